@@ -1,0 +1,193 @@
+/* cachekit/ext/backend.h - the contract of a store (L2), for people who write one.
+ *
+ * A store keeps bytes under keys. It never looks into values: they arrive compressed, checksummed and perhaps
+ * encrypted, and leave unchanged. A backend is a constant table of functions and a `self` pointer:
+ *
+ *     static const ckit_backend_ops shelf_ops = {
+ *         .abi = CKIT_BACKEND_ABI, .name = "shelf",
+ *         .get = shelf_get, .set = shelf_set, .remove = shelf_remove, .exists = shelf_exists,
+ *         .health = shelf_health, .close = shelf_close,
+ *     };
+ *     ckit_backend_new(&shelf_ops, shelf, NULL, &backend, &err);
+ *
+ * What every function can rely on, and must keep:
+ *   - Called from many threads at once. No lock of the cache is held during a call.
+ *   - `deadline_ms` is a point on the clock the backend was given (CKIT_NO_DEADLINE: the backend's own bound). A call
+ *     that cannot be done by then answers with a status of kind TIMEOUT; it never waits without bound.
+ *   - Keys are any bytes, 1 to 64 KiB. A key that the store cannot hold is a PERMANENT error, never another key.
+ *   - Absent and empty are different things: an empty value is a value.
+ *   - An expired entry is absent for `get`, `exists`, `ttl` and `touch`, also when its bytes are still there.
+ *   - Failures carry a status whose kind is true: it decides about retries and the circuit breaker.
+ *   - After fork the child's first call works on connections and locks of its own.
+ *   - No secret, no value and no whole key in an error text.
+ *
+ * This page has its own promise: within one CKIT_BACKEND_ABI, fields are only added at the end of structs that begin
+ * with their size, and operations only at the end of the table. */
+#ifndef CACHEKIT_EXT_BACKEND_H
+#define CACHEKIT_EXT_BACKEND_H
+
+#include <cachekit/error.h>
+#include <cachekit/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CKIT_BACKEND_ABI 1u
+
+/* What the cache knows about an entry besides its bytes. Slices live as long as the call. */
+typedef struct ckit_entry_info {
+    uint64_t   ttl_ms;         /* 1 .. CKIT_TTL_MAX_MS, or CKIT_TTL_NO_EXPIRY; never 0, never DO_NOT_STORE */
+    ckit_slice namespace_name; /* empty: none */
+    ckit_slice function;       /* the function whose result this is; empty: none */
+} ckit_entry_info;
+
+/* One entry as `list` shows it. Slices live as long as the callback. */
+typedef struct ckit_listed {
+    ckit_slice key;            /* empty when the store does not know it (written by another program) */
+    ckit_slice name;           /* the store's own name for it, for people; never empty */
+    ckit_slice namespace_name; /* empty: none or unknown */
+    ckit_slice function;       /* empty: none or unknown */
+    uint64_t   size;           /* bytes it takes in the store */
+    uint64_t   life_ms;        /* remaining life, or CKIT_LIFE_* */
+    int64_t    created_wall_ms; /* 0 = unknown */
+} ckit_listed;
+
+/* Called once per entry; anything but CKIT_OK ends the listing and is returned by it. */
+typedef ckit_status (*ckit_list_fn)(void *context, const ckit_listed *entry);
+
+/* What a scoped deletion did. */
+typedef struct ckit_deleted {
+    uint64_t deleted;
+    uint64_t unindexed; /* entries it had to leave because the store cannot tell whose they are */
+} ckit_deleted;
+
+/* The right to compute one key, for a bounded time. Filled by `lock_try`. */
+typedef struct ckit_lease {
+    uint8_t  token[16]; /* who holds it */
+    uint64_t fence;     /* grows with every new holder of this key's lock; 0 = the store cannot fence */
+} ckit_lease;
+
+/* What a health check tells. */
+typedef struct ckit_health {
+    bool     healthy;
+    double   latency_ms;
+    char     backend_type[24];
+    uint64_t entries;     /* UINT64_MAX = unknown */
+    uint64_t bytes;       /* UINT64_MAX = unknown */
+    uint64_t limit_bytes; /* UINT64_MAX = unknown */
+    char     detail[160]; /* one line; what is wrong when not healthy */
+} ckit_health;
+
+/* One operation handed over without waiting. Everything in it belongs to the caller and stays valid until `done` has
+ * been called, exactly once, from any thread, possibly before `submit` returns. */
+typedef enum ckit_request_kind { CKIT_REQUEST_GET = 1, CKIT_REQUEST_SET = 2, CKIT_REQUEST_REMOVE = 3 } ckit_request_kind;
+typedef struct ckit_request {
+    ckit_request_kind kind;
+    ckit_slice        key;
+    ckit_slice        value; /* SET */
+    ckit_entry_info   info;  /* SET */
+    uint64_t          deadline_ms;
+    ckit_buf         *out;     /* GET: the value is appended */
+    uint64_t          life_ms; /* GET: filled */
+    ckit_error        error;
+    void (*done)(struct ckit_request *request, ckit_status status);
+    void *context; /* the submitter's */
+} ckit_request;
+
+typedef struct ckit_backend_ops {
+    uint32_t    abi;  /* CKIT_BACKEND_ABI of the header it was built with */
+    const char *name; /* "file"; short, lower case, a constant */
+
+    /* ---- required ---------------------------------------------------------------------------------------- */
+
+    /* Appends the value to `out` and tells its remaining life (milliseconds or CKIT_LIFE_*).
+     * CKIT_OK, CKIT_MISS (absent or expired; `out` unchanged), or a failure (`out` unchanged in length). */
+    ckit_status (*get)(void *self, ckit_slice key, uint64_t deadline_ms, ckit_buf *out, uint64_t *life_ms,
+                       ckit_error *err);
+    /* Replaces value, lifetime and info of `key` as one: a reader sees the old entry or the new one. */
+    ckit_status (*set)(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info, uint64_t deadline_ms,
+                       ckit_error *err);
+    /* CKIT_OK when something was removed, CKIT_MISS when nothing was there. */
+    ckit_status (*remove)(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err);
+    /* CKIT_OK or CKIT_MISS, agreeing with `get` about expiry. */
+    ckit_status (*exists)(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err);
+    /* Tries the store out without touching anybody's entries. Never fails: an unreachable store is not healthy. */
+    void (*health)(void *self, uint64_t deadline_ms, ckit_health *out);
+    /* Ends it. No other call is under way or comes later. Frees `self`. */
+    void (*close)(void *self);
+
+    /* ---- optional: NULL = this store cannot ------------------------------------------------------------------ */
+
+    /* The remaining life of an entry. CKIT_OK or CKIT_MISS. */
+    ckit_status (*ttl)(void *self, ckit_slice key, uint64_t deadline_ms, uint64_t *life_ms, ckit_error *err);
+    /* Gives an entry a new lifetime from now. CKIT_OK or CKIT_MISS. */
+    ckit_status (*touch)(void *self, ckit_slice key, uint64_t ttl_ms, uint64_t deadline_ms, ckit_error *err);
+
+    /* Many at once: one round trip where the store has such. out[i], life_ms[i] and answers[i] as in `get`, one answer
+     * per key (a failure of one key does not fail the others). Returns CKIT_OK, or a failure of the whole. */
+    ckit_status (*get_many)(void *self, const ckit_slice *keys, size_t count, uint64_t deadline_ms, ckit_buf *out,
+                            uint64_t *life_ms, ckit_status *answers, ckit_error *err);
+    ckit_status (*set_many)(void *self, const ckit_slice *keys, const ckit_slice *values, const ckit_entry_info *infos,
+                            size_t count, uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
+
+    /* Takes a request without blocking and answers it later through `request->done`. CKIT_PENDING when taken; any
+     * other status means that it was not taken and `done` will not be called. */
+    ckit_status (*submit)(void *self, ckit_request *request, ckit_error *err);
+
+    /* Shows every live entry of `scope`; the order is the store's. Entries that come or go meanwhile may or may not be
+     * shown. */
+    ckit_status (*list)(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_list_fn each, void *context,
+                        ckit_error *err);
+    /* Removes every entry of `scope`. */
+    ckit_status (*delete_scope)(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_deleted *out,
+                                ckit_error *err);
+
+    /* Locks: all three or none. `key` is the entry's key; the store derives the lock's own name. A lock ends by itself
+     * `lease_ms` after it was taken or renewed (at least 1). `lock_try` makes one attempt: CKIT_OK and a lease, or
+     * CKIT_MISS when somebody holds it. `lock_renew` and `lock_release` answer CKIT_MISS when the lease is no longer
+     * ours. */
+    ckit_status (*lock_try)(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *lease,
+                            ckit_error *err);
+    ckit_status (*lock_renew)(void *self, ckit_slice key, const ckit_lease *lease, uint64_t lease_ms,
+                              uint64_t deadline_ms, ckit_error *err);
+    ckit_status (*lock_release)(void *self, ckit_slice key, const ckit_lease *lease, uint64_t deadline_ms,
+                                ckit_error *err);
+    /* `set`, but only while `lease` still holds the key's lock: a holder that was too slow never overwrites what its
+     * successor stored. CKIT_MISS when the lease is lost (nothing was written). Needs the locks. */
+    ckit_status (*set_if_owner)(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
+                                const ckit_lease *lease, uint64_t deadline_ms, ckit_error *err);
+
+    /* What the store puts in front of every key on the wire; borrowed, lives as long as the backend. NULL or an empty
+     * answer: keys stay as they are. */
+    ckit_slice (*key_prefix)(void *self);
+} ckit_backend_ops;
+
+/* A backend in use. */
+typedef struct ckit_backend ckit_backend;
+
+/* What a backend is given to work with: the same instance pieces as the cache above it. */
+typedef struct ckit_backend_env {
+    size_t            struct_size;
+    const ckit_alloc *alloc; /* NULL = malloc */
+    const ckit_clock *clock; /* NULL = the system's */
+    const ckit_log   *log;   /* NULL = standard error, warnings */
+} ckit_backend_env;
+#define CKIT_BACKEND_ENV_INIT {sizeof(ckit_backend_env), NULL, NULL, NULL}
+
+/* Checks the table (also in release builds: abi, name, required operations, locks all or none, set_if_owner only with
+ * locks) and makes a backend of it. On success the backend owns `self`; on failure `self` stays the caller's.
+ * CKIT_E_MISUSE names the operation that is missing. */
+CKIT_API ckit_status ckit_backend_new(const ckit_backend_ops *ops, void *self, const ckit_backend_env *env,
+                                      ckit_backend **out, ckit_error *err);
+/* Ends it through ops->close. Accepts NULL. Not for a backend that was given to a cache: the cache closes it. */
+CKIT_API void ckit_backend_close(ckit_backend *backend);
+/* Borrowed; live as long as the backend. */
+CKIT_API const ckit_backend_ops *ckit_backend_operations(const ckit_backend *backend);
+CKIT_API void                   *ckit_backend_self(const ckit_backend *backend);
+CKIT_API const char             *ckit_backend_name(const ckit_backend *backend);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
