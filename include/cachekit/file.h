@@ -1,0 +1,61 @@
+/* cachekit/file.h - the file store: one file per entry in one directory, shared by processes and languages.
+ *
+ * Nothing to install or start. The layout on disk is the one of the released CacheKit SDKs, byte for byte, so a
+ * directory can be shared with them:
+ *
+ *   name     32 hex digits: BLAKE2b with a 16-byte digest over the key
+ *   content  "CK", version 1, 0, flags u16 = 0, expiry u64 (Unix seconds, big-endian, 0 = never), then the value
+ *
+ * Every write goes to a temporary file in the same directory, is synced and renamed: a crash leaves the old value or
+ * the new one, never a mixture. Names beginning with a dot are this library's own bookkeeping (an index that lists keys,
+ * namespaces and functions; it can be deleted at any time and is made again). Files that are not ours are never
+ * counted and never removed.
+ *
+ * Most programs open it by URL instead: ckit_cache_open("file:///var/cache/app?max_size_mb=512", ...). */
+#ifndef CACHEKIT_FILE_H
+#define CACHEKIT_FILE_H
+
+#include <cachekit/error.h>
+#include <cachekit/ext/backend.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Whether a write waits for the disk. */
+typedef enum ckit_file_sync {
+    CKIT_FILE_SYNC_DEFAULT = 0, /* DATA */
+    CKIT_FILE_SYNC_NONE = 1,    /* rename only: safe against a killed process, not against a power cut (a torn entry is
+                                   then found by its checksum) */
+    CKIT_FILE_SYNC_DATA = 2,    /* the file is synced before it is renamed */
+    CKIT_FILE_SYNC_FULL = 3     /* and the directory after it: the new value survives a power cut */
+} ckit_file_sync;
+
+/* Zero means default everywhere. */
+typedef struct ckit_file_options {
+    size_t         struct_size;
+    const char    *directory;       /* required; made with its parents when absent. Must be ours, or empty and ours to
+                                       make: owned by the effective user, not writable by group or others */
+    uint64_t       max_size_bytes;  /* all entries with their headers; default 1024 MiB; 1 MiB .. 1,000,000 MiB */
+    uint64_t       max_value_bytes; /* default 100 MiB, lowered to half of max_size_bytes; at most that half */
+    uint32_t       max_entry_count; /* default 10,000; 100 .. 1,000,000 */
+    uint32_t       lock_timeout_ms; /* longest wait for a file lock; default 5000; 500 .. 30,000 */
+    uint32_t       permissions;     /* of entries; default 0600; no group or world write */
+    uint32_t       dir_permissions; /* of a directory it makes; default 0700; no group or world write */
+    ckit_file_sync sync;
+} ckit_file_options;
+#define CKIT_FILE_OPTIONS_INIT {sizeof(ckit_file_options), NULL, 0, 0, 0, 0, 0, 0, CKIT_FILE_SYNC_DEFAULT}
+CKIT_API void ckit_file_options_init(ckit_file_options *options, size_t struct_size);
+
+/* Opens (and makes) the directory and removes temporary files older than 60 s.
+ *
+ * CKIT_E_UNSAFE_STORE  the directory belongs to somebody else, is a symbolic link or can be written by others
+ * CKIT_E_PERMISSION, CKIT_E_READ_ONLY, CKIT_E_NO_SPACE, CKIT_E_IO  as the system says, with the path
+ * CKIT_E_CONFIGURATION  an option out of its range, naming it, its value and the range */
+CKIT_API ckit_status ckit_file_open(const ckit_file_options *options, const ckit_backend_env *env, ckit_backend **out,
+                                    ckit_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
