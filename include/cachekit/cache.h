@@ -1,0 +1,174 @@
+/* cachekit/cache.h - a two-tier cache: memory in front (L1), a store behind (L2).
+ *
+ * Reading order: ckit_cache_open (open.h), ckit_cache_set, ckit_cache_get, ckit_value_fini (value.h), ckit_cache_close.
+ * To put a cache in front of a slow function read function.h.
+ *
+ * Every function on this page may be called from any thread, except ckit_cache_close. No lock is held while the store
+ * works. After fork both processes go on using their copy. */
+#ifndef CACHEKIT_CACHE_H
+#define CACHEKIT_CACHE_H
+
+#include <cachekit/error.h>
+#include <cachekit/ext/backend.h>
+#include <cachekit/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ckit_cache ckit_cache;
+
+/* A switch with a default. */
+typedef enum ckit_switch { CKIT_DEFAULT = 0, CKIT_ON = 1, CKIT_OFF = 2 } ckit_switch;
+
+/* ---- opening ---------------------------------------------------------------------------------------------- */
+
+/* Zero means default everywhere. Pointers are kept: what they point to must outlive the cache. */
+typedef struct ckit_cache_options {
+    size_t            struct_size;
+    const ckit_alloc *alloc;              /* default malloc */
+    const ckit_clock *clock;              /* default the system's coarse monotonic clock */
+    const ckit_log   *log;                /* default standard error, level from LOG_LEVEL */
+    ckit_switch       l1;                 /* default on */
+    uint64_t          l1_max_bytes;       /* of one namespace, bookkeeping included; default 100 MiB; at least 64 KiB */
+    uint64_t          l1_total_max_bytes; /* of all namespaces of this cache; default 1 GiB */
+    uint64_t          default_ttl_ms;     /* lifetime where none is given; default 3600 s; CKIT_TTL_NO_EXPIRY allowed */
+    uint64_t          max_value_bytes;    /* largest stored value; default 100 MiB; up to 512 MiB */
+    uint32_t          max_key_bytes;      /* largest key of get, set and so on; default 1024; up to 65536 */
+    int               compression_level;  /* 1 (fast) .. 9 (small); default 6; CKIT_COMPRESSION_OFF (envelope.h) */
+    ckit_switch       integrity;          /* checksum and compression of stored values; default on */
+    uint32_t          store_timeout_ms;   /* longest single wait for the store; default 5000 */
+    uint32_t          flight_wait_ms;     /* longest wait for another call that computes the same key; default 60,000;
+                                             afterwards the caller computes it too */
+    ckit_switch       lock;               /* take the store's lock before computing, where it has one; default on */
+    uint32_t          lock_lease_ms;      /* how long such a lock lives; default 30,000 */
+    uint32_t          lock_wait_ms;       /* longest wait for it; default 5000; afterwards compute without it */
+    uint32_t          sweep_interval_ms;  /* how often expired entries are freed in the background; default 30,000 */
+    uint32_t          workers;            /* most background threads (started when needed); default 4; up to 64 */
+    uint32_t          queue_max;          /* most background jobs waiting; default 1024 */
+} ckit_cache_options;
+#define CKIT_CACHE_OPTIONS_INIT {.struct_size = sizeof(ckit_cache_options)}
+CKIT_API void ckit_cache_options_init(ckit_cache_options *options, size_t struct_size);
+
+/* Opens a cache over `backend`, or over memory alone when it is NULL. The backend is the cache's from now on, also when
+ * this fails. Most programs use ckit_cache_open (open.h), which takes a URL. */
+CKIT_API ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *backend, ckit_cache **out,
+                                    ckit_error *err);
+
+/* Ends background work (waits for a running function, drops waiting jobs), closes the store and frees everything.
+ * Functions, polls and operations of this cache must have been closed before; values may outlive it. Accepts NULL. */
+CKIT_API void ckit_cache_close(ckit_cache *cache);
+
+/* ---- entries ---------------------------------------------------------------------------------------------- */
+
+/* What a value is, and so what is stored. */
+typedef enum ckit_encoding {
+    CKIT_BYTES = 0,    /* any bytes: stored as a document that holds one byte string, compressed and checksummed; other
+                          languages read it as bytes. A stored text reads as its bytes */
+    CKIT_DOCUMENT = 1, /* one MessagePack document (msgpack.h, document.h), compressed and checksummed */
+    CKIT_RAW = 2       /* stored exactly as given: no frame, no compression, no checksum */
+} ckit_encoding;
+
+typedef struct ckit_entry_options {
+    size_t        struct_size;
+    ckit_encoding encoding;
+    uint64_t      ttl_ms;         /* CKIT_TTL_*; 0 = the cache's default */
+    const char   *namespace_name; /* whose memory it lives in and what invalidates it; NULL = none. Not part of the key */
+    uint32_t      timeout_ms;     /* longest wait for the store; 0 = the cache's */
+} ckit_entry_options;
+#define CKIT_ENTRY_OPTIONS_INIT {.struct_size = sizeof(ckit_entry_options)}
+CKIT_API void ckit_entry_options_init(ckit_entry_options *options, size_t struct_size);
+
+/* Looks `key` up in memory, then in the store, and fills memory on the way back with the remaining life.
+ *
+ * CKIT_OK    *out holds the value; give it back with ckit_value_fini.
+ * CKIT_MISS  no entry. An entry that cannot be decoded is removed, counted and a miss.
+ * CKIT_E_VALUE_TYPE  the entry holds something else than `encoding` asks for (its bytes stay).
+ * Failures of the store come back as they are: the caller decides (function.h decides by itself).
+ *
+ * Keys are any bytes, used verbatim, 1 to max_key_bytes. `options` may be NULL. `out` must be empty (CKIT_VALUE_INIT). */
+CKIT_API ckit_status ckit_cache_get(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
+                                    ckit_value *out, ckit_error *err);
+
+/* Stores a value in both tiers, replacing value and lifetime. When the store fails, the status says so and memory still
+ * serves the value to this process. CKIT_TTL_DO_NOT_STORE stores nothing and is CKIT_OK.
+ * CKIT_E_TOO_LARGE: larger than the limit; nothing is stored and an older entry of the key is removed. */
+CKIT_API ckit_status ckit_cache_set(ckit_cache *cache, ckit_slice key, ckit_slice value,
+                                    const ckit_entry_options *options, ckit_error *err);
+
+/* Removes the entry from both tiers. CKIT_OK when there was one in either, else CKIT_MISS. A value that is being
+ * computed or read for this key meanwhile is not stored. */
+CKIT_API ckit_status ckit_cache_delete(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
+                                       ckit_error *err);
+
+/* Is there a live entry? CKIT_OK or CKIT_MISS. Does not count as a use. */
+CKIT_API ckit_status ckit_cache_exists(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
+                                       ckit_error *err);
+
+/* The remaining life: milliseconds, CKIT_LIFE_NO_EXPIRY, or CKIT_LIFE_UNKNOWN. CKIT_OK or CKIT_MISS. */
+CKIT_API ckit_status ckit_cache_ttl(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
+                                    uint64_t *life_ms, ckit_error *err);
+
+/* Gives a live entry the lifetime of `options` from now on, in both tiers. CKIT_OK or CKIT_MISS;
+ * CKIT_E_UNSUPPORTED when the store cannot. */
+CKIT_API ckit_status ckit_cache_touch(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
+                                      ckit_error *err);
+
+/* Many keys at once: one pass over memory and one batched read of the store for what is missing. out[i] and answers[i]
+ * are what ckit_cache_get would have given. Returns CKIT_OK, or the failure of the whole batch's store read (answers
+ * from memory are there all the same; the other answers hold the failure). */
+CKIT_API ckit_status ckit_cache_get_many(ckit_cache *cache, const ckit_slice *keys, size_t count,
+                                         const ckit_entry_options *options, ckit_value *out, ckit_status *answers,
+                                         ckit_error *err);
+
+/* ---- scopes ----------------------------------------------------------------------------------------------- */
+
+/* Invalidates everything of a scope: memory at once, in constant time; then the store. Nothing that was being computed
+ * or refreshed meanwhile comes back. `deleted` (may be NULL) tells what the store did. A store that cannot delete by
+ * scope gives CKIT_E_UNSUPPORTED after memory was cleared. */
+CKIT_API ckit_status ckit_cache_invalidate(ckit_cache *cache, const ckit_scope *scope, ckit_deleted *deleted,
+                                           ckit_error *err);
+
+/* Shows every live entry of the store that belongs to `scope`. CKIT_E_UNSUPPORTED when the store cannot list. */
+CKIT_API ckit_status ckit_cache_list(ckit_cache *cache, const ckit_scope *scope, ckit_list_fn each, void *context,
+                                     ckit_error *err);
+
+/* ---- looking inside --------------------------------------------------------------------------------------- */
+
+typedef struct ckit_cache_stats {
+    size_t   struct_size;
+    uint64_t l1_hits;
+    uint64_t l1_stale_hits;
+    uint64_t l1_misses;
+    uint64_t l1_entries;
+    uint64_t l1_used_bytes;
+    uint64_t l1_max_bytes; /* the sum over namespaces, at most the total bound */
+    uint64_t l1_evicted;
+    uint64_t l1_expired;
+    uint64_t l1_rejected; /* values that did not fit */
+    uint64_t l2_hits;
+    uint64_t l2_misses;
+    uint64_t l2_writes;
+    uint64_t l2_errors;
+    uint64_t l2_corrupt;       /* stored values that could not be decoded */
+    uint64_t computed;         /* functions run to success */
+    uint64_t function_errors;  /* functions that failed */
+    uint64_t flight_waits;     /* calls that waited for another call's computation */
+    uint64_t flight_handovers; /* times a waiting call took over from one that failed */
+    uint64_t refreshes;        /* background refreshes of stale values */
+    uint64_t too_large;        /* values over the limit, given to the caller and not stored */
+    uint64_t uncached;         /* calls that ran without the cache because of a cache problem */
+} ckit_cache_stats;
+/* Fills as much of `out` as `out->struct_size` says. Counters are exact once the threads that count are quiet. */
+CKIT_API void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out);
+
+/* Tries the store out; a cache without one is healthy ("memory"). Never fails. */
+CKIT_API void ckit_cache_health(ckit_cache *cache, ckit_health *out);
+
+/* The store behind the cache, borrowed; NULL when there is none. */
+CKIT_API ckit_backend *ckit_cache_backend(ckit_cache *cache);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,59 @@
+/* cachekit/cachekit.h - CacheKit for C: the whole library in one include.
+ *
+ * A cache in front of a slow function, in five lines:
+ *
+ *     ckit_cache *cache;
+ *     ckit_cache_open("file:///var/cache/app", NULL, &cache, &err);   // memory in front, files behind
+ *     ckit_function_new(cache, "app.report", make_report, NULL, NULL, &report, &err);
+ *     ckit_call(report, &args, &value, &err);                         // slow once, then fast, in every process
+ *
+ * The pages, in reading order:
+ *     open.h      opening a cache from a URL or the environment
+ *     function.h  a slow function made fast: loaders, calls, refresh, invalidation
+ *     cache.h     entries by key: get, set, delete, many at once, scopes, statistics
+ *     value.h     giving values back
+ *     key.h       arguments and keys
+ *     msgpack.h   reading and writing MessagePack; document.h: dates, times, single values
+ *     poll.h      the same calls for event loops
+ *     error.h     statuses and the error record
+ *     settings.h  what can be configured, as a table
+ *     envelope.h, frame.h  the bytes of stored values
+ *     file.h, memory.h, ext/backend.h  the stores, and writing one of your own
+ */
+#ifndef CACHEKIT_CACHEKIT_H
+#define CACHEKIT_CACHEKIT_H
+
+#include <cachekit/buf.h>
+#include <cachekit/cache.h>
+#include <cachekit/document.h>
+#include <cachekit/envelope.h>
+#include <cachekit/error.h>
+#include <cachekit/ext/backend.h>
+#include <cachekit/file.h>
+#include <cachekit/frame.h>
+#include <cachekit/function.h>
+#include <cachekit/key.h>
+#include <cachekit/memory.h>
+#include <cachekit/msgpack.h>
+#include <cachekit/open.h>
+#include <cachekit/poll.h>
+#include <cachekit/settings.h>
+#include <cachekit/types.h>
+#include <cachekit/value.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CKIT_VERSION_MAJOR 0
+#define CKIT_VERSION_MINOR 1
+#define CKIT_VERSION_PATCH 0
+#define CKIT_VERSION "0.1.0"
+
+/* The version of the library that runs (the macros tell the one compiled against). Static text. */
+CKIT_API const char *ckit_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,104 @@
+/* cachekit/function.h - a slow function made fast: memory, the store, one computation per key.
+ *
+ *     static ckit_status load_user(void *context, ckit_load *load, ckit_error *err) {
+ *         ckit_reader args;
+ *         ckit_args_positional(load->args, &args);
+ *         int64_t id = ckit_read_int(&args);
+ *         ... ask the database ...
+ *         ckit_write_cstr(load->result, name);
+ *         return CKIT_OK;
+ *     }
+ *
+ *     ckit_function_new(cache, "app.load_user", load_user, db, NULL, &users, &err);
+ *     ckit_args args;
+ *     ckit_args_init(&args);
+ *     ckit_args_int(&args, 42);
+ *     ckit_value user = CKIT_VALUE_INIT;
+ *     ckit_call(users, &args, &user, &err);      // slow once, then fast
+ *     ckit_value_fini(&user);
+ *     ckit_args_fini(&args);
+ *
+ * A cache problem never breaks the function: when the store fails, the function runs and its result comes back. Errors
+ * of the function are the caller's: they are passed on as they are and never cached. Everything here may be called
+ * from any thread; a loader must be prepared for that too. For event loops read poll.h. */
+#ifndef CACHEKIT_FUNCTION_H
+#define CACHEKIT_FUNCTION_H
+
+#include <cachekit/cache.h>
+#include <cachekit/key.h>
+#include <cachekit/msgpack.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ckit_function ckit_function;
+
+/* What a loader is given. */
+typedef struct ckit_load {
+    const ckit_args *args;   /* read with ckit_args_positional and ckit_args_find_keyword (key.h) */
+    ckit_writer     *result; /* write exactly one value; nil is a value like any other */
+    uint64_t         ttl_ms; /* may be set: the lifetime of this result (CKIT_TTL_*); 0 = the function's */
+} ckit_load;
+
+/* Computes a value. CKIT_OK with one value written, or any other status with `err` filled (ckit_fail), which goes to the
+ * caller. Runs in the caller's thread, or in a background thread when a stale value is refreshed. */
+typedef ckit_status (*ckit_loader)(void *context, ckit_load *load, ckit_error *err);
+
+/* Zero means default. */
+typedef struct ckit_function_options {
+    size_t      struct_size;
+    const char *namespace_name;    /* part of the key, owner of the memory; NULL = none */
+    uint64_t    ttl_ms;            /* CKIT_TTL_*; 0 = the cache's default */
+    uint64_t    stale_ms;          /* how long past its lifetime memory may serve a value while one background refresh
+                                      runs; 0 = not at all */
+    ckit_switch integrity;         /* part of the key; default the cache's */
+    int         compression_level; /* 0 = the cache's */
+    ckit_switch l1;                /* default the cache's */
+} ckit_function_options;
+#define CKIT_FUNCTION_OPTIONS_INIT {.struct_size = sizeof(ckit_function_options)}
+CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);
+
+/* Names a function to the cache. `name` is "module.qualified_name": it is part of the key, so two functions of one name
+ * and namespace share their entries. `loader` may be NULL when only ckit_begin is used (poll.h). `context` is handed to
+ * the loader as it is. The cache must outlive the function. */
+CKIT_API ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader loader, void *context,
+                                       const ckit_function_options *options, ckit_function **out, ckit_error *err);
+/* No call is under way or comes later. Waits for a background refresh of this function that is running. Accepts NULL. */
+CKIT_API void ckit_function_close(ckit_function *function);
+
+/* The value of the call, as one document in out->data: from memory, from the store, from another call of this process
+ * that is already computing it, or from the loader. `args` may be NULL for a call without arguments; it is packed by
+ * this call and may be used again. `out` must be empty.
+ *
+ * CKIT_OK. Also when an argument cannot be part of a key or the store is down: then the loader runs uncached (one
+ * warning in the log, counted in `uncached`). Any other status is the loader's own, or CKIT_E_MISUSE when it did not
+ * write exactly one value, or CKIT_E_NO_MEMORY. */
+CKIT_API ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);
+
+/* Runs the loader now, whatever is cached, and stores the result. `out` may be NULL. */
+CKIT_API ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);
+
+/* Forgets one call, in both tiers. CKIT_OK when there was an entry, else CKIT_MISS. */
+CKIT_API ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error *err);
+
+/* Forgets every call of the function: ckit_cache_invalidate with its scope. */
+CKIT_API ckit_status ckit_function_invalidate(ckit_function *function, ckit_deleted *deleted, ckit_error *err);
+
+/* The key under which the store keeps a call, appended to `key`: for looking an entry up by hand. */
+CKIT_API ckit_status ckit_function_key(ckit_function *function, ckit_args *args, ckit_buf *key, ckit_error *err);
+
+typedef struct ckit_function_stats {
+    size_t   struct_size;
+    uint64_t l1_hits; /* stale ones included */
+    uint64_t l2_hits;
+    uint64_t misses; /* calls that neither tier could answer */
+    uint64_t computed;
+    uint64_t errors; /* of the loader */
+} ckit_function_stats;
+CKIT_API void ckit_function_get_stats(ckit_function *function, ckit_function_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,81 @@
+/* cachekit/poll.h - the same calls for event loops: nothing here waits.
+ *
+ * A call in progress is a value, ckit_op. ckit_begin answers at once when memory can; otherwise the operation goes on
+ * in the background and reports through a completion queue, a ckit_poll, whose descriptor becomes readable:
+ *
+ *     ckit_poll_new(cache, &poll, &err);
+ *     ... watch ckit_poll_fd(poll) for reading (epoll, libuv, GLib, asyncio); when readable: ckit_poll_dispatch(poll) ...
+ *
+ *     ckit_start start = {.function = users, .args = &args, .poll = poll, .ready = on_ready, .context = request};
+ *     switch (ckit_begin(&start, &op, &value, &err)) {
+ *     case CKIT_OK:      the value is there
+ *     case CKIT_STALE:   a stale value is there; if op is not NULL, compute a fresh one, then ckit_finish
+ *     case CKIT_COMPUTE: run the function (or start running it), then ckit_finish
+ *     case CKIT_PENDING: on_ready is called later by ckit_poll_dispatch with one of these answers
+ *     }
+ *
+ * With poll NULL the same steps block: that is what ckit_call does. */
+#ifndef CACHEKIT_POLL_H
+#define CACHEKIT_POLL_H
+
+#include <cachekit/function.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ckit_poll ckit_poll;
+typedef struct ckit_op   ckit_op;
+
+CKIT_API ckit_status ckit_poll_new(ckit_cache *cache, ckit_poll **out, ckit_error *err);
+/* Every operation begun with it has been freed before. Accepts NULL. */
+CKIT_API void ckit_poll_close(ckit_poll *poll);
+/* Readable while answers wait. Watch it, do not read it. The same for the poll's whole life, but not after fork: a child
+ * opens its own poll. */
+CKIT_API int ckit_poll_fd(const ckit_poll *poll);
+/* Calls `ready` for every answer that waits, in this thread, and returns how many there were. Does not block. One thread
+ * at a time for one poll. `ready` may begin, finish and free operations. */
+CKIT_API size_t ckit_poll_dispatch(ckit_poll *poll);
+
+/* `answer` is CKIT_OK (take the value with ckit_op_take), CKIT_COMPUTE (compute, then ckit_finish), or after ckit_finish
+ * or a handed-over failure any other status; `op` is the receiver's to free with ckit_op_free. */
+typedef void (*ckit_op_ready)(void *context, ckit_op *op, ckit_status answer);
+
+typedef struct ckit_start {
+    ckit_function *function;
+    ckit_args     *args;  /* NULL = no arguments; free to be reused when ckit_begin returns */
+    ckit_poll     *poll;  /* NULL = block */
+    ckit_op_ready  ready; /* required with a poll */
+    void          *context;
+} ckit_start;
+
+/* CKIT_OK: *out is filled, *op is NULL. CKIT_STALE: *out is filled; *op is a refresh ticket, or NULL when somebody is
+ * refreshing already. CKIT_COMPUTE: you are the leader: compute, then ckit_finish(*op, ...). CKIT_PENDING: see `ready`.
+ * CKIT_E_NO_MEMORY, CKIT_E_MISUSE: nothing was begun. */
+CKIT_API ckit_status ckit_begin(const ckit_start *start, ckit_op **op, ckit_value *out, ckit_error *err);
+
+/* What a computation came to. */
+typedef struct ckit_result {
+    ckit_status        status;   /* CKIT_OK, or the function's failure: a waiting call then takes over */
+    ckit_slice         document; /* one MessagePack document; copied */
+    const ckit_object *object;   /* instead of a document, in a cache without a store: kept in memory as it is */
+    uint64_t           ttl_ms;   /* CKIT_TTL_*; 0 = the function's */
+} ckit_result;
+
+/* Hands the result over: it is stored and whoever waits for it is woken. Blocking: CKIT_OK, and *out (may be NULL) holds
+ * the value. With a poll: CKIT_PENDING, and `ready` brings CKIT_OK when the store has it; or CKIT_OK at once when there
+ * was nothing to wait for. A failure in `result` comes back as it is. The operation still has to be freed. */
+CKIT_API ckit_status ckit_finish(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err);
+
+/* The value of an operation that answered CKIT_OK; moves it to *out, once. */
+CKIT_API void ckit_op_take(ckit_op *op, ckit_value *out);
+/* The failure of an operation, or NULL. Borrowed, until the operation is freed. */
+CKIT_API const ckit_error *ckit_op_error(const ckit_op *op);
+/* Frees it, at any time; one still in progress is cancelled: its `ready` is not called any more, and a waiting call takes
+ * over the computation. Call it from the thread that dispatches. Accepts NULL. */
+CKIT_API void ckit_op_free(ckit_op *op);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
