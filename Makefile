@@ -1,0 +1,67 @@
+# The front door. `make` alone tells what there is.
+
+SHELL := /bin/bash
+SECONDS ?= 30
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+RELEASE := build/release
+
+.PHONY: help quickstart check bench soak fuzz coverage format lint symbols install clean \
+        bootstrap-% release
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+bootstrap-%:
+	@scripts/bootstrap.sh $*
+
+release:
+	@scripts/build.sh release
+
+quickstart: ## install what is missing, build, and watch a slow function become fast
+	@scripts/bootstrap.sh build
+	@scripts/build.sh release tour
+	@$(RELEASE)/examples/tour
+
+check: ## install what is missing, then all tests in the dev, asan and tsan builds
+	@scripts/bootstrap.sh build check
+	@scripts/check.sh dev asan tsan
+
+bench: ## install what is missing, measure, write build/bench/results.json
+	@scripts/bootstrap.sh build bench
+	@scripts/build.sh release
+	@mkdir -p build/bench
+	@$(RELEASE)/bench/ckit_bench build/bench/results.json
+
+soak: ## the rehearsals of failure with full counts (long)
+	@scripts/bootstrap.sh build check
+	@scripts/soak.sh release asan
+
+fuzz: ## libFuzzer, each target for SECONDS=30
+	@scripts/bootstrap.sh build check
+	@scripts/fuzz.sh $(SECONDS)
+
+coverage: ## lines that the tests execute, in build/coverage/report
+	@scripts/bootstrap.sh build check coverage
+	@scripts/coverage.sh
+
+format: ## bring all C files into shape (clang-format-14)
+	@scripts/bootstrap.sh format
+	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format-14 -i
+
+lint: ## clang-tidy over the library
+	@scripts/bootstrap.sh build check lint
+	@scripts/lint.sh
+
+symbols: ## rewrite the list of exported symbols, src/exported-symbols.txt
+	@scripts/build.sh release cachekit
+	@scripts/symbols.sh write $(RELEASE)/libcachekit.so
+
+install: ## install the library to PREFIX=/usr/local (DESTDIR is obeyed)
+	@scripts/bootstrap.sh build
+	@cmake --preset release -DCMAKE_INSTALL_PREFIX="$(PREFIX)" > /dev/null
+	@cmake --build --preset release -j $(JOBS)
+	@cmake --install $(RELEASE)
+
+clean: ## remove everything that was built
+	@rm -rf build

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# test.sh CC BUILD_DIR WORK_DIR PREFIX LIBDIR: installs the library under a DESTDIR, then builds and runs a foreign project
+# with nothing but the installed files: through the CMake package (shared and static) and through pkg-config.
+set -euo pipefail
+cc=$1 build=$2 work=$3 prefix=$4 libdir=$5
+here=$(cd "$(dirname "$0")" && pwd)
+
+rm -rf "$work"
+mkdir -p "$work"
+root=$work/root
+run() {
+    if ! "$@" >"$work/log" 2>&1; then
+        cat "$work/log" >&2
+        exit 1
+    fi
+}
+
+DESTDIR=$root run cmake --install "$build"
+
+echo "-- CMake package"
+# From elsewhere, so that nothing relative to the source tree can help.
+cp -r "$here/foreign" "$work/foreign"
+run cmake -S "$work/foreign" -B "$work/foreign-build" -G Ninja -DCMAKE_C_COMPILER="$cc" \
+    -DCMAKE_PREFIX_PATH="$root$prefix"
+run cmake --build "$work/foreign-build"
+"$work/foreign-build/greet"
+"$work/foreign-build/greet_static"
+
+echo "-- pkg-config"
+export PKG_CONFIG_SYSROOT_DIR=$root
+export PKG_CONFIG_PATH=$root$prefix/$libdir/pkgconfig
+read -r -a flags < <(pkg-config --cflags --libs cachekit)
+run "$cc" -std=c11 -Wall -Wextra -Werror "$work/foreign/greet.c" -o "$work/greet" "${flags[@]}"
+LD_LIBRARY_PATH=$root$prefix/$libdir "$work/greet"
+[ "$(pkg-config --modversion cachekit)" = "$(sed -n 's/^Version: //p' "$build/package/cachekit.pc")" ]
+
+echo "-- what was installed"
+soname=$(objdump -p "$root$prefix/$libdir/libcachekit.so" | awk '$1 == "SONAME" { print $2 }')
+[ "$soname" = libcachekit.so.0 ] || { echo "SONAME is $soname" >&2; exit 1; }
+if grep -rn "$build" "$root$prefix/$libdir/cmake" "$root$prefix/$libdir/pkgconfig"; then
+    echo "installed files mention the build directory" >&2
+    exit 1
+fi
