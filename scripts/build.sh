@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build.sh PRESET [TARGET...]: configures once and builds. Prints only what goes wrong.
+# build.sh PRESET [TARGET...]: configures and builds. Prints only what goes wrong.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,5 +18,6 @@ run() {
     fi
 }
 
-[ -f "build/$preset/build.ninja" ] || run cmake --preset "$preset"
+# Every time: it is quick, and a changed preset counts.
+run cmake --preset "$preset"
 run cmake --build --preset "$preset" -j "${JOBS:-$(nproc)}" "${targets[@]}"
