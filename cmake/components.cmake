@@ -68,7 +68,7 @@ function(ckit_test name)
         set(arg_TIMEOUT 300)
     endif()
     add_executable(${arg_TARGET} ${arg_SOURCES})
-    target_link_libraries(${arg_TARGET} PRIVATE ckit_flags ckit_deps ckit_test_support ${arg_LIBS} cachekit_static)
+    target_link_libraries(${arg_TARGET} PRIVATE ckit_flags ckit_deps ckit_test_main ${arg_LIBS} cachekit_static)
     if(arg_COMPONENT)
         target_include_directories(${arg_TARGET} PRIVATE ${CKIT_LAYERS_DIR}/${arg_COMPONENT}/private
                                                          ${CKIT_LAYERS_DIR}/${arg_COMPONENT}/public)

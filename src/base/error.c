@@ -47,6 +47,7 @@ const char *ckit_error_kind_name(ckit_error_kind kind) {
     return "UNKNOWN";
 }
 
+CKIT_PRINTF(5, 0)
 static void fill(ckit_error *err, ckit_status status, int sys_errno, const char *where, const char *format,
                  va_list args) {
     err->status = status;

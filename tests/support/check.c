@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void say(const char *file, int line, const char *format, va_list args) {
+CKIT_TEST_PRINTF(3, 0) static void say(const char *file, int line, const char *format, va_list args) {
     char text[2048];
     (void)vsnprintf(text, sizeof text, format, args);
     (void)fprintf(stderr, "%s:%d: %s\n", file, line, text);
