@@ -8,6 +8,7 @@
 #   SOURCES  its .c files
 #   TESTS    foo_test: foo_test.c beside the code, run by CTest as <component>/foo
 #   TEST_HELPERS  .c files linked into each of its tests and fuzz targets
+#   SOAK     those of TESTS that do more when CKIT_SOAK is set in the environment: `make soak` runs them again
 #   FUZZ     foo_fuzz: foo_fuzz.c beside the code, inputs in fuzz/corpus/foo/*.hex, run by CTest as fuzz/foo
 #
 # The include path of a component is a tree of symbolic links in the build directory, one for private and one for
@@ -19,7 +20,7 @@ set_property(GLOBAL PROPERTY CKIT_COMPONENTS "")
 file(REMOVE_RECURSE "${CKIT_LAYERS_DIR}")
 
 function(ckit_component component)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "USES;HEADERS;SOURCES;TESTS;TEST_HELPERS;FUZZ")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "USES;HEADERS;SOURCES;TESTS;TEST_HELPERS;SOAK;FUZZ")
     if(arg_UNPARSED_ARGUMENTS)
         message(FATAL_ERROR "ckit_component(${component}): what is ${arg_UNPARSED_ARGUMENTS}?")
     endif()
@@ -29,6 +30,8 @@ function(ckit_component component)
     set(target ckit_${name})
     add_library(${target} OBJECT ${arg_SOURCES})
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
+    # Nobody replaces our functions one by one, so calls among them may be inlined in the shared library too.
+    target_compile_options(${target} PRIVATE -fno-semantic-interposition)
     target_link_libraries(${target} PRIVATE ckit_flags ckit_deps)
 
     foreach(used IN ITEMS ${component} ${arg_USES})
@@ -47,7 +50,11 @@ function(ckit_component component)
     endif()
     foreach(test IN LISTS arg_TESTS)
         string(REGEX REPLACE "_test$" "" short "${test}")
-        ckit_test(${component}/${short} TARGET ${name}_${test} COMPONENT ${component}
+        set(labels "")
+        if(test IN_LIST arg_SOAK)
+            set(labels soak)
+        endif()
+        ckit_test(${component}/${short} TARGET ${name}_${test} COMPONENT ${component} LABELS ${labels}
                   SOURCES ${test}.c ${arg_TEST_HELPERS})
     endforeach()
     foreach(fuzz IN LISTS arg_FUZZ)
@@ -64,9 +71,6 @@ function(ckit_test name)
     if(NOT arg_TARGET)
         string(REPLACE "/" "_" arg_TARGET "${name}_test")
     endif()
-    if(NOT arg_TIMEOUT)
-        set(arg_TIMEOUT 300)
-    endif()
     add_executable(${arg_TARGET} ${arg_SOURCES})
     target_link_libraries(${arg_TARGET} PRIVATE ckit_flags ckit_deps ckit_test_main ${arg_LIBS} cachekit_static)
     if(arg_COMPONENT)
@@ -76,8 +80,12 @@ function(ckit_test name)
         ckit_private_includes(${arg_TARGET} ${arg_USES})
     endif()
     add_test(NAME ${name} COMMAND ${arg_TARGET})
-    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
+    set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}"
                          ENVIRONMENT "CKIT_SCRATCH=${PROJECT_BINARY_DIR}/scratch")
+    # Otherwise the limit of the preset (300 s) or of the command line counts.
+    if(arg_TIMEOUT)
+        set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})
+    endif()
 endfunction()
 
 # ckit_private_includes(<target> <component>...): lets a program outside src/ (a scenario test, a benchmark) include
@@ -108,7 +116,7 @@ function(ckit_fuzz_target component fuzz)
     endif()
     target_link_libraries(${fuzz} PRIVATE ckit_fuzz_driver)
     add_test(NAME fuzz/${short} COMMAND ${fuzz} ${PROJECT_SOURCE_DIR}/fuzz/corpus/${short})
-    set_tests_properties(fuzz/${short} PROPERTIES TIMEOUT 300
+    set_tests_properties(fuzz/${short} PROPERTIES LABELS soak
                          ENVIRONMENT "CKIT_SCRATCH=${PROJECT_BINARY_DIR}/scratch")
 endfunction()
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# soak.sh PRESET...: the tests labelled soak with full counts (CKIT_SOAK=1) in each build.
+# soak.sh PRESET...: the tests labelled soak, fuzz corpora among them, with full counts (CKIT_SOAK=1) in each build.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . scripts/ctest_lib.sh
