@@ -72,7 +72,7 @@ static void queue_unlink(ckiti_policy *policy, ckiti_policy_node *node, uint64_t
 }
 
 static void queue_move(ckiti_policy *policy, unsigned which, ckiti_policy_node *node) {
-    uint64_t bytes = policy->describe(node).bytes;
+    uint64_t bytes = policy->describe(policy, node).bytes;
     queue_unlink(policy, node, bytes);
     queue_push(policy, which, node, bytes);
 }
@@ -179,7 +179,7 @@ void ckiti_policy_fini(ckiti_policy *policy) {
 }
 
 void ckiti_policy_insert(ckiti_policy *policy, ckiti_policy_node *node) {
-    ckiti_policy_facts facts = policy->describe(node);
+    ckiti_policy_facts facts = policy->describe(policy, node);
     unsigned           seen = history_read(policy, facts.hash);
     unsigned           frequency = seen < CKITI_POLICY_FREQUENCY_MAX ? seen + 1 : seen;
     atomic_store_explicit(&node->frequency, (uint8_t)frequency, memory_order_relaxed);
@@ -188,7 +188,7 @@ void ckiti_policy_insert(ckiti_policy *policy, ckiti_policy_node *node) {
 }
 
 void ckiti_policy_remove(ckiti_policy *policy, ckiti_policy_node *node) {
-    queue_unlink(policy, node, policy->describe(node).bytes);
+    queue_unlink(policy, node, policy->describe(policy, node).bytes);
 }
 
 void ckiti_policy_replace(ckiti_policy *policy, ckiti_policy_node *old_node, ckiti_policy_node *new_node) {
@@ -197,12 +197,12 @@ void ckiti_policy_replace(ckiti_policy *policy, ckiti_policy_node *old_node, cki
                           memory_order_relaxed);
     new_node->state = old_node->state;
     unsigned which = queue_of(old_node);
-    queue_unlink(policy, old_node, policy->describe(old_node).bytes);
-    queue_push(policy, which, new_node, policy->describe(new_node).bytes);
+    queue_unlink(policy, old_node, policy->describe(policy, old_node).bytes);
+    queue_push(policy, which, new_node, policy->describe(policy, new_node).bytes);
 }
 
 static ckiti_policy_node *give_up(ckiti_policy *policy, ckiti_policy_node *node) {
-    ckiti_policy_facts facts = policy->describe(node);
+    ckiti_policy_facts facts = policy->describe(policy, node);
     queue_unlink(policy, node, facts.bytes);
     history_write(policy, facts.hash, faded_frequency(policy, node));
     history_fade(policy);

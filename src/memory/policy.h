@@ -29,12 +29,13 @@ typedef struct ckiti_policy_node {
 
 /* What the policy asks about a node it holds: the key's hash and the bytes the entry is charged with. Both must be the
  * same for as long as the node is in the policy, and the hash also for later entries of the same key. Called under the
- * owner's lock; must not call the policy. */
+ * owner's lock; must not call the policy. `policy` leads the owner to the shard it is embedded in (the hash's seed). */
 typedef struct ckiti_policy_facts {
     uint64_t hash;
     uint64_t bytes;
 } ckiti_policy_facts;
-typedef ckiti_policy_facts (*ckiti_policy_describe)(const ckiti_policy_node *node);
+struct ckiti_policy;
+typedef ckiti_policy_facts (*ckiti_policy_describe)(const struct ckiti_policy *policy, const ckiti_policy_node *node);
 
 typedef struct ckiti_policy_queue {
     uint32_t head, tail; /* entries join at the tail and leave at the head */
