@@ -1,0 +1,24 @@
+/* format/frame_header.h - the parts of a frame's JSON header, and the readers for what writers rarely emit. */
+#ifndef CKITI_FORMAT_FRAME_HEADER_H
+#define CKITI_FORMAT_FRAME_HEADER_H
+
+#include <cachekit/frame.h>
+
+#define CKITI_FRAME_PREFIX_LEN 7 /* "CK", version, u32be header length */
+#define CKITI_FRAME_VERSION 3
+
+/* The header of a default document, not encrypted. `compressed` is "true" or "false". */
+#define CKITI_FRAME_DEFAULT_HEADER(compressed)                                                                         \
+    "{\"s\": \"default\", \"m\": {\"format\": \"msgpack\", \"encoding\": \"utf-8\", \"compressed\": " compressed       \
+    ", \"original_type\": \"msgpack\"}, \"v\": \"2.0\"}"
+
+/* Notes the verdict and fails with CKIT_E_DECODE. */
+#define CKITI_FRAME_REJECT(frame, its_verdict, err, ...)                                                               \
+    ((frame)->verdict = (its_verdict), ckit_fail(err, CKIT_E_DECODE, "frame", __VA_ARGS__))
+
+/* Both read JSON of any spelling into `frame` and set the verdict when they fail. Strings, and the payload of the
+ * legacy form, are put into `scratch`. The fields' values are not judged here. */
+ckit_status ckiti_frame_read_header(ckit_slice text, ckit_frame *frame, ckit_buf *scratch, ckit_error *err);
+ckit_status ckiti_frame_read_legacy(ckit_slice text, ckit_frame *frame, ckit_buf *scratch, ckit_error *err);
+
+#endif
