@@ -1,0 +1,243 @@
+/* The index in use: which entries are noted already, listing, and deleting by scope. */
+#include "index.h"
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "index_file.h"
+#include "usage.h"
+
+#include <cachekit/buf.h>
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* ---- what this process has noted ----------------------------------------------------------------------------------- */
+
+#define MAX_SEEN_SLOTS 131072u
+#define COMPARE_EVERY_MS 1000u
+
+static size_t slots_for(uint32_t entries) {
+    size_t count = 1024;
+    while (count < (size_t)entries * 2 && count < MAX_SEEN_SLOTS) {
+        count *= 2;
+    }
+    return count;
+}
+
+/* A lossy table of fingerprints, two places for each: what falls out is noted once more, which costs an append. */
+static _Atomic uint64_t *seen_slots(ckiti_file_store *store) {
+    ckiti_file_seen  *seen = &store->seen;
+    _Atomic uint64_t *slots = atomic_load_explicit(&seen->slots, memory_order_acquire);
+    if (slots != NULL) {
+        return slots;
+    }
+    size_t            count = slots_for(store->options.max_entry_count);
+    _Atomic uint64_t *fresh = ckiti_alloc_zeroed(store->alloc, count, sizeof *fresh);
+    if (fresh == NULL) {
+        return NULL;
+    }
+    if (!atomic_compare_exchange_strong(&seen->slots, &slots, fresh)) {
+        ckiti_free(store->alloc, (void *)fresh, count * sizeof *fresh);
+        return slots;
+    }
+    return fresh;
+}
+
+void ckiti_file_index_fini(ckiti_file_store *store) {
+    _Atomic uint64_t *slots = atomic_load(&store->seen.slots);
+    ckiti_free(store->alloc, (void *)slots, slots_for(store->options.max_entry_count) * sizeof *slots);
+}
+
+static uint64_t fingerprint(const ckiti_file_name *name, const ckit_entry_info *info) {
+    uint64_t f = ckiti_xxh3((ckit_slice){(const uint8_t *)name->text, CKITI_FILE_NAME_CHARS}, 0);
+    f = ckiti_xxh3(info->namespace_name, f);
+    return ckiti_xxh3(info->function, f) | 1u;
+}
+
+/* Once a second: is it still the index that the fingerprints are about? */
+static void compare_index(ckiti_file_store *store, _Atomic uint64_t *slots) {
+    ckiti_file_seen *seen = &store->seen;
+    uint64_t         now_ms = ckiti_now_ms(store->clock);
+    uint64_t         checked = atomic_load_explicit(&seen->checked_at_ms, memory_order_relaxed);
+    if (checked != 0 && now_ms - checked < COMPARE_EVERY_MS) {
+        return;
+    }
+    atomic_store(&seen->checked_at_ms, now_ms | 1u);
+    uint64_t salt = ckiti_index_identity(store);
+    if (atomic_exchange(&seen->index_salt, salt) != salt) {
+        for (size_t i = 0; i < slots_for(store->options.max_entry_count); i++) {
+            atomic_store_explicit(&slots[i], 0, memory_order_relaxed);
+        }
+    }
+}
+
+static bool was_seen(const ckiti_file_store *store, _Atomic uint64_t *slots, uint64_t f) {
+    size_t slot = (size_t)(f >> 20) & (slots_for(store->options.max_entry_count) - 1);
+    return atomic_load_explicit(&slots[slot], memory_order_relaxed) == f ||
+           atomic_load_explicit(&slots[slot ^ 1u], memory_order_relaxed) == f;
+}
+
+static void set_seen(const ckiti_file_store *store, _Atomic uint64_t *slots, uint64_t f) {
+    size_t   slot = (size_t)(f >> 20) & (slots_for(store->options.max_entry_count) - 1);
+    uint64_t pushed = atomic_exchange_explicit(&slots[slot], f, memory_order_relaxed);
+    if (pushed != f) {
+        atomic_store_explicit(&slots[slot ^ 1u], pushed, memory_order_relaxed);
+    }
+}
+
+void ckiti_file_index_note(ckiti_file_store *store, const ckiti_file_name *name, ckit_slice key,
+                           const ckit_entry_info *info, bool replaces, uint64_t deadline_ms) {
+    _Atomic uint64_t *slots = seen_slots(store);
+    uint64_t          f = fingerprint(name, info);
+    if (slots != NULL) {
+        compare_index(store, slots);
+        /* A new entry is noted in any case: its old record may have been dropped with the old entry. */
+        if (replaces && was_seen(store, slots, f)) {
+            return;
+        }
+    }
+    ckiti_index_record record = {.created_ms = ckiti_wall_ms(store->clock),
+                                 .key = key,
+                                 .namespace_name = info->namespace_name,
+                                 .function = info->function};
+    ckiti_file_name_to_hash(record.hash, name->text);
+    ckit_error  err = CKIT_ERROR_INIT;
+    ckit_status st = ckiti_index_record_size(&record) == 0
+                         ? ckit_fail(&err, CKIT_E_TOO_LARGE, CKITI_FILE_WHERE, "namespace or function name too long")
+                         : ckiti_index_append(store, &record, deadline_ms, &err);
+    if (st != CKIT_OK) {
+        ckiti_log(store->log, CKIT_LOG_INFO, CKITI_FILE_WHERE, "an entry stays out of the index: %s", err.text);
+    } else if (slots != NULL) {
+        set_seen(store, slots, f);
+    }
+}
+
+/* ---- by scope -------------------------------------------------------------------------------------------------------- */
+
+typedef struct scoped {
+    ckiti_file_store *store;
+    const ckit_scope *scope;
+    uint64_t          deadline_ms;
+    ckiti_index_table table;
+    size_t            turn;
+    ckit_status       status;
+    ckit_error       *err;
+    ckit_list_fn      each; /* list */
+    void             *context;
+    ckit_deleted     *deleted; /* delete_scope */
+} scoped;
+
+static bool in_scope(const ckit_scope *scope, const ckiti_index_record *record) {
+    switch (scope->kind) {
+    case CKIT_SCOPE_ALL: return true;
+    case CKIT_SCOPE_NAMESPACE: return ckit_slice_equal(scope->namespace_name, record->namespace_name);
+    case CKIT_SCOPE_FUNCTION:
+        return ckit_slice_equal(scope->namespace_name, record->namespace_name) &&
+               ckit_slice_equal(scope->function, record->function);
+    }
+    return false;
+}
+
+static void show(scoped *s, const char *name, const ckiti_file_opened *entry, uint64_t life_ms, bool known,
+                 const ckiti_index_record *record) {
+    int64_t     written_ms = (int64_t)entry->st.st_mtim.tv_sec * 1000 + entry->st.st_mtim.tv_nsec / 1000000;
+    ckit_listed listed = {.name = ckit_slice_of(name, CKITI_FILE_NAME_CHARS),
+                          .size = (uint64_t)entry->st.st_size,
+                          .life_ms = life_ms,
+                          .created_wall_ms = known ? record->created_ms : written_ms};
+    if (known) {
+        listed.key = record->key;
+        listed.namespace_name = record->namespace_name;
+        listed.function = record->function;
+    }
+    s->status = s->each(s->context, &listed);
+}
+
+static void delete_entry(scoped *s, const char *name, const ckiti_file_opened *entry) {
+    const ckiti_file_io *io = s->store->io;
+    if (io->unlink(io->self, s->store->dir_fd, name) == 0) {
+        ckiti_file_usage_add(s->store, -(int64_t)entry->st.st_size, -1);
+        s->deleted->deleted++;
+    } else if (errno != ENOENT) {
+        s->status = ckiti_file_fail(s->err, errno, "removing an entry");
+    }
+}
+
+/* One live entry of ours. */
+static void visit(scoped *s, const char *name, const ckiti_file_opened *entry, uint64_t life_ms) {
+    uint8_t            hash[CKITI_FILE_HASH_BYTES];
+    ckiti_index_record record = {.created_ms = 0};
+    ckiti_file_name_to_hash(hash, name);
+    bool known = ckiti_index_find(&s->table, hash, &record);
+    bool wanted = s->scope->kind == CKIT_SCOPE_ALL || (known && in_scope(s->scope, &record));
+    if (s->deleted == NULL) {
+        if (wanted) {
+            show(s, name, entry, life_ms, known, &record);
+        }
+    } else if (wanted) {
+        delete_entry(s, name, entry);
+    } else if (!known) {
+        s->deleted->unindexed++;
+    }
+}
+
+static bool visit_name(void *context, const char *name) {
+    scoped           *s = context;
+    ckiti_file_opened entry;
+    uint64_t          life_ms;
+    if (++s->turn % 64 == 0) {
+        s->status = ckiti_file_check_deadline(s->store, s->deadline_ms, s->err);
+    }
+    if (s->status != CKIT_OK) {
+        return false;
+    }
+    if (!ckiti_file_is_entry_name(name) || ckiti_file_entry_open(s->store, name, O_RDONLY, &entry, NULL) != CKIT_OK) {
+        return true;
+    }
+    switch (ckiti_file_entry_peek(s->store, entry.fd, &life_ms)) {
+    case CKITI_PEEK_LIVE: visit(s, name, &entry, life_ms); break;
+    case CKITI_PEEK_STALE: ckiti_file_entry_discard(s->store, name, &entry); break;
+    case CKITI_PEEK_NEWER:
+    case CKITI_PEEK_FAILED: break;
+    }
+    s->store->io->close(s->store->io->self, entry.fd);
+    return s->status == CKIT_OK;
+}
+
+static ckit_status walk_scope(scoped *s) {
+    ckit_status st = ckiti_file_check_deadline(s->store, s->deadline_ms, s->err);
+    if (st == CKIT_OK) {
+        st = ckiti_index_load(s->store, -1, &s->table, s->err);
+    }
+    if (st != CKIT_OK) {
+        return st;
+    }
+    st = ckiti_file_dir_walk(s->store, visit_name, s, s->err);
+    ckiti_index_table_fini(&s->table);
+    return st == CKIT_OK ? s->status : st;
+}
+
+ckit_status ckiti_file_list(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_list_fn each, void *context,
+                            ckit_error *err) {
+    scoped s = {.store = self,
+                .scope = scope,
+                .deadline_ms = deadline_ms,
+                .status = CKIT_OK,
+                .err = err,
+                .each = each,
+                .context = context};
+    return walk_scope(&s);
+}
+
+ckit_status ckiti_file_delete_scope(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_deleted *out,
+                                    ckit_error *err) {
+    *out = (ckit_deleted){0, 0};
+    scoped s = {
+        .store = self, .scope = scope, .deadline_ms = deadline_ms, .status = CKIT_OK, .err = err, .deleted = out};
+    ckit_status st = walk_scope(&s);
+    if (st == CKIT_OK && out->deleted > 0) {
+        (void)ckiti_index_compact(self, deadline_ms, NULL); /* names of what is gone should not stay on the disk */
+    }
+    return st;
+}

@@ -1,0 +1,162 @@
+/* store.h - the file store as its own files see it.
+ *
+ * Nothing here is guarded by a mutex: the directory descriptor never changes its number, counters are atomics, and what
+ * several processes must agree on is guarded by flock on a descriptor opened for that one operation (so threads exclude
+ * each other like processes do, and nothing is held across a fork). */
+#ifndef CKITI_FILE_STORE_H
+#define CKITI_FILE_STORE_H
+
+#include <cachekit/file.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/fork.h"
+#include "entry.h"
+#include "io.h"
+
+#define CKITI_FILE_MAX_KEY_BYTES 65536u
+#define CKITI_FILE_WHERE "file"
+
+/* What this process knows about the fill of the directory; usage.h. */
+typedef struct ckiti_file_usage {
+    _Atomic int64_t  known_bytes; /* as last read from the shared record */
+    _Atomic int64_t  known_count;
+    _Atomic int64_t  pending_bytes; /* changes of this process not yet added to the record */
+    _Atomic int64_t  pending_count;
+    _Atomic uint64_t read_at_ms;        /* when `known` was read; 0 = never */
+    _Atomic uint64_t retry_evict_at_ms; /* after an eviction that did not help: not before */
+} ckiti_file_usage;
+
+/* Which entries this process has already put into the index; index.h. */
+typedef struct ckiti_file_seen {
+    _Atomic(_Atomic uint64_t *) slots;         /* made at the first need; NULL until then or without memory */
+    size_t                      count;         /* of slots, a power of two */
+    _Atomic uint64_t            index_salt;    /* of the index they are about */
+    _Atomic uint64_t            checked_at_ms; /* when that was last compared; 0 = never */
+} ckiti_file_seen;
+
+typedef struct ckiti_file_store {
+    int                  dir_fd;
+    char                *directory;
+    ckit_file_options    options; /* checked, defaults filled in; `directory` points at the copy above */
+    const ckit_alloc    *alloc;
+    const ckit_clock    *clock;
+    const ckit_log      *log;
+    const ckiti_file_io *io;
+    uid_t                owner;
+    _Atomic uint64_t     sequence; /* of temporary names */
+    ckiti_file_usage     usage;
+    ckiti_file_seen      seen;
+    ckiti_fork_hooks     fork_hooks;
+} ckiti_file_store;
+
+/* ckit_file_open over other system calls. `io` must outlive the backend. */
+ckit_status ckiti_file_open_with(const ckit_file_options *options, const ckit_backend_env *env, const ckiti_file_io *io,
+                                 ckit_backend **out, ckit_error *err);
+
+/* ---- errors --------------------------------------------------------------------------------------------- */
+
+/* The status for what the system said about `what`; always fills `err`. */
+ckit_status ckiti_file_fail(ckit_error *err, int sys_errno, const char *what);
+/* E_TIMEOUT once the deadline has passed. */
+ckit_status ckiti_file_check_deadline(const ckiti_file_store *store, uint64_t deadline_ms, ckit_error *err);
+/* What every operation begins with: refuses keys outside 1 byte .. 64 KiB and deadlines that have passed, and fills in
+ * the entry's name. */
+ckit_status ckiti_file_begin(const ckiti_file_store *store, ckit_slice key, uint64_t deadline_ms, ckiti_file_name *name,
+                             ckit_error *err);
+
+/* ---- directory.c ---------------------------------------------------------------------------------------- */
+
+/* Makes the directory when absent and opens it: ours, no symbolic link, not writable by others. */
+ckit_status ckiti_file_dir_open(ckiti_file_store *store, int *fd, ckit_error *err);
+/* The directory was deleted under us: makes it again behind the same descriptor. */
+ckit_status ckiti_file_dir_reopen(ckiti_file_store *store, ckit_error *err);
+
+/* Calls `each` for every name but . and .. until it answers false. CKIT_OK, also when it was ended so. */
+typedef bool (*ckiti_file_name_fn)(void *context, const char *name);
+ckit_status ckiti_file_dir_walk(const ckiti_file_store *store, ckiti_file_name_fn each, void *context, ckit_error *err);
+
+/* A regular file of ours with one link: the only thing that is ever read or removed as an entry. */
+bool ckiti_file_is_ours(const ckiti_file_store *store, const struct stat *st);
+/* Removes `name` if it is a leftover: a temporary file of this library older than 60 s, or a lock file whose lease has
+ * long ended. Anything else is left alone. */
+void ckiti_file_sweep_name(ckiti_file_store *store, const char *name);
+/* ckiti_file_sweep_name on the whole directory. */
+void ckiti_file_sweep(ckiti_file_store *store);
+
+/* ---- temporary files (temp.c) ----------------------------------------------------------------------------- */
+
+#define CKITI_FILE_TEMP_CHARS 120u
+typedef struct ckiti_file_temp {
+    char name[CKITI_FILE_TEMP_CHARS];
+} ckiti_file_temp;
+
+/* `{base}.tmp.{pid}.{nanoseconds}.{sequence}`. */
+void ckiti_file_temp_name(ckiti_file_store *store, const char *base, ckiti_file_temp *out);
+/* Writes the parts into a fresh temporary file, checks the size, syncs it when `sync`, closes it. On failure nothing
+ * stays behind. */
+ckit_status ckiti_file_temp_write(ckiti_file_store *store, const char *base, struct iovec *parts, int count, bool sync,
+                                  ckiti_file_temp *out, ckit_error *err);
+
+/* ---- locks between processes (flock.c) -------------------------------------------------------------------- */
+
+/* Locks the open file for us alone, waiting at most lock_timeout_ms and no longer than the deadline. E_LOCK_TIMEOUT. */
+ckit_status ckiti_file_lock_fd(const ckiti_file_store *store, int fd, uint64_t deadline_ms, ckit_error *err);
+/* Opens the bookkeeping file `name`, locks it, and makes sure that the name still means the locked file. With
+ * `create` false: CKIT_MISS when there is none. `wait` false: CKIT_E_LOCK_TIMEOUT at once when somebody has it.
+ * Closing the descriptor unlocks. */
+typedef struct ckiti_file_lock_mode {
+    bool     create;
+    bool     wait;
+    uint64_t deadline_ms;
+} ckiti_file_lock_mode;
+ckit_status ckiti_file_lock_name(ckiti_file_store *store, const char *name, const ckiti_file_lock_mode *mode, int *fd,
+                                 struct stat *st, ckit_error *err);
+
+/* ---- entries (read.c, write.c) ------------------------------------------------------------------------------ */
+
+ckit_status ckiti_file_get(void *self, ckit_slice key, uint64_t deadline_ms, ckit_buf *out, uint64_t *life_ms,
+                           ckit_error *err);
+ckit_status ckiti_file_exists(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err);
+ckit_status ckiti_file_ttl(void *self, ckit_slice key, uint64_t deadline_ms, uint64_t *life_ms, ckit_error *err);
+ckit_status ckiti_file_set(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
+                           uint64_t deadline_ms, ckit_error *err);
+ckit_status ckiti_file_touch(void *self, ckit_slice key, uint64_t ttl_ms, uint64_t deadline_ms, ckit_error *err);
+ckit_status ckiti_file_remove(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err);
+
+/* An entry opened and found to be ours. */
+typedef struct ckiti_file_opened {
+    int         fd;
+    struct stat st;
+} ckiti_file_opened;
+/* CKIT_MISS for anything that is not a regular file of ours. `flags`: O_RDONLY or O_RDWR. */
+ckit_status ckiti_file_entry_open(const ckiti_file_store *store, const char *name, int flags, ckiti_file_opened *out,
+                                  ckit_error *err);
+/* What the header of an opened entry says now. */
+typedef enum ckiti_file_peeked {
+    CKITI_PEEK_LIVE,
+    CKITI_PEEK_STALE,
+    CKITI_PEEK_NEWER,
+    CKITI_PEEK_FAILED
+} ckiti_file_peeked;
+ckiti_file_peeked ckiti_file_entry_peek(const ckiti_file_store *store, int fd, uint64_t *life_ms);
+/* Removes an expired or corrupt entry, unless a touch or a new write came meanwhile. True when it was removed. */
+bool ckiti_file_entry_discard(ckiti_file_store *store, const char *name, const ckiti_file_opened *entry);
+/* Removes `name` only while it is the file that was seen. A fresh write that gets in between is put back. */
+bool ckiti_file_remove_if_same(ckiti_file_store *store, const char *name, const struct stat *seen);
+
+/* `set` in its two halves, for the fenced write: everything slow, then the rename. */
+typedef struct ckiti_file_write {
+    ckiti_file_name name;
+    ckiti_file_temp temp;
+    uint64_t        new_size; /* with the header */
+    uint64_t        old_size;
+    bool            replaces; /* an entry was there */
+} ckiti_file_write;
+ckit_status ckiti_file_write_prepare(ckiti_file_store *store, ckit_slice key, ckit_slice value,
+                                     const ckit_entry_info *info, uint64_t deadline_ms, ckiti_file_write *out,
+                                     ckit_error *err);
+ckit_status ckiti_file_write_publish(ckiti_file_store *store, const ckiti_file_write *write, ckit_error *err);
+void        ckiti_file_write_abandon(ckiti_file_store *store, const ckiti_file_write *write);
+
+#endif
