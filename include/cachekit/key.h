@@ -185,7 +185,7 @@ CKIT_API ckit_status ckit_key_custom(ckit_slice namespace_name, ckit_slice text,
 typedef struct ckit_key_parts {
     bool       automatic;       /* it has the shape of an automatic key; otherwise nothing else is set */
     bool       shortened;       /* only its beginning is left: function, hash, integrity and code are unknown */
-    bool       namespace_known; /* `namespace_name` is what the key says, empty for none */
+    bool       namespace_known; /* all of it is in `namespace_name`, empty for none */
     ckit_slice namespace_name;  /* as in the key: spaces and line ends replaced */
     ckit_slice function;
     ckit_slice hash; /* 64 hexadecimal digits */

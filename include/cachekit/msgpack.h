@@ -91,6 +91,9 @@ CKIT_API void ckit_write_map(ckit_writer *w, uint32_t count);
 /* Copies one value that is encoded already. It is checked as ckit_read_raw does, with that function's failures. */
 CKIT_API void ckit_write_raw(ckit_writer *w, ckit_slice encoded);
 
+/* For writers of formats built on values: fails the writer unless it has failed already. `why` must be static text. */
+CKIT_API void ckit_writer_fail(ckit_writer *w, ckit_status status, const char *why);
+
 /* CKIT_OK proves that exactly one complete value stands in `out` behind what was there at init. Otherwise `out` is cut
  * back to that, and the answer is the first failure: one of the above, CKIT_E_NO_MEMORY, or CKIT_E_MISUSE when values
  * are missing or one too many was written. */

@@ -1,0 +1,41 @@
+/* format/args.h - how a ckit_args is laid out, for the files that fill one.
+ *
+ *     bytes: [room for headers][positional values][header of keywords][name value name value ...]
+ *            ^0                ^CKITI_ARGS_AT     ^keywords_at                                  ^len
+ *
+ * The room in front takes the outer header and that of the positional array, right-aligned, once their size is known.
+ * One byte behind `len` is always there: for the empty map of calls without keywords. */
+#ifndef CKITI_FORMAT_ARGS_H
+#define CKITI_FORMAT_ARGS_H
+
+#include <cachekit/key.h>
+
+#define CKITI_ARGS_AT 8
+
+/* Bits of ckit_args.state. Any of them takes the slow path; each says which fields are in use. */
+enum {
+    CKITI_ARGS_FAILED = 1,  /* status, why */
+    CKITI_ARGS_FRAMES = 2,  /* frames, frames_cap, depth */
+    CKITI_ARGS_NAMED = 4,   /* keywords*; positional arguments are over */
+    CKITI_ARGS_WAITING = 8, /* a keyword has its name and waits for its value */
+    CKITI_ARGS_DROP = 16,   /* ... and both are dropped then */
+    CKITI_ARGS_SORTED = 32, /* the keywords are */
+    CKITI_ARGS_VECTORS = 64 /* vector_bytes */
+};
+
+void ckiti_args_fail(ckit_args *args, ckit_status status, const char *why);
+/* Whether the next value is the key of a map. */
+bool ckiti_args_at_key(const ckit_args *args);
+/* Room for a value of at most `need` bytes, where it goes; NULL after a failure, or for a value that is not `keyable`
+ * where a map wants a key. */
+uint8_t *ckiti_args_begin(ckit_args *args, size_t need, bool keyable);
+/* The value was written and took `len` bytes. */
+void ckiti_args_end(ckit_args *args, size_t len);
+/* The same for text whose bytes stand CKITI_MSGPACK_HEAD behind the place where the value goes. */
+void ckiti_args_end_text(ckit_args *args, uint8_t *p, size_t len);
+/* At least `need` bytes more, and one; false after a failure. */
+bool ckiti_args_grow(ckit_args *args, size_t need);
+/* Sorts the entries from `start` to the end by their keys, and refuses what cannot be sorted. */
+void ckiti_args_sort(ckit_args *args, size_t start, uint32_t pairs);
+
+#endif

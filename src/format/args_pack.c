@@ -1,0 +1,189 @@
+/* format/args_pack.c - keywords, the packed form, and reading arguments back. */
+#include "format/args.h"
+
+#include "base/alloc.h"
+#include "format/msgpack_code.h"
+
+/* ---- keywords -------------------------------------------------------------------------------------------- */
+
+static bool is_open(const ckit_args *args) {
+    return (args->state & CKITI_ARGS_WAITING) != 0 || ((args->state & CKITI_ARGS_FRAMES) != 0 && args->depth > 0);
+}
+
+/* Begins the map of keywords, or widens its header when the count needs it. */
+static bool make_header_room(ckit_args *args, uint32_t keywords) {
+    if ((args->state & CKITI_ARGS_NAMED) == 0) {
+        if (!ckiti_args_grow(args, 1)) {
+            return false;
+        }
+        args->state |= CKITI_ARGS_NAMED;
+        args->keywords = 0;
+        args->keywords_at = args->len;
+        args->keyword_header = 1;
+        args->len += 1;
+    }
+    const uint32_t header = keywords < 16 ? 1 : keywords <= UINT16_MAX ? 3 : 5;
+    const uint32_t more = header - args->keyword_header;
+    if (more > 0) {
+        if (!ckiti_args_grow(args, more)) {
+            return false;
+        }
+        uint8_t *entries = args->bytes + args->keywords_at + args->keyword_header;
+        memmove(entries + more, entries, args->len - args->keywords_at - args->keyword_header);
+        args->keyword_header = header;
+        args->len += more;
+    }
+    return true;
+}
+
+static uint32_t keyword_count(const ckit_args *args) {
+    return (args->state & CKITI_ARGS_NAMED) != 0 ? args->keywords : 0;
+}
+
+void ckit_args_keyword(ckit_args *args, ckit_slice name) {
+    static const char bypass[] = "_bypass_cache";
+    if ((args->state & CKITI_ARGS_FAILED) != 0) {
+        return;
+    }
+    if (is_open(args)) {
+        ckiti_args_fail(args, CKIT_E_MISUSE, "a keyword where a value was expected");
+        return;
+    }
+    if (!ckit_utf8_valid(name)) {
+        ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "a keyword that is not UTF-8");
+        return;
+    }
+    const bool     drop = ckit_slice_equal(name, ckit_slice_of(bypass, sizeof bypass - 1));
+    const uint32_t count = keyword_count(args) + (drop ? 0 : 1);
+    if (name.len > CKIT_ARGS_MAX_BYTES) {
+        ckiti_args_fail(args, CKIT_E_TOO_LARGE, "an argument of more than 2^30 bytes");
+        return;
+    }
+    if (!make_header_room(args, count) || !ckiti_args_grow(args, CKITI_MSGPACK_HEAD + name.len)) {
+        return;
+    }
+    args->keywords = count;
+    args->keyword_at = args->len;
+    args->state &= ~(uint32_t)CKITI_ARGS_SORTED;
+    args->state |= CKITI_ARGS_WAITING | (drop ? CKITI_ARGS_DROP : 0);
+    uint8_t     *p = args->bytes + args->len;
+    const size_t head = ckiti_put_str_head(p, (uint32_t)name.len);
+    if (name.len > 0) {
+        memcpy(p + head, name.ptr, name.len);
+    }
+    args->len += head + name.len;
+}
+
+/* ---- packing --------------------------------------------------------------------------------------------- */
+
+static size_t entries_at(const ckit_args *args) { return args->keywords_at + args->keyword_header; }
+
+static ckit_status pack_keywords(ckit_args *args) {
+    if ((args->state & CKITI_ARGS_SORTED) == 0) {
+        ckiti_args_sort(args, entries_at(args), args->keywords);
+        if ((args->state & CKITI_ARGS_FAILED) != 0) {
+            return args->status;
+        }
+        args->state |= CKITI_ARGS_SORTED;
+    }
+    (void)ckiti_put_map_head(args->bytes + args->keywords_at, args->keywords);
+    return CKIT_OK;
+}
+
+static ckit_status pack_slow(ckit_args *args) {
+    if ((args->state & CKITI_ARGS_FAILED) != 0) {
+        return args->status;
+    }
+    if (is_open(args)) {
+        /* Not remembered: the missing values may still come. */
+        return CKIT_E_MISUSE;
+    }
+    return (args->state & CKITI_ARGS_NAMED) != 0 ? pack_keywords(args) : CKIT_OK;
+}
+
+ckit_status ckit_args_pack(ckit_args *args, ckit_slice *packed, ckit_error *err) {
+    size_t len = args->len;
+    if (args->state != 0) {
+        const ckit_status st = pack_slow(args);
+        if (st != CKIT_OK) {
+            *packed = (ckit_slice){NULL, 0};
+            return ckit_fail(err, st, "arguments", "%s (behind %u positional arguments and %u keywords)",
+                             (args->state & CKITI_ARGS_FAILED) != 0 ? args->why
+                                                                    : "an array, a map or a keyword waits for values",
+                             args->count, keyword_count(args));
+        }
+    }
+    if ((args->state & CKITI_ARGS_NAMED) == 0) {
+        args->bytes[len++] = 0x80;
+    }
+    const size_t head = args->count < 16 ? 1 : args->count <= UINT16_MAX ? 3 : 5;
+    uint8_t     *first = args->bytes + CKITI_ARGS_AT - head;
+    (void)ckiti_put_array_head(first, args->count);
+    *--first = 0x92;
+    *packed = ckit_slice_of(first, (size_t)(args->bytes + len - first));
+    return CKIT_OK;
+}
+
+ckit_status ckit_args_copy(ckit_args *copy, const ckit_args *args, const ckit_alloc *alloc) {
+    ckit_args_init_alloc(copy, alloc);
+    if ((args->state & CKITI_ARGS_FAILED) != 0) {
+        return args->status;
+    }
+    if (is_open(args)) {
+        return CKIT_E_MISUSE;
+    }
+    if (args->len >= CKIT_ARGS_INLINE) {
+        uint8_t *bytes = ckiti_alloc(alloc, args->len + 1);
+        if (bytes == NULL) {
+            return CKIT_E_NO_MEMORY;
+        }
+        copy->bytes = bytes;
+        copy->cap = args->len + 1;
+    }
+    memcpy(copy->bytes + CKITI_ARGS_AT, args->bytes + CKITI_ARGS_AT, args->len - CKITI_ARGS_AT);
+    copy->len = args->len;
+    copy->count = args->count;
+    copy->state = args->state & ~(uint32_t)CKITI_ARGS_FRAMES;
+    if ((args->state & CKITI_ARGS_NAMED) != 0) {
+        copy->keywords = args->keywords;
+        copy->keywords_at = args->keywords_at;
+        copy->keyword_header = args->keyword_header;
+    }
+    if ((args->state & CKITI_ARGS_VECTORS) != 0) {
+        copy->vector_bytes = args->vector_bytes;
+    }
+    return CKIT_OK;
+}
+
+/* ---- reading back ---------------------------------------------------------------------------------------- */
+
+static bool readable(const ckit_args *args) { return (args->state & CKITI_ARGS_FAILED) == 0 && !is_open(args); }
+
+uint32_t ckit_args_positional(const ckit_args *args, ckit_reader *r) {
+    if (!readable(args)) {
+        ckit_reader_init(r, (ckit_slice){NULL, 0});
+        return 0;
+    }
+    const size_t end = (args->state & CKITI_ARGS_NAMED) != 0 ? args->keywords_at : args->len;
+    ckit_reader_init(r, ckit_slice_of(args->bytes + CKITI_ARGS_AT, end - CKITI_ARGS_AT));
+    return args->count;
+}
+
+bool ckit_args_find_keyword(const ckit_args *args, ckit_slice name, ckit_reader *r) {
+    ckit_reader_init(r, (ckit_slice){NULL, 0});
+    if (!readable(args) || (args->state & CKITI_ARGS_NAMED) == 0) {
+        return false;
+    }
+    const uint8_t *p = args->bytes + entries_at(args), *end = args->bytes + args->len;
+    while (p < end) {
+        const ckiti_head head = ckiti_head_at(p, end);
+        const ckit_slice found = ckit_slice_of(p + head.size, (size_t)head.number);
+        const uint8_t   *value = p + head.size + head.number;
+        p = ckiti_value_end(value, end);
+        if (ckit_slice_equal(found, name)) {
+            ckit_reader_init(r, ckit_slice_of(value, (size_t)(p - value)));
+            return true;
+        }
+    }
+    return false;
+}
