@@ -1,0 +1,327 @@
+/* A cache from opening to closing: options, namespaces, the background sweep, fork. */
+#include "cache/core.h"
+
+#include "base/hash.h"
+#include "base/random.h"
+#include "cache/memkey.h"
+
+#include <cachekit/envelope.h>
+
+static const char where[] = "cache";
+
+void ckit_cache_options_init(ckit_cache_options *options, size_t struct_size) {
+    memset(options, 0, struct_size);
+    options->struct_size = struct_size;
+}
+
+void ckit_entry_options_init(ckit_entry_options *options, size_t struct_size) {
+    memset(options, 0, struct_size);
+    options->struct_size = struct_size;
+}
+
+/* ---- options ------------------------------------------------------------------------------------------------- */
+
+static void default_u64(uint64_t *field, uint64_t value) {
+    if (*field == 0) {
+        *field = value;
+    }
+}
+
+static void default_u32(uint32_t *field, uint32_t value) {
+    if (*field == 0) {
+        *field = value;
+    }
+}
+
+static void fill_defaults(ckit_cache_options *o) {
+    default_u64(&o->l1_max_bytes, UINT64_C(100) << 20);
+    default_u64(&o->l1_total_max_bytes, UINT64_C(1) << 30);
+    default_u64(&o->default_ttl_ms, CKITI_DEFAULT_TTL_MS);
+    default_u64(&o->max_value_bytes, UINT64_C(100) << 20);
+    default_u32(&o->max_key_bytes, 1024);
+    default_u32(&o->store_timeout_ms, 5000);
+    default_u32(&o->flight_wait_ms, 60000);
+    default_u32(&o->lock_lease_ms, 30000);
+    default_u32(&o->lock_wait_ms, 5000);
+    default_u32(&o->sweep_interval_ms, 30000);
+    default_u32(&o->workers, 4);
+    default_u32(&o->queue_max, 1024);
+}
+
+static ckit_status check_range(const char *name, uint64_t value, uint64_t low, uint64_t high, ckit_error *err) {
+    if (value >= low && value <= high) {
+        return CKIT_OK;
+    }
+    return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s is %llu, allowed is %llu to %llu", name,
+                     (unsigned long long)value, (unsigned long long)low, (unsigned long long)high);
+}
+
+static ckit_status check_ttl(const char *name, uint64_t ttl_ms, ckit_error *err) {
+    return ttl_ms == CKIT_TTL_NO_EXPIRY ? CKIT_OK : check_range(name, ttl_ms, 1, CKIT_TTL_MAX_MS, err);
+}
+
+static ckit_status check_options(const ckit_cache_options *o, ckit_error *err) {
+    const struct {
+        const char *name;
+        uint64_t    value;
+        uint64_t    low;
+        uint64_t    high;
+    } ranges[] = {
+        {"l1_max_bytes", o->l1_max_bytes, 64 << 10, UINT64_C(1) << 40},
+        {"l1_total_max_bytes", o->l1_total_max_bytes, 64 << 10, UINT64_C(1) << 40},
+        {"max_value_bytes", o->max_value_bytes, 1, CKIT_ENVELOPE_MAX_BYTES},
+        {"max_key_bytes", o->max_key_bytes, 1, 65536},
+        {"store_timeout_ms", o->store_timeout_ms, 1, 3600000},
+        {"flight_wait_ms", o->flight_wait_ms, 1, 86400000},
+        {"lock_lease_ms", o->lock_lease_ms, 1, 86400000},
+        {"lock_wait_ms", o->lock_wait_ms, 1, 86400000},
+        {"sweep_interval_ms", o->sweep_interval_ms, 10, 86400000},
+        {"workers", o->workers, 1, 64},
+        {"queue_max", o->queue_max, 1, 1000000},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        ckit_status st = check_range(ranges[i].name, ranges[i].value, ranges[i].low, ranges[i].high, err);
+        if (st != CKIT_OK) {
+            return st;
+        }
+    }
+    if (o->compression_level < CKIT_COMPRESSION_OFF || o->compression_level > 9) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "compression_level is %d, allowed is 1 to 9, 0 or off",
+                         o->compression_level);
+    }
+    return check_ttl("default_ttl_ms", o->default_ttl_ms, err);
+}
+
+/* ---- namespaces ------------------------------------------------------------------------------------------------ */
+
+ckiti_namespace *ckiti_namespace_find(ckit_cache *cache, ckit_slice name) {
+    ckiti_namespace *ns = atomic_load_explicit(&cache->namespaces, memory_order_acquire);
+    while (ns != NULL && !ckit_slice_equal(ckit_slice_of(ns->name, ns->name_len), name)) {
+        ns = ns->next;
+    }
+    return ns;
+}
+
+static void free_namespace(ckit_cache *cache, ckiti_namespace *ns) {
+    ckiti_l1_close(ns->l1);
+    ckiti_free(cache->alloc, ns, sizeof *ns + ns->name_len);
+}
+
+static ckiti_namespace *make_namespace(ckit_cache *cache, ckit_slice name, ckit_error *err) {
+    ckiti_namespace *ns = ckiti_alloc_zeroed(cache->alloc, 1, sizeof *ns + name.len);
+    if (ns == NULL) {
+        ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a namespace");
+        return NULL;
+    }
+    atomic_init(&ns->births, 1);
+    ns->name_len = name.len;
+    if (name.len > 0) {
+        memcpy(ns->name, name.ptr, name.len);
+    }
+    if (cache->options.l1 != CKIT_OFF) {
+        ckiti_l1_options options = {.max_bytes = cache->options.l1_max_bytes < cache->options.l1_total_max_bytes
+                                                     ? cache->options.l1_max_bytes
+                                                     : cache->options.l1_total_max_bytes,
+                                    .shared = &cache->budget,
+                                    .alloc = cache->alloc,
+                                    .seed = cache->seed};
+        if (ckiti_l1_open(&options, &ns->l1, err) != CKIT_OK) {
+            free_namespace(cache, ns);
+            return NULL;
+        }
+    }
+    return ns;
+}
+
+ckiti_namespace *ckiti_namespace_get(ckit_cache *cache, ckit_slice name, ckit_error *err) {
+    ckiti_namespace *ns = ckiti_namespace_find(cache, name);
+    if (ns != NULL) {
+        return ns;
+    }
+    pthread_mutex_lock(&cache->mu);
+    ns = ckiti_namespace_find(cache, name);
+    if (ns == NULL && cache->namespace_count == CKITI_MAX_NAMESPACES) {
+        ckit_fail(err, CKIT_E_TOO_LARGE, where, "more than %u namespaces in one cache", CKITI_MAX_NAMESPACES);
+    } else if (ns == NULL && (ns = make_namespace(cache, name, err)) != NULL) {
+        ns->next = atomic_load_explicit(&cache->namespaces, memory_order_relaxed);
+        atomic_store_explicit(&cache->namespaces, ns, memory_order_release);
+        cache->namespace_count++;
+    }
+    pthread_mutex_unlock(&cache->mu);
+    return ns;
+}
+
+uint64_t ckiti_namespace_birth(const ckiti_namespace *ns) {
+    return ns->l1 != NULL ? ckiti_l1_birth(ns->l1) : atomic_load(&ns->births);
+}
+
+uint64_t ckiti_namespace_bump(ckiti_namespace *ns) {
+    return ns->l1 != NULL ? ckiti_l1_bump(ns->l1) : atomic_fetch_add(&ns->births, 1) + 1;
+}
+
+/* ---- the background sweep ---------------------------------------------------------------------------------- */
+
+/* Entries of an invalidated function are unreachable but still take room. */
+static bool is_dead(void *context, ckit_slice key, uint64_t birth) {
+    ckit_cache *cache = context;
+    uint32_t    id = ckiti_memkey_function(key);
+    if (id == 0) {
+        return false;
+    }
+    ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
+    while (record != NULL && record->id != id) {
+        record = record->next;
+    }
+    return record != NULL && birth < atomic_load_explicit(&record->floor, memory_order_acquire);
+}
+
+static void sweep(ckiti_job *job) {
+    ckit_cache *cache = (ckit_cache *)(void *)((char *)job - offsetof(ckit_cache, sweep));
+    uint64_t    now = ckiti_cache_now(cache);
+    for (ckiti_namespace *ns = atomic_load(&cache->namespaces); ns != NULL; ns = ns->next) {
+        while (ns->l1 != NULL && ckiti_l1_sweep(ns->l1, now, 1024, is_dead, cache) >= 1024) {
+        }
+    }
+    (void)ckiti_workers_submit(&cache->workers, job, ckiti_time_after(now, cache->options.sweep_interval_ms));
+}
+
+void ckiti_sweep_start(ckit_cache *cache) {
+    if (!atomic_load_explicit(&cache->sweeping, memory_order_relaxed) && !atomic_exchange(&cache->sweeping, true)) {
+        cache->sweep.run = sweep;
+        uint64_t due = ckiti_time_after(ckiti_cache_now(cache), cache->options.sweep_interval_ms);
+        if (ckiti_workers_submit(&cache->workers, &cache->sweep, due) != CKIT_OK) {
+            atomic_store(&cache->sweeping, false); /* the next value tries again */
+        }
+    }
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------------------ */
+
+static void each_l1(ckit_cache *cache, void (*call)(ckiti_l1 *l1)) {
+    for (ckiti_namespace *ns = atomic_load(&cache->namespaces); ns != NULL; ns = ns->next) {
+        if (ns->l1 != NULL) {
+            call(ns->l1);
+        }
+    }
+}
+
+static void fork_prepare(void *self) {
+    ckit_cache *cache = self;
+    pthread_mutex_lock(&cache->mu);
+    ckiti_flights_fork_prepare(&cache->flights);
+    ckiti_stripes_lock_all(&cache->stripes);
+    ckiti_workers_fork_prepare(&cache->workers);
+    each_l1(cache, ckiti_l1_fork_prepare);
+}
+
+static void fork_parent(void *self) {
+    ckit_cache *cache = self;
+    each_l1(cache, ckiti_l1_fork_parent);
+    ckiti_workers_fork_parent(&cache->workers);
+    ckiti_stripes_unlock_all(&cache->stripes);
+    ckiti_flights_fork_parent(&cache->flights);
+    pthread_mutex_unlock(&cache->mu);
+}
+
+static void fork_child(void *self) {
+    ckit_cache *cache = self;
+    each_l1(cache, ckiti_l1_fork_child);
+    ckiti_workers_fork_child(&cache->workers);
+    ckiti_stripes_unlock_all(&cache->stripes);
+    ckiti_flights_fork_child(&cache->flights);
+    for (ckit_function *function = cache->functions; function != NULL; function = function->next) {
+        function->refreshing = 0; /* their threads stayed in the parent */
+    }
+    (void)ckiti_workers_cancel(&cache->workers, &cache->sweep);
+    atomic_store(&cache->sweeping, false); /* the child's next value starts a sweep of its own */
+    pthread_mutex_unlock(&cache->mu);
+}
+
+/* ---- opening and closing ------------------------------------------------------------------------------------- */
+
+static void copy_options(ckit_cache *cache, const ckit_cache_options *given) {
+    if (given != NULL) {
+        size_t size = given->struct_size < sizeof cache->options ? given->struct_size : sizeof cache->options;
+        memcpy(&cache->options, given, size);
+    }
+    fill_defaults(&cache->options);
+    if (cache->options.clock != NULL) {
+        cache->clock_copy = *cache->options.clock;
+        cache->clock = &cache->clock_copy;
+    }
+    if (cache->options.log != NULL) {
+        cache->log_copy = *cache->options.log;
+        cache->log = &cache->log_copy;
+    }
+}
+
+ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *backend, ckit_cache **out,
+                           ckit_error *err) {
+    const ckit_alloc *alloc = options == NULL ? NULL : options->alloc;
+    *out = NULL;
+    ckit_cache *cache = ckiti_alloc_zeroed(alloc, 1, sizeof *cache);
+    if (cache == NULL) {
+        ckit_backend_close(backend);
+        return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a cache");
+    }
+    cache->alloc = alloc;
+    copy_options(cache, options);
+    cache->backend = backend;
+    if (backend != NULL) {
+        cache->ops = ckit_backend_operations(backend);
+        cache->store = ckit_backend_self(backend);
+    }
+    cache->budget.max_bytes = cache->options.l1_total_max_bytes;
+    cache->seed = ckiti_random_u64() | 1;
+    pthread_mutex_init(&cache->mu, NULL);
+    pthread_cond_init(&cache->refreshed, NULL);
+    ckiti_stripes_init(&cache->stripes);
+    ckiti_flights_init(&cache->flights, alloc);
+    ckit_status st = ckiti_workers_init(&cache->workers, cache->options.workers, cache->options.queue_max,
+                                        cache->clock, alloc);
+    if (st != CKIT_OK) {
+        ckit_fail(err, st, where, "no memory for the queue of background jobs");
+        goto fail;
+    }
+    if ((st = check_options(&cache->options, err)) != CKIT_OK) {
+        goto fail;
+    }
+    if ((cache->no_namespace = ckiti_namespace_get(cache, ckit_slice_of(NULL, 0), err)) == NULL) {
+        st = CKIT_E_NO_MEMORY;
+        goto fail;
+    }
+    cache->fork = (ckiti_fork_hooks){fork_prepare, fork_parent, fork_child, cache, NULL, NULL};
+    ckiti_fork_register(&cache->fork);
+    *out = cache;
+    return CKIT_OK;
+fail:
+    ckit_cache_close(cache);
+    return st;
+}
+
+void ckit_cache_close(ckit_cache *cache) {
+    if (cache == NULL) {
+        return;
+    }
+    ckiti_workers_stop(&cache->workers);
+    ckiti_fork_unregister(&cache->fork);
+    ckit_backend_close(cache->backend);
+    for (ckiti_function_record *record = atomic_load(&cache->records); record != NULL;) {
+        ckiti_function_record *next = record->next;
+        ckiti_free(cache->alloc, record, sizeof *record + record->name_len);
+        record = next;
+    }
+    for (ckiti_namespace *ns = atomic_load(&cache->namespaces); ns != NULL;) {
+        ckiti_namespace *next = ns->next;
+        free_namespace(cache, ns);
+        ns = next;
+    }
+    ckiti_workers_fini(&cache->workers);
+    ckiti_flights_fini(&cache->flights);
+    ckiti_stripes_fini(&cache->stripes);
+    pthread_cond_destroy(&cache->refreshed);
+    pthread_mutex_destroy(&cache->mu);
+    ckiti_free(cache->alloc, cache, sizeof *cache);
+}
+
+ckit_backend *ckit_cache_backend(ckit_cache *cache) { return cache->backend; }

@@ -1,0 +1,20 @@
+/* cache/call.h - what the two drivers of a call share (function.c: blocking, poll.c: pollable). */
+#ifndef CKITI_CACHE_CALL_H
+#define CKITI_CACHE_CALL_H
+
+#include "cache/op.h"
+
+/* From a miss in memory to an answer, in this thread: CKIT_OK with the value, or CKIT_COMPUTE. */
+ckit_status ckiti_op_run(ckit_op *op);
+/* Packs the arguments; `none` stands in for NULL. */
+ckit_status ckiti_call_pack(ckit_args *args, ckit_args *none, ckit_args **used, ckit_slice *packed, ckit_error *err);
+/* The call's name in memory, and its hash. */
+uint64_t ckiti_call_name(ckit_function *function, ckit_slice packed, ckiti_memkey *memkey);
+/* Says in the log that a call runs without the cache, and why. */
+void ckiti_say_uncached(const ckit_function *function, const ckit_error *why);
+/* Moves a value: bytes that stand inside the struct move with it. */
+void ckiti_value_move(ckit_value *to, ckit_value *from);
+/* Moves the answer of an operation to `out` (may be NULL). */
+void ckiti_op_give(ckit_op *op, ckit_value *out);
+
+#endif

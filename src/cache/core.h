@@ -1,0 +1,130 @@
+/* cache/core.h - what a cache is made of; shared by the files of this directory. */
+#ifndef CKITI_CACHE_CORE_H
+#define CKITI_CACHE_CORE_H
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fork.h"
+#include "base/log.h"
+#include "cache/flight.h"
+#include "cache/stripes.h"
+#include "cache/workers.h"
+#include "memory/l1.h"
+#include "observe/counters.h"
+
+#include <cachekit/buf.h>
+#include <cachekit/cache.h>
+#include <cachekit/function.h>
+#include <stdatomic.h>
+
+#define CKITI_DEFAULT_TTL_MS (UINT64_C(3600) * 1000)
+#define CKITI_UNKNOWN_LIFE_MS (UINT64_C(30) * 1000) /* memory keeps a value of unknown life no longer than this */
+#define CKITI_MAX_NAMESPACES 4096u
+
+/* How the bytes of a memory entry are meant. */
+enum { CKITI_TAG_DOCUMENT = 1, CKITI_TAG_RAW = 2 };
+
+/* Counters of a cache. */
+enum {
+    CKITI_L2_HITS,
+    CKITI_L2_MISSES,
+    CKITI_L2_WRITES,
+    CKITI_L2_ERRORS,
+    CKITI_L2_CORRUPT,
+    CKITI_COMPUTED,
+    CKITI_FUNCTION_ERRORS,
+    CKITI_FLIGHT_WAITS,
+    CKITI_FLIGHT_HANDOVERS,
+    CKITI_REFRESHES,
+    CKITI_TOO_LARGE,
+    CKITI_UNCACHED
+};
+
+/* Counters of a function. */
+enum { CKITI_FN_L1_HITS, CKITI_FN_L2_HITS, CKITI_FN_MISSES, CKITI_FN_COMPUTED, CKITI_FN_ERRORS };
+
+/* The memory of one namespace. Lives as long as the cache. */
+typedef struct ckiti_namespace {
+    struct ckiti_namespace *next;
+    ckiti_l1               *l1;     /* NULL: memory is off, or could not be had */
+    _Atomic uint64_t        births; /* the counter of invalidations where there is no tier to keep it */
+    _Atomic uint64_t        floor;  /* what was born below is invalidated */
+    size_t                  name_len;
+    char                    name[];
+} ckiti_namespace;
+
+/* What handles of one function have in common. Lives as long as the cache. */
+typedef struct ckiti_function_record {
+    struct ckiti_function_record *next;
+    ckiti_namespace              *ns;
+    uint32_t                      id; /* begins its keys in memory; 0 is for keys of entries */
+    bool                          integrity;
+    _Atomic uint64_t              floor;
+    size_t                        name_len;
+    char                          name[];
+} ckiti_function_record;
+
+struct ckit_function {
+    ckiti_counters         counters;
+    ckit_cache            *cache;
+    ckiti_function_record *record;
+    ckit_loader            loader;
+    void                  *context;
+    ckit_key_prefix        key_prefix;
+    uint64_t               ttl_ms;
+    uint64_t               stale_ms;
+    int                    compression_level;
+    bool                   integrity;
+    bool                   use_l1;
+    size_t                 refreshing; /* background refreshes; guarded by cache->mu */
+    struct ckit_function  *next;       /* of all handles; guarded by cache->mu */
+    struct ckit_function  *prev;
+};
+
+struct ckit_cache {
+    ckiti_counters          counters;
+    ckiti_stripes           stripes;
+    ckiti_flights           flights;
+    ckiti_workers           workers;
+    ckit_cache_options      options; /* with the defaults filled in */
+    ckit_clock              clock_copy;
+    ckit_log                log_copy;
+    const ckit_clock       *clock; /* NULL = the system's */
+    const ckit_log         *log;
+    const ckit_alloc       *alloc;
+    ckit_backend           *backend;
+    const ckit_backend_ops *ops; /* NULL: memory only */
+    void                   *store;
+    ckiti_l1_budget         budget;
+    uint64_t                seed;
+
+    /* mu guards the lists below against writers, and the functions' `refreshing`. Readers of the first two lists follow
+     * the pointers without it: rows are only ever added. It is taken before every other lock of the cache and never
+     * held across the store or a function. */
+    pthread_mutex_t                  mu;
+    pthread_cond_t                   refreshed;
+    _Atomic(ckiti_namespace *)       namespaces;
+    _Atomic(ckiti_function_record *) records;
+    ckit_function                   *functions;
+    size_t                           namespace_count;
+    uint32_t                         record_count;
+    ckiti_namespace                 *no_namespace;
+    ckiti_job                        sweep;
+    _Atomic bool                     sweeping; /* the sweep job has been submitted */
+    ckiti_fork_hooks                 fork;
+};
+
+/* ---- cache.c ---- */
+
+/* The namespace of that name, made when it is new. NULL on failure. */
+ckiti_namespace *ckiti_namespace_get(ckit_cache *cache, ckit_slice name, ckit_error *err);
+/* The same without making one. */
+ckiti_namespace *ckiti_namespace_find(ckit_cache *cache, ckit_slice name);
+uint64_t         ckiti_namespace_birth(const ckiti_namespace *ns);
+uint64_t         ckiti_namespace_bump(ckiti_namespace *ns);
+/* Starts the background sweep with the first value that memory keeps. */
+void ckiti_sweep_start(ckit_cache *cache);
+
+static inline uint64_t ckiti_cache_now(const ckit_cache *cache) { return ckiti_now_ms(cache->clock); }
+
+#endif

@@ -1,0 +1,268 @@
+#include "cache/flight.h"
+
+#include "base/alloc.h"
+
+#include <cachekit/buf.h>
+#include <cachekit/value.h>
+#include <time.h>
+
+typedef struct ckiti_flight {
+    struct ckiti_flight *next;
+    ckiti_seat          *leader;
+    ckiti_seat          *first; /* followers, longest wait first */
+    ckiti_seat          *last;
+    ckit_slice           key; /* the leader's; a successor's after a hand-over */
+    uint64_t             hash;
+    const void          *scope;
+    pthread_t            leader_thread;
+    bool                 leader_blocks; /* the leader's thread stays in the call until it is over */
+} ckiti_flight;
+
+void ckiti_flights_init(ckiti_flights *flights, const ckit_alloc *alloc) {
+    *flights = (ckiti_flights){.alloc = alloc};
+    for (unsigned i = 0; i < CKITI_FLIGHT_SHARDS; i++) {
+        pthread_mutex_init(&flights->shards[i].mu, NULL);
+    }
+}
+
+static void free_chain(ckiti_flights *flights, ckiti_flight *flight) {
+    while (flight != NULL) {
+        ckiti_flight *next = flight->next;
+        ckiti_free(flights->alloc, flight, sizeof *flight);
+        flight = next;
+    }
+}
+
+void ckiti_flights_fini(ckiti_flights *flights) {
+    for (unsigned i = 0; i < CKITI_FLIGHT_SHARDS; i++) {
+        for (unsigned c = 0; c < CKITI_FLIGHT_CHAINS; c++) {
+            free_chain(flights, flights->shards[i].chains[c]);
+        }
+        pthread_mutex_destroy(&flights->shards[i].mu);
+    }
+    free_chain(flights, flights->orphans);
+}
+
+static ckiti_flight_shard *shard_of(ckiti_flights *flights, uint64_t hash) {
+    return &flights->shards[(hash >> 40) % CKITI_FLIGHT_SHARDS];
+}
+
+static ckiti_flight **chain_of(ckiti_flight_shard *shard, uint64_t hash) {
+    return &shard->chains[(hash >> 48) % CKITI_FLIGHT_CHAINS];
+}
+
+static ckiti_flight *find(ckiti_flight *flight, const ckiti_seat *seat) {
+    for (; flight != NULL; flight = flight->next) {
+        if (flight->hash == seat->hash && flight->scope == seat->scope && ckit_slice_equal(flight->key, seat->key)) {
+            return flight;
+        }
+    }
+    return NULL;
+}
+
+static void take_lead(ckiti_flight *flight, ckiti_seat *seat) {
+    flight->leader = seat;
+    flight->key = seat->key;
+    flight->leader_thread = pthread_self(); /* right for a new flight; a successor corrects it when it wakes */
+    flight->leader_blocks = false;
+    seat->flight = flight;
+    seat->state = CKITI_SEAT_LEADER;
+}
+
+static ckiti_seat_state start_flight(ckiti_flights *flights, ckiti_flight **chain, ckiti_seat *seat) {
+    ckiti_flight *flight = ckiti_alloc(flights->alloc, sizeof *flight);
+    seat->state = CKITI_SEAT_LEADER;
+    seat->flight = NULL;
+    if (flight != NULL) {
+        *flight = (ckiti_flight){.next = *chain, .hash = seat->hash, .scope = seat->scope};
+        *chain = flight;
+        take_lead(flight, seat);
+        flight->leader_blocks = seat->wake != NULL;
+    }
+    return CKITI_SEAT_LEADER;
+}
+
+static ckiti_seat_state stand_in_line(ckiti_flight *flight, ckiti_seat *seat) {
+    seat->flight = flight;
+    seat->next = NULL;
+    seat->prev = flight->last;
+    if (flight->last != NULL) {
+        flight->last->next = seat;
+    } else {
+        flight->first = seat;
+    }
+    flight->last = seat;
+    return seat->state = CKITI_SEAT_WAITING;
+}
+
+ckiti_seat_state ckiti_flight_join(ckiti_flights *flights, ckiti_seat *seat, bool may_wait) {
+    ckiti_flight_shard *shard = shard_of(flights, seat->hash);
+    ckiti_seat_state    state = CKITI_SEAT_NONE;
+    pthread_mutex_lock(&shard->mu);
+    ckiti_flight **chain = chain_of(shard, seat->hash);
+    ckiti_flight  *flight = find(*chain, seat);
+    if (flight == NULL) {
+        state = start_flight(flights, chain, seat);
+    } else if (may_wait && seat->wake != NULL && flight->leader_blocks &&
+               pthread_equal(flight->leader_thread, pthread_self())) {
+        seat->flight = NULL; /* the function calls itself with the same arguments: waiting would be for ever */
+        state = seat->state = CKITI_SEAT_LEADER;
+    } else if (may_wait) {
+        state = stand_in_line(flight, seat);
+    }
+    pthread_mutex_unlock(&shard->mu);
+    return state;
+}
+
+static struct timespec real_time_in(uint64_t ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    return until;
+}
+
+ckiti_seat_state ckiti_flight_wait(ckiti_flights *flights, ckiti_seat *seat, uint64_t wait_ms) {
+    ckiti_flight_shard *shard = shard_of(flights, seat->hash);
+    struct timespec     until = real_time_in(wait_ms);
+    int                 waited = 0;
+    pthread_mutex_lock(&shard->mu);
+    while (seat->state == CKITI_SEAT_WAITING && waited == 0) {
+        waited = pthread_cond_timedwait(seat->wake, &shard->mu, &until);
+    }
+    ckiti_seat_state state = seat->state;
+    if (state == CKITI_SEAT_LEADER && seat->flight != NULL) {
+        seat->flight->leader_thread = pthread_self();
+        seat->flight->leader_blocks = true;
+    }
+    pthread_mutex_unlock(&shard->mu);
+    return state;
+}
+
+static void tell(ckiti_seat *seat) {
+    if (seat->wake != NULL) {
+        pthread_cond_signal(seat->wake);
+    } else {
+        seat->changed(seat);
+    }
+}
+
+/* With the lock held. */
+static void step_out_of_line(ckiti_seat *seat) {
+    ckiti_flight *flight = seat->flight;
+    if (seat->prev != NULL) {
+        seat->prev->next = seat->next;
+    } else {
+        flight->first = seat->next;
+    }
+    if (seat->next != NULL) {
+        seat->next->prev = seat->prev;
+    } else {
+        flight->last = seat->prev;
+    }
+    seat->next = seat->prev = NULL;
+    seat->flight = NULL;
+}
+
+static void remove_flight(ckiti_flights *flights, ckiti_flight_shard *shard, ckiti_flight *flight) {
+    ckiti_flight **link = chain_of(shard, flight->hash);
+    while (*link != NULL && *link != flight) {
+        link = &(*link)->next;
+    }
+    if (*link == flight) { /* else it is an orphan, kept until the end */
+        *link = flight->next;
+        ckiti_free(flights->alloc, flight, sizeof *flight);
+    }
+}
+
+/* With the lock held. True when somebody leads on, false when the flight is over. */
+static bool end_flight(ckiti_flights *flights, ckiti_flight_shard *shard, ckiti_flight *flight) {
+    ckiti_seat *successor = flight->first;
+    if (successor == NULL) {
+        remove_flight(flights, shard, flight);
+        return false;
+    }
+    step_out_of_line(successor);
+    take_lead(flight, successor);
+    tell(successor);
+    return true;
+}
+
+void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, ckiti_lend_fn lend, void *context,
+                       uint64_t life_ms) {
+    if (seat->flight != NULL) {
+        ckiti_flight_shard *shard = shard_of(flights, seat->hash);
+        pthread_mutex_lock(&shard->mu);
+        ckiti_flight *flight = seat->flight;
+        for (ckiti_seat *follower; (follower = flight->first) != NULL && lend(context, &follower->value);) {
+            step_out_of_line(follower);
+            follower->value.life_ms = life_ms;
+            follower->value.source = CKIT_SOURCE_FLIGHT;
+            follower->state = CKITI_SEAT_LANDED;
+            tell(follower);
+        }
+        (void)end_flight(flights, shard, flight);
+        pthread_mutex_unlock(&shard->mu);
+    }
+    seat->flight = NULL;
+    seat->state = CKITI_SEAT_NONE;
+}
+
+bool ckiti_flight_abandon(ckiti_flights *flights, ckiti_seat *seat) {
+    bool handed_over = false;
+    if (seat->flight != NULL) {
+        ckiti_flight_shard *shard = shard_of(flights, seat->hash);
+        pthread_mutex_lock(&shard->mu);
+        handed_over = end_flight(flights, shard, seat->flight);
+        pthread_mutex_unlock(&shard->mu);
+    }
+    seat->flight = NULL;
+    seat->state = CKITI_SEAT_NONE;
+    return handed_over;
+}
+
+bool ckiti_flight_leave(ckiti_flights *flights, ckiti_seat *seat) {
+    ckiti_flight_shard *shard = shard_of(flights, seat->hash);
+    pthread_mutex_lock(&shard->mu);
+    bool waiting = seat->state == CKITI_SEAT_WAITING;
+    if (waiting) {
+        step_out_of_line(seat);
+        seat->state = CKITI_SEAT_NONE;
+    }
+    pthread_mutex_unlock(&shard->mu);
+    return waiting;
+}
+
+void ckiti_flights_fork_prepare(ckiti_flights *flights) {
+    for (unsigned i = 0; i < CKITI_FLIGHT_SHARDS; i++) {
+        pthread_mutex_lock(&flights->shards[i].mu);
+    }
+}
+
+void ckiti_flights_fork_parent(ckiti_flights *flights) {
+    for (unsigned i = 0; i < CKITI_FLIGHT_SHARDS; i++) {
+        pthread_mutex_unlock(&flights->shards[i].mu);
+    }
+}
+
+/* Leaders in other threads are gone, and so are followers; the thread that forked may lead one itself, so the flights
+ * are put aside, not freed. */
+void ckiti_flights_fork_child(ckiti_flights *flights) {
+    for (unsigned i = 0; i < CKITI_FLIGHT_SHARDS; i++) {
+        for (unsigned c = 0; c < CKITI_FLIGHT_CHAINS; c++) {
+            ckiti_flight **link = &flights->shards[i].chains[c];
+            while (*link != NULL) {
+                ckiti_flight *flight = *link;
+                *link = flight->next;
+                flight->first = flight->last = NULL;
+                flight->next = flights->orphans;
+                flights->orphans = flight;
+            }
+        }
+    }
+    ckiti_flights_fork_parent(flights);
+}

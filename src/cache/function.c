@@ -1,0 +1,425 @@
+/* Functions: naming them to a cache, and the blocking driver of a call. */
+#include "cache/call.h"
+#include "cache/scope.h"
+
+#include <cachekit/envelope.h>
+#include <cachekit/value.h>
+
+static const char where[] = "function";
+
+void ckit_function_options_init(ckit_function_options *options, size_t struct_size) {
+    memset(options, 0, struct_size);
+    options->struct_size = struct_size;
+}
+
+/* ---- naming ---------------------------------------------------------------------------------------------------- */
+
+static ckiti_function_record *find_record(ckit_cache *cache, const ckiti_namespace *ns, ckit_slice name,
+                                          bool integrity) {
+    ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
+    while (record != NULL && !(record->ns == ns && record->integrity == integrity &&
+                               ckit_slice_equal(ckit_slice_of(record->name, record->name_len), name))) {
+        record = record->next;
+    }
+    return record;
+}
+
+static ckiti_function_record *get_record(ckit_cache *cache, ckiti_namespace *ns, ckit_slice name, bool integrity) {
+    pthread_mutex_lock(&cache->mu);
+    ckiti_function_record *record = find_record(cache, ns, name, integrity);
+    if (record == NULL && cache->record_count < UINT32_MAX &&
+        (record = ckiti_alloc_zeroed(cache->alloc, 1, sizeof *record + name.len)) != NULL) {
+        record->ns = ns;
+        record->id = ++cache->record_count;
+        record->integrity = integrity;
+        record->name_len = name.len;
+        memcpy(record->name, name.ptr, name.len);
+        record->next = atomic_load_explicit(&cache->records, memory_order_relaxed);
+        atomic_store_explicit(&cache->records, record, memory_order_release);
+    }
+    pthread_mutex_unlock(&cache->mu);
+    return record;
+}
+
+static ckit_status check_options(const ckit_function_options *o, ckit_error *err) {
+    bool ttl_fits = o->ttl_ms <= CKIT_TTL_MAX_MS || o->ttl_ms == CKIT_TTL_NO_EXPIRY ||
+                    o->ttl_ms == CKIT_TTL_DO_NOT_STORE;
+    if (!ttl_fits || o->stale_ms > CKIT_TTL_MAX_MS) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s is %llu, the longest is %llu",
+                         ttl_fits ? "stale_ms" : "ttl_ms",
+                         (unsigned long long)(ttl_fits ? o->stale_ms : o->ttl_ms),
+                         (unsigned long long)CKIT_TTL_MAX_MS);
+    }
+    if (o->compression_level < CKIT_COMPRESSION_OFF || o->compression_level > 9) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "compression_level is %d, allowed is 1 to 9, 0 or off",
+                         o->compression_level);
+    }
+    return CKIT_OK;
+}
+
+static void apply_options(ckit_function *function, const ckit_function_options *o) {
+    const ckit_cache_options *defaults = &function->cache->options;
+    function->ttl_ms = o->ttl_ms != 0 ? o->ttl_ms : defaults->default_ttl_ms;
+    function->stale_ms = o->stale_ms;
+    function->compression_level = o->compression_level != 0 ? o->compression_level : defaults->compression_level;
+    function->integrity = (o->integrity != CKIT_DEFAULT ? o->integrity : defaults->integrity) != CKIT_OFF;
+    function->use_l1 = (o->l1 != CKIT_DEFAULT ? o->l1 : defaults->l1) != CKIT_OFF;
+}
+
+static ckit_status name_it(ckit_function *function, ckit_slice name, ckit_slice namespace_name, ckit_error *err) {
+    ckit_key_spec spec = {.namespace_name = namespace_name, .function = name, .integrity = function->integrity};
+    ckit_status   st = ckit_key_prefix_init(&function->key_prefix, &spec, function->cache->alloc, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    ckiti_namespace *ns = ckiti_namespace_get(function->cache, namespace_name, err);
+    if (ns == NULL) {
+        return CKIT_E_NO_MEMORY;
+    }
+    ckit_buf text;
+    ckit_buf_init(&text, function->cache->alloc);
+    st = ckit_key_function(name, &text, err);
+    if (st == CKIT_OK) {
+        function->record = get_record(function->cache, ns, ckit_buf_slice(&text), function->integrity);
+        st = function->record != NULL ? CKIT_OK
+                                      : ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for another function");
+    }
+    ckit_buf_fini(&text);
+    return st;
+}
+
+ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader loader, void *context,
+                              const ckit_function_options *options, ckit_function **out, ckit_error *err) {
+    ckit_function_options o = CKIT_FUNCTION_OPTIONS_INIT;
+    if (options != NULL) {
+        memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
+    }
+    *out = NULL;
+    ckit_status st = check_options(&o, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    ckit_function *function = ckiti_alloc_zeroed(cache->alloc, 1, sizeof *function);
+    if (function == NULL) {
+        return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a function");
+    }
+    function->cache = cache;
+    function->loader = loader;
+    function->context = context;
+    apply_options(function, &o);
+    st = name_it(function, ckit_slice_str(name), ckit_slice_str(o.namespace_name), err);
+    if (st != CKIT_OK) {
+        ckit_key_prefix_fini(&function->key_prefix);
+        ckiti_free(cache->alloc, function, sizeof *function);
+        return st;
+    }
+    pthread_mutex_lock(&cache->mu);
+    function->next = cache->functions;
+    if (cache->functions != NULL) {
+        cache->functions->prev = function;
+    }
+    cache->functions = function;
+    pthread_mutex_unlock(&cache->mu);
+    *out = function;
+    return CKIT_OK;
+}
+
+void ckit_function_close(ckit_function *function) {
+    if (function == NULL) {
+        return;
+    }
+    ckit_cache *cache = function->cache;
+    pthread_mutex_lock(&cache->mu);
+    while (function->refreshing > 0) {
+        pthread_cond_wait(&cache->refreshed, &cache->mu);
+    }
+    if (function->prev != NULL) {
+        function->prev->next = function->next;
+    } else {
+        cache->functions = function->next;
+    }
+    if (function->next != NULL) {
+        function->next->prev = function->prev;
+    }
+    pthread_mutex_unlock(&cache->mu);
+    ckit_key_prefix_fini(&function->key_prefix);
+    ckiti_free(cache->alloc, function, sizeof *function);
+}
+
+uint64_t ckiti_call_name(ckit_function *function, ckit_slice packed, ckiti_memkey *memkey) {
+    ckiti_l1 *l1 = function->record->ns->l1;
+    ckiti_memkey_make(memkey, function->record->id, packed);
+    ckit_slice key = ckiti_memkey_slice(memkey);
+    return l1 != NULL ? ckiti_l1_hash(l1, key) : ckiti_xxh3(key, function->cache->seed);
+}
+
+/* ---- the blocking driver ------------------------------------------------------------------------------------- */
+
+static void pause_until(ckit_op *op, uint64_t retry_at_ms) {
+    uint64_t        left = ckiti_time_left(ckiti_cache_now(op->cache), retry_at_ms);
+    struct timespec span = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000L};
+    nanosleep(&span, NULL); /* a signal only makes the next look earlier */
+}
+
+/* Waits for another call of the same key. CKIT_OK with the value, or CKIT_COMPUTE: this call leads (or goes alone). */
+static ckit_status follow(ckit_op *op) {
+    ckit_cache *cache = op->cache;
+    ckiti_count(&cache->counters, CKITI_FLIGHT_WAITS, 1);
+    ckiti_seat_state state = ckiti_flight_wait(&cache->flights, &op->seat, cache->options.flight_wait_ms);
+    if (state == CKITI_SEAT_WAITING && ckiti_flight_leave(&cache->flights, &op->seat)) {
+        ckiti_log(cache->log, CKIT_LOG_WARNING, "cache", "another call of the same key took more than %u ms: this one "
+                  "computes too", cache->options.flight_wait_ms);
+        return CKIT_COMPUTE;
+    }
+    return op->seat.state == CKITI_SEAT_LANDED ? CKIT_OK : CKIT_COMPUTE;
+}
+
+ckit_status ckiti_op_run(ckit_op *op) {
+    pthread_cond_t     wake;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&wake, &attr);
+    pthread_condattr_destroy(&attr);
+    op->seat.wake = &wake;
+    ckit_status st = CKIT_COMPUTE;
+    if (ckiti_flight_join(&op->cache->flights, &op->seat, true) == CKITI_SEAT_WAITING) {
+        st = follow(op);
+    }
+    if (st != CKIT_OK) {
+        do {
+            st = ckiti_op_advance(op);
+            if (op->retry_at_ms != 0) {
+                pause_until(op, op->retry_at_ms);
+            }
+        } while (st == CKIT_PENDING);
+    }
+    pthread_cond_destroy(&wake);
+    return st;
+}
+
+/* Runs the loader; its document goes to `document`. */
+static ckit_status load(ckit_function *function, const ckit_args *args, ckit_buf *document, uint64_t *ttl_ms,
+                        ckit_error *err) {
+    ckit_error  scratch = CKIT_ERROR_INIT;
+    ckit_writer writer;
+    ckit_load   load = {.args = args, .result = &writer};
+    ckit_writer_init(&writer, document);
+    err = err != NULL ? err : &scratch;
+    ckit_status st = function->loader(function->context, &load, err);
+    *ttl_ms = load.ttl_ms;
+    if (st == CKIT_OK) {
+        st = ckit_writer_finish(&writer, err);
+    } else if (err->status != st) {
+        ckit_fail(err, st, where, "the function failed");
+    }
+    return st;
+}
+
+/* The function's turn: loads, stores, fills op->value. */
+static ckit_status compute(ckit_op *op, const ckit_args *args, ckit_error *err) {
+    ckit_buf document;
+    uint64_t ttl_ms = 0;
+    ckit_buf_init(&document, op->cache->alloc);
+    ckit_status st = load(op->function, args, &document, &ttl_ms, err);
+    if (st == CKIT_OK) {
+        st = ckiti_op_result(op, &document, ttl_ms, err);
+    }
+    if (st == CKIT_OK) {
+        ckiti_op_store(op);
+    } else {
+        ckiti_op_failed(op);
+    }
+    ckit_buf_fini(&document);
+    return st;
+}
+
+void ckiti_value_move(ckit_value *to, ckit_value *from) {
+    *to = *from;
+    if (from->data.ptr >= from->inline_bytes && from->data.ptr < from->inline_bytes + sizeof from->inline_bytes) {
+        to->data.ptr = to->inline_bytes + (from->data.ptr - from->inline_bytes);
+    }
+    ckit_value_init(from);
+}
+
+void ckiti_op_give(ckit_op *op, ckit_value *out) {
+    if (out != NULL) {
+        ckiti_value_move(out, op->seat.state == CKITI_SEAT_LANDED ? &op->seat.value : &op->value);
+    }
+}
+
+ckit_status ckiti_call_pack(ckit_args *args, ckit_args *none, ckit_args **used, ckit_slice *packed, ckit_error *err) {
+    if (args == NULL) {
+        ckit_args_init(none);
+        args = none;
+    }
+    *used = args;
+    return ckit_args_pack(args, packed, err);
+}
+
+void ckiti_say_uncached(const ckit_function *function, const ckit_error *why) {
+    ckiti_log(function->cache->log, CKIT_LOG_WARNING, "cache", "a call of %.*s runs uncached: %s %s",
+              (int)function->record->name_len, function->record->name, ckit_status_code(why->status), why->text);
+}
+
+/* The arguments cannot be part of a key: the function runs all the same. */
+static ckit_status call_uncached(ckit_function *function, const ckit_args *args, const ckit_error *why,
+                                 ckit_value *out, ckit_error *err) {
+    ckit_op op;
+    ckiti_say_uncached(function, why);
+    ckiti_op_init_uncached(&op, function);
+    ckit_status st = compute(&op, args, err);
+    if (st == CKIT_OK) {
+        ckiti_op_give(&op, out);
+    }
+    ckiti_op_fini(&op);
+    return st;
+}
+
+static ckit_status call_slowly(ckit_function *function, const ckit_args *args, ckit_slice packed,
+                               const ckiti_memkey *memkey, uint64_t hash, bool refresh, ckit_value *out,
+                               ckit_error *err) {
+    ckit_op    op;
+    ckit_error why = CKIT_ERROR_INIT;
+    ckit_status st = ckiti_op_init(&op, function, packed, memkey, hash, &why);
+    if (st != CKIT_OK) {
+        ckiti_op_fini(&op);
+        return call_uncached(function, args, &why, out, err);
+    }
+    st = refresh ? CKIT_COMPUTE : ckiti_op_run(&op);
+    if (st == CKIT_COMPUTE) {
+        ckiti_count(&function->counters, CKITI_FN_MISSES, !refresh);
+        st = compute(&op, args, err);
+    }
+    if (st == CKIT_OK) {
+        ckiti_op_give(&op, out);
+    }
+    ckiti_op_fini(&op);
+    return st;
+}
+
+ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
+    ckit_args    none;
+    ckit_slice   packed;
+    ckiti_memkey memkey;
+    uint64_t     hash;
+    ckit_error   why = CKIT_ERROR_INIT;
+    if (function->loader == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader: use ckit_begin");
+    }
+    if (ckiti_call_pack(args, &none, &args, &packed, &why) != CKIT_OK) {
+        return call_uncached(function, args, &why, out, err);
+    }
+    ckit_status st = ckiti_op_memory(function, packed, &memkey, &hash, out);
+    if (st == CKIT_OK) {
+        return st;
+    }
+    if (st == CKIT_STALE) {
+        ckiti_refresh_in_background(function, args, packed, &memkey, hash);
+        return CKIT_OK;
+    }
+    return call_slowly(function, args, packed, &memkey, hash, false, out, err);
+}
+
+ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
+    ckit_args    none;
+    ckit_slice   packed;
+    ckiti_memkey memkey;
+    ckit_error   why = CKIT_ERROR_INIT;
+    if (function->loader == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader: use ckit_begin");
+    }
+    if (ckiti_call_pack(args, &none, &args, &packed, &why) != CKIT_OK) {
+        return call_uncached(function, args, &why, out, err);
+    }
+    uint64_t hash = ckiti_call_name(function, packed, &memkey);
+    return call_slowly(function, args, packed, &memkey, hash, true, out, err);
+}
+
+/* ---- refreshing a stale value in the background ---------------------------------------------------------------- */
+
+static void end_refresh(ckit_op *op) {
+    ckit_function *function = op->function;
+    ckit_cache    *cache = op->cache;
+    ckiti_op_fini(op);
+    ckiti_free(cache->alloc, op, sizeof *op);
+    pthread_mutex_lock(&cache->mu);
+    if (function->refreshing > 0) { /* a forked child has forgotten its parent's */
+        function->refreshing--;
+    }
+    pthread_cond_broadcast(&cache->refreshed);
+    pthread_mutex_unlock(&cache->mu);
+}
+
+static void run_refresh(ckiti_job *job) {
+    ckit_op   *op = (ckit_op *)(void *)((char *)job - offsetof(ckit_op, work));
+    ckit_error err = CKIT_ERROR_INIT;
+    ckiti_count(&op->cache->counters, CKITI_REFRESHES, 1);
+    if (compute(op, &op->args, &err) != CKIT_OK) {
+        ckiti_log(op->cache->log, CKIT_LOG_INFO, "cache", "a background refresh of %.*s failed: %s",
+                  (int)op->function->record->name_len, op->function->record->name, err.text);
+    }
+    end_refresh(op);
+}
+
+void ckiti_refresh_in_background(ckit_function *function, const ckit_args *args, ckit_slice packed,
+                                 const ckiti_memkey *memkey, uint64_t hash) {
+    ckit_cache *cache = function->cache;
+    ckit_op    *op = ckiti_alloc(cache->alloc, sizeof *op);
+    if (op == NULL) {
+        return; /* the next call tries again */
+    }
+    pthread_mutex_lock(&cache->mu);
+    function->refreshing++;
+    pthread_mutex_unlock(&cache->mu);
+    if (ckiti_op_init(op, function, packed, memkey, hash, NULL) == CKIT_OK &&
+        ckiti_flight_join(&cache->flights, &op->seat, false) == CKITI_SEAT_LEADER &&
+        ckit_args_copy(&op->args, args, cache->alloc) == CKIT_OK) {
+        op->has_args = true;
+        op->work.run = run_refresh;
+        if (ckiti_workers_submit(&cache->workers, &op->work, 0) == CKIT_OK) {
+            return;
+        }
+    }
+    end_refresh(op);
+}
+
+/* ---- one call by name ------------------------------------------------------------------------------------------- */
+
+ckit_status ckit_function_key(ckit_function *function, ckit_args *args, ckit_buf *key, ckit_error *err) {
+    ckit_args   none;
+    ckit_slice  packed;
+    ckit_status st = ckiti_call_pack(args, &none, &args, &packed, err);
+    return st == CKIT_OK ? ckit_key_from_prefix(&function->key_prefix, packed, key, err) : st;
+}
+
+ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error *err) {
+    ckit_args    none;
+    ckit_slice   packed;
+    ckiti_memkey memkey;
+    ckit_buf     key;
+    ckit_cache  *cache = function->cache;
+    ckit_buf_init(&key, cache->alloc);
+    ckit_status st = ckiti_call_pack(args, &none, &args, &packed, err);
+    if (st == CKIT_OK && cache->ops != NULL) {
+        st = ckit_key_from_prefix(&function->key_prefix, packed, &key, err);
+    }
+    if (st == CKIT_OK) {
+        uint64_t hash = ckiti_call_name(function, packed, &memkey);
+        st = ckiti_remove_everywhere(cache, function->record->ns, ckiti_memkey_slice(&memkey), hash,
+                                     ckit_buf_slice(&key), 0, err);
+    }
+    ckit_buf_fini(&key);
+    return st;
+}
+
+void ckit_function_get_stats(ckit_function *function, ckit_function_stats *out) {
+    const ckiti_counters *c = &function->counters;
+    ckit_function_stats   all = {.struct_size = out->struct_size,
+                                 .l1_hits = ckiti_counted(c, CKITI_FN_L1_HITS),
+                                 .l2_hits = ckiti_counted(c, CKITI_FN_L2_HITS),
+                                 .misses = ckiti_counted(c, CKITI_FN_MISSES),
+                                 .computed = ckiti_counted(c, CKITI_FN_COMPUTED),
+                                 .errors = ckiti_counted(c, CKITI_FN_ERRORS)};
+    memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);
+}

@@ -1,0 +1,102 @@
+/* cache/op.h - a call in progress: the state machine that both drivers turn.
+ *
+ *     LOOK  the store is asked          -> hit: done       -> miss: LOCK
+ *     LOCK  the fleet's lock is tried   -> ours: LOOK_AGAIN -> held by somebody: WAIT -> store has none: COMPUTE
+ *     WAIT  a pause, then the store is asked again and the lock tried again, until lock_wait_ms are over
+ *     LOOK_AGAIN  somebody may have stored it before we got the lock
+ *     COMPUTE  the function's turn, outside; then ckiti_op_store
+ *
+ * ckiti_op_advance does one step and may wait for the store; the blocking driver calls it in the caller's thread, the
+ * pollable one in a worker. Memory and flights come before: ckiti_op_start. */
+#ifndef CKITI_CACHE_OP_H
+#define CKITI_CACHE_OP_H
+
+#include "cache/core.h"
+#include "cache/memkey.h"
+
+#include <cachekit/poll.h>
+
+typedef enum ckiti_phase {
+    CKITI_PHASE_LOOK,
+    CKITI_PHASE_OPEN, /* a submitted read of the store has answered: `stored` holds the bytes */
+    CKITI_PHASE_LOCK,
+    CKITI_PHASE_WAIT,
+    CKITI_PHASE_LOOK_AGAIN,
+    CKITI_PHASE_COMPUTE,
+    CKITI_PHASE_STORE,
+    CKITI_PHASE_DONE
+} ckiti_phase;
+
+struct ckit_op {
+    ckit_function *function;
+    ckit_cache    *cache;
+    ckiti_phase    phase;
+    bool           keyed;   /* false: the arguments cannot be part of a key; the call runs uncached */
+    bool           refresh; /* computed whatever is cached */
+    uint64_t       hash;
+    uint64_t       birth;   /* when it began, for invalidation */
+    uint64_t       version; /* of the key's stripe when it began */
+    ckiti_seat     seat;
+    ckit_buf       key; /* the store's key; empty without a store */
+    bool           locked;
+    ckit_lease     lease;
+    uint64_t       lock_deadline; /* 0: not tried yet */
+    uint32_t       pause_ms;
+    uint64_t       retry_at_ms; /* WAIT */
+    uint64_t       ttl_ms;      /* of the result */
+    ckit_buf       document;    /* of the result, until it is shared */
+    ckit_value     value;       /* what the caller gets */
+    ckit_error     error;
+    ckiti_memkey   memkey; /* written up to its length */
+
+    /* the pollable driver's part (poll.c) */
+    ckit_poll     *poll;
+    ckit_op_ready  ready;
+    void          *context;
+    ckit_status    answer;
+    ckit_status    got; /* of a submitted read */
+    int            place;
+    bool           cancelled;
+    struct ckit_op *next;
+    struct ckit_op *prev;
+    ckiti_job      work;
+    ckiti_job      timer;
+    ckit_buf       stored;
+    ckit_request   request;
+    ckit_args      args; /* of a background refresh */
+    bool           has_args;
+};
+
+/* Looks in memory: CKIT_OK or CKIT_STALE with *out filled, else CKIT_MISS. `memkey` and `hash` are filled. */
+ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_memkey *memkey, uint64_t *hash,
+                            ckit_value *out);
+
+/* Prepares an operation for a call that memory could not answer (op is uninitialised). CKIT_E_NO_MEMORY when the store's
+ * key cannot be made. */
+ckit_status ckiti_op_init(ckit_op *op, ckit_function *function, ckit_slice packed, const ckiti_memkey *memkey,
+                          uint64_t hash, ckit_error *err);
+/* For a call whose arguments cannot be a key. */
+void ckiti_op_init_uncached(ckit_op *op, ckit_function *function);
+/* Gives everything back: the lock, the seat (a follower takes over), memory. */
+void ckiti_op_fini(ckit_op *op);
+
+/* One step. CKIT_OK: op->value holds the answer. CKIT_COMPUTE: the function's turn. CKIT_PENDING: call again, not before
+ * op->retry_at_ms. May wait for the store, never longer than its timeout. */
+ckit_status ckiti_op_advance(ckit_op *op);
+/* What the store's answer `got` to the read in op->stored means: as ckiti_op_advance. */
+ckit_status ckiti_op_opened(ckit_op *op, ckit_status got, uint64_t life_ms);
+
+/* Takes the function's result, moving `document`. Checks that it is one document. */
+ckit_status ckiti_op_result(ckit_op *op, ckit_buf *document, uint64_t ttl_ms, ckit_error *err);
+/* Keeps an object in memory as the result, and lands the flight; for caches without a store. The object is taken. */
+void ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_t ttl_ms);
+/* Stores the result in both tiers, lets the lock go, lands the flight and fills op->value. May wait for the store. */
+void ckiti_op_store(ckit_op *op);
+/* The function failed: lets the lock go and hands the flight over. */
+void ckiti_op_failed(ckit_op *op);
+
+/* Starts a background refresh of a stale value, unless one is under way. */
+void ckiti_refresh_in_background(ckit_function *function, const ckit_args *args, ckit_slice packed,
+                                 const ckiti_memkey *memkey, uint64_t hash);
+
+#endif

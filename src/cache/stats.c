@@ -1,0 +1,61 @@
+#include "cache/core.h"
+#include "cache/store.h"
+
+#include <stdio.h>
+
+static void add_memory(ckit_cache *cache, ckit_cache_stats *all) {
+    for (ckiti_namespace *ns = atomic_load_explicit(&cache->namespaces, memory_order_acquire); ns != NULL;
+         ns = ns->next) {
+        ckiti_l1_stats one;
+        if (ns->l1 == NULL) {
+            continue;
+        }
+        ckiti_l1_get_stats(ns->l1, &one);
+        all->l1_hits += one.hits;
+        all->l1_stale_hits += one.stale_hits;
+        all->l1_misses += one.misses;
+        all->l1_entries += one.entries;
+        all->l1_used_bytes += one.used_bytes;
+        all->l1_max_bytes += one.max_bytes;
+        all->l1_evicted += one.evicted;
+        all->l1_expired += one.expired;
+        all->l1_rejected += one.rejected;
+    }
+    if (all->l1_max_bytes > cache->budget.max_bytes) {
+        all->l1_max_bytes = cache->budget.max_bytes;
+    }
+}
+
+void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
+    const ckiti_counters *c = &cache->counters;
+    ckit_cache_stats      all = {.struct_size = out->struct_size,
+                                 .l2_hits = ckiti_counted(c, CKITI_L2_HITS),
+                                 .l2_misses = ckiti_counted(c, CKITI_L2_MISSES),
+                                 .l2_writes = ckiti_counted(c, CKITI_L2_WRITES),
+                                 .l2_errors = ckiti_counted(c, CKITI_L2_ERRORS),
+                                 .l2_corrupt = ckiti_counted(c, CKITI_L2_CORRUPT),
+                                 .computed = ckiti_counted(c, CKITI_COMPUTED),
+                                 .function_errors = ckiti_counted(c, CKITI_FUNCTION_ERRORS),
+                                 .flight_waits = ckiti_counted(c, CKITI_FLIGHT_WAITS),
+                                 .flight_handovers = ckiti_counted(c, CKITI_FLIGHT_HANDOVERS),
+                                 .refreshes = ckiti_counted(c, CKITI_REFRESHES),
+                                 .too_large = ckiti_counted(c, CKITI_TOO_LARGE),
+                                 .uncached = ckiti_counted(c, CKITI_UNCACHED)};
+    add_memory(cache, &all);
+    memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);
+}
+
+void ckit_cache_health(ckit_cache *cache, ckit_health *out) {
+    if (cache->ops != NULL) {
+        cache->ops->health(cache->store, ckiti_store_deadline(cache, 0), out);
+        return;
+    }
+    ckit_cache_stats stats = {.struct_size = sizeof stats};
+    ckit_cache_get_stats(cache, &stats);
+    *out = (ckit_health){.healthy = true,
+                         .backend_type = "memory",
+                         .entries = stats.l1_entries,
+                         .bytes = stats.l1_used_bytes,
+                         .limit_bytes = stats.l1_max_bytes,
+                         .detail = "no store behind memory"};
+}

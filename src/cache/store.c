@@ -1,0 +1,49 @@
+#include "cache/store.h"
+
+#include "base/hash.h"
+#include "format/stored.h"
+
+#include <cachekit/document.h>
+#include <cachekit/envelope.h>
+
+/* Enough of a hash to recognise a key in a log without showing it. */
+typedef struct key_mark {
+    char text[13];
+} key_mark;
+
+static key_mark mark_of(ckit_slice key) {
+    key_mark mark = {{0}};
+    uint8_t  digest[16];
+    ckiti_blake2b(digest, sizeof digest, key);
+    ckiti_hex(mark.text, digest, 6);
+    return mark;
+}
+
+void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key, const ckit_error *error) {
+    ckiti_count(&cache->counters, CKITI_L2_ERRORS, 1);
+    ckiti_log(cache->log, CKIT_LOG_WARNING, "cache", "%s: %s of key #%s: %s %s: %s", cache->ops->name, operation,
+              mark_of(key).text, ckit_status_code(error->status), error->where, error->text);
+}
+
+ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored,
+                             ckit_buf *document) {
+    ckit_error           why = CKIT_ERROR_INIT;
+    ckiti_stored_verdict verdict;
+    size_t               before = document->len;
+    ckit_status st = ckiti_stored_open(stored, integrity, CKIT_ENVELOPE_MAX_BYTES, document, &verdict, &why);
+    if (st == CKIT_OK) {
+        ckit_slice bytes = ckit_slice_of(document->ptr + before, document->len - before);
+        if (ckit_document_check(bytes, &why) == CKIT_OK) {
+            return CKIT_OK;
+        }
+        verdict = CKITI_STORED_DELETE;
+        document->len = before;
+    }
+    ckiti_count(&cache->counters, CKITI_L2_CORRUPT, 1);
+    ckiti_log(cache->log, CKIT_LOG_WARNING, "cache", "%s: the value of key #%s is unreadable: %s %s: %s",
+              cache->ops->name, mark_of(key).text, ckit_status_code(why.status), why.where, why.text);
+    if (verdict == CKITI_STORED_DELETE) {
+        (void)cache->ops->remove(cache->store, key, ckiti_store_deadline(cache, 0), NULL);
+    }
+    return CKIT_MISS;
+}

@@ -1,0 +1,24 @@
+/* cache/store.h - what every use of the store (L2) shares. */
+#ifndef CKITI_CACHE_STORE_H
+#define CKITI_CACHE_STORE_H
+
+#include "cache/core.h"
+
+/* The deadline of one operation; `timeout_ms` 0 = the cache's. */
+static inline uint64_t ckiti_store_deadline(const ckit_cache *cache, uint32_t timeout_ms) {
+    return ckiti_time_after(ckiti_cache_now(cache), timeout_ms != 0 ? timeout_ms : cache->options.store_timeout_ms);
+}
+
+/* What memory may keep of a value with this remaining life in the store. */
+static inline uint64_t ckiti_life_in_memory(uint64_t life_ms) {
+    return life_ms == CKIT_LIFE_UNKNOWN ? CKITI_UNKNOWN_LIFE_MS : life_ms;
+}
+
+/* Counts a failure of the store and tells the log; the key appears as a hash. */
+void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key, const ckit_error *error);
+
+/* Opens a stored value: CKIT_OK with its document appended, or CKIT_MISS when it is damaged or somebody else's (counted,
+ * logged, and removed from the store where that is right). */
+ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored, ckit_buf *document);
+
+#endif

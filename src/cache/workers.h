@@ -1,0 +1,54 @@
+/* cache/workers.h - a bounded pool of threads for what must not run in the caller's thread.
+ *
+ * Threads start when there is work and stay until the pool stops. A job may be due later, so the pool is the timer too.
+ * Nothing is allocated to submit a job: it is part of what it works on. */
+#ifndef CKITI_CACHE_WORKERS_H
+#define CKITI_CACHE_WORKERS_H
+
+#include <cachekit/error.h>
+#include <cachekit/types.h>
+#include <pthread.h>
+
+typedef struct ckiti_job {
+    void (*run)(struct ckiti_job *job); /* in a worker thread; the job may be submitted again, or freed, from inside */
+    uint64_t due_ms;
+    size_t   slot;    /* its place in the heap + 1; 0 = not waiting */
+} ckiti_job;
+
+typedef struct ckiti_workers {
+    pthread_mutex_t   mu; /* guards everything below; a leaf, not held while a job runs */
+    pthread_cond_t    work;
+    pthread_cond_t    finished;
+    const ckit_clock *clock;
+    const ckit_alloc *alloc;
+    ckiti_job       **heap; /* by due_ms, earliest first */
+    size_t            count;
+    size_t            max_jobs;
+    pthread_t        *threads;
+    ckiti_job       **running; /* per thread: what it runs */
+    size_t            thread_count;
+    size_t            max_threads;
+    size_t            idle;
+    bool              stopping;
+} ckiti_workers;
+
+ckit_status ckiti_workers_init(ckiti_workers *workers, size_t max_threads, size_t max_jobs, const ckit_clock *clock,
+                               const ckit_alloc *alloc);
+/* Drops what waits, waits for what runs, ends the threads. After it submit refuses. */
+void ckiti_workers_stop(ckiti_workers *workers);
+void ckiti_workers_fini(ckiti_workers *workers);
+
+/* CKIT_E_BUSY when the queue is full, CKIT_E_CLOSED when stopping, CKIT_E_NO_MEMORY when no thread can be started. The
+ * job must not be waiting already. */
+ckit_status ckiti_workers_submit(ckiti_workers *workers, ckiti_job *job, uint64_t due_ms);
+/* True when the job was waiting and is so no more. False when it runs or is over. */
+bool ckiti_workers_cancel(ckiti_workers *workers, ckiti_job *job);
+/* The same, and waits until a run that is under way in another thread is over. Only for jobs that are short. */
+void ckiti_workers_cancel_wait(ckiti_workers *workers, ckiti_job *job);
+
+void ckiti_workers_fork_prepare(ckiti_workers *workers);
+void ckiti_workers_fork_parent(ckiti_workers *workers);
+/* The threads stayed behind; waiting jobs are served by new ones from the next submit on. */
+void ckiti_workers_fork_child(ckiti_workers *workers);
+
+#endif
