@@ -1,0 +1,33 @@
+/* config/environment.h - "NAME=value" texts, and the variables that are known without being settings. */
+#ifndef CKITI_CONFIG_ENVIRONMENT_H
+#define CKITI_CONFIG_ENVIRONMENT_H
+
+#include <cachekit/types.h>
+
+/* What to read: `given`, or the process's own when it is NULL; that is taken for empty in a program that runs with more
+ * rights than its user has. */
+const char *const *ckiti_environment(const char *const *given);
+
+/* The value of a variable; NULL when it is not set or empty. */
+const char *ckiti_variable(const char *const *environment, const char *name);
+
+/* The variables of the CacheKit family that choose a store. */
+typedef struct ckiti_selector {
+    const char *variable;
+    const char *store; /* "Redis": for people */
+    bool        supported;
+} ckiti_selector;
+#define CKITI_SELECTOR_COUNT 4
+extern const ckiti_selector ckiti_selectors[CKITI_SELECTOR_COUNT];
+
+/* Variables that the CacheKit family knows and this library has no use for; NULL ends the list. */
+extern const char *const ckiti_idle_variables[];
+
+#define CKITI_MASTER_KEY_VARIABLE "CACHEKIT_MASTER_KEY"
+#define CKITI_FILE_VARIABLE "CACHEKIT_FILE_CACHE_DIR"
+
+/* The default directory of a file store: $TMPDIR/cachekit when that is ours or absent, else cachekit-UID beside it. /tmp
+ * when TMPDIR is not an absolute path. False when the path is longer than `size`. */
+bool ckiti_default_directory(const char *const *environment, char *path, size_t size);
+
+#endif

@@ -1,0 +1,23 @@
+#include "config/plan.h"
+
+#include <cachekit/file.h>
+#include <cachekit/open.h>
+
+ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, ckit_cache **out, ckit_error *err) {
+    ckiti_plan    plan;
+    ckit_backend *backend = NULL;
+    *out = NULL;
+    ckit_status st = ckiti_plan_make(&plan, url, options, NULL, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    ckiti_plan_announce(&plan, NULL);
+    if (plan.has_store) {
+        ckit_backend_env env = CKIT_BACKEND_ENV_INIT;
+        env.alloc = plan.cache.alloc;
+        env.clock = plan.cache.clock;
+        env.log = plan.store_log;
+        st = ckit_file_open(&plan.file, &env, &backend, err);
+    }
+    return st == CKIT_OK ? ckit_cache_new(&plan.cache, backend, out, err) : st;
+}

@@ -1,0 +1,216 @@
+#include "config/plan.h"
+
+#include "base/log.h"
+#include "config/environment.h"
+#include "config/scheme.h"
+#include "config/settings.h"
+#include "config/table.h"
+
+#include <cachekit/buf.h>
+#include <cachekit/envelope.h>
+#include <stdio.h>
+
+static const char where[] = "open";
+
+/* ---- which store ------------------------------------------------------------------------------------------ */
+
+static ckit_status refuse_several(const bool *chosen, ckit_error *err) {
+    char   names[160];
+    size_t used = 0;
+    for (size_t i = 0; i < CKITI_SELECTOR_COUNT; i++) {
+        if (chosen[i]) {
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used == 0 ? "" : ", ",
+                                     ckiti_selectors[i].variable);
+        }
+    }
+    return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s each choose a store: keep one of them, or open a URL",
+                     names);
+}
+
+static ckit_status choose_from_environment(ckiti_plan *plan, const char *const *environment, ckit_error *err) {
+    const ckiti_selector *selector = NULL;
+    bool                  chosen[CKITI_SELECTOR_COUNT];
+    size_t                count = 0;
+    for (size_t i = 0; i < CKITI_SELECTOR_COUNT; i++) {
+        chosen[i] = ckiti_variable(environment, ckiti_selectors[i].variable) != NULL;
+        if (chosen[i]) {
+            count++;
+            selector = &ckiti_selectors[i];
+        }
+    }
+    if (count > 1) {
+        return refuse_several(chosen, err);
+    }
+    if (selector != NULL && !selector->supported) {
+        return ckit_fail(
+            err, CKIT_E_UNSUPPORTED, where,
+            "%s asks for a %s store, which this version does not have: unset it to use files (%s), or open "
+            "a URL such as file:///directory or memory:",
+            selector->variable, selector->store, CKITI_FILE_VARIABLE);
+    }
+    plan->has_store = true;
+    plan->reason = selector != NULL ? selector->variable : "the default";
+    return CKIT_OK;
+}
+
+static ckit_status choose_from_url(ckiti_plan *plan, const char *text, ckit_error *err) {
+    ckiti_url   url;
+    ckiti_store store = CKITI_STORE_NONE;
+    ckit_status st = ckiti_scheme_read(&url, ckit_slice_str(text), &store, err);
+    plan->has_store = store == CKITI_STORE_FILE;
+    plan->reason = "the URL";
+    if (st == CKIT_OK && plan->has_store) {
+        st = ckiti_settings_set_directory(&plan->settings, url.path, CKIT_FROM_URL, err);
+    }
+    if (st == CKIT_OK) {
+        st = ckiti_settings_read_url(&plan->settings, &url, plan->has_store, err);
+    }
+    ckiti_url_fini(&url);
+    return st;
+}
+
+/* Whoever configured a key expects that nothing is stored in the clear. Memory alone stores nothing. */
+static ckit_status check_secrecy(const ckiti_plan *plan, const char *const *environment, ckit_error *err) {
+    if (!plan->has_store || ckiti_variable(environment, CKITI_MASTER_KEY_VARIABLE) == NULL) {
+        return CKIT_OK;
+    }
+    return ckit_fail(
+        err, CKIT_E_UNSUPPORTED, where,
+        "%s is set, but this version cannot encrypt and would store values in the clear: unset it to allow "
+        "that, or open memory:, which stores nothing",
+        CKITI_MASTER_KEY_VARIABLE);
+}
+
+/* ---- with which options ----------------------------------------------------------------------------------- */
+
+static ckit_status take_options(ckiti_plan *plan, const ckit_cache_options *options, ckit_error *err) {
+    if (options != NULL && options->struct_size < sizeof options->struct_size) {
+        return ckit_fail(err, CKIT_E_MISUSE, where,
+                         "struct_size of the options is not set: begin with CKIT_CACHE_OPTIONS_INIT");
+    }
+    if (options != NULL) {
+        size_t size = options->struct_size < sizeof plan->cache ? options->struct_size : sizeof plan->cache;
+        memcpy(&plan->cache, options, size);
+    }
+    plan->cache.struct_size = sizeof plan->cache;
+    return CKIT_OK;
+}
+
+/* Fills an option that is still zero. */
+static void fill(char *option, size_t width, uint64_t value) {
+    static const char zero[sizeof value];
+    uint32_t          narrow = (uint32_t)value;
+    if (memcmp(option, zero, width) == 0) {
+        memcpy(option, width == sizeof value ? (const void *)&value : (const void *)&narrow, width);
+    }
+}
+
+static void fill_options(ckiti_plan *plan) {
+    for (size_t i = 0; i < ckit_settings_count(); i++) {
+        const ckiti_setting_row *row = &ckiti_setting_rows[i];
+        if (row->type == CKITI_SETTING_PATH || row->home == CKITI_OPTION_NONE) {
+            continue;
+        }
+        uint64_t value = ckiti_settings_value(&plan->settings, i);
+        if (row->type == CKITI_SETTING_BOOLEAN) {
+            value = value != 0 ? CKIT_ON : CKIT_OFF;
+        }
+        char *home = row->home == CKITI_OPTION_FILE ? (char *)&plan->file : (char *)&plan->cache;
+        fill(home + row->option_offset, row->option_width, value);
+    }
+}
+
+/* Memory's two bounds are raised or lowered to fit each other where only one of them was asked for. */
+static void fit_memory(ckit_cache_options *cache, bool namespace_given, bool total_given) {
+    if (cache->l1_max_bytes > cache->l1_total_max_bytes && namespace_given != total_given) {
+        if (namespace_given) {
+            cache->l1_total_max_bytes = cache->l1_max_bytes;
+        } else {
+            cache->l1_max_bytes = cache->l1_total_max_bytes;
+        }
+    }
+}
+
+static void derive_options(ckiti_plan *plan) {
+    const ckit_settings *settings = &plan->settings;
+    ckit_cache_options  *cache = &plan->cache;
+    bool                 namespace_given = cache->l1_max_bytes != 0;
+    bool                 total_given = cache->l1_total_max_bytes != 0;
+    if (cache->max_value_bytes == 0 && settings->max_chunk_bytes != 0 &&
+        settings->max_chunk_bytes < settings->max_value_bytes) {
+        cache->max_value_bytes = settings->max_chunk_bytes;
+    }
+    if (cache->compression_level == CKIT_COMPRESSION_DEFAULT && !settings->compression) {
+        cache->compression_level = CKIT_COMPRESSION_OFF;
+    }
+    plan->file = (ckit_file_options)CKIT_FILE_OPTIONS_INIT;
+    plan->file.directory = settings->file_cache_dir;
+    fill_options(plan);
+    fit_memory(cache, namespace_given, total_given);
+}
+
+/* A sink of the caller with a level of its own stays as it is. */
+static void derive_log(ckiti_plan *plan) {
+    /* Constants, because stores keep the pointer. */
+    static const ckit_log standard[] = {
+        [CKIT_LOG_DEFAULT] = {NULL, NULL, CKIT_LOG_DEFAULT}, [CKIT_LOG_DEBUG] = {NULL, NULL, CKIT_LOG_DEBUG},
+        [CKIT_LOG_INFO] = {NULL, NULL, CKIT_LOG_INFO},       [CKIT_LOG_WARNING] = {NULL, NULL, CKIT_LOG_WARNING},
+        [CKIT_LOG_ERROR] = {NULL, NULL, CKIT_LOG_ERROR},     [CKIT_LOG_OFF] = {NULL, NULL, CKIT_LOG_OFF},
+    };
+    if (plan->cache.log == NULL) {
+        plan->cache.log = &standard[plan->settings.log_level];
+    }
+    plan->store_log = plan->cache.log;
+    if (plan->cache.log->level == CKIT_LOG_DEFAULT) {
+        plan->log = *plan->cache.log;
+        plan->log.level = plan->settings.log_level;
+        plan->cache.log = &plan->log;
+    }
+}
+
+ckit_status ckiti_plan_make(ckiti_plan *plan, const char *url, const ckit_cache_options *options,
+                            const char *const *environment, ckit_error *err) {
+    memset(plan, 0, sizeof *plan);
+    environment = ckiti_environment(environment);
+    ckiti_settings_defaults(&plan->settings);
+    ckit_status st = take_options(plan, options, err);
+    if (st == CKIT_OK) {
+        st = ckiti_settings_read(&plan->settings, environment, err);
+    }
+    if (st == CKIT_OK) {
+        st = url == NULL ? choose_from_environment(plan, environment, err) : choose_from_url(plan, url, err);
+    }
+    if (st == CKIT_OK) {
+        st = ckiti_settings_settle(&plan->settings, err);
+    }
+    if (st == CKIT_OK) {
+        st = check_secrecy(plan, environment, err);
+    }
+    if (st != CKIT_OK) {
+        return st;
+    }
+    char *directory = plan->settings.file_cache_dir;
+    if (plan->has_store && directory[0] == '\0' &&
+        !ckiti_default_directory(environment, directory, sizeof plan->settings.file_cache_dir)) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "TMPDIR is too long");
+    }
+    derive_options(plan);
+    derive_log(plan);
+    return CKIT_OK;
+}
+
+void ckiti_plan_announce(const ckiti_plan *plan, const char *const *environment) {
+    const ckit_log *log = plan->cache.log;
+    environment = ckiti_environment(environment);
+    ckit_settings_advise(environment, log);
+    if (!plan->has_store) {
+        ckiti_log(log, CKIT_LOG_INFO, where, "no store, memory only (%s)", plan->reason);
+        return;
+    }
+    ckiti_log(log, CKIT_LOG_INFO, where, "store: files in %.400s (%s)", plan->file.directory, plan->reason);
+    /* Not chosen on purpose: other programs use this variable too. */
+    if (plan->settings.sources[ckiti_setting_named("file_cache_dir")] == CKIT_FROM_DEFAULT &&
+        ckiti_variable(environment, "REDIS_URL") != NULL) {
+        ckiti_log(log, CKIT_LOG_INFO, where, "REDIS_URL is set, but this version has no Redis store");
+    }
+}

@@ -1,0 +1,29 @@
+/* config/plan.h - opening a cache up to the point where something is opened: which store, with which options. */
+#ifndef CKITI_CONFIG_PLAN_H
+#define CKITI_CONFIG_PLAN_H
+
+#include <cachekit/cache.h>
+#include <cachekit/file.h>
+#include <cachekit/settings.h>
+
+/* The options point into the plan (and at what the caller's options point at). */
+typedef struct ckiti_plan {
+    ckit_settings      settings;
+    ckit_cache_options cache; /* complete: no field is left to a default of the cache, but alloc, clock and log */
+    bool               has_store;
+    ckit_file_options  file;      /* when has_store */
+    const char        *reason;    /* what chose the store, for people */
+    const ckit_log    *store_log; /* for the store, which keeps the pointer: the caller's own, or a constant */
+    ckit_log           log;       /* what cache.log points at when the caller's sink gets its level from the settings;
+                                     the cache copies it */
+} ckiti_plan;
+
+/* `url` NULL = the environment decides; `options` may be NULL. Touches nothing but the name of the default directory and
+ * allocates nothing. */
+ckit_status ckiti_plan_make(ckiti_plan *plan, const char *url, const ckit_cache_options *options,
+                            const char *const *environment, ckit_error *err);
+
+/* One information line about the choice, and advice about variables that are not read. */
+void ckiti_plan_announce(const ckiti_plan *plan, const char *const *environment);
+
+#endif

@@ -1,0 +1,172 @@
+#include "config/scheme.h"
+
+#include "config/advice.h"
+#include "config/parse.h"
+
+#include <cachekit/buf.h>
+
+static const char where[] = "open";
+
+typedef struct scheme {
+    const char *name;
+    const char *store; /* NULL: this version has it */
+    const char *form;  /* how such a URL is written */
+} scheme;
+
+static const scheme schemes[] = {
+    {"memory", NULL, "memory:"},
+    {"file", NULL, "file:///directory"},
+    {"redis", "Redis", "redis://host:6379"},
+    {"rediss", "Redis", "rediss://host:6379"},
+    {"unix", "Redis", "unix:///path/of/socket"},
+    {"redis+sentinel", "Redis", "redis+sentinel://host:26379/name"},
+    {"rediss+sentinel", "Redis", "rediss+sentinel://host:26379/name"},
+    {"redis+cluster", "Redis", "redis+cluster://host:6379"},
+    {"rediss+cluster", "Redis", "rediss+cluster://host:6379"},
+    {"memcached", "Memcached", "memcached://host:11211"},
+    {"https", "CachekitIO", "https://host"},
+    {"http", "CachekitIO", "https://host"},
+    {"cachekitio", "CachekitIO", "https://host"},
+};
+#define SCHEME_COUNT (sizeof schemes / sizeof schemes[0])
+
+static const scheme *find_scheme(ckit_slice name) {
+    for (size_t i = 0; i < SCHEME_COUNT; i++) {
+        /* Of one length and no change apart: the same but for capitals. */
+        if (strlen(schemes[i].name) == name.len && ckiti_edit_distance(name, ckit_slice_str(schemes[i].name)) == 0) {
+            return &schemes[i];
+        }
+    }
+    return NULL;
+}
+
+static bool begins(ckit_slice text, const char *with) {
+    size_t len = strlen(with);
+    return text.len >= len && memcmp(text.ptr, with, len) == 0;
+}
+
+/* What has no scheme at all: a path, or a URL without its colon. */
+static ckit_status advise_on_bare(ckit_slice text, ckit_error *err) {
+    char shown[CKITI_SHOWN];
+    if (text.len == 0) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "the URL is empty: write memory: or file:///directory, or give NULL for the environment's");
+    }
+    if (text.ptr[0] == '/') {
+        (void)ckiti_show(text, false, shown);
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "'%s' is a path: did you mean file://%s?", shown, shown);
+    }
+    if (begins(text, "./") || begins(text, "../") || begins(text, "~")) {
+        (void)ckiti_show(text, false, shown);
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "'%s' is a path: write file:///absolute/directory, or file:directory for a relative one",
+                         shown);
+    }
+    size_t end = 0;
+    while (end < text.len && text.ptr[end] != '/' && text.ptr[end] != '?') {
+        end++;
+    }
+    const scheme *meant = find_scheme(ckit_slice_of(text.ptr, end));
+    if (meant != NULL) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "'%s' without a colon is not a URL: did you mean %s?",
+                         meant->name, meant->form);
+    }
+    return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                     "not a URL: one begins with memory: or file:, for example file:///var/cache/app");
+}
+
+/* A scheme's characters up to a colon; empty when the text has none. */
+static ckit_slice scheme_of(ckit_slice text) {
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+        if (c == ':') {
+            return ckit_slice_of(text.ptr, i);
+        }
+        if (c == '/' || c == '?' || c == '#') {
+            break;
+        }
+    }
+    return ckit_slice_of(NULL, 0);
+}
+
+static ckit_status refuse_unknown(ckit_slice name, ckit_error *err) {
+    char        shown[CKITI_SHOWN];
+    const char *near = "";
+    for (size_t i = 0; i < SCHEME_COUNT; i++) {
+        unsigned distance = ckiti_edit_distance(name, ckit_slice_str(schemes[i].name));
+        if (distance <= 1 || (distance == 2 && name.len >= 6)) {
+            near = schemes[i].form;
+            break;
+        }
+    }
+    return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                     "unknown scheme '%s:'%s%s%s; this version opens memory: and file:", ckiti_show(name, false, shown),
+                     *near == '\0' ? "" : ", did you mean ", near, *near == '\0' ? "" : "?");
+}
+
+/* What follows is not looked at: it may be a password. */
+static ckit_status refuse_unsupported(const scheme *of, ckit_slice rest, ckit_error *err) {
+    if (!begins(rest, "//")) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "'%s:' without '//' is malformed: did you mean %s? (This version has no %s store: it opens "
+                         "memory: and file:///directory)",
+                         of->name, of->form, of->store);
+    }
+    return ckit_fail(err, CKIT_E_UNSUPPORTED, where,
+                     "%s: means a %s store, which this version does not have: open memory: or file:///directory, or "
+                     "hand a backend of your own to ckit_cache_new",
+                     of->name, of->store);
+}
+
+static ckit_status check_memory(const ckiti_url *url, ckit_error *err) {
+    if (url->user.len + url->password.len + url->host.len + url->path.len > 0 || url->port != 0) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "nothing but parameters may follow 'memory:', for example memory:?l1_max_size_mb=10");
+    }
+    return CKIT_OK;
+}
+
+static ckit_status check_file(const ckiti_url *url, ckit_error *err) {
+    char shown[CKITI_SHOWN];
+    if (url->user.len + url->password.len > 0 || url->port != 0) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "a file: URL has no user, password or port: write file:///directory");
+    }
+    if (url->host.len > 0 && ckiti_edit_distance(url->host, ckit_slice_str("localhost")) != 0) {
+        (void)ckiti_show(url->host, false, shown);
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "file://%s names the host '%s', and files are here: did you mean file:///%s... or file:%s...?",
+                         shown, shown, shown, shown);
+    }
+    size_t slashes = 0;
+    while (slashes < url->path.len && url->path.ptr[slashes] == '/') {
+        slashes++;
+    }
+    if (slashes == url->path.len) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "the file: URL names no directory: write file:///directory, with three slashes");
+    }
+    return CKIT_OK;
+}
+
+ckit_status ckiti_scheme_read(ckiti_url *url, ckit_slice text, ckiti_store *store, ckit_error *err) {
+    url->used = 0;
+    url->param_count = 0;
+    ckit_slice name = scheme_of(text);
+    if (name.len == 0) {
+        return advise_on_bare(text, err);
+    }
+    const scheme *of = find_scheme(name);
+    if (of == NULL) {
+        return refuse_unknown(name, err);
+    }
+    if (of->store != NULL) {
+        return refuse_unsupported(of, ckit_slice_of(text.ptr + name.len + 1, text.len - name.len - 1), err);
+    }
+    ckit_status st = ckiti_url_parse(url, text, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    *store = of == &schemes[0] ? CKITI_STORE_NONE : CKITI_STORE_FILE;
+    return *store == CKITI_STORE_NONE ? check_memory(url, err) : check_file(url, err);
+}

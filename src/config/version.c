@@ -1,0 +1,3 @@
+#include <cachekit/cachekit.h>
+
+const char *ckit_version(void) { return CKIT_VERSION; }
