@@ -8,8 +8,6 @@
 ckit_status ckiti_op_run(ckit_op *op);
 /* Packs the arguments; `none` stands in for NULL. */
 ckit_status ckiti_call_pack(ckit_args *args, ckit_args *none, ckit_args **used, ckit_slice *packed, ckit_error *err);
-/* The call's name in memory, and its hash. */
-uint64_t ckiti_call_name(ckit_function *function, ckit_slice packed, ckiti_memkey *memkey);
 /* Says in the log that a call runs without the cache, and why. */
 void ckiti_say_uncached(const ckit_function *function, const ckit_error *why);
 /* Moves a value: bytes that stand inside the struct move with it. */

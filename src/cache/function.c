@@ -146,13 +146,6 @@ void ckit_function_close(ckit_function *function) {
     ckiti_free(cache->alloc, function, sizeof *function);
 }
 
-uint64_t ckiti_call_name(ckit_function *function, ckit_slice packed, ckiti_memkey *memkey) {
-    ckiti_l1 *l1 = function->record->ns->l1;
-    ckiti_memkey_make(memkey, function->record->id, packed);
-    ckit_slice key = ckiti_memkey_slice(memkey);
-    return l1 != NULL ? ckiti_l1_hash(l1, key) : ckiti_xxh3(key, function->cache->seed);
-}
-
 /* ---- the blocking driver ------------------------------------------------------------------------------------- */
 
 static void pause_until(ckit_op *op, uint64_t retry_at_ms) {

@@ -16,17 +16,22 @@ static uint64_t floor_of(const ckit_function *function) {
     return own > whole ? own : whole;
 }
 
+uint64_t ckiti_call_name(const ckit_function *function, ckit_slice packed, ckiti_memkey *memkey) {
+    const ckiti_l1 *l1 = function->record->ns->l1;
+    ckiti_memkey_make(memkey, function->record->id, packed);
+    ckit_slice key = ckiti_memkey_slice(memkey);
+    return l1 != NULL ? ckiti_l1_hash(l1, key) : ckiti_xxh3(key, function->cache->seed);
+}
+
 ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_memkey *memkey, uint64_t *hash,
                             ckit_value *out) {
     ckiti_l1 *l1 = function->record->ns->l1;
-    ckiti_memkey_make(memkey, function->record->id, packed);
+    *hash = ckiti_call_name(function, packed, memkey);
     if (l1 == NULL || !function->use_l1) {
-        *hash = ckiti_xxh3(ckiti_memkey_slice(memkey), function->cache->seed);
         return CKIT_MISS;
     }
-    ckiti_l1_query query = {.key = ckiti_memkey_slice(memkey), .min_birth = floor_of(function),
+    ckiti_l1_query query = {.key = ckiti_memkey_slice(memkey), .hash = *hash, .min_birth = floor_of(function),
                             .tag = CKITI_TAG_DOCUMENT};
-    *hash = query.hash = ckiti_l1_hash(l1, query.key);
     ckit_status st = ckiti_l1_get(l1, &query, ckiti_cache_now(function->cache), out);
     if (st != CKIT_MISS) {
         ckiti_count(&function->counters, CKITI_FN_L1_HITS, 1);

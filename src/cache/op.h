@@ -67,6 +67,9 @@ struct ckit_op {
     bool           has_args;
 };
 
+/* The call's name in memory; returns its hash. */
+uint64_t ckiti_call_name(const ckit_function *function, ckit_slice packed, ckiti_memkey *memkey);
+
 /* Looks in memory: CKIT_OK or CKIT_STALE with *out filled, else CKIT_MISS. `memkey` and `hash` are filled. */
 ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_memkey *memkey, uint64_t *hash,
                             ckit_value *out);

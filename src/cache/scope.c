@@ -72,20 +72,33 @@ static void forget_scope(ckit_cache *cache, const ckit_scope *scope) {
     }
 }
 
+/* Keys hold a namespace's name with spaces and line ends replaced, so several namespaces may stand for one text. */
+static bool written_as(const ckiti_namespace *ns, ckit_slice text) {
+    if (ns->name_len != text.len) {
+        return false;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        char c = ns->name[i];
+        if ((uint8_t)(c == ' ' || c == '\n' || c == '\r' ? '_' : c) != text.ptr[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void ckiti_forget_call_by_key(ckit_cache *cache, ckit_slice key) {
     ckit_key_parts parts = ckit_key_describe(key);
-    if (!parts.namespace_known) {
-        forget_all(cache);
-        return;
+    for (ckiti_namespace *ns = atomic_load_explicit(&cache->namespaces, memory_order_acquire); ns != NULL;
+         ns = ns->next) {
+        if (parts.namespace_known && !written_as(ns, parts.namespace_name)) {
+            continue;
+        }
+        if (parts.shortened || !parts.namespace_known) {
+            forget_namespace(ns);
+        } else {
+            forget_function(cache, ns, parts.function);
+        }
     }
-    ckit_scope scope = {.kind = parts.shortened ? CKIT_SCOPE_NAMESPACE : CKIT_SCOPE_FUNCTION,
-                        .namespace_name = parts.namespace_name,
-                        .function = parts.function};
-    if (ckiti_namespace_find(cache, scope.namespace_name) == NULL && parts.namespace_name.len > 0) {
-        forget_all(cache); /* the key holds the name with some characters replaced */
-        return;
-    }
-    forget_scope(cache, &scope);
 }
 
 /* ---- both tiers --------------------------------------------------------------------------------------------------- */
