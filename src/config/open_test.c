@@ -1,0 +1,143 @@
+#include "config/captured.h"
+#include "support/failing_alloc.h"
+#include "support/scratch.h"
+#include "support/test.h"
+
+#include <cachekit/open.h>
+#include <cachekit/settings.h>
+#include <cachekit/value.h>
+#include <stdlib.h>
+
+/* Variables of whoever runs the tests must not decide them. */
+static void clear_environment(void) {
+    for (size_t i = 0; i < ckit_settings_count(); i++) {
+        (void)unsetenv(ckit_settings_at(i)->variable);
+    }
+    static const char *const others[] = {"CACHEKIT_REDIS_URL", "CACHEKIT_MEMCACHED_SERVERS", "CACHEKIT_API_KEY",
+                                         "CACHEKIT_MASTER_KEY", "REDIS_URL"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        (void)unsetenv(others[i]);
+    }
+}
+
+static void set_and_get(ckit_cache *cache) {
+    ckit_value value = CKIT_VALUE_INIT;
+    ckit_error err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(ckit_cache_set(cache, S("key"), S("value"), NULL, &err), &err);
+    CHECK_OK_ERR(ckit_cache_get(cache, S("key"), NULL, &value, &err), &err);
+    CHECK_TEXT("value", value.data);
+    ckit_value_fini(&value);
+}
+
+/* file:DIRECTORY with something behind it. */
+static const char *file_url(const char *dir, const char *rest) {
+    static char url[SCRATCH_PATH + 128];
+    (void)snprintf(url, sizeof url, "file://%s%s", dir, rest);
+    return url;
+}
+
+CKIT_TEST(open, memory_works_without_a_store) {
+    clear_environment();
+    ckit_cache *cache = NULL;
+    ckit_error  err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(ckit_cache_open("memory:", NULL, &cache, &err), &err);
+    CHECK(ckit_cache_backend(cache) == NULL);
+    set_and_get(cache);
+    ckit_cache_close(cache);
+}
+
+CKIT_TEST(open, a_file_url_makes_the_directory_and_keeps_entries_in_it) {
+    clear_environment();
+    char dir[SCRATCH_PATH];
+    scratch_make(dir);
+    for (int pass = 0; pass < 2; pass++) {
+        ckit_cache *cache = NULL;
+        ckit_error  err = CKIT_ERROR_INIT;
+        ckit_value  value = CKIT_VALUE_INIT;
+        CHECK_OK_ERR(ckit_cache_open(file_url(dir, "/a/b?max_size_mb=2"), NULL, &cache, &err), &err);
+        CHECK_STR("file", ckit_backend_name(ckit_cache_backend(cache)));
+        CHECK_STATUS(pass == 0 ? CKIT_MISS : CKIT_OK, ckit_cache_get(cache, S("key"), NULL, &value, &err));
+        ckit_value_fini(&value);
+        set_and_get(cache);
+        ckit_health health;
+        ckit_cache_health(cache, &health);
+        CHECK(health.healthy);
+        CHECK_EQ_U(2 << 20, health.limit_bytes);
+        ckit_cache_close(cache);
+    }
+    scratch_remove(dir);
+}
+
+CKIT_TEST(open, null_opens_what_the_environment_says) {
+    clear_environment();
+    char dir[SCRATCH_PATH];
+    scratch_make(dir);
+    captured           lines;
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    captured_init(&lines, CKIT_LOG_INFO);
+    options.log = &lines.log;
+    CHECK_EQ_I(0, setenv("CACHEKIT_FILE_CACHE_DIR", dir, 1));
+    ckit_cache *cache = NULL;
+    ckit_error  err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(ckit_cache_open(NULL, &options, &cache, &err), &err);
+    char expected[SCRATCH_PATH + 64];
+    (void)snprintf(expected, sizeof expected, "info open: store: files in %s (CACHEKIT_FILE_CACHE_DIR)\n", dir);
+    CHECK_CONTAINS(expected, lines.text);
+    set_and_get(cache);
+    ckit_cache_close(cache);
+    CHECK(scratch_count_files(dir) >= 1);
+    clear_environment();
+    scratch_remove(dir);
+}
+
+CKIT_TEST(open, a_refused_url_leaves_nothing_behind) {
+    clear_environment();
+    static const char *const urls[] = {"redis://x", "redis:x", "", "/x", "file:///x?flux=1", "memory:x"};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        ckit_cache *cache = (ckit_cache *)&cache;
+        CHECK(ckit_cache_open(urls[i], NULL, &cache, NULL) >= CKIT_E_FIRST);
+        CHECK(cache == NULL);
+    }
+}
+
+CKIT_TEST(open, what_opening_the_store_says_is_passed_up) {
+    clear_environment();
+    ckit_cache *cache = NULL;
+    ckit_error  err = CKIT_ERROR_INIT;
+    ckit_status st = ckit_cache_open("file:///dev/null/cache", NULL, &cache, &err);
+    CHECK(st >= CKIT_E_FIRST);
+    CHECK_EQ_I((int)st, (int)err.status);
+    CHECK_STR("file", err.where);
+    CHECK(cache == NULL);
+}
+
+static void open_with_failures(const char *url) {
+    for (uint64_t n = 0;; n++) {
+        failing_alloc      fa;
+        ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+        ckit_cache        *cache = NULL;
+        ckit_error         err = CKIT_ERROR_INIT;
+        failing_alloc_init(&fa, n);
+        options.alloc = &fa.alloc;
+        ckit_status st = ckit_cache_open(url, &options, &cache, &err);
+        CHECK((st == CKIT_OK) == (cache != NULL));
+        ckit_cache_close(cache);
+        failing_alloc_check_empty(&fa);
+        if (!failing_alloc_has_failed(&fa)) {
+            CHECK_OK_ERR(st, &err);
+            break;
+        }
+        if (st != CKIT_OK) {
+            CHECK_STATUS_ERR(CKIT_E_NO_MEMORY, st, &err);
+        }
+    }
+}
+
+CKIT_TEST(open, no_failed_allocation_leaves_anything_behind) {
+    clear_environment();
+    char dir[SCRATCH_PATH];
+    scratch_make(dir);
+    open_with_failures("memory:");
+    open_with_failures(file_url(dir, "/c"));
+    scratch_remove(dir);
+}

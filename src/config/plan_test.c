@@ -1,0 +1,400 @@
+#include "config/captured.h"
+#include "config/plan.h"
+#include "support/test.h"
+
+#include <cachekit/envelope.h>
+
+#define ENVIRONMENT(...)                                                                                               \
+    (const char *const[]) { __VA_ARGS__, NULL }
+static const char *const nothing[] = {NULL};
+
+static void plan_ok(ckiti_plan *plan, const char *url, const ckit_cache_options *options,
+                    const char *const *environment) {
+    ckit_error err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(ckiti_plan_make(plan, url, options, environment, &err), &err);
+}
+
+/* The text of the refusal, which must have room in the record. */
+static const char *refusal_in(ckit_status expected, const char *url, const char *const *environment) {
+    static ckit_error err;
+    ckiti_plan        plan;
+    memset(&err, 0, sizeof err);
+    CHECK_STATUS_ERR(expected, ckiti_plan_make(&plan, url, NULL, environment, &err), &err);
+    CHECKF(strlen(err.text) < sizeof err.text - 1, "cut: %s", err.text);
+    return err.text;
+}
+
+static const char *refusal(ckit_status expected, const char *url) { return refusal_in(expected, url, nothing); }
+
+/* ---- URLs ------------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(plan, memory_has_no_store) {
+    static const char *const urls[] = {"memory:", "MEMORY:", "memory://", "memory:?l1_max_size_mb=10"};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        ckiti_plan plan;
+        plan_ok(&plan, urls[i], NULL, nothing);
+        CHECKF(!plan.has_store, "%s", urls[i]);
+    }
+}
+
+CKIT_TEST(plan, a_file_url_names_the_directory) {
+    static const char *const pairs[][2] = {{"file:///var/cache/app", "/var/cache/app"},
+                                           {"file://localhost/var/cache", "/var/cache"},
+                                           {"FILE://LocalHost/x", "/x"},
+                                           {"file:/abs", "/abs"},
+                                           {"file:relative/dir", "relative/dir"},
+                                           {"file:///with%20blank%2Fslash", "/with blank/slash"},
+                                           {"file:///plus+plus?max_size_mb=5", "/plus+plus"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        ckiti_plan plan;
+        plan_ok(&plan, pairs[i][0], NULL, nothing);
+        CHECK(plan.has_store);
+        CHECK_STR(pairs[i][1], plan.file.directory);
+        CHECK_STR("the URL", plan.reason);
+    }
+}
+
+CKIT_TEST(plan, parameters_of_a_url_set_the_store_and_the_cache) {
+    ckiti_plan plan;
+    plan_ok(&plan,
+            "file:///c?max_size_mb=512&max_value_mb=256&max_entry_count=100&lock_timeout_seconds=0.5&permissions=0o640"
+            "&dir_permissions=750&sync=none&default_ttl=60&l1_max_size_mb=10&l1_enabled=no&compression_level=9",
+            NULL, nothing);
+    CHECK_EQ_U(512 << 20, plan.file.max_size_bytes);
+    CHECK_EQ_U(256 << 20, plan.file.max_value_bytes);
+    CHECK_EQ_U(100, plan.file.max_entry_count);
+    CHECK_EQ_U(500, plan.file.lock_timeout_ms);
+    CHECK_EQ_U(0640, plan.file.permissions);
+    CHECK_EQ_U(0750, plan.file.dir_permissions);
+    CHECK_EQ_U(CKIT_FILE_SYNC_NONE, plan.file.sync);
+    CHECK_EQ_U(60000, plan.cache.default_ttl_ms);
+    CHECK_EQ_U(10 << 20, plan.cache.l1_max_bytes);
+    CHECK_EQ_U(CKIT_OFF, plan.cache.l1);
+    CHECK_EQ_I(9, plan.cache.compression_level);
+}
+
+CKIT_TEST(plan, an_unknown_parameter_is_refused_with_the_known_ones) {
+    CHECK_STR("unknown parameter 'max_siz_mb', did you mean max_size_mb?; known: max_size_mb, max_value_mb, "
+              "max_entry_count, lock_timeout_seconds, permissions, dir_permissions, sync, default_ttl, ...",
+              refusal(CKIT_E_CONFIGURATION, "file:///c?max_siz_mb=5"));
+    CHECK_CONTAINS("unknown parameter 'flux'; known: max_size_mb", refusal(CKIT_E_CONFIGURATION, "file:///c?flux=5"));
+    CHECK_CONTAINS("known: default_ttl, ", refusal(CKIT_E_CONFIGURATION, "memory:?max_size_mb=5"));
+    CHECK_CONTAINS("unknown parameter ''", refusal(CKIT_E_CONFIGURATION, "memory:?=5"));
+    CHECK_CONTAINS("unknown parameter 'file_cache_dir'", refusal(CKIT_E_CONFIGURATION, "file:///c?file_cache_dir=/d"));
+    CHECK_CONTAINS("'MAX_SIZE_MB', did you mean max_size_mb", refusal(CKIT_E_CONFIGURATION, "file:///c?MAX_SIZE_MB=5"));
+}
+
+CKIT_TEST(plan, a_parameter_may_be_there_once) {
+    CHECK_CONTAINS("'sync' is there twice", refusal(CKIT_E_CONFIGURATION, "file:///c?sync=full&sync=full"));
+}
+
+CKIT_TEST(plan, a_wrong_parameter_is_refused_with_value_and_range) {
+    CHECK_STR("max_size_mb=0 in the URL: expected MiB, 1 to 1000000",
+              refusal(CKIT_E_CONFIGURATION, "file:///c?max_size_mb=0"));
+    CHECK_STR("max_size_mb= in the URL: expected MiB, 1 to 1000000",
+              refusal(CKIT_E_CONFIGURATION, "file:///c?max_size_mb"));
+    CHECK_STR("max_value_mb=6 in the URL is above half of max_size_mb=10 in the URL",
+              refusal(CKIT_E_CONFIGURATION, "file:///c?max_size_mb=10&max_value_mb=6"));
+    CHECK_STR("default_ttl=5 in the URL is below ttl_min=60 (the default; CACHEKIT_TTL_MIN sets it)",
+              refusal(CKIT_E_CONFIGURATION, "memory:?default_ttl=5"));
+}
+
+CKIT_TEST(plan, a_file_url_with_host_user_or_port_is_refused) {
+    CHECK_STR("file://var names the host 'var', and files are here: did you mean file:///var... or file:var...?",
+              refusal(CKIT_E_CONFIGURATION, "file://var/cache"));
+    CHECK_CONTAINS("no user, password or port", refusal(CKIT_E_CONFIGURATION, "file://localhost:80/x"));
+    const char *text = refusal(CKIT_E_CONFIGURATION, "file://joe:hunter2@localhost/x");
+    CHECK_CONTAINS("no user, password or port", text);
+    CHECK(strstr(text, "hunter2") == NULL);
+}
+
+CKIT_TEST(plan, a_file_url_needs_a_directory_that_is_not_the_root) {
+    static const char *const urls[] = {"file:",     "file://",          "file:///",
+                                       "file:////", "file://localhost", "file:?sync=none"};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        CHECK_CONTAINS("names no directory", refusal(CKIT_E_CONFIGURATION, urls[i]));
+    }
+}
+
+CKIT_TEST(plan, nothing_but_parameters_follows_memory) {
+    static const char *const urls[] = {"memory:x", "memory:///x", "memory://host", "memory://u:p@", "memory://:5"};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        CHECK_CONTAINS("nothing but parameters", refusal(CKIT_E_CONFIGURATION, urls[i]));
+    }
+}
+
+CKIT_TEST(plan, a_store_that_this_version_does_not_have_is_refused_clearly) {
+    static const struct {
+        const char *url;
+        const char *store;
+    } rows[] = {{"redis://localhost:6379/0", "Redis"},     {"rediss://user:hunter2@host", "Redis"},
+                {"unix:///run/redis.sock", "Redis"},       {"redis+sentinel://h1,h2/name", "Redis"},
+                {"redis+cluster://h1:1,h2:2", "Redis"},    {"memcached://localhost:11211", "Memcached"},
+                {"https://api.cachekit.io", "CachekitIO"}, {"REDIS://#hunter2", "Redis"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *text = refusal(CKIT_E_UNSUPPORTED, rows[i].url);
+        CHECK_CONTAINS(rows[i].store, text);
+        CHECK_CONTAINS("which this version does not have: open memory: or file:///directory", text);
+        CHECK(strstr(text, "hunter2") == NULL);
+    }
+}
+
+CKIT_TEST(plan, a_malformed_url_gets_one_line_of_advice) {
+    static const struct {
+        const char *url;
+        const char *advice;
+    } rows[] = {
+        {"redis:localhost", "'redis:' without '//' is malformed: did you mean redis://host:6379?"},
+        {"redis:hunter2@localhost", "did you mean redis://host:6379?"},
+        {"memcached:localhost", "did you mean memcached://host:11211?"},
+        {"file//x", "'file' without a colon is not a URL: did you mean file:///directory?"},
+        {"file", "did you mean file:///directory?"},
+        {"memory", "'memory' without a colon is not a URL: did you mean memory:?"},
+        {"redis//localhost", "'redis' without a colon is not a URL: did you mean redis://host:6379?"},
+        {"/var/cache", "'/var/cache' is a path: did you mean file:///var/cache?"},
+        {"./cache", "write file:///absolute/directory, or file:directory"},
+        {"../cache", "write file:///absolute/directory, or file:directory"},
+        {"~/cache", "write file:///absolute/directory, or file:directory"},
+        {"", "the URL is empty: write memory: or file:///directory"},
+        {"localhost", "not a URL: one begins with memory: or file:"},
+        {" file:///x", "unknown scheme ' file:', did you mean file:///directory?"},
+        {"localhost:6379", "unknown scheme 'localhost:'; this version opens memory: and file:"},
+        {"flie:///x", "unknown scheme 'flie:'"},
+        {"fil:///x", "unknown scheme 'fil:', did you mean file:///directory?"},
+        {"memroy:", "unknown scheme 'memroy:', did you mean memory:?"},
+        {"file:///x%zz", "bad percent-encoding"},
+        {"file:///x#y", "'#' must be written as %23"},
+        {"file:///x%00y", "control character"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *text = refusal(CKIT_E_CONFIGURATION, rows[i].url);
+        CHECK_CONTAINS(rows[i].advice, text);
+        CHECK(strstr(text, "hunter2") == NULL);
+    }
+}
+
+CKIT_TEST(plan, a_path_longer_than_the_system_takes_is_refused) {
+    char url[6000] = "file:///";
+    memset(url + 8, 'x', 5000);
+    CHECK_CONTAINS("the directory of 5001 bytes", refusal(CKIT_E_CONFIGURATION, url));
+}
+
+/* ---- the environment -------------------------------------------------------------------------------------- */
+
+CKIT_TEST(plan, without_a_url_files_in_the_default_directory_are_chosen) {
+    ckiti_plan plan;
+    plan_ok(&plan, NULL, NULL, ENVIRONMENT("TMPDIR=/nonexistent"));
+    CHECK(plan.has_store);
+    CHECK_STR("/nonexistent/cachekit", plan.file.directory);
+    CHECK_STR("the default", plan.reason);
+}
+
+CKIT_TEST(plan, the_directory_variable_chooses_files) {
+    ckiti_plan plan;
+    plan_ok(&plan, NULL, NULL, ENVIRONMENT("CACHEKIT_FILE_CACHE_DIR=/c", "REDIS_URL=redis://x"));
+    CHECK(plan.has_store);
+    CHECK_STR("/c", plan.file.directory);
+    CHECK_STR("CACHEKIT_FILE_CACHE_DIR", plan.reason);
+}
+
+CKIT_TEST(plan, a_variable_that_chooses_an_absent_store_is_refused) {
+    static const char *const variables[] = {"CACHEKIT_REDIS_URL=redis://:hunter2@host",
+                                            "CACHEKIT_MEMCACHED_SERVERS=[\"hunter2:1\"]", "CACHEKIT_API_KEY=hunter2"};
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        const char *text = refusal_in(CKIT_E_UNSUPPORTED, NULL, ENVIRONMENT(variables[i]));
+        char        name[40];
+        snprintf(name, sizeof name, "%.*s asks for a ", (int)strcspn(variables[i], "="), variables[i]);
+        CHECK_CONTAINS(name, text);
+        CHECK_CONTAINS("which this version does not have: unset it to use files (CACHEKIT_FILE_CACHE_DIR), or open",
+                       text);
+        CHECK(strstr(text, "hunter2") == NULL);
+    }
+}
+
+CKIT_TEST(plan, several_variables_that_choose_are_refused_by_name) {
+    CHECK_STR("CACHEKIT_REDIS_URL, CACHEKIT_FILE_CACHE_DIR each choose a store: keep one of them, or open a URL",
+              refusal_in(CKIT_E_CONFIGURATION, NULL,
+                         ENVIRONMENT("CACHEKIT_FILE_CACHE_DIR=/c", "CACHEKIT_REDIS_URL=redis://x")));
+    const char *all = refusal_in(CKIT_E_CONFIGURATION, NULL,
+                                 ENVIRONMENT("CACHEKIT_FILE_CACHE_DIR=/c", "CACHEKIT_REDIS_URL=redis://x",
+                                             "CACHEKIT_API_KEY=k", "CACHEKIT_MEMCACHED_SERVERS=s"));
+    CHECK_CONTAINS("CACHEKIT_API_KEY, CACHEKIT_REDIS_URL, CACHEKIT_MEMCACHED_SERVERS, CACHEKIT_FILE_CACHE_DIR", all);
+}
+
+CKIT_TEST(plan, redis_url_alone_and_empty_variables_choose_nothing) {
+    ckiti_plan plan;
+    plan_ok(&plan, NULL, NULL, ENVIRONMENT("REDIS_URL=redis://x", "CACHEKIT_REDIS_URL=", "CACHEKIT_API_KEY="));
+    CHECK_STR("the default", plan.reason);
+}
+
+CKIT_TEST(plan, a_url_wins_over_the_variables_that_choose) {
+    ckiti_plan plan;
+    plan_ok(&plan, "file:///c", NULL, ENVIRONMENT("CACHEKIT_REDIS_URL=redis://x", "CACHEKIT_FILE_CACHE_DIR=/d"));
+    CHECK_STR("/c", plan.file.directory);
+}
+
+CKIT_TEST(plan, a_master_key_keeps_files_closed_rather_than_open_in_the_clear) {
+    static const char key[] = "CACHEKIT_MASTER_KEY=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    static const char *const urls[] = {NULL, "file:///c"};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        const char *text = refusal_in(CKIT_E_UNSUPPORTED, urls[i], ENVIRONMENT(key));
+        CHECK_CONTAINS("CACHEKIT_MASTER_KEY is set, but this version cannot encrypt", text);
+        CHECK(strstr(text, "0011") == NULL);
+    }
+    ckiti_plan plan;
+    plan_ok(&plan, "memory:", NULL, ENVIRONMENT(key));
+}
+
+CKIT_TEST(plan, settings_with_nothing_to_act_on_are_never_refused) {
+    ckiti_plan plan;
+    plan_ok(&plan, "memory:", NULL,
+            ENVIRONMENT("CACHEKIT_SOCKET_TIMEOUT=soon", "CACHEKIT_MEMCACHED_KEY_PREFIX=x", "CACHEKIT_FLUX=1",
+                        "CACHE_DEFAULT_TTL=never"));
+}
+
+/* ---- precedence ------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(plan, options_win_over_the_url_that_wins_over_the_environment_that_wins_over_defaults) {
+    const char *const  environment[] = {"CACHEKIT_DEFAULT_TTL=100", "CACHEKIT_MAX_KEY_SIZE=100",
+                                        "CACHEKIT_COMPRESSION_LEVEL=1", "CACHEKIT_LOCK_ENABLED=false", NULL};
+    const char         url[] = "file:///c?default_ttl=200&max_key_size=200&l1_enabled=false";
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    options.default_ttl_ms = 7;
+    options.l1 = CKIT_ON;
+    ckiti_plan plan;
+    plan_ok(&plan, url, &options, environment);
+    CHECK_EQ_U(7, plan.cache.default_ttl_ms); /* also outside ttl_min: code knows what it does */
+    CHECK_EQ_U(CKIT_ON, plan.cache.l1);
+    CHECK_EQ_U(200, plan.cache.max_key_bytes);
+    CHECK_EQ_I(1, plan.cache.compression_level);
+    CHECK_EQ_U(CKIT_OFF, plan.cache.lock);
+    CHECK_EQ_U(CKIT_ON, plan.cache.integrity);
+    CHECK_EQ_U(1024, plan.cache.queue_max);
+    CHECK_EQ_U(sizeof(ckit_cache_options), plan.cache.struct_size);
+}
+
+CKIT_TEST(plan, every_option_is_filled) {
+    ckiti_plan plan;
+    plan_ok(&plan, "memory:", NULL, nothing);
+    const ckit_cache_options *o = &plan.cache;
+    CHECK_EQ_U(CKIT_ON, o->l1);
+    CHECK_EQ_U(UINT64_C(100) << 20, o->l1_max_bytes);
+    CHECK_EQ_U(UINT64_C(1) << 30, o->l1_total_max_bytes);
+    CHECK_EQ_U(3600000, o->default_ttl_ms);
+    CHECK_EQ_U(UINT64_C(100) << 20, o->max_value_bytes);
+    CHECK_EQ_U(1024, o->max_key_bytes);
+    CHECK_EQ_I(6, o->compression_level);
+    CHECK_EQ_U(CKIT_ON, o->integrity);
+    CHECK_EQ_U(5000, o->store_timeout_ms);
+    CHECK_EQ_U(60000, o->flight_wait_ms);
+    CHECK_EQ_U(CKIT_ON, o->lock);
+    CHECK_EQ_U(30000, o->lock_lease_ms);
+    CHECK_EQ_U(5000, o->lock_wait_ms);
+    CHECK_EQ_U(30000, o->sweep_interval_ms);
+    CHECK_EQ_U(4, o->workers);
+    CHECK_EQ_U(1024, o->queue_max);
+}
+
+CKIT_TEST(plan, the_older_value_limit_only_lowers) {
+    ckiti_plan plan;
+    plan_ok(&plan, "memory:", NULL, ENVIRONMENT("CACHEKIT_MAX_CHUNK_SIZE_MB=50"));
+    CHECK_EQ_U(50 << 20, plan.cache.max_value_bytes);
+    plan_ok(&plan, "memory:", NULL, ENVIRONMENT("CACHEKIT_MAX_CHUNK_SIZE_MB=500"));
+    CHECK_EQ_U(100 << 20, plan.cache.max_value_bytes);
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    options.max_value_bytes = 60 << 20;
+    plan_ok(&plan, "memory:", &options, ENVIRONMENT("CACHEKIT_MAX_CHUNK_SIZE_MB=50"));
+    CHECK_EQ_U(60 << 20, plan.cache.max_value_bytes);
+}
+
+CKIT_TEST(plan, compression_switched_off_beats_its_level_unless_code_says_a_level) {
+    ckiti_plan plan;
+    plan_ok(&plan, "memory:?compression_level=3", NULL, ENVIRONMENT("CACHEKIT_ENABLE_COMPRESSION=off"));
+    CHECK_EQ_I(CKIT_COMPRESSION_OFF, plan.cache.compression_level);
+    plan_ok(&plan, "memory:?enable_compression=on", NULL, ENVIRONMENT("CACHEKIT_ENABLE_COMPRESSION=off"));
+    CHECK_EQ_I(6, plan.cache.compression_level);
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    options.compression_level = 2;
+    plan_ok(&plan, "memory:", &options, ENVIRONMENT("CACHEKIT_ENABLE_COMPRESSION=off"));
+    CHECK_EQ_I(2, plan.cache.compression_level);
+}
+
+CKIT_TEST(plan, one_bound_of_the_memory_given_in_code_moves_the_other) {
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    ckiti_plan         plan;
+    options.l1_max_bytes = UINT64_C(4) << 30;
+    plan_ok(&plan, "memory:", &options, nothing);
+    CHECK_EQ_U(UINT64_C(4) << 30, plan.cache.l1_total_max_bytes);
+    options.l1_max_bytes = 0;
+    options.l1_total_max_bytes = 1 << 20;
+    plan_ok(&plan, "memory:", &options, nothing);
+    CHECK_EQ_U(1 << 20, plan.cache.l1_max_bytes);
+}
+
+CKIT_TEST(plan, options_of_an_older_program_are_read_as_far_as_they_go) {
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    options.default_ttl_ms = 77;
+    options.max_key_bytes = 9;
+    options.struct_size = offsetof(ckit_cache_options, max_key_bytes);
+    ckiti_plan plan;
+    plan_ok(&plan, "memory:", &options, nothing);
+    CHECK_EQ_U(77, plan.cache.default_ttl_ms);
+    CHECK_EQ_U(1024, plan.cache.max_key_bytes);
+    options.struct_size = 0;
+    CHECK_STATUS(CKIT_E_MISUSE, ckiti_plan_make(&plan, "memory:", &options, nothing, NULL));
+}
+
+/* ---- log -------------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(plan, log_level_decides_where_the_caller_does_not) {
+    ckiti_plan plan;
+    plan_ok(&plan, "memory:", NULL, ENVIRONMENT("LOG_LEVEL=DEBUG"));
+    CHECK_EQ_U(CKIT_LOG_DEBUG, plan.cache.log->level);
+    CHECK(plan.cache.log->write == NULL);
+    CHECK(plan.store_log == plan.cache.log);
+    plan_ok(&plan, "memory:?log_level=off", NULL, ENVIRONMENT("LOG_LEVEL=DEBUG"));
+    CHECK_EQ_U(CKIT_LOG_OFF, plan.cache.log->level);
+    plan_ok(&plan, "memory:", NULL, nothing);
+    CHECK_EQ_U(CKIT_LOG_WARNING, plan.cache.log->level);
+}
+
+CKIT_TEST(plan, a_sink_of_the_caller_keeps_its_level_and_gets_one_when_it_has_none) {
+    captured           lines;
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    ckiti_plan         plan;
+    captured_init(&lines, CKIT_LOG_ERROR);
+    options.log = &lines.log;
+    plan_ok(&plan, "memory:", &options, ENVIRONMENT("LOG_LEVEL=DEBUG"));
+    CHECK_EQ_P(&lines.log, plan.cache.log);
+    captured_init(&lines, CKIT_LOG_DEFAULT);
+    plan_ok(&plan, "memory:", &options, ENVIRONMENT("LOG_LEVEL=DEBUG"));
+    CHECK_EQ_U(CKIT_LOG_DEBUG, plan.cache.log->level);
+    CHECK(plan.cache.log->write == captured_write);
+    /* A store keeps the pointer, so it gets the one that lives as long as the caller promised. */
+    CHECK_EQ_P(&lines.log, plan.store_log);
+}
+
+static captured announced(const char *url, const char *const *environment) {
+    static captured    lines;
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    ckiti_plan         plan;
+    captured_init(&lines, CKIT_LOG_INFO);
+    options.log = &lines.log;
+    plan_ok(&plan, url, &options, environment);
+    ckiti_plan_announce(&plan, environment);
+    return lines;
+}
+
+CKIT_TEST(plan, one_line_says_which_store_was_chosen_and_why) {
+    CHECK_STR("info open: store: files in /c (CACHEKIT_FILE_CACHE_DIR)\n",
+              announced(NULL, ENVIRONMENT("CACHEKIT_FILE_CACHE_DIR=/c", "REDIS_URL=x")).text);
+    CHECK_STR("info open: store: files in /c (the URL)\n", announced("file:///c", ENVIRONMENT("REDIS_URL=x")).text);
+    CHECK_STR("info open: no store, memory only (the URL)\n", announced("memory:", nothing).text);
+    CHECK_STR("info open: store: files in /nonexistent/cachekit (the default)\n"
+              "info open: REDIS_URL is set, but this version has no Redis store\n",
+              announced(NULL, ENVIRONMENT("TMPDIR=/nonexistent", "REDIS_URL=redis://:hunter2@h")).text);
+}
+
+CKIT_TEST(plan, advice_about_variables_comes_with_the_opening) {
+    CHECK_CONTAINS("E041: CACHE_DEFAULT_TTL", announced("memory:", ENVIRONMENT("CACHE_DEFAULT_TTL=1")).text);
+}
