@@ -255,7 +255,7 @@ void ckiti_say_uncached(const ckit_function *function, const ckit_error *why) {
               (int)function->record->name_len, function->record->name, ckit_status_code(why->status), why->text);
 }
 
-/* The arguments cannot be part of a key: the function runs all the same. */
+/* The function runs all the same. */
 static ckit_status call_uncached(ckit_function *function, const ckit_args *args, const ckit_error *why,
                                  ckit_value *out, ckit_error *err) {
     ckit_op op;
@@ -291,17 +291,24 @@ static ckit_status call_slowly(ckit_function *function, const ckit_args *args, c
     return st;
 }
 
+/* The arguments cannot be part of a key: asks again for the reason, which a hit has no time to make room for. */
+static ckit_status call_without_key(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
+    ckit_error why = CKIT_ERROR_INIT;
+    ckit_slice packed;
+    (void)ckit_args_pack(args, &packed, &why);
+    return call_uncached(function, args, &why, out, err);
+}
+
 ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
     ckit_args    none;
     ckit_slice   packed;
     ckiti_memkey memkey;
     uint64_t     hash;
-    ckit_error   why = CKIT_ERROR_INIT;
     if (function->loader == NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader: use ckit_begin");
     }
-    if (ckiti_call_pack(args, &none, &args, &packed, &why) != CKIT_OK) {
-        return call_uncached(function, args, &why, out, err);
+    if (ckiti_call_pack(args, &none, &args, &packed, NULL) != CKIT_OK) {
+        return call_without_key(function, args, out, err);
     }
     ckit_status st = ckiti_op_memory(function, packed, &memkey, &hash, out);
     if (st == CKIT_OK) {
@@ -318,12 +325,11 @@ ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *o
     ckit_args    none;
     ckit_slice   packed;
     ckiti_memkey memkey;
-    ckit_error   why = CKIT_ERROR_INIT;
     if (function->loader == NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader: use ckit_begin");
     }
-    if (ckiti_call_pack(args, &none, &args, &packed, &why) != CKIT_OK) {
-        return call_uncached(function, args, &why, out, err);
+    if (ckiti_call_pack(args, &none, &args, &packed, NULL) != CKIT_OK) {
+        return call_without_key(function, args, out, err);
     }
     uint64_t hash = ckiti_call_name(function, packed, &memkey);
     return call_slowly(function, args, packed, &memkey, hash, true, out, err);
