@@ -1,0 +1,784 @@
+/* Arguments: packing, sorting, refusing, and reading back. */
+#include <cachekit/buf.h>
+#include <cachekit/key.h>
+
+#include "support/failing_alloc.h"
+#include "support/hex.h"
+#include "support/test.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static void check_packed(const char *hex, ckit_args *args) {
+    ckit_slice packed;
+    ckit_error err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(ckit_args_pack(args, &packed, &err), &err);
+    CHECK_BYTES(hex_slice(hex), packed);
+}
+
+static void check_refused(ckit_status status, ckit_args *args) {
+    ckit_slice packed = {(const uint8_t *)"x", 1};
+    ckit_error err = CKIT_ERROR_INIT;
+    CHECK_STATUS_ERR(status, ckit_args_pack(args, &packed, &err), &err);
+    CHECK_EQ_U(0, packed.len);
+    CHECK(strlen(err.text) > 0);
+}
+
+/* Gives one value: i/-/d/t/b and so on, from a small notation, so that tables of maps stay readable:
+ *   123 -5 2.5 nan inf -0.0    numbers       T F N    booleans and nil
+ *   'text'                     text          "text"   bytes */
+static void give(ckit_args *args, const char *token) {
+    const size_t len = strlen(token);
+    if (token[0] == '\'') {
+        ckit_args_str(args, ckit_slice_of(token + 1, len - 2));
+    } else if (token[0] == '"') {
+        ckit_args_bytes(args, ckit_slice_of(token + 1, len - 2));
+    } else if (strcmp(token, "T") == 0 || strcmp(token, "F") == 0) {
+        ckit_args_bool(args, token[0] == 'T');
+    } else if (strcmp(token, "N") == 0) {
+        ckit_args_nil(args);
+    } else if (strpbrk(token, ".n") != NULL) {
+        ckit_args_double(args, strtod(token, NULL));
+    } else if (token[0] == '-') {
+        ckit_args_int(args, strtoll(token, NULL, 10));
+    } else {
+        ckit_args_uint(args, strtoull(token, NULL, 10));
+    }
+}
+
+/* ---- packing --------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(args, no_arguments_pack_to_two_empty_containers) {
+    ckit_args args;
+    ckit_args_init(&args);
+    check_packed("92 90 80", &args);
+    check_packed("92 90 80", &args);
+    ckit_args_fini(&args);
+    check_packed("92 90 80", &args);
+}
+
+CKIT_TEST(args, packing_again_after_adding_more_packs_all) {
+    ckit_args args;
+    ckit_args_init(&args);
+    ckit_args_int(&args, 42);
+    check_packed("92 91 2a 80", &args);
+    ckit_args_cstr(&args, "x");
+    check_packed("92 92 2a a178 80", &args);
+    ckit_args_keyword(&args, S("k"));
+    ckit_args_nil(&args);
+    check_packed("92 92 2a a178 81 a16b c0", &args);
+    ckit_args_keyword(&args, S("a"));
+    ckit_args_int(&args, -1);
+    check_packed("92 92 2a a178 82 a161 ff a16b c0", &args);
+    check_packed("92 92 2a a178 82 a161 ff a16b c0", &args);
+    ckit_args_fini(&args);
+}
+
+CKIT_TEST(args, the_header_grows_with_the_count_of_arguments) {
+    static const struct {
+        uint32_t    count;
+        const char *head;
+    } rows[] = {{15, "92 9f"}, {16, "92 dc0010"}, {65535, "92 dcffff"}, {65536, "92 dd00010000"}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        ckit_args        args;
+        ckit_slice       packed;
+        const ckit_slice head = hex_slice(rows[i].head);
+        ckit_args_init(&args);
+        for (uint32_t n = 0; n < rows[i].count; n++) {
+            ckit_args_nil(&args);
+        }
+        CHECK_OK(ckit_args_pack(&args, &packed, NULL));
+        CHECK_EQ_U(head.len + rows[i].count + 1, packed.len);
+        CHECK_BYTES(head, ckit_slice_of(packed.ptr, head.len));
+        CHECK_EQ_U(0x80, packed.ptr[packed.len - 1]);
+        ckit_args_fini(&args);
+    }
+}
+
+CKIT_TEST(args, the_header_grows_with_the_count_of_keywords) {
+    static const struct {
+        uint32_t    count;
+        const char *head;
+    } rows[] = {{15, "92 91 07 8f"}, {16, "92 91 07 de0010"}, {65535, "92 91 07 deffff"}, {65536, "92 91 07 df00010000"}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        ckit_args        args;
+        ckit_slice       packed;
+        const ckit_slice head = hex_slice(rows[i].head);
+        ckit_args_init(&args);
+        ckit_args_int(&args, 7);
+        for (uint32_t n = rows[i].count; n > 0; n--) {
+            char name[16];
+            snprintf(name, sizeof name, "k%06u", n);
+            ckit_args_keyword(&args, S(name));
+            ckit_args_nil(&args);
+        }
+        CHECK_OK(ckit_args_pack(&args, &packed, NULL));
+        CHECK_EQ_U(head.len + 9 * (size_t)rows[i].count, packed.len);
+        CHECK_BYTES(head, ckit_slice_of(packed.ptr, head.len));
+        CHECK_BYTES(S("\xa7k000001\xc0"), ckit_slice_of(packed.ptr + head.len, 9));
+        CHECK_OK(ckit_document_check(packed, NULL));
+        ckit_reader r;
+        CHECK(ckit_args_find_keyword(&args, S("k000002"), &r));
+        ckit_args_fini(&args);
+    }
+}
+
+CKIT_TEST(args, values_of_every_length_are_packed_across_the_inline_storage) {
+    char text[400];
+    memset(text, 'x', sizeof text);
+    for (size_t len = 0; len <= sizeof text; len++) {
+        ckit_args   args;
+        ckit_slice  packed;
+        ckit_reader r;
+        ckit_args_init(&args);
+        ckit_args_str(&args, ckit_slice_of(text, len));
+        ckit_args_bytes(&args, ckit_slice_of(text, len));
+        ckit_args_int(&args, (int64_t)len);
+        CHECK_OK(ckit_args_pack(&args, &packed, NULL));
+        CHECK_OK(ckit_document_check(packed, NULL));
+        CHECK_EQ_U(3, ckit_args_positional(&args, &r));
+        CHECK_BYTES(ckit_slice_of(text, len), ckit_read_str(&r));
+        CHECK_BYTES(ckit_slice_of(text, len), ckit_read_bin(&r));
+        CHECK_EQ_I((int64_t)len, ckit_read_int(&r));
+        CHECK_OK(ckit_reader_finish(&r, NULL));
+        ckit_args_fini(&args);
+    }
+}
+
+CKIT_TEST(args, integers_and_text_are_what_they_are) {
+    ckit_args args;
+    ckit_args_init(&args);
+    ckit_args_int(&args, -33);
+    ckit_args_uint(&args, 4294967296u);
+    ckit_args_str(&args, S_LITERAL("a\0b"));
+    ckit_args_cstr(&args, "e\xcc\x81");
+    ckit_args_cstr(&args, NULL);
+    ckit_args_bytes(&args, S(""));
+    check_packed("92 96 d0df cf0000000100000000 a3610062 a365cc81 a0 c400 80", &args);
+    ckit_args_fini(&args);
+}
+
+/* ---- maps ------------------------------------------------------------------------------------------------ */
+
+CKIT_TEST(args, maps_are_sorted_and_their_keys_compared_like_with_like) {
+    static const struct {
+        const char *name;
+        const char *keys[5];
+        const char *sorted; /* hex of the keys, each followed by nil; NULL: refused */
+    } rows[] = {
+        {"text by code point", {"'b'", "'a'", "''", "'ab'"}, "84 a0c0 a161c0 a26162c0 a162c0"},
+        {"text beyond the BMP is last", {"'\xf0\x90\x80\x80'", "'\xef\xbd\xa1'"}, "82 a3efbda1c0 a4f0908080c0"},
+        {"upper case first", {"'a'", "'B'"}, "82 a142c0 a161c0"},
+        {"bytes by value", {"\"b\"", "\"\xff\"", "\"a\"", "\"\""}, "84 c400c0 c40161c0 c40162c0 c401ffc0"},
+        {"integers", {"10", "-1", "9", "-300", "70000"}, "85 d1fed4c0 ffc0 09c0 0ac0 ce00011170c0"},
+        {"booleans are numbers", {"2", "T", "F", "-1"}, "84 ffc0 c2c0 c3c0 02c0"},
+        {"floats between integers",
+         {"2", "1.5", "1", "-0.5"},
+         "84 cbbfe0000000000000c0 01c0 cb3ff8000000000000c0 02c0"},
+        {"infinities", {"inf", "18446744073709551615", "-inf", "-9223372036854775808"},
+         "84 cbfff0000000000000c0 d38000000000000000c0 cfffffffffffffffffc0 cb7ff0000000000000c0"},
+        {"integers next to 2^53 are not rounded",
+         {"9007199254740993", "9007199254740992.0", "9007199254740991"},
+         "83 cf001fffffffffffffc0 cb4340000000000000c0 cf0020000000000001c0"},
+        {"next to 2^64", {"18446744073709551616.0", "18446744073709551615"},
+         "82 cfffffffffffffffffc0 cb43f0000000000000c0"},
+        {"next to -2^63", {"-9223372036854775807", "-9223372036854775808.0"},
+         "82 cbc3e0000000000000c0 d38000000000000001c0"},
+        {"negative zero stays", {"1", "-0.0"}, "82 cb8000000000000000c0 01c0"},
+        {"one nil", {"N"}, "81 c0c0"},
+        {"one NaN", {"nan"}, "81 cb7ff8000000000000c0"},
+        {"none", {NULL}, "80"},
+        {"a number and text", {"1", "'a'"}, NULL},
+        {"text and bytes", {"'a'", "\"b\""}, NULL},
+        {"nil and text", {"'a'", "N"}, NULL},
+        {"nil first", {"N", "1"}, NULL},
+        {"NaN and a number", {"1.0", "nan"}, NULL},
+        {"two NaN", {"nan", "nan"}, NULL},
+        {"twice the same text", {"'a'", "'b'", "'a'"}, NULL},
+        {"twice, next to each other", {"'a'", "'a'"}, NULL},
+        {"twice the empty bytes", {"\"\"", "\"\""}, NULL},
+        {"1 and 1.0", {"1", "1.0"}, NULL},
+        {"1 and true", {"T", "2", "1"}, NULL},
+        {"0 and -0.0", {"0", "-0.0"}, NULL},
+        {"0.0 and false", {"0.0", "F"}, NULL},
+        {"2^63 as both", {"9223372036854775808", "9223372036854775808.0"}, NULL},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        uint32_t count = 0;
+        while (count < 5 && rows[i].keys[count] != NULL) {
+            count++;
+        }
+        ckit_args args;
+        ckit_args_init(&args);
+        ckit_args_map(&args, count);
+        for (uint32_t n = 0; n < count; n++) {
+            give(&args, rows[i].keys[n]);
+            ckit_args_nil(&args);
+        }
+        ckit_slice        packed;
+        ckit_error        err = CKIT_ERROR_INIT;
+        const ckit_status st = ckit_args_pack(&args, &packed, &err);
+        CHECKF(st == (rows[i].sorted == NULL ? CKIT_E_KEY_ARGUMENT : CKIT_OK), "%s: %s", rows[i].name, err.text);
+        if (rows[i].sorted != NULL) {
+            const ckit_slice map = hex_slice(rows[i].sorted);
+            CHECKF(packed.len == map.len + 3 && memcmp(packed.ptr + 2, map.ptr, map.len) == 0, "%s", rows[i].name);
+        }
+        ckit_args_fini(&args);
+    }
+}
+
+CKIT_TEST(args, entries_keep_their_values_when_they_are_sorted) {
+    ckit_args args;
+    ckit_args_init(&args);
+    ckit_args_map(&args, 3);
+    ckit_args_cstr(&args, "c");
+    ckit_args_array(&args, 2);
+    ckit_args_int(&args, 1);
+    ckit_args_map(&args, 2);
+    ckit_args_int(&args, 2);
+    ckit_args_cstr(&args, "two");
+    ckit_args_int(&args, 1);
+    ckit_args_cstr(&args, "one");
+    ckit_args_cstr(&args, "a");
+    ckit_args_map(&args, 0);
+    ckit_args_cstr(&args, "b");
+    ckit_args_array(&args, 0);
+    ckit_args_int(&args, 5);
+    check_packed("92 92 83 a161 80 a162 90 a163 92 01 82 01 a36f6e65 02 a374776f 05 80", &args);
+    ckit_args_fini(&args);
+}
+
+CKIT_TEST(args, large_maps_are_sorted) {
+    for (uint32_t count = 2; count <= 3000; count = count * 3 / 2 + 1) {
+        ckit_args   args;
+        ckit_reader r;
+        ckit_args_init(&args);
+        ckit_args_map(&args, count);
+        for (uint32_t i = 0; i < count; i++) {
+            ckit_args_uint(&args, (i * UINT64_C(2654435761)) & UINT32_MAX);
+            ckit_args_uint(&args, i);
+        }
+        CHECK_EQ_U(1, ckit_args_positional(&args, &r));
+        CHECK_EQ_U(count, ckit_read_map(&r));
+        uint64_t before = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            const uint64_t key = ckit_read_uint(&r), value = ckit_read_uint(&r);
+            CHECK(i == 0 || key > before);
+            CHECK_EQ_U((value * UINT64_C(2654435761)) & UINT32_MAX, key);
+            before = key;
+        }
+        CHECK_OK(ckit_reader_finish(&r, NULL));
+        ckit_args_fini(&args);
+    }
+}
+
+static void key_array(ckit_args *a) { ckit_args_array(a, 0); }
+static void key_map(ckit_args *a) { ckit_args_map(a, 0); }
+static void key_uuid(ckit_args *a) { ckit_args_uuid(a, (const uint8_t *)"0123456789abcdef"); }
+static void key_decimal(ckit_args *a) { ckit_args_decimal(a, S("1")); }
+static void key_path(ckit_args *a) { ckit_args_path(a, S("/")); }
+static void key_vector(ckit_args *a) { ckit_args_vector(a, CKIT_VECTOR_I32, "", 0); }
+static void key_datetime(ckit_args *a) {
+    const ckit_datetime value = {.year = 2024, .month = 1, .day = 1, .has_offset = true};
+    ckit_args_datetime(a, &value);
+}
+
+CKIT_TEST(args, only_plain_values_are_keys_of_maps) {
+    void (*const bad_keys[])(ckit_args *) = {key_array, key_map,    key_uuid,    key_decimal,
+                                             key_path,  key_vector, key_datetime};
+    for (size_t i = 0; i < COUNT(bad_keys); i++) {
+        ckit_args args;
+        ckit_args_init(&args);
+        ckit_args_map(&args, 2);
+        ckit_args_cstr(&args, "a");
+        bad_keys[i](&args);
+        bad_keys[i](&args);
+        ckit_args_nil(&args);
+        check_refused(CKIT_E_KEY_ARGUMENT, &args);
+        ckit_args_fini(&args);
+    }
+}
+
+/* ---- depth and incomplete arguments ---------------------------------------------------------------------- */
+
+CKIT_TEST(args, arguments_are_nested_510_deep_and_no_deeper) {
+    for (uint32_t depth = 509; depth <= 512; depth++) {
+        ckit_args  args;
+        ckit_slice packed;
+        ckit_args_init(&args);
+        for (uint32_t i = 0; i < depth; i++) {
+            if (i % 2 == 0) {
+                ckit_args_array(&args, 1);
+            } else {
+                ckit_args_map(&args, 1);
+                ckit_args_cstr(&args, "k");
+            }
+        }
+        ckit_args_nil(&args);
+        if (depth <= CKIT_ARGS_MAX_DEPTH) {
+            CHECK_OK(ckit_args_pack(&args, &packed, NULL));
+            CHECK_OK(ckit_document_check(packed, NULL));
+        } else {
+            check_refused(CKIT_E_KEY_ARGUMENT, &args);
+        }
+        ckit_args_fini(&args);
+    }
+}
+
+CKIT_TEST(args, incomplete_arguments_are_refused_until_they_are_complete) {
+    ckit_args   args;
+    ckit_reader r;
+    ckit_args_init(&args);
+    ckit_args_array(&args, 2);
+    check_refused(CKIT_E_MISUSE, &args);
+    ckit_args_int(&args, 1);
+    check_refused(CKIT_E_MISUSE, &args);
+    CHECK_EQ_U(0, ckit_args_positional(&args, &r));
+    CHECK_EQ_U(CKIT_TYPE_END, ckit_reader_peek(&r));
+    ckit_args_int(&args, 2);
+    check_packed("92 91 92 01 02 80", &args);
+    ckit_args_keyword(&args, S("k"));
+    check_refused(CKIT_E_MISUSE, &args);
+    CHECK(!ckit_args_find_keyword(&args, S("k"), &r));
+    ckit_args_map(&args, 1);
+    ckit_args_int(&args, 3);
+    check_refused(CKIT_E_MISUSE, &args);
+    ckit_args_nil(&args);
+    check_packed("92 91 92 01 02 81 a16b 81 03 c0", &args);
+    ckit_args_fini(&args);
+}
+
+/* ---- keywords -------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(args, keywords_are_sorted_by_code_point_and_not_bound_to_positions) {
+    ckit_args args;
+    ckit_args_init(&args);
+    ckit_args_keyword(&args, S("\xf0\x90\x80\x80"));
+    ckit_args_int(&args, 1);
+    ckit_args_keyword(&args, S("\xef\xbd\xa1"));
+    ckit_args_array(&args, 2);
+    ckit_args_int(&args, 2);
+    ckit_args_int(&args, 3);
+    ckit_args_keyword(&args, S("b"));
+    ckit_args_double(&args, -0.0);
+    ckit_args_keyword(&args, S(""));
+    ckit_args_map(&args, 0);
+    check_packed("92 90 84 a0 80 a162 cb0000000000000000 a3efbda1 92 02 03 a4f0908080 01", &args);
+    ckit_args_fini(&args);
+}
+
+CKIT_TEST(args, bad_keywords_are_refused) {
+    ckit_args args;
+    ckit_args_init(&args);
+    ckit_args_keyword(&args, S("a"));
+    ckit_args_int(&args, 1);
+    ckit_args_int(&args, 2);
+    check_refused(CKIT_E_MISUSE, &args); /* positional behind a keyword */
+    ckit_args_fini(&args);
+
+    ckit_args_keyword(&args, S("a"));
+    ckit_args_int(&args, 1);
+    ckit_args_keyword(&args, S("b"));
+    ckit_args_int(&args, 1);
+    ckit_args_keyword(&args, S("a"));
+    ckit_args_int(&args, 1);
+    check_refused(CKIT_E_KEY_ARGUMENT, &args); /* twice */
+    check_refused(CKIT_E_KEY_ARGUMENT, &args);
+    ckit_args_fini(&args);
+
+    ckit_args_keyword(&args, S("a"));
+    ckit_args_keyword(&args, S("b"));
+    check_refused(CKIT_E_MISUSE, &args); /* no value */
+    ckit_args_fini(&args);
+
+    ckit_args_array(&args, 1);
+    ckit_args_keyword(&args, S("a"));
+    check_refused(CKIT_E_MISUSE, &args); /* inside an array */
+    ckit_args_fini(&args);
+
+    ckit_args_keyword(&args, S("\xff"));
+    check_refused(CKIT_E_KEY_ARGUMENT, &args);
+    ckit_args_int(&args, 1);
+    ckit_args_keyword(&args, S("a"));
+    check_refused(CKIT_E_KEY_ARGUMENT, &args); /* the first failure stays */
+    ckit_args_fini(&args);
+}
+
+CKIT_TEST(args, the_bypass_keyword_is_not_part_of_the_key) {
+    ckit_args args;
+    ckit_args_init(&args);
+    ckit_args_int(&args, 1);
+    ckit_args_keyword(&args, S("_bypass_cache"));
+    ckit_args_bool(&args, true);
+    check_packed("92 91 01 80", &args);
+    ckit_args_keyword(&args, S("x"));
+    ckit_args_int(&args, 2);
+    ckit_args_keyword(&args, S("_bypass_cache"));
+    ckit_args_array(&args, 1);
+    ckit_args_cstr(&args, "anything");
+    check_packed("92 91 01 81 a178 02", &args);
+    ckit_reader r;
+    CHECK(!ckit_args_find_keyword(&args, S("_bypass_cache"), &r));
+    ckit_args_fini(&args);
+
+    for (char name = 'a'; name < 'a' + 15; name++) {
+        ckit_args_keyword(&args, ckit_slice_of(&name, 1));
+        ckit_args_nil(&args);
+    }
+    ckit_args_keyword(&args, S("_bypass_cache"));
+    ckit_args_nil(&args);
+    ckit_slice packed;
+    CHECK_OK(ckit_args_pack(&args, &packed, NULL));
+    CHECK_EQ_U(0x8f, packed.ptr[2]);
+    CHECK_EQ_U(3 + 15 * 3, packed.len);
+    ckit_args_fini(&args);
+}
+
+/* ---- what counts like a text ----------------------------------------------------------------------------- */
+
+static void check_text(const char *expected, ckit_args *args, const char *input) {
+    ckit_reader r;
+    CHECK_EQ_U(1, ckit_args_positional(args, &r));
+    const ckit_slice text = ckit_read_str(&r);
+    CHECKF(ckit_slice_equal(text, S(expected)), "'%s' gave '%.*s'", input, (int)text.len, (const char *)text.ptr);
+    ckit_slice packed;
+    CHECK_OK(ckit_args_pack(args, &packed, NULL));
+    CHECK_OK(ckit_document_check(packed, NULL));
+}
+
+CKIT_TEST(args, decimals_count_as_python_writes_them) {
+    static const struct {
+        const char *text;
+        const char *python; /* NULL: refused */
+    } rows[] = {
+        {"19.99", "19.99"},
+        {"1E+2", "1E+2"},
+        {"1e2", "1E+2"},
+        {"1e+02", "1E+2"},
+        {"100", "100"},
+        {"1.50", "1.50"},
+        {"+1.5", "1.5"},
+        {"-0", "-0"},
+        {"0", "0"},
+        {"00", "0"},
+        {"0.00", "0.00"},
+        {"-0.0", "-0.0"},
+        {"007", "7"},
+        {"0012.340", "12.340"},
+        {".5", "0.5"},
+        {"5.", "5"},
+        {"0.000001", "0.000001"},
+        {"0.0000001", "1E-7"},
+        {"0.00000123", "0.00000123"},
+        {"0.000000123", "1.23E-7"},
+        {"123e-2", "1.23"},
+        {"123e1", "1.23E+3"},
+        {"1.23e5", "1.23E+5"},
+        {"12e-20", "1.2E-19"},
+        {"0e5", "0E+5"},
+        {"0e-7", "0E-7"},
+        {"0e-6", "0.000000"},
+        {"0.0e3", "0E+2"},
+        {"1E-999999999999999", "1E-999999999999999"},
+        {"123456789012345678901234567890.12345", "123456789012345678901234567890.12345"},
+        {"NaN", "NaN"},
+        {"-nan", "-NaN"},
+        {"sNaN", "sNaN"},
+        {"inf", "Infinity"},
+        {"-INFINITY", "-Infinity"},
+        {"", NULL},
+        {"-", NULL},
+        {".", NULL},
+        {"1.2.3", NULL},
+        {"1e", NULL},
+        {"1e+", NULL},
+        {"1e1.5", NULL},
+        {"e5", NULL},
+        {"1e1000000000000000", NULL},
+        {" 1", NULL},
+        {"1_000", NULL},
+        {"0x10", NULL},
+        {"NaN12", NULL},
+        {"infinit", NULL},
+        {"--1", NULL},
+        {"\xd9\xa1", NULL},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        ckit_args args;
+        ckit_args_init(&args);
+        ckit_args_decimal(&args, S(rows[i].text));
+        if (rows[i].python == NULL) {
+            check_refused(CKIT_E_KEY_ARGUMENT, &args);
+        } else {
+            check_text(rows[i].python, &args, rows[i].text);
+        }
+        ckit_args_fini(&args);
+    }
+}
+
+CKIT_TEST(args, paths_are_tidied_as_python_does) {
+    static const struct {
+        const char *path;
+        const char *python;
+    } rows[] = {
+        {"/data/cache/foo", "/data/cache/foo"},
+        {"a//b/", "a/b"},
+        {"./a", "a"},
+        {"a/./b/.", "a/b"},
+        {"", "."},
+        {".", "."},
+        {"./.", "."},
+        {"..", ".."},
+        {"a/../b", "a/../b"},
+        {"/", "/"},
+        {"//", "//"},
+        {"///", "/"},
+        {"//a//b", "//a/b"},
+        {"///a", "/a"},
+        {"/./a", "/a"},
+        {"/.", "/"},
+        {"a/.b/..c", "a/.b/..c"},
+        {"C:\\Data", "C:\\Data"},
+        {"caf\xc3\xa9/", "caf\xc3\xa9"},
+        {"A/a", "A/a"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        ckit_args args;
+        ckit_args_init(&args);
+        ckit_args_path(&args, S(rows[i].path));
+        check_text(rows[i].python, &args, rows[i].path);
+        ckit_args_fini(&args);
+    }
+}
+
+CKIT_TEST(args, long_texts_get_the_head_that_fits) {
+    char path[400];
+    memset(path, 'p', sizeof path);
+    for (size_t len = 1; len < sizeof path; len++) {
+        char expected[sizeof path];
+        memcpy(expected, path, len);
+        expected[len] = '\0';
+        ckit_args args;
+        ckit_args_init(&args);
+        ckit_args_path(&args, ckit_slice_of(path, len));
+        check_text(expected, &args, "p...");
+        ckit_args_fini(&args);
+    }
+}
+
+CKIT_TEST(args, unkeyable_values_are_refused) {
+    const ckit_datetime naive = {.year = 2024, .month = 1, .day = 1};
+    const ckit_datetime wrong = {.year = 2024, .month = 2, .day = 30, .has_offset = true};
+    ckit_args           args;
+    ckit_args_init(&args);
+    ckit_args_datetime(&args, &naive);
+    check_refused(CKIT_E_KEY_ARGUMENT, &args);
+    ckit_args_fini(&args);
+    ckit_args_datetime(&args, &wrong);
+    check_refused(CKIT_E_KEY_ARGUMENT, &args);
+    ckit_args_fini(&args);
+    ckit_args_str(&args, S("\xed\xa0\x80"));
+    check_refused(CKIT_E_KEY_ARGUMENT, &args);
+    ckit_args_fini(&args);
+    ckit_args_str(&args, S("caf\xe9"));
+    check_refused(CKIT_E_KEY_ARGUMENT, &args);
+    ckit_args_fini(&args);
+    ckit_args_path(&args, S("/\xff"));
+    check_refused(CKIT_E_KEY_ARGUMENT, &args);
+    ckit_args_fini(&args);
+    ckit_args_bytes(&args, ckit_slice_of("", (size_t)CKIT_ARGS_MAX_BYTES));
+    check_refused(CKIT_E_TOO_LARGE, &args);
+    ckit_args_fini(&args);
+    ckit_args_vector(&args, (ckit_vector_type)4, "", 0);
+    check_refused(CKIT_E_MISUSE, &args);
+    ckit_args_fini(&args);
+}
+
+/* ---- vectors --------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(args, a_vector_may_have_100000_bytes) {
+    static const int64_t zeros[12501];
+    static const struct {
+        ckit_vector_type type;
+        size_t           most;
+    } rows[] = {{CKIT_VECTOR_I32, 25000}, {CKIT_VECTOR_I64, 12500}, {CKIT_VECTOR_F32, 25000}, {CKIT_VECTOR_F64, 12500}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        ckit_args  args;
+        ckit_slice packed;
+        ckit_args_init(&args);
+        ckit_args_vector(&args, rows[i].type, zeros, rows[i].most);
+        CHECK_OK(ckit_args_pack(&args, &packed, NULL));
+        ckit_args_vector(&args, rows[i].type, zeros, rows[i].most + 1);
+        check_refused(CKIT_E_KEY_ARGUMENT, &args);
+        ckit_args_fini(&args);
+        ckit_args_vector(&args, rows[i].type, zeros, SIZE_MAX);
+        check_refused(CKIT_E_KEY_ARGUMENT, &args);
+        ckit_args_fini(&args);
+    }
+}
+
+CKIT_TEST(args, the_vectors_of_a_call_may_have_5000000_bytes) {
+    static const int32_t zeros[25000];
+    ckit_args            args;
+    ckit_slice           packed;
+    ckit_args_init(&args);
+    for (int i = 0; i < 49; i++) {
+        ckit_args_vector(&args, CKIT_VECTOR_I32, zeros, 25000);
+    }
+    ckit_args_keyword(&args, S("v"));
+    ckit_args_array(&args, 2);
+    ckit_args_vector(&args, CKIT_VECTOR_I32, zeros, 25000);
+    ckit_args_vector(&args, CKIT_VECTOR_I32, zeros, 0);
+    CHECK_OK(ckit_args_pack(&args, &packed, NULL));
+    ckit_args_keyword(&args, S("w"));
+    ckit_args_vector(&args, CKIT_VECTOR_I32, zeros, 1);
+    check_refused(CKIT_E_KEY_ARGUMENT, &args);
+    ckit_args_fini(&args);
+}
+
+/* ---- reading back, copying, failing ---------------------------------------------------------------------- */
+
+CKIT_TEST(args, a_loader_reads_its_arguments_back) {
+    ckit_args   args;
+    ckit_reader r;
+    ckit_args_init(&args);
+    ckit_args_int(&args, 42);
+    ckit_args_cstr(&args, "x");
+    ckit_args_keyword(&args, S("verbose"));
+    ckit_args_bool(&args, true);
+    ckit_args_keyword(&args, S("limits"));
+    ckit_args_array(&args, 2);
+    ckit_args_int(&args, 1);
+    ckit_args_int(&args, 2);
+    for (int packed_or_not = 0; packed_or_not < 2; packed_or_not++) {
+        CHECK_EQ_U(2, ckit_args_positional(&args, &r));
+        CHECK_EQ_I(42, ckit_read_int(&r));
+        CHECK_TEXT("x", ckit_read_str(&r));
+        CHECK_OK(ckit_reader_finish(&r, NULL));
+        CHECK(ckit_args_find_keyword(&args, S("verbose"), &r));
+        CHECK(ckit_read_bool(&r));
+        CHECK_OK(ckit_reader_finish(&r, NULL));
+        CHECK(ckit_args_find_keyword(&args, S("limits"), &r));
+        CHECK_EQ_U(2, ckit_read_array(&r));
+        CHECK(!ckit_args_find_keyword(&args, S("verbos"), &r));
+        CHECK_EQ_U(CKIT_TYPE_END, ckit_reader_peek(&r));
+        check_packed("92 92 2a a178 82 a66c696d697473 92 01 02 a7766572626f7365 c3", &args);
+    }
+    ckit_args_fini(&args);
+}
+
+CKIT_TEST(args, a_copy_is_independent_and_can_go_on) {
+    for (size_t len = 0; len < 300; len += 7) {
+        char text[300];
+        memset(text, 'x', sizeof text);
+        ckit_args  args, copy;
+        ckit_slice packed, copied;
+        ckit_args_init(&args);
+        ckit_args_str(&args, ckit_slice_of(text, len));
+        ckit_args_keyword(&args, S("b"));
+        ckit_args_map(&args, 1);
+        ckit_args_cstr(&args, "k");
+        ckit_args_int(&args, 2);
+        CHECK_OK(ckit_args_copy(&copy, &args, NULL));
+        ckit_args_keyword(&args, S("a"));
+        ckit_args_nil(&args);
+        ckit_args_keyword(&copy, S("a"));
+        ckit_args_nil(&copy);
+        CHECK_OK(ckit_args_pack(&args, &packed, NULL));
+        CHECK_OK(ckit_args_pack(&copy, &copied, NULL));
+        CHECK_BYTES(packed, copied);
+        CHECK(packed.ptr != copied.ptr);
+        ckit_args_fini(&args);
+        CHECK_OK(ckit_args_pack(&copy, &copied, NULL));
+        CHECK_OK(ckit_document_check(copied, NULL));
+        ckit_args_fini(&copy);
+    }
+}
+
+CKIT_TEST(args, what_cannot_be_copied_leaves_an_empty_copy) {
+    ckit_args args, copy;
+    ckit_args_init(&args);
+    ckit_args_array(&args, 1);
+    CHECK_STATUS(CKIT_E_MISUSE, ckit_args_copy(&copy, &args, NULL));
+    check_packed("92 90 80", &copy);
+    ckit_args_fini(&copy);
+    ckit_args_fini(&args);
+    ckit_args_cstr(&args, "\xff");
+    CHECK_STATUS(CKIT_E_KEY_ARGUMENT, ckit_args_copy(&copy, &args, NULL));
+    check_packed("92 90 80", &copy);
+    ckit_args_fini(&copy);
+    ckit_args_fini(&args);
+}
+
+/* Everything that can ask for memory: long values, deep nesting, sorting, keywords, a copy. */
+static ckit_status give_much(const ckit_alloc *alloc) {
+    char text[200];
+    memset(text, 'x', sizeof text);
+    ckit_args  args, copy;
+    ckit_slice packed;
+    ckit_args_init_alloc(&args, alloc);
+    ckit_args_str(&args, ckit_slice_of(text, sizeof text));
+    for (int depth = 0; depth < 100; depth++) {
+        ckit_args_array(&args, 1);
+    }
+    ckit_args_map(&args, 40);
+    for (int i = 40; i > 0; i--) {
+        ckit_args_int(&args, i);
+        ckit_args_str(&args, ckit_slice_of(text, 50));
+    }
+    for (int i = 20; i > 0; i--) {
+        char name[8];
+        snprintf(name, sizeof name, "k%02d", i);
+        ckit_args_keyword(&args, S(name));
+        ckit_args_bytes(&args, ckit_slice_of(text, sizeof text));
+    }
+    ckit_status st = ckit_args_copy(&copy, &args, alloc);
+    if (st == CKIT_OK) {
+        st = ckit_args_pack(&copy, &packed, NULL);
+    }
+    ckit_args_fini(&copy);
+    ckit_args_fini(&args);
+    return st;
+}
+
+CKIT_TEST(args, arguments_survive_the_failure_of_any_allocation) {
+    uint64_t n = 0;
+    for (;; n++) {
+        failing_alloc fa;
+        failing_alloc_init(&fa, n);
+        const ckit_status st = give_much(&fa.alloc);
+        failing_alloc_check_empty(&fa);
+        if (!failing_alloc_has_failed(&fa)) {
+            CHECK_OK(st);
+            break;
+        }
+        CHECK_STATUS(CKIT_E_NO_MEMORY, st);
+    }
+    CHECK(n > 5);
+}
+
+CKIT_TEST(args, small_arguments_ask_for_no_memory) {
+    failing_alloc fa;
+    ckit_args     args;
+    ckit_slice    packed;
+    failing_alloc_init(&fa, 0);
+    ckit_args_init_alloc(&args, &fa.alloc);
+    ckit_args_int(&args, 1);
+    ckit_args_cstr(&args, "a text of some thirty characters");
+    ckit_args_map(&args, 2);
+    ckit_args_cstr(&args, "b");
+    ckit_args_double(&args, NAN);
+    ckit_args_cstr(&args, "a");
+    ckit_args_array(&args, 0);
+    ckit_args_keyword(&args, S("z"));
+    ckit_args_nil(&args);
+    ckit_args_keyword(&args, S("y"));
+    ckit_args_nil(&args);
+    CHECK_OK(ckit_args_pack(&args, &packed, NULL));
+    ckit_args_fini(&args);
+    ckit_args_fini(NULL);
+    CHECK_EQ_U(0, fa.requests);
+}
