@@ -38,7 +38,7 @@ unsigned ckiti_edit_distance(ckit_slice a, ckit_slice b) {
     return row[b.len];
 }
 
-bool ckiti_is_slip(unsigned distance, size_t len) { return distance <= 1 || (distance <= 3 && distance * 4 <= len); }
+bool ckiti_is_slip(unsigned distance, size_t len) { return distance <= 1 || (distance <= 3 && distance <= len / 4); }
 
 /* Every variable that is known, one after the other; NULL at the end. */
 static const char *known_variable(size_t index) {

@@ -7,20 +7,20 @@
 #define MIB 1048576
 
 #define ROW(name_, variable_, parameter_, group_, help_)                                                               \
-    .page.name = #name_, .page.variable = variable_, .page.url_parameter = parameter_, .page.group = group_,           \
-    .page.help = help_
+    .page.name = #name_, .page.variable = (variable_), .page.url_parameter = (parameter_), .page.group = (group_),     \
+    .page.help = (help_)
 #define FIELD(field) .offset = offsetof(ckit_settings, field), .width = sizeof(((ckit_settings *)NULL)->field)
 #define FILLS(struct_, home_, field)                                                                                   \
-    .page.option = #field, .home = home_, .option_offset = offsetof(struct_, field),                                   \
+    .page.option = #field, .home = (home_), .option_offset = offsetof(struct_, field),                                 \
     .option_width = sizeof(((struct_ *)NULL)->field)
 #define CACHE(field) FILLS(ckit_cache_options, CKITI_OPTION_CACHE, field)
 #define FILES(field) FILLS(ckit_file_options, CKITI_OPTION_FILE, field), .files_only = true
 
 /* The texts of the default and the range are the numbers themselves, so they cannot disagree. */
 #define TYPED(type_, name_, unit_, default_, min_, max_)                                                               \
-    .type = type_, .page.type = name_, .page.default_text = #default_, .page.range = #min_ " to " #max_,               \
-    .unit = unit_, .fallback = (uint64_t)((default_)*1.0 * unit_ + 0.5), .min = (uint64_t)((min_)*1.0 * unit_ + 0.5),  \
-    .max = (uint64_t)((max_)*1.0 * unit_ + 0.5)
+    .type = (type_), .page.type = (name_), .page.default_text = #default_, .page.range = #min_ " to " #max_,           \
+    .unit = (unit_), .fallback = (uint64_t)((default_)*1.0 * (unit_) + 0.5),                                           \
+    .min = (uint64_t)((min_)*1.0 * (unit_) + 0.5), .max = (uint64_t)((max_)*1.0 * (unit_) + 0.5)
 #define NUMBER(default_, min_, max_) TYPED(CKITI_SETTING_NUMBER, "whole number", 1, default_, min_, max_)
 #define MEGABYTES(default_, min_, max_) TYPED(CKITI_SETTING_NUMBER, "MiB", MIB, default_, min_, max_)
 #define SECONDS(default_, min_, max_) TYPED(CKITI_SETTING_SECONDS, "seconds", 1000, default_, min_, max_)
@@ -29,14 +29,14 @@
     .page.range = #min_ " to " #max_, .unit = MIB, .min = (uint64_t)(min_)*MIB, .max = (uint64_t)(max_)*MIB
 #define BOOLEAN(default_)                                                                                              \
     .type = CKITI_SETTING_BOOLEAN, .page.type = "boolean", .page.default_text = #default_,                             \
-    .page.range = "true, false, 1, 0, yes, no, on, off", .unit = 1, .fallback = default_, .max = 1
+    .page.range = "true, false, 1, 0, yes, no, on, off", .unit = 1, .fallback = (default_), .max = 1
 #define MODE(default_, needed_)                                                                                        \
     .type = CKITI_SETTING_MODE, .page.type = "octal mode", .page.default_text = #default_,                             \
-    .page.range = "has " #needed_ ", no write for group and others", .unit = 1, .fallback = default_, .min = needed_,  \
-    .max = 0777
+    .page.range = "has " #needed_ ", no write for group and others", .unit = 1, .fallback = (default_),                \
+    .min = (needed_), .max = 0777
 #define CHOICE(choices_, default_text_, default_, words_)                                                              \
-    .type = CKITI_SETTING_CHOICE, .page.type = "choice", .page.default_text = default_text_, .page.range = words_,     \
-    .unit = 1, .fallback = default_, .max = UINT32_MAX, .choices = choices_
+    .type = CKITI_SETTING_CHOICE, .page.type = "choice", .page.default_text = (default_text_), .page.range = (words_), \
+    .unit = 1, .fallback = (default_), .max = UINT32_MAX, .choices = (choices_)
 
 static const ckiti_choice sync_words[] = {
     {"none", CKIT_FILE_SYNC_NONE}, {"data", CKIT_FILE_SYNC_DATA}, {"full", CKIT_FILE_SYNC_FULL}, {NULL, 0}};
