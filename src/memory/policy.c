@@ -3,83 +3,116 @@
 #include "base/alloc.h"
 #include <string.h>
 
+/* Chosen by simulation (bench/hitratio): the simplest rules that stay within five points of the best known policy on
+ * every trace there. What each number does is said where it is used. */
+#define DUELS 5u
+#define FREE_MOVES 8u
+#define ROUND_EVICTIONS 2u
+#define WINDOW_HIT_BONUS 6u
+
+#define SHARE_ONE (UINT64_C(1) << 32)
+#define SHARE_START (SHARE_ONE / 100) /* 1 % */
+#define SHARE_LEAST (SHARE_ONE / 200) /* 0.5 % */
+#define SHARE_MOST (SHARE_ONE / 5)    /* 20 % */
+#define SHARE_STEP (SHARE_ONE / 10)   /* a cache full of newcomers moves the share by 10 % at most */
+#define SHARE_HIT_PERCENT UINT64_C(6) /* the part of newcomers hit in the window that keeps its share as it is */
+
+#define LINE_WORDS 8u    /* words of counters in one cache line */
+#define LINE_ENTRIES 16u /* entries it serves: 4 bytes each */
+#define COUNTER_MAX 3u
+#define COUNTER_MASK UINT64_C(3)
+#define HALVED_MASK UINT64_C(0x5555555555555555)
+
 enum { WINDOW = 0, MAIN = 1 };
 
-#define LINE_WORDS 8u          /* words of counters in one cache line */
-#define ENTRIES_A_LINE 16u     /* so at most 4 bytes an entry */
-#define WINDOW_PERMILLE 20u
-#define DUELS 5u               /* main entries a newcomer is compared with before it is given up */
-#define FREE_MOVES 8u          /* entries that go from an oversized window to main at one eviction */
-#define FADE_ROUND 4u          /* evictions a resident entry in one round of fading */
-#define COUNTER_MASK UINT64_C(15)
-#define HALF_MASK UINT64_C(0x7777777777777777)
+/* ---- nodes ----------------------------------------------------------------------------------------------- */
 
-#ifdef POLICY_TUNE
-#include <stdlib.h>
-static long tune(const char *name, long def) {
-    const char *v = getenv(name);
-    return v ? atol(v) : def;
-}
-#else
-#define tune(name, def) (def)
-#endif
-
-/* ---- nodes and queues ------------------------------------------------------------------------------------ */
+/* state: bit 0 the ring, bits 1-3 the round and bits 4-7 the frequency when the node was last looked at. */
 
 static ckiti_policy_node *node_at(const ckiti_policy *policy, uint32_t reference) {
-    return reference == 0 ? NULL : (ckiti_policy_node *)(void *)(policy->base + (size_t)reference * 8u);
+    return (ckiti_policy_node *)(void *)(policy->base + (size_t)reference * 8u);
 }
 
 static uint32_t reference_of(const ckiti_policy *policy, const ckiti_policy_node *node) {
     return (uint32_t)((size_t)((const char *)node - policy->base) / 8u);
 }
 
-static unsigned queue_of(const ckiti_policy_node *node) { return node->state & 1u; }
+static unsigned ring_of(const ckiti_policy_node *node) { return node->state & 1u; }
+static unsigned round_of(const ckiti_policy_node *node) { return node->state >> 1 & 7u; }
 
-static void queue_push(ckiti_policy *policy, unsigned which, ckiti_policy_node *node, uint64_t bytes) {
-    ckiti_policy_queue *queue = &policy->queues[which];
-    uint32_t            self = reference_of(policy, node);
-    ckiti_policy_node  *tail = node_at(policy, queue->tail);
-    node->prev = queue->tail;
-    node->next = 0;
-    if (tail != NULL) {
-        tail->next = self;
-    } else {
-        queue->head = self;
+static unsigned frequency_of(const ckiti_policy_node *node) {
+    return atomic_load_explicit(&node->frequency, memory_order_relaxed);
+}
+
+static unsigned hits_since_look(const ckiti_policy_node *node) {
+    unsigned before = node->state >> 4, now = frequency_of(node);
+    return now > before ? now - before : 0;
+}
+
+/* One below the limit at most, so that the next hit shows. */
+static void look(const ckiti_policy *policy, ckiti_policy_node *node, unsigned frequency) {
+    unsigned kept = frequency < CKITI_POLICY_FREQUENCY_MAX ? frequency : CKITI_POLICY_FREQUENCY_MAX - 1;
+    atomic_store_explicit(&node->frequency, (uint8_t)kept, memory_order_relaxed);
+    node->state = (uint8_t)(ring_of(node) | (policy->round & 7u) << 1 | kept << 4);
+}
+
+/* Once a round: who was hit since the last look keeps his frequency, who was not starts again at 1. Not at 0, so that a
+ * newcomer nobody remembers does not beat him: that is what keeps part of a long loop, and what scans run into. */
+static unsigned faded_frequency(const ckiti_policy *policy, ckiti_policy_node *node) {
+    unsigned frequency = frequency_of(node);
+    if (round_of(node) != (policy->round & 7u)) {
+        look(policy, node, hits_since_look(node) > 0 ? frequency : 1);
+        frequency = frequency_of(node);
     }
-    queue->tail = self;
-    queue->bytes += bytes;
-    queue->count++;
+    return frequency;
+}
+
+/* ---- rings ----------------------------------------------------------------------------------------------- */
+
+static void ring_join(ckiti_policy *policy, unsigned which, ckiti_policy_node *node, uint64_t bytes) {
+    ckiti_policy_ring *ring = &policy->rings[which];
+    uint32_t           self = reference_of(policy, node);
+    if (ring->head == 0) {
+        ring->head = node->prev = node->next = self;
+    } else {
+        ckiti_policy_node *head = node_at(policy, ring->head);
+        node->prev = head->prev;
+        node->next = ring->head;
+        node_at(policy, head->prev)->next = self;
+        head->prev = self;
+    }
+    ring->bytes += bytes;
+    ring->count++;
     node->state = (uint8_t)((node->state & ~1u) | which);
 }
 
-static void queue_unlink(ckiti_policy *policy, ckiti_policy_node *node, uint64_t bytes) {
-    ckiti_policy_queue *queue = &policy->queues[queue_of(node)];
-    ckiti_policy_node  *prev = node_at(policy, node->prev);
-    ckiti_policy_node  *next = node_at(policy, node->next);
-    if (prev != NULL) {
-        prev->next = node->next;
-    } else {
-        queue->head = node->next;
+static void ring_leave(ckiti_policy *policy, ckiti_policy_node *node, uint64_t bytes) {
+    ckiti_policy_ring *ring = &policy->rings[ring_of(node)];
+    uint32_t           self = reference_of(policy, node);
+    if (ring_of(node) == WINDOW && ring->head == self) {
+        policy->displaced = 0;
     }
-    if (next != NULL) {
-        next->prev = node->prev;
+    if (node->next == self) {
+        ring->head = 0;
     } else {
-        queue->tail = node->prev;
+        node_at(policy, node->prev)->next = node->next;
+        node_at(policy, node->next)->prev = node->prev;
+        ring->head = ring->head == self ? node->next : ring->head;
     }
-    queue->bytes -= bytes;
-    queue->count--;
+    ring->bytes -= bytes;
+    ring->count--;
 }
 
-static void queue_move(ckiti_policy *policy, unsigned which, ckiti_policy_node *node) {
+static void window_to_main(ckiti_policy *policy, ckiti_policy_node *node) {
     uint64_t bytes = policy->describe(policy, node).bytes;
-    queue_unlink(policy, node, bytes);
-    queue_push(policy, which, node, bytes);
+    ring_leave(policy, node, bytes);
+    ring_join(policy, MAIN, node, bytes);
 }
 
 /* ---- what is remembered of evicted keys ------------------------------------------------------------------ */
 
-/* Four counters a key, all in one cache line, each in words of its own. */
+/* A count-min sketch. Four counters a key, all in one cache line, each in a pair of words of its own. Counters of two bits
+ * do better than half as many of four: a round is so short that few keys get further, and collisions are what hurts. */
 typedef struct counter_set {
     uint64_t *word[4];
     unsigned  shift[4];
@@ -89,18 +122,18 @@ static counter_set counters_of(const ckiti_policy *policy, uint64_t hash) {
     uint64_t    mixed = (hash ^ (hash >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
     uint64_t    where = mixed ^ (mixed >> 29);
     size_t      lines = policy->counter_words / LINE_WORDS;
-    uint64_t   *line = policy->counters + ((size_t)(where >> 24) & (lines - 1)) * LINE_WORDS;
+    uint64_t   *line = policy->counters + ((size_t)(where >> 26) & (lines - 1)) * LINE_WORDS;
     counter_set set;
-    for (unsigned i = 0; i < 4; i++, where >>= 5) {
+    for (unsigned i = 0; i < 4; i++, where >>= 6) {
         set.word[i] = line + i * 2 + (where & 1u);
-        set.shift[i] = (unsigned)(where >> 1 & 15u) * 4u;
+        set.shift[i] = (unsigned)(where >> 1 & 31u) * 2u;
     }
     return set;
 }
 
 static unsigned history_read(const ckiti_policy *policy, uint64_t hash) {
     counter_set set = counters_of(policy, hash);
-    unsigned    least = CKITI_POLICY_FREQUENCY_MAX;
+    unsigned    least = COUNTER_MAX;
     for (unsigned i = 0; i < 4; i++) {
         unsigned count = (unsigned)(*set.word[i] >> set.shift[i] & COUNTER_MASK);
         least = count < least ? count : least;
@@ -108,9 +141,10 @@ static unsigned history_read(const ckiti_policy *policy, uint64_t hash) {
     return least;
 }
 
-/* Raises the key's counters to `frequency`; a collision can only make them too high. */
+/* Raises the key's counters to `frequency`. Keys that share counters can only make them too high. */
 static void history_write(ckiti_policy *policy, uint64_t hash, unsigned frequency) {
     counter_set set = counters_of(policy, hash);
+    frequency = frequency < COUNTER_MAX ? frequency : COUNTER_MAX;
     for (unsigned i = 0; i < 4; i++) {
         if ((*set.word[i] >> set.shift[i] & COUNTER_MASK) < frequency) {
             *set.word[i] = (*set.word[i] & ~(COUNTER_MASK << set.shift[i])) | (uint64_t)frequency << set.shift[i];
@@ -118,56 +152,78 @@ static void history_write(ckiti_policy *policy, uint64_t hash, unsigned frequenc
     }
 }
 
-/* Called once an eviction: halves the counters word by word, one round in FADE_ROUND * residents evictions. */
+/* Called once an eviction: halves the counters word by word, all of them once in ROUND_EVICTIONS evictions an entry.
+ * Misses are the clock because hits are not seen here. */
 static void history_fade(ckiti_policy *policy) {
-    uint64_t residents = policy->queues[WINDOW].count + policy->queues[MAIN].count + 1;
-    uint64_t round = residents * (uint64_t)tune("FADE", FADE_ROUND);
+    uint64_t round = (uint64_t)(policy->rings[WINDOW].count + policy->rings[MAIN].count + 1) * ROUND_EVICTIONS;
     policy->fade_credit += policy->counter_words;
     while (policy->fade_credit >= round) {
         policy->fade_credit -= round;
-        policy->counters[policy->fade_at] = policy->counters[policy->fade_at] >> 1 & HALF_MASK;
-        if (++policy->fade_at == policy->counter_words) {
+        policy->counters[policy->fade_at] = policy->counters[policy->fade_at] >> 1 & HALVED_MASK;
+        if (++policy->fade_at >= policy->counter_words) {
             policy->fade_at = 0;
-            policy->epoch++;
+            policy->round++;
         }
     }
 }
 
-/* ---- the frequency of a resident fades with the rounds too ----------------------------------------------- */
-
-static void stamp(const ckiti_policy *policy, ckiti_policy_node *node) {
-    node->state = (uint8_t)((node->state & 1u) | (policy->epoch & 127u) << 1);
+/* A key's line in the doubled table is its old one, or the one half a table further: both start as copies. */
+static void history_grow(ckiti_policy *policy) {
+    size_t    words = policy->counter_words, size = words * sizeof *policy->counters;
+    uint64_t *counters = words <= SIZE_MAX / 2u / sizeof *counters ? ckiti_alloc(policy->alloc, 2u * size) : NULL;
+    if (counters == NULL) {
+        policy->grow_above += policy->grow_above / 8u; /* the counters only become less exact; ask again later */
+        return;
+    }
+    memcpy(counters, policy->counters, size);
+    memcpy(counters + words, policy->counters, size);
+    ckiti_free(policy->alloc, policy->counters, size);
+    policy->counters = counters;
+    policy->counter_words = 2u * words;
+    policy->grow_above = policy->counter_words / LINE_WORDS * LINE_ENTRIES;
 }
 
-static unsigned faded_frequency(const ckiti_policy *policy, ckiti_policy_node *node) {
-    unsigned frequency = atomic_load_explicit(&node->frequency, memory_order_relaxed);
-    unsigned rounds = (policy->epoch - (node->state >> 1)) & 127u;
-    if (rounds != 0) {
-        frequency = rounds > 4 ? 0 : frequency >> rounds;
-        atomic_store_explicit(&node->frequency, (uint8_t)frequency, memory_order_relaxed);
-        stamp(policy, node);
+/* ---- the window's share ---------------------------------------------------------------------------------- */
+
+/* Newcomers that are hit while they wait say that recent use counts: then the window grows, up to where it is much like
+ * S3-FIFO's. In a loop nobody is hit there, and every entry of the window is one less in main. */
+static void adapt_window(ckiti_policy *policy, bool was_hit) {
+    uint64_t step = SHARE_STEP / 100u / (policy->rings[WINDOW].count + policy->rings[MAIN].count);
+    uint64_t share = policy->window_share;
+    if (was_hit) {
+        share += step * (100u - SHARE_HIT_PERCENT);
+        policy->window_share = share < SHARE_MOST ? share : SHARE_MOST;
+    } else {
+        uint64_t down = step * SHARE_HIT_PERCENT;
+        policy->window_share = share > SHARE_LEAST + down ? share - down : SHARE_LEAST;
     }
-    return frequency;
+}
+
+static uint64_t window_target(const ckiti_policy *policy) {
+    uint64_t bytes = policy->rings[WINDOW].bytes + policy->rings[MAIN].bytes;
+    return (bytes >> 10) * (policy->window_share >> 8) >> 14; /* without overflow up to 2^50 bytes */
 }
 
 /* ---- the interface --------------------------------------------------------------------------------------- */
 
-ckit_status ckiti_policy_init(ckiti_policy *policy, void *base, ckiti_policy_describe describe,
-                              size_t expected_entries, const ckit_alloc *alloc, ckit_error *err) {
+ckit_status ckiti_policy_init(ckiti_policy *policy, void *base, ckiti_policy_describe describe, size_t expected_entries,
+                              const ckit_alloc *alloc, ckit_error *err) {
     size_t words = LINE_WORDS;
-    while (words < SIZE_MAX / 64u && words / LINE_WORDS * ENTRIES_A_LINE < expected_entries) {
+    while (words < SIZE_MAX / 64u && words / LINE_WORDS * LINE_ENTRIES < expected_entries) {
         words *= 2;
     }
     memset(policy, 0, sizeof *policy);
     policy->base = base;
     policy->describe = describe;
     policy->alloc = alloc;
+    policy->window_share = SHARE_START;
     policy->counters = ckiti_alloc_zeroed(alloc, words, sizeof *policy->counters);
     if (policy->counters == NULL) {
-        return ckit_fail(err, CKIT_E_NO_MEMORY, "memory", "no memory for %zu bytes of usage counters", words * 8u);
+        return ckit_fail(err, CKIT_E_NO_MEMORY, "memory", "no memory for %zu bytes of usage counters",
+                         words * sizeof *policy->counters);
     }
     policy->counter_words = words;
-    policy->window_permille = (uint32_t)tune("WIN", WINDOW_PERMILLE);
+    policy->grow_above = words / LINE_WORDS * LINE_ENTRIES;
     return CKIT_OK;
 }
 
@@ -180,68 +236,96 @@ void ckiti_policy_fini(ckiti_policy *policy) {
 
 void ckiti_policy_insert(ckiti_policy *policy, ckiti_policy_node *node) {
     ckiti_policy_facts facts = policy->describe(policy, node);
-    unsigned           seen = history_read(policy, facts.hash);
-    unsigned           frequency = seen < CKITI_POLICY_FREQUENCY_MAX ? seen + 1 : seen;
-    atomic_store_explicit(&node->frequency, (uint8_t)frequency, memory_order_relaxed);
-    stamp(policy, node);
-    queue_push(policy, WINDOW, node, facts.bytes);
+    node->state = WINDOW;
+    look(policy, node, history_read(policy, facts.hash) + 1);
+    ring_join(policy, WINDOW, node, facts.bytes);
+    if (policy->rings[WINDOW].count + policy->rings[MAIN].count > policy->grow_above) {
+        history_grow(policy);
+    }
 }
 
 void ckiti_policy_remove(ckiti_policy *policy, ckiti_policy_node *node) {
-    queue_unlink(policy, node, policy->describe(policy, node).bytes);
+    ring_leave(policy, node, policy->describe(policy, node).bytes);
 }
 
 void ckiti_policy_replace(ckiti_policy *policy, ckiti_policy_node *old_node, ckiti_policy_node *new_node) {
-    ckiti_policy_hit(old_node);
-    atomic_store_explicit(&new_node->frequency, atomic_load_explicit(&old_node->frequency, memory_order_relaxed),
-                          memory_order_relaxed);
+    ckiti_policy_ring *ring = &policy->rings[ring_of(old_node)];
+    uint32_t           old_self = reference_of(policy, old_node), new_self = reference_of(policy, new_node);
+    ring->bytes += policy->describe(policy, new_node).bytes - policy->describe(policy, old_node).bytes;
+    atomic_store_explicit(&new_node->frequency, (uint8_t)frequency_of(old_node), memory_order_relaxed);
     new_node->state = old_node->state;
-    unsigned which = queue_of(old_node);
-    queue_unlink(policy, old_node, policy->describe(policy, old_node).bytes);
-    queue_push(policy, which, new_node, policy->describe(policy, new_node).bytes);
+    if (old_node->next == old_self) {
+        new_node->prev = new_node->next = new_self;
+    } else {
+        new_node->prev = old_node->prev;
+        new_node->next = old_node->next;
+        node_at(policy, new_node->prev)->next = new_self;
+        node_at(policy, new_node->next)->prev = new_self;
+    }
+    ring->head = ring->head == old_self ? new_self : ring->head;
 }
 
 static ckiti_policy_node *give_up(ckiti_policy *policy, ckiti_policy_node *node) {
     ckiti_policy_facts facts = policy->describe(policy, node);
-    queue_unlink(policy, node, facts.bytes);
+    ring_leave(policy, node, facts.bytes);
     history_write(policy, facts.hash, faded_frequency(policy, node));
     history_fade(policy);
     return node;
 }
 
-/* The newcomer at the window's head against entries of main: who was asked for less often goes. A draw is the
- * resident's, which is what makes a loop longer than the cache hit at all. */
-static ckiti_policy_node *duel(ckiti_policy *policy, ckiti_policy_node *newcomer) {
-    unsigned frequency = faded_frequency(policy, newcomer);
-    for (long i = 0; i < tune("DUELS", DUELS); i++) {
-        ckiti_policy_node *resident = node_at(policy, policy->queues[MAIN].head);
+/* The first of up to DUELS entries of main that `frequency` beats; the ring turns past the others. NULL: none. For a
+ * newcomer nobody has asked for again the ring still turns by one: residents that are seldom looked at would look as if
+ * they were always in use. */
+static ckiti_policy_node *beaten_by(ckiti_policy *policy, unsigned frequency) {
+    ckiti_policy_ring *ring = &policy->rings[MAIN];
+    for (unsigned i = 0; i < (frequency > 1 ? DUELS : 1u); i++) {
+        ckiti_policy_node *resident = node_at(policy, ring->head);
         if (faded_frequency(policy, resident) < frequency) {
-            queue_move(policy, MAIN, newcomer);
             return resident;
         }
-        queue_move(policy, MAIN, resident);
+        ring->head = resident->next;
     }
-    return newcomer;
+    return NULL;
+}
+
+/* The window is over its share: its oldest entry goes, or drives out entries of main, at least its own size of them
+ * before it is one of them. */
+static ckiti_policy_node *duel(ckiti_policy *policy) {
+    ckiti_policy_node *newcomer = node_at(policy, policy->rings[WINDOW].head);
+    bool               was_hit = hits_since_look(newcomer) > 0;
+    unsigned           frequency = faded_frequency(policy, newcomer) + (was_hit ? WINDOW_HIT_BONUS : 0);
+    ckiti_policy_node *resident = beaten_by(policy, frequency);
+    if (resident == NULL) {
+        adapt_window(policy, was_hit);
+        return newcomer;
+    }
+    policy->displaced += policy->describe(policy, resident).bytes;
+    if (policy->displaced >= policy->describe(policy, newcomer).bytes) {
+        adapt_window(policy, was_hit);
+        window_to_main(policy, newcomer);
+    }
+    return resident;
 }
 
 ckiti_policy_node *ckiti_policy_evict(ckiti_policy *policy) {
-    ckiti_policy_queue *window = &policy->queues[WINDOW];
-    ckiti_policy_queue *main = &policy->queues[MAIN];
-    uint64_t            target = (window->bytes + main->bytes) / 1000u * policy->window_permille;
-    for (unsigned i = 0; i < FREE_MOVES && window->count > 1 && window->bytes > target + target / 4; i++) {
-        queue_move(policy, MAIN, node_at(policy, window->head));
-    }
-    if (window->count == 0 && main->count == 0) {
+    ckiti_policy_ring *window = &policy->rings[WINDOW], *main_ring = &policy->rings[MAIN];
+    if (window->count == 0 && main_ring->count == 0) {
         return NULL;
     }
-    if (main->count == 0) {
+    /* Much over its share after filling up or narrowing: those entries have earned their place, or had no rival. A few
+     * at a time, so that no call takes long. */
+    uint64_t target = window_target(policy);
+    for (unsigned i = 0; i < FREE_MOVES && window->count > 1 && window->bytes > target + target / 4u; i++) {
+        window_to_main(policy, node_at(policy, window->head));
+    }
+    if (main_ring->count == 0) {
         return give_up(policy, node_at(policy, window->head));
     }
     if (window->count == 0 || window->bytes < target) {
-        ckiti_policy_node *resident = node_at(policy, main->head);
+        ckiti_policy_node *resident = beaten_by(policy, CKITI_POLICY_FREQUENCY_MAX + 1u);
         return give_up(policy, resident);
     }
-    return give_up(policy, duel(policy, node_at(policy, window->head)));
+    return give_up(policy, duel(policy));
 }
 
 size_t ckiti_policy_memory_bytes(const ckiti_policy *policy) {
