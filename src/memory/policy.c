@@ -234,11 +234,25 @@ void ckiti_policy_fini(ckiti_policy *policy) {
     memset(policy, 0, sizeof *policy);
 }
 
+/* While the cache fills nobody has to leave, so what leaves the window goes to main without a duel. */
+static void settle(ckiti_policy *policy) {
+    ckiti_policy_ring *window = &policy->rings[WINDOW];
+    uint64_t           bytes = window->bytes + policy->rings[MAIN].bytes;
+    if (bytes <= policy->most_bytes) {
+        return;
+    }
+    policy->most_bytes = bytes;
+    for (uint64_t target = window_target(policy); window->count > 1 && window->bytes > target;) {
+        window_to_main(policy, node_at(policy, window->head));
+    }
+}
+
 void ckiti_policy_insert(ckiti_policy *policy, ckiti_policy_node *node) {
     ckiti_policy_facts facts = policy->describe(policy, node);
     node->state = WINDOW;
     look(policy, node, history_read(policy, facts.hash) + 1);
     ring_join(policy, WINDOW, node, facts.bytes);
+    settle(policy);
     if (policy->rings[WINDOW].count + policy->rings[MAIN].count > policy->grow_above) {
         history_grow(policy);
     }

@@ -52,6 +52,7 @@ struct ckiti_policy {
     ckiti_policy_describe describe;
     const ckit_alloc     *alloc;
     ckiti_policy_ring     rings[2];      /* window, main */
+    uint64_t              most_bytes;    /* that the policy ever held */
     uint64_t              window_share;  /* the window's part of all bytes, in 2^-32 */
     uint64_t              displaced;     /* bytes that the entry at the window's head has driven out so far */
     uint64_t             *counters;      /* 32 counters of 2 bits a word; eight words are one cache line */
