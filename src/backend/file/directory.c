@@ -138,7 +138,8 @@ ckit_status ckiti_file_dir_walk(const ckiti_file_store *store, ckiti_file_name_f
 }
 
 bool ckiti_file_is_ours(const ckiti_file_store *store, const struct stat *st) {
-    return S_ISREG(st->st_mode) && st->st_uid == store->owner && st->st_nlink == 1;
+    /* No link at all: replaced or removed after it was opened; what was opened is still the entry of that moment. */
+    return S_ISREG(st->st_mode) && st->st_uid == store->owner && st->st_nlink <= 1;
 }
 
 /* `{32 hex digits}.tmp.*` or one of our dot-named files' temporary names. */

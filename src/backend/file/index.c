@@ -55,21 +55,27 @@ static uint64_t fingerprint(const ckiti_file_name *name, const ckit_entry_info *
     return ckiti_xxh3(info->function, f) | 1u;
 }
 
-/* Once a second: is it still the index that the fingerprints are about? */
+/* The index is the one with this salt: fingerprints that are about another one are forgotten. */
+static void index_is(ckiti_file_store *store, _Atomic uint64_t *slots, uint64_t salt) {
+    uint64_t before = atomic_exchange(&store->seen.index_salt, salt);
+    if (before == salt || before == 0) { /* about no index there is nothing to forget */
+        return;
+    }
+    for (size_t i = 0; i < slots_for(store->options.max_entry_count); i++) {
+        atomic_store_explicit(&slots[i], 0, memory_order_relaxed);
+    }
+}
+
+/* Once a second: it may have been deleted, or replaced by another process. */
 static void compare_index(ckiti_file_store *store, _Atomic uint64_t *slots) {
     ckiti_file_seen *seen = &store->seen;
     uint64_t         now_ms = ckiti_now_ms(store->clock);
     uint64_t         checked = atomic_load_explicit(&seen->checked_at_ms, memory_order_relaxed);
-    if (checked != 0 && now_ms - checked < COMPARE_EVERY_MS) {
+    if (checked != 0 && now_ms + 1 - checked < COMPARE_EVERY_MS) {
         return;
     }
-    atomic_store(&seen->checked_at_ms, now_ms | 1u);
-    uint64_t salt = ckiti_index_identity(store);
-    if (atomic_exchange(&seen->index_salt, salt) != salt) {
-        for (size_t i = 0; i < slots_for(store->options.max_entry_count); i++) {
-            atomic_store_explicit(&slots[i], 0, memory_order_relaxed);
-        }
-    }
+    atomic_store(&seen->checked_at_ms, now_ms + 1);
+    index_is(store, slots, ckiti_index_identity(store));
 }
 
 static bool was_seen(const ckiti_file_store *store, _Atomic uint64_t *slots, uint64_t f) {
@@ -102,13 +108,15 @@ void ckiti_file_index_note(ckiti_file_store *store, const ckiti_file_name *name,
                                  .namespace_name = info->namespace_name,
                                  .function = info->function};
     ckiti_file_name_to_hash(record.hash, name->text);
+    uint64_t    salt = 0;
     ckit_error  err = CKIT_ERROR_INIT;
     ckit_status st = ckiti_index_record_size(&record) == 0
                          ? ckit_fail(&err, CKIT_E_TOO_LARGE, CKITI_FILE_WHERE, "namespace or function name too long")
-                         : ckiti_index_append(store, &record, deadline_ms, &err);
+                         : ckiti_index_append(store, &record, deadline_ms, &salt, &err);
     if (st != CKIT_OK) {
         ckiti_log(store->log, CKIT_LOG_INFO, CKITI_FILE_WHERE, "an entry stays out of the index: %s", err.text);
     } else if (slots != NULL) {
+        index_is(store, slots, salt);
         set_seen(store, slots, f);
     }
 }

@@ -266,12 +266,13 @@ static ckit_status ready_header(ckiti_file_store *store, int fd, struct stat *st
 }
 
 static ckit_status append_locked(ckiti_file_store *store, int fd, struct stat *st, const ckiti_index_record *record,
-                                 ckit_error *err) {
+                                 uint64_t *identity, ckit_error *err) {
     ckiti_index_header header;
     ckit_status        status = ready_header(store, fd, st, &header, err);
     if (status != CKIT_OK) {
         return status;
     }
+    *identity = header.salt;
     uint8_t  small[1024];
     size_t   size = ckiti_index_record_size(record);
     uint8_t *bytes = size <= sizeof small ? small : ckiti_alloc(store->alloc, size);
@@ -294,7 +295,7 @@ static ckit_status append_locked(ckiti_file_store *store, int fd, struct stat *s
 }
 
 ckit_status ckiti_index_append(ckiti_file_store *store, const ckiti_index_record *record, uint64_t deadline_ms,
-                               ckit_error *err) {
+                               uint64_t *identity, ckit_error *err) {
     ckiti_file_lock_mode mode = {.create = true, .wait = true, .deadline_ms = deadline_ms};
     for (int turn = 0; turn < 3; turn++) {
         struct stat st;
@@ -303,7 +304,7 @@ ckit_status ckiti_index_append(ckiti_file_store *store, const ckiti_index_record
         if (status != CKIT_OK) {
             return status;
         }
-        status = append_locked(store, fd, &st, record, err);
+        status = append_locked(store, fd, &st, record, identity, err);
         store->io->close(store->io->self, fd);
         if (status != CKIT_PENDING) {
             return status;

@@ -26,9 +26,10 @@ void        ckiti_index_table_fini(ckiti_index_table *table);
 bool        ckiti_index_find(const ckiti_index_table *table, const uint8_t hash[CKITI_FILE_HASH_BYTES],
                              ckiti_index_record *out);
 
-/* Appends one record, making or repairing the file, and compacts it when it has grown enough. */
+/* Appends one record, making or repairing the file, and compacts it when it has grown enough. `identity`: of the index
+ * it went to. */
 ckit_status ckiti_index_append(ckiti_file_store *store, const ckiti_index_record *record, uint64_t deadline_ms,
-                               ckit_error *err);
+                               uint64_t *identity, ckit_error *err);
 /* Drops the records of entries that are gone. */
 ckit_status ckiti_index_compact(ckiti_file_store *store, uint64_t deadline_ms, ckit_error *err);
 /* What tells one index from the next: its salt, 0 when there is none. */

@@ -32,7 +32,7 @@ typedef struct ckiti_file_seen {
     _Atomic(_Atomic uint64_t *) slots;         /* made at the first need; NULL until then or without memory */
     size_t                      count;         /* of slots, a power of two */
     _Atomic uint64_t            index_salt;    /* of the index they are about */
-    _Atomic uint64_t            checked_at_ms; /* when that was last compared; 0 = never */
+    _Atomic uint64_t            checked_at_ms; /* when that was last compared, plus 1; 0 = never */
 } ckiti_file_seen;
 
 typedef struct ckiti_file_store {
@@ -76,7 +76,7 @@ ckit_status ckiti_file_dir_reopen(ckiti_file_store *store, ckit_error *err);
 typedef bool (*ckiti_file_name_fn)(void *context, const char *name);
 ckit_status ckiti_file_dir_walk(const ckiti_file_store *store, ckiti_file_name_fn each, void *context, ckit_error *err);
 
-/* A regular file of ours with one link: the only thing that is ever read or removed as an entry. */
+/* A regular file of ours with no second link: the only thing that is ever read or removed as an entry. */
 bool ckiti_file_is_ours(const ckiti_file_store *store, const struct stat *st);
 /* Removes `name` if it is a leftover: a temporary file of this library older than 60 s, or a lock file whose lease has
  * long ended. Anything else is left alone. */

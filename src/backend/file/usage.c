@@ -80,7 +80,7 @@ static void take_pending(ckiti_file_usage *usage, record *r) {
 static void publish(ckiti_file_store *store, const record *r) {
     atomic_store(&store->usage.known_bytes, r->bytes);
     atomic_store(&store->usage.known_count, r->count);
-    atomic_store(&store->usage.read_at_ms, ckiti_now_ms(store->clock) | 1u);
+    atomic_store(&store->usage.read_at_ms, ckiti_now_ms(store->clock) + 1);
 }
 
 /* With the record locked: the sums with this process' changes in them. Counts the directory when the record does not
@@ -160,12 +160,13 @@ static bool worth_refreshing(const ckiti_file_store *store, uint64_t now_ms) {
     int64_t                 count = atomic_load_explicit(&usage->pending_count, memory_order_relaxed);
     int64_t                 many_bytes = (int64_t)(store->options.max_size_bytes / BATCH_PART);
     int64_t                 many = (int64_t)(store->options.max_entry_count / BATCH_PART);
-    return read_at == 0 || now_ms - read_at > REREAD_AFTER_MS || bytes > many_bytes || -bytes > many_bytes ||
+    return read_at == 0 || now_ms + 1 - read_at > REREAD_AFTER_MS || bytes > many_bytes || -bytes > many_bytes ||
            count > many || -count > many;
 }
 
 /* With the record locked (or, on a full disk, without): evicts, and settles the sums on what was counted. */
-static uint64_t evict_locked(ckiti_file_store *store, int fd, const ckiti_file_census *target, uint64_t deadline_ms) {
+static uint64_t evict_locked(ckiti_file_store *store, int fd, const ckiti_file_census *target, uint64_t deadline_ms,
+                             record *after) {
     record            r = {0, 0, 0};
     ckiti_file_census found;
     uint64_t          removed = 0;
@@ -178,31 +179,52 @@ static uint64_t evict_locked(ckiti_file_store *store, int fd, const ckiti_file_c
         record_store(store, fd, &r);
     }
     publish(store, &r);
+    *after = r;
     return removed;
 }
 
+static record plus(record r, int64_t bytes, int64_t count) {
+    return (record){r.bytes + bytes, r.count + count, r.counted_s};
+}
+
+/* Above the limits themselves; for an overwrite the count does not matter. */
+static bool exceeds(const ckiti_file_store *store, const record *r, int64_t more_entries) {
+    return r->bytes > (int64_t)store->options.max_size_bytes ||
+           (more_entries > 0 && r->count > (int64_t)store->options.max_entry_count);
+}
+
+typedef enum outcome {
+    EVICT_DONE,    /* by us or by somebody else: look again */
+    EVICT_BUSY,    /* somebody had the record all the time */
+    EVICT_HELPLESS /* it was tried and there is still no room */
+} outcome;
+
 /* Evicts to 70 %, unless somebody else has just done so. `wait`: for somebody who is at it. */
-static void evict_to_low(ckiti_file_store *store, int64_t bytes, int64_t count, bool wait, uint64_t deadline_ms) {
+static outcome evict_to_low(ckiti_file_store *store, int64_t bytes, int64_t count, bool wait, uint64_t deadline_ms) {
     ckiti_file_lock_mode mode = {.create = true, .wait = wait, .deadline_ms = deadline_ms};
     struct stat          st;
     int                  fd;
-    record               r;
+    record               r = {0, 0, 0};
+    outcome              result = EVICT_DONE;
     if (ckiti_file_lock_name(store, RECORD_NAME, &mode, &fd, &st, NULL) != CKIT_OK) {
-        return;
+        return EVICT_BUSY;
     }
-    if (settle(store, fd, &r)) {
-        r.bytes += bytes;
-        r.count += count;
-        if (above(store, &r, HIGH_PERCENT)) {
-            /* A large newcomer must fit below the high mark too. */
-            int64_t           low = percent_of(store->options.max_size_bytes, LOW_PERCENT);
-            int64_t           high = percent_of(store->options.max_size_bytes, HIGH_PERCENT) - bytes;
-            ckiti_file_census target = {(uint64_t)(low < high ? low : high),
-                                        (uint64_t)percent_of(store->options.max_entry_count, LOW_PERCENT)};
-            (void)evict_locked(store, fd, &target, deadline_ms);
-        }
+    bool settled = settle(store, fd, &r);
+    r = plus(r, bytes, count);
+    if (settled && above(store, &r, HIGH_PERCENT)) {
+        /* A large newcomer must fit below the high mark too. */
+        int64_t           low = percent_of(store->options.max_size_bytes, LOW_PERCENT);
+        int64_t           high = percent_of(store->options.max_size_bytes, HIGH_PERCENT) - bytes;
+        ckiti_file_census target = {(uint64_t)(low < high ? low : high),
+                                    (uint64_t)percent_of(store->options.max_entry_count, LOW_PERCENT)};
+        (void)evict_locked(store, fd, &target, deadline_ms, &r);
+        r = plus(r, bytes, count);
+        result = above(store, &r, HIGH_PERCENT) ? EVICT_HELPLESS : EVICT_DONE;
+    } else if (!settled) {
+        result = EVICT_HELPLESS;
     }
     store->io->close(store->io->self, fd);
+    return result;
 }
 
 ckit_status ckiti_file_usage_make_room(ckiti_file_store *store, int64_t bytes, int64_t count, uint64_t deadline_ms,
@@ -213,28 +235,24 @@ ckit_status ckiti_file_usage_make_room(ckiti_file_store *store, int64_t bytes, i
     if (worth_refreshing(store, now_ms)) {
         (void)refresh(store, false, deadline_ms, &r);
     }
-    for (int turn = 0;; turn++) {
-        r = estimate(usage);
-        r.bytes += bytes;
-        r.count += count;
-        bool high = above(store, &r, HIGH_PERCENT);
-        bool full = r.bytes > (int64_t)store->options.max_size_bytes ||
-                    (count > 0 && r.count > (int64_t)store->options.max_entry_count);
-        if (turn == 0 && high && now_ms >= atomic_load(&usage->retry_evict_at_ms)) {
-            evict_to_low(store, bytes, count, full, deadline_ms);
-            continue;
+    outcome last = EVICT_DONE;
+    for (int turn = 0; last == EVICT_DONE && turn < 8; turn++) {
+        r = plus(estimate(usage), bytes, count);
+        if (!above(store, &r, HIGH_PERCENT) || now_ms < atomic_load(&usage->retry_evict_at_ms)) {
+            break;
         }
-        if (turn > 0 && high) {
-            atomic_store(&usage->retry_evict_at_ms, now_ms + RETRY_EVICTION_MS);
-        }
-        if (!full) {
-            return CKIT_OK;
-        }
-        return ckit_fail(err, CKIT_E_NO_SPACE, CKITI_FILE_WHERE,
-                         "%" PRId64 " bytes in %" PRId64 " entries cannot be evicted, limits %" PRIu64 " and %" PRIu32,
-                         r.bytes - bytes, r.count - count, store->options.max_size_bytes,
-                         store->options.max_entry_count);
+        last = evict_to_low(store, bytes, count, exceeds(store, &r, count), deadline_ms);
     }
+    if (last == EVICT_HELPLESS) { /* then not each time */
+        atomic_store(&usage->retry_evict_at_ms, now_ms + RETRY_EVICTION_MS);
+    }
+    r = plus(estimate(usage), bytes, count);
+    if (!exceeds(store, &r, count)) {
+        return CKIT_OK;
+    }
+    return ckit_fail(err, CKIT_E_NO_SPACE, CKITI_FILE_WHERE,
+                     "%" PRId64 " bytes in %" PRId64 " entries cannot be evicted, limits %" PRIu64 " and %" PRIu32,
+                     r.bytes - bytes, r.count - count, store->options.max_size_bytes, store->options.max_entry_count);
 }
 
 bool ckiti_file_usage_relieve(ckiti_file_store *store, uint64_t deadline_ms) {
@@ -250,7 +268,8 @@ bool ckiti_file_usage_relieve(ckiti_file_store *store, uint64_t deadline_ms) {
     uint64_t removed = 0;
     if (census.count > 0) {
         ckiti_file_census target = {census.bytes / 100 * LOW_PERCENT, census.count * LOW_PERCENT / 100};
-        removed = evict_locked(store, fd, &target, deadline_ms);
+        record            after;
+        removed = evict_locked(store, fd, &target, deadline_ms, &after);
     }
     if (fd >= 0) {
         store->io->close(store->io->self, fd);
