@@ -198,9 +198,7 @@ static uint8_t *begin_bytes(ckit_args *args, size_t len) {
 }
 
 static void put_bytes(ckit_args *args, uint8_t *p, size_t head, ckit_slice bytes) {
-    if (bytes.len > 0) {
-        memcpy(p + head, bytes.ptr, bytes.len);
-    }
+    ckiti_copy(p + head, bytes.ptr, bytes.len);
     end(args, head + bytes.len);
 }
 
@@ -209,7 +207,7 @@ void ckit_args_str(ckit_args *args, ckit_slice text) {
     if (p == NULL) {
         return;
     }
-    if (!ckit_utf8_valid(text)) {
+    if (!ckiti_is_text(text.ptr, text.len)) {
         ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "text that is not UTF-8");
         return;
     }

@@ -49,7 +49,7 @@ void ckit_args_keyword(ckit_args *args, ckit_slice name) {
         ckiti_args_fail(args, CKIT_E_MISUSE, "a keyword where a value was expected");
         return;
     }
-    if (!ckit_utf8_valid(name)) {
+    if (!ckiti_is_text(name.ptr, name.len)) {
         ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "a keyword that is not UTF-8");
         return;
     }
@@ -68,9 +68,7 @@ void ckit_args_keyword(ckit_args *args, ckit_slice name) {
     args->state |= CKITI_ARGS_WAITING | (drop ? CKITI_ARGS_DROP : 0);
     uint8_t     *p = args->bytes + args->len;
     const size_t head = ckiti_put_str_head(p, (uint32_t)name.len);
-    if (name.len > 0) {
-        memcpy(p + head, name.ptr, name.len);
-    }
+    ckiti_copy(p + head, name.ptr, name.len);
     args->len += head + name.len;
 }
 

@@ -90,6 +90,52 @@ static inline size_t ckiti_put_map_head(uint8_t *p, uint32_t count) {
     return count <= UINT16_MAX ? ckiti_put_be(p, 0xde, count, 2) : ckiti_put_be(p, 0xdf, count, 4);
 }
 
+/* Names and short texts are most of what documents hold, and a call for each costs more than the work: up to 16 bytes
+ * are copied and looked at in two steps that may overlap. */
+static inline void ckiti_copy(uint8_t *to, const uint8_t *from, size_t len) {
+    uint64_t first8, last8;
+    uint32_t first4, last4;
+    if (len > 16) {
+        memcpy(to, from, len);
+    } else if (len >= 8) {
+        memcpy(&first8, from, 8);
+        memcpy(&last8, from + len - 8, 8);
+        memcpy(to, &first8, 8);
+        memcpy(to + len - 8, &last8, 8);
+    } else if (len >= 4) {
+        memcpy(&first4, from, 4);
+        memcpy(&last4, from + len - 4, 4);
+        memcpy(to, &first4, 4);
+        memcpy(to + len - 4, &last4, 4);
+    } else if (len > 0) {
+        const uint8_t middle = from[len / 2], last = from[len - 1];
+        to[0] = from[0];
+        to[len / 2] = middle;
+        to[len - 1] = last;
+    }
+}
+
+/* Whether the text is UTF-8: decided here when it is short and plain ASCII. */
+static inline bool ckiti_is_text(const uint8_t *p, size_t len) {
+    uint64_t first8, last8;
+    uint32_t first4, last4;
+    if (len > 16) {
+        return ckit_utf8_valid(ckit_slice_of(p, len));
+    }
+    if (len >= 8) {
+        memcpy(&first8, p, 8);
+        memcpy(&last8, p + len - 8, 8);
+        first8 |= last8;
+    } else if (len >= 4) {
+        memcpy(&first4, p, 4);
+        memcpy(&last4, p + len - 4, 4);
+        first8 = first4 | last4;
+    } else {
+        first8 = len == 0 ? 0 : (uint64_t)(p[0] | p[len / 2] | p[len - 1]);
+    }
+    return (first8 & UINT64_C(0x8080808080808080)) == 0 || ckit_utf8_valid(ckit_slice_of(p, len));
+}
+
 /* How a value begins. */
 typedef struct ckiti_head {
     ckit_type type;   /* CKIT_TYPE_END: the input ends inside the head */

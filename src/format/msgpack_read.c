@@ -179,7 +179,7 @@ static inline bool payload(ckit_reader *r, ckiti_head head, ckit_slice *bytes) {
         return false;
     }
     *bytes = ckit_slice_of(r->pos + head.size, (size_t)head.number);
-    if (head.type == CKIT_TYPE_STR && !ckit_utf8_valid(*bytes)) {
+    if (head.type == CKIT_TYPE_STR && !ckiti_is_text(bytes->ptr, bytes->len)) {
         ckit_reader_fail(r, CKIT_E_DECODE, "text that is not UTF-8");
         return false;
     }

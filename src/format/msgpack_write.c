@@ -103,9 +103,7 @@ static uint8_t *room_for_bytes(ckit_writer *w, size_t len) {
 }
 
 static void put_bytes(ckit_writer *w, uint8_t *p, size_t head, ckit_slice bytes) {
-    if (bytes.len > 0) {
-        memcpy(p + head, bytes.ptr, bytes.len);
-    }
+    ckiti_copy(p + head, bytes.ptr, bytes.len);
     written(w, head + bytes.len);
 }
 
@@ -114,7 +112,7 @@ void ckit_write_str(ckit_writer *w, ckit_slice text) {
     if (p == NULL) {
         return;
     }
-    if (!ckit_utf8_valid(text)) {
+    if (!ckiti_is_text(text.ptr, text.len)) {
         ckit_writer_fail(w, CKIT_E_VALUE_TYPE, "text that is not UTF-8");
         return;
     }
