@@ -20,7 +20,9 @@ static const char *numbered(char out[32], unsigned i) {
 static void fill(fixture *f, unsigned from, unsigned to, uint64_t ttl_ms) {
     char key[32];
     for (unsigned i = from; i < to; i++) {
-        CHECK_OK(fixture_set(f, numbered(key, i), "v", ttl_ms));
+        ckit_entry_info info = {.ttl_ms = ttl_ms};
+        ckit_error      err = CKIT_ERROR_INIT;
+        CHECK_OK_ERR(f->ops->set(f->self, S(numbered(key, i)), S("v"), &info, CKIT_NO_DEADLINE, &err), &err);
     }
 }
 

@@ -28,7 +28,7 @@ static void finish(void) {
     (void)ckit_backend_operations(backend)->delete_scope(ckit_backend_self(backend), &all, CKIT_NO_DEADLINE, &deleted,
                                                          NULL);
     ckit_backend_close(backend);
-    char path[128];
+    char                     path[128];
     static const char *const own[] = {".ck-index", ".ck-usage"};
     for (size_t i = 0; i < 2; i++) {
         (void)snprintf(path, sizeof path, "%s/%s", directory, own[i]);
@@ -42,7 +42,8 @@ static void begin(void) {
     ckit_backend_env  env = CKIT_BACKEND_ENV_INIT;
     fake_clock_init(&now);
     /* Memory, where there is some: many thousand files are written. */
-    (void)snprintf(directory, sizeof directory, "%s/ckit-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    (void)snprintf(directory, sizeof directory, "%s/ckit-fuzz-XXXXXX",
+                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     REQUIRE(mkdtemp(directory) != NULL);
     options.directory = directory;
     options.sync = CKIT_FILE_SYNC_NONE;

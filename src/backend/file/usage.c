@@ -165,8 +165,7 @@ static bool worth_refreshing(const ckiti_file_store *store, uint64_t now_ms) {
 }
 
 /* With the record locked (or, on a full disk, without): evicts, and settles the sums on what was counted. */
-static uint64_t evict_locked(ckiti_file_store *store, int fd, const ckiti_file_census *target, uint64_t deadline_ms,
-                             record *after) {
+static uint64_t evict_locked(ckiti_file_store *store, int fd, const ckiti_file_census *target, uint64_t deadline_ms) {
     record            r = {0, 0, 0};
     ckiti_file_census found;
     uint64_t          removed = 0;
@@ -179,7 +178,6 @@ static uint64_t evict_locked(ckiti_file_store *store, int fd, const ckiti_file_c
         record_store(store, fd, &r);
     }
     publish(store, &r);
-    *after = r;
     return removed;
 }
 
@@ -196,7 +194,7 @@ static bool exceeds(const ckiti_file_store *store, const record *r, int64_t more
 typedef enum outcome {
     EVICT_DONE,    /* by us or by somebody else: look again */
     EVICT_BUSY,    /* somebody had the record all the time */
-    EVICT_HELPLESS /* it was tried and there is still no room */
+    EVICT_HELPLESS /* nothing could be removed */
 } outcome;
 
 /* Evicts to 70 %, unless somebody else has just done so. `wait`: for somebody who is at it. */
@@ -217,9 +215,7 @@ static outcome evict_to_low(ckiti_file_store *store, int64_t bytes, int64_t coun
         int64_t           high = percent_of(store->options.max_size_bytes, HIGH_PERCENT) - bytes;
         ckiti_file_census target = {(uint64_t)(low < high ? low : high),
                                     (uint64_t)percent_of(store->options.max_entry_count, LOW_PERCENT)};
-        (void)evict_locked(store, fd, &target, deadline_ms, &r);
-        r = plus(r, bytes, count);
-        result = above(store, &r, HIGH_PERCENT) ? EVICT_HELPLESS : EVICT_DONE;
+        result = evict_locked(store, fd, &target, deadline_ms) > 0 ? EVICT_DONE : EVICT_HELPLESS;
     } else if (!settled) {
         result = EVICT_HELPLESS;
     }
@@ -236,12 +232,15 @@ ckit_status ckiti_file_usage_make_room(ckiti_file_store *store, int64_t bytes, i
         (void)refresh(store, false, deadline_ms, &r);
     }
     outcome last = EVICT_DONE;
-    for (int turn = 0; last == EVICT_DONE && turn < 8; turn++) {
+    bool    wait = false;
+    for (int turn = 0; turn < 8 && last != EVICT_HELPLESS && !(last == EVICT_BUSY && wait); turn++) {
         r = plus(estimate(usage), bytes, count);
-        if (!above(store, &r, HIGH_PERCENT) || now_ms < atomic_load(&usage->retry_evict_at_ms)) {
+        wait = exceeds(store, &r, count);
+        if (!above(store, &r, HIGH_PERCENT) || now_ms < atomic_load(&usage->retry_evict_at_ms) ||
+            (last == EVICT_BUSY && !wait)) {
             break;
         }
-        last = evict_to_low(store, bytes, count, exceeds(store, &r, count), deadline_ms);
+        last = evict_to_low(store, bytes, count, wait, deadline_ms);
     }
     if (last == EVICT_HELPLESS) { /* then not each time */
         atomic_store(&usage->retry_evict_at_ms, now_ms + RETRY_EVICTION_MS);
@@ -268,8 +267,7 @@ bool ckiti_file_usage_relieve(ckiti_file_store *store, uint64_t deadline_ms) {
     uint64_t removed = 0;
     if (census.count > 0) {
         ckiti_file_census target = {census.bytes / 100 * LOW_PERCENT, census.count * LOW_PERCENT / 100};
-        record            after;
-        removed = evict_locked(store, fd, &target, deadline_ms, &after);
+        removed = evict_locked(store, fd, &target, deadline_ms);
     }
     if (fd >= 0) {
         store->io->close(store->io->self, fd);
