@@ -302,6 +302,18 @@ static ckiti_policy_node *beaten_by(ckiti_policy *policy, unsigned frequency) {
     return NULL;
 }
 
+/* The least used of DUELS entries of main. */
+static ckiti_policy_node *weakest(ckiti_policy *policy) {
+    ckiti_policy_ring *ring = &policy->rings[MAIN];
+    ckiti_policy_node *weakest = node_at(policy, ring->head);
+    for (unsigned i = 0; i < DUELS && faded_frequency(policy, weakest) > 1; i++) {
+        ring->head = node_at(policy, ring->head)->next;
+        ckiti_policy_node *resident = node_at(policy, ring->head);
+        weakest = faded_frequency(policy, resident) < faded_frequency(policy, weakest) ? resident : weakest;
+    }
+    return weakest;
+}
+
 /* The window is over its share: its oldest entry goes, or drives out entries of main, at least its own size of them
  * before it is one of them. */
 static ckiti_policy_node *duel(ckiti_policy *policy) {
@@ -326,18 +338,21 @@ ckiti_policy_node *ckiti_policy_evict(ckiti_policy *policy) {
     if (window->count == 0 && main_ring->count == 0) {
         return NULL;
     }
-    /* Much over its share after filling up or narrowing: those entries have earned their place, or had no rival. A few
-     * at a time, so that no call takes long. */
+    /* Much over its share after it narrowed: what was asked for twice goes to main without a duel, a few entries at a
+     * time, so that no call takes long. */
     uint64_t target = window_target(policy);
     for (unsigned i = 0; i < FREE_MOVES && window->count > 1 && window->bytes > target + target / 4u; i++) {
-        window_to_main(policy, node_at(policy, window->head));
+        ckiti_policy_node *oldest = node_at(policy, window->head);
+        if (frequency_of(oldest) <= 1) {
+            break;
+        }
+        window_to_main(policy, oldest);
     }
     if (main_ring->count == 0) {
         return give_up(policy, node_at(policy, window->head));
     }
     if (window->count == 0 || window->bytes < target) {
-        ckiti_policy_node *resident = beaten_by(policy, CKITI_POLICY_FREQUENCY_MAX + 1u);
-        return give_up(policy, resident);
+        return give_up(policy, weakest(policy));
     }
     return give_up(policy, duel(policy));
 }
