@@ -20,6 +20,7 @@ static const uint8_t record_magic[8] = {'C', 'K', 'U', 'S', 'A', 'G', 'E', '1'};
 #define RETRY_EVICTION_MS 1000u
 #define HIGH_PERCENT 90u
 #define LOW_PERCENT 70u
+#define UNREPORTED_PERCENT 2 /* of a limit: nobody writes on further than this without having reported */
 
 typedef struct record {
     int64_t bytes;
@@ -191,6 +192,15 @@ static bool exceeds(const ckiti_file_store *store, const record *r, int64_t more
            (more_entries > 0 && r->count > (int64_t)store->options.max_entry_count);
 }
 
+/* What other processes do not know yet of this one's changes, in percent of a limit. */
+static int64_t unreported(const ckiti_file_store *store) {
+    int64_t bytes = atomic_load_explicit(&store->usage.pending_bytes, memory_order_relaxed);
+    int64_t count = atomic_load_explicit(&store->usage.pending_count, memory_order_relaxed);
+    int64_t bytes_percent = bytes / (int64_t)(store->options.max_size_bytes / 100);
+    int64_t count_percent = count * 100 / (int64_t)store->options.max_entry_count;
+    return bytes_percent > count_percent ? bytes_percent : count_percent;
+}
+
 typedef enum outcome {
     EVICT_DONE,    /* by us or by somebody else: look again */
     EVICT_BUSY,    /* somebody had the record all the time */
@@ -229,13 +239,13 @@ ckit_status ckiti_file_usage_make_room(ckiti_file_store *store, int64_t bytes, i
     uint64_t          now_ms = ckiti_now_ms(store->clock);
     record            r;
     if (worth_refreshing(store, now_ms)) {
-        (void)refresh(store, false, deadline_ms, &r);
+        (void)refresh(store, unreported(store) > UNREPORTED_PERCENT, deadline_ms, &r);
     }
     outcome last = EVICT_DONE;
     bool    wait = false;
     for (int turn = 0; turn < 8 && last != EVICT_HELPLESS && !(last == EVICT_BUSY && wait); turn++) {
         r = plus(estimate(usage), bytes, count);
-        wait = exceeds(store, &r, count);
+        wait = exceeds(store, &r, count) || unreported(store) > UNREPORTED_PERCENT;
         if (!above(store, &r, HIGH_PERCENT) || now_ms < atomic_load(&usage->retry_evict_at_ms) ||
             (last == EVICT_BUSY && !wait)) {
             break;
