@@ -4,7 +4,7 @@
 
 #include "base/hash.h"
 #include "format/envelope_block.h"
-#include "format/envelope_read.h"
+#include "format/envelope_options.h"
 
 #define WHERE "envelope"
 #define DEFAULT_LEVEL 6
@@ -17,8 +17,7 @@ void ckit_envelope_options_init(ckit_envelope_options *options, size_t struct_si
     options->struct_size = struct_size;
 }
 
-/* Defaults put in, ranges checked; callers built against an older header know fewer fields. */
-static ckit_status settle_options(const ckit_envelope_options *given, ckit_envelope_options *options, ckit_error *err) {
+ckit_status ckiti_envelope_settle(const ckit_envelope_options *given, ckit_envelope_options *options, ckit_error *err) {
     *options = (ckit_envelope_options)CKIT_ENVELOPE_OPTIONS_INIT;
     if (given != NULL) {
         size_t known = given->struct_size < sizeof *options ? given->struct_size : sizeof *options;
@@ -42,12 +41,10 @@ static ckit_status settle_options(const ckit_envelope_options *given, ckit_envel
     return CKIT_OK;
 }
 
-static ckit_status too_large(ckit_error *err, const char *what, uint64_t len, uint64_t limit) {
+ckit_status ckiti_envelope_too_large(ckit_error *err, const char *what, uint64_t len, uint64_t limit) {
     return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%s of %llu bytes, limit %llu", what, (unsigned long long)len,
                      (unsigned long long)limit);
 }
-
-/* ---- writing --------------------------------------------------------------------------------------------- */
 
 static uint8_t *put_u16(uint8_t *at, size_t value) {
     *at++ = (uint8_t)(value >> 8);
@@ -57,26 +54,15 @@ static uint8_t *put_u16(uint8_t *at, size_t value) {
 
 static uint8_t *put_u32(uint8_t *at, size_t value) { return put_u16(put_u16(at, value >> 16), value & 0xffff); }
 
-/* The length of the shortest `bin` header. */
-static size_t bin_header_len(size_t len) { return len <= 0xff ? 2 : len <= 0xffff ? 3 : 5; }
-
-static uint8_t *put_bin_header(uint8_t *at, size_t len) {
-    if (len <= 0xff) {
-        *at++ = 0xc4;
-        *at++ = (uint8_t)len;
-        return at;
-    }
-    *at++ = len <= 0xffff ? 0xc5 : 0xc6;
-    return len <= 0xffff ? put_u16(at, len) : put_u32(at, len);
-}
-
+/* An array of eight integers: a byte from 80 on has cc before it. Without a branch, since a checksum's bits cannot be
+ * predicted. */
 static uint8_t *put_checksum(uint8_t *at, uint64_t checksum) {
     *at++ = 0x98;
+#pragma GCC unroll 8
     for (int shift = 56; shift >= 0; shift -= 8) {
         uint8_t byte = (uint8_t)(checksum >> shift);
-        if (byte > 0x7f) {
-            *at++ = 0xcc;
-        }
+        *at = 0xcc;
+        at += byte >> 7;
         *at++ = byte;
     }
     return at;
@@ -94,6 +80,19 @@ static uint8_t *put_size(uint8_t *at, size_t size) {
     }
     *at++ = size <= 0xffff ? 0xcd : 0xce;
     return size <= 0xffff ? put_u16(at, size) : put_u32(at, size);
+}
+
+/* The length of the shortest `bin` header. */
+static size_t bin_header_len(size_t len) { return len <= 0xff ? 2 : len <= 0xffff ? 3 : 5; }
+
+static uint8_t *put_bin_header(uint8_t *at, size_t len) {
+    if (len <= 0xff) {
+        *at++ = 0xc4;
+        *at++ = (uint8_t)len;
+        return at;
+    }
+    *at++ = len <= 0xffff ? 0xc5 : 0xc6;
+    return len <= 0xffff ? put_u16(at, len) : put_u32(at, len);
 }
 
 static uint8_t *put_format(uint8_t *at, ckit_slice format) {
@@ -138,15 +137,15 @@ static size_t write_envelope(uint8_t *start, ckit_slice content, ckit_slice form
 ckit_status ckit_envelope_store(ckit_slice content, ckit_slice format, const ckit_envelope_options *given,
                                 ckit_buf *out, ckit_error *err) {
     ckit_envelope_options options;
-    ckit_status           st = settle_options(given, &options, err);
+    ckit_status           st = ckiti_envelope_settle(given, &options, err);
     if (st != CKIT_OK) {
         return st;
     }
     if (content.len > options.max_content_bytes) {
-        return too_large(err, "content", content.len, options.max_content_bytes);
+        return ckiti_envelope_too_large(err, "content", content.len, options.max_content_bytes);
     }
     if (format.len > CKIT_ENVELOPE_MAX_BYTES) {
-        return too_large(err, "format", format.len, CKIT_ENVELOPE_MAX_BYTES);
+        return ckiti_envelope_too_large(err, "format", format.len, CKIT_ENVELOPE_MAX_BYTES);
     }
     if (!ckit_utf8_valid(format)) {
         return ckit_fail(err, CKIT_E_MISUSE, WHERE, "the format is not UTF-8");
@@ -161,80 +160,8 @@ ckit_status ckit_envelope_store(ckit_slice content, ckit_slice format, const cki
                          options.compression_level);
     }
     if (len > CKIT_ENVELOPE_MAX_BYTES) {
-        return too_large(err, "envelope", len, CKIT_ENVELOPE_MAX_BYTES);
+        return ckiti_envelope_too_large(err, "envelope", len, CKIT_ENVELOPE_MAX_BYTES);
     }
     out->len += len;
     return CKIT_OK;
-}
-
-/* ---- reading --------------------------------------------------------------------------------------------- */
-
-/* What can be said before the block is touched. */
-static ckit_status check_claims(const ckiti_envelope_fields *fields, uint64_t limit, ckit_error *err) {
-    if (fields->block.len > CKIT_ENVELOPE_MAX_BYTES) {
-        return too_large(err, "block", fields->block.len, CKIT_ENVELOPE_MAX_BYTES);
-    }
-    if (fields->size > limit) {
-        return too_large(err, "content", fields->size, limit);
-    }
-    if (fields->block.len == 0) {
-        return ckit_fail(err, CKIT_E_BOMB, WHERE, "empty block for a content of %llu bytes",
-                         (unsigned long long)fields->size);
-    }
-    if (fields->size > CKIT_ENVELOPE_MAX_RATIO * fields->block.len) {
-        return ckit_fail(err, CKIT_E_BOMB, WHERE,
-                         "block of %zu bytes claims %llu bytes of content, more than %llu times", fields->block.len,
-                         (unsigned long long)fields->size, (unsigned long long)CKIT_ENVELOPE_MAX_RATIO);
-    }
-    return CKIT_OK;
-}
-
-static ckit_status expand(const ckiti_envelope_fields *fields, ckit_buf *content, ckit_error *err) {
-    /* A claim beyond what any block of this length holds is a lie that shows below; no memory for it. */
-    uint64_t most = ckiti_block_max_content(fields->block.len);
-    size_t   room = (size_t)(fields->size < most ? fields->size : most);
-    if (ckit_buf_reserve_exact(content, room) != CKIT_OK) {
-        return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %zu bytes", room);
-    }
-    uint8_t *at = room == 0 ? NULL : content->ptr + content->len;
-    int      len = ckiti_block_expand(fields->block, at, room);
-    if (len < 0) {
-        return ckit_fail(err, CKIT_E_DECODE, WHERE,
-                         "block of %zu bytes is damaged, or holds more than the declared %llu bytes", fields->block.len,
-                         (unsigned long long)fields->size);
-    }
-    if (XXH3_64bits(at, (size_t)len) != fields->checksum) {
-        return ckit_fail(err, CKIT_E_CHECKSUM, WHERE, "checksum of %d bytes does not match", len);
-    }
-    if ((uint64_t)len != fields->size) {
-        return ckit_fail(err, CKIT_E_DECODE, WHERE, "content of %d bytes, declared %llu", len,
-                         (unsigned long long)fields->size);
-    }
-    content->len += (size_t)len;
-    return CKIT_OK;
-}
-
-ckit_status ckit_envelope_open(ckit_slice envelope, const ckit_envelope_options *given, ckit_buf *content,
-                               ckit_slice *format, ckit_error *err) {
-    ckit_envelope_options options;
-    ckit_status           st = settle_options(given, &options, err);
-    if (st != CKIT_OK) {
-        return st;
-    }
-    if (envelope.len > CKIT_ENVELOPE_MAX_BYTES) {
-        return too_large(err, "envelope", envelope.len, CKIT_ENVELOPE_MAX_BYTES);
-    }
-    ckiti_envelope_fields fields;
-    st = ckiti_envelope_read(envelope, content->alloc, &fields, err);
-    if (st == CKIT_OK) {
-        st = check_claims(&fields, options.max_content_bytes, err);
-    }
-    if (st == CKIT_OK) {
-        st = expand(&fields, content, err);
-    }
-    if (st == CKIT_OK && format != NULL) {
-        *format = fields.format;
-    }
-    ckiti_envelope_fields_fini(&fields);
-    return st;
 }

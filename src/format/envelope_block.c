@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include <cachekit/envelope.h>
 
-#include <limits.h>
 #include <lz4.h>
 #include <lz4hc.h>
 #include <string.h>
@@ -69,16 +68,4 @@ size_t ckiti_block_compress(int level, ckit_slice content, uint8_t *dst, const c
     int room = LZ4_compressBound((int)content.len);
     int len = level >= 7 ? compress_hc(level, content, dst, room, alloc) : compress_fast(level, content, dst, room);
     return len > 0 ? (size_t)len : 0;
-}
-
-uint64_t ckiti_block_max_content(size_t len) {
-    return 255 * (uint64_t)len; /* the densest part of a block are length bytes, each worth at most 255 */
-}
-
-int ckiti_block_expand(ckit_slice block, uint8_t *dst, size_t room) {
-    if (block.len > INT_MAX || room > INT_MAX) {
-        return -1;
-    }
-    int len = LZ4_decompress_safe((const char *)block.ptr, (char *)dst, (int)block.len, (int)room);
-    return len < 0 ? -1 : len;
 }

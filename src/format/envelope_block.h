@@ -4,6 +4,9 @@
 
 #include <cachekit/types.h>
 
+#include <lz4.h>
+#include <string.h>
+
 /* The most a block of `len` bytes of content takes; `len` up to CKIT_ENVELOPE_MAX_BYTES. */
 size_t ckiti_block_bound(size_t len);
 
@@ -11,10 +14,37 @@ size_t ckiti_block_bound(size_t len);
  * there is no memory (HC levels only). `level` is 1 .. 9 or CKIT_COMPRESSION_OFF. */
 size_t ckiti_block_compress(int level, ckit_slice content, uint8_t *dst, const ckit_alloc *alloc);
 
-/* The most that a block of `len` bytes can expand to, whatever is in it. */
-uint64_t ckiti_block_max_content(size_t len);
+/* The most that a block of `len` bytes can expand to, whatever is in it: its densest part are length bytes, each worth
+ * at most 255. */
+static inline uint64_t ckiti_block_max_content(size_t len) { return 255 * (uint64_t)len; }
 
-/* Expands a whole block into at most `room` bytes; their number, or -1 when it is damaged or holds more. */
-int ckiti_block_expand(ckit_slice block, uint8_t *dst, size_t room);
+/* Where the literals of a block begin that is nothing but up to 269 literals, as those of small contents often are; else
+ * 0. */
+static inline size_t ckiti_block_only_literals(ckit_slice block) {
+    if (block.len < 2 || block.ptr[1] == 255) {
+        return 0;
+    }
+    size_t len = block.ptr[0] >> 4;
+    size_t at = len == 15 ? 2 : 1;
+    len += len == 15 ? block.ptr[1] : 0;
+    return block.len == at + len ? at : 0;
+}
+
+/* Expands a whole block of at most CKIT_ENVELOPE_MAX_BYTES into at most as many bytes; their number, or -1 when it is
+ * damaged or holds more than `room`. */
+static inline int ckiti_block_expand(ckit_slice block, uint8_t *dst, size_t room) {
+    size_t literals = ckiti_block_only_literals(block);
+    if (literals == 0) {
+        int len = LZ4_decompress_safe((const char *)block.ptr, (char *)dst, (int)block.len, (int)room);
+        return len < 0 ? -1 : len;
+    }
+    size_t len = block.len - literals;
+    if (len > room) {
+        return -1;
+    }
+    /* Not memcpy: told that it is no more than 269 bytes, gcc makes a string instruction of it, which is slow to start. */
+    memmove(dst, block.ptr + literals, len);
+    return (int)len;
+}
 
 #endif

@@ -5,101 +5,6 @@
 
 #define WHERE "envelope"
 
-/* ---- the form that writers emit today -------------------------------------------------------------------- */
-
-static bool has(const uint8_t *at, const uint8_t *end, size_t count) { return (size_t)(end - at) >= count; }
-
-static bool common_block(const uint8_t **at, const uint8_t *end, ckit_slice *block) {
-    const uint8_t *p = *at;
-    size_t         len;
-    if (!has(p, end, 6)) { /* the widest header and one byte: no envelope is so short */
-        return false;
-    }
-    switch (p[0]) {
-    case 0xc4:
-        len = p[1];
-        p += 2;
-        break;
-    case 0xc5:
-        len = (size_t)p[1] << 8 | p[2];
-        p += 3;
-        break;
-    case 0xc6:
-        len = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
-        p += 5;
-        break;
-    default: return false;
-    }
-    if (!has(p, end, len)) {
-        return false;
-    }
-    *block = ckit_slice_of(p, len);
-    *at = p + len;
-    return true;
-}
-
-static bool common_checksum(const uint8_t **at, const uint8_t *end, uint64_t *checksum) {
-    const uint8_t *p = *at;
-    if (!has(p, end, 9) || *p++ != 0x98) {
-        return false;
-    }
-    uint64_t sum = 0;
-    for (int i = 0; i < 8; i++) {
-        if (!has(p, end, 2)) { /* a size follows at least */
-            return false;
-        }
-        if (*p == 0xcc) {
-            p++;
-        } else if (*p > 0x7f) {
-            return false;
-        }
-        sum = sum << 8 | *p++;
-    }
-    *checksum = sum;
-    *at = p;
-    return true;
-}
-
-static bool common_size(const uint8_t **at, const uint8_t *end, uint64_t *size) {
-    const uint8_t *p = *at;
-    if (!has(p, end, 1)) {
-        return false;
-    }
-    size_t width = *p <= 0x7f ? 0 : *p == 0xcc ? 1 : *p == 0xcd ? 2 : *p == 0xce ? 4 : 8;
-    if (width == 8 || !has(p, end, 1 + width)) {
-        return false;
-    }
-    uint64_t value = width == 0 ? *p : 0;
-    for (size_t i = 1; i <= width; i++) {
-        value = value << 8 | p[i];
-    }
-    *size = value;
-    *at = p + 1 + width;
-    return true;
-}
-
-static bool common_format(const uint8_t *p, const uint8_t *end, ckit_slice *format) {
-    static const uint8_t msgpack[] = {0xa7, 'm', 's', 'g', 'p', 'a', 'c', 'k'};
-    if (!has(p, end, sizeof msgpack) || memcmp(p, msgpack, sizeof msgpack) != 0) {
-        return false;
-    }
-    *format = ckit_slice_of(p + 1, sizeof msgpack - 1);
-    return true;
-}
-
-/* False means only that the general reader has to look. */
-static bool read_common(ckit_slice envelope, ckiti_envelope_fields *fields) {
-    if (envelope.len == 0 || envelope.ptr[0] != 0x94) {
-        return false;
-    }
-    const uint8_t *at = envelope.ptr + 1;
-    const uint8_t *end = envelope.ptr + envelope.len;
-    return common_block(&at, end, &fields->block) && common_checksum(&at, end, &fields->checksum) &&
-           common_size(&at, end, &fields->size) && common_format(at, end, &fields->format);
-}
-
-/* ---- every form that may be met -------------------------------------------------------------------------- */
-
 enum field { FIELD_BLOCK, FIELD_CHECKSUM, FIELD_SIZE, FIELD_FORMAT, FIELD_UNKNOWN };
 #define FIELD_COUNT 4
 
@@ -140,14 +45,14 @@ static ckit_status gather_block(ckit_reader *r, ckit_buf *gathered) {
     return CKIT_OK;
 }
 
-static ckit_status read_block(ckit_reader *r, ckiti_envelope_fields *fields) {
+static ckit_status read_block(ckit_reader *r, ckiti_envelope_fields *fields, ckit_buf *gathered) {
     ckit_status st = CKIT_OK;
     switch (ckit_reader_peek(r)) {
     case CKIT_TYPE_BIN: fields->block = ckit_read_bin(r); break;
     case CKIT_TYPE_STR: fields->block = ckit_read_str(r); break;
     case CKIT_TYPE_ARRAY:
-        st = gather_block(r, &fields->gathered);
-        fields->block = ckit_buf_slice(&fields->gathered);
+        st = gather_block(r, gathered);
+        fields->block = ckit_buf_slice(gathered);
         break;
     default: mistyped(r, "the block is neither bytes nor an array of bytes");
     }
@@ -196,9 +101,9 @@ static ckit_slice read_text(ckit_reader *r, const char *why) {
     return text;
 }
 
-static ckit_status read_field(ckit_reader *r, enum field field, ckiti_envelope_fields *fields) {
+static ckit_status read_field(ckit_reader *r, enum field field, ckiti_envelope_fields *fields, ckit_buf *gathered) {
     switch (field) {
-    case FIELD_BLOCK: return read_block(r, fields);
+    case FIELD_BLOCK: return read_block(r, fields, gathered);
     case FIELD_CHECKSUM: read_checksum(r, &fields->checksum); break;
     case FIELD_SIZE: fields->size = read_uint_up_to(r, UINT32_MAX, "the size is not an integer up to 2^32-1"); break;
     case FIELD_FORMAT: fields->format = read_text(r, "the format is not text"); break;
@@ -223,7 +128,7 @@ static enum field read_field_name(ckit_reader *r) {
     return FIELD_UNKNOWN;
 }
 
-static ckit_status read_map_form(ckit_reader *r, ckiti_envelope_fields *fields) {
+static ckit_status read_map_form(ckit_reader *r, ckiti_envelope_fields *fields, ckit_buf *gathered) {
     unsigned    seen = 0;
     ckit_status st = CKIT_OK;
     uint32_t    count = ckit_read_map(r);
@@ -233,7 +138,7 @@ static ckit_status read_map_form(ckit_reader *r, ckiti_envelope_fields *fields) 
             ckit_reader_fail(r, CKIT_E_DECODE, "a field occurs twice");
         }
         seen |= 1U << field;
-        st = read_field(r, field, fields);
+        st = read_field(r, field, fields, gathered);
     }
     if ((seen & ((1U << FIELD_COUNT) - 1)) != (1U << FIELD_COUNT) - 1) {
         ckit_reader_fail(r, CKIT_E_DECODE, "a field is missing");
@@ -241,24 +146,26 @@ static ckit_status read_map_form(ckit_reader *r, ckiti_envelope_fields *fields) 
     return st;
 }
 
-static ckit_status read_array_form(ckit_reader *r, ckiti_envelope_fields *fields) {
+static ckit_status read_array_form(ckit_reader *r, ckiti_envelope_fields *fields, ckit_buf *gathered) {
     if (ckit_read_array(r) != FIELD_COUNT) {
         ckit_reader_fail(r, CKIT_E_DECODE, "not an array of four");
     }
     ckit_status st = CKIT_OK;
     for (int i = 0; i < FIELD_COUNT && st == CKIT_OK; i++) {
-        st = read_field(r, (enum field)i, fields);
+        st = read_field(r, (enum field)i, fields, gathered);
     }
     return st;
 }
 
-static ckit_status read_any(ckit_slice envelope, ckiti_envelope_fields *fields, ckit_error *err) {
+ckit_status ckiti_envelope_read(ckit_slice envelope, ckit_buf *gathered, ckiti_envelope_fields *fields,
+                                ckit_error *err) {
+    *fields = (ckiti_envelope_fields){.size = 0};
     ckit_reader r;
     ckit_reader_init(&r, envelope);
     ckit_status st = CKIT_OK;
     switch (ckit_reader_peek(&r)) {
-    case CKIT_TYPE_ARRAY: st = read_array_form(&r, fields); break;
-    case CKIT_TYPE_MAP: st = read_map_form(&r, fields); break;
+    case CKIT_TYPE_ARRAY: st = read_array_form(&r, fields, gathered); break;
+    case CKIT_TYPE_MAP: st = read_map_form(&r, fields, gathered); break;
     case CKIT_TYPE_END: return ckit_fail(err, CKIT_E_TRUNCATED, WHERE, "no bytes");
     default: ckit_reader_fail(&r, CKIT_E_DECODE, "neither an array nor a map");
     }
@@ -272,11 +179,3 @@ static ckit_status read_any(ckit_slice envelope, ckiti_envelope_fields *fields, 
     }
     return ckit_fail(err, st, WHERE, "%s", inner.text);
 }
-
-ckit_status ckiti_envelope_read(ckit_slice envelope, const ckit_alloc *alloc, ckiti_envelope_fields *fields,
-                                ckit_error *err) {
-    *fields = (ckiti_envelope_fields){.gathered = {.alloc = alloc}};
-    return read_common(envelope, fields) ? CKIT_OK : read_any(envelope, fields, err);
-}
-
-void ckiti_envelope_fields_fini(ckiti_envelope_fields *fields) { ckit_buf_fini(&fields->gathered); }
