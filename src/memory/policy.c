@@ -7,7 +7,8 @@
  * every trace there. What each number does is said where it is used. */
 #define DUELS 5u
 #define FREE_MOVES 8u
-#define ROUND_EVICTIONS 2u
+#define HALF_ROUNDS 5u /* a round of fading is 5 / 2 evictions an entry */
+#define OFTEN 4u
 #define WINDOW_HIT_BONUS 6u
 
 #define SHARE_ONE (UINT64_C(1) << 32)
@@ -56,12 +57,13 @@ static void look(const ckiti_policy *policy, ckiti_policy_node *node, unsigned f
     node->state = (uint8_t)(ring_of(node) | (policy->round & 7u) << 1 | kept << 4);
 }
 
-/* Once a round: who was hit since the last look keeps his frequency, who was not starts again at 1. Not at 0, so that a
- * newcomer nobody remembers does not beat him: that is what keeps part of a long loop, and what scans run into. */
+/* Once a round: who was hit since the last look keeps his frequency, who was not falls to 1, by way of 2 if he was in
+ * use a lot. Not to 0, so that a newcomer nobody remembers does not beat him: that is what keeps part of a long loop,
+ * and what scans run into. */
 static unsigned faded_frequency(const ckiti_policy *policy, ckiti_policy_node *node) {
     unsigned frequency = frequency_of(node);
     if (round_of(node) != (policy->round & 7u)) {
-        look(policy, node, hits_since_look(node) > 0 ? frequency : 1);
+        look(policy, node, hits_since_look(node) > 0 ? frequency : frequency > OFTEN ? 2 : 1);
         frequency = frequency_of(node);
     }
     return frequency;
@@ -152,10 +154,10 @@ static void history_write(ckiti_policy *policy, uint64_t hash, unsigned frequenc
     }
 }
 
-/* Called once an eviction: halves the counters word by word, all of them once in ROUND_EVICTIONS evictions an entry.
- * Misses are the clock because hits are not seen here. */
+/* Called once an eviction: halves the counters word by word, all of them once a round. Misses are the clock because
+ * hits are not seen here. */
 static void history_fade(ckiti_policy *policy) {
-    uint64_t round = (uint64_t)(policy->rings[WINDOW].count + policy->rings[MAIN].count + 1) * ROUND_EVICTIONS;
+    uint64_t round = (uint64_t)(policy->rings[WINDOW].count + policy->rings[MAIN].count + 1) * HALF_ROUNDS / 2u;
     policy->fade_credit += policy->counter_words;
     while (policy->fade_credit >= round) {
         policy->fade_credit -= round;
