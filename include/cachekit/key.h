@@ -71,19 +71,24 @@ CKIT_API void ckit_args_init(ckit_args *args);
 CKIT_API void ckit_args_init_alloc(ckit_args *args, const ckit_alloc *alloc);
 /* Frees what was allocated and leaves it empty and usable. Accepts NULL. */
 CKIT_API void ckit_args_fini(ckit_args *args);
-/* Fills `copy` (uninitialised before) with its own copy of complete arguments, on `alloc`. CKIT_E_NO_MEMORY, the
- * failure that `args` remembers, or CKIT_E_MISUSE for incomplete arguments; `copy` is empty and usable then. */
+/* Fills `copy` (uninitialised before) with its own copy of complete arguments, on `alloc`, also of those that cannot be
+ * part of a key. CKIT_E_NO_MEMORY, the failure that lost a value of `args`, or CKIT_E_MISUSE for incomplete
+ * arguments; `copy` is empty and usable then. */
 CKIT_API ckit_status ckit_args_copy(ckit_args *copy, const ckit_args *args, const ckit_alloc *alloc);
 
-/* Each adds one argument, or one value of the innermost array or map that waits for some. What cannot be part of a key
- * is remembered as CKIT_E_KEY_ARGUMENT. */
+/* Each adds one argument, or one value of the innermost array or map that waits for some. The first failure is
+ * remembered, and is of one of two kinds:
+ *   CKIT_E_KEY_ARGUMENT  a value cannot be part of a key (what each function says below). It is added all the same, and
+ *                        all can be read back: the function can run, uncached.
+ *   any other            a value is lost: the call cannot be made. CKIT_E_NO_MEMORY, CKIT_E_TOO_LARGE, CKIT_E_DEPTH
+ *                        (beyond CKIT_ARGS_MAX_DEPTH), CKIT_E_MISUSE. Such a failure hides one of the first kind. */
 CKIT_API void ckit_args_nil(ckit_args *args);
 CKIT_API void ckit_args_bool(ckit_args *args, bool value);
 CKIT_API void ckit_args_int(ckit_args *args, int64_t value);
 CKIT_API void ckit_args_uint(ckit_args *args, uint64_t value);
 /* Negative zero counts as zero (not as the key of a map); NaN and infinities count by their bits. */
 CKIT_API void ckit_args_double(ckit_args *args, double value);
-/* Text is UTF-8, and counts as it is: no Unicode normalisation. */
+/* Text counts as it is: no Unicode normalisation. What is not UTF-8 cannot be part of a key. */
 CKIT_API void ckit_args_str(ckit_args *args, ckit_slice text);
 CKIT_API void ckit_args_cstr(ckit_args *args, const char *text);
 CKIT_API void ckit_args_bytes(ckit_args *args, ckit_slice bytes);
@@ -92,13 +97,16 @@ CKIT_API void ckit_args_bytes(ckit_args *args, ckit_slice bytes);
 CKIT_API void ckit_args_array(ckit_args *args, uint32_t count);
 /* The next 2 * `count` values are its keys and values in turn, in any order of entries: they are sorted when complete.
  * Keys are plain values (nil to bytes); in a map of several entries all must be comparable: all text, all bytes, or all
- * numbers and booleans (without NaN). Equal keys are refused; 1, 1.0 and true are equal as keys. */
+ * numbers and booleans (without NaN), and no two may be equal; 1, 1.0 and true are equal as keys. Other maps cannot be
+ * part of a key, and stay in the order given. */
 CKIT_API void ckit_args_map(ckit_args *args, uint32_t count);
 
 /* These count like the text they stand for, as in the other SDKs; not as keys of maps.
- *   datetime  must have an offset; is not converted to UTC
+ *   datetime  with an offset, and not converted to UTC; without one it is ambiguous and cannot be part of a key. Out of
+ *             its ranges it is CKIT_E_MISUSE
  *   uuid      16 bytes, as 36 lowercase characters
- *   decimal   "19.99", "1e2", "-0", "NaN", "-Infinity": counts as Python writes that Decimal, e.g. "1E+2"
+ *   decimal   "19.99", "1e2", "-0", "NaN", "-Infinity": counts as Python writes that Decimal, e.g. "1E+2". Other texts
+ *             cannot be part of a key
  *   path      a POSIX path: doubled and trailing slashes and "." components do not count, ".." stays; "" is "." */
 CKIT_API void ckit_args_datetime(ckit_args *args, const ckit_datetime *value);
 CKIT_API void ckit_args_uuid(ckit_args *args, const uint8_t uuid[16]);
@@ -106,7 +114,8 @@ CKIT_API void ckit_args_decimal(ckit_args *args, ckit_slice text);
 CKIT_API void ckit_args_path(ckit_args *args, ckit_slice path);
 
 /* A one-dimensional array of numbers (numpy.ndarray in Python), in the machine's byte order; it counts by its BLAKE2b
- * hash. Limits: CKIT_ARGS_VECTOR_MAX_BYTES, CKIT_ARGS_VECTORS_MAX_BYTES. */
+ * hash, and only that can be read back. Beyond CKIT_ARGS_VECTOR_MAX_BYTES or CKIT_ARGS_VECTORS_MAX_BYTES it cannot be
+ * part of a key, and is not hashed. */
 typedef enum ckit_vector_type {
     CKIT_VECTOR_I32 = 0,
     CKIT_VECTOR_I64 = 1,
@@ -116,18 +125,19 @@ typedef enum ckit_vector_type {
 CKIT_API void ckit_args_vector(ckit_args *args, ckit_vector_type type, const void *elements, size_t count);
 
 /* The next value is the argument of this name. Positional arguments come before the first keyword (else
- * CKIT_E_MISUSE); the order of keywords does not count; a name given twice is CKIT_E_KEY_ARGUMENT. A keyword named
+ * CKIT_E_MISUSE); the order of keywords does not count; a name given twice cannot be part of a key. A keyword named
  * "_bypass_cache" is not part of the key and is dropped. */
 CKIT_API void ckit_args_keyword(ckit_args *args, ckit_slice name);
 
 /* The packed arguments, which the key hashes: a MessagePack array of the positional arguments and the map of keywords,
  * sorted. `packed` points into `args` until something is added or it ends. May be called again, also after adding more.
- * Failures: the first one remembered; CKIT_E_MISUSE when an array, map or keyword still waits for values;
- * CKIT_E_KEY_ARGUMENT for a keyword given twice; CKIT_E_NO_MEMORY. */
+ * Failures: the first one remembered; CKIT_E_MISUSE when an array, map or keyword still waits for values (which may
+ * still come); CKIT_E_KEY_ARGUMENT for a keyword given twice; CKIT_E_NO_MEMORY. */
 CKIT_API ckit_status ckit_args_pack(ckit_args *args, ckit_slice *packed, ckit_error *err);
 
 /* For functions that are handed the arguments of a call. Both point `r` into `args`; what is read back is the
- * normalised form. Arguments that have failed or are incomplete read as none.
+ * normalised form; of arguments that cannot be part of a key, it is what was given, text that is not UTF-8 included.
+ * Arguments that have lost a value or are incomplete read as none.
  *   positional    returns how many there are, to be read one after the other
  *   find_keyword  whether there is one of that name, and its value to read */
 CKIT_API uint32_t ckit_args_positional(const ckit_args *args, ckit_reader *r);

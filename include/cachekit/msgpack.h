@@ -108,7 +108,8 @@ typedef struct ckit_reader {
     uint32_t max_depth; /* may be lowered after init: containers inside each other, at most CKIT_MSGPACK_MAX_DEPTH */
 
     /* private */
-    uint32_t       depth; /* containers around the next value */
+    uint32_t       depth;    /* containers around the next value */
+    bool           any_text; /* text is not checked */
     const uint8_t *begin;
     const uint8_t *pos;
     const uint8_t *end;

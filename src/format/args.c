@@ -33,8 +33,9 @@ void ckit_args_fini(ckit_args *args) {
 }
 
 void ckiti_args_fail(ckit_args *args, ckit_status status, const char *why) {
-    if ((args->state & CKITI_ARGS_FAILED) == 0) {
-        args->state |= CKITI_ARGS_FAILED;
+    const uint32_t bit = status == CKIT_E_KEY_ARGUMENT ? CKITI_ARGS_UNKEYABLE : CKITI_ARGS_FAILED;
+    if ((args->state & (CKITI_ARGS_FAILED | bit)) == 0) {
+        args->state |= bit;
         args->status = status;
         args->why = why;
     }
@@ -90,7 +91,6 @@ static uint8_t *begin_slow(ckit_args *args, size_t need, bool keyable) {
     }
     if (!keyable && ckiti_args_at_key(args)) {
         ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "the key of a map must be nil, a boolean, a number, text or bytes");
-        return NULL;
     }
     return ckiti_args_grow(args, need) ? args->bytes + args->len : NULL;
 }
@@ -209,7 +209,6 @@ void ckit_args_str(ckit_args *args, ckit_slice text) {
     }
     if (!ckiti_is_text(text.ptr, text.len)) {
         ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "text that is not UTF-8");
-        return;
     }
     put_bytes(args, p, ckiti_put_str_head(p, (uint32_t)text.len), text);
 }
@@ -259,7 +258,7 @@ static ckit_args_frame *push_frame(ckit_args *args) {
 /* An array has no pairs. */
 static void open_container(ckit_args *args, size_t head, uint64_t values, uint32_t pairs) {
     if (inside_container(args) && args->depth >= CKIT_ARGS_MAX_DEPTH) {
-        ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "arrays and maps are nested more than 510 deep");
+        ckiti_args_fail(args, CKIT_E_DEPTH, "arrays and maps are nested more than 510 deep");
         return;
     }
     if (values == 0) {

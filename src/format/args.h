@@ -14,20 +14,23 @@
 
 /* Bits of ckit_args.state. Any of them takes the slow path; each says which fields are in use. */
 enum {
-    CKITI_ARGS_FAILED = 1,  /* status, why */
+    CKITI_ARGS_FAILED = 1,  /* status, why; a value is lost */
     CKITI_ARGS_FRAMES = 2,  /* frames, frames_cap, depth */
     CKITI_ARGS_NAMED = 4,   /* keywords*; positional arguments are over */
     CKITI_ARGS_WAITING = 8, /* a keyword has its name and waits for its value */
     CKITI_ARGS_DROP = 16,   /* ... and both are dropped then */
     CKITI_ARGS_SORTED = 32, /* the keywords are */
-    CKITI_ARGS_VECTORS = 64 /* vector_bytes */
+    CKITI_ARGS_VECTORS = 64, /* vector_bytes */
+    CKITI_ARGS_UNKEYABLE = 128 /* status, why; all values are there, but they make no key */
 };
 
+/* CKIT_E_KEY_ARGUMENT means that the arguments make no key: the caller still adds the value, for a function that runs
+ * uncached then. Any other status means that the value is lost: nothing is added from there on. */
 void ckiti_args_fail(ckit_args *args, ckit_status status, const char *why);
 /* Whether the next value is the key of a map. */
 bool ckiti_args_at_key(const ckit_args *args);
-/* Room for a value of at most `need` bytes, where it goes; NULL after a failure, or for a value that is not `keyable`
- * where a map wants a key. */
+/* Room for a value of at most `need` bytes, where it goes; NULL after a failure. `keyable`: it may be the key of a
+ * map. */
 uint8_t *ckiti_args_begin(ckit_args *args, size_t need, bool keyable);
 /* The value was written and took `len` bytes. */
 void ckiti_args_end(ckit_args *args, size_t len);

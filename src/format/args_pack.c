@@ -51,7 +51,6 @@ void ckit_args_keyword(ckit_args *args, ckit_slice name) {
     }
     if (!ckiti_is_text(name.ptr, name.len)) {
         ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "a keyword that is not UTF-8");
-        return;
     }
     const bool     drop = ckit_slice_equal(name, ckit_slice_of(bypass, sizeof bypass - 1));
     const uint32_t count = keyword_count(args) + (drop ? 0 : 1);
@@ -79,7 +78,7 @@ static size_t entries_at(const ckit_args *args) { return args->keywords_at + arg
 static ckit_status pack_keywords(ckit_args *args) {
     if ((args->state & CKITI_ARGS_SORTED) == 0) {
         ckiti_args_sort(args, entries_at(args), args->keywords);
-        if ((args->state & CKITI_ARGS_FAILED) != 0) {
+        if ((args->state & (CKITI_ARGS_FAILED | CKITI_ARGS_UNKEYABLE)) != 0) {
             return args->status;
         }
         args->state |= CKITI_ARGS_SORTED;
@@ -96,7 +95,16 @@ static ckit_status pack_slow(ckit_args *args) {
         /* Not remembered: the missing values may still come. */
         return CKIT_E_MISUSE;
     }
+    if ((args->state & CKITI_ARGS_UNKEYABLE) != 0) {
+        return args->status;
+    }
     return (args->state & CKITI_ARGS_NAMED) != 0 ? pack_keywords(args) : CKIT_OK;
+}
+
+static const char *why_not(const ckit_args *args, ckit_status status) {
+    return (args->state & (CKITI_ARGS_FAILED | CKITI_ARGS_UNKEYABLE)) != 0 && status == args->status
+               ? args->why
+               : "an array, a map or a keyword waits for values";
 }
 
 ckit_status ckit_args_pack(ckit_args *args, ckit_slice *packed, ckit_error *err) {
@@ -106,9 +114,7 @@ ckit_status ckit_args_pack(ckit_args *args, ckit_slice *packed, ckit_error *err)
         if (st != CKIT_OK) {
             *packed = (ckit_slice){NULL, 0};
             return ckit_fail(err, st, "arguments", "%s (behind %u positional arguments and %u keywords)",
-                             (args->state & CKITI_ARGS_FAILED) != 0 ? args->why
-                                                                    : "an array, a map or a keyword waits for values",
-                             args->count, keyword_count(args));
+                             why_not(args, st), args->count, keyword_count(args));
         }
     }
     if ((args->state & CKITI_ARGS_NAMED) == 0) {
@@ -150,6 +156,10 @@ ckit_status ckit_args_copy(ckit_args *copy, const ckit_args *args, const ckit_al
     if ((args->state & CKITI_ARGS_VECTORS) != 0) {
         copy->vector_bytes = args->vector_bytes;
     }
+    if ((args->state & CKITI_ARGS_UNKEYABLE) != 0) {
+        copy->status = args->status;
+        copy->why = args->why;
+    }
     return CKIT_OK;
 }
 
@@ -157,13 +167,19 @@ ckit_status ckit_args_copy(ckit_args *copy, const ckit_args *args, const ckit_al
 
 static bool readable(const ckit_args *args) { return (args->state & CKITI_ARGS_FAILED) == 0 && !is_open(args); }
 
+static void read_from(const ckit_args *args, ckit_reader *r, const uint8_t *from, size_t len) {
+    ckit_reader_init(r, ckit_slice_of(from, len));
+    /* A function that runs uncached gets its texts as they were given. */
+    r->any_text = (args->state & CKITI_ARGS_UNKEYABLE) != 0;
+}
+
 uint32_t ckit_args_positional(const ckit_args *args, ckit_reader *r) {
     if (!readable(args)) {
         ckit_reader_init(r, (ckit_slice){NULL, 0});
         return 0;
     }
     const size_t end = (args->state & CKITI_ARGS_NAMED) != 0 ? args->keywords_at : args->len;
-    ckit_reader_init(r, ckit_slice_of(args->bytes + CKITI_ARGS_AT, end - CKITI_ARGS_AT));
+    read_from(args, r, args->bytes + CKITI_ARGS_AT, end - CKITI_ARGS_AT);
     return args->count;
 }
 
@@ -179,7 +195,7 @@ bool ckit_args_find_keyword(const ckit_args *args, ckit_slice name, ckit_reader 
         const uint8_t   *value = p + head.size + head.number;
         p = ckiti_value_end(value, end);
         if (ckit_slice_equal(found, name)) {
-            ckit_reader_init(r, ckit_slice_of(value, (size_t)(p - value)));
+            read_from(args, r, value, (size_t)(p - value));
             return true;
         }
     }

@@ -166,7 +166,8 @@ static bool rearrange(ckit_args *args, size_t start, const entry *sorted, uint32
 
 void ckiti_args_sort(ckit_args *args, size_t start, uint32_t pairs) {
     bool ordered;
-    if ((args->state & CKITI_ARGS_FAILED) != 0 || pairs < 2 || !check_order(args, start, pairs, &ordered) || ordered) {
+    if ((args->state & (CKITI_ARGS_FAILED | CKITI_ARGS_UNKEYABLE)) != 0 || pairs < 2 ||
+        !check_order(args, start, pairs, &ordered) || ordered) {
         return;
     }
     entry        small_entries[2 * SMALL_ENTRIES];

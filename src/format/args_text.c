@@ -13,13 +13,14 @@ void ckit_args_datetime(ckit_args *args, const ckit_datetime *value) {
         return;
     }
     if (len == 0) {
-        ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "a datetime out of its ranges");
-    } else if (!value->has_offset) {
-        ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "a datetime without an offset is ambiguous: attach one");
-    } else {
-        memcpy(p + CKITI_MSGPACK_HEAD, text, len);
-        ckiti_args_end_text(args, p, len);
+        ckiti_args_fail(args, CKIT_E_MISUSE, "a datetime out of its ranges");
+        return;
     }
+    if (!value->has_offset) {
+        ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "a datetime without an offset is ambiguous: attach one");
+    }
+    memcpy(p + CKITI_MSGPACK_HEAD, text, len);
+    ckiti_args_end_text(args, p, len);
 }
 
 void ckit_args_uuid(ckit_args *args, const uint8_t uuid[16]) {
@@ -193,6 +194,7 @@ void ckit_args_decimal(ckit_args *args, ckit_slice text) {
     decimal d;
     if (text.len > CKIT_ARGS_MAX_BYTES || !parse_decimal(text, &d)) {
         ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "a text that is no decimal number");
+        ckit_args_str(args, text);
         return;
     }
     uint8_t *p = ckiti_args_begin(args, CKITI_MSGPACK_HEAD + text.len + DECIMAL_EXTRA, false);
@@ -241,7 +243,6 @@ void ckit_args_path(ckit_args *args, ckit_slice path) {
     }
     if (!ckit_utf8_valid(path)) {
         ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "a path that is not UTF-8");
-        return;
     }
     uint8_t *p = ckiti_args_begin(args, CKITI_MSGPACK_HEAD + path.len + 1, false);
     if (p != NULL) {
@@ -263,7 +264,7 @@ static const struct vector_form {
     [CKIT_VECTOR_F64] = {"f64", 8},
 };
 
-/* Limits in the order in which the format asks them: this vector, then all of the call. */
+/* Limits in the order in which the format asks them: this vector, then all of the call. False: it is not hashed. */
 static bool count_vector(ckit_args *args, size_t count, size_t size) {
     if (count > CKIT_ARGS_VECTOR_MAX_BYTES / size) {
         ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "a vector of more than 100000 bytes");
@@ -273,7 +274,9 @@ static bool count_vector(ckit_args *args, size_t count, size_t size) {
         args->state |= CKITI_ARGS_VECTORS;
         args->vector_bytes = 0;
     }
-    args->vector_bytes += (uint32_t)(count * size);
+    if (args->vector_bytes <= CKIT_ARGS_VECTORS_MAX_BYTES) {
+        args->vector_bytes += (uint32_t)(count * size);
+    }
     if (args->vector_bytes > CKIT_ARGS_VECTORS_MAX_BYTES) {
         ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "vectors of more than 5000000 bytes in one call");
         return false;
@@ -301,12 +304,15 @@ void ckit_args_vector(ckit_args *args, ckit_vector_type type, const void *elemen
         return;
     }
     const struct vector_form *form = &vector_forms[type];
-    uint8_t                  *p = ckiti_args_begin(args, 5 * CKITI_MSGPACK_HEAD + sizeof name + 3 + 2 * VECTOR_DIGEST, false);
-    if (p == NULL || !count_vector(args, count, form->size)) {
+    const size_t              most = 5 * CKITI_MSGPACK_HEAD + sizeof name + 3 + 2 * VECTOR_DIGEST;
+    uint8_t                  *p = ckiti_args_begin(args, most, false);
+    if (p == NULL) {
         return;
     }
-    uint8_t digest[VECTOR_DIGEST];
-    hash_little_endian(digest, elements, count, form->size);
+    uint8_t digest[VECTOR_DIGEST] = {0};
+    if (count_vector(args, count, form->size)) {
+        hash_little_endian(digest, elements, count, form->size);
+    }
     uint8_t *out = p;
     out += ckiti_put_array_head(out, 4);
     out += ckiti_put_str_head(out, sizeof name - 1);

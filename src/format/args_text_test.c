@@ -154,7 +154,7 @@ CKIT_TEST(args, unkeyable_values_are_refused) {
     check_refused(CKIT_E_KEY_ARGUMENT, &args);
     ckit_args_fini(&args);
     ckit_args_datetime(&args, &wrong);
-    check_refused(CKIT_E_KEY_ARGUMENT, &args);
+    check_refused(CKIT_E_MISUSE, &args);
     ckit_args_fini(&args);
     ckit_args_str(&args, S("\xed\xa0\x80"));
     check_refused(CKIT_E_KEY_ARGUMENT, &args);
@@ -190,7 +190,7 @@ CKIT_TEST(args, a_vector_may_have_100000_bytes) {
         ckit_args_vector(&args, rows[i].type, zeros, rows[i].most + 1);
         check_refused(CKIT_E_KEY_ARGUMENT, &args);
         ckit_args_fini(&args);
-        ckit_args_vector(&args, rows[i].type, zeros, SIZE_MAX);
+        ckit_args_vector(&args, rows[i].type, zeros, SIZE_MAX); /* nothing is read */
         check_refused(CKIT_E_KEY_ARGUMENT, &args);
         ckit_args_fini(&args);
     }
@@ -209,8 +209,11 @@ CKIT_TEST(args, the_vectors_of_a_call_may_have_5000000_bytes) {
     ckit_args_vector(&args, CKIT_VECTOR_I32, zeros, 25000);
     ckit_args_vector(&args, CKIT_VECTOR_I32, zeros, 0);
     CHECK_OK(ckit_args_pack(&args, &packed, NULL));
-    ckit_args_keyword(&args, S("w"));
-    ckit_args_vector(&args, CKIT_VECTOR_I32, zeros, 1);
-    check_refused(CKIT_E_KEY_ARGUMENT, &args);
+    ckit_args copy;
+    CHECK_OK(ckit_args_copy(&copy, &args, NULL));
     ckit_args_fini(&args);
+    ckit_args_keyword(&copy, S("w"));
+    ckit_args_vector(&copy, CKIT_VECTOR_I32, zeros, 1);
+    check_refused(CKIT_E_KEY_ARGUMENT, &copy);
+    ckit_args_fini(&copy);
 }

@@ -122,6 +122,15 @@ static void check_packed(ckit_args *args, ckit_slice packed) {
     check(ckit_args_pack(args, &again, NULL) == CKIT_OK && ckit_slice_equal(packed, again));
 }
 
+/* Whatever can be read back is complete. */
+static void check_readable(const ckit_args *args) {
+    ckit_reader r;
+    for (uint32_t i = ckit_args_positional(args, &r); i > 0; i--) {
+        ckit_read_skip(&r);
+    }
+    check(ckit_reader_finish(&r, NULL) == CKIT_OK);
+}
+
 static void check_keys(input *in, ckit_slice packed) {
     ckit_key_spec spec = {.integrity = take_byte(in) % 2 != 0, .code = (char)take_byte(in)};
     ckit_buf      key = CKIT_BUF_INIT, function = CKIT_BUF_INIT;
@@ -162,6 +171,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     } else {
         check(packed.len == 0);
     }
+    check_readable(&args);
     check_keys(&in, packed);
     ckit_args_fini(&args);
     return 0;

@@ -21,6 +21,7 @@ void ckit_reader_init(ckit_reader *r, ckit_slice input) {
     /* A place to point to, so that no arithmetic is ever done on a null pointer. */
     static const uint8_t nothing[1] = {0};
     r->max_depth = CKIT_MSGPACK_MAX_DEPTH;
+    r->any_text = false;
     r->depth = 0;
     r->begin = input.ptr == NULL ? nothing : input.ptr;
     r->pos = r->begin;
@@ -179,7 +180,7 @@ static inline bool payload(ckit_reader *r, ckiti_head head, ckit_slice *bytes) {
         return false;
     }
     *bytes = ckit_slice_of(r->pos + head.size, (size_t)head.number);
-    if (head.type == CKIT_TYPE_STR && !ckiti_is_text(bytes->ptr, bytes->len)) {
+    if (head.type == CKIT_TYPE_STR && !ckiti_is_text(bytes->ptr, bytes->len) && !r->any_text) {
         ckit_reader_fail(r, CKIT_E_DECODE, "text that is not UTF-8");
         return false;
     }
