@@ -90,8 +90,8 @@ void ckit_write_double(ckit_writer *w, double value) {
     }
 }
 
-/* Room for a head and `len` bytes, unless that is beyond a limit: nothing is allocated then. */
-static uint8_t *room_for_bytes(ckit_writer *w, size_t len) {
+/* Unless the value is beyond a limit: nothing is allocated then. */
+static __attribute__((noinline)) uint8_t *room_for_bytes_slow(ckit_writer *w, size_t len) {
     if (w->left > 0) {
         const size_t used = w->out->len - w->start;
         if (len > UINT32_MAX || used > w->max_bytes || len > w->max_bytes - used) {
@@ -102,7 +102,16 @@ static uint8_t *room_for_bytes(ckit_writer *w, size_t len) {
     return room(w, CKITI_MSGPACK_HEAD + len);
 }
 
-static void put_bytes(ckit_writer *w, uint8_t *p, size_t head, ckit_slice bytes) {
+/* Room for a head and `len` bytes. Where there is room already, the limit is asked when they are written. */
+static inline uint8_t *room_for_bytes(ckit_writer *w, size_t len) {
+    const ckit_buf *out = w->out;
+    if (__builtin_expect(w->left > 0 && len <= UINT16_MAX && out->cap - out->len >= CKITI_MSGPACK_HEAD + len, 1)) {
+        return out->ptr + out->len;
+    }
+    return room_for_bytes_slow(w, len);
+}
+
+static inline void put_bytes(ckit_writer *w, uint8_t *p, size_t head, ckit_slice bytes) {
     ckiti_copy(p + head, bytes.ptr, bytes.len);
     written(w, head + bytes.len);
 }
