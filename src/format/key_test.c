@@ -70,6 +70,11 @@ CKIT_TEST(key, names_of_functions_keep_their_first_200_characters) {
     out.len = 0;
     CHECK_OK(ckit_key_function(repeated("", "..", 150, "x"), &out, NULL));
     CHECK_TEXT(".x", ckit_buf_slice(&out));
+    CHECK_OK(ckit_key_function(S(".y"), &out, NULL));
+    CHECK_TEXT(".x.y", ckit_buf_slice(&out));
+    CHECK_OK(ckit_key_function(S("z."), &out, NULL));
+    CHECK_OK(ckit_key_function(S("."), &out, NULL)); /* what the buffer holds does not count */
+    CHECK_TEXT(".x.yz..", ckit_buf_slice(&out));
     ckit_buf_fini(&out);
 }
 

@@ -486,6 +486,20 @@ CKIT_TEST(msgpack, bad_input_is_refused_with_the_right_status) {
     }
 }
 
+CKIT_TEST(msgpack, a_count_beyond_the_input_is_refused_at_the_head) {
+    static const struct {
+        const char *hex;
+        uint32_t    count; /* 0: refused */
+    } rows[] = {{"92 01 02", 2}, {"92 01", 0}, {"dc0002 01 02", 2}, {"dc0002 01", 0}, {"81 01 02", 1}, {"81 01", 0}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        ckit_reader r;
+        ckit_reader_init(&r, hex_slice(rows[i].hex));
+        const bool map = ckit_reader_peek(&r) == CKIT_TYPE_MAP;
+        CHECK_EQ_U(rows[i].count, map ? ckit_read_map(&r) : ckit_read_array(&r));
+        CHECK_STATUS(rows[i].count == 0 ? CKIT_E_TRUNCATED : CKIT_OK, r.status);
+    }
+}
+
 CKIT_TEST(msgpack, well_formed_text_of_every_length_is_read) {
     static const char *const rows[] = {"a0",
                                        "a100",
