@@ -7,8 +7,20 @@
 
 static const uint8_t expected_start[4] = {'C', 'K', 1, 0};
 
+/* Four bytes as eight digits at once: a name is made for every call, and digit by digit took a tenth of a read. */
+static void hex_of_four(char *out, const uint8_t *bytes) {
+    const uint64_t nibbles = UINT64_C(0x0f0f0f0f0f0f0f0f);
+    uint64_t       x = bytes[0] | (uint64_t)bytes[1] << 16 | (uint64_t)bytes[2] << 32 | (uint64_t)bytes[3] << 48;
+    x = ((x >> 4) | (x << 8)) & nibbles; /* the high digit comes first */
+    uint64_t letters = ((x + UINT64_C(0x0606060606060606)) >> 4) & UINT64_C(0x0101010101010101);
+    x += UINT64_C(0x3030303030303030) + letters * ('a' - '0' - 10);
+    memcpy(out, &x, sizeof x); /* little-endian, as bytes.h asserts */
+}
+
 void ckiti_file_name_of_hash(ckiti_file_name *out, const uint8_t hash[CKITI_FILE_HASH_BYTES]) {
-    ckiti_hex(out->text, hash, CKITI_FILE_HASH_BYTES);
+    for (size_t i = 0; i < CKITI_FILE_HASH_BYTES; i += 4) {
+        hex_of_four(out->text + 2 * i, hash + i);
+    }
     out->text[CKITI_FILE_NAME_CHARS] = '\0';
 }
 

@@ -30,7 +30,7 @@ static int io_stat_name(void *self, int dir, const char *name, struct stat *out)
 
 static ssize_t io_read(void *self, int fd, const struct iovec *parts, int count, off_t offset) {
     (void)self;
-    return preadv(fd, parts, count, offset);
+    return offset == CKITI_FILE_ONWARD ? readv(fd, parts, count) : preadv(fd, parts, count, offset);
 }
 
 static ssize_t io_write(void *self, int fd, const struct iovec *parts, int count) {
@@ -115,9 +115,12 @@ static void advance(struct iovec **parts, int *count, size_t done) {
 
 ssize_t ckiti_file_read_all(const ckiti_file_io *io, int fd, struct iovec *parts, int count, off_t offset) {
     ssize_t total = 0;
-    advance(&parts, &count, 0);
+    while (count > 0 && parts[count - 1].iov_len == 0) { /* else the end of the file would be asked for */
+        count--;
+    }
     while (count > 0) {
-        ssize_t got = io->read(io->self, fd, parts, count, offset + total);
+        off_t   from = offset == CKITI_FILE_ONWARD ? offset : offset + total;
+        ssize_t got = io->read(io->self, fd, parts, count, from);
         if (got < 0) {
             if (errno == EINTR) {
                 continue;

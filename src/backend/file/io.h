@@ -11,11 +11,14 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#define CKITI_FILE_ONWARD ((off_t)-1)
+
 typedef struct ckiti_file_io {
     int (*open)(void *self, int dir, const char *name, int flags, mode_t mode);
     int (*close)(void *self, int fd);
     int (*stat_fd)(void *self, int fd, struct stat *out);
     int (*stat_name)(void *self, int dir, const char *name, struct stat *out);
+    /* At `offset`, or CKITI_FILE_ONWARD: where the last read ended, which costs the system less. */
     ssize_t (*read)(void *self, int fd, const struct iovec *parts, int count, off_t offset);
     ssize_t (*write)(void *self, int fd, const struct iovec *parts, int count); /* at the end of what was written */
     ssize_t (*write_at)(void *self, int fd, const void *bytes, size_t len, off_t offset);
