@@ -85,6 +85,16 @@ static ckit_status check_options(const ckit_cache_options *o, ckit_error *err) {
             return st;
         }
     }
+    const struct {
+        const char *name;
+        ckit_switch value;
+    } switches[] = {{"l1", o->l1}, {"integrity", o->integrity}, {"lock", o->lock}};
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+        ckit_status st = check_range(switches[i].name, (uint64_t)switches[i].value, CKIT_DEFAULT, CKIT_OFF, err);
+        if (st != CKIT_OK) {
+            return st;
+        }
+    }
     if (o->compression_level < CKIT_COMPRESSION_OFF || o->compression_level > 9) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "compression_level is %d, allowed is 1 to 9, 0 or off",
                          o->compression_level);
@@ -107,17 +117,17 @@ static void free_namespace(ckit_cache *cache, ckiti_namespace *ns) {
     ckiti_free(cache->alloc, ns, sizeof *ns + ns->name_len);
 }
 
-static ckiti_namespace *make_namespace(ckit_cache *cache, ckit_slice name, ckit_error *err) {
+static ckit_status make_namespace(ckit_cache *cache, ckit_slice name, ckiti_namespace **out, ckit_error *err) {
     ckiti_namespace *ns = ckiti_alloc_zeroed(cache->alloc, 1, sizeof *ns + name.len);
     if (ns == NULL) {
-        ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a namespace");
-        return NULL;
+        return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a namespace");
     }
     atomic_init(&ns->births, 1);
     ns->name_len = name.len;
     if (name.len > 0) {
         memcpy(ns->name, name.ptr, name.len);
     }
+    ckit_status st = CKIT_OK;
     if (cache->options.l1 != CKIT_OFF) {
         ckiti_l1_options options = {.max_bytes = cache->options.l1_max_bytes < cache->options.l1_total_max_bytes
                                                      ? cache->options.l1_max_bytes
@@ -125,30 +135,39 @@ static ckiti_namespace *make_namespace(ckit_cache *cache, ckit_slice name, ckit_
                                     .shared = &cache->budget,
                                     .alloc = cache->alloc,
                                     .seed = cache->seed};
-        if (ckiti_l1_open(&options, &ns->l1, err) != CKIT_OK) {
-            free_namespace(cache, ns);
-            return NULL;
-        }
+        st = ckiti_l1_open(&options, &ns->l1, err);
     }
-    return ns;
+    if (st != CKIT_OK) {
+        free_namespace(cache, ns);
+        return st;
+    }
+    *out = ns;
+    return CKIT_OK;
 }
 
-ckiti_namespace *ckiti_namespace_get(ckit_cache *cache, ckit_slice name, ckit_error *err) {
-    ckiti_namespace *ns = ckiti_namespace_find(cache, name);
-    if (ns != NULL) {
-        return ns;
+static ckit_status add_namespace(ckit_cache *cache, ckit_slice name, ckiti_namespace **out, ckit_error *err) {
+    if (cache->namespace_count == CKITI_MAX_NAMESPACES) {
+        return ckit_fail(err, CKIT_E_TOO_LARGE, where, "more than %u namespaces in one cache", CKITI_MAX_NAMESPACES);
     }
-    pthread_mutex_lock(&cache->mu);
-    ns = ckiti_namespace_find(cache, name);
-    if (ns == NULL && cache->namespace_count == CKITI_MAX_NAMESPACES) {
-        ckit_fail(err, CKIT_E_TOO_LARGE, where, "more than %u namespaces in one cache", CKITI_MAX_NAMESPACES);
-    } else if (ns == NULL && (ns = make_namespace(cache, name, err)) != NULL) {
-        ns->next = atomic_load_explicit(&cache->namespaces, memory_order_relaxed);
-        atomic_store_explicit(&cache->namespaces, ns, memory_order_release);
+    ckit_status st = make_namespace(cache, name, out, err);
+    if (st == CKIT_OK) {
+        (*out)->next = atomic_load_explicit(&cache->namespaces, memory_order_relaxed);
+        atomic_store_explicit(&cache->namespaces, *out, memory_order_release);
         cache->namespace_count++;
     }
-    pthread_mutex_unlock(&cache->mu);
-    return ns;
+    return st;
+}
+
+ckit_status ckiti_namespace_get(ckit_cache *cache, ckit_slice name, ckiti_namespace **out, ckit_error *err) {
+    ckit_status st = CKIT_OK;
+    if ((*out = ckiti_namespace_find(cache, name)) == NULL) {
+        pthread_mutex_lock(&cache->mu);
+        if ((*out = ckiti_namespace_find(cache, name)) == NULL) {
+            st = add_namespace(cache, name, out, err);
+        }
+        pthread_mutex_unlock(&cache->mu);
+    }
+    return st;
 }
 
 uint64_t ckiti_namespace_birth(const ckiti_namespace *ns) {
@@ -182,7 +201,9 @@ static void sweep(ckiti_job *job) {
         while (ns->l1 != NULL && ckiti_l1_sweep(ns->l1, now, 1024, is_dead, cache) >= 1024) {
         }
     }
-    (void)ckiti_workers_submit(&cache->workers, job, ckiti_time_after(now, cache->options.sweep_interval_ms));
+    if (ckiti_workers_submit(&cache->workers, job, ckiti_time_after(now, cache->options.sweep_interval_ms)) != CKIT_OK) {
+        atomic_store(&cache->sweeping, false); /* the next value tries again */
+    }
 }
 
 void ckiti_sweep_start(ckit_cache *cache) {
@@ -211,12 +232,18 @@ static void fork_prepare(void *self) {
     ckiti_flights_fork_prepare(&cache->flights);
     ckiti_stripes_lock_all(&cache->stripes);
     ckiti_workers_fork_prepare(&cache->workers);
+    for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
+        poll->fork_prepare(poll);
+    }
     each_l1(cache, ckiti_l1_fork_prepare);
 }
 
 static void fork_parent(void *self) {
     ckit_cache *cache = self;
     each_l1(cache, ckiti_l1_fork_parent);
+    for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
+        poll->fork_parent(poll);
+    }
     ckiti_workers_fork_parent(&cache->workers);
     ckiti_stripes_unlock_all(&cache->stripes);
     ckiti_flights_fork_parent(&cache->flights);
@@ -226,77 +253,81 @@ static void fork_parent(void *self) {
 static void fork_child(void *self) {
     ckit_cache *cache = self;
     each_l1(cache, ckiti_l1_fork_child);
+    for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
+        poll->fork_child(poll);
+    }
     ckiti_workers_fork_child(&cache->workers);
+    ckiti_stripes_forget_writers(&cache->stripes);
     ckiti_stripes_unlock_all(&cache->stripes);
     ckiti_flights_fork_child(&cache->flights);
     for (ckit_function *function = cache->functions; function != NULL; function = function->next) {
         function->refreshing = 0; /* their threads stayed in the parent */
     }
-    (void)ckiti_workers_cancel(&cache->workers, &cache->sweep);
-    atomic_store(&cache->sweeping, false); /* the child's next value starts a sweep of its own */
+    pthread_cond_init(&cache->refreshed, NULL); /* whoever waited for it is not here */
     pthread_mutex_unlock(&cache->mu);
+    ckiti_workers_drop_jobs(&cache->workers);
+    atomic_store(&cache->sweeping, false); /* the child's next value starts a sweep of its own */
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------------------- */
 
-static void copy_options(ckit_cache *cache, const ckit_cache_options *given) {
-    if (given != NULL) {
-        size_t size = given->struct_size < sizeof cache->options ? given->struct_size : sizeof cache->options;
-        memcpy(&cache->options, given, size);
-    }
-    fill_defaults(&cache->options);
-    if (cache->options.clock != NULL) {
-        cache->clock_copy = *cache->options.clock;
+static void keep_options(ckit_cache *cache, const ckit_cache_options *options) {
+    cache->options = *options;
+    cache->alloc = options->alloc;
+    if (options->clock != NULL) {
+        cache->clock_copy = *options->clock;
         cache->clock = &cache->clock_copy;
     }
-    if (cache->options.log != NULL) {
-        cache->log_copy = *cache->options.log;
+    if (options->log != NULL) {
+        cache->log_copy = *options->log;
         cache->log = &cache->log_copy;
     }
+    cache->budget.max_bytes = options->l1_total_max_bytes;
+    cache->seed = ckiti_random_u64() | 1;
+}
+
+static ckit_status open_parts(ckit_cache *cache, ckit_error *err) {
+    pthread_mutex_init(&cache->mu, NULL);
+    pthread_cond_init(&cache->refreshed, NULL);
+    ckiti_stripes_init(&cache->stripes);
+    ckiti_flights_init(&cache->flights, cache->alloc);
+    ckit_status st = ckiti_workers_init(&cache->workers, cache->options.workers, cache->options.queue_max,
+                                        cache->clock, cache->alloc);
+    if (st != CKIT_OK) {
+        return ckit_fail(err, st, where, "no memory for the queue of background jobs");
+    }
+    return ckiti_namespace_get(cache, ckit_slice_of(NULL, 0), &cache->no_namespace, err);
 }
 
 ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *backend, ckit_cache **out,
                            ckit_error *err) {
-    const ckit_alloc *alloc = options == NULL ? NULL : options->alloc;
+    ckit_cache_options o = CKIT_CACHE_OPTIONS_INIT;
     *out = NULL;
-    ckit_cache *cache = ckiti_alloc_zeroed(alloc, 1, sizeof *cache);
+    if (options != NULL) {
+        memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
+    }
+    fill_defaults(&o);
+    ckit_status st = check_options(&o, err);
+    ckit_cache *cache = st == CKIT_OK ? ckiti_alloc_zeroed(o.alloc, 1, sizeof *cache) : NULL;
     if (cache == NULL) {
         ckit_backend_close(backend);
-        return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a cache");
+        return st != CKIT_OK ? st : ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a cache");
     }
-    cache->alloc = alloc;
-    copy_options(cache, options);
+    keep_options(cache, &o);
     cache->backend = backend;
     if (backend != NULL) {
         cache->ops = ckit_backend_operations(backend);
         cache->store = ckit_backend_self(backend);
     }
-    cache->budget.max_bytes = cache->options.l1_total_max_bytes;
-    cache->seed = ckiti_random_u64() | 1;
-    pthread_mutex_init(&cache->mu, NULL);
-    pthread_cond_init(&cache->refreshed, NULL);
-    ckiti_stripes_init(&cache->stripes);
-    ckiti_flights_init(&cache->flights, alloc);
-    ckit_status st = ckiti_workers_init(&cache->workers, cache->options.workers, cache->options.queue_max,
-                                        cache->clock, alloc);
+    st = open_parts(cache, err);
     if (st != CKIT_OK) {
-        ckit_fail(err, st, where, "no memory for the queue of background jobs");
-        goto fail;
-    }
-    if ((st = check_options(&cache->options, err)) != CKIT_OK) {
-        goto fail;
-    }
-    if ((cache->no_namespace = ckiti_namespace_get(cache, ckit_slice_of(NULL, 0), err)) == NULL) {
-        st = CKIT_E_NO_MEMORY;
-        goto fail;
+        ckit_cache_close(cache);
+        return st;
     }
     cache->fork = (ckiti_fork_hooks){fork_prepare, fork_parent, fork_child, cache, NULL, NULL};
     ckiti_fork_register(&cache->fork);
     *out = cache;
     return CKIT_OK;
-fail:
-    ckit_cache_close(cache);
-    return st;
 }
 
 void ckit_cache_close(ckit_cache *cache) {

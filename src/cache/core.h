@@ -81,6 +81,15 @@ struct ckit_function {
     struct ckit_function  *prev;
 };
 
+/* A completion queue, as the cache that forks must know it. */
+typedef struct ckiti_poll_hooks {
+    struct ckiti_poll_hooks *next; /* of all; guarded by cache->mu */
+    struct ckiti_poll_hooks *prev;
+    void (*fork_prepare)(struct ckiti_poll_hooks *poll);
+    void (*fork_parent)(struct ckiti_poll_hooks *poll);
+    void (*fork_child)(struct ckiti_poll_hooks *poll);
+} ckiti_poll_hooks;
+
 struct ckit_cache {
     ckiti_counters          counters;
     ckiti_stripes           stripes;
@@ -106,6 +115,7 @@ struct ckit_cache {
     _Atomic(ckiti_namespace *)       namespaces;
     _Atomic(ckiti_function_record *) records;
     ckit_function                   *functions;
+    ckiti_poll_hooks                *polls;
     size_t                           namespace_count;
     uint32_t                         record_count;
     ckiti_namespace                 *no_namespace;
@@ -116,8 +126,8 @@ struct ckit_cache {
 
 /* ---- cache.c ---- */
 
-/* The namespace of that name, made when it is new. NULL on failure. */
-ckiti_namespace *ckiti_namespace_get(ckit_cache *cache, ckit_slice name, ckit_error *err);
+/* The namespace of that name, made when it is new. CKIT_E_TOO_LARGE when there are too many, CKIT_E_NO_MEMORY. */
+ckit_status ckiti_namespace_get(ckit_cache *cache, ckit_slice name, ckiti_namespace **out, ckit_error *err);
 /* The same without making one. */
 ckiti_namespace *ckiti_namespace_find(ckit_cache *cache, ckit_slice name);
 uint64_t         ckiti_namespace_birth(const ckiti_namespace *ns);

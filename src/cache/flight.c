@@ -14,8 +14,6 @@ typedef struct ckiti_flight {
     ckit_slice           key; /* the leader's; a successor's after a hand-over */
     uint64_t             hash;
     const void          *scope;
-    pthread_t            leader_thread;
-    bool                 leader_blocks; /* the leader's thread stays in the call until it is over */
 } ckiti_flight;
 
 void ckiti_flights_init(ckiti_flights *flights, const ckit_alloc *alloc) {
@@ -38,6 +36,7 @@ void ckiti_flights_fini(ckiti_flights *flights) {
         for (unsigned c = 0; c < CKITI_FLIGHT_CHAINS; c++) {
             free_chain(flights, flights->shards[i].chains[c]);
         }
+        free_chain(flights, flights->shards[i].overtaken);
         pthread_mutex_destroy(&flights->shards[i].mu);
     }
     free_chain(flights, flights->orphans);
@@ -51,25 +50,22 @@ static ckiti_flight **chain_of(ckiti_flight_shard *shard, uint64_t hash) {
     return &shard->chains[(hash >> 48) % CKITI_FLIGHT_CHAINS];
 }
 
-static ckiti_flight *find(ckiti_flight *flight, const ckiti_seat *seat) {
-    for (; flight != NULL; flight = flight->next) {
-        if (flight->hash == seat->hash && flight->scope == seat->scope && ckit_slice_equal(flight->key, seat->key)) {
-            return flight;
-        }
+static ckiti_flight **find(ckiti_flight **link, const ckiti_seat *seat) {
+    while (*link != NULL && ((*link)->hash != seat->hash || (*link)->scope != seat->scope ||
+                             !ckit_slice_equal((*link)->key, seat->key))) {
+        link = &(*link)->next;
     }
-    return NULL;
+    return link;
 }
 
 static void take_lead(ckiti_flight *flight, ckiti_seat *seat) {
     flight->leader = seat;
     flight->key = seat->key;
-    flight->leader_thread = pthread_self(); /* right for a new flight; a successor corrects it when it wakes */
-    flight->leader_blocks = false;
     seat->flight = flight;
     seat->state = CKITI_SEAT_LEADER;
 }
 
-static ckiti_seat_state start_flight(ckiti_flights *flights, ckiti_flight **chain, ckiti_seat *seat) {
+static void start_flight(ckiti_flights *flights, ckiti_flight **chain, ckiti_seat *seat) {
     ckiti_flight *flight = ckiti_alloc(flights->alloc, sizeof *flight);
     seat->state = CKITI_SEAT_LEADER;
     seat->flight = NULL;
@@ -77,12 +73,10 @@ static ckiti_seat_state start_flight(ckiti_flights *flights, ckiti_flight **chai
         *flight = (ckiti_flight){.next = *chain, .hash = seat->hash, .scope = seat->scope};
         *chain = flight;
         take_lead(flight, seat);
-        flight->leader_blocks = seat->wake != NULL;
     }
-    return CKITI_SEAT_LEADER;
 }
 
-static ckiti_seat_state stand_in_line(ckiti_flight *flight, ckiti_seat *seat) {
+static void stand_in_line(ckiti_flight *flight, ckiti_seat *seat) {
     seat->flight = flight;
     seat->next = NULL;
     seat->prev = flight->last;
@@ -92,23 +86,40 @@ static ckiti_seat_state stand_in_line(ckiti_flight *flight, ckiti_seat *seat) {
         flight->first = seat;
     }
     flight->last = seat;
-    return seat->state = CKITI_SEAT_WAITING;
+    seat->state = CKITI_SEAT_WAITING;
+    if (seat->wake == NULL) {
+        seat->changed(seat);
+    }
+}
+
+/* The function calls itself with the same arguments: waiting would be for ever. */
+static bool would_wait_for_itself(const ckiti_flight *flight, const ckiti_seat *seat) {
+    return seat->wake != NULL && !flight->leader->elsewhere && pthread_equal(flight->leader->thread, seat->thread);
 }
 
 ckiti_seat_state ckiti_flight_join(ckiti_flights *flights, ckiti_seat *seat, bool may_wait) {
     ckiti_flight_shard *shard = shard_of(flights, seat->hash);
     ckiti_seat_state    state = CKITI_SEAT_NONE;
+    seat->thread = pthread_self();
     pthread_mutex_lock(&shard->mu);
     ckiti_flight **chain = chain_of(shard, seat->hash);
-    ckiti_flight  *flight = find(*chain, seat);
+    ckiti_flight **link = find(chain, seat);
+    ckiti_flight  *flight = *link;
+    if (flight != NULL && flight->leader->overtaken != NULL && flight->leader->overtaken(flight->leader)) {
+        *link = flight->next;
+        flight->next = shard->overtaken;
+        shard->overtaken = flight;
+        flight = NULL;
+    }
     if (flight == NULL) {
-        state = start_flight(flights, chain, seat);
-    } else if (may_wait && seat->wake != NULL && flight->leader_blocks &&
-               pthread_equal(flight->leader_thread, pthread_self())) {
-        seat->flight = NULL; /* the function calls itself with the same arguments: waiting would be for ever */
+        start_flight(flights, chain, seat);
+        state = CKITI_SEAT_LEADER;
+    } else if (may_wait && would_wait_for_itself(flight, seat)) {
+        seat->flight = NULL;
         state = seat->state = CKITI_SEAT_LEADER;
     } else if (may_wait) {
-        state = stand_in_line(flight, seat);
+        stand_in_line(flight, seat);
+        state = CKITI_SEAT_WAITING;
     }
     pthread_mutex_unlock(&shard->mu);
     return state;
@@ -135,10 +146,6 @@ ckiti_seat_state ckiti_flight_wait(ckiti_flights *flights, ckiti_seat *seat, uin
         waited = pthread_cond_timedwait(seat->wake, &shard->mu, &until);
     }
     ckiti_seat_state state = seat->state;
-    if (state == CKITI_SEAT_LEADER && seat->flight != NULL) {
-        seat->flight->leader_thread = pthread_self();
-        seat->flight->leader_blocks = true;
-    }
     pthread_mutex_unlock(&shard->mu);
     return state;
 }
@@ -168,15 +175,21 @@ static void step_out_of_line(ckiti_seat *seat) {
     seat->flight = NULL;
 }
 
-static void remove_flight(ckiti_flights *flights, ckiti_flight_shard *shard, ckiti_flight *flight) {
-    ckiti_flight **link = chain_of(shard, flight->hash);
+static bool unlink_flight(ckiti_flight **link, const ckiti_flight *flight) {
     while (*link != NULL && *link != flight) {
         link = &(*link)->next;
     }
-    if (*link == flight) { /* else it is an orphan, kept until the end */
+    bool found = *link == flight;
+    if (found) {
         *link = flight->next;
-        ckiti_free(flights->alloc, flight, sizeof *flight);
     }
+    return found;
+}
+
+static void remove_flight(ckiti_flights *flights, ckiti_flight_shard *shard, ckiti_flight *flight) {
+    if (unlink_flight(chain_of(shard, flight->hash), flight) || unlink_flight(&shard->overtaken, flight)) {
+        ckiti_free(flights->alloc, flight, sizeof *flight);
+    } /* else it is an orphan, kept until the end */
 }
 
 /* With the lock held. True when somebody leads on, false when the flight is over. */
@@ -249,20 +262,28 @@ void ckiti_flights_fork_parent(ckiti_flights *flights) {
     }
 }
 
-/* Leaders in other threads are gone, and so are followers; the thread that forked may lead one itself, so the flights
- * are put aside, not freed. */
+static void orphan_chain(ckiti_flights *flights, ckiti_flight **chain) {
+    while (*chain != NULL) {
+        ckiti_flight *flight = *chain;
+        while (flight->first != NULL) {
+            ckiti_seat *follower = flight->first;
+            step_out_of_line(follower);
+            follower->state = CKITI_SEAT_NONE;
+        }
+        *chain = flight->next;
+        flight->next = flights->orphans;
+        flights->orphans = flight;
+    }
+}
+
+/* Leaders in other threads are gone, and so are followers (their stacks are still there); the thread that forked may
+ * lead one itself, so the flights are put aside, not freed. */
 void ckiti_flights_fork_child(ckiti_flights *flights) {
     for (unsigned i = 0; i < CKITI_FLIGHT_SHARDS; i++) {
         for (unsigned c = 0; c < CKITI_FLIGHT_CHAINS; c++) {
-            ckiti_flight **link = &flights->shards[i].chains[c];
-            while (*link != NULL) {
-                ckiti_flight *flight = *link;
-                *link = flight->next;
-                flight->first = flight->last = NULL;
-                flight->next = flights->orphans;
-                flights->orphans = flight;
-            }
+            orphan_chain(flights, &flights->shards[i].chains[c]);
         }
+        orphan_chain(flights, &flights->shards[i].overtaken);
     }
     ckiti_flights_fork_parent(flights);
 }

@@ -2,7 +2,10 @@
  *
  * A leader ends its flight in one of two ways: it lands with a document, which everybody who waits gets, or it abandons
  * it (the function failed, the call was cancelled), and the caller that has waited longest leads on. So no failure of a
- * leader hangs a follower, and each caller sees only errors of its own run of the function. */
+ * leader hangs a follower, and each caller sees only errors of its own run of the function.
+ *
+ * Who comes after an invalidation must not get what was computed before it: a flight whose leader was overtaken takes
+ * no more followers, and the next caller leads a new one. */
 #ifndef CKITI_CACHE_FLIGHT_H
 #define CKITI_CACHE_FLIGHT_H
 
@@ -30,13 +33,19 @@ typedef struct ckiti_seat {
     struct ckiti_seat   *prev;
     ckit_value           value;
     pthread_cond_t      *wake; /* a blocking follower's condition; NULL: `changed` is called instead */
-    /* Called with the shard's lock held when a follower became LEADER or LANDED: it may only take leaf locks. */
+    /* Called with the shard's lock held when a follower is WAITING, became LEADER or LANDED: it may only take leaf
+     * locks. */
     void (*changed)(struct ckiti_seat *seat);
+    /* Of a leader, called with the shard's lock held: its work began before an invalidation. NULL: never. */
+    bool (*overtaken)(const struct ckiti_seat *seat);
+    bool      elsewhere; /* this thread does not run what the seat is for: a background refresh */
+    pthread_t thread;    /* that took the seat */
 } ckiti_seat;
 
 typedef struct ckiti_flight_shard {
     pthread_mutex_t      mu; /* before the workers' and a poll's lock; never held across the store or a function */
     struct ckiti_flight *chains[CKITI_FLIGHT_CHAINS];
+    struct ckiti_flight *overtaken; /* no longer found, but not over */
 } ckiti_flight_shard;
 
 typedef struct ckiti_flights {
@@ -49,7 +58,7 @@ void ckiti_flights_init(ckiti_flights *flights, const ckit_alloc *alloc);
 void ckiti_flights_fini(ckiti_flights *flights);
 
 /* Takes a seat: LEADER of a new flight, WAITING in one under way (only when `may_wait`, else NONE), or LEADER without a
- * flight when there is no memory, or when waiting would wait for oneself (the same thread leads it). */
+ * flight when there is no memory, or when a blocking caller would wait for itself (the same thread leads it). */
 ckiti_seat_state ckiti_flight_join(ckiti_flights *flights, ckiti_seat *seat, bool may_wait);
 /* Waits until the seat changes or `wait_ms` of real time are over; returns its state. Only with `wake`. */
 ckiti_seat_state ckiti_flight_wait(ckiti_flights *flights, ckiti_seat *seat, uint64_t wait_ms);
@@ -64,6 +73,7 @@ bool ckiti_flight_leave(ckiti_flights *flights, ckiti_seat *seat);
 
 void ckiti_flights_fork_prepare(ckiti_flights *flights);
 void ckiti_flights_fork_parent(ckiti_flights *flights);
+/* Nobody waits any more: seats of followers become NONE. */
 void ckiti_flights_fork_child(ckiti_flights *flights);
 
 #endif

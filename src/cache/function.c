@@ -72,9 +72,10 @@ static ckit_status name_it(ckit_function *function, ckit_slice name, ckit_slice 
     if (st != CKIT_OK) {
         return st;
     }
-    ckiti_namespace *ns = ckiti_namespace_get(function->cache, namespace_name, err);
-    if (ns == NULL) {
-        return CKIT_E_NO_MEMORY;
+    ckiti_namespace *ns;
+    st = ckiti_namespace_get(function->cache, namespace_name, &ns, err);
+    if (st != CKIT_OK) {
+        return st;
     }
     ckit_buf text;
     ckit_buf_init(&text, function->cache->alloc);
@@ -178,6 +179,9 @@ ckit_status ckiti_op_run(ckit_op *op) {
     ckit_status st = CKIT_COMPUTE;
     if (ckiti_flight_join(&op->cache->flights, &op->seat, true) == CKITI_SEAT_WAITING) {
         st = follow(op);
+    } else if (ckiti_op_is_fresh_by_now(op)) {
+        ckiti_count(&op->function->counters, CKITI_FN_L1_HITS, 1);
+        st = CKIT_OK;
     }
     if (st != CKIT_OK) {
         do {
@@ -187,6 +191,7 @@ ckit_status ckiti_op_run(ckit_op *op) {
             }
         } while (st == CKIT_PENDING);
     }
+    op->seat.wake = NULL;
     pthread_cond_destroy(&wake);
     return st;
 }
@@ -279,9 +284,9 @@ static ckit_status call_slowly(ckit_function *function, const ckit_args *args, c
         ckiti_op_fini(&op);
         return call_uncached(function, args, &why, out, err);
     }
+    op.refresh = refresh;
     st = refresh ? CKIT_COMPUTE : ckiti_op_run(&op);
     if (st == CKIT_COMPUTE) {
-        ckiti_count(&function->counters, CKITI_FN_MISSES, !refresh);
         st = compute(&op, args, err);
     }
     if (st == CKIT_OK) {
@@ -350,15 +355,28 @@ static void end_refresh(ckit_op *op) {
     pthread_mutex_unlock(&cache->mu);
 }
 
+static ckit_op *op_of_work(ckiti_job *job) { return (ckit_op *)(void *)((char *)job - offsetof(ckit_op, work)); }
+
 static void run_refresh(ckiti_job *job) {
-    ckit_op   *op = (ckit_op *)(void *)((char *)job - offsetof(ckit_op, work));
+    ckit_op   *op = op_of_work(job);
     ckit_error err = CKIT_ERROR_INIT;
-    ckiti_count(&op->cache->counters, CKITI_REFRESHES, 1);
-    if (compute(op, &op->args, &err) != CKIT_OK) {
-        ckiti_log(op->cache->log, CKIT_LOG_INFO, "cache", "a background refresh of %.*s failed: %s",
-                  (int)op->function->record->name_len, op->function->record->name, err.text);
+    if (!ckiti_op_was_overtaken(op)) { /* else nobody waits for it any more */
+        ckiti_count(&op->cache->counters, CKITI_REFRESHES, 1);
+        if (compute(op, &op->args, &err) != CKIT_OK) {
+            ckiti_log(op->cache->log, CKIT_LOG_INFO, "cache", "a background refresh of %.*s failed: %s",
+                      (int)op->function->record->name_len, op->function->record->name, err.text);
+        }
     }
     end_refresh(op);
+}
+
+static void drop_refresh(ckiti_job *job) { end_refresh(op_of_work(job)); }
+
+/* One of those who see the stale value, and only while it is stale. */
+static bool may_refresh(ckit_op *op) {
+    op->seat.elsewhere = true;
+    return ckiti_flight_join(&op->cache->flights, &op->seat, false) == CKITI_SEAT_LEADER &&
+           !ckiti_op_is_fresh_by_now(op);
 }
 
 void ckiti_refresh_in_background(ckit_function *function, const ckit_args *args, ckit_slice packed,
@@ -371,11 +389,11 @@ void ckiti_refresh_in_background(ckit_function *function, const ckit_args *args,
     pthread_mutex_lock(&cache->mu);
     function->refreshing++;
     pthread_mutex_unlock(&cache->mu);
-    if (ckiti_op_init(op, function, packed, memkey, hash, NULL) == CKIT_OK &&
-        ckiti_flight_join(&cache->flights, &op->seat, false) == CKITI_SEAT_LEADER &&
+    if (ckiti_op_init(op, function, packed, memkey, hash, NULL) == CKIT_OK && may_refresh(op) &&
         ckit_args_copy(&op->args, args, cache->alloc) == CKIT_OK) {
         op->has_args = true;
         op->work.run = run_refresh;
+        op->work.dropped = drop_refresh;
         if (ckiti_workers_submit(&cache->workers, &op->work, 0) == CKIT_OK) {
             return;
         }

@@ -1,5 +1,6 @@
 #include "cache/op.h"
 
+#include "cache/scope.h"
 #include "cache/shared.h"
 #include "cache/store.h"
 #include "format/stored.h"
@@ -39,6 +40,30 @@ ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_me
     return st;
 }
 
+/* ---- invalidation while it was under way ---------------------------------------------------------------------- */
+
+static ckiti_stripe *stripe_of(const ckit_op *op) { return ckiti_stripe_of(&op->cache->stripes, op->hash); }
+
+/* What begins now sees everything that was invalidated before. */
+static void stamp(ckit_op *op) {
+    atomic_store(&op->birth, ckiti_namespace_birth(op->function->record->ns));
+    atomic_store(&op->version, ckiti_stripe_version(stripe_of(op), op->hash));
+}
+
+static bool was_invalidated(const ckit_op *op) {
+    return atomic_load(&op->birth) < floor_of(op->function) ||
+           atomic_load(&op->version) != ckiti_stripe_version(stripe_of(op), op->hash);
+}
+
+bool ckiti_op_was_overtaken(const ckit_op *op) { return was_invalidated(op); }
+
+static bool is_overtaken(const ckiti_seat *seat) {
+    const ckit_op *op = (const ckit_op *)(const void *)((const char *)seat - offsetof(ckit_op, seat));
+    return was_invalidated(op);
+}
+
+/* ---- beginning and ending --------------------------------------------------------------------------------------- */
+
 /* Everything but the memory key, whose 4 KiB are written only up to its length. */
 static void init_fields(ckit_op *op, ckit_function *function) {
     memset(op, 0, offsetof(ckit_op, memkey));
@@ -61,8 +86,8 @@ ckit_status ckiti_op_init(ckit_op *op, ckit_function *function, ckit_slice packe
     op->seat.key = ckiti_memkey_slice(&op->memkey);
     op->seat.hash = hash;
     op->seat.scope = function->record->ns;
-    op->birth = ckiti_namespace_birth(function->record->ns);
-    op->version = ckiti_stripe_version(ckiti_stripe_of(&op->cache->stripes, hash));
+    op->seat.overtaken = is_overtaken;
+    stamp(op);
     if (op->cache->ops == NULL) {
         op->phase = CKITI_PHASE_COMPUTE;
         return CKIT_OK;
@@ -107,40 +132,62 @@ void ckiti_op_fini(ckit_op *op) {
     }
 }
 
-/* ---- invalidation while it was under way ---------------------------------------------------------------------- */
+/* ---- memory ----------------------------------------------------------------------------------------------------- */
 
-static bool was_invalidated(const ckit_op *op, const ckiti_stripe *stripe) {
-    return op->birth < floor_of(op->function) ||
-           op->version != atomic_load_explicit(&stripe->version, memory_order_acquire);
+/* With the stripe's lock held. */
+static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *object, uint64_t life_ms) {
+    ckiti_l1 *l1 = op->function->record->ns->l1;
+    if (l1 == NULL || life_ms == 0) {
+        return false;
+    }
+    if (!op->function->use_l1) { /* another handle of the function may keep an older value */
+        (void)ckiti_l1_remove(l1, ckiti_memkey_slice(&op->memkey), op->hash);
+        return false;
+    }
+    ckiti_l1_put_args args = {.key = ckiti_memkey_slice(&op->memkey),
+                              .hash = op->hash,
+                              .value = document,
+                              .object = object,
+                              .life_ms = life_ms,
+                              .stale_ms = op->function->stale_ms,
+                              .birth = atomic_load(&op->birth),
+                              .tag = CKITI_TAG_DOCUMENT};
+    return ckiti_l1_put(l1, &args, ckiti_cache_now(op->cache)) == CKIT_OK;
 }
 
-/* Puts into memory unless the key changed meanwhile. `advance`: this is a new value, so that slower readers and
- * computations of the same key do not overwrite it. */
-static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *object, uint64_t life_ms,
-                          bool advance) {
-    bool          kept = false;
-    ckiti_l1     *l1 = op->function->record->ns->l1;
-    ckiti_stripe *stripe = ckiti_stripe_of(&op->cache->stripes, op->hash);
+/* A new value: what began before, a slower reader or computation, does not overwrite it. False when the key changed
+ * meanwhile; then nothing is done. */
+static bool keep_in_memory(ckit_op *op, ckit_slice document, const ckit_object *object, bool *kept) {
+    ckiti_stripe *stripe = stripe_of(op);
     pthread_mutex_lock(&stripe->mu);
-    bool outdated = was_invalidated(op, stripe);
-    if (advance) {
-        ckiti_stripe_advance(stripe);
-        op->version = outdated ? op->version : ckiti_stripe_version(stripe);
-    }
-    if (l1 != NULL && op->function->use_l1 && !outdated && life_ms > 0) {
-        ckiti_l1_put_args args = {.key = ckiti_memkey_slice(&op->memkey),
-                                  .hash = op->hash,
-                                  .value = document,
-                                  .object = object,
-                                  .life_ms = life_ms,
-                                  .stale_ms = op->function->stale_ms,
-                                  .birth = op->birth,
-                                  .tag = CKITI_TAG_DOCUMENT};
-        kept = ckiti_l1_put(l1, &args, ckiti_cache_now(op->cache)) == CKIT_OK;
+    bool valid = !was_invalidated(op);
+    if (valid) {
+        ckiti_stripe_advance(stripe, op->hash);
+        atomic_store(&op->version, ckiti_stripe_version(stripe, op->hash));
+        *kept = put_in_memory(op, document, object, op->ttl_ms);
     }
     pthread_mutex_unlock(&stripe->mu);
     ckiti_sweep_start(op->cache);
-    return kept;
+    return valid;
+}
+
+/* A value from the store goes into memory. False when it is not to be believed: the key changed while it was read, or
+ * somebody is taking back what he wrote. */
+static bool believe(ckit_op *op, uint64_t life_ms) {
+    ckiti_stripe *stripe = stripe_of(op);
+    pthread_mutex_lock(&stripe->mu);
+    bool valid = stripe->doomed == 0 && !was_invalidated(op);
+    if (valid && op->function->use_l1) {
+        (void)put_in_memory(op, ckit_buf_slice(&op->document), NULL, ckiti_life_in_memory(life_ms));
+    }
+    pthread_mutex_unlock(&stripe->mu);
+    ckiti_sweep_start(op->cache);
+    return valid;
+}
+
+static void forget_everywhere(ckit_op *op) {
+    (void)ckiti_remove_everywhere(op->cache, op->function->record->ns, ckiti_memkey_slice(&op->memkey), op->hash,
+                                  ckit_buf_slice(&op->key), 0, NULL);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------------ */
@@ -170,53 +217,105 @@ static void land(ckit_op *op, uint64_t life_ms, ckit_source source) {
     describe(op, life_ms, source);
 }
 
-static ckit_status store_answered_with_a_value(ckit_op *op, uint64_t life_ms) {
+static bool lend_from_memory(void *context, ckit_value *out) {
+    const ckit_op *op = context;
+    ckiti_l1      *l1 = op->function->record->ns->l1;
+    ckiti_l1_query query = {.key = ckiti_memkey_slice(&op->memkey), .hash = op->hash,
+                            .min_birth = floor_of(op->function), .tag = CKITI_TAG_DOCUMENT};
+    uint64_t       now = ckiti_cache_now(op->cache);
+    uint64_t       life_ms;
+    if (l1 == NULL || !op->function->use_l1 || ckiti_l1_peek(l1, &query, now, &life_ms) != CKIT_OK) {
+        return false; /* looked at first, because a miss of `get` is counted */
+    }
+    if (ckiti_l1_get(l1, &query, now, out) == CKIT_OK) {
+        return true;
+    }
+    ckit_value_fini(out);
+    return false;
+}
+
+bool ckiti_op_is_fresh_by_now(ckit_op *op) {
+    if (!lend_from_memory(op, &op->value)) {
+        return false;
+    }
+    ckiti_flight_land(&op->cache->flights, &op->seat, lend_from_memory, op, op->value.life_ms);
+    op->phase = CKITI_PHASE_DONE;
+    return true;
+}
+
+/* ---- the steps --------------------------------------------------------------------------------------------------- */
+
+ckit_status ckiti_op_turn_of_the_function(ckit_op *op) {
+    op->phase = CKITI_PHASE_COMPUTE;
+    op->stored.len = 0;
+    op->error = (ckit_error)CKIT_ERROR_INIT; /* the store's troubles have been told to the log */
+    if (op->keyed) {
+        stamp(op);
+    }
+    ckiti_count(&op->function->counters, CKITI_FN_MISSES, 1);
+    return CKIT_COMPUTE;
+}
+
+static ckit_status missed(ckit_op *op) {
+    switch (op->phase) {
+    case CKITI_PHASE_WAIT:
+        op->phase = CKITI_PHASE_LOCK;
+        return CKIT_PENDING;
+    case CKITI_PHASE_LOOK_AGAIN:
+        return ckiti_op_turn_of_the_function(op);
+    default:
+        if (op->cache->ops->lock_try == NULL || op->cache->options.lock == CKIT_OFF) {
+            return ckiti_op_turn_of_the_function(op);
+        }
+        op->phase = CKITI_PHASE_LOCK;
+        return CKIT_PENDING;
+    }
+}
+
+static ckit_status found(ckit_op *op, uint64_t life_ms) {
     ckiti_count(&op->cache->counters, CKITI_L2_HITS, 1);
     ckiti_count(&op->function->counters, CKITI_FN_L2_HITS, 1);
-    (void)put_in_memory(op, ckit_buf_slice(&op->document), NULL, ckiti_life_in_memory(life_ms), false);
     let_lock_go(op);
+    op->error = (ckit_error)CKIT_ERROR_INIT;
     land(op, life_ms, CKIT_SOURCE_STORE);
     return CKIT_OK;
 }
 
-/* CKIT_OK with op->document filled, else CKIT_MISS. */
-static ckit_status open_stored(ckit_op *op, ckit_status got) {
+/* What the store answered to a look: op->stored holds the bytes. */
+static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
     ckit_slice key = ckit_buf_slice(&op->key);
     if (got == CKIT_OK) {
         got = ckiti_store_open(op->cache, key, op->function->integrity, ckit_buf_slice(&op->stored), &op->document);
     } else if (got != CKIT_MISS) {
         ckiti_store_failed(op->cache, "get", key, &op->error);
-        got = CKIT_MISS;
     }
     op->stored.len = 0;
-    return got;
-}
-
-static ckit_status look(ckit_op *op, uint64_t *life_ms) {
-    *life_ms = CKIT_LIFE_UNKNOWN;
-    ckit_status got = op->cache->ops->get(op->cache->store, ckit_buf_slice(&op->key),
-                                          ckiti_store_deadline(op->cache, 0), &op->stored, life_ms, &op->error);
-    return open_stored(op, got);
-}
-
-/* ---- the steps --------------------------------------------------------------------------------------------------- */
-
-static ckit_status turn_of_the_function(ckit_op *op) {
-    op->phase = CKITI_PHASE_COMPUTE;
-    return CKIT_COMPUTE;
-}
-
-static ckit_status missed(ckit_op *op) {
-    ckiti_count(&op->cache->counters, CKITI_L2_MISSES, 1);
-    if (op->cache->ops->lock_try == NULL || op->cache->options.lock == CKIT_OFF) {
-        return turn_of_the_function(op);
+    if (got == CKIT_OK && believe(op, life_ms)) {
+        return found(op, life_ms);
     }
-    op->phase = CKITI_PHASE_LOCK;
-    return CKIT_PENDING;
+    op->document.len = 0;
+    if (got == CKIT_OK && ++op->looks < CKITI_MOST_LOOKS) {
+        return CKIT_PENDING; /* once more, in the same phase */
+    }
+    if (got == CKIT_OK || got == CKIT_MISS) {
+        ckiti_count(&op->cache->counters, CKITI_L2_MISSES, 1);
+    }
+    return missed(op);
 }
+
+void ckiti_op_begin_look(ckit_op *op) { stamp(op); }
 
 ckit_status ckiti_op_opened(ckit_op *op, ckit_status got, uint64_t life_ms) {
-    return open_stored(op, got) == CKIT_OK ? store_answered_with_a_value(op, life_ms) : missed(op);
+    op->phase = CKITI_PHASE_LOOK;
+    return answered(op, got, life_ms);
+}
+
+static ckit_status look(ckit_op *op) {
+    uint64_t life_ms = CKIT_LIFE_UNKNOWN;
+    stamp(op);
+    ckit_status got = op->cache->ops->get(op->cache->store, ckit_buf_slice(&op->key),
+                                          ckiti_store_deadline(op->cache, 0), &op->stored, &life_ms, &op->error);
+    return answered(op, got, life_ms);
 }
 
 static ckit_status try_lock(ckit_op *op) {
@@ -235,7 +334,7 @@ static ckit_status try_lock(ckit_op *op) {
     }
     if (st != CKIT_MISS) { /* a lock that does not work keeps nobody from computing */
         ckiti_store_failed(op->cache, "lock", ckit_buf_slice(&op->key), &op->error);
-        return turn_of_the_function(op);
+        return ckiti_op_turn_of_the_function(op);
     }
     if (now >= op->lock_deadline) {
         ckiti_log(op->cache->log, CKIT_LOG_WARNING, "cache", "%s: a lock was not obtained in %u ms, computing without it",
@@ -252,23 +351,16 @@ static ckit_status try_lock(ckit_op *op) {
 }
 
 ckit_status ckiti_op_advance(ckit_op *op) {
-    uint64_t life_ms;
     op->retry_at_ms = 0;
     switch (op->phase) {
     case CKITI_PHASE_LOOK:
-        return look(op, &life_ms) == CKIT_OK ? store_answered_with_a_value(op, life_ms) : missed(op);
+    case CKITI_PHASE_WAIT:
+    case CKITI_PHASE_LOOK_AGAIN:
+        return look(op);
     case CKITI_PHASE_LOCK:
         return try_lock(op);
-    case CKITI_PHASE_WAIT:
-        if (look(op, &life_ms) == CKIT_OK) {
-            return store_answered_with_a_value(op, life_ms);
-        }
-        op->phase = CKITI_PHASE_LOCK;
-        return CKIT_PENDING;
-    case CKITI_PHASE_LOOK_AGAIN:
-        return look(op, &life_ms) == CKIT_OK ? store_answered_with_a_value(op, life_ms) : turn_of_the_function(op);
     default:
-        return turn_of_the_function(op);
+        return ckiti_op_turn_of_the_function(op);
     }
 }
 
@@ -280,15 +372,23 @@ static void computed(ckit_op *op, uint64_t ttl_ms) {
     ckiti_count(&op->function->counters, CKITI_FN_COMPUTED, 1);
 }
 
+static ckit_status check_lifetime(uint64_t ttl_ms, ckit_error *err) {
+    if (ttl_ms > CKIT_TTL_MAX_MS && ttl_ms != CKIT_TTL_NO_EXPIRY && ttl_ms != CKIT_TTL_DO_NOT_STORE) {
+        return ckit_fail(err, CKIT_E_MISUSE, "function", "a lifetime of %llu ms, the longest is %llu",
+                         (unsigned long long)ttl_ms, (unsigned long long)CKIT_TTL_MAX_MS);
+    }
+    return CKIT_OK;
+}
+
 ckit_status ckiti_op_result(ckit_op *op, ckit_buf *document, uint64_t ttl_ms, ckit_error *err) {
     ckit_status st = ckit_document_check(ckit_buf_slice(document), NULL);
     if (st != CKIT_OK) {
         return ckit_fail(err, CKIT_E_MISUSE, "function", "the function did not give exactly one document (%s)",
                          ckit_status_text(st));
     }
-    if (ttl_ms > CKIT_TTL_MAX_MS && ttl_ms != CKIT_TTL_NO_EXPIRY && ttl_ms != CKIT_TTL_DO_NOT_STORE) {
-        return ckit_fail(err, CKIT_E_MISUSE, "function", "a lifetime of %llu ms, the longest is %llu",
-                         (unsigned long long)ttl_ms, (unsigned long long)CKIT_TTL_MAX_MS);
+    st = check_lifetime(ttl_ms, err);
+    if (st != CKIT_OK) {
+        return st;
     }
     ckit_buf_fini(&op->document);
     op->document = *document;
@@ -298,15 +398,31 @@ ckit_status ckiti_op_result(ckit_op *op, ckit_buf *document, uint64_t ttl_ms, ck
     return CKIT_OK;
 }
 
-/* The value is larger than may be stored: nobody keeps it, nor what was stored before. */
+/* The value is larger than may be stored: nobody keeps it, nor what was kept before. */
 static void too_large(ckit_op *op) {
     ckiti_count(&op->cache->counters, CKITI_TOO_LARGE, 1);
     ckiti_log(op->cache->log, CKIT_LOG_WARNING, "cache", "%s: a result is larger than max_value_bytes and is not stored",
               ckit_status_code(CKIT_E_TOO_LARGE));
-    if (op->cache->ops != NULL) {
-        (void)op->cache->ops->remove(op->cache->store, ckit_buf_slice(&op->key), ckiti_store_deadline(op->cache, 0),
-                                     NULL);
+    forget_everywhere(op);
+}
+
+/* A write to the store counts from here to ckiti_stripe_end_write. False when it would be overtaken already. */
+static bool begin_write(ckit_op *op, uint64_t *began) {
+    ckiti_stripe *stripe = stripe_of(op);
+    pthread_mutex_lock(&stripe->mu);
+    bool valid = !was_invalidated(op);
+    if (valid) {
+        *began = ckiti_stripe_begin_write(stripe);
     }
+    pthread_mutex_unlock(&stripe->mu);
+    return valid;
+}
+
+static void end_write(ckit_op *op, uint64_t began) {
+    ckiti_stripe *stripe = stripe_of(op);
+    pthread_mutex_lock(&stripe->mu);
+    ckiti_stripe_end_write(stripe, began);
+    pthread_mutex_unlock(&stripe->mu);
 }
 
 static void write_to_store(ckit_op *op, ckit_slice stored) {
@@ -315,41 +431,56 @@ static void write_to_store(ckit_op *op, ckit_slice stored) {
                                          .namespace_name = ckit_slice_of(record->ns->name, record->ns->name_len),
                                          .function = ckit_slice_of(record->name, record->name_len)};
     ckit_slice  key = ckit_buf_slice(&op->key);
-    ckit_status st = op->cache->ops->set(op->cache->store, key, stored, &info, ckiti_store_deadline(op->cache, 0),
-                                         &op->error);
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_status st = op->cache->ops->set(op->cache->store, key, stored, &info, ckiti_store_deadline(op->cache, 0), &why);
     if (st == CKIT_OK) {
         ckiti_count(&op->cache->counters, CKITI_L2_WRITES, 1);
     } else {
-        ckiti_store_failed(op->cache, "set", key, &op->error);
+        ckiti_store_failed(op->cache, "set", key, &why);
     }
-    /* What was invalidated while it was being written must not stay. */
-    if (was_invalidated(op, ckiti_stripe_of(&op->cache->stripes, op->hash))) {
-        (void)op->cache->ops->remove(op->cache->store, key, ckiti_store_deadline(op->cache, 0), NULL);
+}
+
+/* Both tiers, the store first; `stored` is empty when it is not written. What was overtaken meanwhile is taken back. A
+ * refresh that somebody asked for leaves at least nothing older behind. */
+static void keep(ckit_op *op, ckit_slice document, ckit_slice stored) {
+    uint64_t began = 0;
+    bool     kept;
+    bool     writes = stored.len > 0 && begin_write(op, &began);
+    if (writes) {
+        write_to_store(op, stored);
+    }
+    bool valid = (writes || stored.len == 0) && keep_in_memory(op, document, NULL, &kept);
+    if (!valid && (writes || op->refresh)) {
+        forget_everywhere(op);
+    }
+    if (writes) {
+        end_write(op, began);
     }
 }
 
 static void store_result(ckit_op *op) {
-    ckit_slice document = ckit_buf_slice(&op->document);
-    if (op->cache->ops == NULL) {
-        if (document.len > op->cache->options.max_value_bytes) {
-            too_large(op);
-        } else {
-            (void)put_in_memory(op, document, NULL, op->ttl_ms, true);
-        }
-        return;
+    ckit_slice  document = ckit_buf_slice(&op->document);
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_status st = CKIT_OK;
+    if (op->cache->ops != NULL) {
+        st = ckiti_stored_seal(document, op->function->integrity, op->function->compression_level,
+                               op->cache->options.max_value_bytes, &op->stored, &why);
+    } else if (document.len > op->cache->options.max_value_bytes) {
+        st = CKIT_E_TOO_LARGE;
     }
-    ckit_status st = ckiti_stored_seal(document, op->function->integrity, op->function->compression_level,
-                                       op->cache->options.max_value_bytes, &op->stored, &op->error);
     if (st == CKIT_E_TOO_LARGE) {
         too_large(op);
         return;
     }
-    (void)put_in_memory(op, document, NULL, op->ttl_ms, true);
     if (st != CKIT_OK) {
-        ckiti_store_failed(op->cache, "seal", ckit_buf_slice(&op->key), &op->error);
-    } else if (!was_invalidated(op, ckiti_stripe_of(&op->cache->stripes, op->hash))) {
-        write_to_store(op, ckit_buf_slice(&op->stored));
+        ckiti_store_failed(op->cache, "seal", ckit_buf_slice(&op->key), &why);
     }
+    keep(op, document, ckit_buf_slice(&op->stored));
+    op->stored.len = 0;
+}
+
+static void land_result(ckit_op *op) {
+    land(op, op->ttl_ms == CKIT_TTL_DO_NOT_STORE ? 0 : op->ttl_ms, CKIT_SOURCE_FUNCTION);
 }
 
 void ckiti_op_store(ckit_op *op) {
@@ -357,7 +488,17 @@ void ckiti_op_store(ckit_op *op) {
         store_result(op);
     }
     let_lock_go(op);
-    land(op, op->ttl_ms == CKIT_TTL_DO_NOT_STORE ? 0 : op->ttl_ms, CKIT_SOURCE_FUNCTION);
+    land_result(op);
+}
+
+void ckiti_op_keep_without_store(ckit_op *op) {
+    ckit_error why = CKIT_ERROR_INIT;
+    ckit_fail(&why, CKIT_E_BUSY, "cache", "more than %u background jobs are waiting", op->cache->options.queue_max);
+    ckiti_store_failed(op->cache, "set", ckit_buf_slice(&op->key), &why);
+    if (op->ttl_ms != CKIT_TTL_DO_NOT_STORE && op->document.len <= op->cache->options.max_value_bytes) {
+        keep(op, ckit_buf_slice(&op->document), ckit_slice_of(NULL, 0));
+    }
+    land_result(op);
 }
 
 void ckiti_op_failed(ckit_op *op) {
@@ -370,24 +511,30 @@ void ckiti_op_failed(ckit_op *op) {
 
 /* ---- objects of a binding ------------------------------------------------------------------------------------------ */
 
-static bool lend_from_memory(void *context, ckit_value *out) {
-    ckit_op  *op = context;
-    ckiti_l1 *l1 = op->function->record->ns->l1;
-    ckiti_l1_query query = {.key = ckiti_memkey_slice(&op->memkey), .hash = op->hash,
-                            .min_birth = floor_of(op->function), .tag = CKITI_TAG_DOCUMENT};
-    return l1 != NULL && ckiti_l1_get(l1, &query, ckiti_cache_now(op->cache), out) == CKIT_OK;
-}
-
-void ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_t ttl_ms) {
-    computed(op, ttl_ms);
-    bool kept = op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE &&
-                put_in_memory(op, ckit_slice_of(NULL, 0), object, op->ttl_ms, true);
-    if (kept) {
-        ckiti_flight_land(&op->cache->flights, &op->seat, lend_from_memory, op, op->ttl_ms);
-        (void)lend_from_memory(op, &op->value);
-    } else {
-        hand_over(op); /* nothing to lend: those who wait compute */
-        object->release(object->object, object->context);
+ckit_status ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_t ttl_ms, ckit_error *err) {
+    ckit_status st = check_lifetime(ttl_ms, err);
+    if (st != CKIT_OK) {
+        return st;
     }
-    describe(op, op->ttl_ms, CKIT_SOURCE_FUNCTION);
+    computed(op, ttl_ms);
+    ckiti_shared *shared = ckiti_shared_object(object, op->cache->alloc);
+    if (shared == NULL) { /* no memory to share it: the caller has it alone, the followers help themselves */
+        ckiti_lend_object(object, &op->value);
+        hand_over(op);
+    } else {
+        bool kept = false;
+        if (op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE) {
+            ckit_object held = ckiti_shared_hold(shared);
+            (void)keep_in_memory(op, ckit_slice_of(NULL, 0), &held, &kept);
+            if (!kept) {
+                ckiti_shared_release(shared);
+            }
+        }
+        uint64_t life_ms = op->ttl_ms == CKIT_TTL_DO_NOT_STORE ? 0 : op->ttl_ms;
+        ckiti_flight_land(&op->cache->flights, &op->seat, lend_shared, shared, life_ms);
+        ckiti_shared_lend(shared, &op->value);
+        ckiti_shared_release(shared);
+    }
+    describe(op, op->ttl_ms == CKIT_TTL_DO_NOT_STORE ? 0 : op->ttl_ms, CKIT_SOURCE_FUNCTION);
+    return CKIT_OK;
 }

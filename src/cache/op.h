@@ -16,6 +16,9 @@
 
 #include <cachekit/poll.h>
 
+/* How often a value that was overtaken while it was read from the store is read again. */
+#define CKITI_MOST_LOOKS 3u
+
 typedef enum ckiti_phase {
     CKITI_PHASE_LOOK,
     CKITI_PHASE_OPEN, /* a submitted read of the store has answered: `stored` holds the bytes */
@@ -34,9 +37,10 @@ struct ckit_op {
     bool           keyed;   /* false: the arguments cannot be part of a key; the call runs uncached */
     bool           refresh; /* computed whatever is cached */
     uint64_t       hash;
-    uint64_t       birth;   /* when it began, for invalidation */
-    uint64_t       version; /* of the key's stripe when it began */
-    ckiti_seat     seat;
+    _Atomic uint64_t birth;   /* when its present work (a look at the store, a computation) began: the namespace's ... */
+    _Atomic uint32_t version; /* ... and the key's count, for invalidation */
+    uint8_t          looks;   /* values read from the store and not believed */
+    ckiti_seat       seat;
     ckit_buf       key; /* the store's key; empty without a store */
     bool           locked;
     ckit_lease     lease;
@@ -86,15 +90,27 @@ void ckiti_op_fini(ckit_op *op);
 /* One step. CKIT_OK: op->value holds the answer. CKIT_COMPUTE: the function's turn. CKIT_PENDING: call again, not before
  * op->retry_at_ms. May wait for the store, never longer than its timeout. */
 ckit_status ckiti_op_advance(ckit_op *op);
-/* What the store's answer `got` to the read in op->stored means: as ckiti_op_advance. */
+/* A look at the store by other means than ckiti_op_advance: to be told when it begins, and then what the answer `got` to
+ * the read into op->stored means (as ckiti_op_advance). */
+void        ckiti_op_begin_look(ckit_op *op);
 ckit_status ckiti_op_opened(ckit_op *op, ckit_status got, uint64_t life_ms);
+/* After the flight was joined as its leader: another call may have landed between our look into memory and now. True
+ * when op->value holds the answer, and the followers have it too. */
+bool ckiti_op_is_fresh_by_now(ckit_op *op);
+/* The key was invalidated, or got another value, since the present work began. */
+bool ckiti_op_was_overtaken(const ckit_op *op);
+/* The function is to run; what happens to the key from now on counts. CKIT_COMPUTE. */
+ckit_status ckiti_op_turn_of_the_function(ckit_op *op);
 
 /* Takes the function's result, moving `document`. Checks that it is one document. */
 ckit_status ckiti_op_result(ckit_op *op, ckit_buf *document, uint64_t ttl_ms, ckit_error *err);
-/* Keeps an object in memory as the result, and lands the flight; for caches without a store. The object is taken. */
-void ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_t ttl_ms);
+/* Keeps an object in memory as the result, lands the flight and fills op->value; for caches without a store. The object
+ * is taken when CKIT_OK is returned; CKIT_E_MISUSE for a wrong lifetime. */
+ckit_status ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_t ttl_ms, ckit_error *err);
 /* Stores the result in both tiers, lets the lock go, lands the flight and fills op->value. May wait for the store. */
 void ckiti_op_store(ckit_op *op);
+/* The same without the store, which nobody has time for: memory only. Never waits; a lock stays with the operation. */
+void ckiti_op_keep_without_store(ckit_op *op);
 /* The function failed: lets the lock go and hands the flight over. */
 void ckiti_op_failed(ckit_op *op);
 

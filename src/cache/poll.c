@@ -19,14 +19,60 @@ enum {
 };
 
 struct ckit_poll {
-    ckit_cache     *cache;
-    pthread_mutex_t mu; /* guards the fields below and its operations' place; a leaf */
-    pthread_cond_t  returned;
-    ckit_op        *first;
-    ckit_op        *last;
-    size_t          abandoned; /* freed by their caller while a worker had them */
-    int             fd;
+    ckiti_poll_hooks hooks; /* first: hooks are polls */
+    ckit_cache      *cache;
+    pthread_mutex_t  mu; /* guards the fields below and its operations' place; a leaf */
+    pthread_cond_t   returned;
+    ckit_op         *first;
+    ckit_op         *last;
+    size_t           ready;     /* how many */
+    size_t           abandoned; /* freed by their caller while somebody had them */
+    int              fd;
+    bool             inherited; /* this process is a child of the one that opened it: nothing comes back any more */
 };
+
+/* ---- opening, closing, fork ----------------------------------------------------------------------------------- */
+
+static ckit_poll *poll_of(ckiti_poll_hooks *hooks) { return (ckit_poll *)(void *)hooks; }
+
+static void fork_prepare(ckiti_poll_hooks *hooks) { pthread_mutex_lock(&poll_of(hooks)->mu); }
+
+static void fork_parent(ckiti_poll_hooks *hooks) { pthread_mutex_unlock(&poll_of(hooks)->mu); }
+
+static void fork_child(ckiti_poll_hooks *hooks) {
+    ckit_poll *poll = poll_of(hooks);
+    pthread_mutex_init(&poll->mu, NULL);
+    pthread_cond_init(&poll->returned, NULL);
+    poll->abandoned = 0;
+    poll->inherited = true;
+}
+
+static void add_to_cache(ckit_poll *poll) {
+    ckit_cache *cache = poll->cache;
+    poll->hooks = (ckiti_poll_hooks){
+        .fork_prepare = fork_prepare, .fork_parent = fork_parent, .fork_child = fork_child};
+    pthread_mutex_lock(&cache->mu);
+    poll->hooks.next = cache->polls;
+    if (cache->polls != NULL) {
+        cache->polls->prev = &poll->hooks;
+    }
+    cache->polls = &poll->hooks;
+    pthread_mutex_unlock(&cache->mu);
+}
+
+static void remove_from_cache(ckit_poll *poll) {
+    ckit_cache *cache = poll->cache;
+    pthread_mutex_lock(&cache->mu);
+    if (poll->hooks.prev != NULL) {
+        poll->hooks.prev->next = poll->hooks.next;
+    } else {
+        cache->polls = poll->hooks.next;
+    }
+    if (poll->hooks.next != NULL) {
+        poll->hooks.next->prev = poll->hooks.prev;
+    }
+    pthread_mutex_unlock(&cache->mu);
+}
 
 ckit_status ckit_poll_new(ckit_cache *cache, ckit_poll **out, ckit_error *err) {
     *out = NULL;
@@ -43,6 +89,7 @@ ckit_status ckit_poll_new(ckit_cache *cache, ckit_poll **out, ckit_error *err) {
     }
     pthread_mutex_init(&poll->mu, NULL);
     pthread_cond_init(&poll->returned, NULL);
+    add_to_cache(poll);
     *out = poll;
     return CKIT_OK;
 }
@@ -56,6 +103,7 @@ void ckit_poll_close(ckit_poll *poll) {
         pthread_cond_wait(&poll->returned, &poll->mu);
     }
     pthread_mutex_unlock(&poll->mu);
+    remove_from_cache(poll);
     close(poll->fd);
     pthread_cond_destroy(&poll->returned);
     pthread_mutex_destroy(&poll->mu);
@@ -73,40 +121,42 @@ static void destroy(ckit_op *op) {
     ckiti_free(alloc, op, sizeof *op);
 }
 
-/* Hands an operation from the background to whoever dispatches, or ends it when its caller has freed it. May be called
- * with a flight's lock held. Returns true when the caller of this function must destroy it. */
-static bool enqueue(ckit_op *op, ckit_status answer) {
+/* Ends an operation whose caller has freed it. */
+static void end_abandoned(ckit_op *op) {
     ckit_poll *poll = op->poll;
+    destroy(op);
     pthread_mutex_lock(&poll->mu);
-    bool cancelled = op->cancelled;
-    if (!cancelled) {
-        op->answer = answer;
-        op->place = PLACE_READY;
-        op->next = NULL;
-        op->prev = poll->last;
-        if (poll->last != NULL) {
-            poll->last->next = op;
-        } else {
-            uint64_t one = 1;
-            poll->first = op;
-            while (write(poll->fd, &one, sizeof one) < 0 && errno == EINTR) {
-            }
-        }
-        poll->last = op;
-    }
+    poll->abandoned--;
+    pthread_cond_broadcast(&poll->returned);
     pthread_mutex_unlock(&poll->mu);
-    return cancelled;
 }
 
-static void answer_op(ckit_op *op, ckit_status answer) {
-    if (enqueue(op, answer)) {
-        ckit_poll *poll = op->poll;
-        destroy(op);
-        pthread_mutex_lock(&poll->mu);
-        poll->abandoned--;
-        pthread_cond_broadcast(&poll->returned);
-        pthread_mutex_unlock(&poll->mu);
+static bool is_abandoned(ckit_op *op) {
+    pthread_mutex_lock(&op->poll->mu);
+    bool abandoned = op->cancelled;
+    pthread_mutex_unlock(&op->poll->mu);
+    return abandoned;
+}
+
+static void make_readable(const ckit_poll *poll) {
+    uint64_t one = 1;
+    while (write(poll->fd, &one, sizeof one) < 0 && errno == EINTR) {
     }
+}
+
+/* With the lock held. */
+static void link_ready(ckit_poll *poll, ckit_op *op) {
+    op->place = PLACE_READY;
+    op->next = NULL;
+    op->prev = poll->last;
+    if (poll->last != NULL) {
+        poll->last->next = op;
+    } else {
+        poll->first = op;
+        make_readable(poll);
+    }
+    poll->last = op;
+    poll->ready++;
 }
 
 /* With the lock held. */
@@ -121,15 +171,35 @@ static void unlink_ready(ckit_poll *poll, ckit_op *op) {
     } else {
         poll->last = op->prev;
     }
+    poll->ready--;
     op->place = PLACE_HELD;
 }
 
-static ckit_op *next_ready(ckit_poll *poll, const ckit_op *end, bool *last) {
+/* Hands an operation from the background to whoever dispatches. False when its caller has freed it meanwhile: it is to
+ * be ended. May be called with a flight's lock held. Afterwards the operation is somebody else's. */
+static bool enqueue(ckit_op *op, ckit_status answer) {
+    ckit_poll *poll = op->poll;
+    pthread_mutex_lock(&poll->mu);
+    bool wanted = !op->cancelled;
+    if (wanted) {
+        op->answer = answer;
+        link_ready(poll, op);
+    }
+    pthread_mutex_unlock(&poll->mu);
+    return wanted;
+}
+
+static void answer_op(ckit_op *op, ckit_status answer) {
+    if (!enqueue(op, answer)) {
+        end_abandoned(op);
+    }
+}
+
+static ckit_op *next_ready(ckit_poll *poll) {
     pthread_mutex_lock(&poll->mu);
     ckit_op *op = poll->first;
     if (op != NULL) {
         unlink_ready(poll, op);
-        *last = op == end;
     }
     pthread_mutex_unlock(&poll->mu);
     return op;
@@ -138,25 +208,20 @@ static ckit_op *next_ready(ckit_poll *poll, const ckit_op *end, bool *last) {
 size_t ckit_poll_dispatch(ckit_poll *poll) {
     uint64_t drained;
     size_t   count = 0;
-    bool     last = false;
+    if (poll->inherited) {
+        return 0; /* the descriptor is shared with the parent */
+    }
     while (read(poll->fd, &drained, sizeof drained) < 0 && errno == EINTR) {
     }
     pthread_mutex_lock(&poll->mu);
-    const ckit_op *end = poll->last; /* what arrives while we work is for the next round */
+    size_t most = poll->ready; /* what arrives while we work is for the next round */
     pthread_mutex_unlock(&poll->mu);
-    while (end != NULL && !last) {
-        ckit_op *op = next_ready(poll, end, &last);
-        if (op == NULL) {
-            break;
-        }
-        count++;
+    for (ckit_op *op; count < most && (op = next_ready(poll)) != NULL; count++) {
         op->ready(op->context, op, op->answer);
     }
     pthread_mutex_lock(&poll->mu);
     if (poll->first != NULL) { /* the descriptor was drained above */
-        uint64_t one = 1;
-        while (write(poll->fd, &one, sizeof one) < 0 && errno == EINTR) {
-        }
+        make_readable(poll);
     }
     pthread_mutex_unlock(&poll->mu);
     return count;
@@ -166,15 +231,10 @@ size_t ckit_poll_dispatch(ckit_poll *poll) {
 
 static ckit_op *op_of_work(ckiti_job *job) { return (ckit_op *)(void *)((char *)job - offsetof(ckit_op, work)); }
 
-static void submit_work(ckit_op *op, uint64_t due_ms) {
+/* The next steps in a worker; without one, the function runs without the store. */
+static void go_on(ckit_op *op, uint64_t due_ms) {
     if (ckiti_workers_submit(&op->cache->workers, &op->work, due_ms) != CKIT_OK) {
-        /* No worker to ask the store: the function runs without it. */
-        op->phase = op->phase == CKITI_PHASE_STORE ? CKITI_PHASE_STORE : CKITI_PHASE_COMPUTE;
-        if (op->phase == CKITI_PHASE_STORE) {
-            op->ttl_ms = CKIT_TTL_DO_NOT_STORE;
-            ckiti_op_store(op);
-        }
-        answer_op(op, op->phase == CKITI_PHASE_DONE ? CKIT_OK : CKIT_COMPUTE);
+        answer_op(op, ckiti_op_turn_of_the_function(op));
     }
 }
 
@@ -183,7 +243,7 @@ static void store_answered(ckit_request *request, ckit_status status) {
     op->got = status;
     op->error = request->error;
     op->phase = CKITI_PHASE_OPEN;
-    submit_work(op, 0);
+    go_on(op, 0);
 }
 
 /* Where the store can be asked without waiting no worker waits for it. */
@@ -191,6 +251,7 @@ static bool submit_look(ckit_op *op) {
     if (op->phase != CKITI_PHASE_LOOK || op->cache->ops->submit == NULL) {
         return false;
     }
+    ckiti_op_begin_look(op);
     op->request = (ckit_request){.kind = CKIT_REQUEST_GET,
                                  .key = ckit_buf_slice(&op->key),
                                  .deadline_ms = ckiti_store_deadline(op->cache, 0),
@@ -201,46 +262,81 @@ static bool submit_look(ckit_op *op) {
     return op->cache->ops->submit(op->cache->store, &op->request, NULL) == CKIT_PENDING;
 }
 
-static void work(ckiti_job *job) {
-    ckit_op *op = op_of_work(job);
-    if (submit_look(op)) {
-        return;
-    }
-    if (op->phase == CKITI_PHASE_STORE) {
-        ckiti_op_store(op);
-        answer_op(op, CKIT_OK);
-        return;
-    }
-    ckit_status st = op->phase == CKITI_PHASE_OPEN ? ckiti_op_opened(op, op->got, op->request.life_ms)
-                                                   : ckiti_op_advance(op);
-    if (st == CKIT_PENDING) {
-        submit_work(op, op->retry_at_ms);
-    } else {
-        if (st == CKIT_COMPUTE) {
-            ckiti_count(&op->function->counters, CKITI_FN_MISSES, 1);
+static void take_steps(ckiti_job *job) {
+    ckit_op    *op = op_of_work(job);
+    ckit_status st;
+    do {
+        if (is_abandoned(op)) {
+            end_abandoned(op);
+            return;
         }
+        if (submit_look(op)) {
+            return;
+        }
+        st = op->phase == CKITI_PHASE_OPEN ? ckiti_op_opened(op, op->got, op->request.life_ms) : ckiti_op_advance(op);
+    } while (st == CKIT_PENDING && op->retry_at_ms == 0);
+    if (st == CKIT_PENDING) {
+        go_on(op, op->retry_at_ms);
+    } else {
         answer_op(op, st);
     }
 }
 
-/* A follower's seat changed: it leads, or has landed. Called with the flight's lock held, so the store is not asked
- * from here. */
-static void seat_changed(ckiti_seat *seat) {
-    ckit_op *op = (ckit_op *)(void *)((char *)seat - offsetof(ckit_op, seat));
-    if (seat->state == CKITI_SEAT_LEADER) {
-        submit_work(op, 0);
-    } else {
-        ckiti_value_move(&op->value, &seat->value);
-        op->phase = CKITI_PHASE_DONE;
-        (void)enqueue(op, CKIT_OK); /* a follower that is freed has left the flight first */
+static void wait_too_long(ckiti_job *job) {
+    ckit_op *op = (ckit_op *)(void *)((char *)job - offsetof(ckit_op, timer));
+    if (ckiti_flight_leave(&op->cache->flights, &op->seat)) {
+        go_on(op, 0);
     }
 }
 
-static void waited_too_long(ckiti_job *job) {
-    ckit_op *op = (ckit_op *)(void *)((char *)job - offsetof(ckit_op, timer));
-    if (ckiti_flight_leave(&op->cache->flights, &op->seat)) {
-        submit_work(op, 0);
+/* A follower's seat changed: it waits, leads, or has landed. Called with the flight's lock held, so the store is not
+ * asked from here. */
+static void seat_changed(ckiti_seat *seat) {
+    ckit_op    *op = (ckit_op *)(void *)((char *)seat - offsetof(ckit_op, seat));
+    ckit_cache *cache = op->cache;
+    if (seat->state == CKITI_SEAT_WAITING) { /* without a timer it still ends with its flight */
+        (void)ckiti_workers_submit(&cache->workers, &op->timer,
+                                   ckiti_time_after(ckiti_cache_now(cache), cache->options.flight_wait_ms));
+    } else if (seat->state == CKITI_SEAT_LANDED) {
+        ckiti_value_move(&op->value, &seat->value);
+        op->phase = CKITI_PHASE_DONE;
+        (void)enqueue(op, CKIT_OK); /* who frees a follower takes it out of the flight first: it is wanted */
+    } else if (cache->ops == NULL) {
+        (void)enqueue(op, ckiti_op_turn_of_the_function(op));
+    } else {
+        go_on(op, 0);
     }
+}
+
+static void store_in_background(ckiti_job *job) {
+    ckit_op *op = op_of_work(job);
+    ckiti_op_store(op);
+    answer_op(op, CKIT_OK);
+}
+
+static void fail_in_background(ckiti_job *job) {
+    ckit_op *op = op_of_work(job);
+    ckiti_op_failed(op);
+    pthread_mutex_lock(&op->poll->mu);
+    bool abandoned = op->cancelled;
+    op->place = PLACE_HELD;
+    pthread_mutex_unlock(&op->poll->mu);
+    if (abandoned) {
+        end_abandoned(op);
+    }
+}
+
+static void end_in_background(ckiti_job *job) { end_abandoned(op_of_work(job)); }
+
+/* True when a worker will do it. */
+static bool leave_to_worker(ckit_op *op, void (*run)(ckiti_job *job)) {
+    op->work.run = run;
+    op->place = PLACE_BACKGROUND;
+    if (ckiti_workers_submit(&op->cache->workers, &op->work, 0) == CKIT_OK) {
+        return true;
+    }
+    op->place = PLACE_HELD;
+    return false;
 }
 
 /* ---- beginning -------------------------------------------------------------------------------------------------- */
@@ -255,57 +351,62 @@ static ckit_status begin_uncached(ckit_op *op, const ckit_start *start, const ck
     return CKIT_COMPUTE;
 }
 
-static ckit_status turn_or_miss(ckit_op *op, ckit_status st) {
-    if (st == CKIT_COMPUTE) {
-        ckiti_count(&op->function->counters, CKITI_FN_MISSES, 1);
-    }
-    return st;
-}
-
-/* The pollable way from a miss in memory. */
+/* The pollable way from a miss in memory. After CKIT_PENDING the operation may be dispatched, and gone. */
 static ckit_status begin_in_background(ckit_op *op) {
     ckit_cache *cache = op->cache;
-    op->work.run = work;
-    op->timer.run = waited_too_long;
+    op->work.run = take_steps;
+    op->timer.run = wait_too_long;
     op->seat.changed = seat_changed;
     op->place = PLACE_BACKGROUND;
     if (ckiti_flight_join(&cache->flights, &op->seat, true) == CKITI_SEAT_WAITING) {
         ckiti_count(&cache->counters, CKITI_FLIGHT_WAITS, 1);
-        /* Without a timer it still ends with its flight. */
-        (void)ckiti_workers_submit(&cache->workers, &op->timer,
-                                   ckiti_time_after(ckiti_cache_now(cache), cache->options.flight_wait_ms));
         return CKIT_PENDING;
+    }
+    if (ckiti_op_is_fresh_by_now(op)) {
+        op->place = PLACE_HELD;
+        ckiti_count(&op->function->counters, CKITI_FN_L1_HITS, 1);
+        return CKIT_OK;
     }
     if (cache->ops == NULL) {
         op->place = PLACE_HELD;
-        return turn_or_miss(op, CKIT_COMPUTE);
+        return ckiti_op_turn_of_the_function(op);
     }
     if (!submit_look(op)) {
-        submit_work(op, 0);
+        go_on(op, 0);
     }
     return CKIT_PENDING;
 }
 
 static ckit_status begin_missed(ckit_op *op, ckit_op **out, ckit_value *value) {
-    ckit_status st = op->poll != NULL ? begin_in_background(op) : turn_or_miss(op, ckiti_op_run(op));
-    if (st == CKIT_OK) { /* the blocking driver found it */
+    *out = op; /* first: another thread may dispatch it before this one returns */
+    ckit_status st = op->poll != NULL ? begin_in_background(op) : ckiti_op_run(op);
+    if (st == CKIT_OK) {
+        *out = NULL;
         ckiti_op_give(op, value);
         destroy(op);
-    } else {
-        *out = op;
     }
     return st;
 }
 
 /* A stale value is there: the first who sees it gets the ticket to refresh it. */
-static void begin_stale(ckit_op *op, ckit_op **out) {
-    if (ckiti_flight_join(&op->cache->flights, &op->seat, false) == CKITI_SEAT_LEADER) {
+static ckit_status begin_stale(ckit_op *op, ckit_op **out) {
+    if (ckiti_flight_join(&op->cache->flights, &op->seat, false) == CKITI_SEAT_LEADER && !ckiti_op_is_fresh_by_now(op)) {
         op->phase = CKITI_PHASE_COMPUTE;
-        op->work.run = work;
         *out = op;
     } else {
         destroy(op);
     }
+    return CKIT_STALE;
+}
+
+static ckit_status check_start(const ckit_start *start, ckit_error *err) {
+    if (start->poll != NULL && start->ready == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "a start with a poll needs 'ready'");
+    }
+    if (start->poll != NULL && start->poll->inherited) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "this poll was opened before fork: a child opens its own");
+    }
+    return CKIT_OK;
 }
 
 ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value, ckit_error *err) {
@@ -317,10 +418,11 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
     ckit_error     why = CKIT_ERROR_INIT;
     ckit_function *function = start->function;
     *out = NULL;
-    if (start->poll != NULL && start->ready == NULL) {
-        return ckit_fail(err, CKIT_E_MISUSE, where, "a start with a poll needs 'ready'");
+    ckit_status st = check_start(start, err);
+    if (st != CKIT_OK) {
+        return st;
     }
-    ckit_status st = ckiti_call_pack(start->args, &none, &args, &packed, &why);
+    st = ckiti_call_pack(start->args, &none, &args, &packed, &why);
     ckit_status seen = st == CKIT_OK ? ckiti_op_memory(function, packed, &memkey, &hash, value) : CKIT_MISS;
     if (seen == CKIT_OK) {
         return CKIT_OK;
@@ -333,28 +435,54 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
     if (st == CKIT_OK && (st = ckiti_op_init(op, function, packed, &memkey, hash, &why)) != CKIT_OK) {
         ckiti_op_fini(op);
     }
+    if (st != CKIT_OK && seen == CKIT_STALE) {
+        ckiti_free(function->cache->alloc, op, sizeof *op);
+        return CKIT_STALE;
+    }
     if (st != CKIT_OK) {
         return begin_uncached(op, start, &why, out);
     }
     op->poll = start->poll;
     op->ready = start->ready;
     op->context = start->context;
-    if (seen == CKIT_STALE) {
-        begin_stale(op, out);
-        return CKIT_STALE;
-    }
-    return begin_missed(op, out, value);
+    return seen == CKIT_STALE ? begin_stale(op, out) : begin_missed(op, out, value);
 }
 
 /* ---- ending ------------------------------------------------------------------------------------------------------ */
 
-static ckit_status finish_with_object(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err) {
-    if (op->cache->ops != NULL) {
-        return ckit_fail(err, CKIT_E_MISUSE, where, "objects are kept in memory only, and this cache has a store");
+/* Its poll still brings answers. */
+static bool is_pollable(const ckit_op *op) { return op->poll != NULL && !op->poll->inherited; }
+
+/* Lets the store's lock go (in the background, where nothing may wait) and hands the flight over. */
+static void end_as_failed(ckit_op *op) {
+    op->phase = CKITI_PHASE_DONE;
+    if (!op->locked || !is_pollable(op) || !leave_to_worker(op, fail_in_background)) {
+        ckiti_op_failed(op);
     }
-    ckiti_op_keep_object(op, result->object, result->ttl_ms);
-    ckiti_op_give(op, out);
-    return CKIT_OK;
+}
+
+static ckit_status finish_with_failure(ckit_op *op, ckit_status status, ckit_error *err) {
+    ckit_error none = CKIT_ERROR_INIT;
+    err = err != NULL ? err : &none;
+    if (err->status != status) { /* else the function has told its story there */
+        ckit_fail(err, status, "function", "the function failed");
+    }
+    op->error = *err;
+    end_as_failed(op);
+    return status;
+}
+
+static ckit_status finish_with_object(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err) {
+    if (op->cache->ops != NULL || result->object->release == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where,
+                         op->cache->ops != NULL ? "objects are kept in memory only, and this cache has a store"
+                                                : "an object needs 'release'");
+    }
+    ckit_status st = ckiti_op_keep_object(op, result->object, result->ttl_ms, err);
+    if (st == CKIT_OK) {
+        ckiti_op_give(op, out);
+    }
+    return st;
 }
 
 static ckit_status finish_with_document(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err) {
@@ -362,24 +490,28 @@ static ckit_status finish_with_document(ckit_op *op, const ckit_result *result, 
     ckit_buf_init(&document, op->cache->alloc);
     ckit_status st = ckit_buf_append(&document, result->document);
     if (st != CKIT_OK) {
-        ckit_fail(err, st, where, "no memory for a result of %zu bytes", result->document.len);
+        ckit_fail(&op->error, st, where, "no memory for a result of %zu bytes", result->document.len);
     } else {
-        st = ckiti_op_result(op, &document, result->ttl_ms, err);
+        st = ckiti_op_result(op, &document, result->ttl_ms, &op->error);
     }
     ckit_buf_fini(&document);
     if (st != CKIT_OK) {
-        ckiti_op_failed(op);
+        if (err != NULL) {
+            *err = op->error;
+        }
+        end_as_failed(op);
         return st;
     }
-    if (op->poll == NULL || op->cache->ops == NULL || op->ttl_ms == CKIT_TTL_DO_NOT_STORE || !op->keyed) {
+    bool asks_store = op->locked || (op->cache->ops != NULL && op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE);
+    if (!is_pollable(op) || !asks_store) {
         ckiti_op_store(op);
-        ckiti_op_give(op, out);
-        return CKIT_OK;
+    } else if (leave_to_worker(op, store_in_background)) {
+        return CKIT_PENDING;
+    } else {
+        ckiti_op_keep_without_store(op);
     }
-    op->work.run = work;
-    op->place = PLACE_BACKGROUND;
-    submit_work(op, 0);
-    return CKIT_PENDING;
+    ckiti_op_give(op, out);
+    return CKIT_OK;
 }
 
 ckit_status ckit_finish(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err) {
@@ -387,8 +519,7 @@ ckit_status ckit_finish(ckit_op *op, const ckit_result *result, ckit_value *out,
         return ckit_fail(err, CKIT_E_MISUSE, where, "this operation does not wait for a result");
     }
     if (result->status != CKIT_OK) {
-        ckiti_op_failed(op);
-        return result->status;
+        return finish_with_failure(op, result->status, err);
     }
     return result->object != NULL ? finish_with_object(op, result, out, err)
                                   : finish_with_document(op, result, out, err);
@@ -398,39 +529,64 @@ void ckit_op_take(ckit_op *op, ckit_value *out) { ckiti_value_move(out, &op->val
 
 const ckit_error *ckit_op_error(const ckit_op *op) { return op->error.status == CKIT_OK ? NULL : &op->error; }
 
-/* True when the caller of ckit_op_free has it and may destroy it. */
-static bool get_back(ckit_op *op) {
-    ckit_poll *poll = op->poll;
-    pthread_mutex_lock(&poll->mu);
+/* With the lock held. True when nobody else has it. */
+static bool is_here(ckit_poll *poll, ckit_op *op) {
     if (op->place == PLACE_READY) {
         unlink_ready(poll, op);
     }
-    bool held = op->place == PLACE_HELD;
+    return op->place == PLACE_HELD;
+}
+
+static bool get_back(ckit_op *op) {
+    pthread_mutex_lock(&op->poll->mu);
+    bool here = is_here(op->poll, op);
+    pthread_mutex_unlock(&op->poll->mu);
+    return here;
+}
+
+/* False when somebody has it at work; he will end it. */
+static bool reclaim(ckit_op *op) {
+    ckit_poll *poll = op->poll;
+    if (get_back(op) || ckiti_flight_leave(&op->cache->flights, &op->seat) ||
+        ckiti_workers_cancel(&op->cache->workers, &op->work)) {
+        return true;
+    }
+    pthread_mutex_lock(&poll->mu);
+    bool here = is_here(poll, op);
+    if (!here) {
+        op->cancelled = true;
+        poll->abandoned++;
+    }
     pthread_mutex_unlock(&poll->mu);
-    return held;
+    return here;
+}
+
+/* Letting a lock of the store go takes time. */
+static bool leave_end_to_worker(ckit_op *op) {
+    ckit_poll *poll = op->poll;
+    pthread_mutex_lock(&poll->mu);
+    poll->abandoned++;
+    pthread_mutex_unlock(&poll->mu);
+    if (leave_to_worker(op, end_in_background)) {
+        return true;
+    }
+    pthread_mutex_lock(&poll->mu);
+    poll->abandoned--;
+    pthread_mutex_unlock(&poll->mu);
+    return false;
 }
 
 void ckit_op_free(ckit_op *op) {
     if (op == NULL) {
         return;
     }
-    if (op->poll != NULL && !get_back(op)) {
-        ckit_poll *poll = op->poll;
-        if (!ckiti_flight_leave(&op->cache->flights, &op->seat) &&
-            !ckiti_workers_cancel(&op->cache->workers, &op->work) && !get_back(op)) {
-            pthread_mutex_lock(&poll->mu);
-            bool background = op->place == PLACE_BACKGROUND;
-            if (background) {
-                op->cancelled = true;
-                poll->abandoned++;
-            } else if (op->place == PLACE_READY) {
-                unlink_ready(poll, op);
-            }
-            pthread_mutex_unlock(&poll->mu);
-            if (background) {
-                return; /* whoever has it destroys it */
-            }
+    if (is_pollable(op)) {
+        if (!reclaim(op) || (op->locked && leave_end_to_worker(op))) {
+            return;
         }
+    } else if (op->poll != NULL) {
+        (void)get_back(op);
+        op->locked = false; /* it is the parent's */
     }
     destroy(op);
 }

@@ -9,7 +9,8 @@ static const char where[] = "cache";
 static bool forget_key(ckit_cache *cache, ckiti_namespace *ns, ckit_slice memkey, uint64_t hash) {
     ckiti_stripe *stripe = ckiti_stripe_of(&cache->stripes, hash);
     pthread_mutex_lock(&stripe->mu);
-    ckiti_stripe_advance(stripe);
+    ckiti_stripe_advance(stripe, hash);
+    ckiti_stripe_invalidate(stripe);
     bool was_there = ns->l1 != NULL && ckiti_l1_remove(ns->l1, memkey, hash) == CKIT_OK;
     pthread_mutex_unlock(&stripe->mu);
     return was_there;
@@ -37,9 +38,25 @@ ckit_status ckiti_remove_everywhere(ckit_cache *cache, ckiti_namespace *ns, ckit
 
 /* ---- memory's part of a scope ---------------------------------------------------------------------------------- */
 
+/* Two invalidations at once may come here in either order. */
+static void raise_floor(_Atomic uint64_t *floor, uint64_t to) {
+    uint64_t now = atomic_load(floor);
+    while (now < to && !atomic_compare_exchange_weak(floor, &now, to)) {
+    }
+}
+
+/* Floors do not tell the stripes which of their keys are meant. */
+static void tell_stripes(ckit_cache *cache) {
+    for (unsigned i = 0; i < CKITI_STRIPES; i++) {
+        ckiti_stripe *stripe = &cache->stripes.stripe[i];
+        pthread_mutex_lock(&stripe->mu);
+        ckiti_stripe_invalidate(stripe);
+        pthread_mutex_unlock(&stripe->mu);
+    }
+}
+
 static void forget_namespace(ckiti_namespace *ns) {
-    uint64_t floor = ckiti_namespace_bump(ns);
-    atomic_store_explicit(&ns->floor, floor, memory_order_release);
+    raise_floor(&ns->floor, ckiti_namespace_bump(ns));
     if (ns->l1 != NULL) {
         ckiti_l1_invalidate_all(ns->l1);
     }
@@ -56,7 +73,7 @@ static void forget_function(ckit_cache *cache, const ckiti_namespace *ns, ckit_s
     for (ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire); record != NULL;
          record = record->next) {
         if (record->ns == ns && ckit_slice_equal(ckit_slice_of(record->name, record->name_len), name)) {
-            atomic_store_explicit(&record->floor, ckiti_namespace_bump(record->ns), memory_order_release);
+            raise_floor(&record->floor, ckiti_namespace_bump(record->ns));
         }
     }
 }
@@ -70,6 +87,7 @@ static void forget_scope(ckit_cache *cache, const ckit_scope *scope) {
     } else if (ns != NULL) {
         forget_function(cache, ns, scope->function);
     }
+    tell_stripes(cache);
 }
 
 /* Keys hold a namespace's name with spaces and line ends replaced, so several namespaces may stand for one text. */
@@ -99,57 +117,79 @@ void ckiti_forget_call_by_key(ckit_cache *cache, ckit_slice key) {
             forget_function(cache, ns, parts.function);
         }
     }
+    tell_stripes(cache);
 }
 
 /* ---- both tiers --------------------------------------------------------------------------------------------------- */
 
-static ckit_status check_scope(const ckit_scope *scope, ckit_error *err) {
+/* A scope as the store knows it: the function by the name that its entries have. */
+typedef struct checked_scope {
+    ckit_scope scope;
+    ckit_buf   function;
+} checked_scope;
+
+/* Ends with ckit_buf_fini(&checked->function), also after a failure. */
+static ckit_status check_scope(const ckit_cache *cache, const ckit_scope *scope, checked_scope *checked,
+                               ckit_error *err) {
+    checked->scope = *scope;
+    ckit_buf_init(&checked->function, cache->alloc);
     if (scope->kind > CKIT_SCOPE_FUNCTION || (scope->kind == CKIT_SCOPE_FUNCTION && scope->function.len == 0)) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "the scope names no function, or its kind does not exist");
     }
-    return CKIT_OK;
+    ckit_status st = CKIT_OK;
+    if (scope->kind == CKIT_SCOPE_FUNCTION) {
+        st = ckit_key_function(scope->function, &checked->function, err);
+        checked->scope.function = ckit_buf_slice(&checked->function);
+    }
+    return st;
 }
 
-ckit_status ckit_cache_invalidate(ckit_cache *cache, const ckit_scope *scope, ckit_deleted *deleted,
-                                  ckit_error *err) {
-    ckit_deleted none = {0, 0};
-    ckit_deleted *out = deleted != NULL ? deleted : &none;
-    ckit_status   st = check_scope(scope, err);
-    *out = none;
-    if (st != CKIT_OK) {
-        return st;
-    }
-    forget_scope(cache, scope);
-    if (cache->ops == NULL) {
-        return CKIT_OK;
-    }
+static ckit_status delete_from_store(ckit_cache *cache, const ckit_scope *scope, ckit_deleted *out, ckit_error *err) {
     if (cache->ops->delete_scope == NULL) {
         return ckit_fail(err, CKIT_E_UNSUPPORTED, where,
                          "the store %s cannot delete by scope: memory is cleared, its entries stay", cache->ops->name);
     }
-    ckit_error why = CKIT_ERROR_INIT;
-    st = cache->ops->delete_scope(cache->store, scope, CKIT_NO_DEADLINE, out, &why);
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_status st = cache->ops->delete_scope(cache->store, scope, CKIT_NO_DEADLINE, out, &why);
     if (st != CKIT_OK) {
         ckiti_store_failed(cache, "delete_scope", scope->namespace_name, &why);
         if (err != NULL) {
             *err = why;
         }
     }
-    forget_scope(cache, scope); /* what was read from the store before it forgot */
+    return st;
+}
+
+ckit_status ckit_cache_invalidate(ckit_cache *cache, const ckit_scope *scope, ckit_deleted *deleted,
+                                  ckit_error *err) {
+    ckit_deleted  none = {0, 0};
+    ckit_deleted *out = deleted != NULL ? deleted : &none;
+    checked_scope checked;
+    ckit_status   st = check_scope(cache, scope, &checked, err);
+    *out = none;
+    if (st == CKIT_OK) {
+        forget_scope(cache, &checked.scope);
+        if (cache->ops != NULL) {
+            st = delete_from_store(cache, &checked.scope, out, err);
+            forget_scope(cache, &checked.scope); /* what was read from the store before it forgot */
+        }
+    }
+    ckit_buf_fini(&checked.function);
     return st;
 }
 
 ckit_status ckit_cache_list(ckit_cache *cache, const ckit_scope *scope, ckit_list_fn each, void *context,
                             ckit_error *err) {
-    ckit_status st = check_scope(scope, err);
-    if (st != CKIT_OK) {
-        return st;
+    checked_scope checked;
+    ckit_status   st = check_scope(cache, scope, &checked, err);
+    if (st == CKIT_OK && (cache->ops == NULL || cache->ops->list == NULL)) {
+        st = ckit_fail(err, CKIT_E_UNSUPPORTED, where, "%s cannot list its entries",
+                       cache->ops == NULL ? "a cache without a store" : cache->ops->name);
+    } else if (st == CKIT_OK) {
+        st = cache->ops->list(cache->store, &checked.scope, CKIT_NO_DEADLINE, each, context, err);
     }
-    if (cache->ops == NULL || cache->ops->list == NULL) {
-        return ckit_fail(err, CKIT_E_UNSUPPORTED, where, "%s cannot list its entries",
-                         cache->ops == NULL ? "a cache without a store" : cache->ops->name);
-    }
-    return cache->ops->list(cache->store, scope, CKIT_NO_DEADLINE, each, context, err);
+    ckit_buf_fini(&checked.function);
+    return st;
 }
 
 ckit_status ckit_function_invalidate(ckit_function *function, ckit_deleted *deleted, ckit_error *err) {

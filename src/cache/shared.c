@@ -5,43 +5,91 @@
 #include <stdatomic.h>
 
 struct ckiti_shared {
-    _Atomic uint32_t holders;
-    ckit_buf         document;
+    _Atomic uint32_t  holders;
+    const ckit_alloc *alloc;
+    ckit_buf          document;
+    ckit_object       object; /* instead of a document; its `release` is never NULL then */
 };
 
-ckiti_shared *ckiti_shared_take(ckit_buf *document) {
-    ckiti_shared *shared = ckiti_alloc(document->alloc, sizeof *shared);
+static ckiti_shared *new_shared(const ckit_alloc *alloc) {
+    ckiti_shared *shared = ckiti_alloc_zeroed(alloc, 1, sizeof *shared);
     if (shared != NULL) {
         atomic_init(&shared->holders, 1);
+        shared->alloc = alloc;
+    }
+    return shared;
+}
+
+ckiti_shared *ckiti_shared_take(ckit_buf *document) {
+    ckiti_shared *shared = new_shared(document->alloc);
+    if (shared != NULL) {
         shared->document = *document;
         ckit_buf_init(document, document->alloc);
     }
     return shared;
 }
 
-ckit_slice ckiti_shared_bytes(const ckiti_shared *shared) { return ckit_buf_slice(&shared->document); }
+ckiti_shared *ckiti_shared_object(const ckit_object *object, const ckit_alloc *alloc) {
+    ckiti_shared *shared = new_shared(alloc);
+    if (shared != NULL) {
+        shared->object = *object;
+    }
+    return shared;
+}
+
+static void hold(ckiti_shared *shared) { atomic_fetch_add_explicit(&shared->holders, 1, memory_order_relaxed); }
+
+static void release_held(void *object, void *context) {
+    (void)object;
+    ckiti_shared_release(context);
+}
+
+ckit_object ckiti_shared_hold(ckiti_shared *shared) {
+    ckit_object held = shared->object;
+    hold(shared);
+    held.release = release_held;
+    held.context = shared;
+    return held;
+}
 
 static void release_value(ckit_value *value) { ckiti_shared_release(value->owner); }
 
 void ckiti_shared_lend(ckiti_shared *shared, ckit_value *out) {
-    ckit_slice bytes = ckiti_shared_bytes(shared);
-    if (bytes.len <= sizeof out->inline_bytes) {
+    ckit_slice bytes = ckit_buf_slice(&shared->document);
+    if (shared->object.release == NULL && bytes.len <= sizeof out->inline_bytes) {
         if (bytes.len > 0) {
             memcpy(out->inline_bytes, bytes.ptr, bytes.len);
         }
         out->data = ckit_slice_of(out->inline_bytes, bytes.len);
         return;
     }
-    atomic_fetch_add_explicit(&shared->holders, 1, memory_order_relaxed);
+    hold(shared);
     out->data = bytes;
+    out->object = shared->object.object;
     out->owner = shared;
     out->release = release_value;
 }
 
 void ckiti_shared_release(ckiti_shared *shared) {
     if (shared != NULL && atomic_fetch_sub_explicit(&shared->holders, 1, memory_order_acq_rel) == 1) {
-        const ckit_alloc *alloc = shared->document.alloc;
+        if (shared->object.release != NULL) {
+            shared->object.release(shared->object.object, shared->object.context);
+        }
         ckit_buf_fini(&shared->document);
-        ckiti_free(alloc, shared, sizeof *shared);
+        ckiti_free(shared->alloc, shared, sizeof *shared);
     }
+}
+
+/* The object's record is kept in inline_bytes, which is free when there are no bytes. */
+static void release_lent(ckit_value *value) {
+    ckit_object object;
+    memcpy(&object, value->inline_bytes, sizeof object);
+    object.release(object.object, object.context);
+}
+
+void ckiti_lend_object(const ckit_object *object, ckit_value *out) {
+    _Static_assert(sizeof *object <= sizeof out->inline_bytes, "the record fits");
+    memcpy(out->inline_bytes, object, sizeof *object);
+    out->object = object->object;
+    out->release = release_lent;
 }

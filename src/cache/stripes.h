@@ -1,23 +1,31 @@
 /* cache/stripes.h - versions that tell whether something happened to a key meanwhile.
  *
- * Whoever reads the store or computes a value notes the key's version first, and puts the result into memory only if
- * the version is still the same; whoever changes or removes an entry advances it. Check and put (or advance and
- * remove) happen under the stripe's lock, so an outdated value cannot slip in between. Keys share stripes: a false
- * alarm costs one missed fill. */
+ * Whoever reads the store or computes a value notes the key's version first, and keeps the result only if the version is
+ * still the same; whoever changes or removes an entry advances it. Check and put (or advance and remove) happen under
+ * the stripe's lock, so an outdated value cannot slip in between. Keys share versions: a false alarm costs one fill, so
+ * there are many more versions than locks, or calls that compute for a while would overtake each other all the time.
+ *
+ * A write to the store that was overtaken by an invalidation ("doomed") is taken back by its writer, but may be read
+ * before that. So a stripe counts them, and what is read from the store while one is under way is not believed. */
 #ifndef CKITI_CACHE_STRIPES_H
 #define CKITI_CACHE_STRIPES_H
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define CKITI_STRIPES 32u
+#define CKITI_STRIPE_VERSIONS 512u
 
-/* `mu` is taken before the memory tier's own locks and never held across the store or a function. */
+/* `mu` guards the rest, but `versions` may be read without it. It is taken before the memory tier's own locks and never
+ * held across the store or a function. */
 typedef struct ckiti_stripe {
     pthread_mutex_t  mu;
-    _Atomic uint64_t version;
-    uint8_t          apart[64]; /* neighbours do not share a cache line */
+    uint64_t         invalidations; /* so far */
+    uint32_t         writing;       /* writes of functions' results to the store that are under way */
+    uint32_t         doomed;        /* those of them that began before the last invalidation */
+    _Atomic uint32_t versions[CKITI_STRIPE_VERSIONS];
 } ckiti_stripe;
 
 typedef struct ckiti_stripes {
@@ -28,19 +36,45 @@ static inline ckiti_stripe *ckiti_stripe_of(ckiti_stripes *stripes, uint64_t has
     return &stripes->stripe[(hash >> 32) % CKITI_STRIPES];
 }
 
-static inline uint64_t ckiti_stripe_version(ckiti_stripe *stripe) {
-    return atomic_load_explicit(&stripe->version, memory_order_acquire);
+static inline _Atomic uint32_t *ckiti_version_of(ckiti_stripe *stripe, uint64_t hash) {
+    return &stripe->versions[(hash >> 37) % CKITI_STRIPE_VERSIONS];
 }
 
-/* With the lock held. */
-static inline void ckiti_stripe_advance(ckiti_stripe *stripe) {
-    atomic_fetch_add_explicit(&stripe->version, 1, memory_order_acq_rel);
+static inline uint32_t ckiti_stripe_version(ckiti_stripe *stripe, uint64_t hash) {
+    return atomic_load_explicit(ckiti_version_of(stripe, hash), memory_order_acquire);
 }
+
+/* The following with the lock held. */
+
+static inline void ckiti_stripe_advance(ckiti_stripe *stripe, uint64_t hash) {
+    atomic_fetch_add_explicit(ckiti_version_of(stripe, hash), 1, memory_order_acq_rel);
+}
+
+/* An invalidation of some of the stripe's keys has begun: their versions, or floors, have been advanced. */
+static inline void ckiti_stripe_invalidate(ckiti_stripe *stripe) {
+    stripe->invalidations++;
+    stripe->doomed = stripe->writing;
+}
+
+/* Returns what ckiti_stripe_end_write is to be told. */
+static inline uint64_t ckiti_stripe_begin_write(ckiti_stripe *stripe) {
+    stripe->writing++;
+    return stripe->invalidations;
+}
+
+/* The write is over and, if it was overtaken, taken back. */
+static inline void ckiti_stripe_end_write(ckiti_stripe *stripe, uint64_t began) {
+    if (stripe->writing > 0) { /* a forked child has forgotten its parent's */
+        stripe->writing--;
+        stripe->doomed -= began != stripe->invalidations && stripe->doomed > 0;
+    }
+}
+
+/* Without the lock. */
 
 static inline void ckiti_stripes_init(ckiti_stripes *stripes) {
     for (unsigned i = 0; i < CKITI_STRIPES; i++) {
-        pthread_mutex_init(&stripes->stripe[i].mu, NULL);
-        atomic_init(&stripes->stripe[i].version, 0);
+        pthread_mutex_init(&stripes->stripe[i].mu, NULL); /* the rest is zero, as the cache was allocated */
     }
 }
 
@@ -59,6 +93,13 @@ static inline void ckiti_stripes_lock_all(ckiti_stripes *stripes) {
 static inline void ckiti_stripes_unlock_all(ckiti_stripes *stripes) {
     for (unsigned i = 0; i < CKITI_STRIPES; i++) {
         pthread_mutex_unlock(&stripes->stripe[i].mu);
+    }
+}
+
+/* With all locks held, in a forked child: whoever was writing stayed in the parent. */
+static inline void ckiti_stripes_forget_writers(ckiti_stripes *stripes) {
+    for (unsigned i = 0; i < CKITI_STRIPES; i++) {
+        stripes->stripe[i].writing = stripes->stripe[i].doomed = 0;
     }
 }
 

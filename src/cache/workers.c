@@ -233,3 +233,17 @@ void ckiti_workers_fork_child(ckiti_workers *workers) {
     workers->thread_count = 0;
     workers->idle = 0;
 }
+
+void ckiti_workers_drop_jobs(ckiti_workers *workers) {
+    pthread_mutex_lock(&workers->mu);
+    while (workers->count > 0) {
+        ckiti_job *job = workers->heap[0];
+        take_out(workers, job);
+        if (job->dropped != NULL) {
+            pthread_mutex_unlock(&workers->mu);
+            job->dropped(job);
+            pthread_mutex_lock(&workers->mu);
+        }
+    }
+    pthread_mutex_unlock(&workers->mu);
+}

@@ -12,7 +12,9 @@
 typedef struct ckiti_job {
     void (*run)(struct ckiti_job *job); /* in a worker thread; the job may be submitted again, or freed, from inside */
     uint64_t due_ms;
-    size_t   slot;    /* its place in the heap + 1; 0 = not waiting */
+    size_t   slot; /* its place in the heap + 1; 0 = not waiting */
+    /* Instead of `run` in a forked child, for jobs that nobody else holds. May be NULL. */
+    void (*dropped)(struct ckiti_job *job);
 } ckiti_job;
 
 typedef struct ckiti_workers {
@@ -48,7 +50,9 @@ void ckiti_workers_cancel_wait(ckiti_workers *workers, ckiti_job *job);
 
 void ckiti_workers_fork_prepare(ckiti_workers *workers);
 void ckiti_workers_fork_parent(ckiti_workers *workers);
-/* The threads stayed behind; waiting jobs are served by new ones from the next submit on. */
+/* The threads stayed behind. */
 void ckiti_workers_fork_child(ckiti_workers *workers);
+/* Afterwards, when no lock is held any more: jobs that wait are the parent's to run, and are dropped here. */
+void ckiti_workers_drop_jobs(ckiti_workers *workers);
 
 #endif
