@@ -31,7 +31,7 @@ bench: ## install what is missing, measure, write build/bench/results.json
 	@scripts/bootstrap.sh build bench
 	@scripts/build.sh release
 	@mkdir -p build/bench
-	@$(RELEASE)/bench/ckit_bench build/bench/results.json
+	@$(RELEASE)/bench/ckit_bench --out build/bench/results.json
 
 soak: ## the rehearsals of failure with full counts (long)
 	@scripts/bootstrap.sh build check

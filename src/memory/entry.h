@@ -13,6 +13,9 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define CKITI_ENTRY_LIVE 1u    /* a filled piece; free pieces have 0 here */
 #define CKITI_ENTRY_COUNTED 2u /* has a reference count: readers may hold it */
@@ -21,6 +24,7 @@
 #define CKITI_ENTRY_STALE 16u  /* has a stale window */
 
 #define CKITI_ENTRY_NO_EXPIRY ((UINT64_C(1) << 48) - 1)
+#define CKITI_ENTRY_LAST_END ((UINT64_C(1) << 47) - 1) /* of a lifetime with an end: the year 4459 of the clock */
 #define CKITI_ENTRY_MAX_BIRTH ((UINT64_C(1) << 48) - 1)
 #define CKITI_ENTRY_KEY_BITS 13u
 #define CKITI_ENTRY_MAX_VALUE ((1u << (32u - CKITI_ENTRY_KEY_BITS)) - 1u) /* of a value inside a piece */
@@ -64,16 +68,18 @@ static inline uint64_t ckiti_life_end(uint64_t life) { return life >> 16; }
 static inline uint64_t ckiti_life_make(uint64_t end, uint8_t tag, unsigned flags) {
     return end << 16 | (uint64_t)tag << 8 | flags;
 }
-/* now + life, cut to 48 bits; CKIT_LIFE_NO_EXPIRY stays without end. */
+/* now + life, at most CKITI_ENTRY_LAST_END; CKIT_LIFE_NO_EXPIRY stays without end. */
 static inline uint64_t ckiti_life_after(uint64_t now_ms, uint64_t life_ms) {
     if (life_ms == CKIT_LIFE_NO_EXPIRY) {
         return CKITI_ENTRY_NO_EXPIRY;
     }
-    uint64_t last = CKITI_ENTRY_NO_EXPIRY - 1;
+    uint64_t last = CKITI_ENTRY_LAST_END;
     return now_ms >= last || life_ms > last - now_ms ? last : now_ms + life_ms;
 }
-static inline uint64_t ckiti_life_left(uint64_t end, uint64_t now_ms) {
-    return end == CKITI_ENTRY_NO_EXPIRY ? CKIT_LIFE_NO_EXPIRY : end - now_ms;
+/* Of a fresh entry. Only a life without end has the upmost bit: no branch is needed for it. */
+static inline uint64_t ckiti_life_left(uint64_t life, uint64_t now_ms) {
+    uint64_t endless = (uint64_t)((int64_t)life >> 63);
+    return (ckiti_life_end(life) - now_ms) | endless;
 }
 
 /* Bytes of an entry with these lengths, and where its optional fields stand. */
@@ -126,29 +132,48 @@ static inline bool ckiti_entry_expired(ckiti_entry *entry, uint64_t now_ms) {
     return now_ms - end >= ckiti_entry_stale_ms(entry, ckiti_life_flags(life));
 }
 
-static inline uint64_t ckiti_load64(const uint8_t *bytes) {
+/* Keys are short: two overlapping looks of 16, 8 or 4 bytes beat a call of memcmp, and need no loop. */
+static inline uint64_t ckiti_load8(const uint8_t *bytes) {
     uint64_t word;
     memcpy(&word, bytes, sizeof word);
     return word;
 }
-
-/* Keys are short: eight bytes at a time, the last eight overlapping, beat a call of memcmp. */
+static inline uint32_t ckiti_load4(const uint8_t *bytes) {
+    uint32_t word;
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+#ifdef __SSE2__
+typedef __m128i          ckiti_lane;
+static inline ckiti_lane ckiti_same16(const uint8_t *a, const uint8_t *b) {
+    return _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)a),
+                          _mm_loadu_si128((const __m128i *)(const void *)b));
+}
+static inline ckiti_lane ckiti_both(ckiti_lane a, ckiti_lane b) { return _mm_and_si128(a, b); }
+static inline bool       ckiti_all(ckiti_lane lane) { return _mm_movemask_epi8(lane) == 0xffff; }
+#else
+typedef uint64_t         ckiti_lane;
+static inline ckiti_lane ckiti_same16(const uint8_t *a, const uint8_t *b) {
+    return ~((ckiti_load8(a) ^ ckiti_load8(b)) | (ckiti_load8(a + 8) ^ ckiti_load8(b + 8)));
+}
+static inline ckiti_lane ckiti_both(ckiti_lane a, ckiti_lane b) { return a & b; }
+static inline bool       ckiti_all(ckiti_lane lane) { return lane == UINT64_MAX; }
+#endif
 static inline bool ckiti_bytes_equal(const uint8_t *a, const uint8_t *b, size_t len) {
-    if (len > 64) {
-        return memcmp(a, b, len) == 0;
+    if (__builtin_expect(len >= 16, 1)) {
+        ckiti_lane same = ckiti_both(ckiti_same16(a, b), ckiti_same16(a + len - 16, b + len - 16));
+        for (size_t i = 16; i + 16 < len; i += 16) {
+            same = ckiti_both(same, ckiti_same16(a + i, b + i));
+        }
+        return ckiti_all(same);
     }
     if (len >= 8) {
-        uint64_t difference = ckiti_load64(a + len - 8) ^ ckiti_load64(b + len - 8);
-        for (size_t i = 0; i + 8 < len; i += 8) {
-            difference |= ckiti_load64(a + i) ^ ckiti_load64(b + i);
-        }
-        return difference == 0;
+        return ((ckiti_load8(a) ^ ckiti_load8(b)) | (ckiti_load8(a + len - 8) ^ ckiti_load8(b + len - 8))) == 0;
     }
-    unsigned difference = 0;
-    for (size_t i = 0; i < len; i++) {
-        difference |= (unsigned)(a[i] ^ b[i]);
+    if (len >= 4) {
+        return ((ckiti_load4(a) ^ ckiti_load4(b)) | (ckiti_load4(a + len - 4) ^ ckiti_load4(b + len - 4))) == 0;
     }
-    return difference == 0;
+    return len == 0 || (a[0] == b[0] && a[len / 2] == b[len / 2] && a[len - 1] == b[len - 1]);
 }
 static inline bool ckiti_entry_has_key(const ckiti_entry *entry, ckit_slice key) {
     return ckiti_entry_key_len(entry) == key.len && ckiti_bytes_equal(entry->rest, key.ptr, key.len);

@@ -17,6 +17,11 @@ static uint32_t choose_shards(uint64_t max_bytes) {
     return shards < 1 ? 1 : shards > CKITI_MAX_SHARDS ? CKITI_MAX_SHARDS : (uint32_t)shards;
 }
 
+static void set_table(ckiti_l1 *l1, ckiti_shard *shard, ckiti_table *table) {
+    shard->table = table;
+    atomic_store_explicit(&l1->tables[shard - l1->shards], table, CKITI_UNPUBLISH);
+}
+
 static ckit_status open_shard(ckiti_l1 *l1, ckiti_shard *shard, ckit_error *err) {
     pthread_mutex_init(&shard->lock, NULL);
     shard->seed = l1->seed;
@@ -25,7 +30,7 @@ static ckit_status open_shard(ckiti_l1 *l1, ckiti_shard *shard, ckit_error *err)
     if (table == NULL) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, "memory", "no memory for a table of %u entries", FIRST_ENTRIES);
     }
-    atomic_store(&shard->table, table);
+    set_table(l1, shard, table);
     ckiti_books_force(&l1->books, table->bytes);
     ckit_status st =
         ckiti_policy_init(&shard->policy, l1->arena.base, ckiti_describe, FIRST_POLICY_ENTRIES, l1->alloc, err);
@@ -110,7 +115,7 @@ void ckiti_l1_life_ends(ckiti_l1 *l1) {
 
 /* Lets go of what the shard's entries own. Plain entries need no look: they go with the arena. */
 static void empty_shard(ckiti_l1 *l1, ckiti_shard *shard) {
-    ckiti_table *table = ckiti_shard_table(shard);
+    ckiti_table *table = shard->table;
     ckiti_limbo  all = shard->limbo;
     for (uint32_t i = 0; table != NULL && shard->heavy != 0 && i < table->bucket_count * CKITI_BUCKET_SLOTS; i++) {
         _Atomic uint32_t *slot = &table->buckets[i / CKITI_BUCKET_SLOTS].refs[i % CKITI_BUCKET_SLOTS];
@@ -146,7 +151,15 @@ void ckiti_l1_close(ckiti_l1 *l1) {
 
 /* ---- storing --------------------------------------------------------------------------------------------- */
 
-uint64_t ckiti_l1_hash(const ckiti_l1 *l1, ckit_slice key) { return ckiti_xxh3(key, l1->seed); }
+static __attribute__((noinline)) uint64_t hash_any(ckit_slice key, uint64_t seed) { return ckiti_xxh3(key, seed); }
+
+/* Inlined for the usual lengths only: so it needs no stack and few instructions. */
+__attribute__((flatten)) uint64_t ckiti_l1_hash(const ckiti_l1 *l1, ckit_slice key) {
+    if (key.len - 17 > 128 - 17) {
+        return hash_any(key, l1->seed);
+    }
+    return ckiti_xxh3(key, l1->seed);
+}
 
 /* What an entry for `args` is made of. */
 typedef struct entry_plan {
@@ -234,7 +247,7 @@ static uint32_t make_entry(ckiti_l1 *l1, ckiti_shard *shard, const ckiti_l1_put_
 
 /* A larger table for the shard, when there is memory for it. The old one goes to the limbo. */
 static void grow(ckiti_l1 *l1, ckiti_shard *shard) {
-    ckiti_table *old = ckiti_shard_table(shard);
+    ckiti_table *old = shard->table;
     uint64_t     entries = ckiti_look(&shard->entries);
     if (entries < old->entry_limit) {
         return;
@@ -245,14 +258,14 @@ static void grow(ckiti_l1 *l1, ckiti_shard *shard) {
     }
     ckiti_table_copy(table, old, &l1->arena, l1->seed);
     ckiti_books_force(&l1->books, table->bytes);
-    atomic_store_explicit(&shard->table, table, CKITI_UNPUBLISH);
+    set_table(l1, shard, table);
     old->older = shard->limbo.tables;
     shard->limbo.tables = old;
 }
 
 /* A full table that cannot grow gives up an entry for the new one. */
 static void insert(ckiti_l1 *l1, ckiti_shard *shard, uint64_t hash, uint32_t reference) {
-    while (!ckiti_table_insert(ckiti_shard_table(shard), hash, reference)) {
+    while (!ckiti_table_insert(shard->table, hash, reference)) {
         ckiti_evict_one(l1, shard);
     }
     ckiti_policy_insert(&shard->policy, &ckiti_arena_entry(&l1->arena, reference)->node);
@@ -262,7 +275,7 @@ static void insert(ckiti_l1 *l1, ckiti_shard *shard, uint64_t hash, uint32_t ref
 static void publish(ckiti_l1 *l1, ckiti_shard *shard, const ckiti_l1_put_args *args, uint32_t reference) {
     ckiti_entry *entry = ckiti_arena_entry(&l1->arena, reference);
     grow(l1, shard);
-    ckiti_place place = ckiti_table_find_key(ckiti_shard_table(shard), &l1->arena, args->hash, args->key);
+    ckiti_place place = ckiti_table_find_key(shard->table, &l1->arena, args->hash, args->key);
     if (place.bucket == NULL) {
         insert(l1, shard, args->hash, reference);
     } else {
@@ -285,7 +298,7 @@ static void publish(ckiti_l1 *l1, ckiti_shard *shard, const ckiti_l1_put_args *a
 
 /* Takes the key's entry out. The lock is held. */
 static bool take_out(ckiti_l1 *l1, ckiti_shard *shard, ckit_slice key, uint64_t hash) {
-    ckiti_place place = ckiti_table_find_key(ckiti_shard_table(shard), &l1->arena, hash, key);
+    ckiti_place place = ckiti_table_find_key(shard->table, &l1->arena, hash, key);
     if (place.bucket == NULL) {
         return false;
     }
@@ -346,7 +359,7 @@ ckit_status ckiti_l1_touch(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t l
     ckiti_shard *shard = ckiti_shard_of(l1, query->hash);
     ckit_status  st = CKIT_MISS;
     pthread_mutex_lock(&shard->lock);
-    ckiti_place place = ckiti_table_find_key(ckiti_shard_table(shard), &l1->arena, query->hash, query->key);
+    ckiti_place place = ckiti_table_find_key(shard->table, &l1->arena, query->hash, query->key);
     if (place.bucket != NULL) {
         ckiti_entry *entry = ckiti_place_entry(place, &l1->arena);
         if (ckiti_entry_judge(l1, entry, query, now_ms) == CKIT_OK) {

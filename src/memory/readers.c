@@ -42,7 +42,11 @@ void ckiti_readers_barrier(const ckiti_readers *readers) {
 
 /* ---- records --------------------------------------------------------------------------------------------- */
 
-static uint64_t fresh_id(void) { return ckiti_random_u64() | 1u << 8; /* never 0, the id of an empty cache */ }
+/* Never 0, the id in an empty cache, and even: see cached_id. */
+static uint64_t fresh_id(void) { return (ckiti_random_u64() | 1u << 8) & ~UINT64_C(1); }
+
+/* Readers that need fences are cached under another id, so that ckiti_reader_quick does not find them. */
+static uint64_t cached_id(const ckiti_readers *readers) { return readers->id | (readers->fenced ? 1u : 0u); }
 
 void ckiti_readers_init(ckiti_readers *readers, const ckit_alloc *alloc) {
     memset(readers, 0, sizeof *readers);
@@ -130,40 +134,52 @@ static ckiti_reader *new_record(ckiti_readers *readers) {
     return reader;
 }
 
-/* Makes the most recent instance the first of its pair in the cache. */
+/* The cache is a set of pairs; the most recent instance is the first of its pair. */
 static void remember(uint64_t id, ckiti_reader *reader) {
-    size_t way = id % CKITI_READER_CACHE;
-    ckiti_reader_cache[way ^ 1u] = ckiti_reader_cache[way];
+    size_t way = id % CKITI_READER_CACHE & ~(size_t)1;
+    ckiti_reader_cache[way + 1] = ckiti_reader_cache[way];
     ckiti_reader_cache[way] = (ckiti_reader_cached){id, reader};
 }
 
-ckiti_reader *ckiti_reader_find(ckiti_readers *readers) {
-    ckiti_reader_cached second = ckiti_reader_cache[readers->id % CKITI_READER_CACHE ^ 1u];
-    if (second.id == readers->id) {
-        return second.reader;
+static ckiti_reader *recall(uint64_t id) {
+    size_t way = id % CKITI_READER_CACHE & ~(size_t)1;
+    for (size_t i = way; i < way + 2; i++) {
+        if (ckiti_reader_cache[i].id == id) {
+            return ckiti_reader_cache[i].reader;
+        }
     }
-    pid_t self = this_thread();
-    if (self == 0) {
-        return NULL;
-    }
-    pthread_mutex_lock(&readers->lock);
+    return NULL;
+}
+
+static ckiti_reader *obtain(ckiti_readers *readers, pid_t self) {
     ckiti_reader *reader = record_of(readers, self);
     if (reader == NULL) {
         reader = record_of(readers, 0);
-        if (reader == NULL && readers->count >= readers->reap_at) {
-            reap(readers);
-            reader = record_of(readers, 0);
-        }
-        if (reader == NULL) {
-            reader = new_record(readers);
-        }
-        if (reader != NULL) {
-            atomic_store(&reader->owner, self);
-        }
     }
+    if (reader == NULL && readers->count >= readers->reap_at) {
+        reap(readers);
+        reader = record_of(readers, 0);
+    }
+    if (reader == NULL) {
+        reader = new_record(readers);
+    }
+    if (reader != NULL) {
+        atomic_store(&reader->owner, self);
+    }
+    return reader;
+}
+
+ckiti_reader *ckiti_reader_find(ckiti_readers *readers) {
+    ckiti_reader *reader = recall(cached_id(readers));
+    pid_t         self = reader == NULL ? this_thread() : 0;
+    if (self == 0) {
+        return reader;
+    }
+    pthread_mutex_lock(&readers->lock);
+    reader = obtain(readers, self);
     pthread_mutex_unlock(&readers->lock);
     if (reader != NULL) {
-        remember(readers->id, reader);
+        remember(cached_id(readers), reader);
     }
     return reader;
 }

@@ -73,7 +73,7 @@ size_t ckiti_readers_bytes(const ckiti_readers *readers);
  * the caller. */
 void ckiti_readers_barrier(const ckiti_readers *readers);
 
-/* private to ckiti_reader_here */
+/* private to ckiti_reader_quick */
 typedef struct ckiti_reader_cached {
     uint64_t      id;
     ckiti_reader *reader;
@@ -81,20 +81,23 @@ typedef struct ckiti_reader_cached {
 #define CKITI_READER_CACHE 16u
 extern _Thread_local ckiti_reader_cached ckiti_reader_cache[CKITI_READER_CACHE]
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
-ckiti_reader *ckiti_reader_find(ckiti_readers *readers);
 
 /* The calling thread's record; NULL when there was no memory for one. */
-static inline ckiti_reader *ckiti_reader_here(ckiti_readers *readers) {
+ckiti_reader *ckiti_reader_find(ckiti_readers *readers);
+
+/* The same without a call, for readers that need no fence: true when it was at hand. */
+static inline bool ckiti_reader_quick(const ckiti_readers *readers, ckiti_reader **reader) {
     const ckiti_reader_cached *cached = &ckiti_reader_cache[readers->id % CKITI_READER_CACHE];
-    return __builtin_expect(cached->id == readers->id, 1) ? cached->reader : ckiti_reader_find(readers);
+    *reader = cached->reader;
+    return __builtin_expect(cached->id == readers->id, 1);
 }
 
 /* Between an announcement and the look that confirms it. */
-static inline void ckiti_reader_fence(const ckiti_readers *readers) {
+static inline void ckiti_reader_fence(bool fenced) {
 #ifdef CKITI_TSAN
-    (void)readers;
+    (void)fenced;
 #else
-    if (__builtin_expect(readers->fenced, 0)) {
+    if (fenced) {
         atomic_thread_fence(memory_order_seq_cst);
     } else {
         atomic_signal_fence(memory_order_seq_cst);

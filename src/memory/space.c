@@ -82,7 +82,7 @@ void ckiti_limbo_add(ckiti_limbo *limbo, const ckiti_arena *arena, ckiti_entry *
 }
 
 void ckiti_unlink(ckiti_shard *shard, ckiti_place place, uint64_t hash, ckiti_entry *entry, ckiti_limbo *limbo) {
-    ckiti_table_remove(ckiti_shard_table(shard), hash, place);
+    ckiti_table_remove(shard->table, hash, place);
     ckiti_add(&shard->bytes, -ckiti_entry_charge(shard->arena, entry));
     ckiti_add(&shard->entries, UINT64_MAX);
     shard->heavy -= (ckiti_life_flags(ckiti_entry_life(entry)) & CKITI_ENTRY_COUNTED) != 0;
@@ -247,7 +247,7 @@ static ckiti_entry *take_victim(ckiti_l1 *l1, ckiti_shard *shard, ckiti_limbo *l
     if (entry != NULL) {
         uint64_t    hash = ckiti_xxh3(ckiti_entry_key(entry), shard->seed);
         uint32_t    reference = ckiti_arena_reference(&l1->arena, entry);
-        ckiti_place place = ckiti_table_find_reference(ckiti_shard_table(shard), hash, reference);
+        ckiti_place place = ckiti_table_find_reference(shard->table, hash, reference);
         ckiti_unlink(shard, place, hash, entry, limbo);
         ckiti_add(&shard->evicted, 1);
     }
@@ -306,7 +306,7 @@ static bool move_entry(ckiti_l1 *l1, ckiti_shard *shard, ckiti_place place, ckit
 static void drain_one(ckiti_l1 *l1, uint32_t reference, uint64_t hash) {
     ckiti_shard *shard = ckiti_shard_of(l1, hash);
     pthread_mutex_lock(&shard->lock);
-    ckiti_place place = ckiti_table_find_reference(ckiti_shard_table(shard), hash, reference);
+    ckiti_place place = ckiti_table_find_reference(shard->table, hash, reference);
     if (place.bucket != NULL) { /* else it was taken out meanwhile; its piece serves nobody else while it drains */
         ckiti_entry *entry = ckiti_arena_entry(&l1->arena, reference);
         if (!move_entry(l1, shard, place, entry)) {

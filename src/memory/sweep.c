@@ -39,7 +39,7 @@ static void sweep_bucket(sweeping *sweep, ckiti_shard *shard, ckiti_bucket *buck
 /* Some buckets of a shard, from *position on. False at the shard's end. */
 static bool sweep_some(sweeping *sweep, ckiti_shard *shard, uint32_t *position) {
     pthread_mutex_lock(&shard->lock);
-    ckiti_table *table = ckiti_shard_table(shard);
+    ckiti_table *table = shard->table;
     uint32_t     end = *position + BUCKETS_A_LOCK;
     for (; *position < end && *position < table->bucket_count && sweep->left != 0; ++*position) {
         sweep_bucket(sweep, shard, &table->buckets[*position]);

@@ -27,38 +27,37 @@ typedef struct ckiti_limbo {
 } ckiti_limbo;
 
 typedef struct ckiti_shard {
-    _Atomic(ckiti_table *) table; /* the first line is read by readers, and seldom changes */
-    uint64_t               seed;
-    const ckiti_arena     *arena;
-    char                   unused[64 - 3 * 8];
-
-    pthread_mutex_t  lock; /* guards all of the shard; what readers look at is atomic besides */
-    ckiti_policy     policy;
-    uint64_t         policy_bytes; /* as charged */
-    ckiti_limbo      limbo;
-    uint64_t         heavy;   /* entries that own more than their piece, or may be held */
-    _Atomic uint64_t bytes;   /* what its entries are charged with; written under the lock */
-    _Atomic uint64_t entries; /* these too */
-    _Atomic uint64_t puts;
-    _Atomic uint64_t evicted;
-    _Atomic uint64_t expired;
-    _Atomic uint64_t rejected;
-    _Atomic uint64_t hits, stale_hits, misses; /* of readers that had to take the lock */
+    pthread_mutex_t    lock; /* guards all of the shard; what others look at is atomic besides */
+    ckiti_table       *table;
+    uint64_t           seed;
+    const ckiti_arena *arena;
+    ckiti_policy       policy;
+    uint64_t           policy_bytes; /* as charged */
+    ckiti_limbo        limbo;
+    uint64_t           heavy;   /* entries that own more than their piece, or may be held */
+    _Atomic uint64_t   bytes;   /* what its entries are charged with; written under the lock */
+    _Atomic uint64_t   entries; /* these too */
+    _Atomic uint64_t   puts;
+    _Atomic uint64_t   evicted;
+    _Atomic uint64_t   expired;
+    _Atomic uint64_t   rejected;
+    _Atomic uint64_t   hits, stale_hits, misses; /* of readers that had to take the lock */
 } ckiti_shard;
 
 struct ckiti_l1 {
-    /* read-mostly */
-    ckiti_arena       arena;
-    ckiti_readers     readers;
-    ckiti_shard      *shards; /* aligned to 64 */
-    void             *shards_block;
-    uint32_t          shard_count;
-    uint64_t          seed;
-    const ckit_alloc *alloc;
-    void             *block;       /* what the allocator gave for the tier */
-    uint64_t          fixed_bytes; /* charged from open to close */
-    uint64_t          limbo_limit; /* bytes that a shard may keep in limbo before they are looked through */
-    _Atomic uint64_t  floor;       /* entries born before it are gone */
+    /* what readers look at, and what seldom changes */
+    uint64_t               seed;
+    uint32_t               shard_count;
+    _Atomic uint64_t       floor; /* entries born before it are gone */
+    ckiti_readers          readers;
+    ckiti_arena            arena;
+    _Atomic(ckiti_table *) tables[CKITI_MAX_SHARDS]; /* of each shard, as published */
+    ckiti_shard           *shards;                   /* aligned to 64 */
+    void                  *shards_block;
+    const ckit_alloc      *alloc;
+    void                  *block;       /* what the allocator gave for the tier */
+    uint64_t               fixed_bytes; /* charged from open to close */
+    uint64_t               limbo_limit; /* bytes that a shard may keep in limbo before they are looked through */
 
     _Alignas(64) _Atomic uint64_t births;
     ckiti_books      books;
@@ -69,8 +68,11 @@ struct ckiti_l1 {
     uint32_t        sweep_bucket;
 };
 
+static inline uint32_t ckiti_shard_index(const ckiti_l1 *l1, uint64_t hash) {
+    return (uint32_t)((uint64_t)(uint32_t)hash * l1->shard_count >> 32);
+}
 static inline ckiti_shard *ckiti_shard_of(const ckiti_l1 *l1, uint64_t hash) {
-    return &l1->shards[(uint64_t)(uint32_t)hash * l1->shard_count >> 32];
+    return &l1->shards[ckiti_shard_index(l1, hash)];
 }
 
 /* For counters that are written under a lock and read without. */
@@ -80,11 +82,6 @@ static inline void ckiti_add(_Atomic uint64_t *counter, uint64_t by) {
 static inline uint64_t ckiti_look(const _Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
-/* For the lock's holder, who is the only one to change it. */
-static inline ckiti_table *ckiti_shard_table(const ckiti_shard *shard) {
-    return atomic_load_explicit(&shard->table, memory_order_relaxed);
-}
-
 /* Whether the entry answers the query: CKIT_OK, CKIT_STALE or CKIT_MISS. The entry cannot be freed meanwhile. */
 ckit_status ckiti_entry_judge(const ckiti_l1 *l1, ckiti_entry *entry, const ckiti_l1_query *query, uint64_t now_ms);
 
