@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int io_open(void *self, int dir, const char *name, int flags, mode_t mode) {
@@ -20,7 +21,12 @@ static int io_close(void *self, int fd) {
 
 static int io_stat_fd(void *self, int fd, struct stat *out) {
     (void)self;
+#if defined(__x86_64__) && defined(SYS_fstat)
+    /* The C library goes through fstatat with an empty path, a tenth slower; the structure is the same here. */
+    return (int)syscall(SYS_fstat, fd, out);
+#else
     return fstat(fd, out);
+#endif
 }
 
 static int io_stat_name(void *self, int dir, const char *name, struct stat *out) {
@@ -30,7 +36,10 @@ static int io_stat_name(void *self, int dir, const char *name, struct stat *out)
 
 static ssize_t io_read(void *self, int fd, const struct iovec *parts, int count, off_t offset) {
     (void)self;
-    return offset == CKITI_FILE_ONWARD ? readv(fd, parts, count) : preadv(fd, parts, count, offset);
+    if (offset != CKITI_FILE_ONWARD) {
+        return preadv(fd, parts, count, offset);
+    }
+    return count == 1 ? read(fd, parts->iov_base, parts->iov_len) : readv(fd, parts, count);
 }
 
 static ssize_t io_write(void *self, int fd, const struct iovec *parts, int count) {
