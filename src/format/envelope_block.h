@@ -30,6 +30,19 @@ static inline size_t ckiti_block_only_literals(ckit_slice block) {
     return block.len == at + len ? at : 0;
 }
 
+/* For up to 269 bytes: in pieces of 16, the last one overlapping. Told of that bound, gcc would make a string instruction
+ * of memcpy, which is slow to start; a call of the C library costs as much as the copying. */
+static inline void ckiti_block_copy_short(uint8_t *dst, const uint8_t *src, size_t len) {
+    if (len < 16) {
+        memmove(dst, src, len);
+        return;
+    }
+    for (size_t at = 0; at + 16 < len; at += 16) {
+        memcpy(dst + at, src + at, 16);
+    }
+    memcpy(dst + len - 16, src + len - 16, 16);
+}
+
 /* Expands a whole block of at most CKIT_ENVELOPE_MAX_BYTES into at most as many bytes; their number, or -1 when it is
  * damaged or holds more than `room`. */
 static inline int ckiti_block_expand(ckit_slice block, uint8_t *dst, size_t room) {
@@ -42,8 +55,7 @@ static inline int ckiti_block_expand(ckit_slice block, uint8_t *dst, size_t room
     if (len > room) {
         return -1;
     }
-    /* Not memcpy: told that it is no more than 269 bytes, gcc makes a string instruction of it, which is slow to start. */
-    memmove(dst, block.ptr + literals, len);
+    ckiti_block_copy_short(dst, block.ptr + literals, len);
     return (int)len;
 }
 

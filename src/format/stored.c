@@ -119,7 +119,7 @@ static ckit_status open_payload(const ckit_frame *frame, bool integrity_expected
     }
     ckit_envelope_options options = CKIT_ENVELOPE_OPTIONS_INIT;
     options.max_content_bytes = limit;
-    return ckit_envelope_open(frame->payload, &options, document, NULL, err);
+    return ckit_envelope_open(frame->payload, limit == CKIT_ENVELOPE_MAX_BYTES ? NULL : &options, document, NULL, err);
 }
 
 ckit_status ckiti_stored_open(ckit_slice stored, bool integrity_expected, uint64_t max_bytes, ckit_buf *document,
