@@ -74,7 +74,7 @@ CKIT_API void ckit_function_close(ckit_function *function);
  *
  * CKIT_OK. Also when an argument cannot be part of a key or the store is down: then the loader runs uncached (one
  * warning in the log, counted in `uncached`). Any other status is the loader's own, or CKIT_E_MISUSE when it did not
- * write exactly one value, or CKIT_E_NO_MEMORY. */
+ * write exactly one value, or CKIT_E_NO_MEMORY, or what ckit_args_pack says of arguments that are incomplete. */
 CKIT_API ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);
 
 /* Runs the loader now, whatever is cached, and stores the result. `out` may be NULL. */

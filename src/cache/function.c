@@ -296,11 +296,18 @@ static ckit_status call_slowly(ckit_function *function, const ckit_args *args, c
     return st;
 }
 
-/* The arguments cannot be part of a key: asks again for the reason, which a hit has no time to make room for. */
+/* The arguments could not be packed: asks again for the reason, which a hit has no time to make room for. Arguments that
+ * are complete and only make no key run the function uncached. */
 static ckit_status call_without_key(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
     ckit_error why = CKIT_ERROR_INIT;
     ckit_slice packed;
-    (void)ckit_args_pack(args, &packed, &why);
+    ckit_status st = ckit_args_pack(args, &packed, &why);
+    if (st != CKIT_E_KEY_ARGUMENT) { /* something is missing: the function would see other arguments */
+        if (err != NULL) {
+            *err = why;
+        }
+        return st;
+    }
     return call_uncached(function, args, &why, out, err);
 }
 

@@ -423,6 +423,12 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
         return st;
     }
     st = ckiti_call_pack(start->args, &none, &args, &packed, &why);
+    if (st != CKIT_OK && st != CKIT_E_KEY_ARGUMENT) {
+        if (err != NULL) {
+            *err = why;
+        }
+        return st;
+    }
     ckit_status seen = st == CKIT_OK ? ckiti_op_memory(function, packed, &memkey, &hash, value) : CKIT_MISS;
     if (seen == CKIT_OK) {
         return CKIT_OK;
