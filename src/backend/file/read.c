@@ -43,7 +43,11 @@ ckit_status ckiti_file_entry_open(const ckiti_file_store *store, const char *nam
     const ckiti_file_io *io = store->io;
     /* O_NOATIME: the access stamp is ours to keep, and the kernel need not dirty the inode. O_NONBLOCK: a pipe planted
      * under the name must not hold us. */
-    int fd = io->open(io->self, store->dir_fd, name, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOATIME, 0);
+    flags |= O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+    int fd = io->open(io->self, store->dir_fd, name, flags | O_NOATIME, 0);
+    if (fd < 0 && errno == EPERM) { /* not ours, or a file system that does not know whose it is: looked at below */
+        fd = io->open(io->self, store->dir_fd, name, flags, 0);
+    }
     if (fd < 0) {
         return explain_open(store, name, errno, err);
     }

@@ -15,7 +15,7 @@
 
 #define MIB (UINT64_C(1024) * 1024)
 
-extern const ckit_backend_ops ckiti_file_ops;
+static const ckit_backend_ops file_ops;
 
 void ckit_file_options_init(ckit_file_options *options, size_t struct_size) {
     memset(options, 0, struct_size);
@@ -155,7 +155,7 @@ ckit_status ckiti_file_open_with(const ckit_file_options *options, const ckit_ba
         st = ckiti_file_dir_open(store, &store->dir_fd, err);
     }
     if (st == CKIT_OK) {
-        st = ckit_backend_new(&ckiti_file_ops, store, env, out, err);
+        st = ckit_backend_new(&file_ops, store, env, out, err);
     }
     if (st != CKIT_OK) {
         file_close(store);
@@ -232,7 +232,7 @@ static void file_health(void *self, uint64_t deadline_ms, ckit_health *out) {
     (void)ckiti_file_usage_read(store, deadline_ms, &out->bytes, &out->entries);
 }
 
-const ckit_backend_ops ckiti_file_ops = {
+static const ckit_backend_ops file_ops = {
     .abi = CKIT_BACKEND_ABI,
     .name = "file",
     .get = ckiti_file_get,
