@@ -252,7 +252,7 @@ static void grow(ckiti_l1 *l1, ckiti_shard *shard) {
     if (entries < old->entry_limit) {
         return;
     }
-    ckiti_table *table = ckiti_table_new((size_t)(entries + entries / 3 + 16), l1->alloc);
+    ckiti_table *table = ckiti_table_new((size_t)(entries + entries / 4 + 16), l1->alloc);
     if (table == NULL) {
         return; /* the old one still has some room, and then entries are evicted */
     }

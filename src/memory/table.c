@@ -7,7 +7,7 @@
 _Static_assert(sizeof(ckiti_bucket) == 64, "a bucket is one cache line");
 _Static_assert(sizeof(ckiti_table) == 64, "buckets begin on a line");
 
-#define MAPPED_FROM_BYTES 65536u /* larger tables are mapped, so that their memory goes back to the system */
+#define MAPPED_FROM_BYTES 8192u /* larger tables are mapped, so that their memory goes back to the system */
 #define FEWEST_BUCKETS 4u
 
 ckiti_table *ckiti_table_new(size_t entries, const ckit_alloc *alloc) {
