@@ -6,6 +6,9 @@
  *   name     32 hex digits: BLAKE2b with a 16-byte digest over the key
  *   content  "CK", version 1, 0, flags u16 = 0, expiry u64 (Unix seconds, big-endian, 0 = never), then the value
  *
+ * The format has whole seconds, so a lifetime is rounded up: an entry lives less than a second longer than asked, never
+ * shorter.
+ *
  * Every write goes to a temporary file in the same directory, is synced and renamed: a crash leaves the old value or
  * the new one, never a mixture. Names beginning with a dot are this library's own bookkeeping (an index that lists keys,
  * namespaces and functions; it can be deleted at any time and is made again). Files that are not ours are never
@@ -47,7 +50,8 @@ typedef struct ckit_file_options {
 #define CKIT_FILE_OPTIONS_INIT {sizeof(ckit_file_options), NULL, 0, 0, 0, 0, 0, 0, CKIT_FILE_SYNC_DEFAULT}
 CKIT_API void ckit_file_options_init(ckit_file_options *options, size_t struct_size);
 
-/* Opens (and makes) the directory and removes temporary files older than 60 s.
+/* Opens (and makes) the directory and removes temporary files older than 60 s (in a directory of thousands at most once
+ * a minute, so that opening stays quick).
  *
  * CKIT_E_UNSAFE_STORE  the directory belongs to somebody else, is a symbolic link or can be written by others
  * CKIT_E_PERMISSION, CKIT_E_READ_ONLY, CKIT_E_NO_SPACE, CKIT_E_IO  as the system says, with the path

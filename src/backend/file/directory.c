@@ -12,6 +12,9 @@
 #include <unistd.h>
 
 #define LEFTOVER_AGE_S 60
+#define SWEEP_EVERY_S 60
+#define SWEPT_NAME ".ck-swept"
+#define LARGE_DIRECTORY_BYTES 65536 /* of the directory itself: a thousand entries or more */
 
 /* Parents get the usual mode, less what the process mask takes; the last directory gets its own. */
 static int make_parents(char *path) {
@@ -183,4 +186,31 @@ static bool sweep_each(void *context, const char *name) {
     return true;
 }
 
-void ckiti_file_sweep(ckiti_file_store *store) { (void)ckiti_file_dir_walk(store, sweep_each, store, NULL); }
+/* Walking a large directory takes milliseconds, which a short-lived process that reads one entry should not pay each
+ * time. Small ones are always swept, large ones once a minute: the stamp is the age of a file. */
+static bool sweep_is_due(const ckiti_file_store *store) {
+    const ckiti_file_io *io = store->io;
+    struct stat          st, stamp;
+    struct timespec      now;
+    if (io->stat_fd(io->self, store->dir_fd, &st) != 0 || st.st_size <= LARGE_DIRECTORY_BYTES) {
+        return true;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (io->stat_name(io->self, store->dir_fd, SWEPT_NAME, &stamp) == 0 && stamp.st_mtim.tv_sec <= now.tv_sec &&
+        now.tv_sec - stamp.st_mtim.tv_sec < SWEEP_EVERY_S) {
+        return false;
+    }
+    int fd =
+        io->open(io->self, store->dir_fd, SWEPT_NAME, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+    if (fd >= 0) {
+        (void)io->write_at(io->self, fd, "", 1, 0);
+        io->close(io->self, fd);
+    }
+    return true;
+}
+
+void ckiti_file_sweep(ckiti_file_store *store) {
+    if (sweep_is_due(store)) {
+        (void)ckiti_file_dir_walk(store, sweep_each, store, NULL);
+    }
+}

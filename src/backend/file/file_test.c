@@ -324,6 +324,38 @@ CKIT_TEST(leftovers, temporary_files_older_than_a_minute_are_swept_and_nothing_e
     fixture_close(&f);
 }
 
+static bool leftover_is_swept(fixture *f) {
+    scratch_write_file(fixture_path(f, NAME_USER ".tmp.1.2.3"), S("x"));
+    make_old(f->path, 61);
+    fixture_reopen(f);
+    return access(fixture_path(f, NAME_USER ".tmp.1.2.3"), F_OK) != 0;
+}
+
+CKIT_TEST(leftovers, a_large_directory_is_swept_once_a_minute_only) {
+    fixture     f;
+    struct stat st;
+    fixture_open(&f);
+    CHECK(leftover_is_swept(&f));
+    CHECK(leftover_is_swept(&f));
+    for (int i = 0; i < 4000; i++) { /* nothing of ours: they only make the directory large */
+        char name[128];
+        snprintf(name, sizeof name, "a-rather-long-name-that-takes-some-room-in-the-directory-itself-%d", i);
+        int fd = open(fixture_path(&f, name), O_CREAT | O_WRONLY, 0600);
+        CHECK(fd >= 0);
+        close(fd);
+    }
+    CHECK_EQ_I(0, stat(f.dir, &st));
+    if (st.st_size <= 65536) {
+        fixture_close(&f);
+        SKIP("directories have no size on this file system");
+    }
+    CHECK(leftover_is_swept(&f)); /* the first time nobody has left a stamp */
+    CHECK(!leftover_is_swept(&f));
+    make_old(fixture_path(&f, ".ck-swept"), 61);
+    CHECK(leftover_is_swept(&f));
+    fixture_close(&f);
+}
+
 CKIT_TEST(leftovers, a_lock_file_whose_lease_has_ended_is_swept) {
     fixture    f;
     ckit_lease lease;

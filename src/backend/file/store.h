@@ -81,7 +81,7 @@ bool ckiti_file_is_ours(const ckiti_file_store *store, const struct stat *st);
 /* Removes `name` if it is a leftover: a temporary file of this library older than 60 s, or a lock file whose lease has
  * long ended. Anything else is left alone. */
 void ckiti_file_sweep_name(ckiti_file_store *store, const char *name);
-/* ckiti_file_sweep_name on the whole directory. */
+/* ckiti_file_sweep_name on the whole directory; on a large one at most once a minute. */
 void ckiti_file_sweep(ckiti_file_store *store);
 
 /* ---- temporary files (temp.c) ----------------------------------------------------------------------------- */
