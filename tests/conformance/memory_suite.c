@@ -7,4 +7,4 @@ static ckit_status open_memory(const suite_place *place, ckit_backend **out, cki
     return ckit_memory_open(&options, place->env, out, err);
 }
 
-CKIT_BACKEND_SUITE(memory, open_memory)
+CKIT_BACKEND_SUITE(memory, open_memory, .granularity_ms = 0)
