@@ -139,26 +139,6 @@ static ckit_status memory_touch(void *self, ckit_slice key, uint64_t ttl_ms, uin
     return ckiti_l1_touch(store->l1, &query, ttl_ms, ckiti_now_ms(store->clock));
 }
 
-/* Only everything: whose an entry is it does not keep. */
-static ckit_status memory_delete_scope(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_deleted *out,
-                                       ckit_error *err) {
-    memory_store  *store = self;
-    ckiti_l1_stats stats;
-    ckit_status    st = check_deadline(store, deadline_ms, err);
-    if (st != CKIT_OK) {
-        return st;
-    }
-    ckiti_l1_get_stats(store->l1, &stats);
-    *out = (ckit_deleted){0, 0};
-    if (scope->kind != CKIT_SCOPE_ALL) {
-        out->unindexed = stats.entries;
-        return CKIT_OK;
-    }
-    out->deleted = stats.entries;
-    ckiti_l1_invalidate_all(store->l1);
-    return CKIT_OK;
-}
-
 static void memory_health(void *self, uint64_t deadline_ms, ckit_health *out) {
     memory_store  *store = self;
     ckiti_l1_stats stats;
@@ -213,11 +193,15 @@ static ckit_status take_lock(memory_store *store, ckit_slice key, uint64_t ends_
     return CKIT_OK;
 }
 
+static ckit_status check_lease(uint64_t lease_ms, ckit_error *err) {
+    return lease_ms > 0 ? CKIT_OK : ckit_fail(err, CKIT_E_MISUSE, where, "a lock must live for 1 ms at least");
+}
+
 static ckit_status memory_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms,
                                    ckit_lease *lease, ckit_error *err) {
     memory_store *store = self;
     ckit_status   st = begin(store, key, deadline_ms, err);
-    if (st != CKIT_OK) {
+    if (st != CKIT_OK || (st = check_lease(lease_ms, err)) != CKIT_OK) {
         return st;
     }
     uint64_t now = ckiti_now_ms(store->clock);
@@ -241,7 +225,7 @@ static ckit_status memory_lock_renew(void *self, ckit_slice key, const ckit_leas
                                      uint64_t deadline_ms, ckit_error *err) {
     memory_store *store = self;
     ckit_status   st = begin(store, key, deadline_ms, err);
-    if (st != CKIT_OK) {
+    if (st != CKIT_OK || (st = check_lease(lease_ms, err)) != CKIT_OK) {
         return st;
     }
     pthread_mutex_lock(&store->mu);
@@ -323,7 +307,6 @@ static const ckit_backend_ops memory_ops = {
     .close = memory_close,
     .ttl = memory_ttl,
     .touch = memory_touch,
-    .delete_scope = memory_delete_scope,
     .lock_try = memory_lock_try,
     .lock_renew = memory_lock_renew,
     .lock_release = memory_lock_release,
