@@ -180,19 +180,17 @@ uint64_t ckiti_namespace_bump(ckiti_namespace *ns) {
 
 /* ---- the background sweep ---------------------------------------------------------------------------------- */
 
-/* Entries of an invalidated function are unreachable but still take room. */
-static bool is_dead(void *context, ckit_slice key, uint64_t birth) {
-    ckit_cache *cache = context;
-    uint32_t    id = ckiti_memkey_function(key);
-    if (id == 0) {
-        return false;
-    }
+uint64_t ckiti_function_floor(ckit_cache *cache, ckit_slice memkey) {
+    uint32_t               id = ckiti_memkey_function(memkey);
     ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
-    while (record != NULL && record->id != id) {
+    while (id != 0 && record != NULL && record->id != id) {
         record = record->next;
     }
-    return record != NULL && birth < atomic_load_explicit(&record->floor, memory_order_acquire);
+    return id != 0 && record != NULL ? atomic_load_explicit(&record->floor, memory_order_acquire) : 0;
 }
+
+/* Entries of an invalidated function are unreachable but still take room. */
+static bool is_dead(void *context, ckit_slice key, uint64_t birth) { return birth < ckiti_function_floor(context, key); }
 
 static void sweep(ckiti_job *job) {
     ckit_cache *cache = (ckit_cache *)(void *)((char *)job - offsetof(ckit_cache, sweep));

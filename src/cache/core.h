@@ -132,6 +132,8 @@ ckit_status ckiti_namespace_get(ckit_cache *cache, ckit_slice name, ckiti_namesp
 ckiti_namespace *ckiti_namespace_find(ckit_cache *cache, ckit_slice name);
 uint64_t         ckiti_namespace_birth(const ckiti_namespace *ns);
 uint64_t         ckiti_namespace_bump(ckiti_namespace *ns);
+/* What was born below is invalidated, for an entry of that name in memory; 0 for keys of entries. */
+uint64_t ckiti_function_floor(ckit_cache *cache, ckit_slice memkey);
 /* Starts the background sweep with the first value that memory keeps. */
 void ckiti_sweep_start(ckit_cache *cache);
 

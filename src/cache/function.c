@@ -431,7 +431,7 @@ ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error
     if (st == CKIT_OK) {
         uint64_t hash = ckiti_call_name(function, packed, &memkey);
         st = ckiti_remove_everywhere(cache, function->record->ns, ckiti_memkey_slice(&memkey), hash,
-                                     ckit_buf_slice(&key), 0, err);
+                                     function->stale_ms, ckit_buf_slice(&key), 0, err);
     }
     ckit_buf_fini(&key);
     return st;

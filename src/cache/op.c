@@ -186,7 +186,7 @@ static bool believe(ckit_op *op, uint64_t life_ms) {
 }
 
 static void forget_everywhere(ckit_op *op) {
-    (void)ckiti_remove_everywhere(op->cache, op->function->record->ns, ckiti_memkey_slice(&op->memkey), op->hash,
+    (void)ckiti_remove_everywhere(op->cache, op->function->record->ns, ckiti_memkey_slice(&op->memkey), op->hash, 0,
                                   ckit_buf_slice(&op->key), 0, NULL);
 }
 

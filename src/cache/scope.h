@@ -4,11 +4,11 @@
 
 #include "cache/core.h"
 
-/* Removes one entry from memory (where it stands under `memkey`) and from the store (under `key`; not asked when empty).
+/* Removes one entry from memory (where it stands under `memkey`, for up to `stale_ms` past its life) and from the store (under `key`; not asked when empty).
  * CKIT_OK when there was one in either, CKIT_MISS, or the store's failure (memory has forgotten it all the same). What
  * is being read or computed for it meanwhile is not kept. */
 ckit_status ckiti_remove_everywhere(ckit_cache *cache, ckiti_namespace *ns, ckit_slice memkey, uint64_t hash,
-                                    ckit_slice key, uint32_t timeout_ms, ckit_error *err);
+                                    uint64_t stale_ms, ckit_slice key, uint32_t timeout_ms, ckit_error *err);
 
 /* The key of a function's call was changed or removed by its text. Memory knows calls by their arguments and cannot find
  * this one, so it forgets the whole function (or namespace, or everything, where a shortened key does not tell). */

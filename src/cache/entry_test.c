@@ -1,0 +1,710 @@
+/* Entries by key: encodings, lives, limits, many at once, and two who change one key at the same time. */
+#include "cache/cache_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static ckit_entry_options as(ckit_encoding encoding) {
+    ckit_entry_options options = CKIT_ENTRY_OPTIONS_INIT;
+    options.encoding = encoding;
+    return options;
+}
+
+static void check_get(const char *file, int line, ckit_cache *cache, const char *key, ckit_encoding encoding,
+                      ckit_source source, ckit_slice expected) {
+    ckit_value         value = CKIT_VALUE_INIT;
+    ckit_error         err = CKIT_ERROR_INIT;
+    ckit_entry_options options = as(encoding);
+    ckit_check_status_err(file, line, "the get", CKIT_OK, ckit_cache_get(cache, S(key), &options, &value, &err), &err);
+    ckit_check_bytes(file, line, "the value", expected, value.data);
+    ckit_check_u(file, line, "its source", source, value.source);
+    ckit_check_status(file, line, "the record", CKIT_OK, err.status);
+    ckit_value_fini(&value);
+}
+#define CHECK_GET(source, expected, cache, key, encoding)                                                              \
+    check_get(__FILE__, __LINE__, (cache), (key), (encoding), (source), (expected))
+
+static ckit_status get(ckit_cache *cache, const char *key, ckit_encoding encoding) {
+    ckit_value         value = CKIT_VALUE_INIT;
+    ckit_entry_options options = as(encoding);
+    ckit_status        st = ckit_cache_get(cache, S(key), &options, &value, NULL);
+    if (st != CKIT_OK) {
+        CHECK(value.data.len == 0 && value.release == NULL);
+    }
+    ckit_value_fini(&value);
+    return st;
+}
+
+static ckit_status set(ckit_cache *cache, const char *key, ckit_slice bytes, ckit_encoding encoding) {
+    ckit_entry_options options = as(encoding);
+    return ckit_cache_set(cache, S(key), bytes, &options, NULL);
+}
+
+/* ---- encodings ------------------------------------------------------------------------------------------------------ */
+
+CKIT_TEST(entry, every_encoding_comes_back_from_memory_and_from_the_store) {
+    static const ckit_encoding encodings[] = {CKIT_BYTES, CKIT_DOCUMENT, CKIT_RAW};
+    for (int i = 0; i < 3; i++) {
+        fixture    f;
+        ckit_slice value = encodings[i] == CKIT_DOCUMENT ? S("\x93\x01\x02\x03") : S_LITERAL("by\0tes");
+        fixture_open(&f, FAKE_FULL);
+        ckit_cache *other = fixture_cache(&f, FAKE_FULL);
+        CHECK_OK(set(f.cache, "key", value, encodings[i]));
+        CHECK_GET(CKIT_SOURCE_MEMORY, value, f.cache, "key", encodings[i]);
+        CHECK_GET(CKIT_SOURCE_STORE, value, other, "key", encodings[i]);
+        CHECK_GET(CKIT_SOURCE_MEMORY, value, other, "key", encodings[i]);
+        ckit_cache_close(other);
+        fixture_close(&f);
+    }
+}
+
+CKIT_TEST(entry, raw_values_are_stored_as_they_are_and_others_in_a_frame) {
+    fixture f;
+    fixture_open(&f, FAKE_FULL);
+    CHECK_OK(set(f.cache, "key", S("raw"), CKIT_RAW));
+    CHECK_TEXT("raw", fake_only_value(f.store));
+    CHECK_OK(set(f.cache, "key", S("bytes"), CKIT_BYTES));
+    CHECK_BYTES(S("CK"), ckit_slice_of(fake_only_value(f.store).ptr, 2));
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, an_empty_value_is_a_value) {
+    fixture f;
+    fixture_open(&f, FAKE_FULL);
+    ckit_cache *other = fixture_cache(&f, FAKE_FULL);
+    CHECK_OK(set(f.cache, "bytes", S(""), CKIT_BYTES));
+    CHECK_OK(set(f.cache, "raw", S(""), CKIT_RAW));
+    CHECK_GET(CKIT_SOURCE_MEMORY, S(""), f.cache, "bytes", CKIT_BYTES);
+    CHECK_GET(CKIT_SOURCE_MEMORY, S(""), f.cache, "raw", CKIT_RAW);
+    CHECK_GET(CKIT_SOURCE_STORE, S(""), other, "bytes", CKIT_BYTES);
+    CHECK_GET(CKIT_SOURCE_STORE, S(""), other, "raw", CKIT_RAW);
+    CHECK_OK(ckit_cache_exists(other, S("raw"), NULL, NULL));
+    ckit_cache_close(other);
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, bytes_read_a_stored_text_too) {
+    fixture f;
+    fixture_open(&f, FAKE_FULL);
+    ckit_cache *other = fixture_cache(&f, FAKE_FULL);
+    CHECK_OK(set(f.cache, "key", S("\xa5hello"), CKIT_DOCUMENT));
+    CHECK_GET(CKIT_SOURCE_MEMORY, S("hello"), f.cache, "key", CKIT_BYTES);
+    CHECK_GET(CKIT_SOURCE_STORE, S("hello"), other, "key", CKIT_BYTES);
+    CHECK_GET(CKIT_SOURCE_MEMORY, S("\xa5hello"), other, "key", CKIT_DOCUMENT);
+    ckit_cache_close(other);
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, another_kind_of_document_is_an_error_of_type_and_stays) {
+    for (int memory = 0; memory < 2; memory++) {
+        fixture    f;
+        ckit_error err = CKIT_ERROR_INIT;
+        ckit_value value = CKIT_VALUE_INIT;
+        fixture_prepare(&f);
+        f.options.l1 = memory ? CKIT_ON : CKIT_OFF;
+        fixture_start(&f, FAKE_FULL);
+        CHECK_OK(set(f.cache, "key", S("\x93\x01\x02\x03"), CKIT_DOCUMENT));
+        CHECK_STATUS_ERR(CKIT_E_VALUE_TYPE, ckit_cache_get(f.cache, S("key"), NULL, &value, &err), &err);
+        CHECK_CONTAINS("CKIT_DOCUMENT", err.text);
+        CHECK_OK(get(f.cache, "key", CKIT_DOCUMENT));
+        fixture_close(&f);
+    }
+}
+
+CKIT_TEST(entry, without_a_store_raw_and_document_are_told_apart_too) {
+    fixture    f;
+    ckit_value value = CKIT_VALUE_INIT;
+    ckit_error err = CKIT_ERROR_INIT;
+    fixture_open_memory(&f);
+    CHECK_OK(set(f.cache, "raw", S("r"), CKIT_RAW));
+    CHECK_OK(set(f.cache, "bytes", S("b"), CKIT_BYTES));
+    CHECK_STATUS_ERR(CKIT_E_VALUE_TYPE, ckit_cache_get(f.cache, S("raw"), NULL, &value, &err), &err);
+    CHECK_CONTAINS("CKIT_RAW", err.text);
+    CHECK_STATUS(CKIT_E_VALUE_TYPE, get(f.cache, "bytes", CKIT_RAW));
+    CHECK_OK(get(f.cache, "raw", CKIT_RAW));
+    CHECK_OK(get(f.cache, "bytes", CKIT_BYTES));
+    CHECK_OK(ckit_cache_exists(f.cache, S("raw"), NULL, NULL));
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, what_is_not_exactly_one_document_is_not_stored_as_one) {
+    static const char *const wrong[] = {"", "\x93\x01", "\x01\x02", "\xc1", "\x81\x01\x02"};
+    fixture                  f;
+    ckit_entry_options       options = as(CKIT_DOCUMENT);
+    fixture_open(&f, FAKE_FULL);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ckit_error err = CKIT_ERROR_INIT;
+        CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_cache_set(f.cache, S("key"), S(wrong[i]), &options, &err), &err);
+    }
+    CHECK_EQ_U(0, fake_count(f.store));
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, one_that_is_damaged_is_removed_counted_and_a_miss) {
+    fixture f;
+    fixture_prepare(&f);
+    f.options.l1 = CKIT_OFF;
+    fixture_start(&f, FAKE_FULL);
+    CHECK_OK(set(f.cache, "key", S("bytes"), CKIT_BYTES));
+    fake_damage(f.store, -12);
+    CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_BYTES));
+    CHECK_EQ_U(0, fake_count(f.store));
+    CHECK_EQ_U(1, stats_of(f.cache).l2_corrupt);
+    CHECK_EQ_U(0, stats_of(f.cache).l2_hits);
+    CHECK_EQ_U(1, stats_of(f.cache).l2_misses);
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, one_that_another_program_wrote_is_a_miss_and_stays_until_it_is_replaced) {
+    fixture f;
+    fixture_open(&f, FAKE_FULL);
+    fake_put(f.store, S("key"), S("somebody else's"), CKIT_LIFE_NO_EXPIRY);
+    CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_BYTES));
+    CHECK_EQ_U(1, fake_count(f.store));
+    CHECK_GET(CKIT_SOURCE_STORE, S("somebody else's"), f.cache, "key", CKIT_RAW);
+    CHECK_OK(set(f.cache, "key", S("bytes"), CKIT_BYTES));
+    CHECK_GET(CKIT_SOURCE_MEMORY, S("bytes"), f.cache, "key", CKIT_BYTES);
+    fixture_close(&f);
+}
+
+/* ---- limits --------------------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(entry, keys_are_any_bytes_up_to_the_limit) {
+    fixture    f;
+    ckit_error err = CKIT_ERROR_INIT;
+    ckit_value value = CKIT_VALUE_INIT;
+    uint8_t    bytes[1025];
+    fixture_open(&f, FAKE_FULL);
+    memset(bytes, 0, sizeof bytes);
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_cache_set(f.cache, S(""), S("v"), NULL, &err), &err);
+    CHECK_STATUS_ERR(CKIT_E_TOO_LARGE, ckit_cache_set(f.cache, S_ARRAY(bytes), S("v"), NULL, &err), &err);
+    CHECK_CONTAINS("1025", err.text);
+    ckit_slice longest = ckit_slice_of(bytes, 1024), shortest = ckit_slice_of(bytes, 1);
+    CHECK_OK(ckit_cache_set(f.cache, longest, S("long"), NULL, NULL));
+    CHECK_OK(ckit_cache_set(f.cache, shortest, S("short"), NULL, NULL));
+    CHECK_OK(ckit_cache_get(f.cache, longest, NULL, &value, NULL));
+    CHECK_TEXT("long", value.data);
+    ckit_value_fini(&value);
+    CHECK_OK(ckit_cache_delete(f.cache, longest, NULL, NULL));
+    CHECK_STATUS(CKIT_MISS, ckit_cache_get(f.cache, longest, NULL, &value, NULL));
+    CHECK_OK(ckit_cache_get(f.cache, shortest, NULL, &value, NULL));
+    ckit_value_fini(&value);
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, keys_longer_than_memory_takes_are_kept_apart_by_their_hash) {
+    fixture    f;
+    static uint8_t one[60000], two[60000];
+    ckit_value value = CKIT_VALUE_INIT;
+    fixture_prepare(&f);
+    f.options.max_key_bytes = 65536;
+    fixture_start_memory(&f);
+    two[59999] = 1;
+    CHECK_OK(ckit_cache_set(f.cache, S_ARRAY(one), S("one"), NULL, NULL));
+    CHECK_STATUS(CKIT_MISS, ckit_cache_get(f.cache, S_ARRAY(two), NULL, &value, NULL));
+    CHECK_OK(ckit_cache_set(f.cache, S_ARRAY(two), S("two"), NULL, NULL));
+    CHECK_OK(ckit_cache_get(f.cache, S_ARRAY(one), NULL, &value, NULL));
+    CHECK_TEXT("one", value.data);
+    ckit_value_fini(&value);
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, a_value_over_the_limit_is_refused_and_leaves_no_older_one) {
+    for (int store = 0; store < 2; store++) {
+        fixture    f;
+        ckit_error err = CKIT_ERROR_INIT;
+        uint8_t    large[2000];
+        memset(large, 7, sizeof large);
+        fixture_prepare(&f);
+        f.options.max_value_bytes = 1000;
+        f.options.compression_level = -1;
+        if (store) {
+            fixture_start(&f, FAKE_FULL);
+        } else {
+            fixture_start_memory(&f);
+        }
+        CHECK_OK(set(f.cache, "key", S("small"), CKIT_BYTES));
+        CHECK_STATUS_ERR(CKIT_E_TOO_LARGE, ckit_cache_set(f.cache, S("key"), S_ARRAY(large), NULL, &err), &err);
+        CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_BYTES));
+        CHECK_OK(set(f.cache, "key", S("small"), CKIT_RAW));
+        CHECK_STATUS(CKIT_E_TOO_LARGE, set(f.cache, "key", S_ARRAY(large), CKIT_RAW));
+        CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_RAW));
+        CHECK_EQ_U(2, stats_of(f.cache).too_large);
+        fixture_close(&f);
+    }
+}
+
+CKIT_TEST(entry, wrong_options_are_misuse) {
+    fixture            f;
+    ckit_error         err = CKIT_ERROR_INIT;
+    ckit_entry_options options = as((ckit_encoding)3);
+    fixture_open(&f, FAKE_FULL);
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_cache_set(f.cache, S("k"), S("v"), &options, &err), &err);
+    options = as(CKIT_BYTES);
+    options.ttl_ms = CKIT_TTL_MAX_MS + 1;
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_cache_set(f.cache, S("k"), S("v"), &options, &err), &err);
+    CHECK_CONTAINS("315360000001", err.text);
+    options.struct_size = offsetof(ckit_entry_options, ttl_ms); /* an older program: its field is not there */
+    CHECK_OK(ckit_cache_set(f.cache, S("k"), S("v"), &options, NULL));
+    fixture_close(&f);
+}
+
+/* ---- lives ---------------------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(entry, the_life_of_an_entry_ends_in_both_tiers_at_once) {
+    fixture            f;
+    ckit_entry_options options = as(CKIT_BYTES);
+    uint64_t           life_ms;
+    fixture_open(&f, FAKE_FULL);
+    options.ttl_ms = 1000;
+    CHECK_OK(ckit_cache_set(f.cache, S("key"), S("v"), &options, NULL));
+    CHECK_OK(ckit_cache_ttl(f.cache, S("key"), NULL, &life_ms, NULL));
+    CHECK_EQ_U(1000, life_ms);
+    fake_clock_advance(&f.time, 999);
+    CHECK_GET(CKIT_SOURCE_MEMORY, S("v"), f.cache, "key", CKIT_BYTES);
+    CHECK_OK(ckit_cache_exists(f.cache, S("key"), NULL, NULL));
+    fake_clock_advance(&f.time, 1);
+    CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_BYTES));
+    CHECK_STATUS(CKIT_MISS, ckit_cache_exists(f.cache, S("key"), NULL, NULL));
+    CHECK_STATUS(CKIT_MISS, ckit_cache_ttl(f.cache, S("key"), NULL, &life_ms, NULL));
+    CHECK_STATUS(CKIT_MISS, ckit_cache_touch(f.cache, S("key"), NULL, NULL));
+    CHECK_STATUS(CKIT_MISS, ckit_cache_delete(f.cache, S("key"), NULL, NULL));
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, no_expiry_default_and_do_not_store_mean_what_they_say) {
+    fixture            f;
+    ckit_entry_options options = as(CKIT_BYTES);
+    uint64_t           life_ms;
+    fixture_open(&f, FAKE_FULL);
+    CHECK_OK(ckit_cache_set(f.cache, S("default"), S("v"), NULL, NULL));
+    CHECK_OK(ckit_cache_ttl(f.cache, S("default"), NULL, &life_ms, NULL));
+    CHECK_EQ_U(3600000, life_ms);
+    options.ttl_ms = CKIT_TTL_NO_EXPIRY;
+    CHECK_OK(ckit_cache_set(f.cache, S("for ever"), S("v"), &options, NULL));
+    CHECK_OK(ckit_cache_ttl(f.cache, S("for ever"), NULL, &life_ms, NULL));
+    CHECK_EQ_U(CKIT_LIFE_NO_EXPIRY, life_ms);
+    options.ttl_ms = CKIT_TTL_DO_NOT_STORE;
+    CHECK_OK(ckit_cache_set(f.cache, S("never"), S("v"), &options, NULL));
+    CHECK_STATUS(CKIT_MISS, get(f.cache, "never", CKIT_BYTES));
+    CHECK_EQ_U(2, fake_count(f.store));
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, ttl_asks_memory_where_the_store_cannot_tell) {
+    fixture  f;
+    uint64_t life_ms = 1;
+    fixture_open(&f, FAKE_REQUIRED);
+    CHECK_OK(set(f.cache, "key", S("v"), CKIT_BYTES));
+    CHECK_OK(ckit_cache_ttl(f.cache, S("key"), NULL, &life_ms, NULL));
+    CHECK_EQ_U(3600000, life_ms);
+    fake_put(f.store, S("other"), S("v"), 1000);
+    CHECK_OK(ckit_cache_ttl(f.cache, S("other"), NULL, &life_ms, NULL));
+    CHECK_EQ_U(CKIT_LIFE_UNKNOWN, life_ms);
+    CHECK_STATUS(CKIT_MISS, ckit_cache_ttl(f.cache, S("none"), NULL, &life_ms, NULL));
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, touch_gives_a_new_life_in_both_tiers) {
+    for (int store = 0; store < 2; store++) {
+        fixture            f;
+        ckit_entry_options options = as(CKIT_BYTES);
+        uint64_t           life_ms;
+        fixture_prepare(&f);
+        if (store) {
+            fixture_start(&f, FAKE_FULL);
+        } else {
+            fixture_start_memory(&f);
+        }
+        CHECK_OK(set(f.cache, "key", S("v"), CKIT_BYTES));
+        options.ttl_ms = 500;
+        CHECK_OK(ckit_cache_touch(f.cache, S("key"), &options, NULL));
+        CHECK_OK(ckit_cache_ttl(f.cache, S("key"), NULL, &life_ms, NULL));
+        CHECK_EQ_U(500, life_ms);
+        fake_clock_advance(&f.time, 499);
+        CHECK_OK(get(f.cache, "key", CKIT_BYTES));
+        options.ttl_ms = 0; /* the default */
+        CHECK_OK(ckit_cache_touch(f.cache, S("key"), &options, NULL));
+        fake_clock_advance(&f.time, 3599999);
+        CHECK_OK(get(f.cache, "key", CKIT_BYTES));
+        options.ttl_ms = CKIT_TTL_DO_NOT_STORE;
+        CHECK_OK(ckit_cache_touch(f.cache, S("key"), &options, NULL));
+        CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_BYTES));
+        fixture_close(&f);
+    }
+}
+
+CKIT_TEST(entry, touch_is_unsupported_where_the_store_cannot) {
+    fixture    f;
+    ckit_error err = CKIT_ERROR_INIT;
+    fixture_open(&f, FAKE_REQUIRED);
+    CHECK_OK(set(f.cache, "key", S("v"), CKIT_BYTES));
+    CHECK_STATUS_ERR(CKIT_E_UNSUPPORTED, ckit_cache_touch(f.cache, S("key"), NULL, &err), &err);
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, delete_tells_whether_there_was_one_in_either_tier) {
+    fixture f;
+    fixture_open(&f, FAKE_FULL);
+    fake_fail(f.store, FAKE_SET, CKIT_E_IO, 1);
+    CHECK_STATUS(CKIT_E_IO, set(f.cache, "memory", S("v"), CKIT_BYTES));
+    CHECK_OK(ckit_cache_delete(f.cache, S("memory"), NULL, NULL));
+    fake_put(f.store, S("store"), S("v"), 1000);
+    CHECK_OK(ckit_cache_delete(f.cache, S("store"), NULL, NULL));
+    CHECK_STATUS(CKIT_MISS, ckit_cache_delete(f.cache, S("store"), NULL, NULL));
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, namespaces_share_keys_in_the_store_and_are_invalidated_apart) {
+    fixture            f;
+    ckit_entry_options a = as(CKIT_BYTES), b = as(CKIT_BYTES);
+    ckit_value         value = CKIT_VALUE_INIT;
+    ckit_scope         scope = {.kind = CKIT_SCOPE_NAMESPACE, .namespace_name = S("a")};
+    fixture_open(&f, FAKE_FULL);
+    a.namespace_name = "a";
+    b.namespace_name = "b";
+    CHECK_OK(ckit_cache_set(f.cache, S("in a"), S("1"), &a, NULL));
+    CHECK_STR("a", fake_last_namespace(f.store));
+    CHECK_OK(ckit_cache_set(f.cache, S("in b"), S("2"), &b, NULL));
+    CHECK_OK(ckit_cache_invalidate(f.cache, &scope, NULL, NULL));
+    CHECK_STATUS(CKIT_MISS, ckit_cache_get(f.cache, S("in a"), &a, &value, NULL));
+    CHECK_OK(ckit_cache_get(f.cache, S("in b"), &b, &value, NULL));
+    CHECK_EQ_U(CKIT_SOURCE_MEMORY, value.source);
+    ckit_value_fini(&value);
+    fixture_close(&f);
+}
+
+/* ---- trouble ------------------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(entry, failures_of_the_store_come_back_and_are_counted) {
+    fixture    f;
+    uint64_t   life_ms;
+    ckit_error err = CKIT_ERROR_INIT;
+    ckit_value value = CKIT_VALUE_INIT;
+    fixture_open(&f, FAKE_FULL);
+    for (int op = 0; op < FAKE_OP_COUNT; op++) {
+        fake_fail(f.store, (fake_op)op, CKIT_E_TIMEOUT, UINT64_MAX);
+    }
+    CHECK_STATUS_ERR(CKIT_E_TIMEOUT, ckit_cache_get(f.cache, S("key"), NULL, &value, &err), &err);
+    CHECK_STATUS_ERR(CKIT_E_TIMEOUT, ckit_cache_exists(f.cache, S("key"), NULL, &err), &err);
+    CHECK_STATUS_ERR(CKIT_E_TIMEOUT, ckit_cache_ttl(f.cache, S("key"), NULL, &life_ms, &err), &err);
+    CHECK_STATUS_ERR(CKIT_E_TIMEOUT, ckit_cache_touch(f.cache, S("key"), NULL, &err), &err);
+    CHECK_STATUS_ERR(CKIT_E_TIMEOUT, ckit_cache_delete(f.cache, S("key"), NULL, &err), &err);
+    CHECK_STATUS_ERR(CKIT_E_TIMEOUT, ckit_cache_set(f.cache, S("key"), S("v"), NULL, &err), &err);
+    CHECK_EQ_U(6, stats_of(f.cache).l2_errors);
+    CHECK_EQ_U(0, stats_of(f.cache).l2_misses);
+    CHECK_GET(CKIT_SOURCE_MEMORY, S("v"), f.cache, "key", CKIT_BYTES); /* memory serves this process */
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, the_call_s_own_timeout_reaches_the_store) {
+    fixture            f;
+    ckit_entry_options options = as(CKIT_BYTES);
+    fixture_open(&f, FAKE_FULL);
+    options.timeout_ms = 77;
+    CHECK_OK(ckit_cache_set(f.cache, S("key"), S("v"), &options, NULL));
+    CHECK_EQ_U(FAKE_CLOCK_START_MS + 77, fake_last_deadline(f.store, FAKE_SET));
+    fixture_close(&f);
+}
+
+/* ---- at the same time ------------------------------------------------------------------------------------------------ */
+
+typedef struct change {
+    ckit_cache *cache;
+    const char *value; /* NULL: deletes; "?": gets */
+    pthread_t   thread;
+    ckit_status status;
+} change;
+
+static void *make_change(void *arg) {
+    change *c = arg;
+    if (c->value == NULL) {
+        c->status = ckit_cache_delete(c->cache, S("key"), NULL, NULL);
+    } else if (strcmp(c->value, "?") == 0) {
+        c->status = get(c->cache, "key", CKIT_BYTES);
+    } else {
+        c->status = set(c->cache, "key", S(c->value), CKIT_BYTES);
+    }
+    return NULL;
+}
+
+static void start(change *c, ckit_cache *cache, const char *value) {
+    c->cache = cache;
+    c->value = value;
+    CHECK_EQ_I(0, pthread_create(&c->thread, NULL, make_change, c));
+}
+
+static ckit_status join(change *c) {
+    pthread_join(c->thread, NULL);
+    return c->status;
+}
+
+/* Memory and store hold the same, or memory nothing. */
+static void check_agreement(fixture *f) {
+    ckit_value here = CKIT_VALUE_INIT, there = CKIT_VALUE_INIT;
+    ckit_cache *other = fixture_cache(f, FAKE_FULL);
+    ckit_status seen = ckit_cache_get(f->cache, S("key"), NULL, &here, NULL);
+    ckit_status stored = ckit_cache_get(other, S("key"), NULL, &there, NULL);
+    CHECK_STATUS(stored, seen);
+    CHECK_BYTES(there.data, here.data);
+    ckit_value_fini(&here);
+    ckit_value_fini(&there);
+    ckit_cache_close(other);
+}
+
+CKIT_TEST(race, two_who_set_leave_the_tiers_agreeing) {
+    for (int order = 0; order < 2; order++) {
+        fixture f;
+        change  one, two;
+        fixture_open(&f, FAKE_FULL);
+        fake_shut(f.store, FAKE_SET, order == 0 ? FAKE_BEFORE : FAKE_AFTER);
+        start(&one, f.cache, "one");
+        fake_wait_stopped(f.store, FAKE_SET, 1);
+        start(&two, f.cache, "two");
+        if (order == 0) { /* the gate lets one through while the other waits */
+            fake_wait_stopped(f.store, FAKE_SET, 2);
+        }
+        fake_open_gate(f.store, FAKE_SET);
+        CHECK_OK(join(&one));
+        CHECK_OK(join(&two));
+        check_agreement(&f);
+        fixture_close(&f);
+    }
+}
+
+CKIT_TEST(race, a_delete_during_a_set_leaves_the_tiers_agreeing) {
+    for (int when = FAKE_BEFORE; when <= FAKE_AFTER; when++) {
+        fixture f;
+        change  setter, deleter;
+        fixture_open(&f, FAKE_FULL);
+        CHECK_OK(set(f.cache, "key", S("old"), CKIT_BYTES));
+        fake_shut(f.store, FAKE_SET, when == FAKE_BEFORE ? FAKE_BEFORE : FAKE_AFTER);
+        start(&setter, f.cache, "new");
+        fake_wait_stopped(f.store, FAKE_SET, 1);
+        if (when == FAKE_BEFORE) {
+            CHECK_OK(ckit_cache_delete(f.cache, S("key"), NULL, NULL));
+            fake_open_gate(f.store, FAKE_SET);
+        } else { /* the store is busy with the set until the gate opens */
+            start(&deleter, f.cache, NULL);
+            fake_open_gate(f.store, FAKE_SET);
+            CHECK_OK(join(&deleter));
+        }
+        CHECK_OK(join(&setter));
+        check_agreement(&f);
+        fixture_close(&f);
+    }
+}
+
+CKIT_TEST(race, a_set_during_a_delete_leaves_the_tiers_agreeing) {
+    fixture f;
+    change  deleter;
+    fixture_open(&f, FAKE_FULL);
+    CHECK_OK(set(f.cache, "key", S("old"), CKIT_BYTES));
+    fake_shut(f.store, FAKE_REMOVE, FAKE_BEFORE);
+    start(&deleter, f.cache, NULL);
+    fake_wait_stopped(f.store, FAKE_REMOVE, 1);
+    CHECK_OK(set(f.cache, "key", S("new"), CKIT_BYTES));
+    fake_open_gate(f.store, FAKE_REMOVE);
+    CHECK_OK(join(&deleter));
+    check_agreement(&f);
+    fixture_close(&f);
+}
+
+CKIT_TEST(race, a_get_does_not_keep_what_was_set_or_deleted_while_it_read) {
+    for (int deletes = 0; deletes < 2; deletes++) {
+        fixture f;
+        change  reader;
+        fixture_open(&f, FAKE_FULL);
+        ckit_cache *other = fixture_cache(&f, FAKE_FULL);
+        CHECK_OK(set(other, "key", S("old"), CKIT_BYTES));
+        fake_shut(f.store, FAKE_GET, FAKE_AFTER);
+        start(&reader, f.cache, "?");
+        fake_wait_stopped(f.store, FAKE_GET, 1);
+        if (deletes) {
+            CHECK_OK(ckit_cache_delete(f.cache, S("key"), NULL, NULL));
+        } else {
+            CHECK_OK(set(f.cache, "key", S("new"), CKIT_BYTES));
+        }
+        fake_open_gate(f.store, FAKE_GET);
+        CHECK_OK(join(&reader)); /* it began before */
+        check_agreement(&f);
+        ckit_cache_close(other);
+        fixture_close(&f);
+    }
+}
+
+CKIT_TEST(race, a_get_does_not_keep_a_life_that_was_touched_while_it_read) {
+    fixture            f;
+    change             reader;
+    ckit_entry_options options = as(CKIT_BYTES);
+    fixture_open(&f, FAKE_FULL);
+    ckit_cache *other = fixture_cache(&f, FAKE_FULL);
+    CHECK_OK(set(other, "key", S("old"), CKIT_BYTES));
+    fake_shut(f.store, FAKE_GET, FAKE_AFTER);
+    start(&reader, f.cache, "?");
+    fake_wait_stopped(f.store, FAKE_GET, 1);
+    options.ttl_ms = 10;
+    CHECK_OK(ckit_cache_touch(f.cache, S("key"), &options, NULL));
+    fake_open_gate(f.store, FAKE_GET);
+    CHECK_OK(join(&reader));
+    fake_clock_advance(&f.time, 10);
+    CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_BYTES));
+    ckit_cache_close(other);
+    fixture_close(&f);
+}
+
+/* ---- many ---------------------------------------------------------------------------------------------------------- */
+
+enum { KEYS = 100 };
+
+/* Every fourth key: in memory, in the store only, nowhere, damaged in the store. */
+static void open_many(fixture *f, fake_kind kind, ckit_cache **other, ckit_slice *keys, char (*names)[8]) {
+    fixture_open(f, kind);
+    *other = fixture_cache(f, kind);
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(names[i], sizeof names[i], "key%d", i);
+        keys[i] = S(names[i]);
+    }
+    for (int i = 3; i < KEYS; i += 4) {
+        CHECK_OK(set(*other, names[i], keys[i], CKIT_BYTES));
+    }
+    fake_damage(f->store, -12);
+    for (int i = 0; i < KEYS; i += 4) {
+        CHECK_OK(set(f->cache, names[i], keys[i], CKIT_BYTES));
+        CHECK_OK(set(*other, names[i + 1], keys[i + 1], CKIT_BYTES));
+    }
+    fake_forget_calls(f->store);
+}
+
+static void check_many(fake_kind kind) {
+    fixture     f;
+    ckit_cache *other;
+    ckit_slice  keys[KEYS];
+    char        names[KEYS][8];
+    ckit_value *out = calloc(KEYS, sizeof *out);
+    ckit_status answers[KEYS];
+    open_many(&f, kind, &other, keys, names);
+    CHECK(out != NULL);
+    for (int round = 0; round < 2; round++) {
+        CHECK_OK(ckit_cache_get_many(f.cache, keys, KEYS, NULL, out, answers, NULL));
+        for (int i = 0; i < KEYS; i++) {
+            bool        there = i % 4 < 2, stored = i % 4 == 1 && round == 0;
+            ckit_source source = stored ? CKIT_SOURCE_STORE : CKIT_SOURCE_MEMORY;
+            CHECK_STATUS(there ? CKIT_OK : CKIT_MISS, answers[i]);
+            if (there) {
+                CHECK_BYTES(keys[i], out[i].data);
+                CHECK_EQ_U(source, out[i].source);
+            } else {
+                CHECK(out[i].release == NULL && out[i].data.len == 0);
+            }
+            ckit_value_fini(&out[i]);
+        }
+        CHECK_EQ_U(KEYS / 4, stats_of(f.cache).l2_corrupt);
+    }
+    if (kind == FAKE_FULL) {
+        CHECK_EQ_U(2, fake_calls(f.store, FAKE_GET_MANY));
+        CHECK_EQ_U(0, fake_calls(f.store, FAKE_GET));
+    } else {
+        CHECK_EQ_U(KEYS * 3 / 4 + KEYS / 2, fake_calls(f.store, FAKE_GET));
+    }
+    free(out);
+    ckit_cache_close(other);
+    fixture_close(&f);
+}
+
+CKIT_TEST(many, mixes_memory_and_one_batched_read) { check_many(FAKE_FULL); }
+CKIT_TEST(many, reads_one_by_one_where_the_store_has_no_batch) { check_many(FAKE_REQUIRED); }
+
+static void check_failing_keys(fake_kind kind) {
+    fixture     f;
+    ckit_cache *other;
+    ckit_slice  keys[KEYS];
+    char        names[KEYS][8];
+    ckit_value *out = calloc(KEYS, sizeof *out);
+    ckit_status answers[KEYS];
+    open_many(&f, kind, &other, keys, names);
+    CHECK(out != NULL);
+    fake_fail(f.store, FAKE_GET, CKIT_E_IO, 2); /* the first two that are asked: keys 1 and 2 */
+    CHECK_OK(ckit_cache_get_many(f.cache, keys, KEYS, NULL, out, answers, NULL));
+    CHECK_OK(answers[0]);
+    CHECK_STATUS(CKIT_E_IO, answers[1]);
+    CHECK_STATUS(CKIT_E_IO, answers[2]);
+    CHECK_STATUS(CKIT_MISS, answers[3]);
+    CHECK_OK(answers[5]);
+    CHECK_EQ_U(2, stats_of(f.cache).l2_errors);
+    for (int i = 0; i < KEYS; i++) {
+        ckit_value_fini(&out[i]);
+    }
+    free(out);
+    ckit_cache_close(other);
+    fixture_close(&f);
+}
+
+CKIT_TEST(many, a_key_that_fails_does_not_fail_the_others) { check_failing_keys(FAKE_FULL); }
+CKIT_TEST(many, nor_does_it_without_a_batch) { check_failing_keys(FAKE_REQUIRED); }
+
+CKIT_TEST(many, a_failing_batch_leaves_what_memory_has) {
+    fixture     f;
+    ckit_cache *other;
+    ckit_slice  keys[KEYS];
+    char        names[KEYS][8];
+    ckit_value *out = calloc(KEYS, sizeof *out);
+    ckit_status answers[KEYS];
+    ckit_error  err = CKIT_ERROR_INIT;
+    open_many(&f, FAKE_FULL, &other, keys, names);
+    CHECK(out != NULL);
+    fake_fail(f.store, FAKE_GET_MANY, CKIT_E_UNREACHABLE, 1);
+    CHECK_STATUS_ERR(CKIT_E_UNREACHABLE, ckit_cache_get_many(f.cache, keys, KEYS, NULL, out, answers, &err), &err);
+    for (int i = 0; i < KEYS; i++) {
+        CHECK_STATUS(i % 4 == 0 ? CKIT_OK : CKIT_E_UNREACHABLE, answers[i]);
+        ckit_value_fini(&out[i]);
+    }
+    CHECK_EQ_U(1, stats_of(f.cache).l2_errors);
+    free(out);
+    ckit_cache_close(other);
+    fixture_close(&f);
+}
+
+CKIT_TEST(many, a_wrong_key_is_its_own_answer_and_none_is_fine) {
+    fixture     f;
+    ckit_slice  keys[3] = {S("good"), S(""), S("better")};
+    ckit_value  out[3] = {CKIT_VALUE_INIT, CKIT_VALUE_INIT, CKIT_VALUE_INIT};
+    ckit_status answers[3];
+    for (int store = 0; store < 2; store++) {
+        fixture_prepare(&f);
+        if (store) {
+            fixture_start(&f, FAKE_FULL);
+        } else {
+            fixture_start_memory(&f);
+        }
+        CHECK_OK(set(f.cache, "good", S("1"), CKIT_BYTES));
+        CHECK_OK(set(f.cache, "better", S("2"), CKIT_BYTES));
+        CHECK_OK(ckit_cache_get_many(f.cache, keys, 3, NULL, out, answers, NULL));
+        CHECK_OK(answers[0]);
+        CHECK_STATUS(CKIT_E_MISUSE, answers[1]);
+        CHECK_OK(answers[2]);
+        CHECK_TEXT("1", out[0].data);
+        CHECK_TEXT("2", out[2].data);
+        ckit_value_fini(&out[0]);
+        ckit_value_fini(&out[2]);
+        CHECK_OK(ckit_cache_get_many(f.cache, NULL, 0, NULL, NULL, NULL, NULL));
+        fixture_close(&f);
+    }
+}
+
+CKIT_TEST(many, one_key_twice_is_two_answers) {
+    fixture     f;
+    ckit_slice  keys[2] = {S("key"), S("key")};
+    ckit_value  out[2] = {CKIT_VALUE_INIT, CKIT_VALUE_INIT};
+    ckit_status answers[2];
+    fixture_open(&f, FAKE_FULL);
+    ckit_cache *other = fixture_cache(&f, FAKE_FULL);
+    CHECK_OK(set(other, "key", S("v"), CKIT_BYTES));
+    CHECK_OK(ckit_cache_get_many(f.cache, keys, 2, NULL, out, answers, NULL));
+    CHECK_TEXT("v", out[0].data);
+    CHECK_TEXT("v", out[1].data);
+    ckit_value_fini(&out[0]);
+    ckit_value_fini(&out[1]);
+    ckit_cache_close(other);
+    fixture_close(&f);
+}
