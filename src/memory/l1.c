@@ -245,8 +245,15 @@ static uint32_t make_entry(ckiti_l1 *l1, ckiti_shard *shard, const ckiti_l1_put_
     return reference;
 }
 
+/* Unlocks the shard and frees what is due. */
+static void leave(ckiti_l1 *l1, ckiti_shard *shard) {
+    ckiti_limbo due = ckiti_limbo_due(l1, shard);
+    pthread_mutex_unlock(&shard->lock);
+    ckiti_reclaim(l1, shard, &due);
+}
+
 /* A larger table for the shard, when there is memory for it. The old one goes to the limbo. */
-static void grow(ckiti_l1 *l1, ckiti_shard *shard) {
+static void grow_table(ckiti_l1 *l1, ckiti_shard *shard) {
     ckiti_table *old = shard->table;
     uint64_t     entries = ckiti_look(&shard->entries);
     if (entries < old->entry_limit) {
@@ -263,6 +270,33 @@ static void grow(ckiti_l1 *l1, ckiti_shard *shard) {
     shard->limbo.tables = old;
 }
 
+static void charge_policy(ckiti_l1 *l1, ckiti_shard *shard, uint64_t bytes) {
+    if (bytes > shard->policy_bytes) {
+        ckiti_books_force(&l1->books, bytes - shard->policy_bytes);
+        shard->policy_bytes = bytes;
+    }
+}
+
+/* Bookkeeping that the next entry makes grow grows or is charged before it comes, so that room is made for that first
+ * and not at the newcomer's cost. */
+static void grow_ahead(ckiti_l1 *l1, ckiti_shard *shard) {
+    pthread_mutex_lock(&shard->lock);
+    uint64_t entries = ckiti_look(&shard->entries);
+    grow_table(l1, shard);
+    size_t room = ckiti_policy_room(&shard->policy);
+    if (entries >= room) {
+        charge_policy(l1, shard, 2 * ckiti_policy_memory_bytes(&shard->policy));
+        room *= 2;
+    }
+    uint64_t grow_at = shard->table->entry_limit < room ? shard->table->entry_limit : room;
+    grow_at = grow_at > entries ? grow_at : entries + 16; /* there was no memory: not at every entry */
+    atomic_store_explicit(&shard->grow_at, grow_at, memory_order_relaxed);
+    leave(l1, shard);
+    if (ckiti_books_excess(&l1->books) != 0) {
+        ckiti_settle(l1, shard);
+    }
+}
+
 /* A full table that cannot grow gives up an entry for the new one. */
 static void insert(ckiti_l1 *l1, ckiti_shard *shard, uint64_t hash, uint32_t reference) {
     while (!ckiti_table_insert(shard->table, hash, reference)) {
@@ -274,7 +308,7 @@ static void insert(ckiti_l1 *l1, ckiti_shard *shard, uint64_t hash, uint32_t ref
 
 static void publish(ckiti_l1 *l1, ckiti_shard *shard, const ckiti_l1_put_args *args, uint32_t reference) {
     ckiti_entry *entry = ckiti_arena_entry(&l1->arena, reference);
-    grow(l1, shard);
+    grow_table(l1, shard);
     ckiti_place place = ckiti_table_find_key(shard->table, &l1->arena, args->hash, args->key);
     if (place.bucket == NULL) {
         insert(l1, shard, args->hash, reference);
@@ -289,11 +323,7 @@ static void publish(ckiti_l1 *l1, ckiti_shard *shard, const ckiti_l1_put_args *a
     ckiti_add(&shard->bytes, ckiti_entry_charge(&l1->arena, entry));
     shard->heavy += (ckiti_life_flags(ckiti_entry_life(entry)) & CKITI_ENTRY_COUNTED) != 0;
     ckiti_add(&shard->puts, 1);
-    uint64_t policy_bytes = ckiti_policy_memory_bytes(&shard->policy);
-    if (policy_bytes > shard->policy_bytes) {
-        ckiti_books_force(&l1->books, policy_bytes - shard->policy_bytes);
-        shard->policy_bytes = policy_bytes;
-    }
+    charge_policy(l1, shard, ckiti_policy_memory_bytes(&shard->policy));
 }
 
 /* Takes the key's entry out. The lock is held. */
@@ -307,13 +337,6 @@ static bool take_out(ckiti_l1 *l1, ckiti_shard *shard, ckit_slice key, uint64_t 
     ckiti_policy_remove(&shard->policy, &entry->node);
     ckiti_unlink(shard, place, hash, entry, &shard->limbo);
     return visible;
-}
-
-/* Unlocks the shard and frees what is due. */
-static void leave(ckiti_l1 *l1, ckiti_shard *shard) {
-    ckiti_limbo due = ckiti_limbo_due(l1, shard);
-    pthread_mutex_unlock(&shard->lock);
-    ckiti_reclaim(l1, shard, &due);
 }
 
 /* Nothing is stored, and nothing outdated stays. */
@@ -333,6 +356,9 @@ ckit_status ckiti_l1_put(ckiti_l1 *l1, const ckiti_l1_put_args *args, uint64_t n
     }
     if (args->birth < atomic_load(&l1->floor)) {
         return CKIT_MISS;
+    }
+    if (ckiti_look(&shard->entries) >= ckiti_look(&shard->grow_at)) {
+        grow_ahead(l1, shard);
     }
     uint32_t reference = make_entry(l1, shard, args, &plan, now_ms);
     if (reference == 0) {

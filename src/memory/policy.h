@@ -87,8 +87,10 @@ void ckiti_policy_replace(ckiti_policy *policy, ckiti_policy_node *old_node, cki
 /* Chooses the entry to give up, unlinks and remembers it. NULL when there is none. */
 ckiti_policy_node *ckiti_policy_evict(ckiti_policy *policy);
 
-/* Bytes of the table of counters, for the owner's books. */
+/* Bytes of the table of counters, for the owner's books. They double when there are more entries than
+ * ckiti_policy_room. */
 size_t ckiti_policy_memory_bytes(const ckiti_policy *policy);
+static inline size_t ckiti_policy_room(const ckiti_policy *policy) { return policy->grow_above; }
 
 /* The entry was used. Writes to the node only while its counter is not full, so a hot entry's line stays clean. Lost
  * updates between threads are harmless. */

@@ -37,6 +37,7 @@ typedef struct ckiti_shard {
     uint64_t           heavy;   /* entries that own more than their piece, or may be held */
     _Atomic uint64_t   bytes;   /* what its entries are charged with; written under the lock */
     _Atomic uint64_t   entries; /* these too */
+    _Atomic uint64_t   grow_at; /* entries at which table or policy need more memory */
     _Atomic uint64_t   puts;
     _Atomic uint64_t   evicted;
     _Atomic uint64_t   expired;
