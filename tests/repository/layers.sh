@@ -43,6 +43,8 @@ for component in "${components[@]}"; do
             answer=yes
         fi
         for header in "$source/src/$other"/*.h; do
+            # What tests share is for tests, which see more than components do.
+            case $header in *_fixture.h | *_test.h) continue ;; esac
             [ -f "$header" ] && expect $answer "$component" "\"$other/$(basename "$header")\""
         done
         for header in ${headers[$other]}; do
