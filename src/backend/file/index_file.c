@@ -213,7 +213,7 @@ static ckit_status compact_locked(ckiti_file_store *store, int fd, ckit_error *e
     } else {
         st = ckiti_file_dir_walk(store, keep_each, &k, err);
     }
-    if (st == CKIT_OK && build_compacted(&k, &content) != CKIT_OK) {
+    if (st == CKIT_OK && k.kept != NULL && build_compacted(&k, &content) != CKIT_OK) {
         st = ckit_fail(err, CKIT_E_NO_MEMORY, CKITI_FILE_WHERE, "no memory to compact the index");
     }
     if (st == CKIT_OK) {
@@ -267,7 +267,7 @@ static ckit_status ready_header(ckiti_file_store *store, int fd, struct stat *st
 
 static ckit_status append_locked(ckiti_file_store *store, int fd, struct stat *st, const ckiti_index_record *record,
                                  uint64_t *identity, ckit_error *err) {
-    ckiti_index_header header;
+    ckiti_index_header header = {0, 0};
     ckit_status        status = ready_header(store, fd, st, &header, err);
     if (status != CKIT_OK) {
         return status;
@@ -299,7 +299,7 @@ ckit_status ckiti_index_append(ckiti_file_store *store, const ckiti_index_record
     ckiti_file_lock_mode mode = {.create = true, .wait = true, .deadline_ms = deadline_ms};
     for (int turn = 0; turn < 3; turn++) {
         struct stat st;
-        int         fd;
+        int         fd = -1;
         ckit_status status = ckiti_file_lock_name(store, CKITI_INDEX_NAME, &mode, &fd, &st, err);
         if (status != CKIT_OK) {
             return status;

@@ -105,7 +105,7 @@ static ssize_t read_whole(const ckiti_file_store *store, int fd, uint8_t header[
 /* `out` has room for header and value. CKIT_PENDING: the file may be discarded. */
 static ckit_status read_entry(const ckiti_file_store *store, const ckiti_file_opened *entry, ckit_buf *out,
                               size_t value_len, uint64_t *life_ms, ckit_error *err) {
-    uint8_t header[CKITI_FILE_HEADER_BYTES];
+    uint8_t header[CKITI_FILE_HEADER_BYTES] = {0};
     ssize_t got = read_whole(store, entry->fd, header, out->ptr + out->len, value_len);
     if (got < 0) {
         return ckiti_file_fail(err, errno, "reading an entry");
@@ -153,7 +153,7 @@ ckit_status ckiti_file_get(void *self, ckit_slice key, uint64_t deadline_ms, cki
                            ckit_error *err) {
     ckiti_file_store *store = self;
     ckiti_file_name   name;
-    ckiti_file_opened entry;
+    ckiti_file_opened entry = {.fd = -1};
     ckit_status       st = ckiti_file_begin(store, key, deadline_ms, &name, err);
     if (st == CKIT_OK) {
         st = ckiti_file_entry_open(store, name.text, O_RDONLY, &entry, err);
@@ -185,7 +185,7 @@ ckiti_file_peeked ckiti_file_entry_peek(const ckiti_file_store *store, int fd, u
 ckit_status ckiti_file_ttl(void *self, ckit_slice key, uint64_t deadline_ms, uint64_t *life_ms, ckit_error *err) {
     ckiti_file_store *store = self;
     ckiti_file_name   name;
-    ckiti_file_opened entry;
+    ckiti_file_opened entry = {.fd = -1};
     uint64_t          life = 0;
     ckit_status       st = ckiti_file_begin(store, key, deadline_ms, &name, err);
     if (st == CKIT_OK) {

@@ -131,7 +131,7 @@ static void take_env(ckiti_file_store *store, const ckit_backend_env *env) {
 ckit_status ckiti_file_open_with(const ckit_file_options *options, const ckit_backend_env *env, const ckiti_file_io *io,
                                  ckit_backend **out, ckit_error *err) {
     *out = NULL;
-    ckit_file_options checked;
+    ckit_file_options checked = CKIT_FILE_OPTIONS_INIT;
     ckit_status       st = copy_options(&checked, options, err);
     if (st != CKIT_OK) {
         return st;
