@@ -47,7 +47,7 @@ typedef struct ckit_cache_options {
     uint32_t          workers;            /* most background threads (started when needed); default 4; up to 64 */
     uint32_t          queue_max;          /* most background jobs waiting; default 1024 */
 } ckit_cache_options;
-#define CKIT_CACHE_OPTIONS_INIT {.struct_size = sizeof(ckit_cache_options)}
+#define CKIT_CACHE_OPTIONS_INIT CKIT_SIZED_INIT(ckit_cache_options)
 CKIT_API void ckit_cache_options_init(ckit_cache_options *options, size_t struct_size);
 
 /* Opens a cache over `backend`, or over memory alone when it is NULL. The backend is the cache's from now on, also when
@@ -76,7 +76,7 @@ typedef struct ckit_entry_options {
     const char   *namespace_name; /* whose memory it lives in and what invalidates it; NULL = none. Not part of the key */
     uint32_t      timeout_ms;     /* longest wait for the store; 0 = the cache's */
 } ckit_entry_options;
-#define CKIT_ENTRY_OPTIONS_INIT {.struct_size = sizeof(ckit_entry_options)}
+#define CKIT_ENTRY_OPTIONS_INIT CKIT_SIZED_INIT(ckit_entry_options)
 CKIT_API void ckit_entry_options_init(ckit_entry_options *options, size_t struct_size);
 
 /* Looks `key` up in memory, then in the store, and fills memory on the way back with the remaining life.
@@ -159,6 +159,8 @@ typedef struct ckit_cache_stats {
     uint64_t too_large;        /* values over the limit, given to the caller and not stored */
     uint64_t uncached;         /* calls that ran without the cache because of a cache problem */
 } ckit_cache_stats;
+#define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
+CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);
 /* Fills as much of `out` as `out->struct_size` says. Counters are exact once the threads that count are quiet. */
 CKIT_API void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out);
 

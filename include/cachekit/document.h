@@ -37,6 +37,10 @@ CKIT_API ckit_status ckit_document_double(ckit_slice document, double *out, ckit
 CKIT_API ckit_status ckit_document_str(ckit_slice document, ckit_slice *out, ckit_error *err);
 CKIT_API ckit_status ckit_document_bin(ckit_slice document, ckit_slice *out, ckit_error *err);
 
+/* A document that is a map: true when it has a member of this name, and then `r` reads its value (of the first such
+ * member). False for everything else. */
+CKIT_API bool ckit_document_find(ckit_slice document, const char *name, ckit_reader *r);
+
 /* ---- dates and times ------------------------------------------------------------------------------------- */
 
 typedef struct ckit_date {

@@ -33,8 +33,7 @@ typedef struct ckit_envelope_options {
                                    about ten times the work; reading costs the same for all */
     uint64_t max_content_bytes; /* largest content, written or read; default and maximum CKIT_ENVELOPE_MAX_BYTES */
 } ckit_envelope_options;
-#define CKIT_ENVELOPE_OPTIONS_INIT                                                                                     \
-    { sizeof(ckit_envelope_options), 0, 0 }
+#define CKIT_ENVELOPE_OPTIONS_INIT CKIT_SIZED_INIT(ckit_envelope_options)
 /* The same for callers without macros. `struct_size` is sizeof(ckit_envelope_options). */
 CKIT_API void ckit_envelope_options_init(ckit_envelope_options *options, size_t struct_size);
 

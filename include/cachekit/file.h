@@ -47,7 +47,7 @@ typedef struct ckit_file_options {
     uint32_t       dir_permissions; /* of a directory it makes; default 0700; no group or world write */
     ckit_file_sync sync;
 } ckit_file_options;
-#define CKIT_FILE_OPTIONS_INIT {sizeof(ckit_file_options), NULL, 0, 0, 0, 0, 0, 0, CKIT_FILE_SYNC_DEFAULT}
+#define CKIT_FILE_OPTIONS_INIT CKIT_SIZED_INIT(ckit_file_options)
 CKIT_API void ckit_file_options_init(ckit_file_options *options, size_t struct_size);
 
 /* Opens (and makes) the directory and removes temporary files older than 60 s (in a directory of thousands at most once

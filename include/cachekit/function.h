@@ -57,7 +57,7 @@ typedef struct ckit_function_options {
     int         compression_level; /* 0 = the cache's */
     ckit_switch l1;                /* default the cache's */
 } ckit_function_options;
-#define CKIT_FUNCTION_OPTIONS_INIT {.struct_size = sizeof(ckit_function_options)}
+#define CKIT_FUNCTION_OPTIONS_INIT CKIT_SIZED_INIT(ckit_function_options)
 CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);
 
 /* Names a function to the cache. `name` is "module.qualified_name": it is part of the key, so two functions of one name
@@ -97,6 +97,8 @@ typedef struct ckit_function_stats {
     uint64_t computed;
     uint64_t errors; /* of the loader */
 } ckit_function_stats;
+#define CKIT_FUNCTION_STATS_INIT CKIT_SIZED_INIT(ckit_function_stats)
+CKIT_API void ckit_function_stats_init(ckit_function_stats *stats, size_t struct_size);
 CKIT_API void ckit_function_get_stats(ckit_function *function, ckit_function_stats *out);
 
 #ifdef __cplusplus

@@ -20,7 +20,7 @@ typedef struct ckit_memory_options {
     size_t   struct_size;
     uint64_t max_bytes; /* keys, values and bookkeeping; default 100 MiB; at least 64 KiB */
 } ckit_memory_options;
-#define CKIT_MEMORY_OPTIONS_INIT {sizeof(ckit_memory_options), 0}
+#define CKIT_MEMORY_OPTIONS_INIT CKIT_SIZED_INIT(ckit_memory_options)
 CKIT_API void ckit_memory_options_init(ckit_memory_options *options, size_t struct_size);
 
 /* Opens an empty store. `options` and `env` may be NULL. Keys are up to 4096 bytes (else CKIT_E_TOO_LARGE).

@@ -16,6 +16,22 @@
 #define CKIT_PRINTF(format_index, first)
 #endif
 
+/* Structs that begin with `struct_size` start as CKIT_..._INIT (or with their ckit_..._init function): everything zero,
+ * which means default, and the size of the struct that the program was compiled with, so that an older program meets a
+ * newer library safely. */
+#ifdef __cplusplus
+extern "C++" {
+template <typename T> static inline T ckit_sized() {
+    T sized = {};
+    sized.struct_size = sizeof(T);
+    return sized;
+}
+}
+#define CKIT_SIZED_INIT(type) ckit_sized<type>()
+#else
+#define CKIT_SIZED_INIT(type) {.struct_size = sizeof(type)}
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -20,6 +20,9 @@ CKIT_API void ckit_value_init(ckit_value *value);
  * was closed. Accepts NULL, an empty value, and being called twice. */
 CKIT_API void ckit_value_fini(ckit_value *value);
 
+/* "memory", "store", "function", "flight" or "none". Static text, never NULL. */
+CKIT_API const char *ckit_source_name(ckit_source source);
+
 /* Fills `value` with bytes of its own: a copy, or the buffer's bytes without copying (the buffer is left empty).
  * Whatever it held is given back first. */
 CKIT_API ckit_status ckit_value_copy(ckit_value *value, ckit_slice bytes, const ckit_alloc *alloc);

@@ -2,6 +2,13 @@
 
 #include "base/alloc.h"
 
+#include <string.h>
+
+void ckit_backend_env_init(ckit_backend_env *env, size_t struct_size) {
+    memset(env, 0, struct_size);
+    env->struct_size = struct_size;
+}
+
 struct ckit_backend {
     const ckit_backend_ops *ops;
     void                   *self;

@@ -14,6 +14,17 @@ void ckit_value_init(ckit_value *value) {
     value->owner_size = 0;
 }
 
+const char *ckit_source_name(ckit_source source) {
+    switch (source) {
+    case CKIT_SOURCE_MEMORY: return "memory";
+    case CKIT_SOURCE_STORE: return "store";
+    case CKIT_SOURCE_FUNCTION: return "function";
+    case CKIT_SOURCE_FLIGHT: return "flight";
+    case CKIT_SOURCE_NONE: break;
+    }
+    return "none";
+}
+
 void ckit_value_fini(ckit_value *value) {
     if (value == NULL) {
         return;

@@ -437,6 +437,11 @@ ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error
     return st;
 }
 
+void ckit_function_stats_init(ckit_function_stats *stats, size_t struct_size) {
+    memset(stats, 0, struct_size);
+    stats->struct_size = struct_size;
+}
+
 void ckit_function_get_stats(ckit_function *function, ckit_function_stats *out) {
     const ckiti_counters *c = &function->counters;
     ckit_function_stats   all = {.struct_size = out->struct_size,

@@ -3,6 +3,11 @@
 
 #include <stdio.h>
 
+void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size) {
+    memset(stats, 0, struct_size);
+    stats->struct_size = struct_size;
+}
+
 static void add_memory(ckit_cache *cache, ckit_cache_stats *all) {
     for (ckiti_namespace *ns = atomic_load_explicit(&cache->namespaces, memory_order_acquire); ns != NULL;
          ns = ns->next) {

@@ -215,3 +215,28 @@ ckit_status ckit_document_str(ckit_slice document, ckit_slice *out, ckit_error *
 ckit_status ckit_document_bin(ckit_slice document, ckit_slice *out, ckit_error *err) {
     DOCUMENT_IS(ckit_read_bin, ckit_slice, ((ckit_slice){NULL, 0}))
 }
+
+bool ckit_document_find(ckit_slice document, const char *name, ckit_reader *r) {
+    const ckit_slice wanted = ckit_slice_str(name);
+    ckit_reader_init(r, document);
+    if (ckit_reader_peek(r) != CKIT_TYPE_MAP) {
+        return false;
+    }
+    for (uint32_t members = ckit_read_map(r); members > 0; members--) {
+        bool found = false;
+        if (ckit_reader_peek(r) == CKIT_TYPE_STR) {
+            found = ckit_slice_equal(ckit_read_str(r), wanted);
+        } else {
+            ckit_read_skip(r);
+        }
+        const ckit_slice value = ckit_read_raw(r);
+        if (found) {
+            ckit_reader_init(r, value);
+            return value.len > 0;
+        }
+        if (value.len == 0) {
+            break;
+        }
+    }
+    return false;
+}

@@ -173,7 +173,9 @@ typedef struct ckit_backend_env {
     const ckit_clock *clock; /* NULL = the system's */
     const ckit_log   *log;   /* NULL = standard error, warnings */
 } ckit_backend_env;
-#define CKIT_BACKEND_ENV_INIT {sizeof(ckit_backend_env), NULL, NULL, NULL}
+#define CKIT_BACKEND_ENV_INIT CKIT_SIZED_INIT(ckit_backend_env)
+
+CKIT_API void ckit_backend_env_init(ckit_backend_env *env, size_t struct_size);
 
 /* Checks the table (also in release builds: abi, name, required operations, locks all or none, set_if_owner only with
  * locks) and makes a backend of it. On success the backend owns `self`; on failure `self` stays the caller's.
