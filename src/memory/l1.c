@@ -155,7 +155,7 @@ static __attribute__((noinline)) uint64_t hash_any(ckit_slice key, uint64_t seed
 
 /* Inlined for the usual lengths only: so it needs no stack and few instructions. */
 __attribute__((flatten)) uint64_t ckiti_l1_hash(const ckiti_l1 *l1, ckit_slice key) {
-    if (key.len - 17 > 128 - 17) {
+    if (key.len - 17 > 32 - 17) {
         return hash_any(key, l1->seed);
     }
     return ckiti_xxh3(key, l1->seed);

@@ -208,25 +208,10 @@ static ckit_status get(ckiti_l1 *l1, ckiti_reader *reader, bool fenced, const ck
     return st;
 }
 
-/* What `get` does with a fresh, small, plain value that stands first in its home bucket, and nothing else: nearly
- * every hit, at half of the instructions. So more of the next lookup overlaps with this one's cache misses. Whatever
- * is different is false here and done by `get`. */
-static ALWAYS_INLINE bool get_plain(ckiti_l1 *l1, ckiti_reader *reader, const ckiti_l1_query *query, uint64_t now_ms,
-                                    ckit_value *out) {
-    published_table *published = &l1->tables[ckiti_shard_index(l1, query->hash)];
-    ckiti_table     *table;
-    ckiti_entry     *entry;
-    uint64_t         upper;
-    if (!announce_table(reader, false, published, &table)) {
-        return false;
-    }
-    ckiti_bucket *bucket = &table->buckets[ckiti_table_home(table, query->hash)];
-    unsigned      mask = match(bucket, query->hash, &upper);
-    if (UNLIKELY(mask == 0) ||
-        !announce_entry(l1, reader, false, published, table, &bucket->refs[__builtin_ctz(mask)], &entry) ||
-        UNLIKELY(!ckiti_entry_has_key(entry, query->key))) {
-        return false;
-    }
+/* What `get` does for nearly every hit, at half of the instructions, so that more of the next lookup overlaps with this
+ * one's cache misses: hands out a fresh, small, plain value. Whatever is different is false here and done by `get`. */
+static ALWAYS_INLINE bool serve_plain(ckiti_l1 *l1, ckiti_reader *reader, ckiti_entry *entry,
+                                      const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out) {
     uint64_t life = ckiti_entry_life(entry);
     uint64_t birth = ckiti_entry_birth(entry);
     if (UNLIKELY(birth < query->min_birth) || UNLIKELY(birth < ckiti_look(&l1->floor)) ||
@@ -241,6 +226,23 @@ static ALWAYS_INLINE bool get_plain(ckiti_l1 *l1, ckiti_reader *reader, const ck
     forget(reader);
     ckiti_reader_count(&reader->hits);
     return true;
+}
+
+/* True when the answer is a plain value, and the first in its home bucket that matches. */
+static ALWAYS_INLINE bool get_plain(ckiti_l1 *l1, ckiti_reader *reader, const ckiti_l1_query *query, uint64_t now_ms,
+                                    ckit_value *out) {
+    published_table *published = &l1->tables[ckiti_shard_index(l1, query->hash)];
+    ckiti_table     *table;
+    ckiti_entry     *entry;
+    uint64_t         upper;
+    if (!announce_table(reader, false, published, &table)) {
+        return false;
+    }
+    ckiti_bucket *bucket = &table->buckets[ckiti_table_home(table, query->hash)];
+    unsigned      mask = match(bucket, query->hash, &upper);
+    return LIKELY(mask != 0) &&
+           announce_entry(l1, reader, false, published, table, &bucket->refs[__builtin_ctz(mask)], &entry) &&
+           LIKELY(ckiti_entry_has_key(entry, query->key)) && serve_plain(l1, reader, entry, query, now_ms, out);
 }
 
 static NOINLINE ckit_status get_otherwise(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out) {
@@ -278,41 +280,84 @@ ckit_status ckiti_l1_peek(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t no
 
 #define MANY 32u /* keys whose lines are on their way at the same time */
 
-/* Asks for the bucket of each key, then for the entries. Nothing is believed here; `get` looks again. */
-static void prefetch(ckiti_l1 *l1, ckiti_reader *reader, bool fenced, const ckiti_l1_query *queries, size_t count) {
+/* Where a key was seen. Believed only while the same table is announced. */
+typedef struct hint {
+    published_table *published;
+    ckiti_table     *table;
+    ckiti_bucket    *bucket;
+    unsigned         slot;
+} hint;
+
+static ALWAYS_INLINE bool announce_hint(ckiti_reader *reader, const hint *h) {
+    ckiti_table *table;
+    return announce_table(reader, false, h->published, &table) && LIKELY(table == h->table);
+}
+
+/* Asks for the bucket of each key. */
+static ALWAYS_INLINE void ask_for_buckets(ckiti_l1 *l1, ckiti_reader *reader, const ckiti_l1_query *queries,
+                                          hint *hints, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        ckiti_table *table;
-        if (announce_table(reader, fenced, &l1->tables[ckiti_shard_index(l1, queries[i].hash)], &table)) {
-            __builtin_prefetch(&table->buckets[ckiti_table_home(table, queries[i].hash)]);
+        hint *h = &hints[i];
+        h->published = &l1->tables[ckiti_shard_index(l1, queries[i].hash)];
+        h->bucket = NULL;
+        if (announce_table(reader, false, h->published, &h->table)) {
+            h->bucket = &h->table->buckets[ckiti_table_home(h->table, queries[i].hash)];
+            __builtin_prefetch(h->bucket);
         }
     }
+}
+
+/* Looks into the buckets and asks for the first entry that matches. */
+static ALWAYS_INLINE void ask_for_entries(ckiti_l1 *l1, ckiti_reader *reader, const ckiti_l1_query *queries,
+                                          hint *hints, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        ckiti_table *table;
-        if (!announce_table(reader, fenced, &l1->tables[ckiti_shard_index(l1, queries[i].hash)], &table)) {
+        hint    *h = &hints[i];
+        uint64_t upper;
+        unsigned mask = h->bucket != NULL && announce_hint(reader, h) ? match(h->bucket, queries[i].hash, &upper) : 0;
+        if (UNLIKELY(mask == 0)) {
+            h->bucket = NULL;
             continue;
         }
-        const ckiti_bucket *bucket = &table->buckets[ckiti_table_home(table, queries[i].hash)];
-        uint64_t            upper;
-        unsigned            mask = match(bucket, queries[i].hash, &upper);
-        if (mask != 0) {
-            uint32_t    reference = atomic_load_explicit(&bucket->refs[__builtin_ctz(mask)], memory_order_relaxed);
-            const char *entry = (const char *)ckiti_arena_entry(&l1->arena, reference);
-            __builtin_prefetch(entry);
-            __builtin_prefetch(entry + 64);
-        }
+        h->slot = (unsigned)__builtin_ctz(mask);
+        uint32_t    reference = atomic_load_explicit(&h->bucket->refs[h->slot], memory_order_relaxed);
+        const char *entry = (const char *)ckiti_arena_entry(&l1->arena, reference);
+        __builtin_prefetch(entry);
+        __builtin_prefetch(entry + 64);
     }
+}
+
+static ALWAYS_INLINE bool get_hinted(ckiti_l1 *l1, ckiti_reader *reader, const hint *h, const ckiti_l1_query *query,
+                                     uint64_t now_ms, ckit_value *out) {
+    ckiti_entry *entry;
+    return LIKELY(h->bucket != NULL) && announce_hint(reader, h) &&
+           announce_entry(l1, reader, false, h->published, h->table, &h->bucket->refs[h->slot], &entry) &&
+           LIKELY(ckiti_entry_has_key(entry, query->key)) && serve_plain(l1, reader, entry, query, now_ms, out);
+}
+
+static void get_batch(ckiti_l1 *l1, ckiti_reader *reader, const ckiti_l1_query *queries, size_t count, uint64_t now_ms,
+                      ckit_value *out, ckit_status *answers) {
+    hint hints[MANY];
+    ask_for_buckets(l1, reader, queries, hints, count);
+    ask_for_entries(l1, reader, queries, hints, count);
+    for (size_t i = 0; i < count; i++) {
+        answers[i] = LIKELY(get_hinted(l1, reader, &hints[i], &queries[i], now_ms, &out[i]))
+                         ? CKIT_OK
+                         : get_otherwise(l1, &queries[i], now_ms, &out[i]);
+    }
+    forget(reader);
 }
 
 void ckiti_l1_get_many(ckiti_l1 *l1, const ckiti_l1_query *queries, size_t count, uint64_t now_ms, ckit_value *out,
                        ckit_status *answers) {
     ckiti_reader *reader = ckiti_reader_find(&l1->readers);
-    for (size_t done = 0; done < count;) {
+    if (reader == NULL || l1->readers.fenced) { /* what is saved would be spent on fences */
+        for (size_t i = 0; i < count; i++) {
+            answers[i] = get_otherwise(l1, &queries[i], now_ms, &out[i]);
+        }
+        return;
+    }
+    for (size_t done = 0; done < count; done += MANY) {
         size_t batch = count - done < MANY ? count - done : MANY;
-        if (reader != NULL) {
-            prefetch(l1, reader, l1->readers.fenced, queries + done, batch);
-        }
-        for (size_t end = done + batch; done < end; done++) {
-            answers[done] = ckiti_l1_get(l1, &queries[done], now_ms, &out[done]);
-        }
+        get_batch(l1, reader, queries + done, batch, now_ms, out + done, answers + done);
     }
 }
