@@ -229,20 +229,20 @@ static void fork_prepare(void *self) {
     pthread_mutex_lock(&cache->mu);
     ckiti_flights_fork_prepare(&cache->flights);
     ckiti_stripes_lock_all(&cache->stripes);
-    ckiti_workers_fork_prepare(&cache->workers);
     for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
         poll->fork_prepare(poll);
     }
+    ckiti_workers_fork_prepare(&cache->workers);
     each_l1(cache, ckiti_l1_fork_prepare);
 }
 
 static void fork_parent(void *self) {
     ckit_cache *cache = self;
     each_l1(cache, ckiti_l1_fork_parent);
+    ckiti_workers_fork_parent(&cache->workers);
     for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
         poll->fork_parent(poll);
     }
-    ckiti_workers_fork_parent(&cache->workers);
     ckiti_stripes_unlock_all(&cache->stripes);
     ckiti_flights_fork_parent(&cache->flights);
     pthread_mutex_unlock(&cache->mu);

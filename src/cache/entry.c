@@ -99,7 +99,7 @@ static void fill_memory(const ckiti_access *a, ckit_slice bytes, uint64_t life_m
         return;
     }
     pthread_mutex_lock(&a->stripe->mu);
-    if (ckiti_stripe_version(a->stripe, a->query.hash) == a->version) {
+    if (ckiti_stripe_is_unchanged(a->stripe, a->query.hash, a->version)) {
         ckiti_l1_put_args args = {.key = a->query.key,
                                   .hash = a->query.hash,
                                   .value = bytes,
@@ -270,7 +270,7 @@ static ckit_status seal(const ckiti_access *a, ckit_slice in_memory, ckit_buf *s
  * tell which of the two the store holds). */
 static void put_in_memory(const ckiti_access *a, ckit_slice bytes, uint64_t ttl_ms) {
     pthread_mutex_lock(&a->stripe->mu);
-    bool alone = ckiti_stripe_version(a->stripe, a->query.hash) == a->version;
+    bool alone = ckiti_stripe_is_unchanged(a->stripe, a->query.hash, a->version);
     ckiti_stripe_advance(a->stripe, a->query.hash);
     if (a->l1 != NULL && alone) {
         ckiti_l1_put_args args = {.key = a->query.key,

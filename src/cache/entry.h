@@ -16,7 +16,7 @@ typedef struct ckiti_access {
     ckiti_stripe      *stripe;
     ckiti_l1_query     query;
     uint64_t           birth;
-    uint32_t           version;
+    uint64_t           version;
     ckiti_memkey       memkey;
 } ckiti_access;
 

@@ -12,7 +12,7 @@ static const char where[] = "cache";
 typedef struct batch_row {
     size_t   index;
     uint64_t birth;
-    uint32_t version;
+    uint64_t version;
 } batch_row;
 
 /* The keys that memory did not have, as the store is asked for them. */

@@ -170,7 +170,7 @@ CKIT_TEST(flight, computations_of_different_keys_at_once_are_all_kept) {
     for (int i = 0; i < MANY; i++) {
         kept += call(fn, i).source == CKIT_SOURCE_MEMORY;
     }
-    CHECK_BETWEEN_U(MANY - 4, MANY, kept); /* keys may share a version by chance */
+    CHECK_BETWEEN_U(MANY - 2, MANY, kept); /* three keys may share a version by chance */
     ckit_function_close(fn);
     fixture_close(&f);
 }

@@ -52,7 +52,7 @@ static void stamp(ckit_op *op) {
 
 static bool was_invalidated(const ckit_op *op) {
     return atomic_load(&op->birth) < floor_of(op->function) ||
-           atomic_load(&op->version) != ckiti_stripe_version(stripe_of(op), op->hash);
+           !ckiti_stripe_is_unchanged(stripe_of(op), op->hash, atomic_load(&op->version));
 }
 
 bool ckiti_op_was_overtaken(const ckit_op *op) { return was_invalidated(op); }

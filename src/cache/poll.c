@@ -21,7 +21,7 @@ enum {
 struct ckit_poll {
     ckiti_poll_hooks hooks; /* first: hooks are polls */
     ckit_cache      *cache;
-    pthread_mutex_t  mu; /* guards the fields below and its operations' place; a leaf */
+    pthread_mutex_t  mu; /* guards the fields below and its operations' place; only the workers' lock comes after it */
     pthread_cond_t   returned;
     ckit_op         *first;
     ckit_op         *last;
@@ -231,9 +231,17 @@ size_t ckit_poll_dispatch(ckit_poll *poll) {
 
 static ckit_op *op_of_work(ckiti_job *job) { return (ckit_op *)(void *)((char *)job - offsetof(ckit_op, work)); }
 
-/* The next steps in a worker; without one, the function runs without the store. */
+/* The next steps in a worker; without one, the function runs without the store. Under the poll's lock, so that who frees
+ * the operation finds it either in the workers' queue or not yet handed to it. */
 static void go_on(ckit_op *op, uint64_t due_ms) {
-    if (ckiti_workers_submit(&op->cache->workers, &op->work, due_ms) != CKIT_OK) {
+    ckit_poll *poll = op->poll;
+    pthread_mutex_lock(&poll->mu);
+    bool abandoned = op->cancelled;
+    bool queued = !abandoned && ckiti_workers_submit(&op->cache->workers, &op->work, due_ms) == CKIT_OK;
+    pthread_mutex_unlock(&poll->mu);
+    if (abandoned) {
+        end_abandoned(op);
+    } else if (!queued) {
         answer_op(op, ckiti_op_turn_of_the_function(op));
     }
 }
@@ -535,30 +543,15 @@ void ckit_op_take(ckit_op *op, ckit_value *out) { ckiti_value_move(out, &op->val
 
 const ckit_error *ckit_op_error(const ckit_op *op) { return op->error.status == CKIT_OK ? NULL : &op->error; }
 
-/* With the lock held. True when nobody else has it. */
-static bool is_here(ckit_poll *poll, ckit_op *op) {
+/* Takes it back from whoever has it. False when somebody is at work with it; he will end it. */
+static bool reclaim(ckit_op *op) {
+    ckit_poll *poll = op->poll;
+    bool       left_flight = ckiti_flight_leave(&op->cache->flights, &op->seat);
+    pthread_mutex_lock(&poll->mu);
     if (op->place == PLACE_READY) {
         unlink_ready(poll, op);
     }
-    return op->place == PLACE_HELD;
-}
-
-static bool get_back(ckit_op *op) {
-    pthread_mutex_lock(&op->poll->mu);
-    bool here = is_here(op->poll, op);
-    pthread_mutex_unlock(&op->poll->mu);
-    return here;
-}
-
-/* False when somebody has it at work; he will end it. */
-static bool reclaim(ckit_op *op) {
-    ckit_poll *poll = op->poll;
-    if (get_back(op) || ckiti_flight_leave(&op->cache->flights, &op->seat) ||
-        ckiti_workers_cancel(&op->cache->workers, &op->work)) {
-        return true;
-    }
-    pthread_mutex_lock(&poll->mu);
-    bool here = is_here(poll, op);
+    bool here = left_flight || op->place == PLACE_HELD || ckiti_workers_cancel(&op->cache->workers, &op->work);
     if (!here) {
         op->cancelled = true;
         poll->abandoned++;
@@ -591,7 +584,7 @@ void ckit_op_free(ckit_op *op) {
             return;
         }
     } else if (op->poll != NULL) {
-        (void)get_back(op);
+        (void)reclaim(op); /* nobody has it */
         op->locked = false; /* it is the parent's */
     }
     destroy(op);

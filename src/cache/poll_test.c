@@ -624,7 +624,7 @@ static void run_many(fake_kind kind, int count) {
         ckit_value_fini(&p[i].value);
     }
     CHECK_EQ_U((uint64_t)count / 2, stats_of(lp.f.cache).computed);
-    /* Keys that share a version by chance overtake each other: a few are not kept. */
+    /* Keys that share a version by chance may overtake each other, so that a few are not kept. */
     CHECK_BETWEEN_U((uint64_t)count * 9 / 20, (uint64_t)count / 2, stats_of(lp.f.cache).l2_writes);
     free(p);
     loop_close(&lp);
@@ -657,8 +657,12 @@ static void check_full_queue(fake_kind kind) {
     for (int i = 0; i < COUNT; i++) {
         run(&lp, &p[i]);
         CHECK_PENDING(CKIT_SOURCE_FUNCTION, (uint64_t)i, &p[i]);
-        CHECK_CALL(CKIT_SOURCE_MEMORY, (uint64_t)i, lp.fn, i); /* memory has it even then */
     }
+    unsigned kept = 0;
+    for (int i = 0; i < COUNT; i++) { /* memory has it even then */
+        kept += call(lp.fn, i).source == CKIT_SOURCE_MEMORY;
+    }
+    CHECK_BETWEEN_U(COUNT - 4, COUNT, kept);
     loop_close(&lp);
 }
 
@@ -748,25 +752,49 @@ CKIT_TEST(poll, ready_may_begin_finish_and_free_operations) {
 }
 
 typedef struct other_thread {
-    loop     *lp;
-    pending   p[200];
-    pthread_t thread;
+    loop            *lp;
+    pending          p[200];
+    _Atomic uint64_t ended;
+    pthread_t        thread;
 } other_thread;
+
+typedef struct call_elsewhere {
+    other_thread *t;
+    int           i;
+} call_elsewhere;
+
+static void on_ready_elsewhere(void *context, ckit_op *op, ckit_status came) {
+    call_elsewhere *c = context;
+    pending        *p = &c->t->p[c->i];
+    on_ready(p, op, came);
+    if (p->done) {
+        CHECK_OK(p->answer);
+        ckit_value_fini(&p->value);
+        atomic_fetch_add(&c->t->ended, 1);
+        free(c);
+    }
+}
 
 static void *begin_elsewhere(void *arg) {
     other_thread *t = arg;
     for (int i = 0; i < 200; i++) {
-        ckit_args args;
-        ckit_op  *op;
+        ckit_args       args;
+        ckit_op        *op;
+        ckit_value      value = CKIT_VALUE_INIT;
+        call_elsewhere *c = malloc(sizeof *c);
+        CHECK(c != NULL);
+        *c = (call_elsewhere){t, i};
         t->p[i].number = 1;
         ckit_args_init(&args);
         ckit_args_int(&args, i / 4);
         ckit_start start = {
-            .function = t->lp->fn, .args = &args, .poll = t->lp->poll, .ready = on_ready, .context = &t->p[i]};
-        ckit_status st = ckit_begin(&start, &op, &t->p[i].value, NULL);
+            .function = t->lp->fn, .args = &args, .poll = t->lp->poll, .ready = on_ready_elsewhere, .context = c};
+        ckit_status st = ckit_begin(&start, &op, &value, NULL);
         CHECK(st == CKIT_PENDING || st == CKIT_OK);
         if (st == CKIT_OK) {
-            ckit_value_fini(&t->p[i].value);
+            ckit_value_fini(&value);
+            atomic_fetch_add(&t->ended, 1);
+            free(c);
         }
         ckit_args_fini(&args);
     }
@@ -782,19 +810,11 @@ CKIT_TEST(poll, operations_may_be_begun_in_another_thread_than_the_one_that_disp
         loop_open(&lp, kinds[k]);
         t->lp = &lp;
         CHECK_EQ_I(0, pthread_create(&t->thread, NULL, begin_elsewhere, t));
-        while (fake_count(lp.f.store) < 50) {
-            (void)turn(&lp);
+        while (atomic_load(&t->ended) < 200) {
+            (void)ckit_poll_dispatch(lp.poll);
+            breathe();
         }
         pthread_join(t->thread, NULL);
-        pending last = {.number = 1};
-        run_call(&lp, &last, 1000); /* answers of before have been dispatched by now, or are hits */
-        ckit_value_fini(&last.value);
-        while (is_readable(&lp)) {
-            (void)ckit_poll_dispatch(lp.poll);
-        }
-        for (int i = 0; i < 200; i++) {
-            ckit_value_fini(&t->p[i].value);
-        }
         loop_close(&lp);
         free(t);
     }
@@ -834,6 +854,8 @@ static void run_script(bool pollable, fake_kind kind, char *log, size_t room) {
     fake_fail(lp.f.store, FAKE_GET, CKIT_E_TIMEOUT, 1);
     fake_fail(lp.f.store, FAKE_SUBMIT, CKIT_E_TIMEOUT, 1);
     CHECK_OK(step(&lp, pollable, 3, 1, CKIT_OK, 0));
+    fake_fail(lp.f.store, FAKE_GET, CKIT_OK, 0);
+    fake_fail(lp.f.store, FAKE_SUBMIT, CKIT_OK, 0);
     fake_fail(lp.f.store, FAKE_LOCK_TRY, CKIT_E_TIMEOUT, 1);
     CHECK_OK(step(&lp, pollable, 4, 1, CKIT_OK, 0));
     fake_fail(lp.f.store, FAKE_SET, CKIT_E_NO_SPACE, 1);

@@ -2,8 +2,9 @@
  *
  * Whoever reads the store or computes a value notes the key's version first, and keeps the result only if the version is
  * still the same; whoever changes or removes an entry advances it. Check and put (or advance and remove) happen under
- * the stripe's lock, so an outdated value cannot slip in between. Keys share versions: a false alarm costs one fill, so
- * there are many more versions than locks, or calls that compute for a while would overtake each other all the time.
+ * the stripe's lock, so an outdated value cannot slip in between. Keys share versions, so there are many more of them
+ * than locks, and each remembers which key it was advanced for last: one change for another key is no alarm. A false
+ * alarm (two changes for others) costs one fill.
  *
  * A write to the store that was overtaken by an invalidation ("doomed") is taken back by its writer, but may be read
  * before that. So a stripe counts them, and what is read from the store while one is under way is not believed. */
@@ -16,7 +17,7 @@
 #include <stdint.h>
 
 #define CKITI_STRIPES 32u
-#define CKITI_STRIPE_VERSIONS 512u
+#define CKITI_STRIPE_VERSIONS 256u
 
 /* `mu` guards the rest, but `versions` may be read without it. It is taken before the memory tier's own locks and never
  * held across the store or a function. */
@@ -25,7 +26,7 @@ typedef struct ckiti_stripe {
     uint64_t         invalidations; /* so far */
     uint32_t         writing;       /* writes of functions' results to the store that are under way */
     uint32_t         doomed;        /* those of them that began before the last invalidation */
-    _Atomic uint32_t versions[CKITI_STRIPE_VERSIONS];
+    _Atomic uint64_t versions[CKITI_STRIPE_VERSIONS]; /* upper half: count of changes; lower: the last key's mark */
 } ckiti_stripe;
 
 typedef struct ckiti_stripes {
@@ -36,18 +37,25 @@ static inline ckiti_stripe *ckiti_stripe_of(ckiti_stripes *stripes, uint64_t has
     return &stripes->stripe[(hash >> 32) % CKITI_STRIPES];
 }
 
-static inline _Atomic uint32_t *ckiti_version_of(ckiti_stripe *stripe, uint64_t hash) {
+static inline _Atomic uint64_t *ckiti_version_of(ckiti_stripe *stripe, uint64_t hash) {
     return &stripe->versions[(hash >> 37) % CKITI_STRIPE_VERSIONS];
 }
 
-static inline uint32_t ckiti_stripe_version(ckiti_stripe *stripe, uint64_t hash) {
+static inline uint64_t ckiti_stripe_version(ckiti_stripe *stripe, uint64_t hash) {
     return atomic_load_explicit(ckiti_version_of(stripe, hash), memory_order_acquire);
+}
+
+/* Nothing happened to the key since its version was `since`, for sure. */
+static inline bool ckiti_stripe_is_unchanged(ckiti_stripe *stripe, uint64_t hash, uint64_t since) {
+    uint64_t now = ckiti_stripe_version(stripe, hash);
+    return now == since || ((uint32_t)(now >> 32) == (uint32_t)(since >> 32) + 1 && (uint32_t)now != (uint32_t)hash);
 }
 
 /* The following with the lock held. */
 
 static inline void ckiti_stripe_advance(ckiti_stripe *stripe, uint64_t hash) {
-    atomic_fetch_add_explicit(ckiti_version_of(stripe, hash), 1, memory_order_acq_rel);
+    uint64_t changes = (ckiti_stripe_version(stripe, hash) >> 32) + 1;
+    atomic_store_explicit(ckiti_version_of(stripe, hash), changes << 32 | (uint32_t)hash, memory_order_release);
 }
 
 /* An invalidation of some of the stripe's keys has begun: their versions, or floors, have been advanced. */
