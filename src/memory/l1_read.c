@@ -248,7 +248,7 @@ static ALWAYS_INLINE bool get_plain(ckiti_l1 *l1, ckiti_reader *reader, const ck
 static NOINLINE ckit_status get_otherwise(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out) {
     ckiti_reader *reader = ckiti_reader_find(&l1->readers);
     return reader == NULL ? get_locked(l1, query, now_ms, out)
-                          : get(l1, reader, l1->readers.fenced, query, now_ms, out);
+                          : get(l1, reader, ckiti_readers_fenced(&l1->readers), query, now_ms, out);
 }
 
 ckit_status ckiti_l1_get(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out) {
@@ -350,7 +350,7 @@ static void get_batch(ckiti_l1 *l1, ckiti_reader *reader, const ckiti_l1_query *
 void ckiti_l1_get_many(ckiti_l1 *l1, const ckiti_l1_query *queries, size_t count, uint64_t now_ms, ckit_value *out,
                        ckit_status *answers) {
     ckiti_reader *reader = ckiti_reader_find(&l1->readers);
-    if (reader == NULL || l1->readers.fenced) { /* what is saved would be spent on fences */
+    if (reader == NULL || ckiti_readers_fenced(&l1->readers)) { /* what is saved would be spent on fences */
         for (size_t i = 0; i < count; i++) {
             answers[i] = get_otherwise(l1, &queries[i], now_ms, &out[i]);
         }

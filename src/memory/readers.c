@@ -30,7 +30,7 @@ void ckiti_readers_barrier(const ckiti_readers *readers) {
 #ifdef CKITI_TSAN
     (void)readers;
 #else
-    if (readers->fenced) {
+    if (ckiti_readers_fenced(readers)) {
         atomic_thread_fence(memory_order_seq_cst);
         return;
     }
@@ -46,19 +46,21 @@ void ckiti_readers_barrier(const ckiti_readers *readers) {
 static uint64_t fresh_id(void) { return (ckiti_random_u64() | 1u << 8) & ~UINT64_C(1); }
 
 /* Readers that need fences are cached under another id, so that ckiti_reader_quick does not find them. */
-static uint64_t cached_id(const ckiti_readers *readers) { return readers->id | (readers->fenced ? 1u : 0u); }
+static uint64_t cached_id(const ckiti_readers *readers) {
+    return atomic_load_explicit(&readers->id, memory_order_relaxed) | (ckiti_readers_fenced(readers) ? 1u : 0u);
+}
 
 void ckiti_readers_init(ckiti_readers *readers, const ckit_alloc *alloc) {
     memset(readers, 0, sizeof *readers);
     pthread_mutex_init(&readers->lock, NULL);
-    readers->id = fresh_id();
-    readers->fenced = !membarrier_works();
+    atomic_store(&readers->id, fresh_id());
+    atomic_store(&readers->fenced, !membarrier_works());
     readers->reap_at = FIRST_REAP;
     readers->alloc = alloc;
 }
 
 void ckiti_readers_fini(ckiti_readers *readers) {
-    if (readers->id == 0) {
+    if (atomic_load(&readers->id) == 0) {
         return;
     }
     ckiti_reader *reader = atomic_load(&readers->first);
@@ -80,11 +82,13 @@ static void let_go(ckiti_reader *reader) {
 }
 
 void ckiti_readers_after_fork(ckiti_readers *readers) {
+#ifndef CKITI_TSAN /* which does not know that the other threads are gone, with all that they were reading */
     for (ckiti_reader *reader = atomic_load(&readers->first); reader != NULL; reader = reader->next) {
         let_go(reader);
     }
-    readers->id = fresh_id();
-    readers->fenced = !membarrier_works();
+#endif
+    atomic_store(&readers->id, fresh_id());
+    atomic_store(&readers->fenced, !membarrier_works());
 }
 
 /* 0 where the system does not number threads: their readers then take the shard's lock. */

@@ -53,8 +53,8 @@ typedef struct ckiti_reader {
 } ckiti_reader;
 
 typedef struct ckiti_readers {
-    uint64_t                id;     /* of the instance; changes only in a forked child */
-    bool                    fenced; /* no membarrier: readers make the barrier */
+    _Atomic uint64_t        id;     /* of the instance; changes only in a forked child */
+    _Atomic bool            fenced; /* no membarrier: readers make the barrier; this too */
     _Atomic(ckiti_reader *) first;  /* the list only grows until the end */
     pthread_mutex_t         lock;   /* guards taking and adding records; nothing is locked after it */
     size_t                  count;
@@ -87,9 +87,14 @@ ckiti_reader *ckiti_reader_find(ckiti_readers *readers);
 
 /* The same without a call, for readers that need no fence: true when it was at hand. */
 static inline bool ckiti_reader_quick(const ckiti_readers *readers, ckiti_reader **reader) {
-    const ckiti_reader_cached *cached = &ckiti_reader_cache[readers->id % CKITI_READER_CACHE];
+    uint64_t                   id = atomic_load_explicit(&readers->id, memory_order_relaxed);
+    const ckiti_reader_cached *cached = &ckiti_reader_cache[id % CKITI_READER_CACHE];
     *reader = cached->reader;
-    return __builtin_expect(cached->id == readers->id, 1);
+    return __builtin_expect(cached->id == id, 1);
+}
+
+static inline bool ckiti_readers_fenced(const ckiti_readers *readers) {
+    return atomic_load_explicit(&readers->fenced, memory_order_relaxed);
 }
 
 /* Between an announcement and the look that confirms it. */
