@@ -48,6 +48,17 @@ ckit_status ckiti_file_lock_fd(const ckiti_file_store *store, int fd, uint64_t d
     }
 }
 
+void ckiti_file_unlock_fd(const ckiti_file_store *store, int fd) {
+    /* Closing is not enough: a child that was forked meanwhile has a descriptor of the same open file, never closes it,
+     * and would keep the lock for as long as it lives, also from itself. */
+    (void)store->io->lock(store->io->self, fd, LOCK_UN);
+}
+
+void ckiti_file_unlock_close(const ckiti_file_store *store, int fd) {
+    ckiti_file_unlock_fd(store, fd);
+    store->io->close(store->io->self, fd);
+}
+
 /* CKIT_PENDING: the name means another file by now, try again. */
 static ckit_status lock_once(ckiti_file_store *store, const char *name, const ckiti_file_lock_mode *mode, int *out,
                              struct stat *st, ckit_error *err) {
@@ -73,7 +84,7 @@ static ckit_status lock_once(ckiti_file_store *store, const char *name, const ck
         status = CKIT_PENDING;
     }
     if (status != CKIT_OK) {
-        io->close(io->self, fd);
+        ckiti_file_unlock_close(store, fd);
         return status;
     }
     *out = fd;

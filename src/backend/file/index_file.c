@@ -232,7 +232,7 @@ ckit_status ckiti_index_compact(ckiti_file_store *store, uint64_t deadline_ms, c
     ckit_status          status = ckiti_file_lock_name(store, CKITI_INDEX_NAME, &mode, &fd, &st, err);
     if (status == CKIT_OK) {
         status = compact_locked(store, fd, err);
-        store->io->close(store->io->self, fd);
+        ckiti_file_unlock_close(store, fd);
     }
     return status == CKIT_MISS ? CKIT_OK : status;
 }
@@ -305,7 +305,7 @@ ckit_status ckiti_index_append(ckiti_file_store *store, const ckiti_index_record
             return status;
         }
         status = append_locked(store, fd, &st, record, identity, err);
-        store->io->close(store->io->self, fd);
+        ckiti_file_unlock_close(store, fd);
         if (status != CKIT_PENDING) {
             return status;
         }

@@ -133,7 +133,7 @@ static ckit_status next_fence(ckiti_file_store *store, uint64_t deadline_ms, uin
     if (put != (ssize_t)sizeof raw) {
         status = ckiti_file_fail(err, put < 0 ? errno : ENOSPC, "writing the fence");
     }
-    store->io->close(store->io->self, fd);
+    ckiti_file_unlock_close(store, fd);
     return status;
 }
 
@@ -160,7 +160,7 @@ void ckiti_file_lease_sweep(ckiti_file_store *store, const char *name) {
     if (!record_load(store, fd, &r) || !is_held(store, &r)) {
         store->io->unlink(store->io->self, store->dir_fd, name);
     }
-    store->io->close(store->io->self, fd);
+    ckiti_file_unlock_close(store, fd);
 }
 
 /* ---- the operations ----------------------------------------------------------------------------------------------------- */
@@ -201,7 +201,7 @@ static ckit_status open_owned(ckiti_file_store *store, ckit_slice key, const cki
         is_held(store, &out->record)) {
         return CKIT_OK;
     }
-    store->io->close(store->io->self, out->fd);
+    ckiti_file_unlock_close(store, out->fd);
     return CKIT_MISS;
 }
 
@@ -237,7 +237,7 @@ ckit_status ckiti_file_lock_try(void *self, ckit_slice key, uint64_t lease_ms, u
             store->io->unlink(store->io->self, store->dir_fd, file.name);
         }
     }
-    store->io->close(store->io->self, file.fd);
+    ckiti_file_unlock_close(store, file.fd);
     return status;
 }
 
@@ -252,7 +252,7 @@ ckit_status ckiti_file_lock_renew(void *self, ckit_slice key, const ckit_lease *
     if (status == CKIT_OK) {
         set_end(store, &file.record, lease_ms);
         status = record_store(store, file.fd, &file.record, err);
-        store->io->close(store->io->self, file.fd);
+        ckiti_file_unlock_close(store, file.fd);
     }
     return status;
 }
@@ -266,7 +266,7 @@ ckit_status ckiti_file_lock_release(void *self, ckit_slice key, const ckit_lease
         if (store->io->unlink(store->io->self, store->dir_fd, file.name) != 0 && errno != ENOENT) {
             status = ckiti_file_fail(err, errno, "removing a lock file");
         }
-        store->io->close(store->io->self, file.fd);
+        ckiti_file_unlock_close(store, file.fd);
     }
     return status;
 }
@@ -288,6 +288,6 @@ ckit_status ckiti_file_set_if_owner(void *self, ckit_slice key, ckit_slice value
         return status;
     }
     status = ckiti_file_write_publish(store, &write, err);
-    store->io->close(store->io->self, file.fd);
+    ckiti_file_unlock_close(store, file.fd);
     return status;
 }

@@ -219,8 +219,10 @@ bool ckiti_file_entry_discard(ckiti_file_store *store, const char *name, const c
         return false;
     }
     uint64_t life_ms;
-    return ckiti_file_entry_peek(store, entry->fd, &life_ms) != CKITI_PEEK_LIVE &&
-           ckiti_file_remove_if_same(store, name, &entry->st);
+    bool     removed = ckiti_file_entry_peek(store, entry->fd, &life_ms) != CKITI_PEEK_LIVE &&
+                   ckiti_file_remove_if_same(store, name, &entry->st);
+    ckiti_file_unlock_fd(store, entry->fd);
+    return removed;
 }
 
 static bool same_file(const struct stat *a, const struct stat *b) {

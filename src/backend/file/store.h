@@ -1,8 +1,9 @@
 /* store.h - the file store as its own files see it.
  *
  * Nothing here is guarded by a mutex: the directory descriptor never changes its number, counters are atomics, and what
- * several processes must agree on is guarded by flock on a descriptor opened for that one operation (so threads exclude
- * each other like processes do, and nothing is held across a fork). */
+ * several processes must agree on is guarded by flock on a descriptor opened for that one operation, so threads exclude
+ * each other like processes do. A child that is forked meanwhile gets such a descriptor too and never closes it, so every
+ * lock is given up explicitly. */
 #ifndef CKITI_FILE_STORE_H
 #define CKITI_FILE_STORE_H
 
@@ -102,9 +103,11 @@ ckit_status ckiti_file_temp_write(ckiti_file_store *store, const char *base, str
 
 /* Locks the open file for us alone, waiting at most lock_timeout_ms and no longer than the deadline. E_LOCK_TIMEOUT. */
 ckit_status ckiti_file_lock_fd(const ckiti_file_store *store, int fd, uint64_t deadline_ms, ckit_error *err);
+void        ckiti_file_unlock_fd(const ckiti_file_store *store, int fd);
+void        ckiti_file_unlock_close(const ckiti_file_store *store, int fd);
 /* Opens the bookkeeping file `name`, locks it, and makes sure that the name still means the locked file. With
  * `create` false: CKIT_MISS when there is none. `wait` false: CKIT_E_LOCK_TIMEOUT at once when somebody has it.
- * Closing the descriptor unlocks. */
+ * End it with ckiti_file_unlock_close. */
 typedef struct ckiti_file_lock_mode {
     bool     create;
     bool     wait;

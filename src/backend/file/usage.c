@@ -114,7 +114,7 @@ static bool refresh(ckiti_file_store *store, bool wait, uint64_t deadline_ms, re
         return false;
     }
     bool settled = settle(store, fd, out);
-    store->io->close(store->io->self, fd);
+    ckiti_file_unlock_close(store, fd);
     return settled;
 }
 
@@ -229,7 +229,7 @@ static outcome evict_to_low(ckiti_file_store *store, int64_t bytes, int64_t coun
     } else if (!settled) {
         result = EVICT_HELPLESS;
     }
-    store->io->close(store->io->self, fd);
+    ckiti_file_unlock_close(store, fd);
     return result;
 }
 
@@ -280,7 +280,7 @@ bool ckiti_file_usage_relieve(ckiti_file_store *store, uint64_t deadline_ms) {
         removed = evict_locked(store, fd, &target, deadline_ms);
     }
     if (fd >= 0) {
-        store->io->close(store->io->self, fd);
+        ckiti_file_unlock_close(store, fd);
     }
     return removed > 0;
 }

@@ -194,7 +194,7 @@ ckit_status ckiti_file_touch(void *self, ckit_slice key, uint64_t ttl_ms, uint64
         if (st == CKIT_OK) {
             st = touch_locked(store, name.text, &entry, ttl_ms, err);
         }
-        store->io->close(store->io->self, entry.fd);
+        ckiti_file_unlock_close(store, entry.fd);
         if (st != CKIT_PENDING) {
             return st;
         }
