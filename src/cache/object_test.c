@@ -1,0 +1,257 @@
+/* Objects of a binding as results, in caches without a store: who holds them, and when they are released. */
+#include "cache/cache_fixture.h"
+
+typedef struct thing {
+    _Atomic uint64_t released;
+} thing;
+
+static void release_thing(void *object, void *context) {
+    atomic_fetch_add(&((thing *)object)->released, 1);
+    atomic_fetch_add((_Atomic uint64_t *)context, 1);
+}
+
+static _Atomic uint64_t all_released;
+
+static ckit_object object_of(thing *t, size_t size) {
+    return (ckit_object){.object = t, .size = size, .release = release_thing, .context = &all_released};
+}
+
+typedef struct scene {
+    fixture        f;
+    ckit_function *fn;
+} scene;
+
+static void scene_open(scene *s) {
+    fixture_prepare(&s->f);
+    s->f.options.l1_max_bytes = 1 << 20;
+    fixture_start_memory(&s->f);
+    s->fn = function_of(s->f.cache, "test.object", NULL, NULL);
+}
+
+static void scene_close(scene *s) {
+    ckit_function_close(s->fn);
+    fixture_close(&s->f);
+}
+
+static ckit_status begin(ckit_function *fn, int64_t argument, ckit_op **op, ckit_value *value) {
+    ckit_args args;
+    ckit_args_init(&args);
+    ckit_args_int(&args, argument);
+    ckit_start  start = {.function = fn, .args = &args};
+    ckit_status st = ckit_begin(&start, op, value, NULL);
+    ckit_args_fini(&args);
+    return st;
+}
+
+/* Computes the object for the argument. */
+static void give(ckit_function *fn, int64_t argument, const ckit_object *object, uint64_t ttl_ms, ckit_value *out) {
+    ckit_op   *op;
+    ckit_value none = CKIT_VALUE_INIT;
+    CHECK_STATUS(CKIT_COMPUTE, begin(fn, argument, &op, &none));
+    ckit_result result = {.status = CKIT_OK, .object = object, .ttl_ms = ttl_ms};
+    CHECK_OK(ckit_finish(op, &result, out, NULL));
+    ckit_op_free(op);
+}
+
+CKIT_TEST(object, is_kept_as_it_is_and_released_once_with_the_cache) {
+    scene       s;
+    thing       t = {0};
+    ckit_object object = object_of(&t, 100);
+    ckit_op    *op;
+    ckit_value  value = CKIT_VALUE_INIT, hit = CKIT_VALUE_INIT;
+    scene_open(&s);
+    give(s.fn, 7, &object, 0, &value);
+    CHECK_EQ_P(&t, value.object);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, value.source);
+    CHECK_OK(begin(s.fn, 7, &op, &hit));
+    CHECK_EQ_P(&t, hit.object);
+    CHECK_EQ_U(CKIT_SOURCE_MEMORY, hit.source);
+    ckit_value_fini(&value);
+    ckit_value_fini(&hit);
+    CHECK_EQ_U(0, t.released);
+    scene_close(&s);
+    CHECK_EQ_U(1, t.released);
+}
+
+CKIT_TEST(object, outlives_its_entry_and_the_cache_while_somebody_holds_it) {
+    scene       s;
+    thing       t = {0};
+    ckit_object object = object_of(&t, 100);
+    ckit_value  computed = CKIT_VALUE_INIT, hit = CKIT_VALUE_INIT;
+    ckit_op    *op;
+    scene_open(&s);
+    give(s.fn, 7, &object, 0, &computed);
+    CHECK_OK(begin(s.fn, 7, &op, &hit));
+    CHECK_OK(ckit_function_invalidate(s.fn, NULL, NULL));
+    CHECK_OK(invalidate(s.fn, 7) == CKIT_MISS ? CKIT_OK : CKIT_E_MISUSE);
+    scene_close(&s);
+    CHECK_EQ_U(0, t.released);
+    ckit_value_fini(&computed);
+    CHECK_EQ_U(0, t.released);
+    ckit_value_fini(&hit);
+    CHECK_EQ_U(1, t.released);
+    ckit_value_fini(&hit);
+    CHECK_EQ_U(1, t.released);
+}
+
+CKIT_TEST(object, is_released_when_its_entry_is_replaced_or_removed) {
+    scene       s;
+    thing       one = {0}, two = {0};
+    ckit_object first = object_of(&one, 100), second = object_of(&two, 100);
+    scene_open(&s);
+    give(s.fn, 7, &first, 0, NULL);
+    CHECK_OK(invalidate(s.fn, 7));
+    give(s.fn, 7, &second, 0, NULL);
+    CHECK_OK(invalidate(s.fn, 7));
+    scene_close(&s);
+    CHECK_EQ_U(1, one.released);
+    CHECK_EQ_U(1, two.released);
+}
+
+CKIT_TEST(object, that_memory_does_not_take_is_the_caller_s_alone) {
+    scene       s;
+    thing       not_stored = {0}, too_large = {0}, overtaken = {0};
+    ckit_object objects[3] = {object_of(&not_stored, 100), object_of(&too_large, 1 << 30), object_of(&overtaken, 100)};
+    ckit_value  values[3] = {CKIT_VALUE_INIT, CKIT_VALUE_INIT, CKIT_VALUE_INIT}, none = CKIT_VALUE_INIT;
+    ckit_op    *op;
+    scene_open(&s);
+    give(s.fn, 1, &objects[0], CKIT_TTL_DO_NOT_STORE, &values[0]);
+    give(s.fn, 2, &objects[1], 0, &values[1]);
+    CHECK_STATUS(CKIT_COMPUTE, begin(s.fn, 3, &op, &none));
+    CHECK_OK(ckit_function_invalidate(s.fn, NULL, NULL));
+    ckit_result result = {.status = CKIT_OK, .object = &objects[2]};
+    CHECK_OK(ckit_finish(op, &result, &values[2], NULL));
+    ckit_op_free(op);
+    for (int i = 0; i < 3; i++) {
+        thing *t = objects[i].object;
+        CHECK_EQ_P(t, values[i].object);
+        CHECK_EQ_U(0, t->released);
+        ckit_value_fini(&values[i]);
+        CHECK_EQ_U(1, t->released);
+        CHECK_STATUS(CKIT_COMPUTE, begin(s.fn, i + 1, &op, &none));
+        ckit_op_free(op);
+    }
+    scene_close(&s);
+}
+
+CKIT_TEST(object, that_nobody_takes_is_released_with_its_operation) {
+    scene       s;
+    thing       t = {0};
+    ckit_object object = object_of(&t, 100);
+    scene_open(&s);
+    give(s.fn, 1, &object, CKIT_TTL_DO_NOT_STORE, NULL);
+    CHECK_EQ_U(1, t.released);
+    scene_close(&s);
+}
+
+CKIT_TEST(object, is_refused_and_stays_the_caller_s_where_it_cannot_be_kept) {
+    fixture     f;
+    thing       t = {0};
+    ckit_object object = object_of(&t, 100), endless = {.object = &t, .size = 100};
+    ckit_op    *op;
+    ckit_value  value = CKIT_VALUE_INIT;
+    ckit_error  err = CKIT_ERROR_INIT;
+    fixture_open(&f, FAKE_FULL);
+    ckit_function *fn = function_of(f.cache, "test.object", NULL, NULL);
+    CHECK_STATUS(CKIT_COMPUTE, begin(fn, 1, &op, &value));
+    ckit_result result = {.status = CKIT_OK, .object = &object};
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_finish(op, &result, &value, &err), &err);
+    CHECK_EQ_U(0, t.released);
+    ckit_result other = {.status = CKIT_OK, .document = S("\x01")}; /* the operation still waits for a result */
+    CHECK_OK(ckit_finish(op, &other, &value, NULL));
+    ckit_op_free(op);
+    ckit_value_fini(&value);
+    ckit_function_close(fn);
+    fixture_close(&f);
+
+    scene s;
+    scene_open(&s);
+    CHECK_STATUS(CKIT_COMPUTE, begin(s.fn, 1, &op, &value));
+    result.object = &endless;
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_finish(op, &result, &value, &err), &err);
+    result.object = &object;
+    result.ttl_ms = CKIT_TTL_MAX_MS + 1;
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_finish(op, &result, &value, &err), &err);
+    CHECK_EQ_U(0, t.released);
+    ckit_op_free(op);
+    scene_close(&s);
+}
+
+/* ---- followers -------------------------------------------------------------------------------------------------------- */
+
+typedef struct follower {
+    ckit_function *fn;
+    thing         *expected;
+    ckit_value     value;
+    pthread_t      thread;
+} follower;
+
+static void *follow(void *arg) {
+    follower *f = arg;
+    ckit_op  *op;
+    CHECK_OK(begin(f->fn, 7, &op, &f->value));
+    CHECK_EQ_P(f->expected, f->value.object);
+    CHECK_EQ_U(CKIT_SOURCE_FLIGHT, f->value.source);
+    return NULL;
+}
+
+static void check_followers(uint64_t ttl_ms, bool memory) {
+    enum { COUNT = 8 };
+    scene       s;
+    thing       t = {0};
+    ckit_object object = object_of(&t, 100);
+    follower    followers[COUNT];
+    ckit_op    *op;
+    ckit_value  value = CKIT_VALUE_INIT;
+    memset(followers, 0, sizeof followers);
+    fixture_prepare(&s.f);
+    s.f.options.l1 = memory ? CKIT_ON : CKIT_OFF;
+    fixture_start_memory(&s.f);
+    s.fn = function_of(s.f.cache, "test.object", NULL, NULL);
+    CHECK_STATUS(CKIT_COMPUTE, begin(s.fn, 7, &op, &value));
+    for (int i = 0; i < COUNT; i++) {
+        followers[i].fn = s.fn;
+        followers[i].expected = &t;
+        CHECK_EQ_I(0, pthread_create(&followers[i].thread, NULL, follow, &followers[i]));
+    }
+    wait_flight_waits(s.f.cache, COUNT);
+    ckit_result result = {.status = CKIT_OK, .object = &object, .ttl_ms = ttl_ms};
+    CHECK_OK(ckit_finish(op, &result, &value, NULL));
+    ckit_op_free(op);
+    for (int i = 0; i < COUNT; i++) {
+        pthread_join(followers[i].thread, NULL);
+    }
+    scene_close(&s);
+    ckit_value_fini(&value);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK_EQ_U(0, t.released);
+        ckit_value_fini(&followers[i].value);
+    }
+    CHECK_EQ_U(1, t.released);
+}
+
+CKIT_TEST(object, goes_to_everybody_who_waited) { check_followers(0, true); }
+CKIT_TEST(object, goes_to_everybody_who_waited_also_when_it_is_not_stored) {
+    check_followers(CKIT_TTL_DO_NOT_STORE, true);
+}
+CKIT_TEST(object, goes_to_everybody_who_waited_also_without_memory) { check_followers(0, false); }
+
+/* ---- eviction --------------------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(object, every_one_of_many_is_released_exactly_once) {
+    enum { COUNT = 2000 };
+    static thing things[COUNT];
+    scene        s;
+    scene_open(&s); /* 1 MiB: most of these are evicted */
+    uint64_t before = all_released;
+    for (int i = 0; i < COUNT; i++) {
+        ckit_object object = object_of(&things[i], 10000);
+        give(s.fn, i, &object, 0, NULL);
+    }
+    CHECK_BETWEEN_U(COUNT / 2, COUNT, all_released - before);
+    scene_close(&s);
+    CHECK_EQ_U(COUNT, all_released - before);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK_EQ_U(1, things[i].released);
+    }
+}
