@@ -159,7 +159,7 @@ static inline ckiti_lane ckiti_same16(const uint8_t *a, const uint8_t *b) {
 static inline ckiti_lane ckiti_both(ckiti_lane a, ckiti_lane b) { return a & b; }
 static inline bool       ckiti_all(ckiti_lane lane) { return lane == UINT64_MAX; }
 #endif
-static inline bool ckiti_bytes_equal(const uint8_t *a, const uint8_t *b, size_t len) {
+static inline __attribute__((always_inline)) bool ckiti_bytes_equal(const uint8_t *a, const uint8_t *b, size_t len) {
     if (__builtin_expect(len >= 16, 1)) {
         ckiti_lane same = ckiti_both(ckiti_same16(a, b), ckiti_same16(a + len - 16, b + len - 16));
         for (size_t i = 16; i + 16 < len; i += 16) {
@@ -175,7 +175,7 @@ static inline bool ckiti_bytes_equal(const uint8_t *a, const uint8_t *b, size_t 
     }
     return len == 0 || (a[0] == b[0] && a[len / 2] == b[len / 2] && a[len - 1] == b[len - 1]);
 }
-static inline bool ckiti_entry_has_key(const ckiti_entry *entry, ckit_slice key) {
+static inline __attribute__((always_inline)) bool ckiti_entry_has_key(const ckiti_entry *entry, ckit_slice key) {
     return ckiti_entry_key_len(entry) == key.len && ckiti_bytes_equal(entry->rest, key.ptr, key.len);
 }
 

@@ -49,7 +49,7 @@ uint64_t ckiti_l1_hash(const ckiti_l1 *l1, ckit_slice key);
 
 /* CKIT_OK: fresh. CKIT_STALE: past its lifetime, within its stale window. CKIT_MISS: absent, expired or invalidated;
  * `out` is untouched. A value of up to CKIT_VALUE_INLINE bytes is copied into `out`, a larger one is held by reference.
- * `out` must be empty. */
+ * `out` must be empty, or hold nothing to release (`release` NULL), as after a copied value. */
 ckit_status ckiti_l1_get(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out);
 /* The same for many keys, with the table's lines prefetched. answers[i] as above. */
 void ckiti_l1_get_many(ckiti_l1 *l1, const ckiti_l1_query *queries, size_t count, uint64_t now_ms, ckit_value *out,

@@ -46,7 +46,7 @@ static ALWAYS_INLINE unsigned match(const ckiti_bucket *bucket, uint64_t hash, u
 /* Looks through one table. False: a writer was there first, look again. */
 static bool look(const ckiti_l1 *l1, ckiti_reader *reader, bool fenced, published_table *published, ckiti_table *table,
                  const ckiti_l1_query *query, ckiti_entry **found) {
-    ckiti_bucket *bucket = &table->buckets[ckiti_table_home(table, query->hash)];
+    ckiti_bucket *bucket = ckiti_table_bucket(table, query->hash);
     *found = NULL;
     for (uint32_t i = 0; i < table->bucket_count; i++, bucket = ckiti_table_after(table, bucket)) {
         uint64_t upper;
@@ -238,7 +238,7 @@ static ALWAYS_INLINE bool get_plain(ckiti_l1 *l1, ckiti_reader *reader, const ck
     if (!announce_table(reader, false, published, &table)) {
         return false;
     }
-    ckiti_bucket *bucket = &table->buckets[ckiti_table_home(table, query->hash)];
+    ckiti_bucket *bucket = ckiti_table_bucket(table, query->hash);
     unsigned      mask = match(bucket, query->hash, &upper);
     return LIKELY(mask != 0) &&
            announce_entry(l1, reader, false, published, table, &bucket->refs[__builtin_ctz(mask)], &entry) &&
@@ -301,7 +301,7 @@ static ALWAYS_INLINE void ask_for_buckets(ckiti_l1 *l1, ckiti_reader *reader, co
         h->published = &l1->tables[ckiti_shard_index(l1, queries[i].hash)];
         h->bucket = NULL;
         if (announce_table(reader, false, h->published, &h->table)) {
-            h->bucket = &h->table->buckets[ckiti_table_home(h->table, queries[i].hash)];
+            h->bucket = ckiti_table_bucket(h->table, queries[i].hash);
             __builtin_prefetch(h->bucket);
         }
     }

@@ -42,6 +42,11 @@ static inline uint8_t  ckiti_table_tag(uint64_t hash) { return (uint8_t)hash; }
 static inline uint32_t ckiti_table_home(const ckiti_table *table, uint64_t hash) {
     return (uint32_t)((hash >> 32) * table->bucket_count >> 32);
 }
+/* The home bucket, reckoned in bytes: fewer instructions than by its number. */
+static inline ckiti_bucket *ckiti_table_bucket(ckiti_table *table, uint64_t hash) {
+    size_t offset = (size_t)((hash >> 32) * table->bucket_count >> 26) & ~(sizeof(ckiti_bucket) - 1);
+    return (ckiti_bucket *)(void *)((char *)table->buckets + offset);
+}
 static inline ckiti_bucket *ckiti_table_after(ckiti_table *table, ckiti_bucket *bucket) {
     return ++bucket == table->buckets + table->bucket_count ? table->buckets : bucket;
 }
