@@ -139,7 +139,8 @@ typedef struct ckit_backend_ops {
      * shown. */
     ckit_status (*list)(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_list_fn each, void *context,
                         ckit_error *err);
-    /* Removes every entry of `scope`. */
+    /* Removes every entry of `scope`; a failure when one may have been left that should be gone. `out` counts in any
+     * case. */
     ckit_status (*delete_scope)(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_deleted *out,
                                 ckit_error *err);
 

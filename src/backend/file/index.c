@@ -49,10 +49,20 @@ void ckiti_file_index_fini(ckiti_file_store *store) {
     ckiti_free(store->alloc, (void *)slots, slots_for(store->options.max_entry_count) * sizeof *slots);
 }
 
+/* Which entry, above OWNER_BITS, and whose it is, below: an entry that changes its owner takes the place of its own old
+ * fingerprint. If both stayed, the way back to the first owner would not be noted. */
+#define OWNER_BITS 24u
+
 static uint64_t fingerprint(const ckiti_file_name *name, const ckit_entry_info *info) {
-    uint64_t f = ckiti_xxh3((ckit_slice){(const uint8_t *)name->text, CKITI_FILE_NAME_CHARS}, 0);
-    f = ckiti_xxh3(info->namespace_name, f);
-    return ckiti_xxh3(info->function, f) | 1u;
+    uint64_t entry = ckiti_xxh3((ckit_slice){(const uint8_t *)name->text, CKITI_FILE_NAME_CHARS}, 0);
+    uint64_t owner = ckiti_xxh3(info->function, ckiti_xxh3(info->namespace_name, 0));
+    return (entry >> OWNER_BITS << OWNER_BITS) | owner >> (64 - OWNER_BITS) | 1u;
+}
+
+static bool same_entry(uint64_t a, uint64_t b) { return (a ^ b) >> OWNER_BITS == 0; }
+
+static size_t slot_for(const ckiti_file_store *store, uint64_t f) {
+    return (size_t)(f >> OWNER_BITS) & (slots_for(store->options.max_entry_count) - 1);
 }
 
 /* The index is the one with this salt: fingerprints that are about another one are forgotten. */
@@ -79,15 +89,15 @@ static void compare_index(ckiti_file_store *store, _Atomic uint64_t *slots) {
 }
 
 static bool was_seen(const ckiti_file_store *store, _Atomic uint64_t *slots, uint64_t f) {
-    size_t slot = (size_t)(f >> 20) & (slots_for(store->options.max_entry_count) - 1);
+    size_t slot = slot_for(store, f);
     return atomic_load_explicit(&slots[slot], memory_order_relaxed) == f ||
            atomic_load_explicit(&slots[slot ^ 1u], memory_order_relaxed) == f;
 }
 
 static void set_seen(const ckiti_file_store *store, _Atomic uint64_t *slots, uint64_t f) {
-    size_t   slot = (size_t)(f >> 20) & (slots_for(store->options.max_entry_count) - 1);
+    size_t   slot = slot_for(store, f);
     uint64_t pushed = atomic_exchange_explicit(&slots[slot], f, memory_order_relaxed);
-    if (pushed != f) {
+    if (!same_entry(pushed, f)) {
         atomic_store_explicit(&slots[slot ^ 1u], pushed, memory_order_relaxed);
     }
 }
@@ -129,7 +139,8 @@ typedef struct scoped {
     uint64_t          deadline_ms;
     ckiti_index_table table;
     size_t            turn;
-    ckit_status       status;
+    ckit_status       status; /* anything but CKIT_OK ends the walk */
+    ckit_status       failed; /* the first entry that could not be looked at or removed; the others get their turn */
     ckit_error       *err;
     ckit_list_fn      each; /* list */
     void             *context;
@@ -147,14 +158,15 @@ static bool in_scope(const ckit_scope *scope, const ckiti_index_record *record) 
     return false;
 }
 
-static void show(scoped *s, const char *name, const ckiti_file_opened *entry, uint64_t life_ms, bool known,
+/* `record` NULL: the index does not know the entry. */
+static void show(scoped *s, const char *name, const ckiti_file_opened *entry, uint64_t life_ms,
                  const ckiti_index_record *record) {
     int64_t     written_ms = (int64_t)entry->st.st_mtim.tv_sec * 1000 + entry->st.st_mtim.tv_nsec / 1000000;
     ckit_listed listed = {.name = ckit_slice_of(name, CKITI_FILE_NAME_CHARS),
                           .size = (uint64_t)entry->st.st_size,
                           .life_ms = life_ms,
-                          .created_wall_ms = known ? record->created_ms : written_ms};
-    if (known) {
+                          .created_wall_ms = record != NULL ? record->created_ms : written_ms};
+    if (record != NULL) {
         listed.key = record->key;
         listed.namespace_name = record->namespace_name;
         listed.function = record->function;
@@ -162,54 +174,73 @@ static void show(scoped *s, const char *name, const ckiti_file_opened *entry, ui
     s->status = s->each(s->context, &listed);
 }
 
-static void delete_entry(scoped *s, const char *name, const ckiti_file_opened *entry) {
+/* The record of the first failure stays. */
+static ckit_error *err_of_entry(const scoped *s) { return s->failed == CKIT_OK ? s->err : NULL; }
+
+static ckit_status delete_entry(scoped *s, const char *name, const ckiti_file_opened *entry) {
     const ckiti_file_io *io = s->store->io;
     if (io->unlink(io->self, s->store->dir_fd, name) == 0) {
         ckiti_file_usage_add(s->store, -(int64_t)entry->st.st_size, -1);
         s->deleted->deleted++;
-    } else if (errno != ENOENT) {
-        s->status = ckiti_file_fail(s->err, errno, "removing an entry");
+        return CKIT_OK;
     }
+    return errno == ENOENT ? CKIT_MISS : ckiti_file_fail(err_of_entry(s), errno, "removing an entry");
 }
 
-/* One live entry of ours. */
-static void visit(scoped *s, const char *name, const ckiti_file_opened *entry, uint64_t life_ms) {
-    uint8_t            hash[CKITI_FILE_HASH_BYTES];
-    ckiti_index_record record = {.created_ms = 0};
-    ckiti_file_name_to_hash(hash, name);
-    bool known = ckiti_index_find(&s->table, hash, &record);
-    bool wanted = s->scope->kind == CKIT_SCOPE_ALL || (known && in_scope(s->scope, &record));
-    if (s->deleted == NULL) {
-        if (wanted) {
-            show(s, name, entry, life_ms, known, &record);
-        }
-    } else if (wanted) {
-        delete_entry(s, name, entry);
-    } else if (!known) {
+/* One live entry of ours: of the scope, or (`record` NULL) perhaps of it. */
+static ckit_status visit_live(scoped *s, const char *name, const ckiti_file_opened *entry, uint64_t life_ms,
+                              const ckiti_index_record *record) {
+    bool wanted = record != NULL || s->scope->kind == CKIT_SCOPE_ALL;
+    if (wanted && s->deleted != NULL) {
+        return delete_entry(s, name, entry);
+    }
+    if (wanted) {
+        show(s, name, entry, life_ms, record);
+    } else if (s->deleted != NULL) {
         s->deleted->unindexed++;
     }
+    return CKIT_OK;
+}
+
+static ckit_status visit_entry(scoped *s, const char *name, const ckiti_index_record *record) {
+    ckiti_file_opened entry;
+    uint64_t          life_ms;
+    ckit_status       st = ckiti_file_entry_open(s->store, name, O_RDONLY, &entry, err_of_entry(s));
+    if (st != CKIT_OK) {
+        return st;
+    }
+    switch (ckiti_file_entry_peek(s->store, entry.fd, &life_ms)) {
+    case CKITI_PEEK_LIVE: st = visit_live(s, name, &entry, life_ms, record); break;
+    case CKITI_PEEK_STALE: ckiti_file_entry_discard(s->store, name, &entry); break;
+    case CKITI_PEEK_FAILED: st = ckiti_file_fail(err_of_entry(s), errno, "reading an entry"); break;
+    case CKITI_PEEK_NEWER: break;
+    }
+    s->store->io->close(s->store->io->self, entry.fd);
+    return st;
 }
 
 static bool visit_name(void *context, const char *name) {
-    scoped           *s = context;
-    ckiti_file_opened entry;
-    uint64_t          life_ms;
+    scoped            *s = context;
+    uint8_t            hash[CKITI_FILE_HASH_BYTES];
+    ckiti_index_record record;
     if (++s->turn % 64 == 0) {
         s->status = ckiti_file_check_deadline(s->store, s->deadline_ms, s->err);
     }
     if (s->status != CKIT_OK) {
         return false;
     }
-    if (!ckiti_file_is_entry_name(name) || ckiti_file_entry_open(s->store, name, O_RDONLY, &entry, NULL) != CKIT_OK) {
+    if (!ckiti_file_is_entry_name(name)) {
         return true;
     }
-    switch (ckiti_file_entry_peek(s->store, entry.fd, &life_ms)) {
-    case CKITI_PEEK_LIVE: visit(s, name, &entry, life_ms); break;
-    case CKITI_PEEK_STALE: ckiti_file_entry_discard(s->store, name, &entry); break;
-    case CKITI_PEEK_NEWER:
-    case CKITI_PEEK_FAILED: break;
+    ckiti_file_name_to_hash(hash, name);
+    bool known = ckiti_index_find(&s->table, hash, &record);
+    if (known && !in_scope(s->scope, &record)) {
+        return true; /* without a look at the entry, which is what costs */
     }
-    s->store->io->close(s->store->io->self, entry.fd);
+    ckit_status st = visit_entry(s, name, known ? &record : NULL);
+    if (st >= CKIT_E_FIRST && s->failed == CKIT_OK) {
+        s->failed = st;
+    }
     return s->status == CKIT_OK;
 }
 
@@ -223,28 +254,25 @@ static ckit_status walk_scope(scoped *s) {
     }
     st = ckiti_file_dir_walk(s->store, visit_name, s, s->err);
     ckiti_index_table_fini(&s->table);
-    return st == CKIT_OK ? s->status : st;
+    if (st == CKIT_OK) {
+        st = s->status != CKIT_OK ? s->status : s->failed;
+    }
+    return st;
 }
 
 ckit_status ckiti_file_list(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_list_fn each, void *context,
                             ckit_error *err) {
-    scoped s = {.store = self,
-                .scope = scope,
-                .deadline_ms = deadline_ms,
-                .status = CKIT_OK,
-                .err = err,
-                .each = each,
-                .context = context};
+    scoped s = {
+        .store = self, .scope = scope, .deadline_ms = deadline_ms, .err = err, .each = each, .context = context};
     return walk_scope(&s);
 }
 
 ckit_status ckiti_file_delete_scope(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_deleted *out,
                                     ckit_error *err) {
     *out = (ckit_deleted){0, 0};
-    scoped s = {
-        .store = self, .scope = scope, .deadline_ms = deadline_ms, .status = CKIT_OK, .err = err, .deleted = out};
+    scoped      s = {.store = self, .scope = scope, .deadline_ms = deadline_ms, .err = err, .deleted = out};
     ckit_status st = walk_scope(&s);
-    if (st == CKIT_OK && out->deleted > 0) {
+    if (out->deleted > 0) {
         (void)ckiti_index_compact(self, deadline_ms, NULL); /* names of what is gone should not stay on the disk */
     }
     return st;

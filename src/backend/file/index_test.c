@@ -1,3 +1,4 @@
+#include "faulty_io.h"
 #include "file_fixture.h"
 #include "index_file.h"
 
@@ -242,5 +243,89 @@ CKIT_TEST(index, what_was_removed_and_stored_again_is_noted_again) {
     CHECK_OK(ckiti_index_compact(f.self, CKIT_NO_DEADLINE, NULL));
     CHECK_OK(fixture_set_owned(&f, "k", "v", "n", "f"));
     expect_list(&f, 1, 1);
+    fixture_close(&f);
+}
+
+CKIT_TEST(index, an_entry_that_goes_to_another_owner_and_back_is_the_first_owners_again) {
+    fixture      f;
+    ckit_deleted deleted;
+    ckit_scope   scope = {.kind = CKIT_SCOPE_NAMESPACE, .namespace_name = S("n")};
+    fixture_open(&f);
+    CHECK_OK(fixture_set_owned(&f, "k", "1", "n", "f"));
+    CHECK_OK(fixture_set_owned(&f, "k", "2", "another", "f"));
+    CHECK_OK(fixture_set_owned(&f, "k", "3", "n", "f"));
+    CHECK_OK(f.ops->delete_scope(f.self, &scope, CKIT_NO_DEADLINE, &deleted, NULL));
+    CHECK_EQ_U(1, deleted.deleted);
+    fixture_expect(&f, "k", NULL);
+    fixture_close(&f);
+}
+
+/* ---- entries that cannot be looked at -------------------------------------------------------------------------------------- */
+
+static ckit_status count_listed(void *context, const ckit_listed *entry) {
+    (void)entry;
+    ++*(size_t *)context;
+    return CKIT_OK;
+}
+
+/* Three entries of one owner, and a system that refuses one call on the second of them. */
+static void open_with_three(fixture *f, faulty_io *io) {
+    faulty_io_init(io);
+    fixture_init(f);
+    f->io = &io->io;
+    fixture_reopen(f);
+    CHECK_OK(fixture_set_owned(f, "a", "1", "n", "f"));
+    CHECK_OK(fixture_set_owned(f, "b", "2", "n", "f"));
+    CHECK_OK(fixture_set_owned(f, "c", "3", "n", "f"));
+}
+
+CKIT_TEST(scope, a_deletion_that_could_not_judge_or_remove_an_entry_says_so_and_removes_the_others) {
+    static const struct {
+        faulty_kind kind;
+        uint64_t    at; /* opened before: the index and the directory; read before: the index, twice */
+        int         error;
+    } refusals[] = {{FAULTY_OPEN, 3, EMFILE}, {FAULTY_READ, 3, EIO}, {FAULTY_UNLINK, 1, EACCES}};
+    ckit_scope scope = {.kind = CKIT_SCOPE_NAMESPACE, .namespace_name = S("n")};
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        fixture      f;
+        faulty_io    io;
+        ckit_deleted deleted;
+        ckit_error   err = CKIT_ERROR_INIT;
+        open_with_three(&f, &io);
+        faulty_io_fail(&io, refusals[i].kind, refusals[i].at, refusals[i].error);
+        ckit_status st = f.ops->delete_scope(f.self, &scope, CKIT_NO_DEADLINE, &deleted, &err);
+        CHECK_EQ_U(1, atomic_load(&io.failed));
+        CHECKF(st >= CKIT_E_FIRST && st == err.status, "%s", ckit_status_name(st));
+        CHECK_EQ_I(refusals[i].error, err.sys_errno);
+        CHECK_EQ_U(2, deleted.deleted);
+        CHECK_OK_ERR(f.ops->delete_scope(f.self, &scope, CKIT_NO_DEADLINE, &deleted, &err), &err);
+        CHECK_EQ_U(1, deleted.deleted);
+        fixture_close(&f);
+    }
+}
+
+CKIT_TEST(scope, a_listing_that_could_not_look_at_an_entry_says_so_and_shows_the_others) {
+    fixture    f;
+    faulty_io  io;
+    ckit_error err = CKIT_ERROR_INIT;
+    ckit_scope all = {.kind = CKIT_SCOPE_ALL};
+    size_t     listed = 0;
+    open_with_three(&f, &io);
+    faulty_io_fail(&io, FAULTY_OPEN, 3, EMFILE);
+    CHECK_STATUS_ERR(CKIT_E_IO, f.ops->list(f.self, &all, CKIT_NO_DEADLINE, count_listed, &listed, &err), &err);
+    CHECK_EQ_U(2, listed);
+    fixture_close(&f);
+}
+
+CKIT_TEST(scope, an_entry_of_another_owner_need_not_be_looked_at) {
+    fixture      f;
+    faulty_io    io;
+    ckit_deleted deleted;
+    ckit_scope   scope = {.kind = CKIT_SCOPE_NAMESPACE, .namespace_name = S("another")};
+    open_with_three(&f, &io);
+    faulty_io_fail(&io, FAULTY_OPEN, 2, EMFILE);
+    CHECK_OK(f.ops->delete_scope(f.self, &scope, CKIT_NO_DEADLINE, &deleted, NULL));
+    CHECK_EQ_U(0, deleted.deleted);
+    CHECK_EQ_U(0, deleted.unindexed);
     fixture_close(&f);
 }
