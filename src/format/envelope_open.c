@@ -162,12 +162,11 @@ static inline const uint8_t *usual_size(const uint8_t *p, const uint8_t *end, ui
 }
 
 static inline bool read_usual(ckit_slice envelope, ckiti_envelope_fields *fields) {
-    const uint8_t *p = envelope.ptr;
-    const uint8_t *end = p + envelope.len;
-    if (envelope.len < 1 + 5 + TAIL_MIN || *p != 0x94) {
+    if (envelope.len < 1 + 5 + TAIL_MIN || envelope.ptr[0] != 0x94) {
         return false;
     }
-    p = usual_block(p, end, &fields->block);
+    const uint8_t *end = envelope.ptr + envelope.len;
+    const uint8_t *p = usual_block(envelope.ptr, end, &fields->block);
     if (p == NULL) {
         return false;
     }

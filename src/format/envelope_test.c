@@ -156,6 +156,12 @@ static ckit_status store_at(int level, ckit_slice content, ckit_buf *out, ckit_e
     return ckit_envelope_store(content, msgpack_name(), &options, out, err);
 }
 
+CKIT_TEST(envelope, no_bytes_at_no_address_are_truncated) {
+    ckit_buf content = CKIT_BUF_INIT;
+    CHECK_STATUS(CKIT_E_TRUNCATED, ckit_envelope_open((ckit_slice){NULL, 0}, NULL, &content, NULL, NULL));
+    ckit_buf_fini(&content);
+}
+
 CKIT_TEST(envelope, every_released_form_is_read) {
     for (size_t i = 0; i < COUNT(released); i++) {
         ckit_buf   content = CKIT_BUF_INIT;

@@ -57,6 +57,9 @@ static bool is_member_name(const uint8_t *behind, const uint8_t *end) {
 /* Why the text must not reach the JSON library; NULL when it may. Not a check of the grammar, but of what the library
  * would let pass (control characters), misread (a zero byte ends a member's name) or pay too much memory for. */
 static const char *scan(ckit_slice text) {
+    if (text.len == 0) {
+        return "no bytes";
+    }
     const uint8_t *p = text.ptr;
     const uint8_t *end = p + text.len;
     size_t         outside = 0, containers = 0;

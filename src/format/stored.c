@@ -24,9 +24,9 @@ static ckit_status too_large(ckit_error *err, size_t len, uint64_t limit) {
 }
 
 static ckit_status seal_bare(ckit_slice document, uint64_t limit, ckit_buf *out, ckit_error *err) {
-    size_t len;
-    if (__builtin_add_overflow(sizeof bare_head - 1, document.len, &len) || len > limit) {
-        return too_large(err, document.len, limit);
+    size_t len = sizeof bare_head - 1 + document.len;
+    if (len > limit) {
+        return too_large(err, len, limit);
     }
     if (ckit_buf_reserve(out, len) != CKIT_OK) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %zu bytes", len);
@@ -56,6 +56,9 @@ static ckit_status seal_enveloped(ckit_slice document, int level, uint64_t limit
 ckit_status ckiti_stored_seal(ckit_slice document, bool integrity, int compression_level, uint64_t max_stored_bytes,
                               ckit_buf *out, ckit_error *err) {
     uint64_t limit = max_stored_bytes == 0 ? UINT64_MAX : max_stored_bytes;
+    if (document.len > CKIT_ENVELOPE_MAX_BYTES) { /* no reader would open it, with or without an envelope */
+        return too_large(err, document.len, CKIT_ENVELOPE_MAX_BYTES);
+    }
     return integrity ? seal_enveloped(document, compression_level, limit, out, err)
                      : seal_bare(document, limit, out, err);
 }

@@ -163,6 +163,20 @@ CKIT_TEST(stored, an_empty_payload_is_damage) {
     ckit_buf_fini(&stored);
 }
 
+CKIT_TEST(stored, no_bytes_at_no_address_are_malformed_and_kept) {
+    check_open((ckit_slice){NULL, 0}, true, CKIT_E_DECODE, CKITI_STORED_KEEP, S(""), "no bytes");
+}
+
+CKIT_TEST(stored, what_could_not_be_opened_again_is_not_sealed) {
+    ckit_slice endless = {(const uint8_t *)"", CKIT_ENVELOPE_MAX_BYTES + 1}; /* refused before it is looked at */
+    ckit_buf   out = CKIT_BUF_INIT;
+    for (int integrity = 0; integrity < 2; integrity++) {
+        CHECK_STATUS(CKIT_E_TOO_LARGE, ckiti_stored_seal(endless, integrity == 1, 0, 0, &out, NULL));
+        CHECK_EQ_U(0, out.cap);
+    }
+    ckit_buf_fini(&out);
+}
+
 CKIT_TEST(stored, the_limits_hold_to_the_byte) {
     for (int integrity = 0; integrity < 2; integrity++) {
         ckit_buf   whole = released_bytes(integrity == 1 ? 0 : 1), out = CKIT_BUF_INIT, document = CKIT_BUF_INIT;
