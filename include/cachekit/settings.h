@@ -88,8 +88,7 @@ typedef struct ckit_settings {
     char           file_cache_dir[CKIT_SETTINGS_PATH_MAX];
     uint8_t        sources[CKIT_SETTINGS_MAX]; /* read it with ckit_settings_source */
 } ckit_settings;
-#define CKIT_SETTINGS_INIT                                                                                             \
-    { .struct_size = sizeof(ckit_settings) }
+#define CKIT_SETTINGS_INIT CKIT_SIZED_INIT(ckit_settings)
 CKIT_API void ckit_settings_init(ckit_settings *settings, size_t struct_size);
 
 /* Reads the environment: "NAME=value" texts that end with a NULL pointer, as in main's third argument; NULL = the

@@ -14,11 +14,12 @@ int main() {
     ckit_memory_options   memory_options = CKIT_MEMORY_OPTIONS_INIT;
     ckit_envelope_options envelope_options = CKIT_ENVELOPE_OPTIONS_INIT;
     ckit_backend_env      env = CKIT_BACKEND_ENV_INIT;
+    ckit_settings         settings = CKIT_SETTINGS_INIT;
     ckit_error            err = CKIT_ERROR_INIT;
     ckit_buf              buf = CKIT_BUF_INIT;
     ckit_cache           *cache = nullptr;
     ckit_function        *function = nullptr;
-    (void)entry_options, (void)file_options, (void)memory_options, (void)envelope_options, (void)env, (void)buf;
+    (void)entry_options, (void)file_options, (void)memory_options, (void)envelope_options, (void)env, (void)settings, (void)buf;
 
     ckit_loader load = [](void *, ckit_load *call, ckit_error *) {
         ckit_write_cstr(call->result, "computed");
