@@ -16,7 +16,7 @@ ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, 
         ckit_backend_env env = CKIT_BACKEND_ENV_INIT;
         env.alloc = plan.cache.alloc;
         env.clock = plan.cache.clock;
-        env.log = plan.store_log;
+        env.log = plan.cache.log;
         st = ckit_file_open(&plan.file, &env, &backend, err);
     }
     return st == CKIT_OK ? ckit_cache_new(&plan.cache, backend, out, err) : st;

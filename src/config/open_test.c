@@ -6,7 +6,9 @@
 #include <cachekit/open.h>
 #include <cachekit/settings.h>
 #include <cachekit/value.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 /* Variables of whoever runs the tests must not decide them. */
 static void clear_environment(void) {
@@ -139,5 +141,23 @@ CKIT_TEST(open, no_failed_allocation_leaves_anything_behind) {
     scratch_make(dir);
     open_with_failures("memory:");
     open_with_failures(file_url(dir, "/c"));
+    scratch_remove(dir);
+}
+
+CKIT_TEST(open, log_level_decides_for_the_store_too_when_the_callers_sink_has_no_level) {
+    char               dir[SCRATCH_PATH], index[SCRATCH_PATH + 16];
+    captured           lines;
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    ckit_cache        *cache = NULL;
+    clear_environment();
+    scratch_make(dir);
+    (void)snprintf(index, sizeof index, "%s/.ck-index", dir);
+    CHECK_EQ_I(0, mkdir(index, 0700)); /* so that the store has something to say, at level info */
+    captured_init(&lines, CKIT_LOG_DEFAULT);
+    options.log = &lines.log;
+    CHECK_OK(ckit_cache_open(file_url(dir, "?log_level=info"), &options, &cache, NULL));
+    set_and_get(cache);
+    CHECK_CONTAINS("info file: an entry stays out of the index", lines.text);
+    ckit_cache_close(cache);
     scratch_remove(dir);
 }

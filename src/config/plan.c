@@ -149,23 +149,15 @@ static void derive_options(ckiti_plan *plan) {
     fit_memory(cache, namespace_given, total_given);
 }
 
-/* A sink of the caller with a level of its own stays as it is. */
+/* A sink of the caller keeps a level of its own. */
 static void derive_log(ckiti_plan *plan) {
-    /* Constants, because stores keep the pointer. */
-    static const ckit_log standard[] = {
-        [CKIT_LOG_DEFAULT] = {NULL, NULL, CKIT_LOG_DEFAULT}, [CKIT_LOG_DEBUG] = {NULL, NULL, CKIT_LOG_DEBUG},
-        [CKIT_LOG_INFO] = {NULL, NULL, CKIT_LOG_INFO},       [CKIT_LOG_WARNING] = {NULL, NULL, CKIT_LOG_WARNING},
-        [CKIT_LOG_ERROR] = {NULL, NULL, CKIT_LOG_ERROR},     [CKIT_LOG_OFF] = {NULL, NULL, CKIT_LOG_OFF},
-    };
-    if (plan->cache.log == NULL) {
-        plan->cache.log = &standard[plan->settings.log_level];
-    }
-    plan->store_log = plan->cache.log;
-    if (plan->cache.log->level == CKIT_LOG_DEFAULT) {
+    if (plan->cache.log != NULL) {
         plan->log = *plan->cache.log;
-        plan->log.level = plan->settings.log_level;
-        plan->cache.log = &plan->log;
     }
+    if (plan->log.level == CKIT_LOG_DEFAULT) {
+        plan->log.level = plan->settings.log_level;
+    }
+    plan->cache.log = &plan->log;
 }
 
 ckit_status ckiti_plan_make(ckiti_plan *plan, const char *url, const ckit_cache_options *options,

@@ -11,11 +11,9 @@ typedef struct ckiti_plan {
     ckit_settings      settings;
     ckit_cache_options cache; /* complete: no field is left to a default of the cache, but alloc, clock and log */
     bool               has_store;
-    ckit_file_options  file;      /* when has_store */
-    const char        *reason;    /* what chose the store, for people */
-    const ckit_log    *store_log; /* for the store, which keeps the pointer: the caller's own, or a constant */
-    ckit_log           log;       /* what cache.log points at when the caller's sink gets its level from the settings;
-                                     the cache copies it */
+    ckit_file_options  file;   /* when has_store */
+    const char        *reason; /* what chose the store, for people */
+    ckit_log           log;    /* what cache.log points at; cache and store copy it */
 } ckiti_plan;
 
 /* `url` NULL = the environment decides; `options` may be NULL. Touches nothing but the name of the default directory and

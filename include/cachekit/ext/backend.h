@@ -172,7 +172,7 @@ typedef struct ckit_backend_env {
     size_t            struct_size;
     const ckit_alloc *alloc; /* NULL = malloc */
     const ckit_clock *clock; /* NULL = the system's */
-    const ckit_log   *log;   /* NULL = standard error, warnings */
+    const ckit_log   *log;   /* NULL = standard error, warnings. Copy it: the struct itself may end with the call */
 } ckit_backend_env;
 #define CKIT_BACKEND_ENV_INIT CKIT_SIZED_INIT(ckit_backend_env)
 

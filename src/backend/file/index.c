@@ -124,7 +124,7 @@ void ckiti_file_index_note(ckiti_file_store *store, const ckiti_file_name *name,
                          ? ckit_fail(&err, CKIT_E_TOO_LARGE, CKITI_FILE_WHERE, "namespace or function name too long")
                          : ckiti_index_append(store, &record, deadline_ms, &salt, &err);
     if (st != CKIT_OK) {
-        ckiti_log(store->log, CKIT_LOG_INFO, CKITI_FILE_WHERE, "an entry stays out of the index: %s", err.text);
+        ckiti_log(&store->log, CKIT_LOG_INFO, CKITI_FILE_WHERE, "an entry stays out of the index: %s", err.text);
     } else if (slots != NULL) {
         index_is(store, slots, salt);
         set_seen(store, slots, f);

@@ -125,7 +125,9 @@ static void take_env(ckiti_file_store *store, const ckit_backend_env *env) {
     }
     store->alloc = env->alloc;
     store->clock = env->clock;
-    store->log = env->log;
+    if (env->log != NULL) {
+        store->log = *env->log;
+    }
 }
 
 ckit_status ckiti_file_open_with(const ckit_file_options *options, const ckit_backend_env *env, const ckiti_file_io *io,

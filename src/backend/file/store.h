@@ -42,7 +42,7 @@ typedef struct ckiti_file_store {
     ckit_file_options    options; /* checked, defaults filled in; `directory` points at the copy above */
     const ckit_alloc    *alloc;
     const ckit_clock    *clock;
-    const ckit_log      *log;
+    ckit_log             log; /* a copy: the opener's may be gone while the store works */
     const ckiti_file_io *io;
     uid_t                owner;
     _Atomic uint64_t     sequence; /* of temporary names */
