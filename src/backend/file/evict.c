@@ -92,7 +92,15 @@ static bool push(evicting *e, const candidate *c) {
     return true;
 }
 
-static int64_t nanoseconds(const struct timespec *t) { return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec; }
+/* A file's stamp may be any 64 bits of seconds; the end of the range stands for what lies beyond it. */
+static int64_t nanoseconds(const struct timespec *t) {
+    int64_t ns;
+    if (__builtin_mul_overflow((int64_t)t->tv_sec, (int64_t)1000000000, &ns) ||
+        __builtin_add_overflow(ns, (int64_t)t->tv_nsec, &ns)) {
+        return t->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+    }
+    return ns;
+}
 
 static void remember(evicting *e, const char *name, const struct stat *st) {
     int64_t   read_ns = nanoseconds(&st->st_atim);
@@ -115,7 +123,8 @@ static bool survey_each(void *context, const char *name) {
         return true;
     }
     if (st != CKIT_OK) { /* ours, but closed to us: it takes room all the same */
-        if (e->store->io->stat_name(e->store->io->self, e->store->dir_fd, name, &entry.st) != 0) {
+        if (e->store->io->stat_name(e->store->io->self, e->store->dir_fd, name, &entry.st) != 0 ||
+            !ckiti_file_is_ours(e->store, &entry.st)) {
             return true;
         }
         entry.fd = -1;

@@ -153,6 +153,22 @@ CKIT_TEST(eviction, a_read_stamps_at_most_once_a_minute_and_keeps_the_writing_ti
     fixture_close(&f);
 }
 
+CKIT_TEST(eviction, a_stamp_beyond_the_year_2262_is_late_and_not_early) {
+    fixture f;
+    char    key[32];
+    fixture_init(&f);
+    f.options.max_entry_count = 100;
+    fixture_reopen(&f);
+    fill(&f, 0, 90, 3600000);
+    for (unsigned i = 0; i < 90; i++) {
+        age(&f, numbered(key, i), i < 10 ? -INT64_C(13000000000) : 3000, 3000);
+    }
+    fill(&f, 90, 91, 60000);
+    CHECK_EQ_U(10, present(&f, 0, 10));
+    CHECK_EQ_U(60, present(&f, 10, 90));
+    fixture_close(&f);
+}
+
 CKIT_TEST(eviction, what_is_not_an_entry_is_neither_counted_nor_removed) {
     static const char *const foreign[] = {"README", "0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef.json",
                                           "0123456789abcdef0123456789abcdef0", ".hidden"};
@@ -277,6 +293,25 @@ CKIT_TEST(usage, a_missing_or_damaged_record_is_made_again_by_counting) {
         scratch_write_file(fixture_path(&f, ".ck-usage"), S(rubbish[i]));
         expect_usage(&f, 10);
     }
+    fixture_close(&f);
+}
+
+CKIT_TEST(usage, an_entry_written_over_a_file_that_never_counted_is_a_new_one) {
+    fixture         f;
+    ckiti_file_name name;
+    uint64_t        bytes, count;
+    fixture_open(&f);
+    CHECK_OK(fixture_set(&f, "a", "1", 60000));
+    CHECK(ckiti_file_usage_read(f.self, CKIT_NO_DEADLINE, &bytes, &count));
+    char second[SCRATCH_PATH + 16];
+    snprintf(second, sizeof second, "%s/second", f.dir);
+    ckiti_file_name_of_key(&name, S("b"));
+    scratch_write_file(fixture_path(&f, name.text), S("somebody's file with two links"));
+    CHECK_EQ_I(0, link(f.path, second));
+    CHECK_OK(fixture_set(&f, "b", "2", 60000));
+    CHECK(ckiti_file_usage_read(f.self, CKIT_NO_DEADLINE, &bytes, &count));
+    CHECK_EQ_U(2, count);
+    CHECK_EQ_U(2 * (CKITI_FILE_HEADER_BYTES + 1), bytes);
     fixture_close(&f);
 }
 

@@ -155,6 +155,26 @@ CKIT_TEST(faults, short_reads_and_writes_are_carried_on) {
     fixture_close(&f);
 }
 
+CKIT_TEST(faults, an_interrupted_sync_is_carried_on) {
+    static const deed deeds[] = {do_set, do_touch};
+    for (size_t i = 0; i < sizeof deeds / sizeof deeds[0]; i++) {
+        for (uint64_t at = 0; at < 2; at++) {
+            faulty_io  io;
+            fixture    f;
+            ckit_error err = CKIT_ERROR_INIT;
+            faulty_io_init(&io);
+            fixture_init(&f);
+            f.io = &io.io;
+            f.options.sync = CKIT_FILE_SYNC_FULL;
+            fixture_reopen(&f);
+            CHECK_OK(fixture_set(&f, "k", old_value, 60000));
+            faulty_io_fail(&io, FAULTY_SYNC, at, EINTR);
+            CHECK_OK_ERR(deeds[i](&f, &err), &err);
+            fixture_close(&f);
+        }
+    }
+}
+
 CKIT_TEST(faults, a_failure_has_the_kind_of_its_cause) {
     static const struct {
         int         error;

@@ -165,3 +165,11 @@ ssize_t ckiti_file_write_all(const ckiti_file_io *io, int fd, struct iovec *part
     }
     return total;
 }
+
+int ckiti_file_sync(const ckiti_file_io *io, int fd, bool data_only) {
+    int result;
+    do {
+        result = io->sync(io->self, fd, data_only);
+    } while (result != 0 && errno == EINTR);
+    return result;
+}

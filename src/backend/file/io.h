@@ -38,5 +38,7 @@ extern const ckiti_file_io ckiti_file_system_io;
  * (fewer than asked only at the end of the file), or -1 and errno. */
 ssize_t ckiti_file_read_all(const ckiti_file_io *io, int fd, struct iovec *parts, int count, off_t offset);
 ssize_t ckiti_file_write_all(const ckiti_file_io *io, int fd, struct iovec *parts, int count);
+/* Syncs, through interruptions. 0, or -1 and errno. */
+int ckiti_file_sync(const ckiti_file_io *io, int fd, bool data_only);
 
 #endif

@@ -45,10 +45,8 @@ static int fill(const ckiti_file_store *store, int fd, struct iovec *parts, int 
     } else if ((uint64_t)st.st_size != size) {
         failed = EIO;
     }
-    while (failed == 0 && sync && io->sync(io->self, fd, true) != 0) {
-        if (errno != EINTR) {
-            failed = errno;
-        }
+    if (failed == 0 && sync && ckiti_file_sync(io, fd, true) != 0) {
+        failed = errno;
     }
     if (io->close(io->self, fd) != 0 && failed == 0 && errno != EINTR) {
         failed = errno; /* network file systems tell here that the write did not arrive */

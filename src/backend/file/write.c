@@ -67,8 +67,9 @@ ckit_status ckiti_file_write_prepare(ckiti_file_store *store, ckit_slice key, ck
     }
     struct stat old;
     out->new_size = CKITI_FILE_HEADER_BYTES + (uint64_t)value.len;
-    out->replaces =
-        store->io->stat_name(store->io->self, store->dir_fd, out->name.text, &old) == 0 && S_ISREG(old.st_mode);
+    /* What is not ours was never counted. */
+    out->replaces = store->io->stat_name(store->io->self, store->dir_fd, out->name.text, &old) == 0 &&
+                    ckiti_file_is_ours(store, &old);
     out->old_size = out->replaces ? (uint64_t)old.st_size : 0;
 
     int64_t more = (int64_t)out->new_size - (int64_t)out->old_size;
@@ -94,12 +95,8 @@ static ckit_status sync_directory(const ckiti_file_store *store, ckit_error *err
     if (store->options.sync != CKIT_FILE_SYNC_FULL) {
         return CKIT_OK;
     }
-    while (store->io->sync(store->io->self, store->dir_fd, false) != 0) {
-        if (errno != EINTR) {
-            return ckiti_file_fail(err, errno, "syncing the directory");
-        }
-    }
-    return CKIT_OK;
+    return ckiti_file_sync(store->io, store->dir_fd, false) == 0 ? CKIT_OK
+                                                                 : ckiti_file_fail(err, errno, "syncing the directory");
 }
 
 ckit_status ckiti_file_write_publish(ckiti_file_store *store, const ckiti_file_write *write, ckit_error *err) {
@@ -167,7 +164,7 @@ static ckit_status touch_locked(ckiti_file_store *store, const char *name, const
     if (put != CKITI_FILE_EXPIRY_BYTES) {
         return ckiti_file_fail(err, put < 0 ? errno : EIO, "writing a lifetime");
     }
-    if (store->options.sync != CKIT_FILE_SYNC_NONE && io->sync(io->self, entry->fd, true) != 0) {
+    if (store->options.sync != CKIT_FILE_SYNC_NONE && ckiti_file_sync(io, entry->fd, true) != 0) {
         return ckiti_file_fail(err, errno, "syncing a lifetime");
     }
     return CKIT_OK;
