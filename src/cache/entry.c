@@ -121,6 +121,7 @@ static ckit_status open_answer(const ckiti_access *a, ckit_buf *stored, uint64_t
         ckit_buf_init(stored, a->cache->alloc);
     } else if (ckiti_store_open(a->cache, a->key, a->cache->options.integrity != CKIT_OFF, ckit_buf_slice(stored),
                                 &document) != CKIT_OK) {
+        ckit_buf_fini(&document);
         return CKIT_MISS;
     }
     fill_memory(a, ckit_buf_slice(&document), life_ms);
