@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "format/envelope_block.h"
 #include "format/envelope_options.h"
+#include "format/msgpack_code.h"
 
 #define WHERE "envelope"
 #define DEFAULT_LEVEL 6
@@ -46,14 +47,6 @@ ckit_status ckiti_envelope_too_large(ckit_error *err, const char *what, uint64_t
                      (unsigned long long)limit);
 }
 
-static uint8_t *put_u16(uint8_t *at, size_t value) {
-    *at++ = (uint8_t)(value >> 8);
-    *at++ = (uint8_t)value;
-    return at;
-}
-
-static uint8_t *put_u32(uint8_t *at, size_t value) { return put_u16(put_u16(at, value >> 16), value & 0xffff); }
-
 /* An array of eight integers: a byte from 80 on has cc before it. Without a branch, since a checksum's bits cannot be
  * predicted. */
 static uint8_t *put_checksum(uint8_t *at, uint64_t checksum) {
@@ -68,43 +61,11 @@ static uint8_t *put_checksum(uint8_t *at, uint64_t checksum) {
     return at;
 }
 
-static uint8_t *put_size(uint8_t *at, size_t size) {
-    if (size <= 0x7f) {
-        *at++ = (uint8_t)size;
-        return at;
-    }
-    if (size <= 0xff) {
-        *at++ = 0xcc;
-        *at++ = (uint8_t)size;
-        return at;
-    }
-    *at++ = size <= 0xffff ? 0xcd : 0xce;
-    return size <= 0xffff ? put_u16(at, size) : put_u32(at, size);
-}
-
 /* The length of the shortest `bin` header. */
 static size_t bin_header_len(size_t len) { return len <= 0xff ? 2 : len <= 0xffff ? 3 : 5; }
 
-static uint8_t *put_bin_header(uint8_t *at, size_t len) {
-    if (len <= 0xff) {
-        *at++ = 0xc4;
-        *at++ = (uint8_t)len;
-        return at;
-    }
-    *at++ = len <= 0xffff ? 0xc5 : 0xc6;
-    return len <= 0xffff ? put_u16(at, len) : put_u32(at, len);
-}
-
 static uint8_t *put_format(uint8_t *at, ckit_slice format) {
-    if (format.len <= 31) {
-        *at++ = (uint8_t)(0xa0 | format.len);
-    } else if (format.len <= 0xff) {
-        *at++ = 0xd9;
-        *at++ = (uint8_t)format.len;
-    } else {
-        *at++ = format.len <= 0xffff ? 0xda : 0xdb;
-        at = format.len <= 0xffff ? put_u16(at, format.len) : put_u32(at, format.len);
-    }
+    at += ckiti_put_str_head(at, (uint32_t)format.len);
     if (format.len > 0) {
         memcpy(at, format.ptr, format.len);
     }
@@ -127,9 +88,9 @@ static size_t write_envelope(uint8_t *start, ckit_slice content, ckit_slice form
         memmove(start + needed, start + guess, len);
     }
     start[0] = 0x94;
-    uint8_t *at = put_bin_header(start + 1, len) + len;
+    uint8_t *at = start + 1 + ckiti_put_bin_head(start + 1, (uint32_t)len) + len;
     at = put_checksum(at, XXH3_64bits(content.ptr, content.len));
-    at = put_size(at, content.len);
+    at += ckiti_put_uint(at, content.len);
     at = put_format(at, format);
     return (size_t)(at - start);
 }

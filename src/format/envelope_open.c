@@ -41,7 +41,8 @@ static ckit_status expand(const ckiti_envelope_fields *fields, ckit_buf *content
     if (ckit_buf_reserve_exact(content, room) != CKIT_OK) {
         return no_memory(err, room);
     }
-    uint8_t *at = room == 0 ? NULL : content->ptr + content->len;
+    uint8_t  nothing[1];
+    uint8_t *at = room == 0 ? nothing : content->ptr + content->len; /* the buffer may have no memory at all */
     int      len = ckiti_block_expand(fields->block, at, room);
     if (len < 0) {
         return ckit_fail(err, CKIT_E_DECODE, WHERE,
