@@ -3,7 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-[ -f build/dev-clang/build.ninja ] || cmake --preset dev-clang >/dev/null
+# Every time: new files and moved headers must be known.
+cmake --preset dev-clang >/dev/null
 files=("$@")
 if [ ${#files[@]} -eq 0 ]; then
     mapfile -t files < <(git ls-files 'src/*.c' 'cli/*.c' | grep -vE '_(test|fuzz)\.c$')
