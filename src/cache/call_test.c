@@ -37,7 +37,7 @@ CKIT_TEST(call, another_cache_over_the_same_store_hits_the_store_then_its_own_me
     fixture_close(&f);
 }
 
-CKIT_TEST(call, memory_keeps_a_value_from_the_store_for_its_remaining_life) {
+CKIT_TEST(call, defect_13_memory_keeps_a_value_from_the_store_for_its_remaining_life) {
     fixture f;
     loader  l;
     fixture_open(&f, FAKE_FULL);
@@ -367,7 +367,7 @@ CKIT_TEST(call, a_store_that_is_down_altogether_costs_nothing_but_the_store) {
     fixture_close(&f);
 }
 
-CKIT_TEST(call, defect_8_and_33_memory_is_asked_before_the_store) {
+CKIT_TEST(call, defect_8_memory_is_asked_before_the_store) {
     fixture f;
     loader  l;
     fixture_open(&f, FAKE_FULL);
@@ -477,7 +477,7 @@ CKIT_TEST(call, a_value_that_is_not_ours_is_kept_until_the_result_replaces_it) {
 
 /* ---- values that are too large --------------------------------------------------------------------------------------- */
 
-CKIT_TEST(call, a_result_over_the_limit_is_returned_and_kept_nowhere) {
+CKIT_TEST(call, defect_38_a_result_over_the_limit_is_returned_kept_nowhere_and_no_failure_of_the_store) {
     fixture f;
     loader  l;
     fixture_prepare(&f);

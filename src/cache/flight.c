@@ -205,36 +205,38 @@ static bool end_flight(ckiti_flights *flights, ckiti_flight_shard *shard, ckiti_
     return true;
 }
 
-void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, ckiti_lend_fn lend, void *context,
-                       uint64_t life_ms) {
-    if (seat->flight != NULL) {
-        ckiti_flight_shard *shard = shard_of(flights, seat->hash);
-        pthread_mutex_lock(&shard->mu);
-        ckiti_flight *flight = seat->flight;
-        for (ckiti_seat *follower; (follower = flight->first) != NULL && lend(context, &follower->value);) {
-            step_out_of_line(follower);
-            follower->value.life_ms = life_ms;
-            follower->value.source = CKIT_SOURCE_FLIGHT;
-            follower->state = CKITI_SEAT_LANDED;
-            tell(follower);
-        }
-        (void)end_flight(flights, shard, flight);
-        pthread_mutex_unlock(&shard->mu);
-    }
+/* With the lock held: others may look at the seat until it is given back. */
+static void leave_seat(ckiti_seat *seat) {
     seat->flight = NULL;
     seat->state = CKITI_SEAT_NONE;
 }
 
-bool ckiti_flight_abandon(ckiti_flights *flights, ckiti_seat *seat) {
-    bool handed_over = false;
-    if (seat->flight != NULL) {
-        ckiti_flight_shard *shard = shard_of(flights, seat->hash);
-        pthread_mutex_lock(&shard->mu);
-        handed_over = end_flight(flights, shard, seat->flight);
-        pthread_mutex_unlock(&shard->mu);
+void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, ckiti_lend_fn lend, void *context,
+                       uint64_t life_ms) {
+    ckiti_flight_shard *shard = shard_of(flights, seat->hash);
+    pthread_mutex_lock(&shard->mu);
+    ckiti_flight *flight = seat->flight;
+    for (ckiti_seat *follower;
+         flight != NULL && (follower = flight->first) != NULL && lend(context, &follower->value);) {
+        step_out_of_line(follower);
+        follower->value.life_ms = life_ms;
+        follower->value.source = CKIT_SOURCE_FLIGHT;
+        follower->state = CKITI_SEAT_LANDED;
+        tell(follower);
     }
-    seat->flight = NULL;
-    seat->state = CKITI_SEAT_NONE;
+    if (flight != NULL) {
+        (void)end_flight(flights, shard, flight);
+    }
+    leave_seat(seat);
+    pthread_mutex_unlock(&shard->mu);
+}
+
+bool ckiti_flight_abandon(ckiti_flights *flights, ckiti_seat *seat) {
+    ckiti_flight_shard *shard = shard_of(flights, seat->hash);
+    pthread_mutex_lock(&shard->mu);
+    bool handed_over = seat->flight != NULL && end_flight(flights, shard, seat->flight);
+    leave_seat(seat);
+    pthread_mutex_unlock(&shard->mu);
     return handed_over;
 }
 

@@ -47,7 +47,7 @@ CKIT_TEST(flight, defect_28_many_threads_that_call_one_key_run_the_function_once
     fixture_close(&f);
 }
 
-CKIT_TEST(flight, defect_29_a_cache_without_a_store_computes_once_too) {
+CKIT_TEST(flight, row_29_a_cache_without_a_store_computes_once_too) {
     fixture f;
     loader  l;
     fixture_open_memory(&f);

@@ -195,7 +195,7 @@ static void check_by_key(const char *function, const char *namespace_name, bool 
 
 #define HUNDRED "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
 
-CKIT_TEST(by_key, memory_forgets_a_call_that_is_set_or_deleted_by_its_key) { check_by_key("test.load", NULL, false); }
+CKIT_TEST(by_key, defect_26_memory_forgets_a_call_that_is_set_or_deleted_by_its_key) { check_by_key("test.load", NULL, false); }
 CKIT_TEST(by_key, also_in_a_namespace) { check_by_key("test.load", "ns", false); }
 CKIT_TEST(by_key, also_in_a_namespace_that_the_key_writes_otherwise) { check_by_key("test.load", "my own ns", false); }
 CKIT_TEST(by_key, also_when_the_key_is_shortened) { check_by_key("test." HUNDRED HUNDRED, "ns", true); }

@@ -97,33 +97,36 @@ CKIT_TEST(options, the_store_is_closed_also_when_the_cache_is_refused) {
     fake_store_close(store); /* checks it */
 }
 
+/* Only as much memory as an older program has, so that a sanitizer sees a read beyond it. */
+static void *older(const void *options, size_t size) {
+    uint8_t *bytes = malloc(size);
+    CHECK(bytes != NULL);
+    memcpy(bytes, options, size);
+    memcpy(bytes, &size, sizeof size);
+    return bytes;
+}
+
 CKIT_TEST(options, what_an_older_program_does_not_know_is_not_read) {
-    /* Only as much memory as the older program has, so that a sanitizer sees a read beyond it. */
-    size_t  sizes[] = {sizeof(size_t), offsetof(ckit_cache_options, clock), offsetof(ckit_cache_options, workers)};
+    const size_t sizes[] = {sizeof(size_t), offsetof(ckit_cache_options, clock), offsetof(ckit_cache_options, workers)};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        ckit_cache_options *old = calloc(1, sizes[i]);
-        ckit_cache         *cache;
-        CHECK(old != NULL);
-        old->struct_size = sizes[i];
-        CHECK_OK(ckit_cache_new(old, NULL, &cache, NULL));
-        size_t                 known = offsetof(ckit_function_options, stale_ms);
-        ckit_function_options *f = calloc(1, known);
-        ckit_function         *fn;
-        CHECK(f != NULL);
-        f->struct_size = known;
-        f->ttl_ms = 5;
+        ckit_cache_options    all = CKIT_CACHE_OPTIONS_INIT;
+        ckit_function_options function_options = CKIT_FUNCTION_OPTIONS_INIT;
+        ckit_entry_options    entry_options = CKIT_ENTRY_OPTIONS_INIT;
+        ckit_cache           *cache;
+        ckit_function        *fn;
+        function_options.ttl_ms = 5;
+        entry_options.encoding = CKIT_RAW;
+        void *o = older(&all, sizes[i]);
+        void *f = older(&function_options, offsetof(ckit_function_options, stale_ms));
+        void *e = older(&entry_options, offsetof(ckit_entry_options, namespace_name));
+        CHECK_OK(ckit_cache_new(o, NULL, &cache, NULL));
         CHECK_OK(ckit_function_new(cache, "test.old", loader_run, NULL, f, &fn, NULL));
-        size_t              short_entry = offsetof(ckit_entry_options, namespace_name);
-        ckit_entry_options *e = calloc(1, short_entry);
-        CHECK(e != NULL);
-        e->struct_size = short_entry;
-        e->encoding = CKIT_RAW;
         CHECK_OK(ckit_cache_set(cache, S("k"), S("v"), e, NULL));
         ckit_function_close(fn);
         ckit_cache_close(cache);
+        free(o);
         free(f);
         free(e);
-        free(old);
     }
 }
 

@@ -560,6 +560,16 @@ static bool reclaim(ckit_op *op) {
     return here;
 }
 
+/* In a forked child nobody else has it, and the store's lock is the parent's to let go. */
+static void reclaim_inherited(ckit_op *op) {
+    pthread_mutex_lock(&op->poll->mu);
+    if (op->place == PLACE_READY) {
+        unlink_ready(op->poll, op);
+    }
+    pthread_mutex_unlock(&op->poll->mu);
+    op->locked = false;
+}
+
 /* Letting a lock of the store go takes time. */
 static bool leave_end_to_worker(ckit_op *op) {
     ckit_poll *poll = op->poll;
@@ -584,8 +594,7 @@ void ckit_op_free(ckit_op *op) {
             return;
         }
     } else if (op->poll != NULL) {
-        (void)reclaim(op); /* nobody has it */
-        op->locked = false; /* it is the parent's */
+        reclaim_inherited(op);
     }
     destroy(op);
 }

@@ -882,7 +882,7 @@ static void run_script(bool pollable, fake_kind kind, char *log, size_t room) {
     loop_close(&lp);
 }
 
-CKIT_TEST(poll, both_drivers_make_the_same_decisions_in_the_same_order) {
+CKIT_TEST(poll, defect_12_both_drivers_make_the_same_decisions_in_the_same_order) {
     static const fake_kind kinds[] = {FAKE_REQUIRED, FAKE_FULL, FAKE_LOCKING};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         char blocking[8192], pollable[8192];

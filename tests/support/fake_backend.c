@@ -4,6 +4,7 @@
 
 #include <cachekit/buf.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -51,6 +52,7 @@ struct fake_store {
     lock             *locks;
     uint64_t          fences;
     bool              hide_lives;
+    bool              dawdles;
     uint64_t          calls[FAKE_OP_COUNT];
     uint64_t          deadlines[FAKE_OP_COUNT];
     gate              gates[FAKE_OP_COUNT];
@@ -243,6 +245,18 @@ static const char *const names[FAKE_OP_COUNT] = {"get",      "set",         "rem
                                                  "submit",   "list",        "delete_scope", "lock_try",
                                                  "lock_renew", "lock_release", "set_if_owner"};
 
+static void dawdle(fake_store *store) {
+    if (!store->dawdles) return;
+    struct timespec moment = {0, (long)(store->calls[FAKE_GET] * 7919 % 4) * 5000};
+    pthread_mutex_unlock(&store->mu);
+    if (moment.tv_nsec == 0) {
+        sched_yield();
+    } else {
+        nanosleep(&moment, NULL);
+    }
+    pthread_mutex_lock(&store->mu);
+}
+
 static void stand_at_gate(fake_store *store, fake_op op, fake_when when) {
     gate *g = &store->gates[op];
     if (!g->shut || g->when != when) return;
@@ -261,6 +275,7 @@ static bool begin(fake_store *store, fake_op op, uint64_t deadline_ms, ckit_stat
     store->deadlines[op] = deadline_ms;
     pthread_cond_broadcast(&store->changed);
     stand_at_gate(store, op, FAKE_BEFORE);
+    dawdle(store);
     if (store->failures[op].times == 0) return true;
     if (store->failures[op].times != UINT64_MAX) store->failures[op].times--;
     *st = store->failures[op].status;
@@ -276,6 +291,7 @@ static void write_log(fake_store *store, fake_op op, ckit_status st) {
 /* Gives the lock back. */
 static ckit_status end(fake_store *store, fake_op op, ckit_status st, ckit_error *err) {
     stand_at_gate(store, op, FAKE_AFTER);
+    dawdle(store);
     write_log(store, op == FAKE_SUBMIT ? FAKE_GET : op, st);
     pthread_cond_broadcast(&store->changed);
     pthread_mutex_unlock(&store->mu);
@@ -589,6 +605,12 @@ void fake_fail(fake_store *store, fake_op op, ckit_status status, uint64_t times
     pthread_mutex_lock(&store->mu);
     store->failures[op].status = status;
     store->failures[op].times = times;
+    pthread_mutex_unlock(&store->mu);
+}
+
+void fake_dawdle(fake_store *store, bool dawdles) {
+    pthread_mutex_lock(&store->mu);
+    store->dawdles = dawdles;
     pthread_mutex_unlock(&store->mu);
 }
 
