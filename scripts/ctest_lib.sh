@@ -1,4 +1,5 @@
-# Sourced: run_ctest PRESET ARGS... runs CTest and sets run_passed and run_failed.
+# Sourced. run_ctest PRESET ARGS... runs CTest and sets run_passed and run_failed. run_presets WORD PRESET... builds each
+# preset and runs its tests with the CTest arguments in the array ctest_args.
 
 # ThreadSanitizer of this age dislikes much randomness of addresses; it is switched off where that is allowed.
 ckit_launcher=()
@@ -25,4 +26,23 @@ run_ctest() {
     fi
     grep -E '\*\*\*(Skipped|Not Run)' "$out" || true
     echo "   $preset: $run_passed passed, $run_failed failed"
+}
+
+# The last line is `N passed, N failed`. A build that fails counts as one failed test. False when anything failed.
+run_presets() {
+    local word=$1 preset passed=0 failed=0
+    shift
+    for preset in "$@"; do
+        echo "== $preset: build"
+        if ! scripts/build.sh "$preset"; then
+            failed=$((failed + 1))
+            continue
+        fi
+        echo "== $preset: $word"
+        run_ctest "$preset" "${ctest_args[@]}"
+        passed=$((passed + run_passed))
+        failed=$((failed + run_failed))
+    done
+    echo "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ]
 }
