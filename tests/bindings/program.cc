@@ -19,7 +19,8 @@ int main() {
     ckit_buf              buf = CKIT_BUF_INIT;
     ckit_cache           *cache = nullptr;
     ckit_function        *function = nullptr;
-    (void)entry_options, (void)file_options, (void)memory_options, (void)envelope_options, (void)env, (void)settings, (void)buf;
+    (void)entry_options, (void)file_options, (void)memory_options, (void)envelope_options, (void)env;
+    (void)settings, (void)buf;
 
     ckit_loader load = [](void *, ckit_load *call, ckit_error *) {
         ckit_write_cstr(call->result, "computed");
