@@ -149,8 +149,7 @@ static bool rehearse(uint64_t fail_at) {
     failing_alloc_init(&fa, fail_at);
     scratch_make(dir);
     ckit_cache *cache = open_failing(dir, &fa);
-    if (cache != NULL &&
-        ckit_function_new(cache, "story.load", files_load, NULL, NULL, &function, NULL) == CKIT_OK) {
+    if (cache != NULL && ckit_function_new(cache, "story.load", files_load, NULL, NULL, &function, NULL) == CKIT_OK) {
         call_once(function, 3); /* tens of kilobytes, which do not fit into a buffer on the stack */
         call_once(function, 3);
         call_once(function, 4);
