@@ -16,7 +16,7 @@
 typedef struct board {
     _Atomic uint64_t ready;
     _Atomic uint64_t runs;
-    _Atomic uint64_t round; /* the key that everybody asks for now */
+    _Atomic uint64_t round; /* the key that everybody asks for */
     _Atomic uint64_t done;
 } board;
 
