@@ -95,7 +95,8 @@ CKIT_API void ckit_settings_init(ckit_settings *settings, size_t struct_size);
  * process's own (nothing of it in a set-user-ID program). An empty variable counts as not set. The default of
  * file_cache_dir is looked for in the file system; nothing is made there.
  *
- * CKIT_E_CONFIGURATION names the variable, its value (secrets masked) and what is allowed; `out` is unchanged. */
+ * CKIT_E_CONFIGURATION names the variable, its value (secrets masked) and what is allowed; `out` is unchanged. LOG_LEVEL is
+ * not refused, because other programs read it too: a word that is not understood counts as not set. */
 CKIT_API ckit_status ckit_settings_from_environment(ckit_settings *out, const char *const *environment,
                                                     ckit_error *err);
 
@@ -106,8 +107,8 @@ CKIT_API ckit_setting_source ckit_settings_source(const ckit_settings *settings,
 CKIT_API const char *ckit_settings_get_text(const ckit_settings *settings, size_t index, char *text, size_t size);
 
 /* Writes one line of advice to `log` (NULL = standard error) for each variable that looks meant for this library and is
- * not read: CACHE_... instead of CACHEKIT_... (E041), a misspelt CACHEKIT_... name. ckit_cache_open does this by
- * itself. Names are shown, values never. */
+ * not read: CACHE_... instead of CACHEKIT_... (E041), a misspelt CACHEKIT_... name, a LOG_LEVEL that is not understood.
+ * ckit_cache_open does this by itself. Names are shown, and the value of LOG_LEVEL; other values never. */
 CKIT_API void ckit_settings_advise(const char *const *environment, const ckit_log *log);
 
 #ifdef __cplusplus

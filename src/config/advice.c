@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "config/environment.h"
+#include "config/parse.h"
 #include "config/table.h"
 
 #include <cachekit/buf.h>
@@ -114,6 +115,18 @@ static void advise_wrong_prefix(const char *const *environment, ckit_slice name,
     }
 }
 
+/* A variable that other programs read too may hold a word that only they know. */
+static void advise_everybodys(const ckiti_setting_row *row, const char *text, const ckit_log *log) {
+    uint64_t value;
+    char     shown[CKITI_SHOWN];
+    char     expected[CKITI_EXPECTED];
+    if (!ckiti_setting_parse(row, ckit_slice_str(text), &value)) {
+        ckiti_log(log, CKIT_LOG_WARNING, "settings", "%s=%s is not %s: it counts as not set, which means %s",
+                  row->page.variable, ckiti_show(ckit_slice_str(text), row->page.secret, shown),
+                  ckiti_setting_expected(row, expected), row->page.default_text);
+    }
+}
+
 void ckit_settings_advise(const char *const *environment, const ckit_log *log) {
     environment = ckiti_environment(environment);
     for (const char *const *entry = environment; *entry != NULL; entry++) {
@@ -126,6 +139,12 @@ void ckit_settings_advise(const char *const *environment, const ckit_log *log) {
             advise_ours(name, log);
         } else if (has_prefix(name, WRONG_PREFIX)) {
             advise_wrong_prefix(environment, name, log);
+        }
+    }
+    for (size_t i = 0; i < ckit_settings_count(); i++) {
+        const char *text = ckiti_variable(environment, ckit_settings_at(i)->variable);
+        if (ckiti_setting_rows[i].everybodys && text != NULL) {
+            advise_everybodys(&ckiti_setting_rows[i], text, log);
         }
     }
 }

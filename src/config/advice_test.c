@@ -60,6 +60,15 @@ CKIT_TEST(advice, known_variables_and_strangers_get_no_line) {
                       .count);
 }
 
+CKIT_TEST(advice, a_log_level_that_is_not_understood_is_met_with_the_known_ones) {
+    CHECK_STR("warning settings: LOG_LEVEL=loud is not one of debug, info, warning, error, off: it counts as not set, "
+              "which means warning\n",
+              ADVISED("LOG_LEVEL=loud").text);
+    CHECK_EQ_U(0, ADVISED("LOG_LEVEL=CRITICAL").count);
+    CHECK_EQ_U(0, ADVISED("LOG_LEVEL=").count);
+    CHECK(strstr(ADVISED("LOG_LEVEL=hunter2@host").text, "hunter2") == NULL);
+}
+
 CKIT_TEST(advice, a_value_never_appears) {
     captured lines = ADVISED("CACHEKIT_REDIS_URI=hunter2", "CACHE_API_KEY=hunter2", "CACHEKIT_SECRET=hunter2");
     CHECK_EQ_U(3, lines.count);

@@ -121,6 +121,23 @@ void ckiti_setting_format(const ckiti_setting_row *row, uint64_t value, char *te
     snprintf(text, size, "not set");
 }
 
+static const char *expected_form(const ckiti_setting_row *row) {
+    switch (row->type) {
+    case CKITI_SETTING_BOOLEAN:
+    case CKITI_SETTING_CHOICE: return "one of ";
+    case CKITI_SETTING_MODE: return "an octal mode ";
+    case CKITI_SETTING_SECONDS: return "seconds, ";
+    case CKITI_SETTING_PATH: return "a path of ";
+    case CKITI_SETTING_NUMBER: break;
+    }
+    return row->unit == 1 ? "a whole number, " : "a whole number of MiB, ";
+}
+
+const char *ckiti_setting_expected(const ckiti_setting_row *row, char text[CKITI_EXPECTED]) {
+    snprintf(text, CKITI_EXPECTED, "%s%s", expected_form(row), row->page.range);
+    return text;
+}
+
 const char *ckiti_show(ckit_slice text, bool secret, char shown[CKITI_SHOWN]) {
     if (secret || (text.len > 0 && memchr(text.ptr, '@', text.len) != NULL)) {
         snprintf(shown, CKITI_SHOWN, "********");

@@ -11,6 +11,12 @@ bool ckiti_setting_parse(const ckiti_setting_row *row, ckit_slice text, uint64_t
 /* Writes a value as a variable would hold it; cut when `size` is too small. Not for paths. */
 void ckiti_setting_format(const ckiti_setting_row *row, uint64_t value, char *text, size_t size);
 
+/* Room for what ckiti_setting_expected writes. */
+#define CKITI_EXPECTED 96
+
+/* What may be written, for the refusal of something else: "a whole number of MiB, 1 to 512". Returns `text`. */
+const char *ckiti_setting_expected(const ckiti_setting_row *row, char text[CKITI_EXPECTED]);
+
 /* Room for what ckiti_show writes. */
 #define CKITI_SHOWN 48
 

@@ -200,6 +200,11 @@ void ckiti_plan_announce(const ckiti_plan *plan, const char *const *environment)
         return;
     }
     ckiti_log(log, CKIT_LOG_INFO, where, "store: files in %.400s (%s)", plan->file.directory, plan->reason);
+    if (plan->file.directory[0] == '~') { /* a shell would have replaced it */
+        ckiti_log(log, CKIT_LOG_WARNING, where,
+                  "%.400s begins in the working directory, not at home: '~' is a name like any other here",
+                  plan->file.directory);
+    }
     /* Not chosen on purpose: other programs use this variable too. */
     if (plan->settings.sources[ckiti_setting_named("file_cache_dir")] == CKIT_FROM_DEFAULT &&
         ckiti_variable(environment, "REDIS_URL") != NULL) {

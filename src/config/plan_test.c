@@ -89,9 +89,9 @@ CKIT_TEST(plan, a_parameter_may_be_there_once) {
 }
 
 CKIT_TEST(plan, a_wrong_parameter_is_refused_with_value_and_range) {
-    CHECK_STR("max_size_mb=0 in the URL: expected MiB, 1 to 1000000",
+    CHECK_STR("max_size_mb=0 in the URL: expected a whole number of MiB, 1 to 1000000",
               refusal(CKIT_E_CONFIGURATION, "file:///c?max_size_mb=0"));
-    CHECK_STR("max_size_mb= in the URL: expected MiB, 1 to 1000000",
+    CHECK_STR("max_size_mb= in the URL: expected a whole number of MiB, 1 to 1000000",
               refusal(CKIT_E_CONFIGURATION, "file:///c?max_size_mb"));
     CHECK_STR("max_value_mb=6 in the URL is above half of max_size_mb=10 in the URL",
               refusal(CKIT_E_CONFIGURATION, "file:///c?max_size_mb=10&max_value_mb=6"));
@@ -355,6 +355,10 @@ CKIT_TEST(plan, log_level_decides_where_the_caller_does_not) {
     CHECK_EQ_U(CKIT_LOG_OFF, plan.cache.log->level);
     plan_ok(&plan, "memory:", NULL, nothing);
     CHECK_EQ_U(CKIT_LOG_WARNING, plan.cache.log->level);
+    plan_ok(&plan, "memory:", NULL, ENVIRONMENT("LOG_LEVEL=loud"));
+    CHECK_EQ_U(CKIT_LOG_WARNING, plan.cache.log->level);
+    CHECK_STR("log_level=loud in the URL: expected one of debug, info, warning, error, off",
+              refusal(CKIT_E_CONFIGURATION, "memory:?log_level=loud"));
 }
 
 CKIT_TEST(plan, a_sink_of_the_caller_keeps_its_level_and_gets_one_when_it_has_none) {
@@ -393,6 +397,15 @@ CKIT_TEST(plan, one_line_says_which_store_was_chosen_and_why) {
               announced(NULL, ENVIRONMENT("TMPDIR=/nonexistent", "REDIS_URL=redis://:hunter2@h")).text);
 }
 
+CKIT_TEST(plan, a_directory_that_begins_with_a_tilde_is_not_at_home_and_gets_a_warning) {
+    CHECK_CONTAINS("warning open: ~/cache begins in the working directory, not at home",
+                   announced("file:~/cache", nothing).text);
+    CHECK_CONTAINS("warning open: ~/cache begins",
+                   announced(NULL, ENVIRONMENT("CACHEKIT_FILE_CACHE_DIR=~/cache")).text);
+    CHECK(strstr(announced("file:cache~", nothing).text, "warning") == NULL);
+}
+
 CKIT_TEST(plan, advice_about_variables_comes_with_the_opening) {
     CHECK_CONTAINS("E041: CACHE_DEFAULT_TTL", announced("memory:", ENVIRONMENT("CACHE_DEFAULT_TTL=1")).text);
+    CHECK_CONTAINS("LOG_LEVEL=loud", announced("memory:", ENVIRONMENT("LOG_LEVEL=loud")).text);
 }

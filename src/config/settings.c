@@ -60,9 +60,10 @@ ckit_status ckiti_settings_set_directory(ckit_settings *settings, ckit_slice pat
     size_t              index = ckiti_setting_named("file_cache_dir");
     const ckit_setting *page = ckit_settings_at(index);
     const char         *name = source == CKIT_FROM_ENVIRONMENT ? page->variable : "the directory";
+    char                expected[CKITI_EXPECTED];
     if (path.len == 0 || path.len >= sizeof settings->file_cache_dir) {
-        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s of %zu bytes: expected %s, %s", name, path.len,
-                         page->type, page->range);
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s of %zu bytes: expected %s", name, path.len,
+                         ckiti_setting_expected(&ckiti_setting_rows[index], expected));
     }
     if (source == CKIT_FROM_ENVIRONMENT && path.len >= 5 && memcmp(path.ptr, "file:", 5) == 0) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s holds a URL: it takes a path, such as /var/cache/app",
@@ -85,12 +86,16 @@ static ckit_status read_one(ckit_settings *settings, size_t index, ckit_slice te
         store_value(settings, index, value, source);
         return CKIT_OK;
     }
+    if (row->everybodys && source == CKIT_FROM_ENVIRONMENT) { /* ckit_settings_advise warns */
+        return CKIT_OK;
+    }
     char        shown[CKITI_SHOWN];
+    char        expected[CKITI_EXPECTED];
     bool        by_url = source == CKIT_FROM_URL;
     const char *name = by_url ? row->page.url_parameter : row->page.variable;
-    return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s=%s%s: expected %s, %s", name,
-                     ckiti_show(text, row->page.secret, shown), by_url ? " in the URL" : "", row->page.type,
-                     row->page.range);
+    return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s=%s%s: expected %s", name,
+                     ckiti_show(text, row->page.secret, shown), by_url ? " in the URL" : "",
+                     ckiti_setting_expected(row, expected));
 }
 
 ckit_status ckiti_settings_read(ckit_settings *settings, const char *const *environment, ckit_error *err) {

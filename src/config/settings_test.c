@@ -1,3 +1,4 @@
+#include "config/parse.h"
 #include "config/settings.h"
 #include "config/table.h"
 #include "support/scratch.h"
@@ -141,28 +142,39 @@ CKIT_TEST(settings, the_first_of_two_variables_of_one_name_counts) {
 CKIT_TEST(settings, a_wrong_value_is_refused_with_variable_value_and_range) {
     CHECK_STR("CACHEKIT_DEFAULT_TTL=0: expected seconds, 1 to 315360000",
               refusal(ENVIRONMENT("CACHEKIT_DEFAULT_TTL=0")));
-    CHECK_STR("CACHEKIT_MAX_KEY_SIZE=65537: expected whole number, 1 to 65536",
+    CHECK_STR("CACHEKIT_MAX_KEY_SIZE=65537: expected a whole number, 1 to 65536",
               refusal(ENVIRONMENT("CACHEKIT_MAX_KEY_SIZE=65537")));
-    CHECK_STR("CACHEKIT_L1_ENABLED=maybe: expected boolean, true, false, 1, 0, yes, no, on, off",
+    CHECK_STR("CACHEKIT_L1_ENABLED=maybe: expected one of true, false, 1, 0, yes, no, on, off",
               refusal(ENVIRONMENT("CACHEKIT_L1_ENABLED=maybe")));
     CHECK_STR("CACHEKIT_FILE_LOCK_TIMEOUT_SECONDS=0.499: expected seconds, 0.5 to 30",
               refusal(ENVIRONMENT("CACHEKIT_FILE_LOCK_TIMEOUT_SECONDS=0.499")));
-    CHECK_STR("CACHEKIT_FILE_PERMISSIONS=0666: expected octal mode, has 0600, no write for group and others",
+    CHECK_STR("CACHEKIT_FILE_PERMISSIONS=0666: expected an octal mode with 0600 in it and no write for group or others",
               refusal(ENVIRONMENT("CACHEKIT_FILE_PERMISSIONS=0666")));
-    CHECK_STR("LOG_LEVEL=loud: expected choice, debug, info, warning, error, off",
-              refusal(ENVIRONMENT("LOG_LEVEL=loud")));
+    CHECK_STR("CACHEKIT_L1_MAX_SIZE_MB=abc: expected a whole number of MiB, 1 to 1048576",
+              refusal(ENVIRONMENT("CACHEKIT_L1_MAX_SIZE_MB=abc")));
+    CHECK_STR("CACHEKIT_FILE_SYNC=often: expected one of none, data, full",
+              refusal(ENVIRONMENT("CACHEKIT_FILE_SYNC=often")));
+}
+
+CKIT_TEST(settings, a_log_level_that_is_not_understood_counts_as_not_set) {
+    ckit_settings s = read_ok(ENVIRONMENT("LOG_LEVEL=loud", "CACHEKIT_DEFAULT_TTL=90"));
+    CHECK_EQ_U(CKIT_LOG_WARNING, s.log_level);
+    CHECK_EQ_U(CKIT_FROM_DEFAULT, ckit_settings_source(&s, ckiti_setting_named("log_level")));
+    CHECK_EQ_U(90000, s.default_ttl_ms);
 }
 
 CKIT_TEST(settings, every_setting_refuses_nonsense_by_its_own_name) {
     for (size_t i = 0; i < ckit_settings_count(); i++) {
         const ckit_setting *page = ckit_settings_at(i);
-        if (ckiti_setting_rows[i].type == CKITI_SETTING_PATH) {
+        if (ckiti_setting_rows[i].type == CKITI_SETTING_PATH || ckiti_setting_rows[i].everybodys) {
             continue;
         }
         char entry[128];
-        char begin[128];
+        char begin[192];
+        char expected[CKITI_EXPECTED];
         snprintf(entry, sizeof entry, "%s=!nonsense!", page->variable);
-        snprintf(begin, sizeof begin, "%s=!nonsense!: expected %s, %s", page->variable, page->type, page->range);
+        snprintf(begin, sizeof begin, "%s=!nonsense!: expected %s", page->variable,
+                 ckiti_setting_expected(&ckiti_setting_rows[i], expected));
         CHECK_STR(begin, refusal(ENVIRONMENT(entry)));
     }
 }
@@ -214,7 +226,8 @@ CKIT_TEST(settings, a_directory_is_a_path_of_bounded_length) {
     memset(long_path + prefix, 'd', CKIT_SETTINGS_PATH_MAX);
     long_path[prefix] = '/';
     long_path[prefix + CKIT_SETTINGS_PATH_MAX] = '\0';
-    CHECK_STR("CACHEKIT_FILE_CACHE_DIR of 4096 bytes: expected path, 1 to 4095 bytes", refusal(ENVIRONMENT(long_path)));
+    CHECK_STR("CACHEKIT_FILE_CACHE_DIR of 4096 bytes: expected a path of 1 to 4095 bytes",
+              refusal(ENVIRONMENT(long_path)));
     long_path[prefix + CKIT_SETTINGS_PATH_MAX - 1] = '\0';
     ckit_settings s = read_ok(ENVIRONMENT(long_path));
     CHECK_EQ_U(CKIT_SETTINGS_PATH_MAX - 1, strlen(s.file_cache_dir));

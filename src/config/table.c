@@ -32,7 +32,7 @@
     .page.range = "true, false, 1, 0, yes, no, on, off", .unit = 1, .fallback = (default_), .max = 1
 #define MODE(default_, needed_)                                                                                        \
     .type = CKITI_SETTING_MODE, .page.type = "octal mode", .page.default_text = #default_,                             \
-    .page.range = "has " #needed_ ", no write for group and others", .unit = 1, .fallback = (default_),                \
+    .page.range = "with " #needed_ " in it and no write for group or others", .unit = 1, .fallback = (default_),       \
     .min = (needed_), .max = 0777
 #define CHOICE(choices_, default_text_, default_, words_)                                                              \
     .type = CKITI_SETTING_CHOICE, .page.type = "choice", .page.default_text = (default_text_), .page.range = (words_), \
@@ -72,7 +72,7 @@ const ckiti_setting_row ckiti_setting_rows[] = {
          "The largest key, in bytes."),
      NUMBER(1024, 1, 65536), FIELD(max_key_bytes), CACHE(max_key_bytes)},
     {ROW(max_value_size, "CACHEKIT_MAX_VALUE_SIZE", "max_value_size", "limits",
-         "The largest stored value, in bytes; a file store has a limit of its own, file_max_value_mb."),
+         "The largest value, in bytes: as stored (compressed, framed), or as a document when there is no store."),
      NUMBER(104857600, 1, 536870912), FIELD(max_value_bytes), CACHE(max_value_bytes)},
     {ROW(max_chunk_size_mb, "CACHEKIT_MAX_CHUNK_SIZE_MB", "max_chunk_size_mb", "limits",
          "An older name of the value limit: lowers max_value_size when set, never raises it."),
@@ -151,7 +151,8 @@ const ckiti_setting_row ckiti_setting_rows[] = {
 
     {ROW(log_level, "LOG_LEVEL", "log_level", "log",
          "The least important lines that are written; the words of Python and syslog are understood too."),
-     CHOICE(log_words, "warning", CKIT_LOG_WARNING, "debug, info, warning, error, off"), FIELD(log_level)},
+     CHOICE(log_words, "warning", CKIT_LOG_WARNING, "debug, info, warning, error, off"), FIELD(log_level),
+     .everybodys = true},
 };
 /* clang-format on */
 

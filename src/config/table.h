@@ -36,6 +36,7 @@ typedef struct ckiti_setting_row {
     size_t              option_offset;
     size_t              option_width;
     bool                files_only; /* makes sense with a file store only */
+    bool                everybodys; /* other programs read its variable too: what is not understood is not refused */
 } ckiti_setting_row;
 
 /* The rows in order; ckit_settings_count() of them. */
