@@ -73,7 +73,9 @@ typedef struct ckit_entry_options {
     size_t        struct_size;
     ckit_encoding encoding;
     uint64_t      ttl_ms;         /* CKIT_TTL_*; 0 = the cache's default */
-    const char   *namespace_name; /* whose memory it lives in and what invalidates it; NULL = none. Not part of the key */
+    const char   *namespace_name; /* whose memory it lives in and what invalidates it; NULL = none. Not part of the key: give
+                                     a key the same namespace in every call, or invalidating the one misses what was
+                                     read under the other */
     uint32_t      timeout_ms;     /* longest wait for the store; 0 = the cache's */
 } ckit_entry_options;
 #define CKIT_ENTRY_OPTIONS_INIT CKIT_SIZED_INIT(ckit_entry_options)
@@ -86,12 +88,16 @@ CKIT_API void ckit_entry_options_init(ckit_entry_options *options, size_t struct
  * CKIT_E_VALUE_TYPE  the entry holds something else than `encoding` asks for (its bytes stay).
  * Failures of the store come back as they are: the caller decides (function.h decides by itself).
  *
- * Keys are any bytes, used verbatim, 1 to max_key_bytes. `options` may be NULL. `out` must be empty (CKIT_VALUE_INIT). */
+ * Keys are any bytes, used verbatim, 1 to max_key_bytes. `options` may be NULL. `out` is empty (CKIT_VALUE_INIT) or holds
+ * an earlier value, which is given back first.
+ *
+ * Only memory can tell raw entries from others: bytes from a store that were stored raw are a miss for the other
+ * encodings, and CKIT_RAW gives the stored form of any entry. */
 CKIT_API ckit_status ckit_cache_get(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
                                     ckit_value *out, ckit_error *err);
 
 /* Stores a value in both tiers, replacing value and lifetime. When the store fails, the status says so and memory still
- * serves the value to this process. CKIT_TTL_DO_NOT_STORE stores nothing and is CKIT_OK.
+ * serves the value to this process. CKIT_TTL_DO_NOT_STORE stores nothing, removes an older entry and is CKIT_OK.
  * CKIT_E_TOO_LARGE: larger than the limit; nothing is stored and an older entry of the key is removed. */
 CKIT_API ckit_status ckit_cache_set(ckit_cache *cache, ckit_slice key, ckit_slice value,
                                     const ckit_entry_options *options, ckit_error *err);

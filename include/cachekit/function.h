@@ -41,8 +41,8 @@ typedef struct ckit_load {
     uint64_t         ttl_ms; /* may be set: the lifetime of this result (CKIT_TTL_*); 0 = the function's */
 } ckit_load;
 
-/* Computes a value. CKIT_OK with one value written, or any other status with `err` filled (ckit_fail), which goes to the
- * caller; `err` is never NULL here. Runs in the caller's thread, or in a background thread when a stale value is
+/* Computes a value. CKIT_OK with one value written, or a failure (no answer such as CKIT_MISS) with `err` filled
+ * (ckit_fail), which goes to the caller; `err` is never NULL here. Runs in the caller's thread, or in a background thread when a stale value is
  * refreshed. */
 typedef ckit_status (*ckit_loader)(void *context, ckit_load *load, ckit_error *err);
 

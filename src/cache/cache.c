@@ -190,16 +190,18 @@ uint64_t ckiti_function_floor(ckit_cache *cache, ckit_slice memkey) {
 }
 
 /* Entries of an invalidated function are unreachable but still take room. */
-static bool is_dead(void *context, ckit_slice key, uint64_t birth) { return birth < ckiti_function_floor(context, key); }
+static bool is_dead(void *context, ckit_slice key, uint64_t birth) {
+    return birth < ckiti_function_floor(context, key);
+}
 
 static void sweep(ckiti_job *job) {
     ckit_cache *cache = (ckit_cache *)(void *)((char *)job - offsetof(ckit_cache, sweep));
     uint64_t    now = ckiti_cache_now(cache);
     for (ckiti_namespace *ns = atomic_load(&cache->namespaces); ns != NULL; ns = ns->next) {
-        while (ns->l1 != NULL && ckiti_l1_sweep(ns->l1, now, 1024, is_dead, cache) >= 1024) {
-        }
+        while (ns->l1 != NULL && ckiti_l1_sweep(ns->l1, now, 1024, is_dead, cache) >= 1024) {}
     }
-    if (ckiti_workers_submit(&cache->workers, job, ckiti_time_after(now, cache->options.sweep_interval_ms)) != CKIT_OK) {
+    if (ckiti_workers_submit(&cache->workers, job, ckiti_time_after(now, cache->options.sweep_interval_ms)) !=
+        CKIT_OK) {
         atomic_store(&cache->sweeping, false); /* the next value tries again */
     }
 }
@@ -289,8 +291,8 @@ static ckit_status open_parts(ckit_cache *cache, ckit_error *err) {
     pthread_cond_init(&cache->refreshed, NULL);
     ckiti_stripes_init(&cache->stripes);
     ckiti_flights_init(&cache->flights, cache->alloc);
-    ckit_status st = ckiti_workers_init(&cache->workers, cache->options.workers, cache->options.queue_max,
-                                        cache->clock, cache->alloc);
+    ckit_status st = ckiti_workers_init(&cache->workers, cache->options.workers, cache->options.queue_max, cache->clock,
+                                        cache->alloc);
     if (st != CKIT_OK) {
         return ckit_fail(err, st, where, "no memory for the queue of background jobs");
     }
@@ -300,6 +302,13 @@ static ckit_status open_parts(ckit_cache *cache, ckit_error *err) {
 ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *backend, ckit_cache **out,
                            ckit_error *err) {
     ckit_cache_options o = CKIT_CACHE_OPTIONS_INIT;
+    if (out == NULL || (options != NULL && options->struct_size == 0)) {
+        ckit_backend_close(backend);
+        return ckit_fail(err, CKIT_E_MISUSE, where,
+                         out == NULL ? "no place for the cache"
+                                     : "struct_size of the options "
+                                       "is not set: begin with CKIT_CACHE_OPTIONS_INIT");
+    }
     *out = NULL;
     if (options != NULL) {
         memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);

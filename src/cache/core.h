@@ -120,7 +120,9 @@ struct ckit_cache {
     uint32_t                         record_count;
     ckiti_namespace                 *no_namespace;
     ckiti_job                        sweep;
-    _Atomic bool                     sweeping; /* the sweep job has been submitted */
+    _Atomic bool                     sweeping;        /* the sweep job has been submitted */
+    _Atomic uint64_t                 next_warning_ms; /* until then failures of the store are only counted */
+    _Atomic uint64_t                 unsaid;          /* failures since the last line about one */
     ckiti_fork_hooks                 fork;
 };
 

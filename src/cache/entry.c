@@ -31,11 +31,11 @@ static void name_in_memory(ckiti_access *a) {
     ckiti_memkey_make(&a->memkey, 0, a->key);
     ckit_slice name = ckiti_memkey_slice(&a->memkey);
     a->l1 = a->of_call && a->cache->ops != NULL ? NULL : a->ns->l1;
-    a->query = (ckiti_l1_query){.key = name,
-                                .hash = a->ns->l1 != NULL ? ckiti_l1_hash(a->ns->l1, name)
-                                                          : ckiti_xxh3(name, a->cache->seed),
-                                .min_birth = atomic_load_explicit(&a->ns->floor, memory_order_acquire),
-                                .tag = tag_of(a->options.encoding)};
+    a->query =
+        (ckiti_l1_query){.key = name,
+                         .hash = a->ns->l1 != NULL ? ckiti_l1_hash(a->ns->l1, name) : ckiti_xxh3(name, a->cache->seed),
+                         .min_birth = atomic_load_explicit(&a->ns->floor, memory_order_acquire),
+                         .tag = tag_of(a->options.encoding)};
     a->stripe = ckiti_stripe_of(&a->cache->stripes, a->query.hash);
     a->birth = ckiti_namespace_birth(a->ns);
     a->version = ckiti_stripe_version(a->stripe, a->query.hash);
@@ -43,6 +43,12 @@ static void name_in_memory(ckiti_access *a) {
 
 ckit_status ckiti_access_begin(ckiti_access *a, ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
                                ckit_error *err) {
+    if (cache == NULL || (options != NULL && options->struct_size == 0)) {
+        return ckit_fail(err, CKIT_E_MISUSE, where,
+                         cache == NULL ? "there is no cache"
+                                       : "struct_size of the options is "
+                                         "not set: begin with CKIT_ENTRY_OPTIONS_INIT");
+    }
     a->cache = cache;
     a->key = key;
     a->options = (ckit_entry_options)CKIT_ENTRY_OPTIONS_INIT;
@@ -85,9 +91,11 @@ ckit_status ckiti_access_present(const ckiti_access *a, ckit_value *out, ckit_er
         return CKIT_OK;
     }
     ckit_slice inside;
-    if (ckit_document_bin(out->data, &inside, NULL) != CKIT_OK && ckit_document_str(out->data, &inside, NULL) != CKIT_OK) {
+    if (ckit_document_bin(out->data, &inside, NULL) != CKIT_OK &&
+        ckit_document_str(out->data, &inside, NULL) != CKIT_OK) {
         ckit_value_fini(out);
-        return ckit_fail(err, CKIT_E_VALUE_TYPE, where, "the entry holds a document that is not bytes: read it with the "
+        return ckit_fail(err, CKIT_E_VALUE_TYPE, where,
+                         "the entry holds a document that is not bytes: read it with the "
                          "encoding CKIT_DOCUMENT");
     }
     out->data = inside;
@@ -178,6 +186,9 @@ ckit_status ckit_cache_get(ckit_cache *cache, ckit_slice key, const ckit_entry_o
     if (st != CKIT_OK) {
         return st;
     }
+    if (out->release != NULL) {
+        ckit_value_fini(out);
+    }
     /* A stale value (a function's) does not exist for keys. */
     if (a.l1 != NULL && ckiti_l1_get(a.l1, &a.query, ckiti_cache_now(cache), out) == CKIT_OK) {
         return ckiti_access_present(&a, out, err);
@@ -234,12 +245,14 @@ ckit_status ckit_cache_ttl(ckit_cache *cache, ckit_slice key, const ckit_entry_o
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
 /* The document of a value, and what the store keeps. Both are slices of buffers that the caller frees. */
-static ckit_status encode(const ckiti_access *a, ckit_slice value, ckit_buf *document, ckit_slice *in_memory, ckit_error *err) {
+static ckit_status encode(const ckiti_access *a, ckit_slice value, ckit_buf *document, ckit_slice *in_memory,
+                          ckit_error *err) {
     *in_memory = value;
     if (a->options.encoding == CKIT_DOCUMENT) {
         ckit_status st = ckit_document_check(value, err);
-        return st == CKIT_OK ? st : ckit_fail(err, CKIT_E_MISUSE, where, "the value is not exactly one document (%s)",
-                                              ckit_status_text(st));
+        return st == CKIT_OK ? st
+                             : ckit_fail(err, CKIT_E_MISUSE, where, "the value is not exactly one document (%s)",
+                                         ckit_status_text(st));
     }
     if (a->options.encoding == CKIT_BYTES) {
         ckit_writer writer;
@@ -252,7 +265,8 @@ static ckit_status encode(const ckiti_access *a, ckit_slice value, ckit_buf *doc
     return CKIT_OK;
 }
 
-static ckit_status seal(const ckiti_access *a, ckit_slice in_memory, ckit_buf *sealed, ckit_slice *stored, ckit_error *err) {
+static ckit_status seal(const ckiti_access *a, ckit_slice in_memory, ckit_buf *sealed, ckit_slice *stored,
+                        ckit_error *err) {
     const ckit_cache_options *o = &a->cache->options;
     *stored = in_memory;
     if (a->options.encoding == CKIT_RAW || a->cache->ops == NULL) {
@@ -261,15 +275,16 @@ static ckit_status seal(const ckiti_access *a, ckit_slice in_memory, ckit_buf *s
                    : ckit_fail(err, CKIT_E_TOO_LARGE, where, "a value of %zu bytes, limit %llu", in_memory.len,
                                (unsigned long long)o->max_value_bytes);
     }
-    ckit_status st = ckiti_stored_seal(in_memory, o->integrity != CKIT_OFF, o->compression_level, o->max_value_bytes,
-                                       sealed, err);
+    ckit_status st =
+        ckiti_stored_seal(in_memory, o->integrity != CKIT_OFF, o->compression_level, o->max_value_bytes, sealed, err);
     *stored = ckit_buf_slice(sealed);
     return st;
 }
 
 /* After the store has the new value: memory gets it, unless somebody else changed the key meanwhile (then nobody can
  * tell which of the two the store holds). */
-static void put_in_memory(const ckiti_access *a, ckit_slice bytes, uint64_t ttl_ms) {
+static ckit_status put_in_memory(const ckiti_access *a, ckit_slice bytes, uint64_t ttl_ms) {
+    ckit_status st = CKIT_OK;
     pthread_mutex_lock(&a->stripe->mu);
     bool alone = ckiti_stripe_is_unchanged(a->stripe, a->query.hash, a->version);
     ckiti_stripe_advance(a->stripe, a->query.hash);
@@ -280,19 +295,21 @@ static void put_in_memory(const ckiti_access *a, ckit_slice bytes, uint64_t ttl_
                                   .life_ms = ttl_ms,
                                   .birth = a->birth,
                                   .tag = a->query.tag};
-        (void)ckiti_l1_put(a->l1, &args, ckiti_cache_now(a->cache));
+        st = ckiti_l1_put(a->l1, &args, ckiti_cache_now(a->cache));
     } else if (a->l1 != NULL) {
         (void)ckiti_l1_remove(a->l1, a->query.key, a->query.hash);
     }
+    ckiti_forget_elsewhere(a->cache, a->ns, a->query.key, a->query.hash);
     pthread_mutex_unlock(&a->stripe->mu);
     ckiti_sweep_start(a->cache);
+    return st;
 }
 
 static ckit_status write_everywhere(const ckiti_access *a, ckit_slice in_memory, ckit_slice stored, uint64_t ttl_ms,
                                     ckit_error *err) {
     ckit_status st = CKIT_OK;
-    bool of_call = a->of_call && a->cache->ops != NULL; /* without a store the text is a key like any other */
-    if (of_call) { /* before and after, as in ckiti_remove_everywhere */
+    bool        of_call = a->of_call && a->cache->ops != NULL; /* without a store the text is a key like any other */
+    if (of_call) {                                             /* before and after, as in ckiti_remove_everywhere */
         ckiti_forget_call_by_key(a->cache, a->key);
     }
     if (a->cache->ops != NULL) {
@@ -301,11 +318,18 @@ static ckit_status write_everywhere(const ckiti_access *a, ckit_slice in_memory,
         st = a->cache->ops->set(a->cache->store, a->key, stored, &info, deadline_of(a), &why);
         if (st == CKIT_OK) {
             ckiti_count(&a->cache->counters, CKITI_L2_WRITES, 1);
+        } else if (st == CKIT_E_TOO_LARGE) { /* the caller forgets what was there */
+            if (err != NULL) {
+                *err = why;
+            }
+            return st;
         } else {
             st = pass_on(a, "set", st, &why, err);
         }
+        (void)put_in_memory(a, in_memory, ttl_ms);
+    } else if (put_in_memory(a, in_memory, ttl_ms) == CKIT_E_TOO_LARGE) {
+        st = ckit_fail(err, CKIT_E_TOO_LARGE, where, "a value of %zu bytes does not fit into memory", in_memory.len);
     }
-    put_in_memory(a, in_memory, ttl_ms);
     if (of_call) {
         ckiti_forget_call_by_key(a->cache, a->key);
     }
@@ -316,8 +340,8 @@ static ckit_status remove_access(const ckiti_access *a, ckit_error *err) {
     if (a->of_call) {
         ckiti_forget_call_by_key(a->cache, a->key);
     }
-    ckit_status st = ckiti_remove_everywhere(a->cache, a->ns, a->query.key, a->query.hash, 0, a->key,
-                                             a->options.timeout_ms, err);
+    ckit_status st =
+        ckiti_remove_everywhere(a->cache, a->ns, a->query.key, a->query.hash, 0, a->key, a->options.timeout_ms, err);
     if (a->of_call) {
         ckiti_forget_call_by_key(a->cache, a->key);
     }
@@ -327,13 +351,17 @@ static ckit_status remove_access(const ckiti_access *a, ckit_error *err) {
 ckit_status ckit_cache_set(ckit_cache *cache, ckit_slice key, ckit_slice value, const ckit_entry_options *options,
                            ckit_error *err) {
     ckiti_access a;
-    ckit_slice  in_memory;
-    ckit_slice  stored;
-    ckit_buf    document;
-    ckit_buf    sealed;
-    ckit_status st = ckiti_access_begin(&a, cache, key, options, err);
-    if (st != CKIT_OK || a.options.ttl_ms == CKIT_TTL_DO_NOT_STORE) {
+    ckit_slice   in_memory;
+    ckit_slice   stored;
+    ckit_buf     document;
+    ckit_buf     sealed;
+    ckit_status  st = ckiti_access_begin(&a, cache, key, options, err);
+    if (st != CKIT_OK) {
         return st;
+    }
+    if (a.options.ttl_ms == CKIT_TTL_DO_NOT_STORE) {
+        st = remove_access(&a, err);
+        return st == CKIT_MISS ? CKIT_OK : st;
     }
     ckit_buf_init(&document, cache->alloc);
     ckit_buf_init(&sealed, cache->alloc);
@@ -343,7 +371,8 @@ ckit_status ckit_cache_set(ckit_cache *cache, ckit_slice key, ckit_slice value, 
         if (st == CKIT_OK) {
             uint64_t ttl_ms = a.options.ttl_ms != 0 ? a.options.ttl_ms : cache->options.default_ttl_ms;
             st = write_everywhere(&a, in_memory, stored, ttl_ms, err);
-        } else if (st == CKIT_E_TOO_LARGE) {
+        }
+        if (st == CKIT_E_TOO_LARGE) {
             ckiti_count(&cache->counters, CKITI_TOO_LARGE, 1);
             (void)remove_access(&a, NULL); /* an older value would be an outdated one */
         }
@@ -355,7 +384,7 @@ ckit_status ckit_cache_set(ckit_cache *cache, ckit_slice key, ckit_slice value, 
 
 ckit_status ckit_cache_delete(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options, ckit_error *err) {
     ckiti_access a;
-    ckit_status st = ckiti_access_begin(&a, cache, key, options, err);
+    ckit_status  st = ckiti_access_begin(&a, cache, key, options, err);
     return st == CKIT_OK ? remove_access(&a, err) : st;
 }
 
@@ -367,6 +396,7 @@ static ckit_status touch_memory(const ckiti_access *a, uint64_t ttl_ms) {
     if (a->l1 != NULL) {
         st = ckiti_l1_touch(a->l1, &a->query, ttl_ms, ckiti_cache_now(a->cache));
     }
+    ckiti_forget_elsewhere(a->cache, a->ns, a->query.key, a->query.hash);
     pthread_mutex_unlock(&a->stripe->mu);
     if (a->of_call) {
         ckiti_forget_call_by_key(a->cache, a->key); /* memory reads the new life from the store */

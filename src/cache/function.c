@@ -42,12 +42,11 @@ static ckiti_function_record *get_record(ckit_cache *cache, ckiti_namespace *ns,
 }
 
 static ckit_status check_options(const ckit_function_options *o, ckit_error *err) {
-    bool ttl_fits = o->ttl_ms <= CKIT_TTL_MAX_MS || o->ttl_ms == CKIT_TTL_NO_EXPIRY ||
-                    o->ttl_ms == CKIT_TTL_DO_NOT_STORE;
+    bool ttl_fits =
+        o->ttl_ms <= CKIT_TTL_MAX_MS || o->ttl_ms == CKIT_TTL_NO_EXPIRY || o->ttl_ms == CKIT_TTL_DO_NOT_STORE;
     if (!ttl_fits || o->stale_ms > CKIT_TTL_MAX_MS) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s is %llu, the longest is %llu",
-                         ttl_fits ? "stale_ms" : "ttl_ms",
-                         (unsigned long long)(ttl_fits ? o->stale_ms : o->ttl_ms),
+                         ttl_fits ? "stale_ms" : "ttl_ms", (unsigned long long)(ttl_fits ? o->stale_ms : o->ttl_ms),
                          (unsigned long long)CKIT_TTL_MAX_MS);
     }
     if (o->compression_level < CKIT_COMPRESSION_OFF || o->compression_level > 9) {
@@ -92,10 +91,15 @@ static ckit_status name_it(ckit_function *function, ckit_slice name, ckit_slice 
 ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader loader, void *context,
                               const ckit_function_options *options, ckit_function **out, ckit_error *err) {
     ckit_function_options o = CKIT_FUNCTION_OPTIONS_INIT;
+    *out = NULL;
+    if (options != NULL && options->struct_size == 0) {
+        return ckit_fail(err, CKIT_E_MISUSE, where,
+                         "struct_size of the options is not set: begin with "
+                         "CKIT_FUNCTION_OPTIONS_INIT");
+    }
     if (options != NULL) {
         memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
     }
-    *out = NULL;
     ckit_status st = check_options(&o, err);
     if (st != CKIT_OK) {
         return st;
@@ -161,8 +165,10 @@ static ckit_status follow(ckit_op *op) {
     ckiti_count(&cache->counters, CKITI_FLIGHT_WAITS, 1);
     ckiti_seat_state state = ckiti_flight_wait(&cache->flights, &op->seat, cache->options.flight_wait_ms);
     if (state == CKITI_SEAT_WAITING && ckiti_flight_leave(&cache->flights, &op->seat)) {
-        ckiti_log(cache->log, CKIT_LOG_WARNING, "cache", "another call of the same key took more than %u ms: this one "
-                  "computes too", cache->options.flight_wait_ms);
+        ckiti_log(cache->log, CKIT_LOG_WARNING, "cache",
+                  "another call of the same key took more than %u ms: this one "
+                  "computes too",
+                  cache->options.flight_wait_ms);
         return CKIT_COMPUTE;
     }
     return op->seat.state == CKITI_SEAT_LANDED ? CKIT_OK : CKIT_COMPUTE;
@@ -196,6 +202,17 @@ ckit_status ckiti_op_run(ckit_op *op) {
     return st;
 }
 
+static ckit_status finish_value(const ckit_function *function, ckit_writer *writer, ckit_error *err) {
+    ckit_status st = ckit_writer_finish(writer, err);
+    if (st == CKIT_OK || st == CKIT_E_NO_MEMORY || st == CKIT_E_TOO_LARGE) {
+        return st;
+    }
+    char why[sizeof err->text];
+    memcpy(why, err->text, sizeof why);
+    return ckit_fail(err, CKIT_E_MISUSE, where, "the loader of %.*s did not write exactly one value: %s",
+                     (int)function->record->name_len, function->record->name, why);
+}
+
 /* Runs the loader; its document goes to `document`. */
 static ckit_status load(ckit_function *function, const ckit_args *args, ckit_buf *document, uint64_t *ttl_ms,
                         ckit_error *err) {
@@ -207,8 +224,13 @@ static ckit_status load(ckit_function *function, const ckit_args *args, ckit_buf
     ckit_status st = function->loader(function->context, &load, err);
     *ttl_ms = load.ttl_ms;
     if (st == CKIT_OK) {
-        st = ckit_writer_finish(&writer, err);
-    } else if (err->status != st) {
+        return finish_value(function, &writer, err);
+    }
+    if (st < CKIT_E_FIRST) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "the loader of %.*s returned %s, which is no failure",
+                         (int)function->record->name_len, function->record->name, ckit_status_name(st));
+    }
+    if (err->status != st) {
         ckit_fail(err, st, where, "the function failed");
     }
     return st;
@@ -226,6 +248,7 @@ static ckit_status compute(ckit_op *op, const ckit_args *args, ckit_error *err) 
     if (st == CKIT_OK) {
         ckiti_op_store(op);
     } else {
+        ckiti_op_count_failure(op);
         ckiti_op_failed(op);
     }
     ckit_buf_fini(&document);
@@ -261,8 +284,8 @@ void ckiti_say_uncached(const ckit_function *function, const ckit_error *why) {
 }
 
 /* The function runs all the same. */
-static ckit_status call_uncached(ckit_function *function, const ckit_args *args, const ckit_error *why,
-                                 ckit_value *out, ckit_error *err) {
+static ckit_status call_uncached(ckit_function *function, const ckit_args *args, const ckit_error *why, ckit_value *out,
+                                 ckit_error *err) {
     ckit_op op;
     ckiti_say_uncached(function, why);
     ckiti_op_init_uncached(&op, function);
@@ -277,8 +300,8 @@ static ckit_status call_uncached(ckit_function *function, const ckit_args *args,
 static ckit_status call_slowly(ckit_function *function, const ckit_args *args, ckit_slice packed,
                                const ckiti_memkey *memkey, uint64_t hash, bool refresh, ckit_value *out,
                                ckit_error *err) {
-    ckit_op    op;
-    ckit_error why = CKIT_ERROR_INIT;
+    ckit_op     op;
+    ckit_error  why = CKIT_ERROR_INIT;
     ckit_status st = ckiti_op_init(&op, function, packed, memkey, hash, &why);
     if (st != CKIT_OK) {
         ckiti_op_fini(&op);
@@ -299,8 +322,8 @@ static ckit_status call_slowly(ckit_function *function, const ckit_args *args, c
 /* The arguments could not be packed: asks again for the reason, which a hit has no time to make room for. Arguments that
  * are complete and only make no key run the function uncached. */
 static ckit_status call_without_key(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
-    ckit_error why = CKIT_ERROR_INIT;
-    ckit_slice packed;
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_slice  packed;
     ckit_status st = ckit_args_pack(args, &packed, &why);
     if (st != CKIT_E_KEY_ARGUMENT) { /* something is missing: the function would see other arguments */
         if (err != NULL) {
@@ -318,6 +341,9 @@ ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out,
     uint64_t     hash;
     if (function->loader == NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader: use ckit_begin");
+    }
+    if (out->release != NULL) {
+        ckit_value_fini(out);
     }
     if (ckiti_call_pack(args, &none, &args, &packed, NULL) != CKIT_OK) {
         return call_without_key(function, args, out, err);
@@ -430,8 +456,8 @@ ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error
     }
     if (st == CKIT_OK) {
         uint64_t hash = ckiti_call_name(function, packed, &memkey);
-        st = ckiti_remove_everywhere(cache, function->record->ns, ckiti_memkey_slice(&memkey), hash,
-                                     function->stale_ms, ckit_buf_slice(&key), 0, err);
+        st = ckiti_remove_everywhere(cache, function->record->ns, ckiti_memkey_slice(&memkey), hash, function->stale_ms,
+                                     ckit_buf_slice(&key), 0, err);
     }
     ckit_buf_fini(&key);
     return st;

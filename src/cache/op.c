@@ -31,8 +31,8 @@ ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_me
     if (l1 == NULL || !function->use_l1) {
         return CKIT_MISS;
     }
-    ckiti_l1_query query = {.key = ckiti_memkey_slice(memkey), .hash = *hash, .min_birth = floor_of(function),
-                            .tag = CKITI_TAG_DOCUMENT};
+    ckiti_l1_query query = {
+        .key = ckiti_memkey_slice(memkey), .hash = *hash, .min_birth = floor_of(function), .tag = CKITI_TAG_DOCUMENT};
     ckit_status st = ckiti_l1_get(l1, &query, ckiti_cache_now(function->cache), out);
     if (st != CKIT_MISS) {
         ckiti_count(&function->counters, CKITI_FN_L1_HITS, 1);
@@ -220,8 +220,10 @@ static void land(ckit_op *op, uint64_t life_ms, ckit_source source) {
 static bool lend_from_memory(void *context, ckit_value *out) {
     const ckit_op *op = context;
     ckiti_l1      *l1 = op->function->record->ns->l1;
-    ckiti_l1_query query = {.key = ckiti_memkey_slice(&op->memkey), .hash = op->hash,
-                            .min_birth = floor_of(op->function), .tag = CKITI_TAG_DOCUMENT};
+    ckiti_l1_query query = {.key = ckiti_memkey_slice(&op->memkey),
+                            .hash = op->hash,
+                            .min_birth = floor_of(op->function),
+                            .tag = CKITI_TAG_DOCUMENT};
     uint64_t       now = ckiti_cache_now(op->cache);
     uint64_t       life_ms;
     if (l1 == NULL || !op->function->use_l1 || ckiti_l1_peek(l1, &query, now, &life_ms) != CKIT_OK) {
@@ -258,11 +260,8 @@ ckit_status ckiti_op_turn_of_the_function(ckit_op *op) {
 
 static ckit_status missed(ckit_op *op) {
     switch (op->phase) {
-    case CKITI_PHASE_WAIT:
-        op->phase = CKITI_PHASE_LOCK;
-        return CKIT_PENDING;
-    case CKITI_PHASE_LOOK_AGAIN:
-        return ckiti_op_turn_of_the_function(op);
+    case CKITI_PHASE_WAIT: op->phase = CKITI_PHASE_LOCK; return CKIT_PENDING;
+    case CKITI_PHASE_LOOK_AGAIN: return ckiti_op_turn_of_the_function(op);
     default:
         if (op->cache->ops->lock_try == NULL || op->cache->options.lock == CKIT_OFF) {
             return ckiti_op_turn_of_the_function(op);
@@ -324,9 +323,9 @@ static ckit_status try_lock(ckit_op *op) {
         op->lock_deadline = ckiti_time_after(now, op->cache->options.lock_wait_ms);
         op->pause_ms = FIRST_PAUSE_MS;
     }
-    ckit_status st = op->cache->ops->lock_try(op->cache->store, ckit_buf_slice(&op->key),
-                                              op->cache->options.lock_lease_ms, ckiti_store_deadline(op->cache, 0),
-                                              &op->lease, &op->error);
+    ckit_status st =
+        op->cache->ops->lock_try(op->cache->store, ckit_buf_slice(&op->key), op->cache->options.lock_lease_ms,
+                                 ckiti_store_deadline(op->cache, 0), &op->lease, &op->error);
     if (st == CKIT_OK) {
         op->locked = true;
         op->phase = CKITI_PHASE_LOOK_AGAIN;
@@ -337,8 +336,10 @@ static ckit_status try_lock(ckit_op *op) {
         return ckiti_op_turn_of_the_function(op);
     }
     if (now >= op->lock_deadline) {
-        ckiti_log(op->cache->log, CKIT_LOG_WARNING, "cache", "%s: a lock was not obtained in %u ms, computing without it",
-                  ckit_status_code(CKIT_E_LOCK_TIMEOUT), op->cache->options.lock_wait_ms);
+        ckiti_log(op->cache->log, CKIT_LOG_WARNING, "cache",
+                  "%s: the lock of a call of %.*s was not obtained in %u ms: computing without it",
+                  ckit_status_code(CKIT_E_LOCK_TIMEOUT), (int)op->function->record->name_len,
+                  op->function->record->name, op->cache->options.lock_wait_ms);
         op->phase = CKITI_PHASE_LOOK_AGAIN;
         return CKIT_PENDING;
     }
@@ -355,12 +356,9 @@ ckit_status ckiti_op_advance(ckit_op *op) {
     switch (op->phase) {
     case CKITI_PHASE_LOOK:
     case CKITI_PHASE_WAIT:
-    case CKITI_PHASE_LOOK_AGAIN:
-        return look(op);
-    case CKITI_PHASE_LOCK:
-        return try_lock(op);
-    default:
-        return ckiti_op_turn_of_the_function(op);
+    case CKITI_PHASE_LOOK_AGAIN: return look(op);
+    case CKITI_PHASE_LOCK: return try_lock(op);
+    default: return ckiti_op_turn_of_the_function(op);
     }
 }
 
@@ -401,8 +399,8 @@ ckit_status ckiti_op_result(ckit_op *op, ckit_buf *document, uint64_t ttl_ms, ck
 /* The value is larger than may be stored: nobody keeps it, nor what was kept before. */
 static void too_large(ckit_op *op) {
     ckiti_count(&op->cache->counters, CKITI_TOO_LARGE, 1);
-    ckiti_log(op->cache->log, CKIT_LOG_WARNING, "cache", "%s: a result is larger than max_value_bytes and is not stored",
-              ckit_status_code(CKIT_E_TOO_LARGE));
+    ckiti_log(op->cache->log, CKIT_LOG_WARNING, "cache", "%s: a result of %.*s is larger than may be stored",
+              ckit_status_code(CKIT_E_TOO_LARGE), (int)op->function->record->name_len, op->function->record->name);
     forget_everywhere(op);
 }
 
@@ -425,19 +423,23 @@ static void end_write(ckit_op *op, uint64_t began) {
     pthread_mutex_unlock(&stripe->mu);
 }
 
-static void write_to_store(ckit_op *op, ckit_slice stored) {
+/* CKIT_E_TOO_LARGE when the store takes no value of that size, else CKIT_OK: other failures are only counted. */
+static ckit_status write_to_store(ckit_op *op, ckit_slice stored) {
     const ckiti_function_record *record = op->function->record;
     ckit_entry_info              info = {.ttl_ms = op->ttl_ms,
                                          .namespace_name = ckit_slice_of(record->ns->name, record->ns->name_len),
                                          .function = ckit_slice_of(record->name, record->name_len)};
-    ckit_slice  key = ckit_buf_slice(&op->key);
-    ckit_error  why = CKIT_ERROR_INIT;
-    ckit_status st = op->cache->ops->set(op->cache->store, key, stored, &info, ckiti_store_deadline(op->cache, 0), &why);
+    ckit_slice                   key = ckit_buf_slice(&op->key);
+    ckit_error                   why = CKIT_ERROR_INIT;
+    ckit_status                  st =
+        op->cache->ops->set(op->cache->store, key, stored, &info, ckiti_store_deadline(op->cache, 0), &why);
     if (st == CKIT_OK) {
         ckiti_count(&op->cache->counters, CKITI_L2_WRITES, 1);
-    } else {
+    } else if (st != CKIT_E_TOO_LARGE) {
         ckiti_store_failed(op->cache, "set", key, &why);
+        st = CKIT_OK;
     }
+    return st;
 }
 
 /* Both tiers, the store first; `stored` is empty when it is not written. What was overtaken meanwhile is taken back. A
@@ -446,8 +448,10 @@ static void keep(ckit_op *op, ckit_slice document, ckit_slice stored) {
     uint64_t began = 0;
     bool     kept;
     bool     writes = stored.len > 0 && begin_write(op, &began);
-    if (writes) {
-        write_to_store(op, stored);
+    if (writes && write_to_store(op, stored) == CKIT_E_TOO_LARGE) {
+        end_write(op, began);
+        too_large(op);
+        return;
     }
     bool valid = (writes || stored.len == 0) && keep_in_memory(op, document, NULL, &kept);
     if (!valid && (writes || op->refresh)) {
@@ -501,9 +505,12 @@ void ckiti_op_keep_without_store(ckit_op *op) {
     land_result(op);
 }
 
-void ckiti_op_failed(ckit_op *op) {
+void ckiti_op_count_failure(ckit_op *op) {
     ckiti_count(&op->cache->counters, CKITI_FUNCTION_ERRORS, 1);
     ckiti_count(&op->function->counters, CKITI_FN_ERRORS, 1);
+}
+
+void ckiti_op_failed(ckit_op *op) {
     let_lock_go(op);
     hand_over(op);
     op->phase = CKITI_PHASE_DONE;

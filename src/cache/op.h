@@ -31,44 +31,44 @@ typedef enum ckiti_phase {
 } ckiti_phase;
 
 struct ckit_op {
-    ckit_function *function;
-    ckit_cache    *cache;
-    ckiti_phase    phase;
-    bool           keyed;   /* false: the arguments cannot be part of a key; the call runs uncached */
-    bool           refresh; /* computed whatever is cached */
-    uint64_t       hash;
-    _Atomic uint64_t birth;   /* when its present work (a look at the store, a computation) began: the namespace's ... */
+    ckit_function   *function;
+    ckit_cache      *cache;
+    ckiti_phase      phase;
+    bool             keyed;   /* false: the arguments cannot be part of a key; the call runs uncached */
+    bool             refresh; /* computed whatever is cached */
+    uint64_t         hash;
+    _Atomic uint64_t birth; /* when its present work (a look at the store, a computation) began: the namespace's ... */
     _Atomic uint64_t version; /* ... and the key's count, for invalidation */
     uint8_t          looks;   /* values read from the store and not believed */
     ckiti_seat       seat;
-    ckit_buf       key; /* the store's key; empty without a store */
-    bool           locked;
-    ckit_lease     lease;
-    uint64_t       lock_deadline; /* 0: not tried yet */
-    uint32_t       pause_ms;
-    uint64_t       retry_at_ms; /* WAIT */
-    uint64_t       ttl_ms;      /* of the result */
-    ckit_buf       document;    /* of the result, until it is shared */
-    ckit_value     value;       /* what the caller gets */
-    ckit_error     error;
-    ckiti_memkey   memkey; /* written up to its length */
+    ckit_buf         key; /* the store's key; empty without a store */
+    bool             locked;
+    ckit_lease       lease;
+    uint64_t         lock_deadline; /* 0: not tried yet */
+    uint32_t         pause_ms;
+    uint64_t         retry_at_ms; /* WAIT */
+    uint64_t         ttl_ms;      /* of the result */
+    ckit_buf         document;    /* of the result, until it is shared */
+    ckit_value       value;       /* what the caller gets */
+    ckit_error       error;
+    ckiti_memkey     memkey; /* written up to its length */
 
     /* the pollable driver's part (poll.c) */
-    ckit_poll     *poll;
-    ckit_op_ready  ready;
-    void          *context;
-    ckit_status    answer;
-    ckit_status    got; /* of a submitted read */
-    int            place;
-    bool           cancelled;
+    ckit_poll      *poll;
+    ckit_op_ready   ready;
+    void           *context;
+    ckit_status     answer;
+    ckit_status     got; /* of a submitted read */
+    int             place;
+    bool            cancelled;
     struct ckit_op *next;
     struct ckit_op *prev;
-    ckiti_job      work;
-    ckiti_job      timer;
-    ckit_buf       stored;
-    ckit_request   request;
-    ckit_args      args; /* of a background refresh */
-    bool           has_args;
+    ckiti_job       work;
+    ckiti_job       timer;
+    ckit_buf        stored;
+    ckit_request    request;
+    ckit_args       args; /* of a background refresh */
+    bool            has_args;
 };
 
 /* The call's name in memory; returns its hash. */
@@ -111,7 +111,8 @@ ckit_status ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_
 void ckiti_op_store(ckit_op *op);
 /* The same without the store, which nobody has time for: memory only. Never waits; a lock stays with the operation. */
 void ckiti_op_keep_without_store(ckit_op *op);
-/* The function failed: lets the lock go and hands the flight over. */
+/* The function failed: it is counted at once; letting the lock go and handing the flight over may wait for the store. */
+void ckiti_op_count_failure(ckit_op *op);
 void ckiti_op_failed(ckit_op *op);
 
 /* Starts a background refresh of a stale value, unless one is under way. */

@@ -49,8 +49,8 @@ static void fork_child(ckiti_poll_hooks *hooks) {
 
 static void add_to_cache(ckit_poll *poll) {
     ckit_cache *cache = poll->cache;
-    poll->hooks = (ckiti_poll_hooks){
-        .fork_prepare = fork_prepare, .fork_parent = fork_parent, .fork_child = fork_child};
+    poll->hooks =
+        (ckiti_poll_hooks){.fork_prepare = fork_prepare, .fork_parent = fork_parent, .fork_child = fork_child};
     pthread_mutex_lock(&cache->mu);
     poll->hooks.next = cache->polls;
     if (cache->polls != NULL) {
@@ -140,8 +140,7 @@ static bool is_abandoned(ckit_op *op) {
 
 static void make_readable(const ckit_poll *poll) {
     uint64_t one = 1;
-    while (write(poll->fd, &one, sizeof one) < 0 && errno == EINTR) {
-    }
+    while (write(poll->fd, &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
 /* With the lock held. */
@@ -211,8 +210,7 @@ size_t ckit_poll_dispatch(ckit_poll *poll) {
     if (poll->inherited) {
         return 0; /* the descriptor is shared with the parent */
     }
-    while (read(poll->fd, &drained, sizeof drained) < 0 && errno == EINTR) {
-    }
+    while (read(poll->fd, &drained, sizeof drained) < 0 && errno == EINTR) {}
     pthread_mutex_lock(&poll->mu);
     size_t most = poll->ready; /* what arrives while we work is for the next round */
     pthread_mutex_unlock(&poll->mu);
@@ -398,7 +396,8 @@ static ckit_status begin_missed(ckit_op *op, ckit_op **out, ckit_value *value) {
 
 /* A stale value is there: the first who sees it gets the ticket to refresh it. */
 static ckit_status begin_stale(ckit_op *op, ckit_op **out) {
-    if (ckiti_flight_join(&op->cache->flights, &op->seat, false) == CKITI_SEAT_LEADER && !ckiti_op_is_fresh_by_now(op)) {
+    if (ckiti_flight_join(&op->cache->flights, &op->seat, false) == CKITI_SEAT_LEADER &&
+        !ckiti_op_is_fresh_by_now(op)) {
         op->phase = CKITI_PHASE_COMPUTE;
         *out = op;
     } else {
@@ -443,8 +442,7 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
     }
     ckit_op *op = ckiti_alloc(function->cache->alloc, sizeof *op);
     if (op == NULL) {
-        return seen == CKIT_STALE ? CKIT_STALE
-                                  : ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for an operation");
+        return seen == CKIT_STALE ? CKIT_STALE : ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for an operation");
     }
     if (st == CKIT_OK && (st = ckiti_op_init(op, function, packed, &memkey, hash, &why)) != CKIT_OK) {
         ckiti_op_fini(op);
@@ -469,6 +467,7 @@ static bool is_pollable(const ckit_op *op) { return op->poll != NULL && !op->pol
 
 /* Lets the store's lock go (in the background, where nothing may wait) and hands the flight over. */
 static void end_as_failed(ckit_op *op) {
+    ckiti_op_count_failure(op);
     op->phase = CKITI_PHASE_DONE;
     if (!op->locked || !is_pollable(op) || !leave_to_worker(op, fail_in_background)) {
         ckiti_op_failed(op);

@@ -1,5 +1,6 @@
 #include "cache/scope.h"
 
+#include "cache/memkey.h"
 #include "cache/store.h"
 
 #include <cachekit/key.h>
@@ -7,7 +8,8 @@
 static const char where[] = "cache";
 
 /* An entry that can still be served; what has expired or was invalidated may lie around for a while. */
-static bool is_alive(ckit_cache *cache, const ckiti_namespace *ns, ckit_slice memkey, uint64_t hash, uint64_t stale_ms) {
+static bool is_alive(ckit_cache *cache, const ckiti_namespace *ns, ckit_slice memkey, uint64_t hash,
+                     uint64_t stale_ms) {
     uint64_t       own = ckiti_function_floor(cache, memkey);
     uint64_t       whole = atomic_load_explicit(&ns->floor, memory_order_acquire);
     ckiti_l1_query query = {.key = memkey, .hash = hash, .min_birth = own > whole ? own : whole};
@@ -22,6 +24,15 @@ static bool is_alive(ckit_cache *cache, const ckiti_namespace *ns, ckit_slice me
     return false;
 }
 
+void ckiti_forget_elsewhere(ckit_cache *cache, const ckiti_namespace *ns, ckit_slice memkey, uint64_t hash) {
+    for (ckiti_namespace *other = atomic_load_explicit(&cache->namespaces, memory_order_acquire); other != NULL;
+         other = other->next) {
+        if (other != ns && other->l1 != NULL) {
+            (void)ckiti_l1_remove(other->l1, memkey, hash);
+        }
+    }
+}
+
 static bool forget_key(ckit_cache *cache, ckiti_namespace *ns, ckit_slice memkey, uint64_t hash, uint64_t stale_ms) {
     ckiti_stripe *stripe = ckiti_stripe_of(&cache->stripes, hash);
     pthread_mutex_lock(&stripe->mu);
@@ -30,6 +41,9 @@ static bool forget_key(ckit_cache *cache, ckiti_namespace *ns, ckit_slice memkey
     bool was_there = ns->l1 != NULL && is_alive(cache, ns, memkey, hash, stale_ms);
     if (ns->l1 != NULL) {
         (void)ckiti_l1_remove(ns->l1, memkey, hash);
+    }
+    if (ckiti_memkey_function(memkey) == 0) {
+        ckiti_forget_elsewhere(cache, ns, memkey, hash);
     }
     pthread_mutex_unlock(&stripe->mu);
     return was_there;
@@ -60,8 +74,7 @@ ckit_status ckiti_remove_everywhere(ckit_cache *cache, ckiti_namespace *ns, ckit
 /* Two invalidations at once may come here in either order. */
 static void raise_floor(_Atomic uint64_t *floor, uint64_t to) {
     uint64_t now = atomic_load(floor);
-    while (now < to && !atomic_compare_exchange_weak(floor, &now, to)) {
-    }
+    while (now < to && !atomic_compare_exchange_weak(floor, &now, to)) {}
 }
 
 /* Floors do not tell the stripes which of their keys are meant. */
@@ -179,8 +192,7 @@ static ckit_status delete_from_store(ckit_cache *cache, const ckit_scope *scope,
     return st;
 }
 
-ckit_status ckit_cache_invalidate(ckit_cache *cache, const ckit_scope *scope, ckit_deleted *deleted,
-                                  ckit_error *err) {
+ckit_status ckit_cache_invalidate(ckit_cache *cache, const ckit_scope *scope, ckit_deleted *deleted, ckit_error *err) {
     ckit_deleted  none = {0, 0};
     ckit_deleted *out = deleted != NULL ? deleted : &none;
     checked_scope checked;
@@ -213,8 +225,8 @@ ckit_status ckit_cache_list(ckit_cache *cache, const ckit_scope *scope, ckit_lis
 
 ckit_status ckit_function_invalidate(ckit_function *function, ckit_deleted *deleted, ckit_error *err) {
     const ckiti_function_record *record = function->record;
-    ckit_scope scope = {.kind = CKIT_SCOPE_FUNCTION,
-                        .namespace_name = ckit_slice_of(record->ns->name, record->ns->name_len),
-                        .function = ckit_slice_of(record->name, record->name_len)};
+    ckit_scope                   scope = {.kind = CKIT_SCOPE_FUNCTION,
+                                          .namespace_name = ckit_slice_of(record->ns->name, record->ns->name_len),
+                                          .function = ckit_slice_of(record->name, record->name_len)};
     return ckit_cache_invalidate(function->cache, &scope, deleted, err);
 }

@@ -10,6 +10,10 @@
 ckit_status ckiti_remove_everywhere(ckit_cache *cache, ckiti_namespace *ns, ckit_slice memkey, uint64_t hash,
                                     uint64_t stale_ms, ckit_slice key, uint32_t timeout_ms, ckit_error *err);
 
+/* The key of an entry says nothing about its namespace, so the memory of others may hold it too, when it was read there.
+ * Forgets it in all but `ns`, with the stripe's lock held. (All tiers of a cache hash alike.) */
+void ckiti_forget_elsewhere(ckit_cache *cache, const ckiti_namespace *ns, ckit_slice memkey, uint64_t hash);
+
 /* The key of a function's call was changed or removed by its text. Memory knows calls by their arguments and cannot find
  * this one, so it forgets the whole function (or namespace, or everything, where a shortened key does not tell). */
 void ckiti_forget_call_by_key(ckit_cache *cache, ckit_slice key);

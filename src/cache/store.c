@@ -6,6 +6,9 @@
 #include <cachekit/document.h>
 #include <cachekit/envelope.h>
 
+/* A store that is down fails every call; one line a second says so. */
+#define WARNING_PAUSE_MS 1000u
+
 /* Enough of a hash to recognise a key in a log without showing it. */
 typedef struct key_mark {
     char text[13];
@@ -20,17 +23,23 @@ static key_mark mark_of(ckit_slice key) {
 }
 
 void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key, const ckit_error *error) {
+    uint64_t now = ckiti_cache_now(cache);
+    uint64_t next = atomic_load_explicit(&cache->next_warning_ms, memory_order_relaxed);
     ckiti_count(&cache->counters, CKITI_L2_ERRORS, 1);
-    ckiti_log(cache->log, CKIT_LOG_WARNING, "cache", "%s: %s of key #%s: %s %s: %s", cache->ops->name, operation,
-              mark_of(key).text, ckit_status_code(error->status), error->where, error->text);
+    if (now < next || !atomic_compare_exchange_strong(&cache->next_warning_ms, &next, now + WARNING_PAUSE_MS)) {
+        atomic_fetch_add_explicit(&cache->unsaid, 1, memory_order_relaxed);
+        return;
+    }
+    ckiti_log(cache->log, CKIT_LOG_WARNING, "cache", "%s: %s of key #%s: %s %s: %s (%llu failures before it unsaid)",
+              cache->ops->name, operation, mark_of(key).text, ckit_status_code(error->status), error->where,
+              error->text, (unsigned long long)atomic_exchange(&cache->unsaid, 0));
 }
 
-ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored,
-                             ckit_buf *document) {
+ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored, ckit_buf *document) {
     ckit_error           why = CKIT_ERROR_INIT;
     ckiti_stored_verdict verdict;
     size_t               before = document->len;
-    ckit_status st = ckiti_stored_open(stored, integrity, CKIT_ENVELOPE_MAX_BYTES, document, &verdict, &why);
+    ckit_status          st = ckiti_stored_open(stored, integrity, CKIT_ENVELOPE_MAX_BYTES, document, &verdict, &why);
     if (st == CKIT_OK) {
         ckit_slice bytes = ckit_slice_of(document->ptr + before, document->len - before);
         if (ckit_document_check(bytes, &why) == CKIT_OK) {

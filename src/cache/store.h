@@ -14,7 +14,7 @@ static inline uint64_t ckiti_life_in_memory(uint64_t life_ms) {
     return life_ms == CKIT_LIFE_UNKNOWN ? CKITI_UNKNOWN_LIFE_MS : life_ms;
 }
 
-/* Counts a failure of the store and tells the log; the key appears as a hash. */
+/* Counts a failure of the store and tells the log, at most once a second; the key appears as a hash. */
 void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key, const ckit_error *error);
 
 /* Opens a stored value: CKIT_OK with its document appended, or CKIT_MISS when it is damaged or somebody else's (counted,

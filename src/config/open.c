@@ -6,6 +6,9 @@
 ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, ckit_cache **out, ckit_error *err) {
     ckiti_plan    plan;
     ckit_backend *backend = NULL;
+    if (out == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, "open", "no place for the cache");
+    }
     *out = NULL;
     ckit_status st = ckiti_plan_make(&plan, url, options, NULL, err);
     if (st != CKIT_OK) {
