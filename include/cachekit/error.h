@@ -6,7 +6,8 @@
  *
  * Statuses below CKIT_E_FIRST are answers, not failures: a miss is an answer and leaves the record alone. A NULL
  * record is always allowed. The record is filled once, where the failure is understood, and passed up unchanged;
- * filling it allocates nothing. `kind` tells retry logic what to do, `text` tells a person, with the numbers. */
+ * filling it allocates nothing. `kind` tells the caller whether a retry makes sense, `text` tells a person, with the
+ * numbers. */
 #ifndef CACHEKIT_ERROR_H
 #define CACHEKIT_ERROR_H
 
@@ -16,12 +17,13 @@
 extern "C" {
 #endif
 
-/* What to do about it. */
+/* What to do about it. The kind tells callers whether a retry makes sense; this version neither retries nor breaks the
+ * circuit. */
 typedef enum ckit_error_kind {
     CKIT_KIND_NONE = 0,           /* not a failure */
-    CKIT_KIND_TRANSIENT = 1,      /* passing trouble: a retry may succeed; counts for the circuit breaker */
-    CKIT_KIND_TIMEOUT = 2,        /* a deadline passed; counts for the circuit breaker */
-    CKIT_KIND_UNKNOWN = 3,        /* not classified: treated as transient */
+    CKIT_KIND_TRANSIENT = 1,      /* passing trouble: a retry may succeed */
+    CKIT_KIND_TIMEOUT = 2,        /* a deadline passed: a retry may succeed */
+    CKIT_KIND_UNKNOWN = 3,        /* not classified: treat it as transient */
     CKIT_KIND_PERMANENT = 4,      /* will fail again the same way */
     CKIT_KIND_AUTHENTICATION = 5, /* credentials: tell an operator */
     CKIT_KIND_MISUSE = 6,         /* the calling program is wrong */

@@ -17,7 +17,8 @@
  *   - Keys are any bytes, 1 to 64 KiB. A key that the store cannot hold is a PERMANENT error, never another key.
  *   - Absent and empty are different things: an empty value is a value.
  *   - An expired entry is absent for `get`, `exists`, `ttl` and `touch`, also when its bytes are still there.
- *   - Failures carry a status whose kind is true: it decides about retries and the circuit breaker.
+ *   - Failures carry a status whose kind is true: it tells callers whether a retry makes sense. (This version neither
+ *     retries nor breaks the circuit.)
  *   - After fork the child's first call works on connections and locks of its own.
  *   - No secret, no value and no whole key in an error text.
  *
@@ -125,7 +126,8 @@ typedef struct ckit_backend_ops {
     ckit_status (*touch)(void *self, ckit_slice key, uint64_t ttl_ms, uint64_t deadline_ms, ckit_error *err);
 
     /* Many at once: one round trip where the store has such. out[i], life_ms[i] and answers[i] as in `get`, one answer
-     * per key (a failure of one key does not fail the others). Returns CKIT_OK, or a failure of the whole. */
+     * per key (a failure of one key does not fail the others). Returns CKIT_OK, or a failure of the whole. The cache of
+     * this version reads many at once and writes one by one: it does not call set_many. */
     ckit_status (*get_many)(void *self, const ckit_slice *keys, size_t count, uint64_t deadline_ms, ckit_buf *out,
                             uint64_t *life_ms, ckit_status *answers, ckit_error *err);
     ckit_status (*set_many)(void *self, const ckit_slice *keys, const ckit_slice *values, const ckit_entry_info *infos,
