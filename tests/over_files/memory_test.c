@@ -217,3 +217,60 @@ CKIT_TEST(memory, of_what_has_expired_is_free_again_though_nobody_asks) {
     CHECK(files_stats(cache).l1_used_bytes <= used);
     ckit_cache_close(cache);
 }
+
+/* ---- what the system sees -------------------------------------------------------------------------------------------- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+static uint64_t resident_bytes(void) {
+    unsigned long long pages = 0;
+    FILE              *file = fopen("/proc/self/statm", "r");
+    CHECK(file != NULL);
+    CHECK_EQ_I(1, fscanf(file, "%*u %llu", &pages));
+    (void)fclose(file);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Three times the budget, in values whose sizes move from small to large and back. */
+static void overfill(ckit_cache *cache, uint64_t budget) {
+    static uint8_t bytes[60000];
+    uint64_t       random = 88172645463325252u, written = 0;
+    for (uint64_t i = 0; written < 3 * budget; i++) {
+        uint64_t most = 20u << (written * 11 / budget % 12);
+        char     key[40];
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        size_t len = (size_t)(1 + random % most);
+        snprintf(key, sizeof key, "key %llu", (unsigned long long)(random >> 40));
+        CHECK_OK(ckit_cache_set(cache, S(key), ckit_slice_of(bytes, len), NULL, NULL));
+        written += len + 60;
+    }
+}
+
+CKIT_TEST(memory, that_the_process_takes_stays_within_a_tenth_of_the_budget) {
+#ifdef SANITIZED
+    SKIP("a sanitizer's memory is counted too");
+#endif
+    const uint64_t     budget = UINT64_C(64) << 20;
+    ckit_cache        *cache = NULL;
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    options.l1_max_bytes = budget;
+    CHECK_OK(ckit_cache_open("memory:", &options, &cache, NULL));
+    CHECK_OK(ckit_cache_set(cache, S("first"), S("value"), NULL, NULL));
+    uint64_t before = resident_bytes();
+    overfill(cache, budget);
+    uint64_t growth = resident_bytes() - before;
+    printf("%.1f MiB resident for a budget of %.1f MiB, %.1f MiB used\n", (double)growth / 1048576,
+           (double)budget / 1048576, (double)files_stats(cache).l1_used_bytes / 1048576);
+    CHECK(files_stats(cache).l1_evicted > 0);
+    CHECK(files_stats(cache).l1_used_bytes <= budget);
+    CHECK(growth <= budget + budget / 10);
+    ckit_cache_close(cache);
+}
