@@ -59,8 +59,8 @@ symbols: ## rewrite the list of exported symbols, src/exported-symbols.txt
 
 install: ## install the library to PREFIX=/usr/local (DESTDIR is obeyed)
 	@scripts/bootstrap.sh build
-	@cmake --preset release -DCMAKE_INSTALL_PREFIX="$(PREFIX)" > /dev/null
-	@cmake --build --preset release -j $(JOBS)
+	@cmake --preset release -DCKIT_TESTS=OFF -DCMAKE_INSTALL_PREFIX="$(PREFIX)" > /dev/null
+	@cmake --build --preset release -j $(JOBS) --target cachekit cachekit_static
 	@cmake --install $(RELEASE)
 
 clean: ## remove everything that was built

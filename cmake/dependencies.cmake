@@ -3,6 +3,7 @@
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
+set(CKIT_PKG_MODE REQUIRED)
 include("${CMAKE_CURRENT_LIST_DIR}/pkgconfig_libraries.cmake")
 
 add_library(ckit_deps INTERFACE)

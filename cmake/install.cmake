@@ -2,13 +2,14 @@
 
 include(CMakePackageConfigHelpers)
 
-install(TARGETS cachekit cachekit_static EXPORT cachekitTargets
-        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+# Two sets, because only the static library makes its users find the libraries underneath.
+install(TARGETS cachekit EXPORT cachekitTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS cachekit_static EXPORT cachekitStaticTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/cachekit DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/cachekit)
 install(EXPORT cachekitTargets NAMESPACE cachekit:: DESTINATION ${package_dir})
+install(EXPORT cachekitStaticTargets NAMESPACE cachekit:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/cachekitConfig.cmake.in ${PROJECT_BINARY_DIR}/package/cachekitConfig.cmake
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/cachekitConfigVersion.cmake
@@ -26,6 +27,11 @@ foreach(dir IN ITEMS LIBDIR INCLUDEDIR)
         set(CKIT_PC_${dir} "\${prefix}/${CMAKE_INSTALL_${dir}}")
     endif()
 endforeach()
-list(JOIN CKIT_PKG_NAMES " " CKIT_PC_REQUIRES)
+# Flags instead of Requires.private: that would make every user of the shared library install -dev packages.
+set(private ${CKIT_PKG_LDFLAGS} -pthread -lm)
+list(REMOVE_DUPLICATES private)
+list(TRANSFORM CMAKE_C_IMPLICIT_LINK_DIRECTORIES PREPEND "-L" OUTPUT_VARIABLE system)
+list(REMOVE_ITEM private ${system})
+list(JOIN private " " CKIT_PC_PRIVATE)
 configure_file(cmake/cachekit.pc.in ${PROJECT_BINARY_DIR}/package/cachekit.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/package/cachekit.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # test.sh CC BUILD_DIR WORK_DIR PREFIX LIBDIR: installs the library under a DESTDIR, then builds and runs a foreign project
-# with nothing but the installed files: through the CMake package (shared and static) and through pkg-config.
+# with nothing but the installed files: through the CMake package and through pkg-config, both libraries; and the shared
+# one once more where pkg-config knows no library but ours, as without the -dev packages of what is underneath.
 set -euo pipefail
 cc=$1 build=$2 work=$3 prefix=$4 libdir=$5
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,18 +21,27 @@ DESTDIR=$root run cmake --install "$build"
 echo "-- CMake package"
 # From elsewhere, so that nothing relative to the source tree can help.
 cp -r "$here/foreign" "$work/foreign"
-run cmake -S "$work/foreign" -B "$work/foreign-build" -G Ninja -DCMAKE_C_COMPILER="$cc" \
-    -DCMAKE_PREFIX_PATH="$root$prefix"
-run cmake --build "$work/foreign-build"
-"$work/foreign-build/greet"
+build_foreign() { # build_foreign NAME EXPECT_STATIC
+    run cmake -S "$work/foreign" -B "$work/$1" -G Ninja -DCMAKE_C_COMPILER="$cc" \
+        -DCMAKE_PREFIX_PATH="$root$prefix" -DEXPECT_STATIC="$2"
+    run cmake --build "$work/$1"
+    "$work/$1/greet"
+}
+build_foreign foreign-build 1
 "$work/foreign-build/greet_static"
+PKG_CONFIG_LIBDIR=$root$prefix/$libdir/pkgconfig build_foreign foreign-build-shared 0
+[ ! -e "$work/foreign-build-shared/greet_static" ]
 
 echo "-- pkg-config"
 export PKG_CONFIG_SYSROOT_DIR=$root
-export PKG_CONFIG_PATH=$root$prefix/$libdir/pkgconfig
+export PKG_CONFIG_LIBDIR=$root$prefix/$libdir/pkgconfig
 read -r -a flags < <(pkg-config --cflags --libs cachekit)
 run "$cc" -std=c11 -Wall -Wextra -Werror "$work/foreign/greet.c" -o "$work/greet" "${flags[@]}"
 LD_LIBRARY_PATH=$root$prefix/$libdir "$work/greet"
+read -r -a flags < <(pkg-config --static --cflags --libs cachekit)
+run "$cc" -std=c11 -Wall -Wextra -Werror "$work/foreign/greet.c" -o "$work/greet_static" \
+    "${flags[@]/#-lcachekit/-l:libcachekit.a}"
+"$work/greet_static"
 [ "$(pkg-config --modversion cachekit)" = "$(sed -n 's/^Version: //p' "$build/package/cachekit.pc")" ]
 
 echo "-- what was installed"
