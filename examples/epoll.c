@@ -47,17 +47,18 @@ static void reply_failure(request *r, const ckit_error *err) {
 
 /* This request is the one that computes. Whoever else wants the same number gets the result too. */
 static void compute(request *r, ckit_op *op) {
-    ckit_buf    document = CKIT_BUF_INIT;
+    ckit_buf    buf = CKIT_BUF_INIT;
     ckit_value  value = CKIT_VALUE_INIT;
     ckit_error  err = CKIT_ERROR_INIT;
     ckit_writer w;
-    ckit_writer_init(&w, &document);
+    ckit_writer_init(&w, &buf);
     ckit_write_int(&w, r->number * r->number);
-    ckit_result result = {.status = ckit_writer_finish(&w, &err)};
-    result.document = ckit_buf_slice(&document);
+    ckit_status st = ckit_writer_finish(&w, &err);
+    ckit_result result = {.status = st, .document = ckit_buf_slice(&buf)};
+    st = ckit_finish(op, &result, &value, &err);
+    ckit_buf_fini(&buf); /* the document was copied */
     r->server->computed++;
 
-    ckit_status st = ckit_finish(op, &result, &value, &err);
     if (st != CKIT_PENDING) { /* else on_ready is called when the store has it */
         if (st == CKIT_OK) {
             reply(r, &value);
@@ -67,7 +68,6 @@ static void compute(request *r, ckit_op *op) {
         ckit_op_free(op);
     }
     ckit_value_fini(&value);
-    ckit_buf_fini(&document);
 }
 
 static void on_ready(void *context, ckit_op *op, ckit_status answer) {

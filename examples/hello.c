@@ -5,12 +5,11 @@
 /* The slow function. `context` counts how often it really ran. */
 static ckit_status square(void *context, ckit_load *load, ckit_error *err) {
     ckit_reader args;
-    (void)err;
     ckit_args_positional(load->args, &args);
     int64_t n = ckit_read_int(&args);
     ++*(int *)context;
     ckit_write_int(load->result, n * n);
-    return CKIT_OK;
+    return ckit_reader_finish(&args, err); /* was it one number, and nothing else? */
 }
 
 int main(void) {

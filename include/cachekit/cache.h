@@ -111,7 +111,8 @@ CKIT_API ckit_status ckit_cache_delete(ckit_cache *cache, ckit_slice key, const 
 CKIT_API ckit_status ckit_cache_exists(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
                                        ckit_error *err);
 
-/* The remaining life: milliseconds, CKIT_LIFE_NO_EXPIRY, or CKIT_LIFE_UNKNOWN. CKIT_OK or CKIT_MISS. */
+/* The remaining life: milliseconds, CKIT_LIFE_NO_EXPIRY, or CKIT_LIFE_UNKNOWN. CKIT_OK or CKIT_MISS. The file store keeps
+ * whole seconds, rounded up, so it may tell up to a second more than was asked. */
 CKIT_API ckit_status ckit_cache_ttl(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
                                     uint64_t *life_ms, ckit_error *err);
 

@@ -37,8 +37,9 @@ typedef enum ckit_file_sync {
 /* Zero means default everywhere. */
 typedef struct ckit_file_options {
     size_t         struct_size;
-    const char    *directory;       /* required; made with its parents when absent. Must be ours, or empty and ours to
-                                       make: owned by the effective user, not writable by group or others */
+    const char    *directory;       /* required; made with its parents when absent. One that exists must be ours: owned
+                                       by the effective user, not writable by group or others. It may hold other files:
+                                       they are left alone. "~" is not expanded */
     uint64_t       max_size_bytes;  /* all entries with their headers; default 1024 MiB; 1 MiB .. 1,000,000 MiB */
     uint64_t       max_value_bytes; /* default 100 MiB, lowered to half of max_size_bytes; at most that half */
     uint32_t       max_entry_count; /* default 10,000; 100 .. 1,000,000 */
