@@ -64,8 +64,9 @@ typedef struct ckit_result {
 
 /* Hands the result over: it is stored and whoever waits for it is woken. Blocking: CKIT_OK, and *out (may be NULL) holds
  * the value. With a poll: CKIT_PENDING, and `ready` brings CKIT_OK when the store has it; or CKIT_OK at once when there
- * was nothing to wait for. A failure in `result` comes back as it is. The operation still has to be freed. From any
- * thread, also from one of a pool; after CKIT_PENDING the operation is no longer that thread's: `ready` may have it. */
+ * was nothing to wait for. A failure in `result` comes back as it is, and `ready` is not called. The operation still has
+ * to be freed. From any thread, also from one of a pool; after CKIT_PENDING the operation is no longer that thread's:
+ * `ready` may have it. */
 CKIT_API ckit_status ckit_finish(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err);
 
 /* The value of an operation that answered CKIT_OK; moves it to *out, once. */
