@@ -142,8 +142,7 @@ static void stand_at_gate(loader *l) {
 
 static bool takes_failure(loader *l) {
     uint64_t left = atomic_load(&l->failures);
-    while (left != 0 && left != UINT64_MAX && !atomic_compare_exchange_weak(&l->failures, &left, left - 1)) {
-    }
+    while (left != 0 && left != UINT64_MAX && !atomic_compare_exchange_weak(&l->failures, &left, left - 1)) {}
     return left != 0;
 }
 
@@ -158,8 +157,9 @@ ckit_status loader_run(void *context, ckit_load *load, ckit_error *err) {
         write_number(load->result, number, atomic_load(&l->size));
     }
     atomic_fetch_add(&l->ended, 1);
-    return st == CKIT_OK ? st : ckit_fail(err, st, "loader", "failed as told, run %llu",
-                                          (unsigned long long)atomic_load(&l->runs));
+    return st == CKIT_OK
+               ? st
+               : ckit_fail(err, st, "loader", "failed as told, run %llu", (unsigned long long)atomic_load(&l->runs));
 }
 
 static void set_gate(loader *l, bool shut) {

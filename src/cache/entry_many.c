@@ -134,8 +134,8 @@ static void take_answers(const request *r, batch *b, ckiti_access *a, ckit_statu
 static ckit_status ask_for_all(const request *r, batch *b, ckiti_access *scratch, ckit_error *err) {
     uint64_t    deadline = ckiti_store_deadline(r->cache, scratch->options.timeout_ms);
     ckit_error  why = CKIT_ERROR_INIT;
-    ckit_status whole = r->cache->ops->get_many(r->cache->store, b->keys, b->count, deadline, b->stored, b->life_ms,
-                                                b->answers, &why);
+    ckit_status whole =
+        r->cache->ops->get_many(r->cache->store, b->keys, b->count, deadline, b->stored, b->life_ms, b->answers, &why);
     if (whole != CKIT_OK) {
         ckiti_store_failed(r->cache, "get_many", b->keys[0], &why);
         if (err != NULL) {

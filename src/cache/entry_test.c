@@ -1,6 +1,8 @@
 /* Entries by key: encodings, lives, limits, and two who change one key at the same time. */
 #include "cache/cache_fixture.h"
 
+#include <stdlib.h>
+
 static ckit_entry_options as(ckit_encoding encoding) {
     ckit_entry_options options = CKIT_ENTRY_OPTIONS_INIT;
     options.encoding = encoding;
@@ -547,5 +549,113 @@ CKIT_TEST(race, a_get_does_not_keep_a_life_that_was_touched_while_it_read) {
     fake_clock_advance(&f.time, 10);
     CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_BYTES));
     ckit_cache_close(other);
+    fixture_close(&f);
+}
+
+/* ---- what a store, a namespace or a caller may do ---------------------------------------------------------------------- */
+
+CKIT_TEST(entry, a_value_too_large_for_the_store_leaves_nothing_behind) {
+    fixture f;
+    fixture_open(&f, FAKE_FULL);
+    ckit_error err = CKIT_ERROR_INIT;
+    CHECK_OK(set(f.cache, "key", S("old"), CKIT_BYTES));
+    fake_fail(f.store, FAKE_SET, CKIT_E_TOO_LARGE, 1);
+    CHECK_STATUS_ERR(CKIT_E_TOO_LARGE, ckit_cache_set(f.cache, S("key"), S("new"), NULL, &err), &err);
+    CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_BYTES));
+    CHECK_EQ_U(0, fake_count(f.store));
+    CHECK_EQ_U(1, stats_of(f.cache).too_large);
+    CHECK_EQ_U(0, stats_of(f.cache).l2_errors);
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, a_result_too_large_for_the_store_is_given_and_not_kept) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    for (uint64_t run = 1; run <= 2; run++) {
+        ckit_value value = CKIT_VALUE_INIT;
+        fake_fail(f.store, FAKE_SET, CKIT_E_TOO_LARGE, 1);
+        CHECK_OK(ckit_call(fn, NULL, &value, NULL));
+        CHECK_EQ_U(CKIT_SOURCE_FUNCTION, value.source);
+        CHECK_EQ_U(run, l.runs);
+        ckit_value_fini(&value);
+    }
+    CHECK_EQ_U(0, fake_count(f.store));
+    CHECK_EQ_U(2, stats_of(f.cache).too_large);
+    CHECK_EQ_U(0, stats_of(f.cache).l2_errors);
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, what_was_read_without_its_namespace_is_forgotten_with_the_entry) {
+    fixture            f;
+    ckit_entry_options users = CKIT_ENTRY_OPTIONS_INIT;
+    users.namespace_name = "users";
+    fixture_open(&f, FAKE_FULL);
+    CHECK_OK(ckit_cache_set(f.cache, S("key"), S("alice"), &users, NULL));
+    CHECK_GET(CKIT_SOURCE_STORE, S("alice"), f.cache, "key", CKIT_BYTES);
+    CHECK_GET(CKIT_SOURCE_MEMORY, S("alice"), f.cache, "key", CKIT_BYTES);
+    CHECK_OK(ckit_cache_set(f.cache, S("key"), S("bob"), &users, NULL));
+    CHECK_GET(CKIT_SOURCE_STORE, S("bob"), f.cache, "key", CKIT_BYTES);
+    CHECK_OK(ckit_cache_delete(f.cache, S("key"), &users, NULL));
+    CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_BYTES));
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, a_value_that_is_not_to_be_stored_supersedes_the_old_one) {
+    fixture            f;
+    ckit_entry_options never = CKIT_ENTRY_OPTIONS_INIT;
+    never.ttl_ms = CKIT_TTL_DO_NOT_STORE;
+    fixture_open(&f, FAKE_FULL);
+    CHECK_OK(set(f.cache, "key", S("old"), CKIT_BYTES));
+    CHECK_OK(ckit_cache_set(f.cache, S("key"), S("new"), &never, NULL));
+    CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_BYTES));
+    CHECK_OK(ckit_cache_set(f.cache, S("key"), S("new"), &never, NULL));
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, a_value_that_memory_alone_cannot_hold_is_refused) {
+    fixture f;
+    fixture_prepare(&f);
+    f.options.l1_max_bytes = 1 << 20;
+    fixture_start_memory(&f);
+    uint8_t *large = calloc(1, 2 << 20);
+    CHECK_OK(set(f.cache, "key", S("old"), CKIT_BYTES));
+    CHECK_STATUS(CKIT_E_TOO_LARGE, set(f.cache, "key", ckit_slice_of(large, 2 << 20), CKIT_BYTES));
+    CHECK_STATUS(CKIT_MISS, get(f.cache, "key", CKIT_BYTES));
+    free(large);
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, a_value_in_use_is_given_back_before_it_is_filled_again) {
+    fixture    f;
+    uint8_t    large[1000] = {7};
+    ckit_value value = CKIT_VALUE_INIT;
+    fixture_open(&f, FAKE_FULL);
+    CHECK_OK(set(f.cache, "key", ckit_slice_of(large, sizeof large), CKIT_BYTES));
+    for (int i = 0; i < 3; i++) { /* what is not given back is a leak */
+        CHECK_OK(ckit_cache_get(f.cache, S("key"), NULL, &value, NULL));
+        CHECK_BYTES(ckit_slice_of(large, sizeof large), value.data);
+    }
+    ckit_value_fini(&value);
+    fixture_close(&f);
+}
+
+CKIT_TEST(entry, options_without_their_size_are_refused_and_say_how_to_begin) {
+    fixture               f;
+    ckit_entry_options    entry_options = {.ttl_ms = 5000};
+    ckit_function_options function_options = {.ttl_ms = 5000};
+    ckit_function        *fn = NULL;
+    ckit_value            value = CKIT_VALUE_INIT;
+    ckit_error            err = CKIT_ERROR_INIT;
+    fixture_open(&f, FAKE_FULL);
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_cache_get(f.cache, S("key"), &entry_options, &value, &err), &err);
+    CHECK_CONTAINS("CKIT_ENTRY_OPTIONS_INIT", err.text);
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_function_new(f.cache, "f", NULL, NULL, &function_options, &fn, &err), &err);
+    CHECK_CONTAINS("CKIT_FUNCTION_OPTIONS_INIT", err.text);
+    CHECK_STATUS(CKIT_E_MISUSE, ckit_cache_get(NULL, S("key"), NULL, &value, &err));
+    CHECK_STATUS(CKIT_E_MISUSE, ckit_cache_new(NULL, NULL, NULL, &err));
     fixture_close(&f);
 }

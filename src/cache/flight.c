@@ -211,8 +211,7 @@ static void leave_seat(ckiti_seat *seat) {
     seat->state = CKITI_SEAT_NONE;
 }
 
-void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, ckiti_lend_fn lend, void *context,
-                       uint64_t life_ms) {
+void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, ckiti_lend_fn lend, void *context, uint64_t life_ms) {
     ckiti_flight_shard *shard = shard_of(flights, seat->hash);
     pthread_mutex_lock(&shard->mu);
     ckiti_flight *flight = seat->flight;

@@ -169,7 +169,7 @@ static void check_by_key(const char *function, const char *namespace_name, bool 
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 8);
 
-    ckit_value value = CKIT_VALUE_INIT;
+    ckit_value         value = CKIT_VALUE_INIT;
     ckit_entry_options document = CKIT_ENTRY_OPTIONS_INIT;
     document.encoding = CKIT_DOCUMENT;
     CHECK_OK(ckit_cache_get(f.cache, ckit_buf_slice(&key), &document, &value, NULL));
@@ -195,12 +195,18 @@ static void check_by_key(const char *function, const char *namespace_name, bool 
 
 #define HUNDRED "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
 
-CKIT_TEST(by_key, defect_26_memory_forgets_a_call_that_is_set_or_deleted_by_its_key) { check_by_key("test.load", NULL, false); }
+CKIT_TEST(by_key, defect_26_memory_forgets_a_call_that_is_set_or_deleted_by_its_key) {
+    check_by_key("test.load", NULL, false);
+}
 CKIT_TEST(by_key, also_in_a_namespace) { check_by_key("test.load", "ns", false); }
 CKIT_TEST(by_key, also_in_a_namespace_that_the_key_writes_otherwise) { check_by_key("test.load", "my own ns", false); }
 CKIT_TEST(by_key, also_when_the_key_is_shortened) { check_by_key("test." HUNDRED HUNDRED, "ns", true); }
-CKIT_TEST(by_key, also_when_the_shortened_key_has_lost_its_namespace) { check_by_key("test.load", HUNDRED HUNDRED, true); }
-CKIT_TEST(by_key, also_when_the_shortened_key_never_had_a_namespace) { check_by_key("test." HUNDRED HUNDRED, NULL, true); }
+CKIT_TEST(by_key, also_when_the_shortened_key_has_lost_its_namespace) {
+    check_by_key("test.load", HUNDRED HUNDRED, true);
+}
+CKIT_TEST(by_key, also_when_the_shortened_key_never_had_a_namespace) {
+    check_by_key("test." HUNDRED HUNDRED, NULL, true);
+}
 
 CKIT_TEST(by_key, without_a_store_the_text_is_a_key_like_any_other) {
     fixture    f;
@@ -226,8 +232,8 @@ CKIT_TEST(by_key, without_a_store_the_text_is_a_key_like_any_other) {
 
 /* Neither tier of any process has the value 1 of the call; the next one computes. */
 static void check_gone(fixture *f, ckit_function *fn, loader *l) {
-    loader         other_loader;
-    ckit_cache    *other = fixture_cache(f, FAKE_FULL);
+    loader      other_loader;
+    ckit_cache *other = fixture_cache(f, FAKE_FULL);
     loader_init(&other_loader);
     other_loader.result = 3;
     ckit_function *same = in_namespace(other, "test.load", &other_loader, "ns");
@@ -409,8 +415,8 @@ CKIT_TEST(invalidation, what_is_being_refreshed_does_not_come_back) {
 }
 
 CKIT_TEST(invalidation, a_refresh_that_has_not_begun_is_dropped) {
-    fixture       f;
-    loader        l, busy;
+    fixture f;
+    loader  l, busy;
     fixture_prepare(&f);
     f.options.workers = 1;
     fixture_start(&f, FAKE_FULL);

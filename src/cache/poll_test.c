@@ -1,153 +1,8 @@
-/* The pollable driver under epoll: the same answers as the blocking one, cancelling at every stage, full queues. */
-#include "cache/cache_fixture.h"
+/* The pollable driver under epoll: the same answers as the blocking one, in the same order. */
+#include "cache/poll_fixture.h"
 
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
-
-/* ---- an event loop ---------------------------------------------------------------------------------------------------- */
-
-/* One call in a loop: computes with `number` (or fails with `failure`) when it is told to. */
-typedef struct pending {
-    ckit_op    *op;
-    uint64_t    number;
-    size_t      size; /* of what it computes, as write_number */
-    uint64_t    ttl_ms;
-    ckit_status failure;
-    bool        holds; /* waits for the test when it is to compute */
-    unsigned    readies;
-    bool        done;
-    bool        computed;
-    ckit_status answer;
-    ckit_value  value;
-} pending;
-
-typedef struct loop {
-    fixture        f;
-    loader         l; /* of the blocking calls beside it */
-    ckit_function *fn;
-    ckit_poll     *poll;
-    int            epoll;
-} loop;
-
-static void loop_start(loop *lp, bool store, fake_kind kind) {
-    if (store) {
-        fixture_start(&lp->f, kind);
-    } else {
-        fixture_start_memory(&lp->f);
-    }
-    loader_init(&lp->l);
-    lp->fn = function_of(lp->f.cache, "test.load", &lp->l, NULL);
-    CHECK_OK(ckit_poll_new(lp->f.cache, &lp->poll, NULL));
-    lp->epoll = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = lp->poll}};
-    CHECK_EQ_I(0, epoll_ctl(lp->epoll, EPOLL_CTL_ADD, ckit_poll_fd(lp->poll), &event));
-}
-
-static void loop_open(loop *lp, fake_kind kind) {
-    fixture_prepare(&lp->f);
-    loop_start(lp, true, kind);
-}
-
-static void loop_close(loop *lp) {
-    close(lp->epoll);
-    ckit_poll_close(lp->poll);
-    ckit_function_close(lp->fn);
-    fixture_close(&lp->f);
-}
-
-/* Waits for the descriptor (30 s at most), then dispatches. */
-static size_t turn(loop *lp) {
-    struct epoll_event event;
-    CHECK_EQ_I(1, epoll_wait(lp->epoll, &event, 1, 30000));
-    return ckit_poll_dispatch(event.data.ptr);
-}
-
-static bool is_readable(loop *lp) {
-    struct epoll_event event;
-    return epoll_wait(lp->epoll, &event, 1, 0) == 1;
-}
-
-static void end_with(pending *p, ckit_op *op, ckit_status came) {
-    p->done = true;
-    p->answer = came;
-    p->op = NULL;
-    ckit_op_free(op);
-}
-
-static ckit_status finish(pending *p, ckit_op *op) {
-    ckit_buf    document = CKIT_BUF_INIT;
-    ckit_writer w;
-    ckit_writer_init(&w, &document);
-    write_number(&w, p->number, p->size);
-    CHECK_OK(ckit_writer_finish(&w, NULL));
-    ckit_result result = {.status = p->failure, .document = ckit_buf_slice(&document), .ttl_ms = p->ttl_ms};
-    p->computed = true;
-    ckit_status st = ckit_finish(op, &result, &p->value, NULL);
-    ckit_buf_fini(&document);
-    if (st != CKIT_PENDING) {
-        end_with(p, op, st);
-    }
-    return st;
-}
-
-static void on_ready(void *context, ckit_op *op, ckit_status came) {
-    pending *p = context;
-    p->readies++;
-    p->op = op;
-    p->answer = came;
-    if (came == CKIT_COMPUTE) {
-        CHECK(ckit_op_error(op) == NULL);
-        if (!p->holds) {
-            (void)finish(p, op);
-        }
-        return;
-    }
-    if (came == CKIT_OK) {
-        ckit_op_take(op, &p->value);
-    }
-    end_with(p, op, came);
-}
-
-/* Begins a call; computes at once when that is the answer. */
-static ckit_status begin_call(loop *lp, pending *p, int64_t argument) {
-    ckit_args args;
-    ckit_op  *op;
-    ckit_args_init(&args);
-    ckit_args_int(&args, argument);
-    ckit_start  start = {.function = lp->fn, .args = &args, .poll = lp->poll, .ready = on_ready, .context = p};
-    ckit_status st = ckit_begin(&start, &op, &p->value, NULL);
-    ckit_args_fini(&args);
-    p->op = op;
-    p->answer = st;
-    if (st == CKIT_OK) {
-        CHECK(op == NULL);
-        p->done = true;
-    } else if (st == CKIT_COMPUTE && !p->holds) {
-        (void)finish(p, op);
-    }
-    return st;
-}
-
-static void run(loop *lp, const pending *p) {
-    while (!p->done) {
-        (void)turn(lp);
-    }
-}
-
-/* Begins, and waits for the end. */
-static void run_call(loop *lp, pending *p, int64_t argument) {
-    (void)begin_call(lp, p, argument);
-    run(lp, p);
-}
-
-static void check_pending(const char *file, int line, pending *p, ckit_source source, uint64_t number) {
-    ckit_check_status(file, line, "the call", CKIT_OK, p->answer);
-    ckit_check_u(file, line, "its source", source, p->value.source);
-    ckit_check_u(file, line, "its number", number, read_number(&p->value));
-    ckit_value_fini(&p->value);
-}
-#define CHECK_PENDING(source, number, p) check_pending(__FILE__, __LINE__, (p), (source), (number))
 
 /* ---- each kind of answer ------------------------------------------------------------------------------------------------ */
 
@@ -225,7 +80,7 @@ CKIT_TEST(poll, an_operation_tells_its_failure_until_it_is_freed) {
     loop_open(&lp, FAKE_LOCKING);
     fake_fail(lp.f.store, FAKE_GET, CKIT_E_IO, UINT64_MAX); /* the store's troubles are not the operation's */
     CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    (void)turn(&lp);
+    (void)loop_turn(&lp);
     CHECK_STATUS(CKIT_COMPUTE, p.answer);
     CHECK(ckit_op_error(p.op) == NULL);
     ckit_result result = {.status = CKIT_E_FUNCTION};
@@ -258,7 +113,7 @@ CKIT_TEST(poll, what_is_not_one_document_is_misuse_and_hands_over) {
     ckit_error err = CKIT_ERROR_INIT;
     loop_open(&lp, FAKE_LOCKING);
     CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    (void)turn(&lp);
+    (void)loop_turn(&lp);
     CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &q, 7));
     ckit_result result = {.status = CKIT_OK, .document = S("\x01\x02")};
     CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_finish(p.op, &result, NULL, &err), &err);
@@ -320,7 +175,7 @@ CKIT_TEST(poll, callers_of_one_loop_share_a_computation) {
         loop_start(&lp, store != 0, FAKE_LOCKING);
         ckit_status st = begin_call(&lp, &p[0], 7);
         if (st == CKIT_PENDING) {
-            (void)turn(&lp);
+            (void)loop_turn(&lp);
         }
         CHECK_STATUS(CKIT_COMPUTE, p[0].answer);
         for (int i = 1; i < 5; i++) {
@@ -345,7 +200,7 @@ CKIT_TEST(poll, a_blocking_caller_follows_a_pollable_one_and_the_other_way_round
     threaded_call c = {0};
     loop_open(&lp, FAKE_LOCKING);
     CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    (void)turn(&lp);
+    (void)loop_turn(&lp);
     call_start(&c, lp.fn, 7);
     wait_flight_waits(lp.f.cache, 1);
     (void)finish(&p, p.op);
@@ -371,7 +226,7 @@ CKIT_TEST(poll, a_leader_that_fails_hands_over_to_another_loop) {
     loop_open(&lp, FAKE_LOCKING);
     CHECK_OK(ckit_poll_new(lp.f.cache, &second, NULL));
     CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    (void)turn(&lp);
+    (void)loop_turn(&lp);
     ckit_poll *first = lp.poll;
     lp.poll = second;
     CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &q, 7));
@@ -393,7 +248,7 @@ CKIT_TEST(poll, who_has_waited_long_enough_computes_too) {
     pending p = {.number = 1, .holds = true}, q = {.number = 2};
     loop_open(&lp, FAKE_FULL);
     CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    (void)turn(&lp);
+    (void)loop_turn(&lp);
     CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &q, 7));
     fake_clock_advance(&lp.f.time, 60000);
     run(&lp, &q);
@@ -427,399 +282,6 @@ CKIT_TEST(poll, a_held_lock_is_waited_for_without_a_thread) {
     loop_close(&lp);
 }
 
-/* ---- cancelling ----------------------------------------------------------------------------------------------------------- */
-
-/* A follower takes over what is cancelled at any stage. */
-static void check_taken_over(loop *lp, pending *follower) {
-    run(lp, follower);
-    CHECK(follower->answer == CKIT_OK);
-    ckit_value_fini(&follower->value);
-    CHECK(!fake_is_locked(lp->f.store));
-    CHECK(!is_readable(lp));
-}
-
-CKIT_TEST(cancel, before_a_worker_has_it) {
-    loop    lp;
-    pending busy = {.number = 1}, p = {0}, q = {.number = 2};
-    fixture_prepare(&lp.f);
-    lp.f.options.workers = 1;
-    loop_start(&lp, true, FAKE_LOCKING);
-    fake_shut(lp.f.store, FAKE_GET, FAKE_BEFORE);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &busy, 1));
-    fake_wait_stopped(lp.f.store, FAKE_GET, 1);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &q, 7));
-    ckit_op_free(p.op);
-    fake_open_gate(lp.f.store, FAKE_GET);
-    run(&lp, &busy);
-    ckit_value_fini(&busy.value);
-    check_taken_over(&lp, &q);
-    CHECK_EQ_U(0, p.readies);
-    loop_close(&lp);
-}
-
-static void cancel_in_store(fake_kind kind, fake_op op, fake_when when) {
-    loop    lp;
-    pending p = {0}, q = {.number = 2};
-    loop_open(&lp, kind);
-    fake_shut(lp.f.store, op, when);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    fake_wait_stopped(lp.f.store, op, 1);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &q, 7));
-    ckit_op_free(p.op);
-    fake_open_gate(lp.f.store, op);
-    check_taken_over(&lp, &q);
-    CHECK_EQ_U(0, p.readies);
-    loop_close(&lp);
-}
-
-CKIT_TEST(cancel, while_a_worker_waits_for_the_store) { cancel_in_store(FAKE_LOCKING, FAKE_GET, FAKE_BEFORE); }
-CKIT_TEST(cancel, while_a_worker_has_read_the_store) { cancel_in_store(FAKE_LOCKING, FAKE_GET, FAKE_AFTER); }
-CKIT_TEST(cancel, while_a_worker_tries_the_lock) { cancel_in_store(FAKE_LOCKING, FAKE_LOCK_TRY, FAKE_BEFORE); }
-CKIT_TEST(cancel, while_a_worker_has_got_the_lock) { cancel_in_store(FAKE_LOCKING, FAKE_LOCK_TRY, FAKE_AFTER); }
-CKIT_TEST(cancel, while_the_store_has_the_request) { cancel_in_store(FAKE_SUBMITTING, FAKE_SUBMIT, FAKE_BEFORE); }
-CKIT_TEST(cancel, while_the_store_answers_the_request) { cancel_in_store(FAKE_SUBMITTING, FAKE_SUBMIT, FAKE_AFTER); }
-
-CKIT_TEST(cancel, ends_the_steps_of_an_operation) {
-    loop    lp;
-    pending p = {0};
-    loop_open(&lp, FAKE_LOCKING);
-    fake_shut(lp.f.store, FAKE_GET, FAKE_BEFORE);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    fake_wait_stopped(lp.f.store, FAKE_GET, 1);
-    ckit_op_free(p.op);
-    fake_open_gate(lp.f.store, FAKE_GET);
-    ckit_poll_close(lp.poll); /* waits until it has come back */
-    CHECK_STR("get MISS", fake_log(lp.f.store));
-    CHECK_OK(ckit_poll_new(lp.f.cache, &lp.poll, NULL));
-    loop_close(&lp);
-}
-
-CKIT_TEST(cancel, while_it_waits_for_a_held_lock) {
-    loop    lp;
-    pending p = {0};
-    loop_open(&lp, FAKE_LOCKING);
-    ckit_buf key = key_of(lp.fn, 7);
-    fake_lock_elsewhere(lp.f.store, ckit_buf_slice(&key));
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    fake_wait_calls(lp.f.store, FAKE_LOCK_TRY, 1);
-    ckit_op_free(p.op);
-    ckit_buf_fini(&key);
-    loop_close(&lp);
-}
-
-CKIT_TEST(cancel, as_a_follower) {
-    for (int store = 0; store < 2; store++) {
-        loop    lp;
-        pending p = {.number = 1, .holds = true}, q = {0}, r = {0};
-        fixture_prepare(&lp.f);
-        loop_start(&lp, store != 0, FAKE_FULL);
-        if (begin_call(&lp, &p, 7) == CKIT_PENDING) {
-            (void)turn(&lp);
-        }
-        CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &q, 7));
-        CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &r, 7));
-        ckit_op_free(q.op);
-        (void)finish(&p, p.op);
-        run(&lp, &p);
-        run(&lp, &r);
-        CHECK_EQ_U(0, q.readies);
-        ckit_value_fini(&p.value);
-        ckit_value_fini(&r.value);
-        loop_close(&lp);
-    }
-}
-
-CKIT_TEST(cancel, in_the_queue_of_answers) {
-    loop    lp;
-    pending p[3] = {{.holds = true}, {.holds = true}, {.holds = true}};
-    loop_open(&lp, FAKE_LOCKING);
-    for (int i = 0; i < 3; i++) {
-        CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p[i], i));
-    }
-    fake_wait_calls(lp.f.store, FAKE_GET, 6); /* each has looked twice: nothing is left but to answer */
-    while (!is_readable(&lp)) {
-        breathe();
-    }
-    ckit_op_free(p[1].op);
-    while (p[0].readies + p[2].readies < 2) {
-        (void)turn(&lp);
-    }
-    CHECK_EQ_U(0, p[1].readies);
-    ckit_op_free(p[0].op);
-    ckit_op_free(p[2].op);
-    ckit_poll_close(lp.poll);
-    CHECK(!fake_is_locked(lp.f.store));
-    CHECK_OK(ckit_poll_new(lp.f.cache, &lp.poll, NULL));
-    loop_close(&lp);
-}
-
-CKIT_TEST(cancel, before_the_function_has_run) {
-    loop    lp;
-    pending p = {.holds = true}, q = {.number = 2};
-    loop_open(&lp, FAKE_LOCKING);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    (void)turn(&lp);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &q, 7));
-    CHECK(fake_is_locked(lp.f.store));
-    ckit_op_free(p.op);
-    check_taken_over(&lp, &q);
-    loop_close(&lp);
-}
-
-CKIT_TEST(cancel, while_the_result_is_being_stored) {
-    loop    lp;
-    pending p = {.number = 1};
-    loop_open(&lp, FAKE_LOCKING);
-    fake_shut(lp.f.store, FAKE_SET, FAKE_BEFORE);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    (void)turn(&lp);
-    fake_wait_stopped(lp.f.store, FAKE_SET, 1);
-    ckit_op_free(p.op);
-    fake_open_gate(lp.f.store, FAKE_SET);
-    ckit_poll_close(lp.poll);
-    CHECK_EQ_U(1, fake_count(lp.f.store)); /* what is on its way arrives */
-    CHECK(!fake_is_locked(lp.f.store));
-    CHECK_OK(ckit_poll_new(lp.f.cache, &lp.poll, NULL));
-    loop_close(&lp);
-}
-
-CKIT_TEST(cancel, letting_the_lock_go_does_not_hold_up_the_loop) {
-    loop    lp;
-    pending p = {.holds = true}, q = {.failure = CKIT_E_FUNCTION, .holds = true};
-    loop_open(&lp, FAKE_LOCKING);
-    fake_shut(lp.f.store, FAKE_LOCK_RELEASE, FAKE_BEFORE);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &q, 8));
-    while (p.readies + q.readies < 2) {
-        (void)turn(&lp);
-    }
-    ckit_op_free(p.op); /* these come back though the store does not */
-    CHECK_STATUS(CKIT_E_FUNCTION, finish(&q, q.op));
-    fake_wait_stopped(lp.f.store, FAKE_LOCK_RELEASE, 2);
-    fake_open_gate(lp.f.store, FAKE_LOCK_RELEASE);
-    ckit_poll_close(lp.poll);
-    CHECK(!fake_is_locked(lp.f.store));
-    CHECK_OK(ckit_poll_new(lp.f.cache, &lp.poll, NULL));
-    loop_close(&lp);
-}
-
-/* ---- many, and too many --------------------------------------------------------------------------------------------------- */
-
-static void run_many(fake_kind kind, int count) {
-    loop     lp;
-    pending *p = calloc((size_t)count, sizeof *p);
-    CHECK(p != NULL);
-    fixture_prepare(&lp.f);
-    lp.f.options.queue_max = 10000;
-    loop_start(&lp, true, kind);
-    for (int i = 0; i < count; i++) { /* each key twice: a leader and a follower */
-        p[i].number = (uint64_t)i / 2;
-        (void)begin_call(&lp, &p[i], i / 2);
-    }
-    for (int i = 0; i < count; i++) {
-        run(&lp, &p[i]);
-        CHECK_OK(p[i].answer);
-        CHECK_EQ_U((uint64_t)i / 2, read_number(&p[i].value));
-        ckit_value_fini(&p[i].value);
-    }
-    CHECK_EQ_U((uint64_t)count / 2, stats_of(lp.f.cache).computed);
-    /* Keys that share a version by chance may overtake each other, so that a few are not kept. */
-    CHECK_BETWEEN_U((uint64_t)count * 9 / 20, (uint64_t)count / 2, stats_of(lp.f.cache).l2_writes);
-    free(p);
-    loop_close(&lp);
-}
-
-CKIT_TEST(poll, thousands_of_operations_on_one_poll_all_end) {
-    run_many(FAKE_LOCKING, 2000);
-    run_many(FAKE_SUBMITTING, 2000);
-    run_many(FAKE_SUBMITTING_AT_ONCE, 2000);
-}
-
-static void check_full_queue(fake_kind kind) {
-    enum { COUNT = 50 };
-    loop    lp;
-    pending p[COUNT];
-    memset(p, 0, sizeof p);
-    fixture_prepare(&lp.f);
-    lp.f.options.queue_max = 2;
-    lp.f.options.workers = 1;
-    loop_start(&lp, true, kind);
-    fake_shut(lp.f.store, FAKE_GET, FAKE_BEFORE);
-    for (int i = 0; i < COUNT; i++) {
-        p[i].number = (uint64_t)i;
-        (void)begin_call(&lp, &p[i], i);
-    }
-    while (!p[COUNT - 1].done) { /* those that found no place have computed */
-        (void)turn(&lp);
-    }
-    fake_open_gate(lp.f.store, FAKE_GET);
-    for (int i = 0; i < COUNT; i++) {
-        run(&lp, &p[i]);
-        CHECK_PENDING(CKIT_SOURCE_FUNCTION, (uint64_t)i, &p[i]);
-    }
-    unsigned kept = 0;
-    for (int i = 0; i < COUNT; i++) { /* memory has it even then */
-        kept += call(lp.fn, i).source == CKIT_SOURCE_MEMORY;
-    }
-    CHECK_BETWEEN_U(COUNT - 4, COUNT, kept);
-    loop_close(&lp);
-}
-
-CKIT_TEST(poll, a_full_queue_falls_back_to_computing) { check_full_queue(FAKE_FULL); }
-
-CKIT_TEST(poll, a_queue_that_is_full_when_the_store_answers_loses_nothing) {
-    loop    lp;
-    pending busy = {.number = 1}, waiting = {.number = 2}, p = {.number = 3};
-    fixture_prepare(&lp.f);
-    lp.f.options.queue_max = 1;
-    lp.f.options.workers = 1;
-    lp.f.options.l1 = CKIT_OFF; /* no sweep */
-    loop_start(&lp, true, FAKE_SUBMITTING);
-    ckit_cache    *other = fixture_cache(&lp.f, FAKE_FULL);
-    ckit_function *same = function_of(other, "test.load", &lp.l, NULL);
-    lp.l.result = 3;
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 3, same, 7);
-    /* One worker stands in the store with a set, one job waits: a third finds no place. */
-    fake_shut(lp.f.store, FAKE_SET, FAKE_BEFORE);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &busy, 1));
-    (void)turn(&lp);
-    fake_wait_stopped(lp.f.store, FAKE_SET, 1);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &waiting, 2)); /* its answer waits for the worker */
-    fake_wait_calls(lp.f.store, FAKE_SUBMIT, 2);
-    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7)); /* hits, but nobody can open it */
-    while (!p.done) {
-        (void)turn(&lp);
-    }
-    CHECK_PENDING(CKIT_SOURCE_FUNCTION, 3, &p);
-    fake_open_gate(lp.f.store, FAKE_SET);
-    run(&lp, &busy);
-    run(&lp, &waiting);
-    ckit_value_fini(&busy.value);
-    ckit_value_fini(&waiting.value);
-    CHECK_CALL(CKIT_SOURCE_STORE, 3, lp.fn, 7); /* what the store holds is in order */
-    ckit_function_close(same);
-    ckit_cache_close(other);
-    loop_close(&lp);
-}
-
-typedef struct chain {
-    loop    *lp;
-    pending  p;
-    unsigned left;
-    unsigned rounds;
-} chain;
-
-static void begin_next(chain *c);
-
-static void on_chained(void *context, ckit_op *op, ckit_status came) {
-    chain *c = context;
-    on_ready(&c->p, op, came);
-    if (c->p.done) {
-        CHECK_OK(c->p.answer);
-        ckit_value_fini(&c->p.value);
-        begin_next(c);
-    }
-}
-
-static void begin_next(chain *c) {
-    ckit_args args;
-    ckit_op  *op;
-    if (c->left-- == 0) {
-        c->left = 0;
-        c->rounds++;
-        return;
-    }
-    c->p = (pending){.number = 1};
-    ckit_args_init(&args);
-    ckit_args_uint(&args, c->left);
-    ckit_start start = {.function = c->lp->fn, .args = &args, .poll = c->lp->poll, .ready = on_chained, .context = c};
-    CHECK_STATUS(CKIT_PENDING, ckit_begin(&start, &op, &c->p.value, NULL));
-    ckit_args_fini(&args);
-}
-
-CKIT_TEST(poll, ready_may_begin_finish_and_free_operations) {
-    loop  lp;
-    chain c = {.left = 20};
-    loop_open(&lp, FAKE_SUBMITTING_AT_ONCE);
-    c.lp = &lp;
-    begin_next(&c);
-    while (c.rounds == 0) {
-        (void)turn(&lp);
-    }
-    CHECK_EQ_U(20, fake_count(lp.f.store));
-    loop_close(&lp);
-}
-
-typedef struct other_thread {
-    loop            *lp;
-    pending          p[200];
-    _Atomic uint64_t ended;
-    pthread_t        thread;
-} other_thread;
-
-typedef struct call_elsewhere {
-    other_thread *t;
-    int           i;
-} call_elsewhere;
-
-static void on_ready_elsewhere(void *context, ckit_op *op, ckit_status came) {
-    call_elsewhere *c = context;
-    pending        *p = &c->t->p[c->i];
-    on_ready(p, op, came);
-    if (p->done) {
-        CHECK_OK(p->answer);
-        ckit_value_fini(&p->value);
-        atomic_fetch_add(&c->t->ended, 1);
-        free(c);
-    }
-}
-
-static void *begin_elsewhere(void *arg) {
-    other_thread *t = arg;
-    for (int i = 0; i < 200; i++) {
-        ckit_args       args;
-        ckit_op        *op;
-        ckit_value      value = CKIT_VALUE_INIT;
-        call_elsewhere *c = malloc(sizeof *c);
-        CHECK(c != NULL);
-        *c = (call_elsewhere){t, i};
-        t->p[i].number = 1;
-        ckit_args_init(&args);
-        ckit_args_int(&args, i / 4);
-        ckit_start start = {
-            .function = t->lp->fn, .args = &args, .poll = t->lp->poll, .ready = on_ready_elsewhere, .context = c};
-        ckit_status st = ckit_begin(&start, &op, &value, NULL);
-        CHECK(st == CKIT_PENDING || st == CKIT_OK);
-        if (st == CKIT_OK) {
-            ckit_value_fini(&value);
-            atomic_fetch_add(&t->ended, 1);
-            free(c);
-        }
-        ckit_args_fini(&args);
-    }
-    return NULL;
-}
-
-CKIT_TEST(poll, operations_may_be_begun_in_another_thread_than_the_one_that_dispatches) {
-    static const fake_kind kinds[] = {FAKE_LOCKING, FAKE_SUBMITTING};
-    for (int k = 0; k < 2; k++) {
-        loop          lp;
-        other_thread *t = calloc(1, sizeof *t);
-        CHECK(t != NULL);
-        loop_open(&lp, kinds[k]);
-        t->lp = &lp;
-        CHECK_EQ_I(0, pthread_create(&t->thread, NULL, begin_elsewhere, t));
-        while (atomic_load(&t->ended) < 200) {
-            (void)ckit_poll_dispatch(lp.poll);
-            breathe();
-        }
-        pthread_join(t->thread, NULL);
-        loop_close(&lp);
-        free(t);
-    }
-}
-
 /* ---- the two drivers --------------------------------------------------------------------------------------------------------- */
 
 static ckit_status step(loop *lp, bool pollable, int64_t argument, uint64_t number, ckit_status failure,
@@ -844,10 +306,10 @@ static ckit_status step(loop *lp, bool pollable, int64_t argument, uint64_t numb
 static void run_script(bool pollable, fake_kind kind, char *log, size_t room) {
     loop lp;
     loop_open(&lp, kind);
-    CHECK_OK(step(&lp, pollable, 1, 1, CKIT_OK, 0));      /* miss, compute, store */
-    CHECK_OK(step(&lp, pollable, 1, 1, CKIT_OK, 0));      /* memory */
+    CHECK_OK(step(&lp, pollable, 1, 1, CKIT_OK, 0)); /* miss, compute, store */
+    CHECK_OK(step(&lp, pollable, 1, 1, CKIT_OK, 0)); /* memory */
     fake_clock_advance(&lp.f.time, 3600000);
-    CHECK_OK(step(&lp, pollable, 1, 2, CKIT_OK, 1000));   /* expired in both */
+    CHECK_OK(step(&lp, pollable, 1, 2, CKIT_OK, 1000)); /* expired in both */
     CHECK_STATUS(CKIT_E_FUNCTION, step(&lp, pollable, 2, 1, CKIT_E_FUNCTION, 0));
     CHECK_STATUS(CKIT_E_IO, step(&lp, pollable, 2, 1, CKIT_E_IO, 0));
     CHECK_OK(step(&lp, pollable, 2, 1, CKIT_OK, CKIT_TTL_DO_NOT_STORE));
@@ -911,7 +373,7 @@ CKIT_TEST(poll, what_is_invalidated_before_the_result_comes_is_not_kept) {
         pending p = {.number = 1, .holds = true}, q = {.number = 2};
         loop_open(&lp, kinds[k]);
         CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
-        (void)turn(&lp);
+        (void)loop_turn(&lp);
         CHECK_STATUS(CKIT_MISS, invalidate(lp.fn, 7));
         (void)finish(&p, p.op);
         run(&lp, &p);

@@ -23,9 +23,9 @@
  * held across the store or a function. */
 typedef struct ckiti_stripe {
     pthread_mutex_t  mu;
-    uint64_t         invalidations; /* so far */
-    uint32_t         writing;       /* writes of functions' results to the store that are under way */
-    uint32_t         doomed;        /* those of them that began before the last invalidation */
+    uint64_t         invalidations;                   /* so far */
+    uint32_t         writing;                         /* writes of functions' results to the store that are under way */
+    uint32_t         doomed;                          /* those of them that began before the last invalidation */
     _Atomic uint64_t versions[CKITI_STRIPE_VERSIONS]; /* upper half: count of changes; lower: the last key's mark */
 } ckiti_stripe;
 

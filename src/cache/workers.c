@@ -153,8 +153,8 @@ ckit_status ckiti_workers_submit(ckiti_workers *workers, ckiti_job *job, uint64_
     } else if (workers->count == workers->max_jobs) {
         st = CKIT_E_BUSY;
     } else {
-        if (workers->idle <= workers->count && workers->thread_count < workers->max_threads &&
-            !start_thread(workers) && workers->thread_count == 0) {
+        if (workers->idle <= workers->count && workers->thread_count < workers->max_threads && !start_thread(workers) &&
+            workers->thread_count == 0) {
             st = CKIT_E_NO_MEMORY;
         }
         if (st == CKIT_OK) {

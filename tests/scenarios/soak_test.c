@@ -215,7 +215,8 @@ static void compute(operation *o, ckit_op *op) {
     ckit_writer_init(&w, &document);
     write_version(&w, version);
     CHECK_OK(ckit_writer_finish(&w, NULL));
-    ckit_result result = {.status = version % 17 == 3 ? CKIT_E_FUNCTION : CKIT_OK, .document = ckit_buf_slice(&document)};
+    ckit_result result = {.status = version % 17 == 3 ? CKIT_E_FUNCTION : CKIT_OK,
+                          .document = ckit_buf_slice(&document)};
     ckit_value_fini(&o->value); /* a stale one has been looked at */
     if (ckit_finish(op, &result, &o->value, NULL) != CKIT_PENDING) {
         end_operation(o, op);
@@ -325,7 +326,8 @@ static void run_soak(fake_kind kind, bool store, ckit_switch memory) {
     static const struct {
         void *(*run)(void *);
         int count;
-    } jobs[] = {{call_calls, CALLERS}, {get_entries, 1}, {change_calls, CHANGERS}, {change_entries, 1}, {poll_calls, 2}};
+    } jobs[] = {
+        {call_calls, CALLERS}, {get_entries, 1}, {change_calls, CHANGERS}, {change_entries, 1}, {poll_calls, 2}};
     static soak        s;
     worker             loaders[FUNCTIONS], workers[16];
     int                count = 0;

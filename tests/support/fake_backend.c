@@ -232,18 +232,16 @@ static bool is_in_scope(const entry *e, const ckit_scope *scope) {
     bool same_namespace = ckit_slice_equal(ckit_slice_str(e->namespace_name), scope->namespace_name);
     switch (scope->kind) {
     case CKIT_SCOPE_NAMESPACE: return same_namespace;
-    case CKIT_SCOPE_FUNCTION:
-        return same_namespace && ckit_slice_equal(ckit_slice_str(e->function), scope->function);
+    case CKIT_SCOPE_FUNCTION: return same_namespace && ckit_slice_equal(ckit_slice_str(e->function), scope->function);
     default: return true;
     }
 }
 
 /* ---- a call from its beginning to its end ----------------------------------------------------------------------- */
 
-static const char *const names[FAKE_OP_COUNT] = {"get",      "set",         "remove",       "exists",
-                                                 "health",   "ttl",         "touch",        "get_many",
-                                                 "submit",   "list",        "delete_scope", "lock_try",
-                                                 "lock_renew", "lock_release", "set_if_owner"};
+static const char *const names[FAKE_OP_COUNT] = {
+    "get",    "set",  "remove",       "exists",   "health",     "ttl",          "touch",       "get_many",
+    "submit", "list", "delete_scope", "lock_try", "lock_renew", "lock_release", "set_if_owner"};
 
 static void dawdle(fake_store *store) {
     if (!store->dawdles) return;
@@ -472,8 +470,8 @@ static bool owns(fake_store *store, ckit_slice key, const ckit_lease *lease) {
     return l->held && l->fence == lease->fence;
 }
 
-static ckit_status fake_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms,
-                                 ckit_lease *lease, ckit_error *err) {
+static ckit_status fake_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *lease,
+                                 ckit_error *err) {
     fake_store *store = self;
     ckit_status st;
     if (begin(store, FAKE_LOCK_TRY, deadline_ms, &st)) st = take(store, key, lease_ms, lease) ? CKIT_OK : CKIT_MISS;

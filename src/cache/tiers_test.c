@@ -1,0 +1,317 @@
+/* How long results live, which tiers keep them, explicit refreshes, and what is counted. */
+#include "cache/cache_fixture.h"
+
+/* ---- lifetimes -------------------------------------------------------------------------------------------------------- */
+
+static void check_life(uint64_t cache_ttl, uint64_t function_ttl, uint64_t chosen, uint64_t expected) {
+    fixture f;
+    loader  l;
+    fixture_prepare(&f);
+    f.options.default_ttl_ms = cache_ttl;
+    fixture_start(&f, FAKE_FULL);
+    loader_init(&l);
+    l.ttl_ms = chosen;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.ttl_ms = function_ttl;
+    ckit_function *fn = function_of(f.cache, "test.load", &l, &options);
+    CHECK_EQ_U(expected, call(fn, 7).life_ms);
+    CHECK_EQ_U(expected, fake_last_ttl(f.store));
+    if (expected != CKIT_TTL_NO_EXPIRY) {
+        fake_clock_advance(&f.time, expected - 1);
+        CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
+        fake_clock_advance(&f.time, 1);
+        CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    } else {
+        fake_clock_advance(&f.time, CKIT_TTL_MAX_MS * 2);
+        CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
+    }
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(ttl, defect_16_without_any_choice_a_value_lives_an_hour) { check_life(0, 0, 0, 3600000); }
+CKIT_TEST(ttl, the_cache_s_default_is_used_where_the_function_has_none) { check_life(1000, 0, 0, 1000); }
+CKIT_TEST(ttl, the_function_s_option_wins_over_the_cache) { check_life(1000, 2000, 0, 2000); }
+CKIT_TEST(ttl, the_loader_s_choice_wins_over_all) { check_life(1000, 2000, 3000, 3000); }
+CKIT_TEST(ttl, no_expiry_can_be_the_default) { check_life(CKIT_TTL_NO_EXPIRY, 0, 0, CKIT_TTL_NO_EXPIRY); }
+CKIT_TEST(ttl, no_expiry_can_be_the_function_s) { check_life(0, CKIT_TTL_NO_EXPIRY, 0, CKIT_TTL_NO_EXPIRY); }
+CKIT_TEST(ttl, no_expiry_can_be_the_loader_s) { check_life(0, 1000, CKIT_TTL_NO_EXPIRY, CKIT_TTL_NO_EXPIRY); }
+CKIT_TEST(ttl, the_loader_can_choose_a_life_where_the_function_has_none) { check_life(0, CKIT_TTL_NO_EXPIRY, 5, 5); }
+CKIT_TEST(ttl, defect_17_milliseconds_are_kept) { check_life(0, 1, 0, 1); }
+CKIT_TEST(ttl, ten_years_are_the_longest) { check_life(0, CKIT_TTL_MAX_MS, 0, CKIT_TTL_MAX_MS); }
+
+static void check_not_stored(uint64_t function_ttl, uint64_t chosen) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_LOCKING);
+    loader_init(&l);
+    l.ttl_ms = chosen;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.ttl_ms = function_ttl;
+    ckit_function *fn = function_of(f.cache, "test.load", &l, &options);
+    CHECK_EQ_U(0, call(fn, 7).life_ms);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    CHECK_EQ_U(2, l.runs);
+    CHECK_EQ_U(0, fake_calls(f.store, FAKE_SET));
+    CHECK(!fake_is_locked(f.store));
+    CHECK_EQ_U(0, stats_of(f.cache).l1_entries);
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(ttl, defect_15_do_not_store_stores_nothing) { check_not_stored(CKIT_TTL_DO_NOT_STORE, 0); }
+CKIT_TEST(ttl, a_loader_can_say_do_not_store) { check_not_stored(0, CKIT_TTL_DO_NOT_STORE); }
+
+CKIT_TEST(ttl, a_loader_that_chooses_too_long_a_life_is_told) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_LOCKING);
+    loader_init(&l);
+    l.ttl_ms = CKIT_TTL_MAX_MS + 1;
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    answer         a = call(fn, 7);
+    CHECK_STATUS(CKIT_E_MISUSE, a.status);
+    CHECK_CONTAINS("315360000001", a.error.text);
+    CHECK_EQ_U(0, fake_count(f.store));
+    CHECK(!fake_is_locked(f.store));
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+/* ---- which tiers ------------------------------------------------------------------------------------------------------ */
+
+CKIT_TEST(tiers, without_memory_every_call_asks_the_store) {
+    fixture f;
+    loader  l;
+    fixture_prepare(&f);
+    f.options.l1 = CKIT_OFF;
+    fixture_start(&f, FAKE_FULL);
+    loader_init(&l);
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    CHECK_CALL(CKIT_SOURCE_STORE, 1, fn, 7);
+    CHECK_CALL(CKIT_SOURCE_STORE, 1, fn, 7);
+    CHECK_OK(invalidate(fn, 7));
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    CHECK_EQ_U(0, stats_of(f.cache).l1_max_bytes);
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(tiers, one_function_can_do_without_memory) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.l1 = CKIT_OFF;
+    ckit_function *without = function_of(f.cache, "test.load", &l, &options);
+    ckit_function *with = function_of(f.cache, "test.load", &l, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, without, 7);
+    CHECK_CALL(CKIT_SOURCE_STORE, 1, without, 7);
+    CHECK_CALL(CKIT_SOURCE_STORE, 1, with, 7);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, with, 7);
+    l.result = 2; /* what one handle stores, the other does not contradict */
+    CHECK_EQ_U(2, refresh(without, 7).number);
+    CHECK_CALL(CKIT_SOURCE_STORE, 2, with, 7);
+    ckit_function_close(without);
+    ckit_function_close(with);
+    fixture_close(&f);
+}
+
+CKIT_TEST(tiers, without_a_store_memory_is_the_cache) {
+    fixture     f;
+    loader      l;
+    ckit_health health;
+    fixture_open_memory(&f);
+    loader_init(&l);
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
+    ckit_cache_health(f.cache, &health);
+    CHECK(health.healthy);
+    CHECK_STR("memory", health.backend_type);
+    CHECK_EQ_U(1, health.entries);
+    CHECK(ckit_cache_backend(f.cache) == NULL);
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(tiers, without_any_tier_calls_still_work) {
+    fixture f;
+    loader  l;
+    fixture_prepare(&f);
+    f.options.l1 = CKIT_OFF;
+    fixture_start_memory(&f);
+    loader_init(&l);
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    CHECK_STATUS(CKIT_MISS, invalidate(fn, 7));
+    CHECK_OK(ckit_function_invalidate(fn, NULL, NULL));
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(tiers, integrity_is_part_of_the_key) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.integrity = CKIT_OFF;
+    ckit_function *bare = function_of(f.cache, "test.load", &l, &options);
+    ckit_function *checked = function_of(f.cache, "test.load", &l, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, checked, 7);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, bare, 7);
+    CHECK_EQ_U(2, fake_count(f.store));
+    l.result = 2;
+    CHECK_OK(ckit_function_invalidate(bare, NULL, NULL)); /* the scope does not know integrity: both are gone */
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, checked, 7);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, bare, 7);
+    ckit_function_close(bare);
+    ckit_function_close(checked);
+    fixture_close(&f);
+}
+
+CKIT_TEST(tiers, functions_of_one_name_and_namespace_share_their_entries) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.namespace_name = "a";
+    ckit_function *one = function_of(f.cache, "test.load", &l, &options);
+    ckit_function *two = function_of(f.cache, "test.load", &l, &options);
+    ckit_function *elsewhere = function_of(f.cache, "test.load", &l, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, one, 7);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, two, 7);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, elsewhere, 7);
+    ckit_function_close(one);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, two, 7);
+    ckit_function_close(two);
+    ckit_function_close(elsewhere);
+    fixture_close(&f);
+}
+
+/* ---- explicit refresh ------------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(refresh, runs_the_function_whatever_is_cached_and_stores_the_result) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_LOCKING);
+    loader_init(&l);
+    ckit_cache    *other = fixture_cache(&f, FAKE_LOCKING);
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    ckit_function *same = function_of(other, "test.load", &l, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    l.result = 2;
+    fake_forget_calls(f.store);
+    answer a = refresh(fn, 7);
+    CHECK_EQ_U(2, a.number);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, a.source);
+    CHECK_STR("set OK", fake_log(f.store));
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 2, fn, 7);
+    CHECK_CALL(CKIT_SOURCE_STORE, 2, same, 7);
+    CHECK_OK(ckit_refresh(fn, NULL, NULL, NULL));
+    ckit_function_close(fn);
+    ckit_function_close(same);
+    ckit_cache_close(other);
+    fixture_close(&f);
+}
+
+CKIT_TEST(refresh, a_failing_one_keeps_what_is_cached) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    loader_fail(&l, CKIT_E_FUNCTION, 1);
+    CHECK_STATUS(CKIT_E_FUNCTION, refresh(fn, 7).status);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(refresh, leaves_nothing_older_behind_when_another_result_overtakes_it) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    threaded_call  slow = {.refreshes = true}, fast = {.refreshes = true};
+    loader_shut(&l);
+    call_start(&slow, fn, 7); /* gives 1 */
+    loader_wait_stopped(&l, 1);
+    l.result = 2;
+    call_start(&fast, fn, 7); /* began later, gives 2 */
+    loader_wait_stopped(&l, 2);
+    loader_open(&l);
+    CHECK_OK(call_join(&slow).status);
+    CHECK_OK(call_join(&fast).status);
+    l.result = 3;
+    answer a = call(fn, 7);
+    CHECK(a.source == CKIT_SOURCE_FUNCTION || a.number == 2 || a.number == 1);
+    ckit_cache    *other = fixture_cache(&f, FAKE_FULL);
+    ckit_function *same = function_of(other, "test.load", &l, NULL);
+    CHECK_EQ_U(a.number, call(same, 7).number); /* the tiers agree */
+    ckit_function_close(same);
+    ckit_cache_close(other);
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+/* ---- statistics -------------------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(stats, a_function_counts_its_own) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    ckit_cache    *other = fixture_cache(&f, FAKE_FULL);
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    ckit_function *same = function_of(other, "test.load", &l, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
+    CHECK_CALL(CKIT_SOURCE_STORE, 1, same, 7);
+    loader_fail(&l, CKIT_E_FUNCTION, 1);
+    CHECK_STATUS(CKIT_E_FUNCTION, call(fn, 8).status);
+    ckit_function_stats stats = {.struct_size = sizeof stats};
+    ckit_function_get_stats(fn, &stats);
+    CHECK_EQ_U(1, stats.l1_hits);
+    CHECK_EQ_U(0, stats.l2_hits);
+    CHECK_EQ_U(2, stats.misses);
+    CHECK_EQ_U(1, stats.computed);
+    CHECK_EQ_U(1, stats.errors);
+    ckit_function_get_stats(same, &stats);
+    CHECK_EQ_U(1, stats.l2_hits);
+    CHECK_EQ_U(0, stats.misses);
+    ckit_cache_stats all = stats_of(f.cache);
+    CHECK_EQ_U(1, all.l1_hits);
+    CHECK_EQ_U(2, all.l1_misses);
+    CHECK_EQ_U(2, all.l2_misses);
+    CHECK_EQ_U(1, all.l2_writes);
+    CHECK_EQ_U(1, all.function_errors);
+    ckit_function_close(fn);
+    ckit_function_close(same);
+    ckit_cache_close(other);
+    fixture_close(&f);
+}
+
+CKIT_TEST(stats, an_older_program_gets_as_much_as_it_knows) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    ckit_cache_stats stats;
+    memset(&stats, 0xaa, sizeof stats);
+    stats.struct_size = offsetof(ckit_cache_stats, l2_writes);
+    ckit_cache_get_stats(f.cache, &stats);
+    CHECK_EQ_U(1, stats.l2_misses);
+    CHECK_EQ_U(0xaaaaaaaaaaaaaaaa, stats.l2_writes);
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
