@@ -22,8 +22,8 @@
  *   - After fork the child's first call works on connections and locks of its own.
  *   - No secret, no value and no whole key in an error text.
  *
- * This page has its own promise: within one CKIT_BACKEND_ABI, fields are only added at the end of structs that begin
- * with their size, and operations only at the end of the table. */
+ * This page has its own promise: within one CKIT_BACKEND_ABI nothing on it changes, neither the table nor the structs that
+ * are handed over. An addition raises the number, and the library knows how long a table of each number is. */
 #ifndef CACHEKIT_EXT_BACKEND_H
 #define CACHEKIT_EXT_BACKEND_H
 
