@@ -35,3 +35,11 @@ list(REMOVE_ITEM private ${system})
 list(JOIN private " " CKIT_PC_PRIVATE)
 configure_file(cmake/cachekit.pc.in ${PROJECT_BINARY_DIR}/package/cachekit.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/package/cachekit.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+# `cmake --install ... --prefix` may name another prefix than the configuration did.
+install(CODE "
+    get_filename_component(pc \"${CMAKE_INSTALL_LIBDIR}/pkgconfig/cachekit.pc\" ABSOLUTE
+                           BASE_DIR \"\${CMAKE_INSTALL_PREFIX}\")
+    file(READ \"\$ENV{DESTDIR}\${pc}\" text)
+    string(REGEX REPLACE \"^prefix=[^\n]*\" \"prefix=\${CMAKE_INSTALL_PREFIX}\" text \"\${text}\")
+    file(WRITE \"\$ENV{DESTDIR}\${pc}\" \"\${text}\")
+")

@@ -44,6 +44,12 @@ run "$cc" -std=c11 -Wall -Wextra -Werror "$work/foreign/greet.c" -o "$work/greet
 "$work/greet_static"
 [ "$(pkg-config --modversion cachekit)" = "$(sed -n 's/^Version: //p' "$build/package/cachekit.pc")" ]
 
+echo "-- another prefix"
+run cmake --install "$build" --prefix "$work/elsewhere"
+unset PKG_CONFIG_SYSROOT_DIR
+named=$(PKG_CONFIG_PATH=$work/elsewhere/$libdir/pkgconfig pkg-config --variable=prefix cachekit)
+[ "$named" = "$work/elsewhere" ] || { echo "cachekit.pc names the prefix $named" >&2; exit 1; }
+
 echo "-- what was installed"
 soname=$(objdump -p "$root$prefix/$libdir/libcachekit.so" | awk '$1 == "SONAME" { print $2 }')
 [ "$soname" = libcachekit.so.0 ] || { echo "SONAME is $soname" >&2; exit 1; }
