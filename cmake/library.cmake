@@ -17,7 +17,7 @@ set_target_properties(cachekit_static PROPERTIES OUTPUT_NAME cachekit)
 
 # The map keeps everything but ckit_* inside, also what a static dependency would bring along.
 target_link_options(cachekit PRIVATE
-    -Wl,--version-script=${PROJECT_SOURCE_DIR}/src/exported.map -Wl,-Bsymbolic-functions -Wl,--as-needed -Wl,-z,relro)
+    -Wl,--version-script=${PROJECT_SOURCE_DIR}/src/exported.map -Wl,-Bsymbolic-functions -Wl,--as-needed -Wl,-z,relro,-z,now)
 if(NOT CKIT_SANITIZE AND NOT CKIT_FUZZ)
     target_link_options(cachekit PRIVATE -Wl,--no-undefined)
 endif()
