@@ -1,8 +1,10 @@
 #include "bench.h"
 
+#include <cachekit/cachekit.h>
 #include <ctype.h>
 #include <errno.h>
 #include <libgen.h>
+#include <lz4.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define ROUNDS 9u
 #define ROUND_NS 40e6
@@ -439,7 +442,9 @@ static void about_row(bench *b) {
     if (uname(&system_name) != 0) {
         snprintf(system_name.release, sizeof system_name.release, "?");
     }
-    snprintf(text, sizeof text, "%s; Linux %s; compiler %s; %s", cpu, system_name.release, __VERSION__, BENCH_BUILD);
+    snprintf(text, sizeof text, "%s; Linux %s; compiler %s; %s; cachekit %s; liblz4 %s; libxxhash %u.%u.%u", cpu,
+             system_name.release, __VERSION__, BENCH_BUILD, ckit_version(), LZ4_versionString(),
+             XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100);
     bench_row_plain(b, "about", (double)sysconf(_SC_NPROCESSORS_ONLN), "cores", text, 0);
 }
 
