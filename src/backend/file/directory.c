@@ -51,7 +51,7 @@ static int make_directory(const ckiti_file_store *store) {
 static ckit_status check_safe(const ckiti_file_store *store, int fd, ckit_error *err) {
     struct stat st;
     if (store->io->stat_fd(store->io->self, fd, &st) != 0) {
-        return ckiti_file_fail(err, errno, store->directory);
+        return ckiti_file_fail_at(err, errno, "cannot look at the directory", store->directory);
     }
     if (st.st_uid != store->owner) {
         return ckit_fail(err, CKIT_E_UNSAFE_STORE, CKITI_FILE_WHERE, "%s belongs to user %lu, not to user %lu",
@@ -77,14 +77,14 @@ static ckit_status explain_open(const ckiti_file_store *store, int sys_errno, ck
         return ckit_fail(err, CKIT_E_UNSAFE_STORE, CKITI_FILE_WHERE, "%s is %s", store->directory,
                          S_ISLNK(st.st_mode) ? "a symbolic link" : "not a directory");
     }
-    return ckiti_file_fail(err, sys_errno, store->directory);
+    return ckiti_file_fail_at(err, sys_errno, "cannot open the directory", store->directory);
 }
 
 ckit_status ckiti_file_dir_open(ckiti_file_store *store, int *fd, ckit_error *err) {
     int opened = open_directory(store);
     if (opened < 0 && errno == ENOENT) {
         if (make_directory(store) != 0) {
-            return ckiti_file_fail(err, errno, store->directory);
+            return ckiti_file_fail_at(err, errno, "cannot make the directory", store->directory);
         }
         opened = open_directory(store);
     }
@@ -109,7 +109,7 @@ ckit_status ckiti_file_dir_reopen(ckiti_file_store *store, ckit_error *err) {
     /* Other threads go on using the number: dup3 swaps the directory behind it in one step. */
     int failed = dup3(fd, store->dir_fd, O_CLOEXEC) < 0 ? errno : 0;
     store->io->close(store->io->self, fd);
-    return failed == 0 ? CKIT_OK : ckiti_file_fail(err, failed, store->directory);
+    return failed == 0 ? CKIT_OK : ckiti_file_fail_at(err, failed, "cannot open the directory", store->directory);
 }
 
 ckit_status ckiti_file_dir_walk(const ckiti_file_store *store, ckiti_file_name_fn each, void *context,
@@ -117,7 +117,7 @@ ckit_status ckiti_file_dir_walk(const ckiti_file_store *store, ckiti_file_name_f
     const ckiti_file_io *io = store->io;
     int fd = io->open(io->self, store->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); /* a position of its own */
     if (fd < 0) {
-        return ckiti_file_fail(err, errno, store->directory);
+        return ckiti_file_fail_at(err, errno, "cannot list the directory", store->directory);
     }
     _Alignas(struct dirent64) char buffer[16384];
     ckit_status                    st = CKIT_OK;
@@ -125,7 +125,7 @@ ckit_status ckiti_file_dir_walk(const ckiti_file_store *store, ckiti_file_name_f
     while (more) {
         ssize_t got = io->list(io->self, fd, buffer, sizeof buffer);
         if (got <= 0) {
-            st = got < 0 ? ckiti_file_fail(err, errno, store->directory) : CKIT_OK;
+            st = got < 0 ? ckiti_file_fail_at(err, errno, "cannot list the directory", store->directory) : CKIT_OK;
             break;
         }
         for (ssize_t at = 0; more && at < got;) {

@@ -22,6 +22,10 @@ ckit_status ckiti_file_fail(ckit_error *err, int sys_errno, const char *what) {
     return ckit_fail_errno(err, status_of(sys_errno), sys_errno, CKITI_FILE_WHERE, "%s", what);
 }
 
+ckit_status ckiti_file_fail_at(ckit_error *err, int sys_errno, const char *what, const char *path) {
+    return ckit_fail_errno(err, status_of(sys_errno), sys_errno, CKITI_FILE_WHERE, "%s %s", what, path);
+}
+
 ckit_status ckiti_file_check_deadline(const ckiti_file_store *store, uint64_t deadline_ms, ckit_error *err) {
     if (deadline_ms == CKIT_NO_DEADLINE || ckiti_now_ms(store->clock) < deadline_ms) {
         return CKIT_OK;

@@ -196,6 +196,19 @@ CKIT_TEST(safety, a_directory_is_made_with_its_parents_and_for_us_only) {
     fixture_close(&f);
 }
 
+CKIT_TEST(safety, a_directory_that_cannot_be_made_is_named) {
+    fixture f;
+    fixture_init(&f);
+    scratch_write_file(fixture_path(&f, "file"), S("x"));
+    char below[sizeof f.path + 16];
+    snprintf(below, sizeof below, "%s/cache", f.path);
+    f.options.directory = below;
+    expect_open_refused(&f, CKIT_E_IO, below);
+    f.options.directory = "/proc/x";
+    expect_open_refused(&f, CKIT_E_IO, "cannot make the directory /proc/x: ");
+    fixture_close(&f);
+}
+
 /* ---- options ---------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(options, one_out_of_range_is_refused_by_name) {

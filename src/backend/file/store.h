@@ -59,6 +59,8 @@ ckit_status ckiti_file_open_with(const ckit_file_options *options, const ckit_ba
 
 /* The status for what the system said about `what`; always fills `err`. */
 ckit_status ckiti_file_fail(ckit_error *err, int sys_errno, const char *what);
+/* The same, with the path it was about behind it. */
+ckit_status ckiti_file_fail_at(ckit_error *err, int sys_errno, const char *what, const char *path);
 /* E_TIMEOUT once the deadline has passed. */
 ckit_status ckiti_file_check_deadline(const ckiti_file_store *store, uint64_t deadline_ms, ckit_error *err);
 /* What every operation begins with: refuses keys outside 1 byte .. 64 KiB and deadlines that have passed, and fills in
