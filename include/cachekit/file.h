@@ -14,6 +14,10 @@
  * namespaces and functions; it can be deleted at any time and is made again). Files that are not ours are never
  * counted and never removed.
  *
+ * A lock is a small file that says who holds it and until when. One whose holder is certainly dead (same boot, same PID
+ * namespace, and no such process any more) is free at once; where that cannot be told, as between containers or hosts
+ * and without /proc, its lease runs out first. The holder is the process that took it: a child forked later is not.
+ *
  * Most programs open it by URL instead: ckit_cache_open("file:///var/cache/app?max_size_mb=512", ...). */
 #ifndef CACHEKIT_FILE_H
 #define CACHEKIT_FILE_H

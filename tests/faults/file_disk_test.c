@@ -217,7 +217,7 @@ CKIT_TEST(processes, those_that_fill_and_evict_at_once_stay_below_the_limit_and_
     scratch_remove(dir);
 }
 
-CKIT_TEST(processes, a_lock_is_held_by_one_of_many_and_outlives_a_killed_holder_only_for_its_lease) {
+CKIT_TEST(processes, a_lock_is_held_by_one_of_many_and_nobody_waits_for_a_killed_holder) {
     char       dir[SCRATCH_PATH];
     int        ready[2];
     store      s;
@@ -236,10 +236,14 @@ CKIT_TEST(processes, a_lock_is_held_by_one_of_many_and_outlives_a_killed_holder_
     }
     char x;
     CHECK_EQ_I(1, read(ready[0], &x, 1));
-    CHECK_EQ_I(0, kill(child, SIGKILL));
-    CHECK_EQ_I(child, waitpid(child, NULL, 0));
     open_store(&s, dir, 0);
     CHECK_STATUS(CKIT_MISS, s.ops->lock_try(s.self, S("long"), 1000, CKIT_NO_DEADLINE, &lease, NULL));
+    CHECK_EQ_I(0, kill(child, SIGKILL));
+    CHECK_EQ_I(child, waitpid(child, NULL, 0));
+    /* Where the system tells nothing about processes, the lease is waited for; elsewhere that would be a minute. */
+    if (access("/proc/self/ns/pid", F_OK) == 0) {
+        CHECK_OK(s.ops->lock_try(s.self, S("long"), 1000, CKIT_NO_DEADLINE, &lease, NULL));
+    }
     while (s.ops->lock_try(s.self, S("short"), 60000, CKIT_NO_DEADLINE, &lease, NULL) == CKIT_MISS) {}
     CHECK_OK(s.ops->lock_release(s.self, S("short"), &lease, CKIT_NO_DEADLINE, NULL));
     ckit_backend_close(s.backend);

@@ -155,6 +155,28 @@ CKIT_TEST(faults, short_reads_and_writes_are_carried_on) {
     fixture_close(&f);
 }
 
+CKIT_TEST(faults, a_lock_that_cannot_be_read_is_not_taken_from_its_holder) {
+    faulty_io  io;
+    fixture    f;
+    ckit_lease first, second;
+    ckit_error err = CKIT_ERROR_INIT;
+    faulty_io_init(&io);
+    fixture_init(&f);
+    f.io = &io.io;
+    fixture_reopen(&f);
+    CHECK_OK(f.ops->lock_try(f.self, S("k"), 1000, CKIT_NO_DEADLINE, &first, NULL));
+    faulty_io_fail(&io, FAULTY_READ, 0, EIO);
+    ckit_status st = f.ops->lock_try(f.self, S("k"), 1000, CKIT_NO_DEADLINE, &second, &err);
+    CHECK_STATUS_ERR(CKIT_E_IO, st, &err);
+    faulty_io_fail(&io, FAULTY_READ, 0, EIO);
+    fixture_reopen(&f); /* which sweeps */
+    faulty_io_fail(&io, FAULTY_READ, UINT64_MAX, 0);
+    io.chunk = 7; /* short reads are carried on */
+    CHECK_OK(f.ops->lock_renew(f.self, S("k"), &first, 1000, CKIT_NO_DEADLINE, NULL));
+    CHECK_STATUS(CKIT_MISS, f.ops->lock_try(f.self, S("k"), 1000, CKIT_NO_DEADLINE, &second, NULL));
+    fixture_close(&f);
+}
+
 CKIT_TEST(faults, an_interrupted_sync_is_carried_on) {
     static const deed deeds[] = {do_set, do_touch};
     for (size_t i = 0; i < sizeof deeds / sizeof deeds[0]; i++) {

@@ -3,21 +3,24 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "bytes.h"
+#include "holder.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
-#include <unistd.h>
 
 #define NAME_START ".ck-lock-"
 #define NAME_BYTES (sizeof NAME_START + CKITI_FILE_NAME_CHARS)
 #define FENCE_NAME ".ck-fence"
 
-/* Magic, token, fence, lease length, end on the wall clock, end on the boot clock, boot id, XXH3-64; big-endian. */
-#define RECORD_BYTES 80u
-#define RECORD_SUMMED 72u
+/* Two parts, big-endian. Magic, token, fence, lease length, end on the wall clock, end on the boot clock, boot id,
+ * XXH3-64 of that; then who holds it: place, pid, start, XXH3-64 of everything before. The first part is a record of
+ * its own, as earlier versions write and read it. Over a longer one they leave the second part of the holder before
+ * them, whose sum then does not fit: their own holder is not known. */
+#define LEASE_SUMMED 72u
+#define LEASE_BYTES 80u
+#define RECORD_SUMMED 128u
+#define RECORD_BYTES 136u
 static const uint8_t record_magic[8] = {'C', 'K', 'L', 'E', 'A', 'S', 'E', '1'};
 
 typedef struct lease_record {
@@ -27,6 +30,8 @@ typedef struct lease_record {
     int64_t  wall_end_ms;
     uint64_t boot_end_ms; /* 0 when the writer had a clock of its own */
     uint8_t  boot_id[16];
+    /* Who took it. Whoever renews it or writes with it only has to show the token. */
+    ckiti_file_holder holder;
 } lease_record;
 
 /* ---- time ------------------------------------------------------------------------------------------------------ */
@@ -37,21 +42,6 @@ static uint64_t boot_ms(void) {
     return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
 }
 
-/* Which boot the boot clock counts from; a hash of the kernel's id. All zero when it cannot be told. */
-static void read_boot_id(uint8_t id[16]) {
-    char text[40];
-    int  fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    memset(id, 0, 16);
-    if (fd < 0) {
-        return;
-    }
-    ssize_t got = read(fd, text, sizeof text);
-    if (got > 0) {
-        ckiti_blake2b(id, 16, (ckit_slice){(const uint8_t *)text, (size_t)got});
-    }
-    close(fd);
-}
-
 static void set_end(const ckiti_file_store *store, lease_record *r, uint64_t length_ms) {
     r->length_ms = length_ms < CKIT_TTL_MAX_MS ? length_ms : CKIT_TTL_MAX_MS;
     r->wall_end_ms = ckiti_wall_ms(store->clock) + (int64_t)r->length_ms;
@@ -59,34 +49,50 @@ static void set_end(const ckiti_file_store *store, lease_record *r, uint64_t len
     memset(r->boot_id, 0, sizeof r->boot_id);
     if (store->clock == NULL) {
         r->boot_end_ms = boot_ms() + r->length_ms;
-        read_boot_id(r->boot_id);
+        ckiti_file_boot_id(r->boot_id);
     }
 }
 
-/* On the same boot the boot clock decides: nobody can set it. Otherwise the wall clock, believed for at most the length
- * of the lease, so that a clock that was set back cannot keep a lock for ever. */
+/* On the same boot the boot clock decides: nobody can set it. Otherwise (rebooted, or on another host) the wall clock,
+ * believed for at most the length of the lease, so that a clock that was set back cannot keep a lock for ever. */
 static bool is_held(const ckiti_file_store *store, const lease_record *r) {
     static const uint8_t unknown[16];
     if (store->clock == NULL && r->boot_end_ms != 0 && memcmp(r->boot_id, unknown, sizeof unknown) != 0) {
         uint8_t here[16];
-        read_boot_id(here);
-        if (memcmp(here, unknown, sizeof unknown) != 0) {
-            return memcmp(here, r->boot_id, sizeof here) == 0 && boot_ms() < r->boot_end_ms;
+        ckiti_file_boot_id(here);
+        if (memcmp(here, r->boot_id, sizeof here) == 0) {
+            return boot_ms() < r->boot_end_ms;
         }
     }
     int64_t now_ms = ckiti_wall_ms(store->clock);
-    return now_ms < r->wall_end_ms && r->wall_end_ms - now_ms <= (int64_t)r->length_ms;
+    return now_ms < r->wall_end_ms && (uint64_t)r->wall_end_ms - (uint64_t)now_ms <= r->length_ms;
+}
+
+/* For taking a lock only: what a holder may still do is said by its lease alone, however others see it. */
+static bool is_free(const ckiti_file_store *store, const lease_record *r) {
+    return !is_held(store, r) || ckiti_file_holder_is_dead(&r->holder);
 }
 
 /* ---- the record --------------------------------------------------------------------------------------------------- */
 
-static bool record_load(const ckiti_file_store *store, int fd, lease_record *out) {
+static bool sum_fits(const uint8_t *raw, size_t summed) {
+    return get_u64(raw + summed) == ckiti_xxh3((ckit_slice){raw, summed}, 0);
+}
+
+static void put_sum(uint8_t *raw, size_t summed) { put_u64(raw + summed, ckiti_xxh3((ckit_slice){raw, summed}, 0)); }
+
+/* `valid` is false for anything that is not a record. What cannot be read may well be one: that is a failure. */
+static ckit_status record_load(const ckiti_file_store *store, int fd, lease_record *out, bool *valid, ckit_error *err) {
     uint8_t      raw[RECORD_BYTES];
     struct iovec part = {raw, sizeof raw};
-    if (ckiti_file_read_all(store->io, fd, &part, 1, 0) != RECORD_BYTES ||
-        memcmp(raw, record_magic, sizeof record_magic) != 0 ||
-        get_u64(raw + RECORD_SUMMED) != ckiti_xxh3((ckit_slice){raw, RECORD_SUMMED}, 0)) {
-        return false;
+    ssize_t      got = ckiti_file_read_all(store->io, fd, &part, 1, 0);
+    *valid = false;
+    if (got < 0) {
+        return ckiti_file_fail(err, errno, "reading a lock file");
+    }
+    if (got < (ssize_t)LEASE_BYTES || memcmp(raw, record_magic, sizeof record_magic) != 0 ||
+        !sum_fits(raw, LEASE_SUMMED)) {
+        return CKIT_OK;
     }
     memcpy(out->token, raw + 8, sizeof out->token);
     out->fence = get_u64(raw + 24);
@@ -94,7 +100,14 @@ static bool record_load(const ckiti_file_store *store, int fd, lease_record *out
     out->wall_end_ms = (int64_t)get_u64(raw + 40);
     out->boot_end_ms = get_u64(raw + 48);
     memcpy(out->boot_id, raw + 56, sizeof out->boot_id);
-    return out->length_ms <= CKIT_TTL_MAX_MS;
+    out->holder = (ckiti_file_holder){.pid = 0};
+    if (got == (ssize_t)RECORD_BYTES && sum_fits(raw, RECORD_SUMMED)) {
+        memcpy(out->holder.place, raw + 80, sizeof out->holder.place);
+        out->holder.pid = get_u64(raw + 112);
+        out->holder.start_ticks = get_u64(raw + 120);
+    }
+    *valid = out->length_ms <= CKIT_TTL_MAX_MS;
+    return CKIT_OK;
 }
 
 static ckit_status record_store(const ckiti_file_store *store, int fd, const lease_record *r, ckit_error *err) {
@@ -106,7 +119,11 @@ static ckit_status record_store(const ckiti_file_store *store, int fd, const lea
     put_u64(raw + 40, (uint64_t)r->wall_end_ms);
     put_u64(raw + 48, r->boot_end_ms);
     memcpy(raw + 56, r->boot_id, sizeof r->boot_id);
-    put_u64(raw + RECORD_SUMMED, ckiti_xxh3((ckit_slice){raw, RECORD_SUMMED}, 0));
+    put_sum(raw, LEASE_SUMMED);
+    memcpy(raw + 80, r->holder.place, sizeof r->holder.place);
+    put_u64(raw + 112, r->holder.pid);
+    put_u64(raw + 120, r->holder.start_ticks);
+    put_sum(raw, RECORD_SUMMED);
     ssize_t put = store->io->write_at(store->io->self, fd, raw, sizeof raw, 0);
     return put == (ssize_t)sizeof raw ? CKIT_OK : ckiti_file_fail(err, put < 0 ? errno : ENOSPC, "writing a lock file");
 }
@@ -154,10 +171,11 @@ void ckiti_file_lease_sweep(ckiti_file_store *store, const char *name) {
     struct stat          st;
     int                  fd;
     lease_record         r;
+    bool                 valid;
     if (ckiti_file_lock_name(store, name, &mode, &fd, &st, NULL) != CKIT_OK) {
         return; /* somebody is at it */
     }
-    if (!record_load(store, fd, &r) || !is_held(store, &r)) {
+    if (record_load(store, fd, &r, &valid, NULL) == CKIT_OK && (!valid || !is_held(store, &r))) {
         store->io->unlink(store->io->self, store->dir_fd, name);
     }
     ckiti_file_unlock_close(store, fd);
@@ -184,8 +202,12 @@ static ckit_status open_lock(ckiti_file_store *store, ckit_slice key, bool creat
     struct stat          st;
     name_of(out->name, &name);
     status = ckiti_file_lock_name(store, out->name, &mode, &out->fd, &st, err);
-    if (status == CKIT_OK) {
-        out->valid = record_load(store, out->fd, &out->record);
+    if (status != CKIT_OK) {
+        return status;
+    }
+    status = record_load(store, out->fd, &out->record, &out->valid, err);
+    if (status != CKIT_OK) {
+        ckiti_file_unlock_close(store, out->fd);
     }
     return status;
 }
@@ -220,13 +242,14 @@ ckit_status ckiti_file_lock_try(void *self, ckit_slice key, uint64_t lease_ms, u
     if (status != CKIT_OK) {
         return status;
     }
-    if (file.valid && is_held(store, &file.record)) {
+    if (file.valid && !is_free(store, &file.record)) {
         status = CKIT_MISS;
     } else {
         lease_record fresh = {.fence = 0};
         ckiti_random_bytes(fresh.token, sizeof fresh.token);
         status = next_fence(store, deadline_ms, &fresh.fence, err);
         if (status == CKIT_OK) {
+            ckiti_file_holder_self(&fresh.holder);
             set_end(store, &fresh, lease_ms);
             status = record_store(store, file.fd, &fresh, err);
         }

@@ -3,7 +3,11 @@
  * The file says who holds the lock, until when, and the holder's fence. It is read and written under flock, which is
  * held for microseconds; the lock itself is the record, so it survives its holder and ends by itself. Its end is kept
  * twice: on the system's boot clock, which nobody can set, with the id of the boot; and on the wall clock for readers
- * after a reboot or with a clock of their own, who believe at most the length that was asked for. */
+ * after a reboot or with a clock of their own, who believe at most the length that was asked for.
+ *
+ * Which process took it stands there too (holder.h), so that nobody waits for one that was killed: when it is certainly
+ * dead, `lock_try` takes the lock over at once. That is the process that called `lock_try`: a child forked afterwards
+ * can use the lease, but it ends with the parent as soon as somebody else wants it. */
 #ifndef CKITI_FILE_LEASE_H
 #define CKITI_FILE_LEASE_H
 
