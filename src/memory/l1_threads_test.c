@@ -153,6 +153,8 @@ static void run_crowd(uint64_t max_bytes, uint64_t operations, bool fenced) {
     if (fenced) { /* as where the system has no membarrier */
         atomic_store(&c.l1->readers.fenced, true);
     }
+    member filling = {.crowd = &c, .seed = 99}; /* or fast readers would be done before a writer has begun */
+    (void)writer(&filling);
     CHECK_EQ_I(0, pthread_create(&sweeping.thread, NULL, sweeper, &sweeping));
     for (size_t i = 0; i < COUNT; i++) {
         members[i] = (member){.crowd = &c, .seed = i + 1};
