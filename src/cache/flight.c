@@ -1,6 +1,7 @@
 #include "cache/flight.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 #include <cachekit/buf.h>
 #include <cachekit/value.h>
@@ -125,21 +126,9 @@ ckiti_seat_state ckiti_flight_join(ckiti_flights *flights, ckiti_seat *seat, boo
     return state;
 }
 
-static struct timespec real_time_in(uint64_t ms) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
-    return until;
-}
-
 ckiti_seat_state ckiti_flight_wait(ckiti_flights *flights, ckiti_seat *seat, uint64_t wait_ms) {
     ckiti_flight_shard *shard = shard_of(flights, seat->hash);
-    struct timespec     until = real_time_in(wait_ms);
+    struct timespec     until = ckiti_real_time_in(wait_ms);
     int                 waited = 0;
     pthread_mutex_lock(&shard->mu);
     while (seat->state == CKITI_SEAT_WAITING && waited == 0) {

@@ -7,7 +7,7 @@
  *     COMPUTE  the function's turn, outside; then ckiti_op_store
  *
  * ckiti_op_advance does one step and may wait for the store; the blocking driver calls it in the caller's thread, the
- * pollable one in a worker. Memory and flights come before: ckiti_op_start. */
+ * pollable one in a worker. Memory (ckiti_op_memory) and flights (ckiti_flight_join) come before. */
 #ifndef CKITI_CACHE_OP_H
 #define CKITI_CACHE_OP_H
 

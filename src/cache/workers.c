@@ -80,15 +80,7 @@ static void take_out(ckiti_workers *workers, ckiti_job *job) {
 /* ---- the threads ------------------------------------------------------------------------------------------- */
 
 static void sleep_until(ckiti_workers *workers, uint64_t ms) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t span = ms < LONGEST_SLEEP_MS ? ms : LONGEST_SLEEP_MS;
-    until.tv_sec += (time_t)(span / 1000);
-    until.tv_nsec += (long)(span % 1000) * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
+    struct timespec until = ckiti_real_time_in(ms < LONGEST_SLEEP_MS ? ms : LONGEST_SLEEP_MS);
     pthread_cond_timedwait(&workers->work, &workers->mu, &until);
 }
 

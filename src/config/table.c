@@ -111,7 +111,7 @@ const ckiti_setting_row ckiti_setting_rows[] = {
          "Whether the store's lock is taken before a value is computed, so that one process computes it."),
      BOOLEAN(true), FIELD(lock), CACHE(lock)},
     {ROW(lock_lease_seconds, "CACHEKIT_LOCK_LEASE_SECONDS", "lock_lease_seconds", "waiting",
-         "How long such a lock lives when its holder disappears."),
+         "How long such a lock lives when its holder has disappeared and the store cannot tell."),
      SECONDS(30, 0.1, 86400), FIELD(lock_lease_ms), CACHE(lock_lease_ms)},
     {ROW(lock_wait_seconds, "CACHEKIT_LOCK_WAIT_SECONDS", "lock_wait_seconds", "waiting",
          "The longest wait for such a lock; afterwards the value is computed without it."),
