@@ -1,4 +1,4 @@
-/* cachekit/open.h - opening a cache from a URL or from the environment.
+/* cachekit/open.h - opening a cache, or a store alone, from a URL or from the environment.
  *
  *     memory:                                  this process only
  *     file:///var/cache/app?max_size_mb=512    memory in front, files behind
@@ -9,6 +9,7 @@
 #define CACHEKIT_OPEN_H
 
 #include <cachekit/cache.h>
+#include <cachekit/ext/backend.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,6 +23,20 @@ extern "C" {
  * or what opening the store gives. */
 CKIT_API ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, ckit_cache **out,
                                      ckit_error *err);
+
+/* Opens the store alone, without a cache in front: for tools that look at stored bytes. URL, environment and settings mean
+ * what they mean for ckit_cache_open; those of the cache itself are checked and have no effect. CACHEKIT_MASTER_KEY does
+ * not matter: the caller moves stored bytes as they are, and whoever stores plain ones has them stored in the clear.
+ *
+ * `url` NULL: the store that the environment chooses, and none where it chooses none. REDIS_URL chooses one too, unless a
+ * CACHEKIT_ variable does. `memory:` is a store that begins empty and ends with its handle; l1_max_size_mb bounds it.
+ * `env` may be NULL. The caller ends the store with ckit_backend_close, or hands it to ckit_cache_new.
+ *
+ * CKIT_E_NO_URL         `url` is NULL and nothing chooses a store: the caller may have a default of its own
+ * CKIT_E_CONFIGURATION, CKIT_E_UNSUPPORTED  as above
+ * or what opening the store gives. */
+CKIT_API ckit_status ckit_backend_open(const char *url, const ckit_backend_env *env, ckit_backend **out,
+                                       ckit_error *err);
 
 #ifdef __cplusplus
 }

@@ -25,6 +25,8 @@ extern const char *const ckiti_idle_variables[];
 
 #define CKITI_MASTER_KEY_VARIABLE "CACHEKIT_MASTER_KEY"
 #define CKITI_FILE_VARIABLE "CACHEKIT_FILE_CACHE_DIR"
+/* Other programs read it too, so it never stands against one of the selectors. */
+#define CKITI_REDIS_VARIABLE "REDIS_URL"
 
 /* The default directory of a file store: $TMPDIR/cachekit when that is ours or absent, else cachekit-UID beside it. /tmp
  * when TMPDIR is not an absolute path. False when the path is longer than `size`. */

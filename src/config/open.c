@@ -1,7 +1,16 @@
 #include "config/plan.h"
 
 #include <cachekit/file.h>
+#include <cachekit/memory.h>
 #include <cachekit/open.h>
+
+static ckit_backend_env env_of(const ckiti_plan *plan) {
+    ckit_backend_env env = CKIT_BACKEND_ENV_INIT;
+    env.alloc = plan->cache.alloc;
+    env.clock = plan->cache.clock;
+    env.log = plan->cache.log;
+    return env;
+}
 
 ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, ckit_cache **out, ckit_error *err) {
     ckiti_plan    plan;
@@ -16,11 +25,28 @@ ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, 
     }
     ckiti_plan_announce(&plan, NULL);
     if (plan.has_store) {
-        ckit_backend_env env = CKIT_BACKEND_ENV_INIT;
-        env.alloc = plan.cache.alloc;
-        env.clock = plan.cache.clock;
-        env.log = plan.cache.log;
+        ckit_backend_env env = env_of(&plan);
         st = ckit_file_open(&plan.file, &env, &backend, err);
     }
     return st == CKIT_OK ? ckit_cache_new(&plan.cache, backend, out, err) : st;
+}
+
+ckit_status ckit_backend_open(const char *url, const ckit_backend_env *env, ckit_backend **out, ckit_error *err) {
+    ckiti_plan plan;
+    if (out == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, "open", "no place for the store");
+    }
+    *out = NULL;
+    ckit_status st = ckiti_plan_make_store(&plan, url, env, NULL, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    ckiti_plan_announce(&plan, NULL);
+    ckit_backend_env filled = env_of(&plan);
+    if (plan.has_store) {
+        return ckit_file_open(&plan.file, &filled, out, err);
+    }
+    ckit_memory_options memory = CKIT_MEMORY_OPTIONS_INIT;
+    memory.max_bytes = plan.cache.l1_max_bytes;
+    return ckit_memory_open(&memory, &filled, out, err);
 }

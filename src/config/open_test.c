@@ -3,6 +3,7 @@
 #include "support/scratch.h"
 #include "support/test.h"
 
+#include <cachekit/buf.h>
 #include <cachekit/open.h>
 #include <cachekit/settings.h>
 #include <cachekit/value.h>
@@ -160,4 +161,91 @@ CKIT_TEST(open, log_level_decides_for_the_store_too_when_the_callers_sink_has_no
     CHECK_CONTAINS("info file: an entry stays out of the index", lines.text);
     ckit_cache_close(cache);
     scratch_remove(dir);
+}
+
+/* ---- the store alone -------------------------------------------------------------------------------------- */
+
+static void set_and_get_raw(ckit_backend *backend) {
+    const ckit_backend_ops *ops = ckit_backend_operations(backend);
+    void                   *self = ckit_backend_self(backend);
+    ckit_entry_info         info = {.ttl_ms = CKIT_TTL_NO_EXPIRY};
+    ckit_error              err = CKIT_ERROR_INIT;
+    uint64_t                life_ms = 0;
+    ckit_buf                out;
+    ckit_buf_init(&out, NULL);
+    CHECK_OK_ERR(ops->set(self, S("key"), S("bytes"), &info, CKIT_NO_DEADLINE, &err), &err);
+    CHECK_OK_ERR(ops->get(self, S("key"), CKIT_NO_DEADLINE, &out, &life_ms, &err), &err);
+    CHECK_TEXT("bytes", ckit_slice_of(out.ptr, out.len));
+    ckit_buf_fini(&out);
+}
+
+CKIT_TEST(open, a_store_alone_opens_by_url_with_its_settings) {
+    clear_environment();
+    char dir[SCRATCH_PATH];
+    scratch_make(dir);
+    ckit_backend *backend = NULL;
+    ckit_error    err = CKIT_ERROR_INIT;
+    ckit_health   health;
+    CHECK_EQ_I(0, setenv("CACHEKIT_FILE_MAX_SIZE_MB", "4", 1));
+    CHECK_OK_ERR(ckit_backend_open(file_url(dir, "/a"), NULL, &backend, &err), &err);
+    CHECK_STR("file", ckit_backend_name(backend));
+    set_and_get_raw(backend);
+    ckit_backend_operations(backend)->health(ckit_backend_self(backend), CKIT_NO_DEADLINE, &health);
+    CHECK_EQ_U(4 << 20, health.limit_bytes);
+    ckit_backend_close(backend);
+    clear_environment();
+    scratch_remove(dir);
+}
+
+CKIT_TEST(open, a_store_alone_takes_bytes_as_they_are_also_with_a_master_key) {
+    clear_environment();
+    char dir[SCRATCH_PATH];
+    scratch_make(dir);
+    CHECK_EQ_I(0, setenv("CACHEKIT_MASTER_KEY", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", 1));
+    CHECK_EQ_I(0, setenv("CACHEKIT_FILE_CACHE_DIR", dir, 1));
+    ckit_backend *backend = NULL;
+    ckit_error    err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(ckit_backend_open(NULL, NULL, &backend, &err), &err);
+    set_and_get_raw(backend);
+    ckit_backend_close(backend);
+    clear_environment();
+    scratch_remove(dir);
+}
+
+CKIT_TEST(open, a_memory_store_alone_is_a_store_with_a_bound) {
+    clear_environment();
+    ckit_backend *backend = NULL;
+    ckit_error    err = CKIT_ERROR_INIT;
+    ckit_health   health;
+    CHECK_OK_ERR(ckit_backend_open("memory:?l1_max_size_mb=3", NULL, &backend, &err), &err);
+    CHECK_STR("memory", ckit_backend_name(backend));
+    set_and_get_raw(backend);
+    ckit_backend_operations(backend)->health(ckit_backend_self(backend), CKIT_NO_DEADLINE, &health);
+    CHECK_EQ_U(3 << 20, health.limit_bytes);
+    ckit_backend_close(backend);
+}
+
+CKIT_TEST(open, no_store_is_opened_alone_where_nothing_chooses_one) {
+    clear_environment();
+    ckit_backend *backend = (ckit_backend *)&backend;
+    CHECK_STATUS(CKIT_E_NO_URL, ckit_backend_open(NULL, NULL, &backend, NULL));
+    CHECK(backend == NULL);
+    CHECK_STATUS(CKIT_E_MISUSE, ckit_backend_open("memory:", NULL, NULL, NULL));
+}
+
+CKIT_TEST(open, a_store_alone_uses_the_log_and_memory_of_its_opener) {
+    clear_environment();
+    failing_alloc    fa;
+    captured         lines;
+    ckit_backend    *backend = NULL;
+    ckit_backend_env env = CKIT_BACKEND_ENV_INIT;
+    failing_alloc_init(&fa, FAILING_ALLOC_NEVER);
+    captured_init(&lines, CKIT_LOG_INFO);
+    env.alloc = &fa.alloc;
+    env.log = &lines.log;
+    CHECK_OK(ckit_backend_open("memory:", &env, &backend, NULL));
+    CHECK_STR("info open: store: memory (the URL)\n", lines.text);
+    set_and_get_raw(backend);
+    ckit_backend_close(backend);
+    failing_alloc_check_empty(&fa);
 }

@@ -27,6 +27,13 @@ static ckit_status refuse_several(const bool *chosen, ckit_error *err) {
                      names);
 }
 
+static ckit_status refuse_selector(const ckiti_selector *selector, ckit_error *err) {
+    return ckit_fail(err, CKIT_E_UNSUPPORTED, where,
+                     "%s asks for a %s store, which this version does not have: unset it to use files (%s), or open "
+                     "a URL such as file:///directory or memory:",
+                     selector->variable, selector->store, CKITI_FILE_VARIABLE);
+}
+
 static ckit_status choose_from_environment(ckiti_plan *plan, const char *const *environment, ckit_error *err) {
     const ckiti_selector *selector = NULL;
     bool                  chosen[CKITI_SELECTOR_COUNT];
@@ -41,12 +48,17 @@ static ckit_status choose_from_environment(ckiti_plan *plan, const char *const *
     if (count > 1) {
         return refuse_several(chosen, err);
     }
+    if (plan->alone && selector == NULL) {
+        static const ckiti_selector fallback = {CKITI_REDIS_VARIABLE, "Redis", false};
+        if (ckiti_variable(environment, fallback.variable) == NULL) {
+            return ckit_fail(err, CKIT_E_NO_URL, where,
+                             "no store is configured: set %s, or open a URL such as file:///directory",
+                             CKITI_FILE_VARIABLE);
+        }
+        selector = &fallback;
+    }
     if (selector != NULL && !selector->supported) {
-        return ckit_fail(
-            err, CKIT_E_UNSUPPORTED, where,
-            "%s asks for a %s store, which this version does not have: unset it to use files (%s), or open "
-            "a URL such as file:///directory or memory:",
-            selector->variable, selector->store, CKITI_FILE_VARIABLE);
+        return refuse_selector(selector, err);
     }
     plan->has_store = true;
     plan->reason = selector != NULL ? selector->variable : "the default";
@@ -69,9 +81,10 @@ static ckit_status choose_from_url(ckiti_plan *plan, const char *text, ckit_erro
     return st;
 }
 
-/* Whoever configured a key expects that nothing is stored in the clear. Memory alone stores nothing. */
+/* Whoever configured a key expects that nothing is stored in the clear. Memory alone stores nothing, and a store without a
+ * cache takes what its caller made. */
 static ckit_status check_secrecy(const ckiti_plan *plan, const char *const *environment, ckit_error *err) {
-    if (!plan->has_store || ckiti_variable(environment, CKITI_MASTER_KEY_VARIABLE) == NULL) {
+    if (!plan->has_store || plan->alone || ckiti_variable(environment, CKITI_MASTER_KEY_VARIABLE) == NULL) {
         return CKIT_OK;
     }
     return ckit_fail(
@@ -160,9 +173,9 @@ static void derive_log(ckiti_plan *plan) {
     plan->cache.log = &plan->log;
 }
 
-ckit_status ckiti_plan_make(ckiti_plan *plan, const char *url, const ckit_cache_options *options,
-                            const char *const *environment, ckit_error *err) {
-    memset(plan, 0, sizeof *plan);
+/* `plan->alone` is set already, and everything else zero. */
+static ckit_status make(ckiti_plan *plan, const char *url, const ckit_cache_options *options,
+                        const char *const *environment, ckit_error *err) {
     environment = ckiti_environment(environment);
     ckiti_settings_defaults(&plan->settings);
     ckit_status st = take_options(plan, options, err);
@@ -191,12 +204,32 @@ ckit_status ckiti_plan_make(ckiti_plan *plan, const char *url, const ckit_cache_
     return CKIT_OK;
 }
 
+ckit_status ckiti_plan_make(ckiti_plan *plan, const char *url, const ckit_cache_options *options,
+                            const char *const *environment, ckit_error *err) {
+    memset(plan, 0, sizeof *plan);
+    return make(plan, url, options, environment, err);
+}
+
+ckit_status ckiti_plan_make_store(ckiti_plan *plan, const char *url, const ckit_backend_env *env,
+                                  const char *const *environment, ckit_error *err) {
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    if (env != NULL) {
+        options.alloc = env->alloc;
+        options.clock = env->clock;
+        options.log = env->log;
+    }
+    memset(plan, 0, sizeof *plan);
+    plan->alone = true;
+    return make(plan, url, &options, environment, err);
+}
+
 void ckiti_plan_announce(const ckiti_plan *plan, const char *const *environment) {
     const ckit_log *log = plan->cache.log;
     environment = ckiti_environment(environment);
     ckit_settings_advise(environment, log);
     if (!plan->has_store) {
-        ckiti_log(log, CKIT_LOG_INFO, where, "no store, memory only (%s)", plan->reason);
+        ckiti_log(log, CKIT_LOG_INFO, where, "%s (%s)", plan->alone ? "store: memory" : "no store, memory only",
+                  plan->reason);
         return;
     }
     ckiti_log(log, CKIT_LOG_INFO, where, "store: files in %.400s (%s)", plan->file.directory, plan->reason);
@@ -207,7 +240,7 @@ void ckiti_plan_announce(const ckiti_plan *plan, const char *const *environment)
     }
     /* Not chosen on purpose: other programs use this variable too. */
     if (plan->settings.sources[ckiti_setting_named("file_cache_dir")] == CKIT_FROM_DEFAULT &&
-        ckiti_variable(environment, "REDIS_URL") != NULL) {
-        ckiti_log(log, CKIT_LOG_INFO, where, "REDIS_URL is set, but this version has no Redis store");
+        ckiti_variable(environment, CKITI_REDIS_VARIABLE) != NULL) {
+        ckiti_log(log, CKIT_LOG_INFO, where, "%s is set, but this version has no Redis store", CKITI_REDIS_VARIABLE);
     }
 }

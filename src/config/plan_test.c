@@ -227,6 +227,42 @@ CKIT_TEST(plan, redis_url_alone_and_empty_variables_choose_nothing) {
     CHECK_STR("the default", plan.reason);
 }
 
+static ckit_status plan_store(ckiti_plan *plan, const char *url, const char *const *environment, ckit_error *err) {
+    memset(err, 0, sizeof *err);
+    return ckiti_plan_make_store(plan, url, NULL, environment, err);
+}
+
+CKIT_TEST(plan, a_store_alone_has_no_default) {
+    ckiti_plan plan;
+    ckit_error err;
+    CHECK_STATUS(CKIT_E_NO_URL, plan_store(&plan, NULL, nothing, &err));
+    CHECK_CONTAINS("no store is configured: set CACHEKIT_FILE_CACHE_DIR", err.text);
+    CHECK_OK_ERR(plan_store(&plan, NULL, ENVIRONMENT("CACHEKIT_FILE_CACHE_DIR=/c"), &err), &err);
+    CHECK_STR("/c", plan.file.directory);
+    CHECK_OK_ERR(plan_store(&plan, "file:///d?max_size_mb=5", ENVIRONMENT("CACHEKIT_FILE_SYNC=full"), &err), &err);
+    CHECK_STR("/d", plan.file.directory);
+    CHECK_EQ_U(5 << 20, plan.file.max_size_bytes);
+}
+
+CKIT_TEST(plan, redis_url_chooses_a_store_alone_but_against_no_other_variable) {
+    ckiti_plan plan;
+    ckit_error err;
+    CHECK_STATUS(CKIT_E_UNSUPPORTED, plan_store(&plan, NULL, ENVIRONMENT("REDIS_URL=redis://:hunter2@h"), &err));
+    CHECK_CONTAINS(
+        "REDIS_URL asks for a Redis store, which this version does not have: unset it to use files (CACHEKIT",
+        err.text);
+    CHECK(strstr(err.text, "hunter2") == NULL);
+    CHECK_STATUS(CKIT_E_UNSUPPORTED, plan_store(&plan, NULL, ENVIRONMENT("CACHEKIT_API_KEY=hunter2"), &err));
+    CHECK_OK_ERR(plan_store(&plan, NULL, ENVIRONMENT("CACHEKIT_FILE_CACHE_DIR=/c", "REDIS_URL=redis://x"), &err), &err);
+    CHECK_OK_ERR(plan_store(&plan, "file:///d", ENVIRONMENT("REDIS_URL=redis://x"), &err), &err);
+}
+
+CKIT_TEST(plan, a_master_key_keeps_nobody_from_the_store_alone) {
+    ckiti_plan plan;
+    ckit_error err;
+    CHECK_OK_ERR(plan_store(&plan, "file:///c", ENVIRONMENT("CACHEKIT_MASTER_KEY=00"), &err), &err);
+}
+
 CKIT_TEST(plan, a_url_wins_over_the_variables_that_choose) {
     ckiti_plan plan;
     plan_ok(&plan, "file:///c", NULL, ENVIRONMENT("CACHEKIT_REDIS_URL=redis://x", "CACHEKIT_FILE_CACHE_DIR=/d"));

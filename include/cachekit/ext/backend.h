@@ -22,8 +22,9 @@
  *   - After fork the child's first call works on connections and locks of its own.
  *   - No secret, no value and no whole key in an error text.
  *
- * This page has its own promise: within one CKIT_BACKEND_ABI nothing on it changes, neither the table nor the structs that
- * are handed over. An addition raises the number, and the library knows how long a table of each number is. */
+ * From the first release, 1.0, on this page has its own promise: within one CKIT_BACKEND_ABI nothing on it changes, neither
+ * the table nor the structs that are handed over. An addition raises the number, and the library knows how long a table of
+ * each number is. */
 #ifndef CACHEKIT_EXT_BACKEND_H
 #define CACHEKIT_EXT_BACKEND_H
 
@@ -62,6 +63,18 @@ typedef struct ckit_deleted {
     uint64_t deleted;
     uint64_t unindexed; /* entries it had to leave because the store cannot tell whose they are */
 } ckit_deleted;
+
+/* One figure that a store keeps about itself. */
+typedef struct ckit_stat {
+    const char *name;    /* "hits": lower case, lives as long as the callback. What means the same has the same name in
+                            every store: hits, misses, writes, removes, expired, evicted, bytes_read, bytes_written;
+                            entries, bytes, limit_entries, limit_bytes */
+    bool        counter; /* true: only grows while counting goes on; false: a level, as it is now */
+    uint64_t    value;
+} ckit_stat;
+
+/* Called once per figure; anything but CKIT_OK ends the telling and is returned by it. */
+typedef ckit_status (*ckit_stat_fn)(void *context, const ckit_stat *stat);
 
 /* The right to compute one key, for a bounded time. Filled by `lock_try`. */
 typedef struct ckit_lease {
@@ -164,6 +177,16 @@ typedef struct ckit_backend_ops {
     /* What the store puts in front of every key on the wire; borrowed, lives as long as the backend. NULL or an empty
      * answer: keys stay as they are. */
     ckit_slice (*key_prefix)(void *self);
+
+    /* Tells what the store knows about itself, one figure after the other: counters over all programs that use it, not
+     * only this one, and levels. Counters may lag behind by seconds and may begin again at zero: `since_wall_ms` is when
+     * counting began (Unix time; 0 = unknown), and is filled before the first figure is told. What cannot be found out
+     * now is left out. */
+    ckit_status (*stats)(void *self, uint64_t deadline_ms, ckit_stat_fn each, void *context, int64_t *since_wall_ms,
+                         ckit_error *err);
+    /* Removes now what has expired and what dead writers left behind. out->deleted counts the expired entries, in any
+     * case; live entries are not touched. A failure when something may have been left that should be gone. */
+    ckit_status (*sweep)(void *self, uint64_t deadline_ms, ckit_deleted *out, ckit_error *err);
 } ckit_backend_ops;
 
 /* A backend in use. */
