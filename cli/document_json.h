@@ -1,0 +1,22 @@
+/* document_json.h - documents as JSON, both ways.
+ *
+ * What JSON has no form for:
+ *   bytes              {"__bytes__": "<base64>"}; only shown, never read back
+ *   NaN, infinities    "NaN", "Infinity", "-Infinity"; only shown
+ *   keys that are bytes  text when they are UTF-8, else base64
+ * Dates and times are the maps with a marker that documents hold anyway, so they survive both ways. */
+#ifndef CKIT_CLI_DOCUMENT_JSON_H
+#define CKIT_CLI_DOCUMENT_JSON_H
+
+#include <cachekit/error.h>
+#include <cachekit/types.h>
+
+/* Appends one JSON text without a line end; `pretty` breaks lines and indents. A failure of msgpack.h's reads (text and
+ * offset in `err`) leaves `out` as it was. */
+ckit_status cli_document_to_json(ckit_slice document, bool pretty, ckit_buf *out, ckit_error *err);
+
+/* Appends the document of one JSON text (RFC 8259). Whole numbers become integers (up to 2^64-1), others floats.
+ * CKIT_E_MISUSE says where the text is wrong. Members keep their order; of several with one name the last counts. */
+ckit_status cli_document_from_json(ckit_slice text, ckit_buf *out, ckit_error *err);
+
+#endif

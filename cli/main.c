@@ -1,0 +1,61 @@
+/* main.c - from the command line to a command. */
+#include "help.h"
+#include "options.h"
+#include "output.h"
+
+#include <string.h>
+
+static bool check_operands(const cli_command *command, const cli_parsed *parsed) {
+    if (command->operands == NULL && parsed->operand_count > 0) {
+        cli_error("%s takes no operand \"%s\": see cachekit %s --help", command->name, parsed->operands[0], command->name);
+        return false;
+    }
+    if ((command->traits & CLI_NEEDS_DASHES) != 0 && parsed->operand_count > 0 && !parsed->dashes) {
+        cli_error("write -- in front of \"%s\": see cachekit %s --help", parsed->operands[0], command->name);
+        return false;
+    }
+    return true;
+}
+
+static int run_command(const cli_command *command, const cli_common *leading, char **words, int count) {
+    cli_parsed parsed = {.common = *leading};
+    int        code = command->usage_exit == 0 ? CLI_USAGE : command->usage_exit;
+    if (cli_parse(command, words, count, &parsed)) {
+        cli_output_quiet(parsed.common.quiet);
+        if (parsed.common.help) {
+            cli_help_command(command, stdout);
+            code = CLI_DONE;
+        } else if (check_operands(command, &parsed)) {
+            code = command->run(&parsed.common, parsed.options, parsed.operands, parsed.operand_count);
+        }
+    }
+    cli_parsed_free(command, &parsed);
+    return cli_output_end(code);
+}
+
+int main(int argc, char **argv) {
+    cli_common common = {.store = NULL};
+    int        used;
+    cli_output_init();
+    if (!cli_parse_leading(argv + 1, argc - 1, &common, &used)) {
+        return CLI_USAGE;
+    }
+    char **words = argv + 1 + used;
+    int    count = argc - 1 - used;
+    if (common.help || count == 0 || strcmp(words[0], "help") == 0) {
+        const cli_command *about = count > 1 ? cli_command_named(words[1]) : NULL;
+        bool               asked = common.help || count > 0;
+        if (about != NULL) {
+            cli_help_command(about, stdout);
+        } else {
+            cli_help_overview(asked ? stdout : stderr);
+        }
+        return cli_output_end(asked ? CLI_DONE : CLI_USAGE);
+    }
+    const cli_command *command = cli_command_named(words[0]);
+    if (command == NULL) {
+        cli_error("there is no command \"%s\": see cachekit --help", words[0]);
+        return CLI_USAGE;
+    }
+    return run_command(command, &common, words + 1, count - 1);
+}

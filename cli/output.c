@@ -1,0 +1,224 @@
+#include "output.h"
+
+#include "units.h"
+
+#include <cachekit/buf.h>
+#include <cachekit/msgpack.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static bool                  is_quiet;
+static bool                  line_is_open; /* a progress line stands on the terminal */
+static volatile sig_atomic_t interrupted;
+
+/* A file of the store must never get the number of a standard stream that somebody closed. */
+void cli_output_init(void) {
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+            (void)open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+        }
+    }
+    (void)signal(SIGPIPE, SIG_DFL);
+}
+
+void cli_output_quiet(bool quiet) { is_quiet = quiet; }
+
+/* ---- lines on standard error -------------------------------------------------------------------------------- */
+
+static void say(const char *format, va_list values) {
+    cli_progress_end();
+    char line[1024];
+    (void)vsnprintf(line, sizeof line, format, values);
+    (void)fprintf(stderr, "cachekit: %s\n", line);
+}
+
+void cli_error(const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    say(format, values);
+    va_end(values);
+}
+
+void cli_warn(const char *format, ...) {
+    if (!is_quiet) {
+        va_list values;
+        va_start(values, format);
+        say(format, values);
+        va_end(values);
+    }
+}
+
+static int exit_code_of(ckit_status status) {
+    switch (ckit_status_kind(status)) {
+    case CKIT_KIND_NONE: return status == CKIT_MISS ? CLI_ABSENT : CLI_DONE;
+    case CKIT_KIND_MISUSE: return CLI_USAGE;
+    case CKIT_KIND_CORRUPT: return CLI_FAILED;
+    default: break;
+    }
+    return status == CKIT_E_NO_MEMORY || status == CKIT_E_TOO_LARGE || status == CKIT_E_VALUE_TYPE ? CLI_FAILED
+                                                                                                   : CLI_UNREACHABLE;
+}
+
+int cli_failed(const ckit_error *err) {
+    cli_error("%s (%s)", err->text[0] != '\0' ? err->text : ckit_status_text(err->status), ckit_status_code(err->status));
+    return exit_code_of(err->status);
+}
+
+int cli_no_memory(void) {
+    cli_error("out of memory");
+    return CLI_FAILED;
+}
+
+/* ---- standard output ---------------------------------------------------------------------------------------- */
+
+void cli_write(ckit_slice bytes) {
+    if (bytes.len > 0) {
+        (void)fwrite(bytes.ptr, 1, bytes.len, stdout);
+    }
+}
+
+void cli_print(const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    (void)vprintf(format, values);
+    va_end(values);
+}
+
+void cli_print_json(json_object *value) {
+    const char *text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    cli_print("%s\n", text == NULL ? "null" : text);
+    json_object_put(value);
+}
+
+int cli_output_end(int code) {
+    cli_progress_end();
+    bool failed = ferror(stdout) != 0;
+    errno = 0;
+    if (fflush(stdout) != 0 || failed) {
+        if (errno != 0) {
+            cli_error("standard output cannot be written: %s", strerror(errno));
+        } else {
+            cli_error("standard output cannot be written");
+        }
+        return CLI_FAILED;
+    }
+    return code;
+}
+
+/* ---- JSON --------------------------------------------------------------------------------------------------- */
+
+json_object *cli_json_bytes(ckit_slice bytes) {
+    if (ckit_utf8_valid(bytes)) {
+        return json_object_new_string_len(bytes.len == 0 ? "" : (const char *)bytes.ptr, (int)bytes.len);
+    }
+    size_t       size = sodium_base64_encoded_len(bytes.len, sodium_base64_VARIANT_ORIGINAL);
+    char        *text = malloc(size);
+    json_object *object = json_object_new_object();
+    if (text == NULL || object == NULL) {
+        free(text);
+        json_object_put(object);
+        return NULL;
+    }
+    (void)sodium_bin2base64(text, size, bytes.ptr, bytes.len, sodium_base64_VARIANT_ORIGINAL);
+    json_object_object_add(object, "base64", json_object_new_string(text));
+    free(text);
+    return object;
+}
+
+json_object *cli_json_uint(uint64_t number) { return json_object_new_uint64(number); }
+
+json_object *cli_json_life(uint64_t life_ms) {
+    if (life_ms == CKIT_LIFE_NO_EXPIRY) {
+        return NULL; /* json-c's null */
+    }
+    if (life_ms == CKIT_LIFE_UNKNOWN) {
+        return json_object_new_string("unknown");
+    }
+    char text[CLI_UNITS_TEXT];
+    (void)snprintf(text, sizeof text, "%" PRIu64 ".%03u", life_ms / 1000, (unsigned)(life_ms % 1000));
+    return json_object_new_double_s((double)life_ms / 1000, text);
+}
+
+/* ---- text for people ---------------------------------------------------------------------------------------- */
+
+void cli_print_escaped(ckit_slice text) {
+    bool is_text = ckit_utf8_valid(text);
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t byte = text.ptr[i];
+        if (byte < 0x20 || byte == 0x7f || byte == '\\' || (byte >= 0x80 && !is_text)) {
+            cli_print("\\x%02x", byte);
+        } else {
+            (void)putchar(byte);
+        }
+    }
+}
+
+const char *cli_life_text(uint64_t life_ms, char *text) {
+    if (life_ms == CKIT_LIFE_NO_EXPIRY) {
+        return "no expiry";
+    }
+    return life_ms == CKIT_LIFE_UNKNOWN ? "unknown" : cli_duration_text(life_ms, text);
+}
+
+bool cli_colours(void) {
+    const char *no_color = getenv("NO_COLOR"); /* https://no-color.org: set and not empty */
+    const char *term = getenv("TERM");
+    return (no_color == NULL || *no_color == '\0') && term != NULL && strcmp(term, "dumb") != 0 && isatty(1) == 1;
+}
+
+/* ---- progress ----------------------------------------------------------------------------------------------- */
+
+void cli_progress(const char *format, ...) {
+    static struct timespec last;
+    struct timespec        now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t passed_ms = (int64_t)(now.tv_sec - last.tv_sec) * 1000 + (now.tv_nsec - last.tv_nsec) / 1000000;
+    if (is_quiet || passed_ms < 100 || isatty(2) != 1) {
+        return;
+    }
+    last = now;
+    va_list values;
+    va_start(values, format);
+    (void)fputs("\r\033[K", stderr);
+    (void)vfprintf(stderr, format, values);
+    (void)fflush(stderr);
+    va_end(values);
+    line_is_open = true;
+}
+
+void cli_progress_end(void) {
+    if (line_is_open) {
+        (void)fputs("\r\033[K", stderr);
+        line_is_open = false;
+    }
+}
+
+bool cli_confirm(const char *question, bool *asked) {
+    char answer[16] = "";
+    *asked = isatty(0) == 1 && isatty(2) == 1;
+    if (!*asked) {
+        return false;
+    }
+    (void)fprintf(stderr, "%s [y/N] ", question);
+    (void)fflush(stderr);
+    return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static void note_signal(int number) { interrupted = number; }
+
+void cli_catch_interrupts(void) {
+    struct sigaction action = {.sa_handler = note_signal};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+int cli_interrupted(void) { return interrupted; }

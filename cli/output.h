@@ -1,0 +1,65 @@
+/* output.h - what the tool says: answers on standard output, everything else on standard error. */
+#ifndef CKIT_CLI_OUTPUT_H
+#define CKIT_CLI_OUTPUT_H
+
+#include "command.h"
+
+#include <cachekit/error.h>
+#include <cachekit/types.h>
+#include <json-c/json_object.h>
+
+/* Standard input, output and error exist from now on, a broken pipe ends the tool quietly. */
+void cli_output_init(void);
+/* --quiet: warnings and progress are not shown; errors are. */
+void cli_output_quiet(bool quiet);
+
+/* One line on standard error: "cachekit: ...". */
+void cli_error(const char *format, ...) CKIT_PRINTF(1, 2);
+void cli_warn(const char *format, ...) CKIT_PRINTF(1, 2);
+/* The error of a call of the library with its code, and the exit code that fits it. */
+int cli_failed(const ckit_error *err);
+int cli_no_memory(void);
+
+/* Bytes to standard output. Failures are remembered for cli_output_end. */
+void cli_write(ckit_slice bytes);
+void cli_print(const char *format, ...) CKIT_PRINTF(1, 2);
+/* A JSON value and a line end; gives the value back. */
+void cli_print_json(json_object *value);
+/* At the end of every command: `code`, or CLI_FAILED with an error line when something could not be written. */
+int cli_output_end(int code);
+
+/* ---- JSON --------------------------------------------------------------------------------------------------- */
+
+/* A new string for text; {"base64": "..."} for bytes that are not UTF-8. NULL only without memory. */
+json_object *cli_json_bytes(ckit_slice bytes);
+json_object *cli_json_uint(uint64_t number);
+/* Seconds with three decimals, null for CKIT_LIFE_NO_EXPIRY, "unknown" for CKIT_LIFE_UNKNOWN. */
+json_object *cli_json_life(uint64_t life_ms);
+
+/* ---- text for people ---------------------------------------------------------------------------------------- */
+
+/* Keys and names as people can read them, on one line: control characters and bytes that are not UTF-8 as \xNN. */
+void cli_print_escaped(ckit_slice text);
+/* "1h30m", "no expiry" or "unknown". `text` has CLI_UNITS_TEXT bytes (units.h). */
+const char *cli_life_text(uint64_t life_ms, char *text);
+
+/* Whether standard output is a terminal that may be coloured (NO_COLOR is not set, TERM is not "dumb"). */
+bool cli_colours(void);
+
+/* ---- progress ----------------------------------------------------------------------------------------------- */
+
+/* Long work on a terminal: shows one line on standard error, at most ten times a second. Nothing when standard error is
+ * no terminal or with --quiet. End it with an empty line: cli_progress_end. */
+void cli_progress(const char *format, ...) CKIT_PRINTF(1, 2);
+void cli_progress_end(void);
+
+/* Asks a yes-or-no question on the terminal; false when the answer is not yes. `*asked` tells whether there was a
+ * terminal to ask on. */
+bool cli_confirm(const char *question, bool *asked);
+
+/* Set once by SIGINT or SIGTERM after cli_catch_interrupts: long work ends at its next safe point and the tool answers
+ * 128 + signal. 0 = none. */
+void cli_catch_interrupts(void);
+int  cli_interrupted(void);
+
+#endif

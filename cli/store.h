@@ -1,0 +1,38 @@
+/* store.h - the store a command works on: which one, seen through which tenant. */
+#ifndef CKIT_CLI_STORE_H
+#define CKIT_CLI_STORE_H
+
+#include "command.h"
+
+#include <cachekit/ext/backend.h>
+
+typedef struct cli_store {
+    ckit_backend           *backend;
+    const ckit_backend_ops *ops;
+    void                   *self;
+    char                   *url;    /* what was opened, for people (secrets masked) */
+    const char             *reason; /* why: "--store", "the environment", "the default" */
+    ckit_buf                prefix; /* "t:NAME:" with --tenant, else empty */
+} cli_store;
+
+/* --store, else the store that the environment selects, else files under $XDG_CACHE_HOME/cachekit. CLI_DONE, or an exit
+ * code after an error was printed. End it with cli_store_close, also after a failure. */
+int  cli_store_open(cli_store *store, const cli_common *common);
+void cli_store_close(cli_store *store);
+
+/* The same without looking at the environment's stores, and without printing: for `run`. */
+ckit_status cli_store_open_own(cli_store *store, const cli_common *common, ckit_error *err);
+
+/* The stored key of an operand: the tenant's prefix and the operand's bytes. False after an error was printed. */
+bool cli_store_key(const cli_store *store, const char *operand, ckit_buf *key);
+/* The other way: false for keys of others; `*key` is cut to what the user calls it. Keys that the store does not know
+ * (empty) belong to nobody's tenant. */
+bool cli_store_own_key(const cli_store *store, ckit_slice *key);
+/* Prints the error and gives the exit code when the store lacks an optional operation. */
+int cli_store_cannot(const cli_store *store, const char *what);
+
+/* The files of the user: "$XDG_CACHE_HOME/cachekit", else "$HOME/.cache/cachekit", else of the user's record in the
+ * password database. False when there is no home. */
+bool cli_default_directory(char *path, size_t size);
+
+#endif

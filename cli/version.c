@@ -1,0 +1,28 @@
+#include "command.h"
+#include "output.h"
+
+#include <cachekit/cachekit.h>
+#include <json-c/json.h>
+
+static int run(const cli_common *common, const void *options, char **operands, int count) {
+    (void)options, (void)operands, (void)count;
+    if (common->json) {
+        json_object *answer = json_object_new_object();
+        json_object_object_add(answer, "version", json_object_new_string(ckit_version()));
+        cli_print_json(answer);
+    } else {
+        cli_print("cachekit %s\n", ckit_version());
+    }
+    return CLI_DONE;
+}
+
+static const cli_example examples[] = {{"cachekit version", "tells which version this is"}, {NULL, NULL}};
+
+const cli_command cli_version_command = {
+    .name = "version",
+    .summary = "tell the version",
+    .description = "Prints the version of the tool and of the library it is built on.",
+    .examples = examples,
+    .traits = CLI_NO_STORE,
+    .run = run,
+};

@@ -1,0 +1,37 @@
+"""The frame around every command: help, wrong usage, output that cannot be written."""
+
+import json
+
+import pytest
+
+
+def test_version_is_told_as_text_and_as_json(tool):
+    text = tool.ok("version").decode()
+    assert text.startswith("cachekit ")
+    assert json.loads(tool.ok("version", "--json"))["version"] == text.split()[1]
+
+
+def test_help_of_all_and_of_one(tool):
+    overview = tool.ok("--help").decode()
+    assert "Usage: cachekit COMMAND" in overview and "version" in overview
+    assert tool.ok("version", "--help") == tool.ok("help", "version")
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["--nonsense"], ["version", "--nonsense"], ["version", "operand"], ["version", "--json=1"], []]
+)
+def test_wrong_usage_says_where_help_is_and_exits_2(tool, words):
+    done = tool.run(*words)
+    assert done.returncode == 2
+    assert done.stdout == b"" and done.stderr != b""
+
+
+def test_names_of_options_are_never_shortened(tool):
+    assert tool.run("version", "--jso").returncode == 2
+
+
+def test_a_full_disk_behind_standard_output_is_an_error(tool):
+    with open("/dev/full", "wb") as full:
+        done = tool.run("version", stdout=full, stderr=-1)
+    assert done.returncode == 4
+    assert b"standard output cannot be written" in done.stderr
