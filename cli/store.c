@@ -45,7 +45,7 @@ static ckit_status finish(cli_store *store, const char *reason, const char *url)
     return store->url == NULL ? CKIT_E_NO_MEMORY : CKIT_OK;
 }
 
-static ckit_status open_user_files(cli_store *store, ckit_error *err) {
+static ckit_status open_user_files(cli_store *store, const ckit_backend_env *env, ckit_error *err) {
     char              directory[PATH_BYTES];
     char              url[PATH_BYTES + 8];
     ckit_file_options options = CKIT_FILE_OPTIONS_INIT;
@@ -54,7 +54,7 @@ static ckit_status open_user_files(cli_store *store, ckit_error *err) {
                          "there is no home directory for the cache: set XDG_CACHE_HOME or HOME, or give --store URL");
     }
     options.directory = directory;
-    ckit_status st = ckit_file_open(&options, NULL, &store->backend, err);
+    ckit_status st = ckit_file_open(&options, env, &store->backend, err);
     if (st != CKIT_OK) {
         return st;
     }
@@ -62,8 +62,8 @@ static ckit_status open_user_files(cli_store *store, ckit_error *err) {
     return finish(store, "the default", url);
 }
 
-static ckit_status open_url(cli_store *store, const char *url, ckit_error *err) {
-    ckit_status st = ckit_backend_open(url, NULL, &store->backend, err);
+static ckit_status open_url(cli_store *store, const char *url, const ckit_backend_env *env, ckit_error *err) {
+    ckit_status st = ckit_backend_open(url, env, &store->backend, err);
     if (st == CKIT_OK && url == NULL) {
         char text[64];
         (void)snprintf(text, sizeof text, "%s store", ckit_backend_name(store->backend));
@@ -94,25 +94,26 @@ ckit_status cli_store_open_own(cli_store *store, const cli_common *common, ckit_
     if (st != CKIT_OK) {
         return st;
     }
-    return common->store != NULL ? open_url(store, common->store, err) : open_user_files(store, err);
+    return common->store != NULL ? open_url(store, common->store, NULL, err) : open_user_files(store, NULL, err);
+}
+
+ckit_status cli_store_try(cli_store *store, const cli_common *common, const ckit_backend_env *env, ckit_error *err) {
+    *store = (cli_store){.backend = NULL};
+    ckit_status st = common->tenant == NULL ? CKIT_OK : set_tenant(store, common->tenant, err);
+    if (st == CKIT_OK) {
+        st = open_url(store, common->store, env, err);
+        if (st == CKIT_E_NO_URL && common->store == NULL) {
+            *err = (ckit_error)CKIT_ERROR_INIT;
+            st = open_user_files(store, env, err);
+        }
+    }
+    err->status = st;
+    return st;
 }
 
 int cli_store_open(cli_store *store, const cli_common *common) {
     ckit_error err = CKIT_ERROR_INIT;
-    *store = (cli_store){.backend = NULL};
-    ckit_status st = common->tenant == NULL ? CKIT_OK : set_tenant(store, common->tenant, &err);
-    if (st == CKIT_OK) {
-        st = open_url(store, common->store, &err);
-        if (st == CKIT_E_NO_URL && common->store == NULL) {
-            err = (ckit_error)CKIT_ERROR_INIT;
-            st = open_user_files(store, &err);
-        }
-    }
-    if (st == CKIT_OK) {
-        return CLI_DONE;
-    }
-    err.status = st;
-    return cli_failed(&err);
+    return cli_store_try(store, common, NULL, &err) == CKIT_OK ? CLI_DONE : cli_failed(&err);
 }
 
 void cli_store_close(cli_store *store) {

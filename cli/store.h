@@ -20,6 +20,9 @@ typedef struct cli_store {
 int  cli_store_open(cli_store *store, const cli_common *common);
 void cli_store_close(cli_store *store);
 
+/* The same without printing; `env` may be NULL, `err` may not. */
+ckit_status cli_store_try(cli_store *store, const cli_common *common, const ckit_backend_env *env, ckit_error *err);
+
 /* The same without looking at the environment's stores, and without printing: for `run`. */
 ckit_status cli_store_open_own(cli_store *store, const cli_common *common, ckit_error *err);
 
