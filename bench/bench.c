@@ -1,5 +1,7 @@
 #include "bench.h"
 
+#include "bench_zipf.h"
+
 #include <cachekit/cachekit.h>
 #include <ctype.h>
 #include <errno.h>
@@ -63,12 +65,7 @@ uint64_t bench_resident(void) {
 
 /* ---- numbers --------------------------------------------------------------------------------------------- */
 
-uint64_t bench_random(uint64_t *state) {
-    uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
+uint64_t bench_random(uint64_t *state) { return cli_random(state); }
 
 static uint32_t *shuffled(uint32_t items, uint64_t *state) {
     uint32_t *order = bench_alloc(items * sizeof *order);
@@ -81,28 +78,13 @@ static uint32_t *shuffled(uint32_t items, uint64_t *state) {
 }
 
 uint32_t *bench_zipf(double exponent, uint32_t items, size_t count, uint64_t seed) {
-    double   *sums = bench_alloc(items * sizeof *sums);
     uint32_t *draws = bench_alloc(count * sizeof *draws);
     uint32_t *order = shuffled(items, &seed);
-    double    sum = 0;
-    for (uint32_t i = 0; i < items; i++) {
-        sum += 1.0 / pow(i + 1.0, exponent);
-        sums[i] = sum;
-    }
+    cli_zipf  law;
+    cli_zipf_init(&law, items, exponent);
     for (size_t n = 0; n < count; n++) {
-        double   at = (double)(bench_random(&seed) >> 11) * 0x1p-53 * sum;
-        uint32_t low = 0, high = items - 1;
-        while (low < high) {
-            uint32_t middle = low + (high - low) / 2;
-            if (sums[middle] < at) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        draws[n] = order[low];
+        draws[n] = order[cli_zipf_next(&law, &seed)];
     }
-    free(sums);
     free(order);
     return draws;
 }

@@ -1,45 +1,23 @@
 #include "traces.h"
 
-#include <math.h>
+#include "bench_zipf.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-static uint64_t next_random(uint64_t *state) {
-    uint64_t x = *state += UINT64_C(0x9E3779B97F4A7C15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return x ^ (x >> 31);
-}
-
-/* Ranks by Zipf's law: a binary search in the summed probabilities. */
+/* Ranks by Zipf's law. */
 typedef struct zipf {
-    double  *sums;
+    cli_zipf law;
     uint64_t random;
 } zipf;
 
 static zipf zipf_make(double alpha, uint64_t seed) {
-    zipf   z = {model_alloc(TRACES_KEYS, sizeof(double)), seed};
-    double sum = 0;
-    for (uint32_t i = 0; i < TRACES_KEYS; i++) {
-        sum += 1.0 / pow((double)i + 1.0, alpha);
-        z.sums[i] = sum;
-    }
+    zipf z = {.random = seed};
+    cli_zipf_init(&z.law, TRACES_KEYS, alpha);
     return z;
 }
 
-static uint32_t zipf_next(zipf *z) {
-    double   want = (double)(next_random(&z->random) >> 11) * 0x1p-53 * z->sums[TRACES_KEYS - 1];
-    uint32_t low = 0, high = TRACES_KEYS - 1;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (z->sums[middle] > want) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return low;
-}
+static uint32_t zipf_next(zipf *z) { return (uint32_t)cli_zipf_next(&z->law, &z->random); }
 
 static hitratio_trace make(uint32_t **keys, size_t len, uint32_t universe) {
     *keys = model_alloc(len, sizeof **keys);
@@ -53,7 +31,6 @@ hitratio_trace trace_zipf(double alpha) {
     for (size_t i = 0; i < trace.len; i++) {
         keys[i] = zipf_next(&z);
     }
-    free(z.sums);
     return trace;
 }
 
@@ -75,7 +52,6 @@ hitratio_trace trace_scan(void) {
     for (size_t i = 0; i < trace.len; i++) {
         keys[i] = i % (USEFUL + SCAN) < USEFUL ? zipf_next(&z) : fresh++;
     }
-    free(z.sums);
     trace.universe = fresh;
     return trace;
 }
@@ -88,7 +64,6 @@ hitratio_trace trace_moving(void) {
     for (size_t i = 0; i < trace.len; i++) {
         keys[i] = TRACES_KEYS - 1 + (uint32_t)(i / STEP) - zipf_next(&z);
     }
-    free(z.sums);
     return trace;
 }
 
@@ -102,7 +77,6 @@ hitratio_trace trace_phases(void) {
         uint64_t key = (zipf_next(&z) * UINT64_C(7919) + phase * 33331u) % TRACES_KEYS; /* 7919 is prime: one to one */
         keys[i] = (uint32_t)key;
     }
-    free(z.sums);
     return trace;
 }
 
