@@ -11,12 +11,33 @@
  *
  * Every write goes to a temporary file in the same directory, is synced and renamed: a crash leaves the old value or
  * the new one, never a mixture. Names beginning with a dot are this library's own bookkeeping (an index that lists keys,
- * namespaces and functions; it can be deleted at any time and is made again). Files that are not ours are never
- * counted and never removed.
+ * namespaces and functions, sums, counters; they can be deleted at any time and are made again). Files that are not ours
+ * are never counted and never removed.
  *
  * A lock is a small file that says who holds it and until when. One whose holder is certainly dead (same boot, same PID
  * namespace, and no such process any more) is free at once; where that cannot be told, as between containers or hosts
  * and without /proc, its lease runs out first. The holder is the process that took it: a child forked later is not.
+ *
+ * The operation `stats` (ext/backend.h) tells what this library has counted in the directory, in all processes together:
+ *
+ *   hits, misses       calls of get that found a live entry, or none
+ *   bytes_read         of their values
+ *   writes             entries stored
+ *   bytes_written      of their values
+ *   removes            entries removed by key, or with their namespace or function
+ *   expired            entries removed because their life was over
+ *   evicted            live entries removed to make room
+ *   corrupt            entries removed because they were damaged
+ *   too_large          calls refused for the size of value or key
+ *   no_space           calls refused because there was no room, and none could be made
+ *   failures           other calls to read, write, remove or lock that failed
+ *   locks_taken        locks that somebody got
+ *   locks_busy         attempts at a lock that somebody else held
+ *   locks_lost         leases that had ended before their holder renewed, used or released them
+ *   entries, bytes     levels: what there is now; limit_entries, limit_bytes: what there may be
+ *
+ * A process adds its counts about once a second while it uses the store, and at close. What it had not added when it is
+ * killed is lost; in a directory that cannot be written nothing is counted.
  *
  * Most programs open it by URL instead: ckit_cache_open("file:///var/cache/app?max_size_mb=512", ...). */
 #ifndef CACHEKIT_FILE_H

@@ -179,13 +179,12 @@ typedef struct ckit_backend_ops {
     ckit_slice (*key_prefix)(void *self);
 
     /* Tells what the store knows about itself, one figure after the other: counters over all programs that use it, not
-     * only this one, and levels. Counters may lag behind by seconds and may begin again at zero: `since_wall_ms` is when
-     * counting began (Unix time; 0 = unknown), and is filled before the first figure is told. What cannot be found out
-     * now is left out. */
+     * only this one, and levels. What other programs have counted lately may be missing, and counting may begin again at
+     * zero: `since_wall_ms` is when it began (Unix time; 0 = unknown), filled before the first figure is told. */
     ckit_status (*stats)(void *self, uint64_t deadline_ms, ckit_stat_fn each, void *context, int64_t *since_wall_ms,
                          ckit_error *err);
-    /* Removes now what has expired and what dead writers left behind. out->deleted counts the expired entries, in any
-     * case; live entries are not touched. A failure when something may have been left that should be gone. */
+    /* Removes now what has expired and what dead writers left behind. out->deleted counts the entries that went, in any
+     * case; live entries are not touched. A failure when one may have been left that should be gone. */
     ckit_status (*sweep)(void *self, uint64_t deadline_ms, ckit_deleted *out, ckit_error *err);
 } ckit_backend_ops;
 

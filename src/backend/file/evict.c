@@ -1,6 +1,7 @@
 #include "evict.h"
 
 #include "base/alloc.h"
+#include "stats.h"
 #include "usage.h"
 
 #include <fcntl.h>
@@ -111,6 +112,12 @@ static void remember(evicting *e, const char *name, const struct stat *st) {
     (void)push(e, &c); /* without memory for all, those that fit are enough to make some room */
 }
 
+static bool is_stale(const ckiti_file_store *store, const ckiti_file_opened *entry) {
+    uint64_t          life_ms;
+    ckiti_file_peeked now = ckiti_file_entry_peek(store, entry->fd, &life_ms);
+    return now == CKITI_PEEK_EXPIRED || now == CKITI_PEEK_CORRUPT;
+}
+
 static bool survey_each(void *context, const char *name) {
     evicting         *e = context;
     ckiti_file_opened entry;
@@ -131,9 +138,7 @@ static bool survey_each(void *context, const char *name) {
     }
     e->found->bytes += (uint64_t)entry.st.st_size;
     e->found->count++;
-    uint64_t life_ms;
-    if (entry.fd >= 0 && ckiti_file_entry_peek(e->store, entry.fd, &life_ms) == CKITI_PEEK_STALE &&
-        ckiti_file_entry_discard(e->store, name, &entry)) {
+    if (entry.fd >= 0 && is_stale(e->store, &entry) && ckiti_file_entry_discard(e->store, name, &entry)) {
         e->removed++;
     } else {
         e->left.bytes += (uint64_t)entry.st.st_size;
@@ -157,6 +162,7 @@ static bool remove_candidate(evicting *e, const candidate *c) {
         return false;
     }
     ckiti_file_usage_add(e->store, -(int64_t)st.st_size, -1);
+    ckiti_file_count(e->store, CKITI_FILE_EVICTED, 1);
     return true;
 }
 

@@ -74,6 +74,19 @@ static ckit_status do_health(fixture *f, ckit_error *err) {
     return health.healthy ? CKIT_OK : ckit_fail(err, CKIT_E_IO, "file", "%s", health.detail);
 }
 
+static ckit_status ignore_stat(void *context, const ckit_stat *stat) {
+    (void)context, (void)stat;
+    return CKIT_OK;
+}
+static ckit_status do_stats(fixture *f, ckit_error *err) {
+    int64_t since_ms;
+    return f->ops->stats(f->self, CKIT_NO_DEADLINE, ignore_stat, NULL, &since_ms, err);
+}
+static ckit_status do_sweep(fixture *f, ckit_error *err) {
+    ckit_deleted deleted;
+    return f->ops->sweep(f->self, CKIT_NO_DEADLINE, &deleted, err);
+}
+
 /* One call fails with one error. False when there was no such call: the rehearsal of this kind is over. */
 static bool rehearse(deed act, faulty_kind kind, uint64_t at, int error) {
     faulty_io io;
@@ -141,6 +154,8 @@ REHEARSE(each_call_of_a_removal_may_fail, do_remove_other)
 REHEARSE(each_call_of_a_listing_may_fail, do_list)
 REHEARSE(each_call_of_a_deletion_may_fail, do_delete_nothing)
 REHEARSE(each_call_of_a_health_check_may_fail, do_health)
+REHEARSE(each_call_of_telling_may_fail, do_stats)
+REHEARSE(each_call_of_a_sweep_may_fail, do_sweep)
 
 CKIT_TEST(faults, short_reads_and_writes_are_carried_on) {
     faulty_io io;

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "index_file.h"
+#include "stats.h"
 #include "usage.h"
 
 #include <cachekit/buf.h>
@@ -182,6 +183,7 @@ static ckit_status delete_entry(scoped *s, const char *name, const ckiti_file_op
     if (io->unlink(io->self, s->store->dir_fd, name) == 0) {
         ckiti_file_usage_add(s->store, -(int64_t)entry->st.st_size, -1);
         s->deleted->deleted++;
+        ckiti_file_count(s->store, CKITI_FILE_REMOVES, 1);
         return CKIT_OK;
     }
     return errno == ENOENT ? CKIT_MISS : ckiti_file_fail(err_of_entry(s), errno, "removing an entry");
@@ -211,7 +213,8 @@ static ckit_status visit_entry(scoped *s, const char *name, const ckiti_index_re
     }
     switch (ckiti_file_entry_peek(s->store, entry.fd, &life_ms)) {
     case CKITI_PEEK_LIVE: st = visit_live(s, name, &entry, life_ms, record); break;
-    case CKITI_PEEK_STALE: ckiti_file_entry_discard(s->store, name, &entry); break;
+    case CKITI_PEEK_EXPIRED:
+    case CKITI_PEEK_CORRUPT: ckiti_file_entry_discard(s->store, name, &entry); break;
     case CKITI_PEEK_FAILED: st = ckiti_file_fail(err_of_entry(s), errno, "reading an entry"); break;
     case CKITI_PEEK_NEWER: break;
     }
@@ -275,5 +278,6 @@ ckit_status ckiti_file_delete_scope(void *self, const ckit_scope *scope, uint64_
     if (out->deleted > 0) {
         (void)ckiti_index_compact(self, deadline_ms, NULL); /* names of what is gone should not stay on the disk */
     }
+    ckiti_file_stats_tick(self);
     return st;
 }

@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "bytes.h"
 #include "holder.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <string.h>
@@ -231,11 +232,20 @@ static ckit_status check_length(uint64_t lease_ms, ckit_error *err) {
     return lease_ms > 0 ? CKIT_OK : ckit_fail(err, CKIT_E_MISUSE, CKITI_FILE_WHERE, "a lease of 0 ms");
 }
 
-ckit_status ckiti_file_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *lease,
-                                ckit_error *err) {
-    ckiti_file_store *store = self;
-    held_file         file;
-    ckit_status       status = check_length(lease_ms, err);
+/* What every operation on a lock ends with. */
+static ckit_status counted(ckiti_file_store *store, ckit_status status, ckiti_file_counter missed) {
+    if (status == CKIT_MISS) {
+        ckiti_file_count(store, missed, 1);
+    }
+    ckiti_file_count_failure(store, status);
+    ckiti_file_stats_tick(store);
+    return status;
+}
+
+static ckit_status try_once(ckiti_file_store *store, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms,
+                            ckit_lease *lease, ckit_error *err) {
+    held_file   file;
+    ckit_status status = check_length(lease_ms, err);
     if (status == CKIT_OK) {
         status = open_lock(store, key, true, deadline_ms, &file, err);
     }
@@ -256,12 +266,18 @@ ckit_status ckiti_file_lock_try(void *self, ckit_slice key, uint64_t lease_ms, u
         if (status == CKIT_OK) {
             memcpy(lease->token, fresh.token, sizeof lease->token);
             lease->fence = fresh.fence;
+            ckiti_file_count(store, CKITI_FILE_LOCKS_TAKEN, 1);
         } else {
             store->io->unlink(store->io->self, store->dir_fd, file.name);
         }
     }
     ckiti_file_unlock_close(store, file.fd);
     return status;
+}
+
+ckit_status ckiti_file_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *lease,
+                                ckit_error *err) {
+    return counted(self, try_once(self, key, lease_ms, deadline_ms, lease, err), CKITI_FILE_LOCKS_BUSY);
 }
 
 ckit_status ckiti_file_lock_renew(void *self, ckit_slice key, const ckit_lease *lease, uint64_t lease_ms,
@@ -277,7 +293,7 @@ ckit_status ckiti_file_lock_renew(void *self, ckit_slice key, const ckit_lease *
         status = record_store(store, file.fd, &file.record, err);
         ckiti_file_unlock_close(store, file.fd);
     }
-    return status;
+    return counted(store, status, CKITI_FILE_LOCKS_LOST);
 }
 
 ckit_status ckiti_file_lock_release(void *self, ckit_slice key, const ckit_lease *lease, uint64_t deadline_ms,
@@ -291,7 +307,7 @@ ckit_status ckiti_file_lock_release(void *self, ckit_slice key, const ckit_lease
         }
         ckiti_file_unlock_close(store, file.fd);
     }
-    return status;
+    return counted(store, status, CKITI_FILE_LOCKS_LOST);
 }
 
 ckit_status ckiti_file_set_if_owner(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
@@ -303,14 +319,14 @@ ckit_status ckiti_file_set_if_owner(void *self, ckit_slice key, ckit_slice value
      * file stays locked. */
     ckit_status status = ckiti_file_write_prepare(store, key, value, info, deadline_ms, &write, err);
     if (status != CKIT_OK) {
-        return status;
+        return counted(store, status, CKITI_FILE_LOCKS_LOST);
     }
     status = open_owned(store, key, lease, deadline_ms, &file, err);
-    if (status != CKIT_OK) {
+    if (status == CKIT_OK) {
+        status = ckiti_file_write_publish(store, &write, err);
+        ckiti_file_unlock_close(store, file.fd);
+    } else {
         ckiti_file_write_abandon(store, &write);
-        return status;
     }
-    status = ckiti_file_write_publish(store, &write, err);
-    ckiti_file_unlock_close(store, file.fd);
-    return status;
+    return counted(store, status, CKITI_FILE_LOCKS_LOST);
 }

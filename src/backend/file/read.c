@@ -1,6 +1,6 @@
 /* Reading: one open, one look, one read straight into the caller's buffer. No lock: an entry is replaced by rename, so
  * what was opened stays whole. */
-#include "store.h"
+#include "stats.h"
 #include "usage.h"
 
 #include <cachekit/buf.h>
@@ -149,6 +149,18 @@ static ckit_status get_opened(ckiti_file_store *store, const char *name, const c
     return st;
 }
 
+static void count_read(ckiti_file_store *store, ckit_status st, uint64_t size) {
+    if (st == CKIT_OK) {
+        ckiti_file_count(store, CKITI_FILE_HITS, 1);
+        ckiti_file_count(store, CKITI_FILE_BYTES_READ, size - CKITI_FILE_HEADER_BYTES);
+    } else if (st == CKIT_MISS) {
+        ckiti_file_count(store, CKITI_FILE_MISSES, 1);
+    } else {
+        ckiti_file_count_failure(store, st);
+    }
+    ckiti_file_stats_tick(store);
+}
+
 ckit_status ckiti_file_get(void *self, ckit_slice key, uint64_t deadline_ms, ckit_buf *out, uint64_t *life_ms,
                            ckit_error *err) {
     ckiti_file_store *store = self;
@@ -162,6 +174,7 @@ ckit_status ckiti_file_get(void *self, ckit_slice key, uint64_t deadline_ms, cki
         st = get_opened(store, name.text, &entry, out, life_ms, err);
         store->io->close(store->io->self, entry.fd);
     }
+    count_read(store, st, entry.fd >= 0 ? (uint64_t)entry.st.st_size : 0);
     return st;
 }
 
@@ -174,12 +187,12 @@ ckiti_file_peeked ckiti_file_entry_peek(const ckiti_file_store *store, int fd, u
     }
     uint64_t expiry_s = 0;
     switch (ckiti_file_header_parse(header, (size_t)got, &expiry_s)) {
-    case CKITI_HEADER_CORRUPT: return CKITI_PEEK_STALE;
+    case CKITI_HEADER_CORRUPT: return CKITI_PEEK_CORRUPT;
     case CKITI_HEADER_NEWER: return CKITI_PEEK_NEWER;
     case CKITI_HEADER_OK: break;
     }
     *life_ms = ckiti_file_life(expiry_s, ckiti_wall_ms(store->clock));
-    return *life_ms == 0 ? CKITI_PEEK_STALE : CKITI_PEEK_LIVE;
+    return *life_ms == 0 ? CKITI_PEEK_EXPIRED : CKITI_PEEK_LIVE;
 }
 
 ckit_status ckiti_file_ttl(void *self, ckit_slice key, uint64_t deadline_ms, uint64_t *life_ms, ckit_error *err) {
@@ -198,7 +211,8 @@ ckit_status ckiti_file_ttl(void *self, ckit_slice key, uint64_t deadline_ms, uin
     case CKITI_PEEK_LIVE: *life_ms = life; break;
     case CKITI_PEEK_NEWER: st = CKIT_MISS; break;
     case CKITI_PEEK_FAILED: st = ckiti_file_fail(err, errno, "reading an entry"); break;
-    case CKITI_PEEK_STALE:
+    case CKITI_PEEK_EXPIRED:
+    case CKITI_PEEK_CORRUPT:
         ckiti_file_entry_discard(store, name.text, &entry);
         st = CKIT_MISS;
         break;
@@ -218,9 +232,12 @@ bool ckiti_file_entry_discard(ckiti_file_store *store, const char *name, const c
     if (store->io->lock(store->io->self, entry->fd, LOCK_EX | LOCK_NB) != 0) {
         return false;
     }
-    uint64_t life_ms;
-    bool     removed = ckiti_file_entry_peek(store, entry->fd, &life_ms) != CKITI_PEEK_LIVE &&
-                   ckiti_file_remove_if_same(store, name, &entry->st);
+    uint64_t          life_ms;
+    ckiti_file_peeked now = ckiti_file_entry_peek(store, entry->fd, &life_ms);
+    bool              removed = now != CKITI_PEEK_LIVE && ckiti_file_remove_if_same(store, name, &entry->st);
+    if (removed) {
+        ckiti_file_count(store, now == CKITI_PEEK_EXPIRED ? CKITI_FILE_EXPIRED : CKITI_FILE_CORRUPT, 1);
+    }
     ckiti_file_unlock_fd(store, entry->fd);
     return removed;
 }

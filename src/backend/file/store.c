@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "index.h"
 #include "lease.h"
+#include "stats.h"
 #include "usage.h"
 
 #include <errno.h>
@@ -91,7 +92,10 @@ static ckit_status copy_options(ckit_file_options *out, const ckit_file_options 
 /* ---- opening and closing ----------------------------------------------------------------------------------- */
 
 static void fork_nothing(void *self) { (void)self; }
-static void fork_child(void *self) { ckiti_file_usage_forget(self); }
+static void fork_child(void *self) {
+    ckiti_file_usage_forget(self);
+    ckiti_file_stats_forget(self);
+}
 
 static void file_close(void *self) {
     ckiti_file_store *store = self;
@@ -101,6 +105,7 @@ static void file_close(void *self) {
     ckiti_fork_unregister(&store->fork_hooks);
     if (store->dir_fd >= 0) {
         ckiti_file_usage_flush(store);
+        ckiti_file_stats_flush(store);
         store->io->close(store->io->self, store->dir_fd);
     }
     ckiti_file_index_fini(store);
@@ -166,6 +171,7 @@ ckit_status ckiti_file_open_with(const ckit_file_options *options, const ckit_ba
     store->fork_hooks =
         (ckiti_fork_hooks){.prepare = fork_nothing, .parent = fork_nothing, .child = fork_child, .self = store};
     ckiti_fork_register(&store->fork_hooks);
+    ckiti_file_stats_begin(store);
     ckiti_file_sweep(store);
     return CKIT_OK;
 }
@@ -251,4 +257,6 @@ static const ckit_backend_ops file_ops = {
     .lock_renew = ckiti_file_lock_renew,
     .lock_release = ckiti_file_lock_release,
     .set_if_owner = ckiti_file_set_if_owner,
+    .stats = ckiti_file_stats,
+    .sweep = ckiti_file_sweep_now,
 };

@@ -28,6 +28,32 @@ typedef struct ckiti_file_usage {
     _Atomic uint64_t retry_evict_at_ms; /* after an eviction that did not help: not before */
 } ckiti_file_usage;
 
+/* What is counted. The numbers are places in the shared record: they never change, new ones come behind. */
+typedef enum ckiti_file_counter {
+    CKITI_FILE_HITS,
+    CKITI_FILE_MISSES,
+    CKITI_FILE_BYTES_READ,
+    CKITI_FILE_WRITES,
+    CKITI_FILE_BYTES_WRITTEN,
+    CKITI_FILE_REMOVES,
+    CKITI_FILE_EXPIRED,
+    CKITI_FILE_EVICTED,
+    CKITI_FILE_CORRUPT,
+    CKITI_FILE_TOO_LARGE,
+    CKITI_FILE_NO_SPACE,
+    CKITI_FILE_FAILURES,
+    CKITI_FILE_LOCKS_TAKEN,
+    CKITI_FILE_LOCKS_BUSY,
+    CKITI_FILE_LOCKS_LOST,
+    CKITI_FILE_COUNTERS
+} ckiti_file_counter;
+
+/* What this process has counted and not yet added to the shared record; stats.h. */
+typedef struct ckiti_file_counts {
+    _Atomic uint64_t due_ms; /* when the next batch is added */
+    _Atomic uint64_t pending[CKITI_FILE_COUNTERS];
+} ckiti_file_counts;
+
 /* Which entries this process has already put into the index; index.h. */
 typedef struct ckiti_file_seen {
     _Atomic(_Atomic uint64_t *) slots;         /* made at the first need; NULL until then or without memory */
@@ -49,6 +75,8 @@ typedef struct ckiti_file_store {
     ckiti_file_usage     usage;
     ckiti_file_seen      seen;
     ckiti_fork_hooks     fork_hooks;
+    uint8_t              apart[64]; /* threads that count do not take the lines above from threads that read them */
+    ckiti_file_counts    stats;
 } ckiti_file_store;
 
 /* ckit_file_open over other system calls. `io` must outlive the backend. */
@@ -140,7 +168,8 @@ ckit_status ckiti_file_entry_open(const ckiti_file_store *store, const char *nam
 /* What the header of an opened entry says now. */
 typedef enum ckiti_file_peeked {
     CKITI_PEEK_LIVE,
-    CKITI_PEEK_STALE,
+    CKITI_PEEK_EXPIRED,
+    CKITI_PEEK_CORRUPT,
     CKITI_PEEK_NEWER,
     CKITI_PEEK_FAILED
 } ckiti_file_peeked;

@@ -1,18 +1,17 @@
 #include "usage.h"
 
-#include "base/hash.h"
 #include "bytes.h"
 #include "evict.h"
+#include "record.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
-/* The record: magic, bytes, count, when it was counted (Unix seconds), zeros, XXH3-64 of all that; big-endian. */
+/* The record: magic, bytes, count, when it was counted (Unix seconds), zeros, the sum. */
 #define RECORD_BYTES 64u
-#define RECORD_SUMMED 56u
 #define RECORD_NAME ".ck-usage"
-static const uint8_t record_magic[8] = {'C', 'K', 'U', 'S', 'A', 'G', 'E', '1'};
+static const uint8_t record_magic[CKITI_FILE_MAGIC_BYTES] = {'C', 'K', 'U', 'S', 'A', 'G', 'E', '1'};
 
 #define RECOUNT_AFTER_S 300   /* also when nothing looks wrong: other programs write here too */
 #define REREAD_AFTER_MS 1000u /* how long the sums of other processes may lag behind */
@@ -35,11 +34,8 @@ static int64_t system_seconds(void) {
 }
 
 static bool record_load(const ckiti_file_store *store, int fd, record *out) {
-    uint8_t      raw[RECORD_BYTES];
-    struct iovec part = {raw, sizeof raw};
-    if (ckiti_file_read_all(store->io, fd, &part, 1, 0) != RECORD_BYTES ||
-        memcmp(raw, record_magic, sizeof record_magic) != 0 ||
-        get_u64(raw + RECORD_SUMMED) != ckiti_xxh3((ckit_slice){raw, RECORD_SUMMED}, 0)) {
+    uint8_t raw[RECORD_BYTES];
+    if (ckiti_file_record_read(store, fd, record_magic, raw, sizeof raw, NULL) != CKIT_OK) {
         return false;
     }
     out->bytes = (int64_t)get_u64(raw + 8);
@@ -52,12 +48,10 @@ static bool record_load(const ckiti_file_store *store, int fd, record *out) {
 /* A failure leaves a record whose checksum is wrong, or the old one: both mean counting again sooner or later. */
 static void record_store(const ckiti_file_store *store, int fd, const record *r) {
     uint8_t raw[RECORD_BYTES] = {0};
-    memcpy(raw, record_magic, sizeof record_magic);
     put_u64(raw + 8, (uint64_t)r->bytes);
     put_u64(raw + 16, (uint64_t)r->count);
     put_u64(raw + 24, (uint64_t)r->counted_s);
-    put_u64(raw + RECORD_SUMMED, ckiti_xxh3((ckit_slice){raw, RECORD_SUMMED}, 0));
-    (void)store->io->write_at(store->io->self, fd, raw, sizeof raw, 0);
+    (void)ckiti_file_record_write(store, fd, record_magic, raw, sizeof raw);
 }
 
 void ckiti_file_usage_add(ckiti_file_store *store, int64_t bytes, int64_t count) {

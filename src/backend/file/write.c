@@ -2,6 +2,7 @@
 #include "store.h"
 
 #include "index.h"
+#include "stats.h"
 #include "usage.h"
 
 #include <errno.h>
@@ -106,6 +107,8 @@ ckit_status ckiti_file_write_publish(ckiti_file_store *store, const ckiti_file_w
         return ckiti_file_fail(err, failed, "putting an entry in place");
     }
     ckiti_file_usage_add(store, (int64_t)write->new_size - (int64_t)write->old_size, write->replaces ? 0 : 1);
+    ckiti_file_count(store, CKITI_FILE_WRITES, 1);
+    ckiti_file_count(store, CKITI_FILE_BYTES_WRITTEN, write->new_size - CKITI_FILE_HEADER_BYTES);
     return sync_directory(store, err);
 }
 
@@ -114,14 +117,18 @@ ckit_status ckiti_file_set(void *self, ckit_slice key, ckit_slice value, const c
     ckiti_file_store *store = self;
     ckiti_file_write  write;
     ckit_status       st = ckiti_file_write_prepare(store, key, value, info, deadline_ms, &write, err);
-    return st == CKIT_OK ? ckiti_file_write_publish(store, &write, err) : st;
+    if (st == CKIT_OK) {
+        st = ckiti_file_write_publish(store, &write, err);
+    }
+    ckiti_file_count_failure(store, st);
+    ckiti_file_stats_tick(store);
+    return st;
 }
 
-ckit_status ckiti_file_remove(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err) {
-    ckiti_file_store *store = self;
-    ckiti_file_name   name;
-    struct stat       st;
-    ckit_status       status = ckiti_file_begin(store, key, deadline_ms, &name, err);
+static ckit_status remove_named(ckiti_file_store *store, ckit_slice key, uint64_t deadline_ms, ckit_error *err) {
+    ckiti_file_name name;
+    struct stat     st;
+    ckit_status     status = ckiti_file_begin(store, key, deadline_ms, &name, err);
     if (status != CKIT_OK) {
         return status;
     }
@@ -135,7 +142,16 @@ ckit_status ckiti_file_remove(void *self, ckit_slice key, uint64_t deadline_ms, 
         return errno == ENOENT ? CKIT_MISS : ckiti_file_fail(err, errno, "removing an entry");
     }
     ckiti_file_usage_add(store, -(int64_t)st.st_size, -1);
+    ckiti_file_count(store, CKITI_FILE_REMOVES, 1);
     return CKIT_OK;
+}
+
+ckit_status ckiti_file_remove(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err) {
+    ckiti_file_store *store = self;
+    ckit_status       st = remove_named(store, key, deadline_ms, err);
+    ckiti_file_count_failure(store, st);
+    ckiti_file_stats_tick(store);
+    return st;
 }
 
 /* With the entry locked: is it still the one under the name, and alive? Then its stamp is overwritten in place.
@@ -154,7 +170,8 @@ static ckit_status touch_locked(ckiti_file_store *store, const char *name, const
     switch (ckiti_file_entry_peek(store, entry->fd, &life_ms)) {
     case CKITI_PEEK_LIVE: break;
     case CKITI_PEEK_FAILED: return ckiti_file_fail(err, errno, "reading an entry");
-    case CKITI_PEEK_STALE:
+    case CKITI_PEEK_EXPIRED:
+    case CKITI_PEEK_CORRUPT:
     case CKITI_PEEK_NEWER: return CKIT_MISS;
     }
     uint8_t header[CKITI_FILE_HEADER_BYTES];
