@@ -343,3 +343,119 @@ CKIT_TEST(prefix, it_stays_the_same) {
     CHECK_BYTES(first, second);
     suite_end(&s);
 }
+
+/* ---- stats, sweep ------------------------------------------------------------------------------------------------------------------ */
+
+#define UNTOLD UINT64_MAX
+
+/* What the store tells under the names that mean the same in every store. */
+typedef struct figures {
+    uint64_t hits, misses, writes, removes, entries;
+    size_t   count;
+    size_t   stop_at;
+} figures;
+
+static ckit_status take_figure(void *context, const ckit_stat *stat) {
+    figures *f = context;
+    const struct {
+        const char *name;
+        bool        counter;
+        uint64_t   *place;
+    } known[] = {{"hits", true, &f->hits},
+                 {"misses", true, &f->misses},
+                 {"writes", true, &f->writes},
+                 {"removes", true, &f->removes},
+                 {"entries", false, &f->entries}};
+    CHECK(stat->name != NULL && stat->name[0] != '\0');
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(stat->name, known[i].name) == 0) {
+            CHECK_EQ_U(UNTOLD, *known[i].place); /* no figure twice */
+            CHECK_EQ_I(known[i].counter, stat->counter);
+            *known[i].place = stat->value;
+        }
+    }
+    return ++f->count == f->stop_at ? CKIT_E_CANCELLED : CKIT_OK;
+}
+
+static figures ask_figures(suite *s) {
+    figures    f = {UNTOLD, UNTOLD, UNTOLD, UNTOLD, UNTOLD, 0, 0};
+    int64_t    since_ms = -1;
+    ckit_error err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(s->ops->stats(s->self, CKIT_NO_DEADLINE, take_figure, &f, &since_ms, &err), &err);
+    CHECK(since_ms >= 0 && since_ms <= fake_clock_wall(&s->time));
+    return f;
+}
+
+/* A figure that is not told is no fault; one that is told must be true. */
+static void expect_more(uint64_t more, uint64_t before, uint64_t after) {
+    if (before != UNTOLD || after != UNTOLD) {
+        CHECK_EQ_U(before + more, after);
+    }
+}
+
+CKIT_TEST(stats, they_count_what_their_names_say) {
+    suite    s;
+    ckit_buf out = CKIT_BUF_INIT;
+    uint64_t life_ms;
+    suite_begin(&s);
+    SUITE_NEEDS(&s, stats);
+    figures before = ask_figures(&s);
+    CHECK(before.count > 0);
+    CHECK_OK(suite_set(&s, S("a"), S("1"), 60000));
+    CHECK_OK(suite_set(&s, S("b"), S("2"), 60000));
+    CHECK_OK(suite_set(&s, S("b"), S("3"), 60000));
+    CHECK_OK(suite_get(&s, S("a"), &out, &life_ms));
+    CHECK_OK(suite_get(&s, S("b"), &out, &life_ms));
+    CHECK_STATUS(CKIT_MISS, suite_get(&s, S("absent"), &out, &life_ms));
+    CHECK_OK(suite_remove(&s, S("a")));
+    CHECK_STATUS(CKIT_MISS, suite_remove(&s, S("a")));
+    ckit_buf_fini(&out);
+    figures after = ask_figures(&s);
+    expect_more(3, before.writes, after.writes);
+    expect_more(2, before.hits, after.hits);
+    expect_more(1, before.misses, after.misses);
+    expect_more(1, before.removes, after.removes);
+    expect_more(1, before.entries, after.entries);
+    CHECK_EQ_U(before.count, after.count);
+    suite_end(&s);
+}
+
+CKIT_TEST(stats, telling_ends_when_the_callback_says_so) {
+    suite   s;
+    figures f = {UNTOLD, UNTOLD, UNTOLD, UNTOLD, UNTOLD, 0, 1};
+    int64_t since_ms;
+    suite_begin(&s);
+    SUITE_NEEDS(&s, stats);
+    CHECK_STATUS(CKIT_E_CANCELLED, s.ops->stats(s.self, CKIT_NO_DEADLINE, take_figure, &f, &since_ms, NULL));
+    CHECK_EQ_U(1, f.count);
+    suite_end(&s);
+}
+
+static void expect_swept(suite *s, uint64_t deleted) {
+    ckit_deleted out = {77, 77};
+    ckit_error   err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(s->ops->sweep(s->self, CKIT_NO_DEADLINE, &out, &err), &err);
+    CHECK_EQ_U(deleted, out.deleted);
+    CHECK_EQ_U(0, out.unindexed);
+}
+
+CKIT_TEST(sweep, it_removes_what_has_expired_and_nothing_else) {
+    suite s;
+    suite_begin(&s);
+    SUITE_NEEDS(&s, sweep);
+    CHECK_OK(suite_set(&s, S("a"), S("1"), 1000));
+    CHECK_OK(suite_set(&s, S("b"), S("2"), 2000));
+    CHECK_OK(suite_set(&s, S("c"), S("3"), 60000));
+    CHECK_OK(suite_set(&s, S("d"), S("4"), CKIT_TTL_NO_EXPIRY));
+    expect_swept(&s, 0);
+    suite_outlive(&s, 2000);
+    expect_swept(&s, 2);
+    suite_expect(&s, S("c"), S("3"));
+    suite_expect(&s, S("d"), S("4"));
+    suite_expect_miss(&s, S("a"));
+    expect_swept(&s, 0);
+    suite_outlive(&s, 60000);
+    expect_swept(&s, 1);
+    suite_expect(&s, S("d"), S("4"));
+    suite_end(&s);
+}
