@@ -3,7 +3,8 @@
  * What JSON has no form for:
  *   bytes              {"__bytes__": "<base64>"}; only shown, never read back
  *   NaN, infinities    "NaN", "Infinity", "-Infinity"; only shown
- *   keys that are bytes  text when they are UTF-8, else base64
+ *   keys of maps       bytes: text when they are UTF-8, else base64; other plain values, which only some SDKs write: as
+ *                      they look in JSON, in quotes
  * Dates and times are the maps with a marker that documents hold anyway, so they survive both ways. */
 #ifndef CKIT_CLI_DOCUMENT_JSON_H
 #define CKIT_CLI_DOCUMENT_JSON_H
@@ -11,12 +12,15 @@
 #include <cachekit/error.h>
 #include <cachekit/types.h>
 
-/* Appends one JSON text without a line end; `pretty` breaks lines and indents. A failure of msgpack.h's reads (text and
- * offset in `err`) leaves `out` as it was. */
+/* Appends one JSON text without a line end; `pretty` breaks lines and indents. Floats always have a point or an exponent
+ * and survive both ways; control characters are escaped. A failure of msgpack.h's reads (text and offset in `err`),
+ * CKIT_E_VALUE_TYPE for a key that is an array or a map, or CKIT_E_NO_MEMORY leaves `out` as it was. */
 ckit_status cli_document_to_json(ckit_slice document, bool pretty, ckit_buf *out, ckit_error *err);
 
 /* Appends the document of one JSON text (RFC 8259). Whole numbers become integers (up to 2^64-1), others floats.
- * CKIT_E_MISUSE says where the text is wrong. Members keep their order; of several with one name the last counts. */
+ * Members keep their order; of several with one name the value of the last counts, in the place of the first.
+ * CKIT_E_MISUSE says where the text is wrong; CKIT_E_DEPTH, CKIT_E_TOO_LARGE (above CKIT_ENVELOPE_MAX_BYTES) and
+ * CKIT_E_NO_MEMORY. A failure leaves `out` as it was. */
 ckit_status cli_document_from_json(ckit_slice text, ckit_buf *out, ckit_error *err);
 
 #endif
