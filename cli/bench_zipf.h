@@ -1,5 +1,5 @@
 /* bench_zipf.h - which item is asked for next, by Zipf's law: item i (from 0 on) with a probability in proportion to
- * 1 / (i + 1)^skew. The programs of bench/ draw with it too. No table: an item costs about one exp and one log, whatever
+ * 1 / (i + 1)^skew. The programs of bench/ draw with it too. No table: an item costs about an exp and a log, whatever
  * their number (rejection-inversion: W. Hörmann and G. Derflinger, ACM TOMACS 6(3), 1996).
  *
  * A cli_zipf does not change after cli_zipf_init, so threads share it; each has a random state of its own. */
