@@ -57,10 +57,10 @@ symbols: ## rewrite the list of exported symbols, src/exported-symbols.txt
 	@scripts/build.sh release cachekit
 	@scripts/symbols.sh write $(RELEASE)/libcachekit.so
 
-install: ## install the library to PREFIX=/usr/local (DESTDIR is obeyed)
+install: ## install library, tool and man pages to PREFIX=/usr/local (DESTDIR is obeyed)
 	@scripts/bootstrap.sh build
 	@cmake --preset release -DCKIT_TESTS=OFF -DCMAKE_INSTALL_PREFIX="$(PREFIX)" > /dev/null
-	@cmake --build --preset release -j $(JOBS) --target cachekit cachekit_static
+	@cmake --build --preset release -j $(JOBS) --target cachekit cachekit_static cachekit_tool
 	@cmake --install $(RELEASE)
 
 clean: ## remove everything that was built

@@ -5,9 +5,23 @@
 #define WIDTH 80
 #define COLUMN 26
 
-const char cli_exit_codes[] =
-    "0 done; 1 a miss: no such entry; 2 wrong usage or a wrong setting; 3 the store cannot be reached or fails; 4 anything "
-    "else, e.g. a damaged value. `run` answers with the command's own exit code, and 125 for its own failures.";
+const cli_exit_row cli_exit_rows[] = {
+    {"0", "done"},
+    {"1", "a miss: no such entry"},
+    {"2", "wrong usage or a wrong setting; nothing was done"},
+    {"3", "the store cannot be reached or fails"},
+    {"4", "anything else, e.g. a damaged value, or output that cannot be written"},
+    {NULL, NULL},
+};
+
+const cli_exit_row cli_run_exit_rows[] = {
+    {"N", "what the command answered, now or when its output was stored"},
+    {"125", "cachekit itself failed, or was used wrongly: the command did not run"},
+    {"126", "the command was found and cannot be executed"},
+    {"127", "the command was not found"},
+    {"128+N", "the command was ended by signal N"},
+    {NULL, NULL},
+};
 
 const char *cli_option_text(const cli_option *option, char text[CLI_OPTION_TEXT]) {
     int used = option->letter == 0 ? 0 : snprintf(text, CLI_OPTION_TEXT, "-%c, ", option->letter);
@@ -91,6 +105,19 @@ void cli_help_command(const cli_command *command, FILE *out) {
     }
 }
 
+static void exit_codes(FILE *out) {
+    char   text[1024] = "";
+    size_t used = 0;
+    for (const cli_exit_row *row = cli_exit_rows; row->code != NULL && used < sizeof text; row++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s %s; ", row->code, row->text);
+    }
+    if (used < sizeof text) {
+        (void)snprintf(text + used, sizeof text - used,
+                       "`run` answers as the command did, and with 125 when it could not run it");
+    }
+    fill(out, text, strlen(text), 12);
+}
+
 void cli_help_overview(FILE *out) {
     (void)fputs("Usage: cachekit COMMAND [OPTION]... [OPERAND]...\n\n", out);
     fill(out, "Caches the output of slow commands, and looks into caches.", 58, 0);
@@ -107,6 +134,6 @@ void cli_help_overview(FILE *out) {
         option_row(out, common[i]);
     }
     (void)fputs("\nExit codes: ", out);
-    fill(out, cli_exit_codes, strlen(cli_exit_codes), 12);
+    exit_codes(out);
     (void)fputs("\n`cachekit COMMAND --help` tells more about one of them.\n", out);
 }

@@ -1,4 +1,4 @@
-/* help.h - what a command says about itself, as text and as a man page. */
+/* help.h - what a command says about itself, as text; cli/share makes man pages of the same tables. */
 #ifndef CKIT_CLI_HELP_H
 #define CKIT_CLI_HELP_H
 
@@ -14,6 +14,12 @@ void cli_help_command(const cli_command *command, FILE *out);
 #define CLI_OPTION_TEXT 64
 const char *cli_option_text(const cli_option *option, char text[CLI_OPTION_TEXT]);
 
-extern const char cli_exit_codes[]; /* the paragraph about them */
+/* What the exit codes mean: of all commands, and of `run`; both end with a NULL code. */
+typedef struct cli_exit_row {
+    const char *code;
+    const char *text;
+} cli_exit_row;
+extern const cli_exit_row cli_exit_rows[];
+extern const cli_exit_row cli_run_exit_rows[];
 
 #endif

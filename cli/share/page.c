@@ -1,0 +1,308 @@
+#include "page.h"
+
+#include "completion.h"
+#include "help.h"
+#include "roff.h"
+
+#include <cachekit/cachekit.h>
+#include <cachekit/settings.h>
+#include <string.h>
+
+static bool is_run(const cli_command *command) { return command->usage_exit == CLI_RUN_FAILED; }
+static bool has_store(const cli_command *command) { return (command->traits & CLI_NO_STORE) == 0; }
+
+static void line(FILE *out, const char *text) { roff_line(out, text, strlen(text)); }
+static void words(FILE *out, const char *text) { roff_words(out, text, strlen(text)); }
+static void section(FILE *out, const char *name) { (void)fprintf(out, ".SH %s\n", name); }
+
+/* The texts of the tables are clauses: here they are sentences. */
+static void sentence(FILE *out, const char *clause, char end) {
+    char text[1024];
+    (void)snprintf(text, sizeof text, "%s%c", clause, end);
+    if (text[0] >= 'a' && text[0] <= 'z') {
+        text[0] = (char)(text[0] - 'a' + 'A');
+    }
+    line(out, text);
+}
+
+/* Without a date: the same source makes the same page. */
+static void title(FILE *out, const char *between, const char *name, const char *summary) {
+    (void)fputs(".\\\" Made from the tables of the commands.\n.TH \"CACHEKIT", out);
+    (void)fputs(between, out);
+    for (const char *at = name; *at != '\0'; at++) {
+        (void)fputc(*at >= 'a' && *at <= 'z' ? *at - 'a' + 'A' : *at, out);
+    }
+    (void)fprintf(out, "\" \"1\" \"\" \"cachekit %s\" \"CacheKit\"\n.nh\n.ad l\n", ckit_version());
+    section(out, "NAME");
+    (void)fputs("cachekit", out);
+    words(out, between);
+    words(out, name);
+    (void)fputs(" \\- ", out);
+    line(out, summary);
+}
+
+/* ---- parts of a page ---------------------------------------------------------------------------------------- */
+
+static void option_tag(FILE *out, const cli_option *option) {
+    (void)fputs(".TP\n", out);
+    if (option->letter != 0) {
+        (void)fprintf(out, "\\fB\\-%c\\fR, ", option->letter);
+    }
+    (void)fputs("\\fB\\-\\-", out);
+    words(out, option->name);
+    (void)fputs("\\fR", out);
+    if (option->argument != NULL) {
+        (void)fputs(" \\fI", out);
+        words(out, option->argument);
+        (void)fputs("\\fR", out);
+    }
+    (void)fputc('\n', out);
+}
+
+static const char *forms_of(cli_option_kind kind) {
+    switch (kind) {
+    case CLI_LIST: return "May be given several times.";
+    case CLI_DURATION: return "A duration: 90s, 15m, 1h30m, 7d.";
+    case CLI_LIFETIME: return "A duration: 90s, 15m, 1h30m, 7d; `none`: no expiry; 0: do not store.";
+    case CLI_SIZE: return "A size: 512, 64K, 20M, 1G.";
+    default: return NULL;
+    }
+}
+
+static void option_entry(FILE *out, const cli_option *option) {
+    const char *forms = forms_of(option->kind);
+    option_tag(out, option);
+    sentence(out, option->help, '.');
+    if (forms != NULL) {
+        line(out, forms);
+    } else if (option->kind == CLI_CHOICE) {
+        (void)fputs("One of", out);
+        for (size_t i = 0; option->choices[i] != NULL; i++) {
+            (void)fputs(i == 0 ? " \\fB" : ", \\fB", out);
+            words(out, option->choices[i]);
+            (void)fputs("\\fR", out);
+        }
+        (void)fputs(".\n", out);
+    }
+}
+
+static void tag(FILE *out, const char *name) {
+    (void)fputs(".TP\n\\fB", out);
+    words(out, name);
+    (void)fputs("\\fR\n", out);
+}
+
+static void tagged(FILE *out, const char *name, const char *text) {
+    tag(out, name);
+    line(out, text);
+}
+
+static void examples(FILE *out, const cli_example *example) {
+    section(out, "EXAMPLES");
+    for (; example->line != NULL; example++) {
+        (void)fputs(".PP\n", out);
+        sentence(out, example->help, ':');
+        (void)fputs(".PP\n.RS 4\n.nf\n\\&", out);
+        words(out, example->line);
+        (void)fputs("\n.fi\n.RE\n", out);
+    }
+}
+
+static void exit_status(FILE *out, const cli_command *command) {
+    section(out, "EXIT STATUS");
+    const cli_exit_row *row = command != NULL && is_run(command) ? cli_run_exit_rows : cli_exit_rows;
+    for (; row->code != NULL; row++) {
+        bool of_stores = *row->code == '1' || *row->code == '3';
+        if (command == NULL || is_run(command) || has_store(command) || !of_stores) {
+            tag(out, row->code);
+            sentence(out, row->text, '.');
+        }
+    }
+}
+
+/* The names of commands that a page speaks of, as `cachekit NAME`. */
+static bool speaks_of(const cli_command *command, const cli_command *other) {
+    char name[64];
+    if (command == other) {
+        return false;
+    }
+    for (int form = 0; form < 2; form++) {
+        (void)snprintf(name, sizeof name, form == 0 ? "`%s`" : "`cachekit %s", other->name);
+        for (const char *at = command->description; at != NULL; at = *at == '\0' ? NULL : at + 1) {
+            at = strstr(at, name);
+            if (at == NULL) {
+                break;
+            }
+            char next = at[strlen(name)];
+            if (form == 0 || next == ' ' || next == '`') {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void see_also(FILE *out, const cli_command *command) {
+    const cli_command *other;
+    section(out, "SEE ALSO");
+    (void)fputs(command == NULL ? "" : "\\fBcachekit\\fR(1)", out);
+    for (size_t i = 0, shown = command == NULL ? 0 : 1; (other = cli_shown_command(i)) != NULL; i++) {
+        if (command == NULL || speaks_of(command, other)) {
+            (void)fputs(shown++ == 0 ? "" : ",\n", out);
+            (void)fputs("\\fBcachekit\\-", out);
+            words(out, other->name);
+            (void)fputs("\\fR(1)", out);
+        }
+    }
+    (void)fputc('\n', out);
+}
+
+/* ---- environment and files ---------------------------------------------------------------------------------- */
+
+static void setting(FILE *out, const ckit_setting *row) {
+    char text[512];
+    (void)snprintf(text, sizeof text, "%s Default: %s; %s.", row->help, row->default_text, row->range);
+    tagged(out, row->variable, text);
+}
+
+static void home_variables(FILE *out) {
+    tagged(out, "XDG_CACHE_HOME",
+           "Where the files of the user are: in the directory cachekit below it, when nothing else "
+           "names a store. A relative path does not count.");
+    tagged(out, "HOME", "The same, in .cache/cachekit below it, where XDG_CACHE_HOME is not set.");
+}
+
+static void presentation(FILE *out) {
+    tagged(out, "NO_COLOR", "Set and not empty: no colours, also on a terminal.");
+    tagged(out, "TERM", "Where it is not set or dumb: no colours.");
+}
+
+static void environment(FILE *out, const cli_command *command) {
+    section(out, "ENVIRONMENT");
+    if (is_run(command)) {
+        line(out, "The variables that select a store for programs do not count here: only `--store` does.");
+    } else if (has_store(command)) {
+        line(out, "Without `--store`, the variables that select a store for programs select it here, e.g. "
+                  "`CACHEKIT_FILE_CACHE_DIR`; cachekit(1) lists them.");
+    }
+    if (has_store(command)) {
+        home_variables(out);
+    }
+    presentation(out);
+}
+
+static void files(FILE *out) {
+    section(out, "FILES");
+    (void)fputs(".TP\n\\fI$XDG_CACHE_HOME/cachekit\\fR, \\fI\\(ti/.cache/cachekit\\fR\n", out);
+    line(out, "The store where no other is named: one file for each entry, readable for its owner alone. It may be "
+              "removed as a "
+              "whole at any time.");
+}
+
+/* ---- pages -------------------------------------------------------------------------------------------------- */
+
+static void synopsis(FILE *out, const cli_command *command) {
+    section(out, "SYNOPSIS");
+    (void)fputs("\\fBcachekit ", out);
+    words(out, command->name);
+    (void)fputs("\\fR [\\fIOPTION\\fR]...", out);
+    if (command->operands != NULL) {
+        (void)fputc(' ', out);
+        roff_synopsis(out, command->operands);
+    }
+    (void)fputc('\n', out);
+}
+
+void page_command(const cli_command *command, FILE *out) {
+    const cli_option *option;
+    title(out, "-", command->name, command->summary);
+    synopsis(out, command);
+    section(out, "DESCRIPTION");
+    roff_paragraphs(out, command->description);
+    section(out, "OPTIONS");
+    for (size_t i = 0; (option = cli_option_of(command, i)) != NULL; i++) {
+        option_entry(out, option);
+    }
+    if (command->examples != NULL) {
+        examples(out, command->examples);
+    }
+    exit_status(out, command);
+    environment(out, command);
+    if (has_store(command)) {
+        files(out);
+    }
+    see_also(out, command);
+}
+
+static void overview_text(FILE *out) {
+    roff_paragraphs(
+        out,
+        "Caches the output of slow commands (`cachekit run`), and looks into caches: those of commands, and those of "
+        "programs "
+        "that use a CacheKit library.\n\n"
+        "A cache is a store. `--store` names it by a URL; else it is the one that the environment selects for "
+        "programs, else the "
+        "files of the user. `run` alone never takes the store of the environment: the output of commands does not "
+        "belong "
+        "among the entries of a program.\n\n"
+        "Keys are taken byte for byte as they are given. With `--tenant NAME` a command sees the entries of one tenant "
+        "only, "
+        "and keys are given and shown without the tenant's prefix.\n\n"
+        "Answers go to standard output, everything else to standard error: warnings, errors (one line each), and on a "
+        "terminal the progress of long work. With `--json` an answer is one JSON value, or one on each line where a "
+        "list is "
+        "shown; times in it are seconds, sizes are bytes.\n\n"
+        "Options are written `--name VALUE` or `--name=VALUE`, by their whole names; `--` ends them. Durations are "
+        "written 90s, "
+        "15m, 1h30m, 7d (units ms, s, m, h, d, the largest first), sizes 512, 64K, 20M, 1G (powers of 1024).");
+}
+
+static void overview_environment(FILE *out) {
+    section(out, "ENVIRONMENT");
+    home_variables(out);
+    tagged(out, "CACHEKIT_REDIS_URL, CACHEKIT_MEMCACHED_SERVERS, CACHEKIT_API_KEY",
+           "Select stores that this version does not have: then commands refuse to work, instead of on another store. "
+           "Give "
+           "`--store`, or unset the variable.");
+    tagged(out, "CACHEKIT_MASTER_KEY",
+           "Programs with this variable encrypt what they store. This version does not, and shows sealed values only "
+           "as such. "
+           "No variable of this name reaches a command that `cachekit run` starts.");
+    for (size_t i = 0; i < ckit_settings_count(); i++) {
+        if (strcmp(ckit_settings_at(i)->group, "files") == 0) {
+            setting(out, ckit_settings_at(i));
+        }
+    }
+    presentation(out);
+    (void)fputs(".PP\n", out);
+    line(out, "Programs read more settings than these; `cachekit doctor` shows what is set and what is wrong.");
+}
+
+void page_overview(FILE *out) {
+    const cli_command *command;
+    const cli_option  *option;
+    title(out, "", "", "cache the output of slow commands, and look into caches");
+    section(out, "SYNOPSIS");
+    (void)fputs("\\fBcachekit\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIOPERAND\\fR]...\n.br\n"
+                "\\fBcachekit help\\fR [\\fICOMMAND\\fR]\n",
+                out);
+    section(out, "DESCRIPTION");
+    overview_text(out);
+    section(out, "COMMANDS");
+    for (size_t i = 0; (command = cli_shown_command(i)) != NULL; i++) {
+        (void)fputs(".TP\n\\fBcachekit\\-", out);
+        words(out, command->name);
+        (void)fputs("\\fR(1)\n", out);
+        line(out, command->summary);
+    }
+    section(out, "OPTIONS");
+    for (size_t i = 0; (option = cli_option_of(NULL, i)) != NULL; i++) {
+        option_entry(out, option);
+    }
+    exit_status(out, NULL);
+    (void)fputs(".PP\n", out);
+    line(out, "`cachekit run` answers as the command did; cachekit-run(1) tells the codes of its own.");
+    overview_environment(out);
+    files(out);
+    see_also(out, NULL);
+}
