@@ -27,7 +27,6 @@ void cli_output_init(void) {
             (void)open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
         }
     }
-    (void)signal(SIGPIPE, SIG_DFL);
 }
 
 void cli_output_quiet(bool quiet) { is_quiet = quiet; }
@@ -104,6 +103,9 @@ int cli_output_end(int code) {
     bool failed = ferror(stdout) != 0;
     errno = 0;
     if (fflush(stdout) != 0 || failed) {
+        if (errno == EPIPE) {
+            return 128 + SIGPIPE; /* where the signal is ignored */
+        }
         if (errno != 0) {
             cli_error("standard output cannot be written: %s", strerror(errno));
         } else {
@@ -150,17 +152,99 @@ json_object *cli_json_life(uint64_t life_ms) {
 
 /* ---- text for people ---------------------------------------------------------------------------------------- */
 
-void cli_print_escaped(ckit_slice text) {
-    bool is_text = ckit_utf8_valid(text);
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t byte = text.ptr[i];
-        if (byte < 0x20 || byte == 0x7f || byte == '\\' || (byte >= 0x80 && !is_text)) {
-            cli_print("\\x%02x", byte);
-        } else {
-            (void)putchar(byte);
+/* One character of valid UTF-8. */
+static uint32_t decode(ckit_slice text, size_t at, size_t *bytes) {
+    uint8_t lead = text.ptr[at];
+    *bytes = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    uint32_t point = *bytes == 1 ? lead : lead & (0x7fu >> *bytes);
+    for (size_t i = 1; i < *bytes; i++) {
+        point = point << 6 | (text.ptr[at + i] & 0x3fu);
+    }
+    return point;
+}
+
+/* What would end the line, command the terminal or show text in another order than it stands. */
+static bool is_unshowable(uint32_t point) {
+    return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == '\\' || point == 0x61c || point == 0xfeff ||
+           (point >= 0x200e && point <= 0x200f) || (point >= 0x2028 && point <= 0x202e) ||
+           (point >= 0x2066 && point <= 0x2069);
+}
+
+/* The wide blocks of East Asian scripts and pictures (Unicode UAX 11, roughly). */
+static bool is_wide(uint32_t point) {
+    return (point >= 0x1100 && point <= 0x115f) || (point >= 0x2e80 && point <= 0xa4cf) ||
+           (point >= 0xac00 && point <= 0xd7a3) || (point >= 0xf900 && point <= 0xfaff) ||
+           (point >= 0xfe30 && point <= 0xfe6f) || (point >= 0xff00 && point <= 0xff60) ||
+           (point >= 0xffe0 && point <= 0xffe6) || (point >= 0x1f300 && point <= 0x1faff) || point >= 0x20000;
+}
+
+/* What is shown as one: its bytes, its columns, and whether as \xNN. */
+typedef struct shown {
+    size_t bytes;
+    size_t columns;
+    bool   escaped;
+} shown;
+
+static shown shown_at(ckit_slice text, size_t at, bool is_text) {
+    shown s = {.bytes = 1};
+    if (is_text) {
+        uint32_t point = decode(text, at, &s.bytes);
+        s.escaped = is_unshowable(point);
+        s.columns = is_wide(point) ? 2 : 1;
+    } else {
+        s.escaped = text.ptr[at] >= 0x7f || is_unshowable(text.ptr[at]);
+        s.columns = 1;
+    }
+    s.columns = s.escaped ? 4 * s.bytes : s.columns;
+    return s;
+}
+
+static size_t print_shown(ckit_slice text, bool is_text, size_t columns) {
+    size_t used = 0;
+    size_t at = 0;
+    while (at < text.len) {
+        shown s = shown_at(text, at, is_text);
+        if (s.columns > columns - used) {
+            break;
+        }
+        for (size_t i = 0; s.escaped && i < s.bytes; i++) {
+            cli_print("\\x%02x", text.ptr[at + i]);
+        }
+        if (!s.escaped) {
+            cli_write(ckit_slice_of(text.ptr + at, s.bytes));
+        }
+        used += s.columns;
+        at += s.bytes;
+    }
+    return used;
+}
+
+static bool fits(ckit_slice text, bool is_text, size_t columns) {
+    size_t used = 0;
+    for (size_t at = 0; at < text.len;) {
+        shown s = shown_at(text, at, is_text);
+        used += s.columns;
+        at += s.bytes;
+        if (used > columns) {
+            return false;
         }
     }
+    return true;
 }
+
+size_t cli_print_escaped_in(ckit_slice text, size_t columns) {
+    bool   is_text = ckit_utf8_valid(text);
+    bool   cut = !fits(text, is_text, columns);
+    size_t room = !cut ? columns : columns > 3 ? columns - 3 : 0;
+    size_t used = print_shown(text, is_text, room);
+    if (cut) {
+        cli_print("%.*s", (int)(columns - room), "...");
+        used += columns - room;
+    }
+    return used;
+}
+
+void cli_print_escaped(ckit_slice text) { (void)cli_print_escaped_in(text, SIZE_MAX); }
 
 const char *cli_life_text(uint64_t life_ms, char *text) {
     if (life_ms == CKIT_LIFE_NO_EXPIRY) {

@@ -8,7 +8,7 @@
 #include <cachekit/types.h>
 #include <json-c/json_object.h>
 
-/* Standard input, output and error exist from now on, a broken pipe ends the tool quietly. */
+/* Standard input, output and error exist from now on. (A closed pipe ends the tool quietly, by SIGPIPE.) */
 void cli_output_init(void);
 /* --quiet: warnings and progress are not shown; errors are. */
 void cli_output_quiet(bool quiet);
@@ -38,8 +38,11 @@ json_object *cli_json_life(uint64_t life_ms);
 
 /* ---- text for people ---------------------------------------------------------------------------------------- */
 
-/* Keys and names as people can read them, on one line: control characters and bytes that are not UTF-8 as \xNN. */
+/* Keys and names as people can read them, on one line: control characters, what turns the direction of text, and bytes that
+ * are not UTF-8 as \xNN. */
 void cli_print_escaped(ckit_slice text);
+/* The same in at most `columns` of a terminal (SIZE_MAX: all of it); what is cut ends with "...". Returns how many it took. */
+size_t cli_print_escaped_in(ckit_slice text, size_t columns);
 /* "1h30m", "no expiry" or "unknown". `text` has CLI_UNITS_TEXT bytes (units.h). */
 const char *cli_life_text(uint64_t life_ms, char *text);
 
