@@ -29,8 +29,8 @@ static void finish(void) {
                                                          NULL);
     ckit_backend_close(backend);
     char                     path[128];
-    static const char *const own[] = {".ck-index", ".ck-usage"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const own[] = {".ck-index", ".ck-usage", ".ck-stats"};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         (void)snprintf(path, sizeof path, "%s/%s", directory, own[i]);
         (void)unlink(path);
     }
