@@ -5,12 +5,8 @@
 #include <cachekit/buf.h>
 #include <cachekit/file.h>
 #include <cachekit/open.h>
-#include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define PATH_BYTES 4096
 
@@ -23,10 +19,6 @@ bool cli_default_directory(char *path, size_t size) {
     if (!is_path(base)) {
         base = getenv("HOME");
         between = "/.cache";
-    }
-    if (!is_path(base)) {
-        const struct passwd *user = getpwuid(geteuid());
-        base = user == NULL ? NULL : user->pw_dir;
     }
     if (!is_path(base)) {
         return false;

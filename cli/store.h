@@ -34,8 +34,8 @@ bool cli_store_own_key(const cli_store *store, ckit_slice *key);
 /* Prints the error and gives the exit code when the store lacks an optional operation. */
 int cli_store_cannot(const cli_store *store, const char *what);
 
-/* The files of the user: "$XDG_CACHE_HOME/cachekit", else "$HOME/.cache/cachekit", else of the user's record in the
- * password database. False when there is no home. */
+/* The files of the user: "$XDG_CACHE_HOME/cachekit", else "$HOME/.cache/cachekit". False when neither variable holds an
+ * absolute path: whoever runs without a home does not want one found. */
 bool cli_default_directory(char *path, size_t size);
 
 #endif

@@ -1,0 +1,233 @@
+#include "run/capture.h"
+
+#include "output.h"
+#include "run/child.h"
+
+#include <cachekit/buf.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_MS 5000
+#define READ_BYTES 65536
+
+typedef struct capture {
+    const run_capture_options *options;
+    run_result                *result;
+    run_signals                signals;
+    run_child                  child;
+    bool                       keeping;
+    int                        ended_by; /* a signal that came when there was nobody to forward it to; 0 = none */
+    int64_t                    ticked_ms;
+} capture;
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void tick(capture *c) {
+    int64_t now = now_ms();
+    if (now - c->ticked_ms >= TICK_MS) {
+        c->ticked_ms = now;
+        if (c->options->tick != NULL) {
+            c->options->tick(c->options->context);
+        }
+    }
+}
+
+/* ---- signals ------------------------------------------------------------------------------------------------ */
+
+static bool ends_a_program(int number) {
+    return number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT;
+}
+
+/* The terminal has sent it to the command as well, unless the command has a terminal of its own. */
+static bool came_from_terminal(const capture *c, const struct signalfd_siginfo *info) {
+    return info->ssi_code == SI_KERNEL && !c->child.tty;
+}
+
+static void reap(capture *c) {
+    int   status;
+    pid_t pid = c->child.pid == 0 ? 0 : waitpid(c->child.pid, &status, WNOHANG);
+    if (pid <= 0) {
+        return;
+    }
+    c->child.pid = 0;
+    c->result->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    c->result->crashed = WIFSIGNALED(status);
+}
+
+static void handle_signals(capture *c) {
+    struct signalfd_siginfo info;
+    while (read(c->signals.fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        int number = (int)info.ssi_signo;
+        if (number == SIGCHLD) {
+            reap(c);
+            continue;
+        }
+        if (number == SIGWINCH) {
+            run_child_resize(&c->child);
+            continue;
+        }
+        if (ends_a_program(number)) {
+            c->result->interrupted = true;
+        }
+        if (c->child.pid == 0) {
+            c->ended_by = ends_a_program(number) ? number : c->ended_by;
+        } else if (!came_from_terminal(c, &info)) {
+            (void)kill(c->child.pid, number);
+        }
+    }
+}
+
+/* ---- output ------------------------------------------------------------------------------------------------- */
+
+/* Our stream is gone, so the command's is too: the next write tells it, as it would have without us. */
+static void close_stream(capture *c, int stream) {
+    if (c->child.streams[stream] >= 0) {
+        (void)close(c->child.streams[stream]);
+        c->child.streams[stream] = -1;
+    }
+    c->result->interrupted = true;
+}
+
+/* Waits until our stream takes more; signals are handled meanwhile, whoever reads us may be slow. */
+static void wait_writable(capture *c, int fd) {
+    struct pollfd fds[2] = {{.fd = fd, .events = POLLOUT}, {.fd = c->signals.fd, .events = POLLIN}};
+    while (poll(fds, 2, TICK_MS) >= 0 || errno == EINTR) {
+        if (fds[1].revents != 0) {
+            handle_signals(c);
+        }
+        tick(c);
+        if (fds[0].revents != 0 || c->ended_by != 0) {
+            return;
+        }
+    }
+}
+
+static bool pass_on(capture *c, int stream, const uint8_t *bytes, size_t length) {
+    int fd = stream + 1;
+    for (size_t done = 0; done < length && c->ended_by == 0;) {
+        wait_writable(c, fd);
+        /* What a pipe surely takes when it says that it takes something. */
+        size_t  part = length - done < 4096 ? length - done : 4096;
+        ssize_t put = write(fd, bytes + done, part);
+        if (put < 0 && errno != EAGAIN && errno != EINTR) {
+            if (errno != EPIPE) {
+                cli_error("standard %s cannot be written: %s", stream == 0 ? "output" : "error", strerror(errno));
+            }
+            return false;
+        }
+        done += put > 0 ? (size_t)put : 0;
+    }
+    return true;
+}
+
+static void keep(capture *c, int stream, ckit_slice bytes) {
+    run_output *output = &c->result->output;
+    if (!c->keeping) {
+        return;
+    }
+    c->result->too_large = output->bytes.len + bytes.len > c->options->max_output;
+    if (c->result->too_large || run_output_add(output, stream + 1, bytes) != CKIT_OK) {
+        run_output_fini(output);
+        c->result->too_large = true;
+        c->keeping = false;
+    }
+}
+
+static void read_stream(capture *c, const run_ready *ready) {
+    uint8_t bytes[READ_BYTES];
+    do {
+        ssize_t got = c->child.streams[ready->stream] < 0 ? 0
+                                                          : run_child_read(&c->child, ready->stream, bytes, sizeof bytes);
+        if (got <= 0) {
+            return;
+        }
+        keep(c, ready->stream, ckit_slice_of(bytes, (size_t)got));
+        if (c->options->show && !pass_on(c, ready->stream, bytes, (size_t)got)) {
+            close_stream(c, ready->stream);
+            return;
+        }
+    } while (ready->drain && c->ended_by == 0);
+}
+
+/* ---- the run ------------------------------------------------------------------------------------------------ */
+
+static bool is_under_way(const capture *c) {
+    return c->ended_by == 0 && (c->child.pid != 0 || c->child.streams[0] >= 0 || c->child.streams[1] >= 0);
+}
+
+static void follow(capture *c) {
+    c->ticked_ms = now_ms();
+    while (is_under_way(c)) {
+        run_ready ready[RUN_READY_MAX];
+        int       count = run_child_wait(&c->child, TICK_MS, ready);
+        if (count < 0) {
+            c->ended_by = SIGTERM;
+        }
+        for (int i = 0; i < count; i++) {
+            if (ready[i].stream == RUN_SIGNALS) {
+                handle_signals(c);
+            } else {
+                read_stream(c, &ready[i]);
+            }
+        }
+        tick(c);
+    }
+    if (c->ended_by != 0) {
+        c->result->status = 128 + c->ended_by;
+    }
+}
+
+void run_capture(const run_capture_options *options, run_result *result) {
+    capture c = {.options = options, .result = result, .keeping = options->keep};
+    bool    executing = false;
+    *result = (run_result){.status = CLI_RUN_FAILED};
+    int failed = run_signals_open(&c.signals);
+    if (failed != 0) {
+        cli_error("signals cannot be followed: %s", strerror(failed));
+        return;
+    }
+    failed = run_child_start(&c.child, options->argv, options->stdin_fd, options->tty, &c.signals, &executing);
+    if (failed == 0) {
+        result->started = true;
+        follow(&c);
+    } else {
+        cli_error("%s: %s", options->argv[0], strerror(failed));
+        if (c.child.pid > 0) {
+            (void)waitpid(c.child.pid, NULL, 0);
+        }
+        result->status = !executing ? CLI_RUN_FAILED : failed == ENOENT ? 127 : 126;
+    }
+    run_child_close(&c.child);
+    run_signals_close(&c.signals);
+}
+
+bool run_show(const run_output *output) {
+    const run_piece *pieces = (const run_piece *)(const void *)output->pieces.ptr;
+    const uint8_t   *at = output->bytes.ptr;
+    for (size_t i = 0; i < output->pieces.len / sizeof *pieces; at += pieces[i++].length) {
+        for (size_t done = 0; done < pieces[i].length;) {
+            ssize_t put = write(pieces[i].stream, at + done, pieces[i].length - done);
+            if (put < 0 && errno == EAGAIN) {
+                struct pollfd fd = {.fd = pieces[i].stream, .events = POLLOUT};
+                (void)poll(&fd, 1, -1);
+            } else if (put < 0 && errno != EINTR) {
+                if (errno != EPIPE) {
+                    cli_error("standard %s cannot be written: %s", pieces[i].stream == 1 ? "output" : "error",
+                              strerror(errno));
+                }
+                return false;
+            }
+            done += put > 0 ? (size_t)put : 0;
+        }
+    }
+    return true;
+}

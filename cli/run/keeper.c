@@ -1,0 +1,203 @@
+#include "run/keeper.h"
+
+#include "output.h"
+#include "units.h"
+
+#include <cachekit/buf.h>
+#include <time.h>
+
+#define NOTE_LIFE_MS 60000 /* of a failure without an answer: only those who are waiting now read it */
+
+int64_t run_now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- trouble ------------------------------------------------------------------------------------------------ */
+
+static void complain(run_keeper *keeper, const char *what, const ckit_error *err) {
+    if (!keeper->warned) {
+        cli_warn("%s: %s (%s)", what, err->text[0] != '\0' ? err->text : ckit_status_text(err->status),
+                 ckit_status_code(err->status));
+    }
+    keeper->warned = true;
+}
+
+static void give_up(run_keeper *keeper, const char *what, const ckit_error *err) {
+    complain(keeper, what, err);
+    keeper->usable = false;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------ */
+
+void run_keeper_open(run_keeper *keeper, const run_call *call, const cli_common *common) {
+    ckit_error err = CKIT_ERROR_INIT;
+    *keeper = (run_keeper){.options = call->options, .command = call->argv[0]};
+    if (call->options->ttl_ms == CKIT_TTL_DO_NOT_STORE) {
+        return;
+    }
+    ckit_status st = cli_store_open_own(&keeper->store, common, &err);
+    if (st == CKIT_OK) {
+        st = ckit_buf_append(&keeper->key, ckit_buf_slice(&keeper->store.prefix));
+    }
+    if (st == CKIT_OK) {
+        st = ckit_buf_append(&keeper->key, ckit_buf_slice(&call->key));
+    }
+    keeper->usable = st == CKIT_OK;
+    if (st != CKIT_OK) {
+        err.status = st;
+        complain(keeper, "running without the cache", &err);
+    }
+}
+
+void run_keeper_close(run_keeper *keeper) {
+    run_keeper_unlock(keeper);
+    ckit_buf_fini(&keeper->key);
+    cli_store_close(&keeper->store);
+}
+
+/* ---- finding ------------------------------------------------------------------------------------------------ */
+
+static ckit_status read_entry(run_keeper *keeper, run_answer *answer, ckit_error *err) {
+    ckit_buf    stored = CKIT_BUF_INIT;
+    uint64_t    life;
+    ckit_status st = keeper->store.ops->get(keeper->store.self, ckit_buf_slice(&keeper->key), CKIT_NO_DEADLINE, &stored,
+                                            &life, err);
+    if (st == CKIT_OK) {
+        st = run_answer_read(ckit_buf_slice(&stored), answer, err);
+    }
+    ckit_buf_fini(&stored);
+    return st;
+}
+
+run_found run_keeper_find(run_keeper *keeper, run_answer *answer) {
+    ckit_error err = CKIT_ERROR_INIT;
+    *answer = (run_answer)RUN_ANSWER_INIT;
+    if (!keeper->usable) {
+        return RUN_NOTHING;
+    }
+    ckit_status st = read_entry(keeper, answer, &err);
+    if (st == CKIT_MISS) {
+        return RUN_NOTHING;
+    }
+    if (st != CKIT_OK) {
+        if (ckit_status_kind(st) == CKIT_KIND_CORRUPT || st == CKIT_E_VALUE_TYPE) {
+            complain(keeper, "the stored answer is damaged, running the command", &err);
+        } else {
+            give_up(keeper, "running without the cache", &err);
+        }
+        return RUN_NOTHING;
+    }
+    if (!answer->has_output) {
+        return RUN_NOTE;
+    }
+    switch (run_answer_freshness(answer, keeper->options->ttl_ms, keeper->options->stale_ms, run_now_ms())) {
+    case RUN_FRESH: return RUN_SHOW;
+    case RUN_STALE: return RUN_SHOW_STALE;
+    case RUN_FUTURE:
+        (void)ckit_fail(&err, CKIT_E_DECODE, "run", "it is younger than now: was the clock set back?");
+        complain(keeper, "the stored answer comes from the future, running the command", &err);
+        return RUN_NOTHING;
+    default: return RUN_NOTHING;
+    }
+}
+
+/* ---- the lock ----------------------------------------------------------------------------------------------- */
+
+bool run_keeper_try_lock(run_keeper *keeper) {
+    ckit_error err = CKIT_ERROR_INIT;
+    if (!keeper->usable) {
+        return true;
+    }
+    ckit_status st = run_lease_try(&keeper->lease, &keeper->store, ckit_buf_slice(&keeper->key), &err);
+    if (st != CKIT_OK && st != CKIT_MISS && st != CKIT_E_UNSUPPORTED) {
+        give_up(keeper, "running without the cache", &err);
+    }
+    return st != CKIT_MISS;
+}
+
+void run_keeper_unlock(run_keeper *keeper) { run_lease_release(&keeper->lease); }
+
+/* ---- storing ------------------------------------------------------------------------------------------------ */
+
+static bool put(run_keeper *keeper, const run_answer *answer, uint64_t life_ms) {
+    ckit_error      err = CKIT_ERROR_INIT;
+    ckit_buf        stored = CKIT_BUF_INIT;
+    ckit_entry_info info = {.ttl_ms = life_ms,
+                            .namespace_name = ckit_slice_str(keeper->options->namespace_name),
+                            .function = ckit_slice_str(RUN_FUNCTION)};
+    ckit_status     st = run_answer_store(answer, keeper->command, &stored, &err);
+    if (st == CKIT_OK) {
+        st = run_lease_set(&keeper->lease, &keeper->store, ckit_buf_slice(&keeper->key), ckit_buf_slice(&stored), &info,
+                           &err);
+    }
+    ckit_buf_fini(&stored);
+    if (st != CKIT_OK && st != CKIT_MISS) {
+        complain(keeper, "the output could not be stored", &err);
+    }
+    return st == CKIT_OK;
+}
+
+static void note_failure(run_keeper *keeper, int status) {
+    run_answer answer = RUN_ANSWER_INIT;
+    int64_t    now = run_now_ms();
+    uint64_t   life = NOTE_LIFE_MS;
+    if (read_entry(keeper, &answer, NULL) == CKIT_OK && answer.has_output && answer.status == 0 &&
+        run_answer_life(&answer, now) > 0) {
+        life = run_answer_life(&answer, now);
+        answer.failures++;
+    } else {
+        run_answer_fini(&answer);
+        answer = (run_answer){.created_ms = now, .ttl_ms = NOTE_LIFE_MS, .failures = 1};
+    }
+    answer.failed_status = status;
+    answer.failed_ms = now;
+    answer.retry_ms = now + (int64_t)run_backoff_ms(answer.failures);
+    (void)put(keeper, &answer, life);
+    run_answer_fini(&answer);
+}
+
+/* Is there an older answer that is better than a failure? */
+static bool has_success(run_keeper *keeper) {
+    run_answer answer = RUN_ANSWER_INIT;
+    bool       there = read_entry(keeper, &answer, NULL) == CKIT_OK && answer.has_output && answer.status == 0 &&
+                 run_answer_freshness(&answer, keeper->options->ttl_ms, keeper->options->stale_ms, run_now_ms()) <=
+                     RUN_STALE;
+    run_answer_fini(&answer);
+    return there;
+}
+
+static bool store_output(run_keeper *keeper, run_result *result, uint64_t ttl_ms, uint64_t stale_ms) {
+    run_answer answer = {.status = result->status,
+                         .created_ms = run_now_ms(),
+                         .ttl_ms = ttl_ms,
+                         .stale_ms = ttl_ms == CKIT_TTL_NO_EXPIRY ? 0 : stale_ms,
+                         .has_output = true,
+                         .output = result->output};
+    return put(keeper, &answer, run_answer_life(&answer, answer.created_ms));
+}
+
+bool run_keeper_store(run_keeper *keeper, run_result *result, bool background) {
+    const run_options *options = keeper->options;
+    char               size[CLI_UNITS_TEXT];
+    if (result->too_large && !keeper->warned && options->ttl_ms != CKIT_TTL_DO_NOT_STORE) {
+        cli_warn("the output is larger than --max-output (%s): not stored", cli_size_text(options->max_output, size));
+        keeper->warned = true;
+    }
+    if (!keeper->usable || result->interrupted) {
+        return false;
+    }
+    if (result->started && !result->crashed && !result->too_large) {
+        if (result->status == 0) {
+            return store_output(keeper, result, options->ttl_ms, options->stale_ms);
+        }
+        if (options->failures_ms > 0 && !has_success(keeper)) {
+            return store_output(keeper, result, options->failures_ms, 0);
+        }
+    }
+    if (background || (result->started && !result->crashed)) {
+        note_failure(keeper, result->status);
+    }
+    return false;
+}
