@@ -52,7 +52,7 @@ typedef struct ckit_listed {
     ckit_slice function;       /* empty: none or unknown */
     uint64_t   size;           /* bytes it takes in the store */
     uint64_t   life_ms;        /* remaining life, or CKIT_LIFE_* */
-    int64_t    created_wall_ms; /* 0 = unknown */
+    int64_t    created_wall_ms; /* last written (a new lifetime may count as that), Unix time; 0 = unknown */
 } ckit_listed;
 
 /* Called once per entry; anything but CKIT_OK ends the listing and is returned by it. */

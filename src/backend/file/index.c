@@ -159,14 +159,20 @@ static bool in_scope(const ckit_scope *scope, const ckiti_index_record *record) 
     return false;
 }
 
+/* The file's own stamp: the index notes an entry once and not each of its writes. 0 = unknown: a stamp may be any 64 bits
+ * of seconds. */
+static int64_t written_ms(const struct stat *st) {
+    int64_t seconds = st->st_mtim.tv_sec;
+    return seconds < 0 || seconds >= INT64_MAX / 1000 ? 0 : seconds * 1000 + st->st_mtim.tv_nsec / 1000000;
+}
+
 /* `record` NULL: the index does not know the entry. */
 static void show(scoped *s, const char *name, const ckiti_file_opened *entry, uint64_t life_ms,
                  const ckiti_index_record *record) {
-    int64_t     written_ms = (int64_t)entry->st.st_mtim.tv_sec * 1000 + entry->st.st_mtim.tv_nsec / 1000000;
     ckit_listed listed = {.name = ckit_slice_of(name, CKITI_FILE_NAME_CHARS),
                           .size = (uint64_t)entry->st.st_size,
                           .life_ms = life_ms,
-                          .created_wall_ms = record != NULL ? record->created_ms : written_ms};
+                          .created_wall_ms = written_ms(&entry->st)};
     if (record != NULL) {
         listed.key = record->key;
         listed.namespace_name = record->namespace_name;

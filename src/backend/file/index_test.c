@@ -124,6 +124,38 @@ CKIT_TEST(index, entries_of_other_programs_are_listed_by_file_name) {
     fixture_close(&f);
 }
 
+static ckit_status keep_created(void *context, const ckit_listed *entry) {
+    *(int64_t *)context = entry->created_wall_ms;
+    return CKIT_OK;
+}
+
+static int64_t listed_created(fixture *f) {
+    int64_t    created_ms = -1;
+    ckit_scope all = {.kind = CKIT_SCOPE_ALL};
+    CHECK_OK(f->ops->list(f->self, &all, CKIT_NO_DEADLINE, keep_created, &created_ms, NULL));
+    return created_ms;
+}
+
+static void stamp_file(fixture *f, const char *key, time_t seconds) {
+    ckiti_file_name       name;
+    const struct timespec stamps[2] = {{.tv_nsec = UTIME_OMIT}, {seconds, 250000000}};
+    ckiti_file_name_of_key(&name, S(key));
+    CHECK_EQ_I(0, utimensat(AT_FDCWD, fixture_path(f, name.text), stamps, 0));
+}
+
+CKIT_TEST(index, an_entry_is_as_old_as_its_last_write) {
+    fixture f;
+    fixture_open(&f);
+    CHECK_OK(fixture_set_owned(&f, "k", "v", "n", "f"));
+    stamp_file(&f, "k", 1000000000);
+    CHECK_EQ_I(1000000000250, listed_created(&f));
+    CHECK_OK(fixture_set_owned(&f, "k", "w", "n", "f"));
+    CHECK(listed_created(&f) > 1000000000250);
+    stamp_file(&f, "k", -5);
+    CHECK_EQ_I(0, listed_created(&f));
+    fixture_close(&f);
+}
+
 CKIT_TEST(index, a_scoped_deletion_tells_how_many_it_could_not_judge) {
     fixture      f;
     ckit_deleted deleted;
