@@ -1,0 +1,236 @@
+#include "document_json.h"
+#include "keys.h"
+#include "output.h"
+#include "stored.h"
+
+#include <cachekit/buf.h>
+#include <cachekit/document.h>
+#include <json-c/json.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+typedef struct get_options {
+    const char *as;
+} get_options;
+
+static const char *const forms[] = {"value", "raw", "json", "hex", NULL};
+
+static void defaults(void *options) { ((get_options *)options)->as = forms[0]; }
+
+static bool is(const char *as, const char *form) { return strcmp(as, form) == 0; }
+
+/* What is shown of an entry. */
+typedef struct shown {
+    cli_stored  stored;
+    ckit_buf    bytes; /* storage of `content` where it is not the entry's own */
+    ckit_slice  content;
+    bool        is_json; /* `content` is one JSON text, else it is bytes */
+    const char *form;
+} shown;
+
+/* ---- what to show ------------------------------------------------------------------------------------------- */
+
+static ckit_status show_json(shown *s, bool pretty, ckit_error *err) {
+    ckit_status st = cli_stored_to_json(&s->stored, pretty, &s->bytes, err);
+    s->content = ckit_buf_slice(&s->bytes);
+    s->is_json = true;
+    return st;
+}
+
+/* The text or the bytes that a document is; false when it is something else. */
+static bool plain_document(ckit_slice document, ckit_slice *content) {
+    return ckit_document_str(document, content, NULL) == CKIT_OK ||
+           ckit_document_bin(document, content, NULL) == CKIT_OK;
+}
+
+/* `whole`: documents that are neither text nor bytes as their own bytes instead of JSON. */
+static ckit_status show_value(shown *s, bool whole, bool pretty, ckit_error *err) {
+    ckit_slice document = s->stored.content;
+    s->content = s->stored.content;
+    if (s->stored.form == CLI_FORM_JSON) {
+        ckit_status st = cli_document_from_json(s->stored.content, &s->bytes, err);
+        document = ckit_buf_slice(&s->bytes);
+        if (st != CKIT_OK || plain_document(document, &s->content) || whole) {
+            return st;
+        }
+        s->bytes.len = 0;
+        return show_json(s, pretty, err);
+    }
+    if (!cli_stored_is_document(&s->stored) || plain_document(document, &s->content) || whole) {
+        return CKIT_OK;
+    }
+    return show_json(s, pretty, err);
+}
+
+static ckit_status show(shown *s, ckit_slice stored, const char *as, bool pretty, ckit_error *err) {
+    ckit_status st = cli_stored_open(stored, &s->stored, is(as, "raw") ? NULL : err);
+    s->form = st == CKIT_OK ? cli_form_name(s->stored.form) : "damaged";
+    if (is(as, "raw")) {
+        s->content = stored;
+        return CKIT_OK;
+    }
+    if (st == CKIT_OK && s->stored.form == CLI_FORM_ENCRYPTED) {
+        return ckit_fail(err, CKIT_E_UNSUPPORTED, "get",
+                         "the value is encrypted, and this version cannot open it: --as raw gives the sealed bytes");
+    }
+    if (st == CKIT_OK && is(as, "json")) {
+        st = cli_stored_open_bare(&s->stored, err);
+        s->form = cli_form_name(s->stored.form);
+        return st == CKIT_OK ? show_json(s, pretty, err) : st;
+    }
+    return st == CKIT_OK ? show_value(s, is(as, "hex"), pretty, err) : st;
+}
+
+/* ---- showing it --------------------------------------------------------------------------------------------- */
+
+static ckit_status to_hex(shown *s, ckit_error *err) {
+    ckit_buf text = CKIT_BUF_INIT;
+    if (ckit_buf_reserve_exact(&text, s->content.len * 2 + 1) != CKIT_OK) {
+        return ckit_fail(err, CKIT_E_NO_MEMORY, "get", "no memory for %zu bytes as hexadecimal", s->content.len);
+    }
+    (void)sodium_bin2hex((char *)text.ptr, s->content.len * 2 + 1, s->content.ptr, s->content.len);
+    text.len = s->content.len * 2;
+    ckit_buf_fini(&s->bytes);
+    s->bytes = text;
+    s->content = ckit_buf_slice(&s->bytes);
+    return CKIT_OK;
+}
+
+static void print_plain(const shown *s, bool is_text) {
+    bool open_line = s->content.len == 0 || s->content.ptr[s->content.len - 1] != '\n';
+    cli_write(s->content);
+    if (is_text || (open_line && isatty(1) == 1)) {
+        cli_write(ckit_slice_str("\n"));
+    }
+}
+
+/* The value is text already, perhaps a long one, so it is not put into a tree of the JSON library again. */
+static int print_object(const shown *s, const char *operand, size_t size, uint64_t life_ms) {
+    json_object *object = cli_json_of_key(operand);
+    json_object *bytes = s->is_json ? NULL : cli_json_bytes(s->content);
+    if (object == NULL || (bytes == NULL && !s->is_json)) {
+        json_object_put(object);
+        json_object_put(bytes);
+        return cli_no_memory();
+    }
+    json_object_object_add(object, "found", json_object_new_boolean(true));
+    json_object_object_add(object, "form", json_object_new_string(s->form));
+    json_object_object_add(object, "size", cli_json_uint(size));
+    json_object_object_add(object, "life", cli_json_life(life_ms));
+    if (!s->is_json) {
+        json_object_object_add(object, "value", bytes);
+        cli_print_json(object);
+        return CLI_DONE;
+    }
+    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    if (text != NULL) {
+        cli_write(ckit_slice_of(text, strlen(text) - 1));
+        cli_write(ckit_slice_str(",\"value\":"));
+        cli_write(s->content);
+        cli_write(ckit_slice_str("}\n"));
+    }
+    int code = text == NULL ? cli_no_memory() : CLI_DONE;
+    json_object_put(object);
+    return code;
+}
+
+static int answer_hit(const cli_common *common, const char *as, const char *operand, ckit_slice stored,
+                      uint64_t life_ms) {
+    shown       s = {.form = NULL};
+    ckit_error  err = CKIT_ERROR_INIT;
+    int         code = CLI_DONE;
+    ckit_status st = show(&s, stored, as, !common->json && isatty(1) == 1, &err);
+    if (st == CKIT_OK && is(as, "hex")) {
+        st = to_hex(&s, &err);
+    }
+    if (st != CKIT_OK) {
+        (void)cli_failed(&err);
+        code = CLI_FAILED;
+    } else if (common->json) {
+        code = print_object(&s, operand, stored.len, life_ms);
+    } else {
+        print_plain(&s, s.is_json || is(as, "hex"));
+    }
+    cli_stored_fini(&s.stored);
+    ckit_buf_fini(&s.bytes);
+    return code;
+}
+
+static int answer_miss(const cli_common *common, const char *operand) {
+    if (common->json) {
+        json_object *object = cli_json_of_key(operand);
+        if (object == NULL) {
+            return cli_no_memory();
+        }
+        json_object_object_add(object, "found", json_object_new_boolean(false));
+        cli_print_json(object);
+    }
+    return CLI_ABSENT;
+}
+
+static int get(const cli_store *store, const cli_common *common, const char *as, const char *operand) {
+    ckit_buf key = CKIT_BUF_INIT, stored = CKIT_BUF_INIT;
+    int      code = CLI_USAGE;
+    if (cli_store_key(store, operand, &key)) {
+        ckit_error  err = CKIT_ERROR_INIT;
+        uint64_t    life_ms = CKIT_LIFE_UNKNOWN;
+        ckit_status st = store->ops->get(store->self, ckit_buf_slice(&key), CKIT_NO_DEADLINE, &stored, &life_ms, &err);
+        code = st >= CKIT_E_FIRST ? cli_failed(&err)
+               : st == CKIT_OK    ? answer_hit(common, as, operand, ckit_buf_slice(&stored), life_ms)
+                                  : answer_miss(common, operand);
+    }
+    ckit_buf_fini(&key);
+    ckit_buf_fini(&stored);
+    return code;
+}
+
+static int run(const cli_common *common, const void *options, char **operands, int count) {
+    cli_store store;
+    if (!cli_operands("get", operands, count, 1, 1)) {
+        return CLI_USAGE;
+    }
+    int code = cli_store_open(&store, common);
+    if (code == CLI_DONE) {
+        code = get(&store, common, ((const get_options *)options)->as, operands[0]);
+    }
+    cli_store_close(&store);
+    return code;
+}
+
+static const cli_option options[] = {
+    {"as", 0, CLI_CHOICE, "FORM", "value, raw, json or hex; see above [value]", CLI_FIELD(get_options, as), forms},
+};
+
+static const cli_example examples[] = {
+    {"cachekit set greeting hello && cachekit get greeting", "prints hello"},
+    {"cachekit set user '{\"name\": \"Alice\"}' --as json && cachekit get user --json",
+     "the value with its size and its remaining life, for programs"},
+    {"cachekit get report || echo none", "does something else when there is no entry"},
+    {NULL, NULL}};
+
+const cli_command cli_get_command = {
+    .name = "get",
+    .operands = "KEY",
+    .summary = "print the value of an entry",
+    .description =
+        "Prints the value of the entry of KEY. When there is none, or its lifetime has passed, the exit code is 1 and "
+        "nothing is printed. Exit code 4: the value is damaged, encrypted, or not of the form asked for.\n\n"
+        " --as value  text and bytes exactly as they are; another document (what SDKs\n"
+        "             store) as JSON; anything else as it lies in the store\n"
+        " --as raw    what lies in the store, byte for byte, readable or not\n"
+        " --as json   the value as JSON. One that was stored without any wrapping is\n"
+        "             tried as JSON text, as an envelope, and as MessagePack\n"
+        " --as hex    the value's bytes in hexadecimal; a document's MessagePack\n\n"
+        "No line end is added to text and bytes but on a terminal, so binary values survive redirection. JSON and "
+        "hexadecimal are one line; on a terminal JSON is indented. In JSON, bytes are {\"__bytes__\": \"base64\"}.\n\n"
+        "With --json the answer is one object: key, found, form, size (bytes in the store), life (seconds; null "
+        "without "
+        "expiry) and value: JSON for a document, else a string, or {\"base64\": ...} for bytes that are not UTF-8. A "
+        "miss "
+        "is {\"key\": ..., \"found\": false}.",
+    CLI_OPTIONS(options, get_options),
+    .examples = examples,
+    .defaults = defaults,
+    .run = run,
+};

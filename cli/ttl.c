@@ -1,0 +1,93 @@
+#include "keys.h"
+#include "output.h"
+#include "units.h"
+
+#include <cachekit/buf.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+
+typedef struct ttl_options {
+    bool seconds;
+} ttl_options;
+
+/* Stores that cannot tell it alone tell it with the value. */
+static ckit_status ask(const cli_store *store, ckit_slice key, uint64_t *life_ms, ckit_error *err) {
+    if (store->ops->ttl != NULL) {
+        return store->ops->ttl(store->self, key, CKIT_NO_DEADLINE, life_ms, err);
+    }
+    ckit_buf    value = CKIT_BUF_INIT;
+    ckit_status st = store->ops->get(store->self, key, CKIT_NO_DEADLINE, &value, life_ms, err);
+    ckit_buf_fini(&value);
+    return st;
+}
+
+static void print_life(uint64_t life_ms, bool seconds) {
+    char text[CLI_UNITS_TEXT];
+    if (seconds && life_ms != CKIT_LIFE_NO_EXPIRY && life_ms != CKIT_LIFE_UNKNOWN) {
+        cli_print("%" PRIu64 "\n", life_ms / 1000 + (life_ms % 1000 > 0));
+    } else {
+        cli_print("%s\n", cli_life_text(life_ms, text));
+    }
+}
+
+static int answer(const cli_common *common, const ttl_options *o, const char *operand, bool found, uint64_t life_ms) {
+    if (common->json) {
+        json_object *object = cli_json_of_key(operand);
+        if (object == NULL) {
+            return cli_no_memory();
+        }
+        json_object_object_add(object, "found", json_object_new_boolean(found));
+        if (found) {
+            json_object_object_add(object, "life", cli_json_life(life_ms));
+        }
+        cli_print_json(object);
+    } else if (found) {
+        print_life(life_ms, o->seconds);
+    }
+    return found ? CLI_DONE : CLI_ABSENT;
+}
+
+static int run(const cli_common *common, const void *options, char **operands, int count) {
+    cli_store store;
+    ckit_buf  key = CKIT_BUF_INIT;
+    if (!cli_operands("ttl", operands, count, 1, 1)) {
+        return CLI_USAGE;
+    }
+    int code = cli_store_open(&store, common);
+    if (code == CLI_DONE) {
+        ckit_error err = CKIT_ERROR_INIT;
+        uint64_t   life_ms = CKIT_LIFE_UNKNOWN;
+        if (!cli_store_key(&store, operands[0], &key)) {
+            code = CLI_USAGE;
+        } else {
+            ckit_status st = ask(&store, ckit_buf_slice(&key), &life_ms, &err);
+            code = st >= CKIT_E_FIRST ? cli_failed(&err) : answer(common, options, operands[0], st == CKIT_OK, life_ms);
+        }
+    }
+    ckit_buf_fini(&key);
+    cli_store_close(&store);
+    return code;
+}
+
+static const cli_option options[] = {
+    {"seconds", 's', CLI_FLAG, NULL, "print whole seconds, rounded up", CLI_FIELD(ttl_options, seconds), NULL},
+};
+
+static const cli_example examples[] = {
+    {"cachekit set report ready --ttl 15m && cachekit ttl report", "prints e.g. 15m"},
+    {"cachekit ttl --seconds report", "prints e.g. 900"},
+    {NULL, NULL}};
+
+const cli_command cli_ttl_command = {
+    .name = "ttl",
+    .operands = "KEY",
+    .summary = "tell how long an entry still lives",
+    .description = "Prints the remaining life of the entry of KEY: its two largest units (59m58s, 6d23h), \"no "
+                   "expiry\" for one that is "
+                   "kept until it is removed, or \"unknown\" when the store cannot tell. Exit code 1, and nothing "
+                   "printed, when there is "
+                   "no such entry. With --json the life is a number of seconds, null without expiry, or \"unknown\".",
+    CLI_OPTIONS(options, ttl_options),
+    .examples = examples,
+    .run = run,
+};
