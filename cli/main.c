@@ -31,7 +31,7 @@ static int run_command(const cli_command *command, const cli_common *leading, ch
     }
     cli_parsed_free(command, &parsed);
     int end = cli_output_end(code);
-    return end == CLI_FAILED && command->usage_exit != 0 ? command->usage_exit : end;
+    return end != code && command->usage_exit != 0 ? command->usage_exit : end;
 }
 
 int main(int argc, char **argv) {

@@ -16,6 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A time further away than any back-off was written by another clock. */
+static bool is_due(const run_answer *answer, int64_t now) {
+    return answer->retry_ms <= now || answer->retry_ms > now + (int64_t)run_backoff_ms(UINT64_MAX);
+}
+
 /* ---- in the background -------------------------------------------------------------------------------------- */
 
 /* A process of its own, without anything that belongs to the caller but the working directory and the kept input. */
@@ -29,17 +34,26 @@ static void detach(run_call *call) {
     call->stdin_fd = call->stdin_fd >= 0 ? 0 : -1;
 }
 
-static void run_in_background(run_call *call, const cli_common *common) {
-    run_keeper keeper;
+/* Has another process run it since this one was started, or may it not be tried yet? */
+static bool is_settled(run_keeper *keeper, int64_t started) {
     run_answer answer;
+    run_found  found = run_keeper_find(keeper, &answer);
+    bool       settled = found == RUN_SHOW || (found == RUN_SHOW_STALE && answer.created_ms > started) ||
+                   (found != RUN_NOTHING && answer.failed_ms > started) ||
+                   (found == RUN_SHOW_STALE && !is_due(&answer, started));
+    run_answer_fini(&answer);
+    return settled;
+}
+
+static void run_in_background(run_call *call, const cli_common *common) {
+    int64_t    started = run_now_ms();
+    run_keeper keeper;
     detach(call);
     run_keeper_open(&keeper, call, common);
     if (!keeper.usable || !run_keeper_try_lock(&keeper)) {
         return; /* nobody would see the answer, or somebody else is making it */
     }
-    run_found found = run_keeper_find(&keeper, &answer);
-    run_answer_fini(&answer);
-    if (found != RUN_SHOW || call->options->warm) {
+    if (call->options->warm || !is_settled(&keeper, started)) {
         run_capture_options options = {.argv = call->argv,
                                        .stdin_fd = call->stdin_fd,
                                        .tty = call->options->tty,
@@ -96,11 +110,6 @@ static void tell_age(const run_answer *answer, int64_t now) {
     cli_warn("this answer is %s old: refreshing it failed (exit code %d), next try in %s",
              cli_duration_text(now > answer->created_ms ? (uint64_t)(now - answer->created_ms) : 0, age),
              answer->failed_status, cli_duration_text(answer->retry_ms > now ? (uint64_t)(answer->retry_ms - now) : 0, wait));
-}
-
-/* A time further away than any back-off was written by another clock. */
-static bool is_due(const run_answer *answer, int64_t now) {
-    return answer->retry_ms <= now || answer->retry_ms > now + (int64_t)run_backoff_ms(UINT64_MAX);
 }
 
 static int show(run_call *call, const cli_common *common, const run_answer *answer, bool stale) {
