@@ -29,11 +29,28 @@ static const char head[] =
     "    and contains -- $command $argv\n"
     "end\n"
     "\n"
-    "# What follows -- is a command line of its own.\n"
+    "# __cachekit_wrapped OPTION-WITH-VALUE...: what follows -- or the first operand is a command line of its own.\n"
     "function __cachekit_wrapped\n"
     "    set -l words (commandline -opc) (commandline -ct)\n"
-    "    set -l dashes (contains -i -- -- $words)\n"
-    "    and complete -C (string join ' ' -- (string escape -- $words[(math $dashes + 1)..-2]) $words[-1])\n"
+    "    set -l last (count $words)\n"
+    "    set -l at 2\n"
+    "    set -l command\n"
+    "    while test $at -lt $last\n"
+    "        if test \"$words[$at]\" = --\n"
+    "            set at (math $at + 1)\n"
+    "            break\n"
+    "        else if contains -- $words[$at] $argv\n"
+    "            set at (math $at + 1)\n"
+    "        else if string match -qv -- '-*' $words[$at]\n"
+    "            set -q command[1]; and break\n"
+    "            set command $words[$at]\n"
+    "        end\n"
+    "        set at (math $at + 1)\n"
+    "    end\n"
+    "    set -l line\n"
+    "    test $at -lt $last; and set line (string escape -- $words[$at..(math $last - 1)])\n"
+    "    set -a line $words[$last]\n"
+    "    test $at -le $last; and complete --do-complete=\"$line\"\n"
     "end\n"
     "\n"
     "complete -c cachekit -f\n"
@@ -46,7 +63,6 @@ static void place(FILE *out, cli_place what, const char *words) {
     case CLI_PLACE_FILE: (void)fputs(" -F", out); break;
     case CLI_PLACE_DIRECTORY: (void)fputs(" -a '(__fish_complete_directories)'", out); break;
     case CLI_PLACE_VARIABLE: (void)fputs(" -a '(set -nx)'", out); break;
-    case CLI_PLACE_COMMAND: (void)fputs(" -a '(__cachekit_wrapped)'", out); break;
     case CLI_PLACE_CHOICE: (void)fprintf(out, " -a '%s'", words); break;
     default: break;
     }
@@ -68,6 +84,20 @@ static void option_line(FILE *out, const char *when, const cli_option *option) {
     (void)fputs("'\n", out);
 }
 
+static void wrapped(FILE *out, const cli_command *command) {
+    const cli_option *option;
+    (void)fputs(" -a '(__cachekit_wrapped", out);
+    for (size_t i = 0; (option = cli_option_of(command, i)) != NULL; i++) {
+        if (option->kind != CLI_FLAG) {
+            (void)fprintf(out, " --%s", option->name);
+        }
+        if (option->kind != CLI_FLAG && option->letter != 0) {
+            (void)fprintf(out, " -%c", option->letter);
+        }
+    }
+    (void)fputs(")'", out);
+}
+
 static void one_command(FILE *out, const cli_command *command) {
     char              words[CLI_PLACE_WORDS];
     char              when[80];
@@ -82,7 +112,11 @@ static void one_command(FILE *out, const cli_command *command) {
     cli_place what = cli_place_of_operands(command, words);
     if (what != CLI_PLACE_ANYTHING) {
         (void)fprintf(out, "complete -c cachekit -n '%s'", when);
-        place(out, what, words);
+        if (what == CLI_PLACE_COMMAND) {
+            wrapped(out, command);
+        } else {
+            place(out, what, words);
+        }
         (void)fputc('\n', out);
     }
 }
