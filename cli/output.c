@@ -24,7 +24,7 @@ static volatile sig_atomic_t interrupted;
 void cli_output_init(void) {
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
-            (void)open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+            (void)open("/dev/null", O_WRONLY); /* reading a closed input stays an error: it is no empty value */
         }
     }
 }
