@@ -38,28 +38,33 @@ static ckit_status show_json(shown *s, bool pretty, ckit_error *err) {
     return st;
 }
 
-/* The text or the bytes that a document is; false when it is something else. */
+/* The text or the bytes that a document is; false, and `content` is as before, when it is something else. */
 static bool plain_document(ckit_slice document, ckit_slice *content) {
-    return ckit_document_str(document, content, NULL) == CKIT_OK ||
-           ckit_document_bin(document, content, NULL) == CKIT_OK;
+    ckit_slice inside;
+    if (ckit_document_str(document, &inside, NULL) != CKIT_OK &&
+        ckit_document_bin(document, &inside, NULL) != CKIT_OK) {
+        return false;
+    }
+    *content = inside;
+    return true;
 }
 
 /* `whole`: documents that are neither text nor bytes as their own bytes instead of JSON. */
 static ckit_status show_value(shown *s, bool whole, bool pretty, ckit_error *err) {
-    ckit_slice document = s->stored.content;
     s->content = s->stored.content;
     if (s->stored.form == CLI_FORM_JSON) {
         ckit_status st = cli_document_from_json(s->stored.content, &s->bytes, err);
-        document = ckit_buf_slice(&s->bytes);
-        if (st != CKIT_OK || plain_document(document, &s->content) || whole) {
+        if (st != CKIT_OK) {
             return st;
         }
-        s->bytes.len = 0;
-        return show_json(s, pretty, err);
-    }
-    if (!cli_stored_is_document(&s->stored) || plain_document(document, &s->content) || whole) {
+        s->content = ckit_buf_slice(&s->bytes);
+    } else if (!cli_stored_is_document(&s->stored)) {
         return CKIT_OK;
     }
+    if (plain_document(s->content, &s->content) || whole) {
+        return CKIT_OK;
+    }
+    s->bytes.len = 0;
     return show_json(s, pretty, err);
 }
 

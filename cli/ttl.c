@@ -24,7 +24,7 @@ static ckit_status ask(const cli_store *store, ckit_slice key, uint64_t *life_ms
 static void print_life(uint64_t life_ms, bool seconds) {
     char text[CLI_UNITS_TEXT];
     if (seconds && life_ms != CKIT_LIFE_NO_EXPIRY && life_ms != CKIT_LIFE_UNKNOWN) {
-        cli_print("%" PRIu64 "\n", life_ms / 1000 + (life_ms % 1000 > 0));
+        cli_print("%" PRIu64 "\n", life_ms / 1000);
     } else {
         cli_print("%s\n", cli_life_text(life_ms, text));
     }
@@ -70,7 +70,7 @@ static int run(const cli_common *common, const void *options, char **operands, i
 }
 
 static const cli_option options[] = {
-    {"seconds", 's', CLI_FLAG, NULL, "print whole seconds, rounded up", CLI_FIELD(ttl_options, seconds), NULL},
+    {"seconds", 's', CLI_FLAG, NULL, "print whole seconds, rounded down", CLI_FIELD(ttl_options, seconds), NULL},
 };
 
 static const cli_example examples[] = {
