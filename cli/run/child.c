@@ -167,7 +167,7 @@ static int open_streams(run_child *child, const run_signals *signals, int write_
 /* Reports through `report` what went wrong, if anything. */
 static _Noreturn void become(char **argv, int stdin_fd, bool tty, const int write_ends[2], int report,
                              const run_signals *signals) {
-    int input = stdin_fd >= 0 ? stdin_fd : open("/dev/null", O_RDONLY);
+    int input = stdin_fd >= 0 ? stdin_fd : open("/dev/null", O_RDONLY | O_CLOEXEC);
     int error_end = tty ? write_ends[0] : write_ends[1];
     if (tty && (setsid() < 0 || ioctl(write_ends[0], TIOCSCTTY, 0) != 0)) {
         error_end = -1;
