@@ -57,8 +57,10 @@ static ckit_status open_user_files(cli_store *store, const ckit_backend_env *env
 static ckit_status open_url(cli_store *store, const char *url, const ckit_backend_env *env, ckit_error *err) {
     ckit_status st = ckit_backend_open(url, env, &store->backend, err);
     if (st == CKIT_OK && url == NULL) {
-        char text[64];
-        (void)snprintf(text, sizeof text, "%s store", ckit_backend_name(store->backend));
+        const char *directory = getenv("CACHEKIT_FILE_CACHE_DIR"); /* what else could have chosen it */
+        char        text[PATH_BYTES + 8];
+        (void)snprintf(text, sizeof text, "file:%s%s", is_path(directory) ? "//" : "",
+                       directory == NULL ? "" : directory);
         return finish(store, "the environment", text);
     }
     return st == CKIT_OK ? finish(store, "--store", url) : st;

@@ -1,0 +1,536 @@
+#include "figures.h"
+#include "output.h"
+#include "units.h"
+
+#include <cachekit/buf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NOT_GIVEN UINT64_MAX
+#define DEFAULT_INTERVAL_MS 2000
+#define SHORTEST_INTERVAL_MS 100
+#define STORE_TIMEOUT_MS 5000
+
+typedef struct stats_options {
+    bool     watch;
+    uint64_t interval_ms;
+    uint64_t count;
+} stats_options;
+
+/* ---- what is known about figures ----------------------------------------------------------------------------- */
+
+/* The order in which people see them. Figures that are not here follow under their own names. */
+typedef struct known_figure {
+    const char *name;
+    const char *label;
+    bool        size; /* in bytes */
+} known_figure;
+
+static const known_figure known_figures[] = {
+    {"hits", "hits", false},
+    {"misses", "misses", false},
+    {"bytes_read", "bytes read", true},
+    {"writes", "writes", false},
+    {"bytes_written", "bytes written", true},
+    {"removes", "removes", false},
+    {"expired", "expired", false},
+    {"evicted", "evicted", false},
+    {"corrupt", "damaged", false},
+    {"too_large", "too large", false},
+    {"no_space", "no space left", false},
+    {"failures", "other failures", false},
+    {"locks_taken", "locks taken", false},
+    {"locks_busy", "locks busy", false},
+    {"locks_lost", "locks lost", false},
+};
+#define KNOWN_COUNT (sizeof known_figures / sizeof *known_figures)
+
+/* Shown as two lines of occupancy in front of the others. */
+static const char *const occupancy[] = {"entries", "bytes", "limit_entries", "limit_bytes"};
+
+/* Lives in the memory of the programs that use a cache, and nowhere else. */
+static const char *const not_published[] = {"memory_tier", "circuit_breaker", "background_work"};
+static const char *const not_published_labels[] = {"memory tier", "circuit breaker", "background work"};
+#define NOT_PUBLISHED_COUNT (sizeof not_published / sizeof *not_published)
+
+static const known_figure *known_named(const char *name) {
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        if (strcmp(known_figures[i].name, name) == 0) {
+            return &known_figures[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_occupancy(const char *name) {
+    for (size_t i = 0; i < sizeof occupancy / sizeof *occupancy; i++) {
+        if (strcmp(occupancy[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- a sample, and what follows from two ---------------------------------------------------------------------- */
+
+typedef struct sample {
+    cli_figures figures;
+    double      seconds; /* on the monotonic clock */
+    int64_t     wall_s;
+} sample;
+
+typedef struct view {
+    const cli_store *store;
+    const sample    *now;
+    const sample    *before; /* NULL = this is the first */
+} view;
+
+static ckit_status take(const cli_store *store, sample *out, ckit_error *err) {
+    struct timespec now;
+    ckit_status     st = cli_figures_take(store, cli_deadline_in(STORE_TIMEOUT_MS), &out->figures, err);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    out->seconds = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    out->wall_s = time(NULL);
+    return st;
+}
+
+static const uint64_t *value_of(const sample *s, const char *name) {
+    const cli_figure *figure = s == NULL ? NULL : cli_figures_find(&s->figures, name);
+    return figure == NULL ? NULL : &figure->value;
+}
+
+/* How much a counter grew since the sample before; false when that is not known (counting may have begun again). */
+static bool growth(const view *v, const char *name, uint64_t *grown) {
+    const uint64_t *now = value_of(v->now, name);
+    const uint64_t *before = value_of(v->before, name);
+    if (now == NULL || before == NULL || *now < *before) {
+        return false;
+    }
+    *grown = *now - *before;
+    return true;
+}
+
+static bool rate(const view *v, const char *name, double *per_second) {
+    uint64_t grown;
+    if (!growth(v, name, &grown) || v->now->seconds <= v->before->seconds) {
+        return false;
+    }
+    *per_second = (double)grown / (v->now->seconds - v->before->seconds);
+    return true;
+}
+
+/* Negative = nothing was asked for, or unknown. */
+static double ratio_of(uint64_t hits, uint64_t misses) {
+    return hits + misses == 0 ? -1 : (double)hits / ((double)hits + (double)misses);
+}
+
+static double hit_ratio(const view *v) {
+    const uint64_t *hits = value_of(v->now, "hits");
+    const uint64_t *misses = value_of(v->now, "misses");
+    return hits == NULL || misses == NULL ? -1 : ratio_of(*hits, *misses);
+}
+
+static double recent_hit_ratio(const view *v) {
+    uint64_t hits;
+    uint64_t misses;
+    return growth(v, "hits", &hits) && growth(v, "misses", &misses) ? ratio_of(hits, misses) : -1;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------------------------ */
+
+static json_object *json_ratio(double ratio) { return ratio < 0 ? NULL : cli_json_decimals(ratio, 4); }
+
+static json_object *json_time(int64_t wall_s) {
+    char      text[32] = "";
+    struct tm parts;
+    time_t    when = wall_s;
+    if (gmtime_r(&when, &parts) != NULL) {
+        (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    }
+    return text[0] == '\0' ? NULL : json_object_new_string(text);
+}
+
+static json_object *json_figures(const view *v, bool counters) {
+    json_object *all = json_object_new_object();
+    for (size_t i = 0; i < v->now->figures.count; i++) {
+        const cli_figure *figure = &v->now->figures.items[i];
+        if (figure->counter == counters) {
+            json_object_object_add(all, figure->name, cli_json_uint(figure->value));
+        }
+    }
+    return all;
+}
+
+static json_object *json_rates(const view *v) {
+    json_object *all = json_object_new_object();
+    for (size_t i = 0; i < v->now->figures.count; i++) {
+        const cli_figure *figure = &v->now->figures.items[i];
+        double            per_second;
+        if (figure->counter) {
+            bool known = rate(v, figure->name, &per_second);
+            json_object_object_add(all, figure->name, known ? cli_json_decimals(per_second, 3) : NULL);
+        }
+    }
+    return all;
+}
+
+static void add_not_published(json_object *answer, bool counted) {
+    json_object *names = json_object_new_array();
+    if (!counted) {
+        json_object_array_add(names, json_object_new_string("counters"));
+    }
+    for (size_t i = 0; i < NOT_PUBLISHED_COUNT; i++) {
+        json_object_object_add(answer, not_published[i], NULL);
+        json_object_array_add(names, json_object_new_string(not_published[i]));
+    }
+    json_object_object_add(answer, "not_published", names);
+}
+
+static void print_json(const view *v, bool watched) {
+    const cli_figures *figures = &v->now->figures;
+    json_object       *answer = json_object_new_object();
+    json_object_object_add(answer, "backend", json_object_new_string(ckit_backend_name(v->store->backend)));
+    json_object_object_add(answer, "store", cli_json_bytes(ckit_slice_str(v->store->url)));
+    json_object_object_add(answer, "time", json_time(v->now->wall_s));
+    json_object_object_add(answer, "since",
+                           figures->since_wall_ms == 0 ? NULL : json_time(figures->since_wall_ms / 1000));
+    json_object_object_add(answer, "levels", json_figures(v, false));
+    json_object_object_add(answer, "counters", figures->counted ? json_figures(v, true) : NULL);
+    json_object_object_add(answer, "hit_ratio", json_ratio(hit_ratio(v)));
+    if (watched) {
+        bool first = v->before == NULL;
+        json_object_object_add(answer, "seconds",
+                               first ? NULL : cli_json_decimals(v->now->seconds - v->before->seconds, 3));
+        json_object_object_add(answer, "rates", first || !figures->counted ? NULL : json_rates(v));
+        json_object_object_add(answer, "recent_hit_ratio", json_ratio(recent_hit_ratio(v)));
+    }
+    add_not_published(answer, figures->counted);
+    cli_print_json(answer);
+}
+
+/* ---- text ------------------------------------------------------------------------------------------------------ */
+
+/* On a terminal that is drawn over, what stood behind a shorter line must go. */
+static bool redraws;
+
+static void end_line(void) { cli_print(redraws ? "\033[K\n" : "\n"); }
+
+static void print_since(const view *v) {
+    char      text[64] = "unknown";
+    char      ago[CLI_UNITS_TEXT];
+    struct tm parts;
+    int64_t   since_s = v->now->figures.since_wall_ms / 1000;
+    time_t    when = since_s;
+    if (since_s != 0 && localtime_r(&when, &parts) != NULL) {
+        (void)strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S %z", &parts);
+    }
+    cli_print("%-16s%s", "counting since", text);
+    if (since_s != 0 && since_s <= v->now->wall_s) {
+        uint64_t passed_s = (uint64_t)(v->now->wall_s - since_s);
+        cli_print(" (%s ago)", passed_s == 0 ? "0s" : cli_duration_text(passed_s * 1000, ago));
+    }
+    end_line();
+}
+
+static void print_head(const view *v) {
+    char text[CLI_OCCUPANCY_TEXT];
+    cli_print("%-16s%s (", "store", ckit_backend_name(v->store->backend));
+    cli_print_escaped(ckit_slice_str(v->store->url));
+    cli_print(", %s)", v->store->reason);
+    end_line();
+    cli_print("%-16s%s", "entries",
+              cli_occupancy_text(value_of(v->now, "entries"), value_of(v->now, "limit_entries"), false, text));
+    end_line();
+    cli_print("%-16s%s", "bytes",
+              cli_occupancy_text(value_of(v->now, "bytes"), value_of(v->now, "limit_bytes"), true, text));
+    end_line();
+}
+
+static void print_ratio(const char *label, double ratio) {
+    if (ratio < 0) {
+        cli_print("%-16sunknown", label);
+    } else {
+        cli_print("%-16s%.1f %%", label, 100 * ratio);
+    }
+    end_line();
+}
+
+static void print_figure(const view *v, const char *name, const char *label, bool size) {
+    const uint64_t *value = value_of(v->now, name);
+    char            text[CLI_UNITS_TEXT];
+    double          per_second;
+    if (value == NULL) {
+        return;
+    }
+    (void)snprintf(text, sizeof text, "%" PRIu64, *value);
+    cli_print("%-16s%s", label, size ? cli_size_text(*value, text) : text);
+    if (rate(v, name, &per_second)) {
+        (void)snprintf(text, sizeof text, "%.1f", per_second);
+        cli_print(" (%s/s)", size && per_second < 1e18 ? cli_size_text((uint64_t)per_second, text) : text);
+    }
+    end_line();
+}
+
+static void print_counters(const view *v) {
+    const cli_figures *figures = &v->now->figures;
+    if (!figures->counted) {
+        cli_print("%-16snot published", "counters");
+        end_line();
+        return;
+    }
+    print_since(v);
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        print_figure(v, known_figures[i].name, known_figures[i].label, known_figures[i].size);
+        if (strcmp(known_figures[i].name, "misses") == 0) {
+            print_ratio("hit ratio", hit_ratio(v));
+        }
+    }
+    for (size_t i = 0; i < figures->count; i++) {
+        const char *name = figures->items[i].name;
+        if (known_named(name) == NULL && !is_occupancy(name)) {
+            print_figure(v, name, name, false);
+        }
+    }
+}
+
+static void print_block(const view *v) {
+    print_head(v);
+    print_counters(v);
+    for (size_t i = 0; i < NOT_PUBLISHED_COUNT; i++) {
+        cli_print("%-16snot published", not_published_labels[i]);
+        end_line();
+    }
+}
+
+/* ---- watching without a terminal: a line per interval --------------------------------------------------------- */
+
+static const struct column {
+    const char *name;
+    const char *title;
+} columns[] = {{"hits", "hits/s"},       {"misses", "misses/s"},   {"writes", "writes/s"},
+               {"removes", "removes/s"}, {"expired", "expired/s"}, {"evicted", "evicted/s"}};
+#define COLUMN_COUNT (sizeof columns / sizeof *columns)
+
+static void print_titles(void) {
+    cli_print("%-20s", "time");
+    for (size_t i = 0; i < COLUMN_COUNT; i++) {
+        cli_print(" %10s", columns[i].title);
+    }
+    cli_print(" %6s %10s %14s\n", "hit %", "entries", "bytes");
+}
+
+static void print_level(const view *v, const char *name, int width) {
+    const uint64_t *value = value_of(v->now, name);
+    if (value == NULL) {
+        cli_print(" %*s", width, "-");
+    } else {
+        cli_print(" %*" PRIu64, width, *value);
+    }
+}
+
+static void print_line(const view *v) {
+    char      text[32] = "-";
+    struct tm parts;
+    time_t    when = v->now->wall_s;
+    double    per_second;
+    if (localtime_r(&when, &parts) != NULL) {
+        (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+    }
+    cli_print("%-20s", text);
+    for (size_t i = 0; i < COLUMN_COUNT; i++) {
+        (void)snprintf(text, sizeof text, "-");
+        if (rate(v, columns[i].name, &per_second)) {
+            (void)snprintf(text, sizeof text, "%.1f", per_second);
+        }
+        cli_print(" %10s", text);
+    }
+    double ratio = recent_hit_ratio(v);
+    (void)snprintf(text, sizeof text, ratio < 0 ? "-" : "%.1f", 100 * ratio);
+    cli_print(" %6s", text);
+    print_level(v, "entries", 10);
+    print_level(v, "bytes", 14);
+    cli_print("\n");
+}
+
+/* ---- watching --------------------------------------------------------------------------------------------------- */
+
+static bool can_redraw(void) {
+    const char *term = getenv("TERM");
+    return isatty(1) == 1 && term != NULL && *term != '\0' && strcmp(term, "dumb") != 0;
+}
+
+static void print_watched(const view *v, bool json) {
+    if (json) {
+        print_json(v, true);
+    } else if (redraws) {
+        cli_print("\033[H");
+        print_block(v);
+        cli_print("\033[J");
+    } else {
+        if (v->before == NULL) {
+            print_titles();
+        }
+        print_line(v);
+    }
+}
+
+/* Until the point on the monotonic clock; a signal that comes between looking and sleeping is not slept over. */
+static void sleep_until(double seconds) {
+    sigset_t blocked;
+    sigset_t before;
+    (void)sigemptyset(&blocked);
+    (void)sigaddset(&blocked, SIGINT);
+    (void)sigaddset(&blocked, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &blocked, &before);
+    while (cli_interrupted() == 0) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        double left = seconds - (double)now.tv_sec - (double)now.tv_nsec * 1e-9;
+        if (left <= 0) {
+            break;
+        }
+        struct timespec wait = {(time_t)left, (long)((left - (double)(time_t)left) * 1e9)};
+        (void)ppoll(NULL, 0, &wait, &before);
+    }
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+static int watch(const cli_store *store, bool json, const stats_options *o) {
+    static sample samples[2];
+    double        interval = (double)o->interval_ms / 1000;
+    ckit_error    err = CKIT_ERROR_INIT;
+    cli_catch_interrupts();
+    redraws = !json && can_redraw();
+    if (redraws) {
+        cli_print("\033[2J");
+    }
+    for (uint64_t i = 0; cli_interrupted() == 0; i++) {
+        sample *now = &samples[i % 2];
+        view    v = {store, now, i == 0 ? NULL : &samples[(i + 1) % 2]};
+        err.status = take(store, now, &err);
+        if (err.status != CKIT_OK) {
+            return cli_failed(&err);
+        }
+        print_watched(&v, json);
+        if (fflush(stdout) != 0 || i + 1 == o->count) {
+            return CLI_DONE; /* what could not be written, cli_output_end tells */
+        }
+        sleep_until(now->seconds + interval);
+    }
+    return 128 + cli_interrupted();
+}
+
+static int once(const cli_store *store, bool json) {
+    static sample now;
+    view          v = {store, &now, NULL};
+    ckit_error    err = CKIT_ERROR_INIT;
+    err.status = take(store, &now, &err);
+    if (err.status != CKIT_OK) {
+        return cli_failed(&err);
+    }
+    if (json) {
+        print_json(&v, false);
+    } else {
+        print_block(&v);
+    }
+    return CLI_DONE;
+}
+
+/* ---- the command ----------------------------------------------------------------------------------------------- */
+
+static bool check(stats_options *o) {
+    if (!o->watch && (o->interval_ms != NOT_GIVEN || o->count != NOT_GIVEN)) {
+        cli_error("--%s needs --watch", o->count != NOT_GIVEN ? "count" : "interval");
+        return false;
+    }
+    if (o->count == 0) {
+        cli_error("--count must be at least 1; without it, watching goes on until Ctrl-C");
+        return false;
+    }
+    o->interval_ms = o->interval_ms == NOT_GIVEN ? DEFAULT_INTERVAL_MS : o->interval_ms;
+    if (o->interval_ms < SHORTEST_INTERVAL_MS) {
+        cli_error("--interval must be at least %dms", SHORTEST_INTERVAL_MS);
+        return false;
+    }
+    return true;
+}
+
+static int run(const cli_common *common, const void *options, char **operands, int count) {
+    stats_options o = *(const stats_options *)options;
+    cli_store     store;
+    (void)operands, (void)count;
+    if (!check(&o)) {
+        return CLI_USAGE;
+    }
+    int code = cli_store_open(&store, common);
+    if (code == CLI_DONE) {
+        code = o.watch ? watch(&store, common->json, &o) : once(&store, common->json);
+    }
+    cli_store_close(&store);
+    return code;
+}
+
+static void defaults(void *options) {
+    stats_options *o = options;
+    o->interval_ms = NOT_GIVEN;
+    o->count = NOT_GIVEN;
+}
+
+static const cli_option options[] = {
+    {"watch", 'w', CLI_FLAG, NULL, "show them again and again, with rates per second", CLI_FIELD(stats_options, watch),
+     NULL},
+    {"interval", 'i', CLI_DURATION, "DURATION", "with --watch: time between two samples, at least 100ms [2s]",
+     CLI_FIELD(stats_options, interval_ms), NULL},
+    {"count", 'n', CLI_COUNT, "N", "with --watch: end after N samples [until Ctrl-C]", CLI_FIELD(stats_options, count),
+     NULL},
+};
+
+static const cli_example examples[] = {
+    {"cachekit stats", "what the store has counted so far"},
+    {"cachekit set greeting hello && cachekit get greeting && cachekit stats --json", "the same for programs"},
+    {"cachekit stats --watch --interval 500ms --count 3", "three samples, half a second apart"},
+    {NULL, NULL}};
+
+const cli_command cli_stats_command = {
+    .name = "stats",
+    .summary = "show what the store counts",
+    .description =
+        "Shows how full the store is and what it has counted, over all programs that use it: hits and misses, writes, "
+        "what expired, what was evicted to make room, locks. \"counting since\" is when it began; counting begins "
+        "again when "
+        "its record is lost. A program adds what it counts about once a second and when it ends, so the last second "
+        "may be "
+        "missing. Nothing is changed.\n\n"
+        "hit ratio is hits / (hits + misses). These are requests that reached the store: what an application answered "
+        "from "
+        "its own memory is not among them.\n\n"
+        "\"not published\" (null in JSON, and named in \"not_published\") is what lives inside running programs only: "
+        "their "
+        "memory tier, their circuit breaker, their background work. No other program can look at it. The application "
+        "itself "
+        "can show it (ckit_cache_get_stats in <cachekit/cache.h>). Counters are not published either by stores that "
+        "keep "
+        "none.\n\n"
+        "--watch draws over the last sample on a terminal, with the rate of the last interval in brackets. Elsewhere "
+        "it "
+        "writes a title and then one line per sample: rates per second, the hit ratio of the interval in percent, "
+        "entries, "
+        "bytes; - is unknown. Ctrl-C ends it with exit code 130, --count with 0.\n\n"
+        "With --json one object; with --watch one per line and sample. Sizes are in bytes. \"rates\" are per second "
+        "over "
+        "\"seconds\", and null in the first sample.\n\n"
+        "Exit code 3: the store cannot be reached, or fails while it is watched.",
+    CLI_OPTIONS(options, stats_options),
+    .defaults = defaults,
+    .examples = examples,
+    .traits = CLI_NO_TENANT,
+    .run = run,
+};
