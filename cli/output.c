@@ -33,7 +33,7 @@ void cli_output_quiet(bool quiet) { is_quiet = quiet; }
 
 /* ---- lines on standard error -------------------------------------------------------------------------------- */
 
-static void say(const char *format, va_list values) {
+CKIT_PRINTF(1, 0) static void say(const char *format, va_list values) {
     cli_progress_end();
     char line[1024];
     (void)vsnprintf(line, sizeof line, format, values);
