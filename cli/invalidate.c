@@ -67,6 +67,9 @@ static int delete_own(const cli_store *store, const cli_selection *selection, ck
             first = err; /* the others get their turn */
             first.status = st;
         }
+        if (cli_is_store_down(st)) {
+            break;
+        }
         cli_progress("removing: %" PRIu64 " of %zu", out->deleted, entries.count);
         code = cli_interrupted() == 0 ? CLI_DONE : 128 + cli_interrupted();
     }

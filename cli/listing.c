@@ -14,13 +14,13 @@ uint64_t cli_now_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* The exit code of a call of the store; an interrupt explains whatever it says. */
+/* The exit code of a call of the store; what an interrupt left undone is no failure of the store. */
 static int code_of(ckit_status st, ckit_error *err) {
-    if (cli_interrupted() != 0) {
-        return 128 + cli_interrupted();
-    }
     if (st == CKIT_OK) {
         return CLI_DONE;
+    }
+    if (cli_interrupted() != 0) {
+        return 128 + cli_interrupted();
     }
     err->status = st;
     return cli_failed(err);
@@ -240,6 +240,15 @@ void cli_sort(cli_entries *entries, cli_order order, bool reverse) {
 }
 
 /* ---- work of the store that takes long ----------------------------------------------------------------------- */
+
+bool cli_is_store_down(ckit_status st) {
+    switch (ckit_status_kind(st)) {
+    case CKIT_KIND_TRANSIENT:
+    case CKIT_KIND_TIMEOUT:
+    case CKIT_KIND_AUTHENTICATION: return true;
+    default: return false;
+    }
+}
 
 #define FIRST_PART_MS 500u
 #define LONGEST_PART_MS 8000u

@@ -85,6 +85,9 @@ const char *cli_entries_text(uint64_t count, char text[CLI_COUNT_TEXT]);
 
 /* ---- work of the store that takes long ----------------------------------------------------------------------- */
 
+/* Whether a failure is about the store and not about one entry: then it makes no sense to go on with the next. */
+bool cli_is_store_down(ckit_status st);
+
 /* An operation that counts what it did, also when `deadline_ms` ends it. */
 typedef ckit_status (*cli_part_fn)(const cli_store *store, const void *context, uint64_t deadline_ms, ckit_deleted *out,
                                    ckit_error *err);

@@ -34,7 +34,8 @@ typedef struct pruning {
     json_object         *list; /* or put in here; else both are NULL */
     int64_t              now_ms;
     pruned               did;
-    ckit_error           first; /* the first failure; the others get their turn */
+    ckit_error           first; /* the first failure; the others get their turn, */
+    bool                 down;  /* but for one that every other would meet too */
 } pruning;
 
 /* ---- one entry ----------------------------------------------------------------------------------------------- */
@@ -92,6 +93,7 @@ static void remove_one(pruning *p, const cli_listed *listed) {
         p->first = err;
         p->first.status = st;
     }
+    p->down = p->down || cli_is_store_down(st);
 }
 
 static void take_out(pruning *p, const cli_listed *listed) {
@@ -124,7 +126,7 @@ static bool is_old(const pruning *p, const cli_listed *listed) {
 static void prune_entries(pruning *p, cli_entries *entries) {
     cli_sort(entries, CLI_BY_AGE, false);
     p->did.left = entries->bytes;
-    for (size_t i = 0; i < entries->count && cli_interrupted() == 0; i++) {
+    for (size_t i = 0; i < entries->count && !p->down && cli_interrupted() == 0; i++) {
         bool too_much = p->options->to_size != NOT_GIVEN && p->did.left > p->options->to_size;
         if (entries->items[i]->entry.created_wall_ms <= 0) {
             p->did.unknown_age++;
@@ -153,7 +155,7 @@ static void tell_json(const pruning *p, int code) {
     cli_print_json(answer);
 }
 
-static void tell_text(const pruning *p) {
+static void tell_text(const pruning *p, int code) {
     char count[CLI_COUNT_TEXT];
     char bytes[CLI_UNITS_TEXT];
     cli_print("%s %s, %s", p->options->dry_run ? "would remove" : "removed", cli_entries_text(p->did.removed, count),
@@ -161,10 +163,10 @@ static void tell_text(const pruning *p) {
     if (p->did.swept) {
         cli_print("; %" PRIu64 " expired", p->did.expired);
     }
-    cli_print("%s\n", cli_interrupted() != 0 ? "; then interrupted" : "");
+    cli_print("%s\n", code > 128 ? "; then interrupted" : "");
 }
 
-static void warn_about_stayers(const pruning *p) {
+static void warn_about_stayers(const pruning *p, int code) {
     char text[CLI_COUNT_TEXT];
     char bytes[CLI_UNITS_TEXT];
     if (p->did.unknown_key > 0) {
@@ -179,7 +181,7 @@ static void warn_about_stayers(const pruning *p) {
     if (p->did.renewed > 0) {
         cli_warn("%s stayed: written again meanwhile", cli_entries_text(p->did.renewed, text));
     }
-    if (p->options->to_size != NOT_GIVEN && p->did.left > p->options->to_size && cli_interrupted() == 0) {
+    if (p->options->to_size != NOT_GIVEN && p->did.left > p->options->to_size && code == CLI_DONE) {
         cli_warn("what stayed takes %s", cli_size_text(p->did.left, bytes));
     }
 }
@@ -234,7 +236,9 @@ static int prune(pruning *p, const cli_selection *selection, const cli_common *c
         cli_table_begin(&rows, false);
         p->rows = &rows;
     }
-    cli_catch_interrupts();
+    if (!p->options->dry_run) {
+        cli_catch_interrupts(); /* who only looks may end at any point */
+    }
     if (!p->options->dry_run && ops->sweep != NULL) {
         code = sweep(p);
     }
@@ -244,9 +248,9 @@ static int prune(pruning *p, const cli_selection *selection, const cli_common *c
     if (common->json) {
         tell_json(p, code);
     } else {
-        tell_text(p);
+        tell_text(p, code);
     }
-    warn_about_stayers(p);
+    warn_about_stayers(p, code);
     json_object_put(p->list);
     return code;
 }
