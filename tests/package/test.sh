@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# test.sh CC BUILD_DIR WORK_DIR PREFIX LIBDIR: installs the library under a DESTDIR, then builds and runs a foreign project
+# test.sh CC BUILD_DIR WORK_DIR PREFIX LIBDIR: installs everything under a DESTDIR, then builds and runs a foreign project
 # with nothing but the installed files: through the CMake package and through pkg-config, both libraries; and the shared
-# one once more where pkg-config knows no library but ours, as without the -dev packages of what is underneath.
+# one once more where pkg-config knows no library but ours, as without the -dev packages of what is underneath. The tool
+# runs from there, and its man pages and the completion of shells stand where they are looked for.
 set -euo pipefail
 cc=$1 build=$2 work=$3 prefix=$4 libdir=$5
 here=$(cd "$(dirname "$0")" && pwd)
@@ -43,6 +44,26 @@ run "$cc" -std=c11 -Wall -Wextra -Werror "$work/foreign/greet.c" -o "$work/greet
     "${flags[@]/#-lcachekit/-l:libcachekit.a}"
 "$work/greet_static"
 [ "$(pkg-config --modversion cachekit)" = "$(sed -n 's/^Version: //p' "$build/package/cachekit.pc")" ]
+
+echo "-- the tool"
+installed=$root$prefix
+tool=$installed/bin/cachekit
+[ "$("$tool" version)" = "cachekit $(pkg-config --modversion cachekit)" ]
+for i in first second; do
+    HOME=$work/home XDG_CACHE_HOME='' "$tool" run -- sh -c "echo ran >>'$work/runs'; echo answer" >"$work/$i"
+done
+[ "$(cat "$work/first" "$work/second" "$work/runs")" = "$(printf 'answer\nanswer\nran')" ]
+if ldd "$tool" | grep libcachekit; then
+    echo "the tool needs the shared library" >&2
+    exit 1
+fi
+while read -r command _; do
+    [ -s "$installed/share/man/man1/cachekit-$command.1" ] || { echo "no man page of $command" >&2; exit 1; }
+done < <("$tool" --help | sed -n '/^Commands:/,/^$/s/^  //p')
+[ -s "$installed/share/man/man1/cachekit.1" ]
+cmp <("$tool" completion bash) "$installed/share/bash-completion/completions/cachekit"
+cmp <("$tool" completion zsh) "$installed/share/zsh/site-functions/_cachekit"
+cmp <("$tool" completion fish) "$installed/share/fish/vendor_completions.d/cachekit.fish"
 
 echo "-- another prefix"
 run cmake --install "$build" --prefix "$work/elsewhere"
