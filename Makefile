@@ -18,10 +18,11 @@ bootstrap-%:
 release:
 	@scripts/build.sh release
 
-quickstart: ## install what is missing, build, and watch a slow function become fast
+quickstart: ## install what is missing, build, and watch slow things become fast
 	@scripts/bootstrap.sh build
-	@scripts/build.sh release tour
+	@scripts/build.sh release tour cachekit_cli
 	@$(RELEASE)/examples/tour
+	@scripts/show_run.sh $(RELEASE)/bin/cachekit
 
 check: ## install what is missing, then all tests in the dev, asan and tsan builds
 	@scripts/bootstrap.sh build check
