@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #define DOCTOR_PATH 4096
-#define DOCTOR_TEXT 1024
+#define DOCTOR_TEXT (2 * DOCTOR_PATH + 256)
 
 /* How grave a finding is. From DOCTOR_SETTING on it is a problem, and the number is the exit code. */
 typedef enum doctor_grade {

@@ -86,7 +86,7 @@ static bool check_url(doctor *d, const doctor_place *place) {
 
 static void show_parameters(doctor *d, const char *query) {
     while (query != NULL && *query != '\0') {
-        char   text[DOCTOR_TEXT / 2];
+        char   text[DOCTOR_PATH];
         size_t length = strcspn(query, "&");
         if (decode(query, length, text, sizeof text)) {
             doctor_say(d, "setting", DOCTOR_OK, NULL, "%s (the URL)", text);
@@ -211,6 +211,9 @@ static void check_absent(doctor *d, const char *check, const char *path) {
     } else if (!S_ISDIR(st.st_mode)) {
         doctor_say(d, check, DOCTOR_STORE, "choose another path", "%s cannot be made: %s is not a directory", path,
                    parent);
+    } else if (st.st_nlink == 0) {
+        doctor_say(d, check, DOCTOR_STORE, "write an absolute path, or go to a directory that exists",
+                   "%s cannot be made: the working directory is removed", path);
     } else if (faccessat(AT_FDCWD, parent, W_OK | X_OK, AT_EACCESS) != 0) {
         doctor_say(d, check, DOCTOR_STORE, "make it with the right owner, or choose another path",
                    "%s cannot be made in %s: %s", path, parent, strerror(errno));

@@ -115,7 +115,7 @@ static const char *source_text(const doctor *d, size_t index) {
 static void show_values(doctor *d) {
     size_t set = 0;
     for (size_t i = 0; i < ckit_settings_count(); i++) {
-        char text[DOCTOR_TEXT / 2];
+        char text[DOCTOR_PATH];
         bool by_default = ckit_settings_source(&d->settings, i) == CKIT_FROM_DEFAULT;
         set += by_default ? 0 : 1;
         if (d->all || !by_default) {

@@ -202,7 +202,8 @@ void doctor_check_store(doctor *d) {
         }
         check_open(d, &store);
     } else {
-        doctor_say(d, "store", doctor_grade_of(&err), "set right what the text names", "it cannot be opened: %s (%s)",
+        doctor_say(d, "store", doctor_grade_of(&err),
+                   "change what chooses the store, or give --store file:///directory", "it cannot be opened: %s (%s)",
                    err.text, ckit_status_code(err.status));
     }
     cli_store_close(&store);

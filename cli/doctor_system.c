@@ -70,7 +70,7 @@ static void check_temporary(doctor *d) {
 }
 
 void doctor_check_home(doctor *d) {
-    check_base(d, "HOME", "the password database is asked");
+    check_base(d, "HOME", "only XDG_CACHE_HOME can tell where the user's own files are");
     check_base(d, "XDG_CACHE_HOME", "$HOME/.cache is used");
     check_temporary(d);
 }
