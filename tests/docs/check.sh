@@ -5,12 +5,13 @@
 #   other ```c         a quotation: its lines stand, in this order, in one file of examples/ or in one public
 #                      header; comments do not count
 #   ```cmake           in docs/: the same of a CMakeLists.txt in examples/ or tests/package/
-#   ```sh              the commands, targets and presets exist
+#   ```sh              the commands, targets and presets exist; sessions ("$ " in front of commands) are not looked at:
+#                      tests/cli/test_examples.py runs them and compares what they print
 #   [text](target)     a file of the repository is there
 set -uo pipefail
 cc=$1 source=$2 library=$3 work=$4
 failed=0
-programs=0 quotations=0 commands=0 links=0
+programs=0 quotations=0 commands=0 sessions=0 links=0
 
 rm -rf "$work"
 mkdir -p "$work/blocks" "$work/run"
@@ -130,9 +131,15 @@ for block in "$work"/blocks/*; do
         quotations=$((quotations + 1))
         why=$(quoted "$block" "${lists[@]}") || complain "$name quotes nothing real: $why"
         ;;
-    *.sh) check_commands "$block" ;;
+    *.sh)
+        if grep -q '^\$ ' "$block"; then
+            sessions=$((sessions + 1))
+        else
+            check_commands "$block"
+        fi
+        ;;
     esac
 done
 
-echo "${#pages[@]} pages: $programs programs, $quotations quotations, $commands commands, $links links"
+echo "${#pages[@]} pages: $programs programs, $quotations quotations, $commands commands, $sessions sessions, $links links"
 [ "$programs" -gt 0 ] && [ "$quotations" -gt 0 ] && [ "$commands" -gt 0 ] && [ "$links" -gt 0 ] && [ $failed -eq 0 ]
