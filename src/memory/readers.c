@@ -75,9 +75,11 @@ void ckiti_readers_fini(ckiti_readers *readers) {
 
 size_t ckiti_readers_bytes(const ckiti_readers *readers) { return readers->count * 2 * sizeof(ckiti_reader); }
 
+/* Exchanged, not stored: the last reads of the thread that ended come before whatever is freed from now on by the rules
+ * of the language too, not only because that thread is gone. */
 static void let_go(ckiti_reader *reader) {
-    atomic_store(&reader->table, NULL);
-    atomic_store(&reader->entry, 0);
+    (void)atomic_exchange(&reader->table, NULL);
+    (void)atomic_exchange(&reader->entry, 0);
     atomic_store(&reader->owner, 0);
 }
 
