@@ -85,7 +85,7 @@ static void put_double(printer *p, double value, const char *quote) {
     }
     for (int digits = 15; digits <= 17; digits++) {
         (void)snprintf(text, sizeof text - 2, "%.*g", digits, value);
-        if (memcmp(&(double){strtod(text, NULL)}, &value, sizeof value) == 0) {
+        if (strtod(text, NULL) == value) {
             break;
         }
     }

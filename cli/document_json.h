@@ -12,9 +12,9 @@
 #include <cachekit/error.h>
 #include <cachekit/types.h>
 
-/* Appends one JSON text without a line end; `pretty` breaks lines and indents. Floats always have a point or an exponent
- * and survive both ways; control characters are escaped. A failure of msgpack.h's reads (text and offset in `err`),
- * CKIT_E_VALUE_TYPE for a key that is an array or a map, or CKIT_E_NO_MEMORY leaves `out` as it was. */
+/* Appends one JSON text without a line end; `pretty` breaks lines and indents. Floats always have a point or an
+ * exponent and survive both ways; control characters are escaped. A failure of msgpack.h's reads (text and offset in
+ * `err`), CKIT_E_VALUE_TYPE for a key that is an array or a map, or CKIT_E_NO_MEMORY leaves `out` as it was. */
 ckit_status cli_document_to_json(ckit_slice document, bool pretty, ckit_buf *out, ckit_error *err);
 
 /* Appends the document of one JSON text (RFC 8259). Whole numbers become integers (up to 2^64-1), others floats.

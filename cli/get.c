@@ -219,8 +219,8 @@ const cli_command cli_get_command = {
     .operands = "KEY",
     .summary = "print the value of an entry",
     .description =
-        "Prints the value of the entry of KEY. When there is none, or its lifetime has passed, the exit code is 1 and "
-        "nothing is printed. Exit code 4: the value is damaged, encrypted, or not of the form asked for.\n\n"
+        "Prints the value of the entry of KEY. When there is none, or its lifetime has passed, the exit code is 1 "
+        "and nothing is printed. Exit code 4: the value is damaged, encrypted, or not of the form asked for.\n\n"
         " --as value  text and bytes exactly as they are; another document (what SDKs\n"
         "             store) as JSON; anything else as it lies in the store\n"
         " --as raw    what lies in the store, byte for byte, readable or not\n"
@@ -228,12 +228,11 @@ const cli_command cli_get_command = {
         "             tried as JSON text, as an envelope, and as MessagePack\n"
         " --as hex    the value's bytes in hexadecimal; a document's MessagePack\n\n"
         "No line end is added to text and bytes but on a terminal, so binary values survive redirection. JSON and "
-        "hexadecimal are one line; on a terminal JSON is indented. In JSON, bytes are {\"__bytes__\": \"base64\"}.\n\n"
+        "hexadecimal are one line; on a terminal JSON is indented. In JSON, bytes are {\"__bytes__\": "
+        "\"base64\"}.\n\n"
         "With --json the answer is one object: key, found, form, size (bytes in the store), life (seconds; null "
-        "without "
-        "expiry) and value: JSON for a document, else a string, or {\"base64\": ...} for bytes that are not UTF-8. A "
-        "miss "
-        "is {\"key\": ..., \"found\": false}.",
+        "without expiry) and value: JSON for a document, else a string, or {\"base64\": ...} for bytes that are not "
+        "UTF-8. A miss is {\"key\": ..., \"found\": false}.",
     CLI_OPTIONS(options, get_options),
     .examples = examples,
     .defaults = defaults,

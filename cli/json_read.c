@@ -298,8 +298,8 @@ static int compare_names(const void *a, const void *b) {
     return order != 0 ? order : x->index < y->index ? -1 : 1;
 }
 
-/* For every member which one's value counts: its own or that of the last of the name; SIZE_MAX for all of a name but the
- * first. Answers whether any name comes again. */
+/* For every member which one's value counts: its own or that of the last of the name; SIZE_MAX for all of a name but
+ * the first. Answers whether any name comes again. */
 static bool find_again(const name_at *sorted, size_t count, size_t *value_of) {
     bool again = false;
     for (size_t i = 0, j; i < count; i = j) {

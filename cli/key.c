@@ -17,7 +17,7 @@ static void defaults(void *options) { ((key_options *)options)->integrity = swit
 
 /* ---- arguments ---------------------------------------------------------------------------------------------- */
 
-/* The length of a keyword's name in "name=JSON"; 0 for a positional argument. No JSON text begins with a name and "=". */
+/* The length of a keyword's name in "name=JSON"; 0 for a positional argument. No JSON begins with a name and "=". */
 static size_t name_length(const char *operand) {
     size_t length = 0;
     for (uint8_t c; (c = (uint8_t)operand[length]) != 0; length++) {
@@ -176,17 +176,13 @@ const cli_command cli_key_command = {
     .summary = "tell the key of a function call",
     .description =
         "Prints the key under which every CacheKit SDK stores the result of one call of a function that is told the "
-        "same "
-        "name and namespace. No store is opened.\n\n"
+        "same name and namespace. No store is opened.\n\n"
         "Every ARG is one JSON text: 42, 1.5, true, null, '\"text\"', '[1, 2]', '{\"a\": 1}'. Text needs its own "
-        "quotation "
-        "marks inside those of the shell. NAME=ARG is a keyword argument; keywords come last, and their order does not "
-        "count. 1, 1.0 and true are three different arguments. Arguments that JSON has no form for (bytes, dates, "
-        "UUIDs, "
-        "arrays of numbers) cannot be given.\n\n"
+        "quotation marks inside those of the shell. NAME=ARG is a keyword argument; keywords come last, and their "
+        "order does not count. 1, 1.0 and true are three different arguments. Arguments that JSON has no form for "
+        "(bytes, dates, UUIDs, arrays of numbers) cannot be given.\n\n"
         "With --json: {\"key\": ..., \"hash\": ...}, the hash of the arguments in hexadecimal, also when a long key "
-        "was "
-        "shortened and does not show it.",
+        "was shortened and does not show it.",
     CLI_OPTIONS(options, key_options),
     .examples = examples,
     .traits = CLI_NO_STORE | CLI_NEEDS_DASHES,

@@ -201,21 +201,21 @@ const cli_command cli_set_command = {
     .name = "set",
     .operands = "KEY VALUE",
     .summary = "store a value",
-    .description = "Stores VALUE under KEY and replaces an older entry as one: readers see the old value or the new "
-                   "one. A VALUE of - "
-                   "is standard input to its end, any bytes; a value that begins with - is written behind --.\n\n"
-                   " --as raw    the bytes as they are, without compression and checksum: for\n"
-                   "             scripts. Programs read them as raw entries only\n"
-                   " --as json   VALUE is a JSON text, and becomes a document that every SDK\n"
-                   "             reads: compressed and checksummed\n"
-                   " --as text   a document that is one text\n"
-                   " --as bytes  a document that is one byte string\n\n"
-                   "Values are not encrypted, also when CACHEKIT_MASTER_KEY is set. Without --ttl an entry lives one "
-                   "hour; ten years "
-                   "(3650d) are the most. Keys are used as they are, up to 64 KiB; SDKs by default only up to 1024 "
-                   "bytes. Programs "
-                   "that hold an older value in their own memory may use it until its lifetime ends there.\n\n"
-                   "Prints nothing but with --json: {\"key\": ..., \"stored\": true, \"size\": bytes in the store}.",
+    .description =
+        "Stores VALUE under KEY and replaces an older entry as one: readers see the old value or the new one. A "
+        "VALUE of - is standard input to its end, any bytes; a value that begins with - is written behind --.\n\n"
+        " --as raw    the bytes as they are, without compression and checksum: for\n"
+        "             scripts. Programs read them as raw entries only\n"
+        " --as json   VALUE is a JSON text, and becomes a document that every SDK\n"
+        "             reads: compressed and checksummed\n"
+        " --as text   a document that is one text\n"
+        " --as bytes  a document that is one byte string\n\n"
+        "Values are not encrypted, also when CACHEKIT_MASTER_KEY is set. Without --ttl an entry lives one hour; ten "
+        "years (3650d) are the most. Keys are used as they are, up to 64 KiB; SDKs by default only up to 1024 bytes. "
+        "Programs that hold an older value in their own memory may use it until its lifetime ends there.\n\n"
+        "Exit code 2: VALUE is not of the form asked for; 4: it is larger than the store takes. After a failure the "
+        "older entry is still there.\n\n"
+        "Prints nothing but with --json: {\"key\": ..., \"stored\": true, \"size\": bytes in the store}.",
     CLI_OPTIONS(options, set_options),
     .examples = examples,
     .defaults = defaults,

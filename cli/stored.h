@@ -27,16 +27,16 @@ typedef struct cli_stored {
     ckit_buf   frame_bytes;
 } cli_stored;
 
-/* Looks what `stored` is and opens frames. Envelopes are decompressed and checked against their checksums; documents are
- * checked to the end. `out` was zeroed; its slices look into `stored` and into itself. What is no frame is CLI_FORM_RAW,
- * also when it could be read as an envelope or a document: any bytes could.
+/* Looks what `stored` is and opens frames. Envelopes are decompressed and checked against their checksums; documents
+ * are checked to the end. `out` was zeroed; its slices look into `stored` and into itself. What is no frame is
+ * CLI_FORM_RAW, also when it could be read as an envelope or a document: any bytes could.
  *
  * Failures, after which `out` is RAW: those of kind CORRUPT for something that begins as a frame and is damaged;
  * CKIT_E_TOO_LARGE; CKIT_E_NO_MEMORY. */
 ckit_status cli_stored_open(ckit_slice stored, cli_stored *out, ckit_error *err);
 
-/* For a RAW one whose user says that it holds a value: tries JSON text, an envelope, a document, in this order. CKIT_E_DECODE
- * when it is none of them, and `out` is as before. Others are left alone (CKIT_OK). */
+/* For a RAW one whose user says that it holds a value: tries JSON text, an envelope, a document, in this order.
+ * CKIT_E_DECODE when it is none of them, and `out` is as before. Others are left alone (CKIT_OK). */
 ckit_status cli_stored_open_bare(cli_stored *out, ckit_error *err);
 
 /* Whether `content` is a document. */
@@ -51,8 +51,8 @@ void cli_stored_fini(cli_stored *stored);
 /* "raw", "document", "json", "foreign", "encrypted", "envelope", "bare document". */
 const char *cli_form_name(cli_form form);
 
-/* The other way: appends the stored value of a document as ckit_cache_set writes it with CKIT_DOCUMENT, readable in every
- * SDK: frame and envelope. `document` is not checked. */
+/* The other way: appends the stored value of a document as ckit_cache_set writes it with CKIT_DOCUMENT, readable in
+ * every SDK: frame and envelope. `document` is not checked. */
 ckit_status cli_stored_seal(ckit_slice document, ckit_buf *out, ckit_error *err);
 
 #endif

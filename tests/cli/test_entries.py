@@ -389,6 +389,9 @@ def test_input_beyond_the_limit_of_the_store_is_refused(tool):
     url = f"file://{tool.home}/small?max_size_mb=2"
     refused(tool, 4, b"E105", "set", "k", "-", "--store", url, input=b"x" * 5_000_000)
     assert tool.run("exists", "k", "--store", url).returncode == 1
+    tool.ok("set", "k", "old", "--store", url)
+    refused(tool, 4, b"E105", "set", "k", "-", "--store", url, input=b"x" * 1_500_000)
+    assert tool.ok("get", "k", "--store", url) == b"old"
     with open("/dev/zero", "rb") as endless:
         done = tool.run("set", "k", "-", "--store", url, stdin=endless, capture_output=True)
     assert done.returncode == 4 and b"E105" in done.stderr
