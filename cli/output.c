@@ -170,6 +170,8 @@ static bool is_unshowable(uint32_t point) {
            (point >= 0x2066 && point <= 0x2069);
 }
 
+bool cli_showable_at(ckit_slice text, size_t at, size_t *bytes) { return !is_unshowable(decode(text, at, bytes)); }
+
 /* The wide blocks of East Asian scripts and pictures (Unicode UAX 11, roughly). */
 static bool is_wide(uint32_t point) {
     return (point >= 0x1100 && point <= 0x115f) || (point >= 0x2e80 && point <= 0xa4cf) ||

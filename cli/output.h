@@ -43,6 +43,8 @@ json_object *cli_json_life(uint64_t life_ms);
 void cli_print_escaped(ckit_slice text);
 /* The same in at most `columns` of a terminal (SIZE_MAX: all of it); what is cut ends with "...". Returns how many it took. */
 size_t cli_print_escaped_in(ckit_slice text, size_t columns);
+/* The same for one character of a text that is UTF-8: whether it is shown as it is, and how many bytes it has. */
+bool cli_showable_at(ckit_slice text, size_t at, size_t *bytes);
 /* "1h30m", "no expiry" or "unknown". `text` has CLI_UNITS_TEXT bytes (units.h). */
 const char *cli_life_text(uint64_t life_ms, char *text);
 
