@@ -117,40 +117,34 @@ void doctor_check_clocks(doctor *d) {
 
 /* ---- limits ----------------------------------------------------------------------------------------------------- */
 
-static bool limited(int resource, rlim_t *most) {
-    struct rlimit limit;
-    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return false;
-    }
-    *most = limit.rlim_cur;
-    return true;
+static bool is_limited(int result, const struct rlimit *limit) {
+    return result == 0 && limit->rlim_cur != RLIM_INFINITY;
 }
 
 static void check_open_files(doctor *d) {
-    rlim_t most = 0;
-    if (!limited(RLIMIT_NOFILE, &most)) {
+    struct rlimit limit;
+    if (!is_limited(getrlimit(RLIMIT_NOFILE, &limit), &limit)) {
         doctor_say(d, "open-files", DOCTOR_OK, NULL, "without limit");
-    } else if (most < FEW_FILES) {
-        doctor_say(d, "open-files", DOCTOR_WARNING, "raise it: ulimit -n 1024", "a process may open %llu only",
-                   (unsigned long long)most);
-    } else {
-        doctor_say(d, "open-files", DOCTOR_OK, NULL, "a process may open %llu", (unsigned long long)most);
+        return;
     }
+    bool few = limit.rlim_cur < FEW_FILES;
+    doctor_say(d, "open-files", few ? DOCTOR_WARNING : DOCTOR_OK, few ? "raise it: ulimit -n 1024" : NULL,
+               "a process may open %llu%s", (unsigned long long)limit.rlim_cur, few ? ", which is few" : "");
 }
 
 static void check_file_size(doctor *d) {
-    rlim_t most = 0;
-    char   text[CLI_UNITS_TEXT];
-    if (limited(RLIMIT_FSIZE, &most) && most < d->settings.file_max_value_bytes) {
+    struct rlimit limit;
+    char          text[CLI_UNITS_TEXT];
+    if (is_limited(getrlimit(RLIMIT_FSIZE, &limit), &limit) && limit.rlim_cur < d->settings.file_max_value_bytes) {
         doctor_say(d, "file-size", DOCTOR_WARNING, "raise it (ulimit -f), or lower the limit of values (max_value_mb)",
                    "a process may write %s to a file, and values may be larger: SIGXFSZ would end it",
-                   cli_size_text(most, text));
+                   cli_size_text(limit.rlim_cur, text));
     }
 }
 
 static void check_core(doctor *d) {
-    rlim_t most = 0;
-    bool   none = limited(RLIMIT_CORE, &most) && most == 0;
+    struct rlimit limit;
+    bool          none = is_limited(getrlimit(RLIMIT_CORE, &limit), &limit) && limit.rlim_cur == 0;
     if (!none && d->secrets) {
         doctor_say(d, "core", DOCTOR_OK, "ulimit -c 0 keeps them off the disk",
                    "a crash may write a core file, with the secrets of the environment in it");
