@@ -278,6 +278,13 @@ void bench_row_at_least(bench *b, const char *name, double value, const char *un
     add_row(b, &(row){name, value, unit, against, against_value, goal, value >= against_value * least_ratio});
 }
 
+void bench_row_added(bench *b, const char *name, double value, const char *unit, const char *against,
+                     double against_value, double most_added) {
+    char goal[32];
+    snprintf(goal, sizeof goal, "<= + %g %s", most_added, unit);
+    add_row(b, &(row){name, value, unit, against, against_value, goal, value - against_value <= most_added});
+}
+
 void bench_row_bound(bench *b, const char *name, double value, const char *unit, double most) {
     char goal[32];
     snprintf(goal, sizeof goal, "<= %g", most);

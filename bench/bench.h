@@ -43,6 +43,9 @@ void bench_row_at_most(bench *b, const char *name, double value, const char *uni
                        double against_value, double most_ratio);
 void bench_row_at_least(bench *b, const char *name, double value, const char *unit, const char *against,
                         double against_value, double least_ratio);
+/* A bound on how much is added to what it is compared with, in the same unit. */
+void bench_row_added(bench *b, const char *name, double value, const char *unit, const char *against,
+                     double against_value, double most_added);
 /* A bound on the value itself. */
 void bench_row_bound(bench *b, const char *name, double value, const char *unit, double most);
 /* No goal; compared when `against` is not NULL. */
