@@ -1,11 +1,11 @@
 #include "bench_zipf.h"
 
-#include <math.h>
+#include <string.h>
 
 /* ---- logarithm and exponential ---------------------------------------------------------------------------------
  *
- * Those of libm would make the tool load one more shared library, each time it starts, whatever it is asked to do;
- * frexp and ldexp are in libc. Beside that, draws are the same on every machine this way. Good to 1e-13. */
+ * Those of libm would make the tool load one more shared library, each time it starts, whatever it is asked to do.
+ * Beside that, draws are the same on every machine this way. Good to 1e-13. Doubles are those of IEEE 754. */
 
 #define LN2_HIGH 0x1.62e42fefa38p-1 /* the product with an exponent of eleven bits is exact */
 #define LN2_LOW 0x1.ef35793c7673p-45
@@ -21,9 +21,18 @@ static double atanh_over(double s) {
     return sum;
 }
 
+#define EXPONENT_SHIFT 52
+#define EXPONENT_BIAS 1022 /* of numbers from 0.5 on */
+#define EXPONENT_MASK (UINT64_C(0x7ff) << EXPONENT_SHIFT)
+
+/* For 0, the logarithm of the smallest double there is. */
 static double natural_log(double x) {
-    int    exponent;
-    double m = frexp(x, &exponent); /* 0.5 <= m < 1 */
+    uint64_t bits;
+    double   m; /* x = m 2^exponent, 0.5 <= m < 1 */
+    memcpy(&bits, &x, sizeof bits);
+    int exponent = (int)(bits >> EXPONENT_SHIFT) - EXPONENT_BIAS;
+    bits = (bits & ~EXPONENT_MASK) | (uint64_t)EXPONENT_BIAS << EXPONENT_SHIFT;
+    memcpy(&m, &bits, sizeof m);
     if (m < HALF_ROOT) {
         m *= 2;
         exponent--;
@@ -50,12 +59,16 @@ static double expm1_over_small(double x) {
 }
 
 static double exponential(double x) {
-    if (x < -745 || x > 709) {
-        return x < 0 ? 0 : HUGE_VAL;
+    if (!(x > -708)) {
+        return 0;
     }
-    int    k = (int)(x * 0x1.71547652b82fep0 + (x < 0 ? -0.5 : 0.5)); /* by 1 / ln 2 */
-    double rest = (x - k * LN2_HIGH) - k * LN2_LOW;
-    return ldexp(1 + rest * expm1_over_small(rest), k);
+    x = x < 709 ? x : 709;                                              /* more than any number of items */
+    int      k = (int)(x * 0x1.71547652b82fep0 + (x < 0 ? -0.5 : 0.5)); /* by 1 / ln 2 */
+    double   rest = (x - k * LN2_HIGH) - k * LN2_LOW;
+    uint64_t bits = (uint64_t)(k + EXPONENT_BIAS + 1) << EXPONENT_SHIFT;
+    double   power;
+    memcpy(&power, &bits, sizeof power);
+    return (1 + rest * expm1_over_small(rest)) * power;
 }
 
 static double expm1_over(double x) { return x > -0.5 && x < 0.5 ? expm1_over_small(x) : (exponential(x) - 1) / x; }
