@@ -120,26 +120,24 @@ static void exit_status(FILE *out, const cli_command *command) {
     }
 }
 
-/* The names of commands that a page speaks of, as `cachekit NAME`. */
-static bool speaks_of(const cli_command *command, const cli_command *other) {
-    char name[64];
-    if (command == other) {
-        return false;
-    }
-    for (int form = 0; form < 2; form++) {
-        (void)snprintf(name, sizeof name, form == 0 ? "`%s`" : "`cachekit %s", other->name);
-        for (const char *at = command->description; at != NULL; at = *at == '\0' ? NULL : at + 1) {
-            at = strstr(at, name);
-            if (at == NULL) {
-                break;
-            }
-            char next = at[strlen(name)];
-            if (form == 0 || next == ' ' || next == '`') {
-                return true;
-            }
+/* Does one of `ends` follow these words somewhere? */
+static bool mentions(const char *text, const char *searched, const char *ends) {
+    size_t length = strlen(searched);
+    for (const char *at = strstr(text, searched); at != NULL; at = strstr(at + 1, searched)) {
+        if (at[length] != '\0' && strchr(ends, at[length]) != NULL) {
+            return true;
         }
     }
     return false;
+}
+
+/* Another command, as `NAME` or `cachekit NAME ...`. */
+static bool speaks_of(const cli_command *command, const cli_command *other) {
+    char alone[64], whole[64];
+    (void)snprintf(alone, sizeof alone, "`%s", other->name);
+    (void)snprintf(whole, sizeof whole, "`cachekit %s", other->name);
+    return command != other &&
+           (mentions(command->description, alone, "`") || mentions(command->description, whole, " `"));
 }
 
 static void see_also(FILE *out, const cli_command *command) {
