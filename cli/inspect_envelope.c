@@ -1,3 +1,4 @@
+#include "inspect_block.h"
 #include "inspect_layers.h"
 
 #include "output.h"
@@ -6,7 +7,6 @@
 #include <cachekit/msgpack.h>
 #include <inttypes.h>
 #include <json-c/json.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 enum field { BLOCK, CHECKSUM, SIZE, FORMAT };
@@ -201,120 +201,6 @@ bool inspect_is_envelope(ckit_slice bytes) {
 
 /* ---- the block ---------------------------------------------------------------------------------------------- */
 
-/* What following an LZ4 block to its end has shown. */
-typedef struct followed {
-    size_t produced; /* bytes of content */
-    size_t fault_at; /* INSPECT_NOWHERE: none */
-    char   fault[120];
-} followed;
-
-/* A length above its four bits goes on in bytes, of which the first below 255 is the last. */
-static bool add_length(ckit_slice block, size_t *at, size_t *length) {
-    uint8_t byte = 255;
-    while (byte == 255) {
-        if (*at == block.len) {
-            return false;
-        }
-        byte = block.ptr[(*at)++];
-        *length += byte;
-    }
-    return true;
-}
-
-/* Literals, and unless it is the last one a copy of what was unpacked before. */
-typedef struct sequence {
-    size_t literals;
-    size_t literals_at;
-    size_t back; /* 0: the last sequence */
-    size_t back_at;
-    size_t length; /* of the copy */
-    size_t end;
-} sequence;
-
-static bool fault(followed *f, size_t at, const char *format, ...) CKIT_PRINTF(3, 4);
-static bool fault(followed *f, size_t at, const char *format, ...) {
-    va_list values;
-    va_start(values, format);
-    (void)vsnprintf(f->fault, sizeof f->fault, format, values);
-    va_end(values);
-    f->fault_at = at;
-    return false;
-}
-
-/* The sequence at `start`; false when it is none (LZ4 block format). */
-static bool take_sequence(ckit_slice block, size_t start, sequence *s, followed *f) {
-    size_t at = start + 1;
-    if (start == block.len) {
-        return fault(f, start, "the LZ4 block ends where another sequence should begin");
-    }
-    *s = (sequence){.literals = block.ptr[start] >> 4, .length = block.ptr[start] & 15};
-    if (s->literals == 15 && !add_length(block, &at, &s->literals)) {
-        return fault(f, start, "the LZ4 block ends inside a length of literals");
-    }
-    if (s->literals > block.len - at) {
-        return fault(f, start, "the LZ4 block announces %zu literals and has %zu bytes left", s->literals,
-                     block.len - at);
-    }
-    s->literals_at = at;
-    s->back_at = s->end = at + s->literals;
-    if (s->end == block.len) {
-        s->length = 0;
-        return true;
-    }
-    if (block.len - s->back_at < 2) {
-        return fault(f, s->back_at, "the LZ4 block ends inside a copy");
-    }
-    s->back = (size_t)block.ptr[s->back_at] | (size_t)block.ptr[s->back_at + 1] << 8;
-    if (s->back == 0 || s->back > f->produced + s->literals) {
-        return fault(f, s->back_at, "the LZ4 block copies from %zu bytes back, and %zu were unpacked so far", s->back,
-                     f->produced + s->literals);
-    }
-    s->end = s->back_at + 2;
-    if (s->length == 15 && !add_length(block, &s->end, &s->length)) {
-        return fault(f, start, "the LZ4 block ends inside the length of a copy");
-    }
-    s->length += 4;
-    return true;
-}
-
-static void unpack(const sequence *s, ckit_slice block, uint8_t *out) {
-    if (s->literals > 0) {
-        memcpy(out, block.ptr + s->literals_at, s->literals);
-    }
-    for (size_t i = s->literals; i < s->literals + s->length; i++) { /* a copy may overlap itself */
-        out[i] = *(out + i - s->back);
-    }
-}
-
-/* Follows the sequences of a block. `out` NULL, or with room for all. `*source` becomes where in the block byte `watch` of
- * the content stands, or is said to be copied. */
-static followed follow(ckit_slice block, uint8_t *out, size_t watch, size_t *source) {
-    followed f = {.fault_at = INSPECT_NOWHERE};
-    sequence s = {.end = 0};
-    size_t   start = 0, copied = 0;
-    do {
-        start = s.end;
-        if (!take_sequence(block, start, &s, &f)) {
-            return f;
-        }
-        if (watch >= f.produced && watch - f.produced < s.literals) {
-            *source = s.literals_at + (watch - f.produced);
-        } else if (watch >= f.produced && watch - f.produced < s.literals + s.length) {
-            *source = s.back_at;
-        }
-        if (out != NULL) {
-            unpack(&s, block, out + f.produced);
-        }
-        copied += s.length;
-        f.produced += s.literals + s.length;
-    } while (s.back != 0);
-    if (copied > 0 && s.literals < 5) {
-        (void)fault(&f, start, "the LZ4 block ends with %zu literals, and its last five bytes must be such",
-                    s.literals);
-    }
-    return f;
-}
-
 /* Where a byte of the block stands in the envelope. */
 static size_t block_offset(const envelope *e, size_t at) {
     ckit_reader r;
@@ -336,7 +222,7 @@ static size_t block_offset(const envelope *e, size_t at) {
 static size_t content_origin(const void *context, size_t at) {
     const envelope *e = context;
     size_t          source = INSPECT_NOWHERE;
-    (void)follow(e->block, NULL, at, &source);
+    (void)inspect_follow(e->block, NULL, at, &source);
     if (source == INSPECT_NOWHERE) { /* behind the last byte */
         source = e->block.len;
     }
@@ -448,10 +334,10 @@ static void tell_mismatch(inspect_report *report, const envelope *e, uint64_t co
 
 /* The content of an envelope that the library refuses, as far as there is one. */
 static bool salvage(inspect_report *report, const envelope *e, const ckit_error *err, ckit_buf *content) {
-    size_t   source = 0;
-    uint64_t computed;
-    followed f = follow(e->block, NULL, SIZE_MAX, &source);
-    if (f.fault_at != INSPECT_NOWHERE) {
+    size_t        source = 0;
+    uint64_t      computed;
+    inspect_block f = inspect_follow(e->block, NULL, SIZE_MAX, &source);
+    if (f.fault_at != INSPECT_NO_FAULT) {
         inspect_damage(report, block_offset(e, f.fault_at), NULL, NULL, "%s", f.fault);
         return false;
     }
@@ -468,7 +354,7 @@ static bool salvage(inspect_report *report, const envelope *e, const ckit_error 
         inspect_no_memory(report);
         return false;
     }
-    (void)follow(e->block, content->ptr, SIZE_MAX, &source);
+    (void)inspect_follow(e->block, content->ptr, SIZE_MAX, &source);
     content->len = f.produced;
     if (!inspect_checksum(ckit_buf_slice(content), &computed)) {
         inspect_no_memory(report);
