@@ -24,8 +24,9 @@ static bool is_choice(const char *text, char words[CLI_PLACE_WORDS]) {
     if (text[length] != '\0' || strchr(text, '|') == NULL || length >= CLI_PLACE_WORDS) {
         return false;
     }
-    for (size_t i = 0; i <= length; i++) {
-        words[i] = text[i] == '|' ? ' ' : text[i];
+    memcpy(words, text, length + 1);
+    for (char *bar = words; (bar = strchr(bar, '|')) != NULL;) {
+        *bar = ' ';
     }
     return true;
 }
