@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#define TIMEOUT_MS 5000
+#define TIMEOUT_MS 3000
 #define SLOW_MS 100.0
 #define NEARLY_FULL 0.9 /* from here on the least recently used entries are removed */
 #define FUTURE_MS 2000
@@ -37,6 +37,11 @@ static bool check_health(doctor *d, const cli_store *store) {
                    "a trial took %.0f ms, which is slow for a cache", health.latency_ms);
     } else {
         doctor_say(d, "health", DOCTOR_OK, NULL, "written, read and removed in %.2f ms", health.latency_ms);
+    }
+    if (health.healthy && d->store.files && health.entries == UINT64_MAX) {
+        doctor_say(d, "health", DOCTOR_WARNING, "look for a program that hangs there (fuser, lsof)",
+                   "its sums (.ck-usage) could not be read within %d s: somebody holds their lock, or they are no file",
+                   TIMEOUT_MS / 1000);
     }
     return health.healthy;
 }

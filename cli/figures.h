@@ -25,7 +25,7 @@ typedef struct cli_figures {
 uint64_t cli_deadline_in(uint64_t ms);
 
 /* `stats` where the store has it. Levels of occupancy that are missing then come from `health`, which tries the store out.
- * A store that is not healthy is a failure. */
+ * A store that tells nothing and is not healthy is a failure. */
 ckit_status cli_figures_take(const cli_store *store, uint64_t deadline_ms, cli_figures *out, ckit_error *err);
 /* NULL = not told. */
 const cli_figure *cli_figures_find(const cli_figures *figures, const char *name);

@@ -37,6 +37,11 @@ CKIT_PRINTF(1, 0) static void say(const char *format, va_list values) {
     cli_progress_end();
     char line[1024];
     (void)vsnprintf(line, sizeof line, format, values);
+    for (char *c = line; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
+            *c = ' '; /* one line stays one line, whatever a path or an operand holds */
+        }
+    }
     (void)fprintf(stderr, "cachekit: %s\n", line);
 }
 

@@ -1,5 +1,6 @@
 """cachekit doctor: settings, which store, its directory, what lies in it. The machine around it: test_doctor_world.py."""
 
+import fcntl
 import json
 import os
 import resource
@@ -482,6 +483,13 @@ def test_a_store_that_is_nearly_full_is_a_warning(tool, store):
     assert findings.not_ok() == [("fullness", "warning")]
     full = next(f for f in findings.of("fullness") if f["state"] == "warning")
     assert full["text"].startswith("entries: 91 of 100 (91.0 %)") and "CACHEKIT_FILE_MAX_ENTRY_COUNT" in full["advice"]
+
+
+def test_a_lock_that_somebody_keeps_is_noticed(tool, store):
+    with open(store / ".ck-usage", "r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        findings = examine(tool, "--store", f"file://{store}")
+    assert findings.not_ok() == [("health", "warning")] and ".ck-usage" in findings.of("health")[1]["text"]
 
 
 def test_a_limit_beyond_the_disk_is_a_warning(tool, store):

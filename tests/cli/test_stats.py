@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import resource
 import signal
 import struct
 import subprocess
@@ -78,6 +79,18 @@ def test_looking_counts_nothing(tool):
     before = told(tool)["counters"]
     tool.ok("stats")
     assert told(tool)["counters"] == before
+
+
+def test_a_store_that_cannot_be_written_still_tells_what_it_counted(tool):
+    fill(tool)
+
+    def no_file_grows():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    (tool.cache / ".ck-usage").unlink()
+    stats = json.loads(tool.ok("stats", "--json", preexec_fn=no_file_grows))
+    assert stats["counters"]["hits"] == 2 and stats["levels"]["limit_bytes"] == 1 << 30
 
 
 def test_a_damaged_record_begins_again(tool):

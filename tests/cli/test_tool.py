@@ -35,3 +35,8 @@ def test_a_full_disk_behind_standard_output_is_an_error(tool):
         done = tool.run("version", stdout=full, stderr=-1)
     assert done.returncode == 4
     assert b"standard output cannot be written" in done.stderr
+
+
+def test_errors_stay_on_one_line_whatever_an_operand_holds(tool):
+    done = tool.run("version", "a\nb\033[2J")
+    assert done.returncode == 2 and done.stderr.count(b"\n") == 1 and b"\033" not in done.stderr
