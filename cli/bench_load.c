@@ -108,7 +108,7 @@ static ckit_slice value_of(worker *w, const target *t) {
     return ckit_slice_of(w->value, size);
 }
 
-/* Runs of random bytes and of text in turn, so that values compress to a bit more than half. */
+/* Runs of random bytes and of text in turn: large values compress to about two thirds. */
 static uint8_t *new_value(uint64_t size) {
     static const char text[] = "the same text comes here always ";
     uint8_t          *value = malloc(size + STAMP_BYTES);

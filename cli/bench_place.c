@@ -93,8 +93,8 @@ static int make_directory(cli_bench_place *place) {
     remove_leftovers(*path == '\0' ? "/" : path);
     (void)snprintf(slash, sizeof path - (size_t)(slash - path), "/%s", PATTERN);
     if (!make_parents(path) || mkdtemp(path) == NULL) {
-        cli_error("a directory beside %s cannot be made: %s: set XDG_CACHE_HOME, or give --store URL", path,
-                  strerror(errno));
+        cli_error("no directory can be made in %.*s: %s: set XDG_CACHE_HOME, or give --store URL", (int)(slash - path),
+                  path, strerror(errno));
         return CLI_UNREACHABLE;
     }
     place->lock = lock_directory(AT_FDCWD, path, time(NULL) + SETTLED_S);
