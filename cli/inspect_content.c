@@ -180,12 +180,14 @@ static void tell_kind(inspect_report *report, ckit_slice document) {
     char        size[48] = "";
     ckit_reader_init(&r, document);
     ckit_type type = ckit_document_peek(&r);
-    switch (type) {
-    case CKIT_TYPE_MAP: (void)snprintf(size, sizeof size, " with %u members", ckit_read_map(&r)); break;
-    case CKIT_TYPE_ARRAY: (void)snprintf(size, sizeof size, " of %u values", ckit_read_array(&r)); break;
-    case CKIT_TYPE_STR: (void)snprintf(size, sizeof size, ", %zu bytes", ckit_read_str(&r).len); break;
-    case CKIT_TYPE_BIN: (void)snprintf(size, sizeof size, ", %zu of them", ckit_read_bin(&r).len); break;
-    default: break;
+    uint32_t  count = type == CKIT_TYPE_MAP ? ckit_read_map(&r) : type == CKIT_TYPE_ARRAY ? ckit_read_array(&r) : 0;
+    if (type == CKIT_TYPE_MAP || type == CKIT_TYPE_ARRAY) {
+        (void)snprintf(size, sizeof size, " of %u %s%s", count, type == CKIT_TYPE_MAP ? "member" : "value",
+                       count == 1 ? "" : "s");
+    } else if (type == CKIT_TYPE_STR) {
+        (void)snprintf(size, sizeof size, ", %zu bytes", ckit_read_str(&r).len);
+    } else if (type == CKIT_TYPE_BIN) {
+        (void)snprintf(size, sizeof size, ", %zu of them", ckit_read_bin(&r).len);
     }
     const char *kind = (size_t)type < sizeof kinds / sizeof kinds[0] && kinds[type] != NULL ? kinds[type] : "unknown";
     inspect_fact(report, "kind", json_object_new_string(kind), "%s%s", kind, size);

@@ -6,6 +6,7 @@
 
 #include <cachekit/document.h>
 #include <cachekit/frame.h>
+#include <cachekit/msgpack.h>
 #include <json-c/json.h>
 #include <stdio.h>
 
@@ -31,10 +32,12 @@ static bool equals(ckit_slice text, const char *word) { return ckit_slice_equal(
 static json_object *parse_header(ckit_slice text) {
     json_tokener *tokener = json_tokener_new_ex(HEADER_DEPTH);
     json_object  *root = NULL;
-    if (tokener != NULL && text.len > 0 && text.len <= INT32_MAX) {
+    if (tokener != NULL && text.len > 0 && text.len <= INT32_MAX && ckit_utf8_valid(text)) {
         root = json_tokener_parse_ex(tokener, (const char *)text.ptr, (int)text.len);
     }
-    json_tokener_free(tokener);
+    if (tokener != NULL) {
+        json_tokener_free(tokener);
+    }
     return root;
 }
 

@@ -438,6 +438,11 @@ def test_members_of_a_header_that_nobody_writes_cannot_pass_for_facts(tool):
     assert answer["layers"][0]['member "layer"'] == "x" and answer["layers"][0]['member "a\\x1bb"'] == 1
 
 
+def test_a_header_that_is_not_utf_8_is_not_repeated(tool):
+    code, answer = look(tool, changed(GOOD, HEADER.index(b"utf-8") + 7, 0x80))  # and the answer is JSON
+    assert code == 4 and "UTF-8" in answer["damage"][0]["problem"]
+
+
 # ---- other forms -----------------------------------------------------------------------------------------------
 
 
