@@ -345,7 +345,7 @@ const cli_command cli_inspect_command = {
         "Takes the stored bytes of one entry apart and shows every layer: the header of a cache file, the frame, "
         "encryption, the envelope with its compression and checksum, and the document as JSON; with sizes, offsets, "
         "the "
-        "remaining life and the parts of the key. Nothing is changed.\n\n"
+        "remaining life and the parts of the key. No value is changed.\n\n"
         "An operand that begins with /, ./ or ../ is a file, - is standard input, and everything else is a key, "
         "whatever "
         "files there are; --key and --file say it outright. A file is one of a file store (the key is told when that "

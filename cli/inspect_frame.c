@@ -96,6 +96,17 @@ static void tell_header(inspect_report *report, const framed *f) {
     json_object_put(root);
 }
 
+/* Readers compare the name with their own. */
+static void tell_serializer(inspect_report *report, ckit_slice name) {
+    static const char *const known[] = {"default", "auto", "orjson", "arrow", "unknown", ""};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (equals(name, known[i])) {
+            return;
+        }
+    }
+    inspect_note(report, "no SDK has a serializer of this name: only a program that brings it reads the value");
+}
+
 /* ---- damage ------------------------------------------------------------------------------------------------- */
 
 /* Where a member of this name stands in the head; its beginning when there is none. */
@@ -227,6 +238,7 @@ static void inspect_msgpack(inspect_report *report, const framed *f, const inspe
 
 static void inspect_payload(inspect_report *report, const framed *f, const inspect_part *payload) {
     const ckit_frame *frame = &f->frame;
+    tell_serializer(report, frame->serializer);
     if (frame->encrypted) {
         inspect_sealed(report, f, payload);
     } else if (equals(frame->format, "orjson")) {

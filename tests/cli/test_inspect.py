@@ -183,6 +183,12 @@ def test_a_file_larger_than_any_value_is_refused_before_it_is_read(tool):
     assert done.returncode == 4 and b"larger than any value" in done.stderr
 
 
+def available_memory():
+    with open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable"))
+
+
+@pytest.mark.skipif(available_memory() < 4 << 30, reason="reads up to the limit of 512 MiB, which needs 4 GiB of memory")
 def test_standard_input_without_end_is_refused_at_the_limit(tool):
     with open("/dev/zero", "rb") as zero:
         done = tool.run("inspect", "-", stdin=zero)
@@ -430,6 +436,12 @@ def test_damaged_documents(tool, document, offset, problem):
 def test_an_envelope_that_the_header_does_not_promise_is_opened_with_a_note(tool):
     code, answer = look(tool, frame(header=header_with(compressed=False)))
     assert code == 0 and layers(answer) == ["frame", "envelope", "document"] and answer["layers"][0]["notes"]
+
+
+def test_a_serializer_that_no_sdk_has_is_noted(tool):
+    code, answer = look(tool, frame(header=HEADER.replace(b'"default"', b'"Custom!"')))
+    assert code == 0 and "serializer" in answer["layers"][0]["notes"][0]
+    assert "notes" not in look(tool, GOOD)[1]["layers"][0]
 
 
 def test_members_of_a_header_that_nobody_writes_cannot_pass_for_facts(tool):
