@@ -40,6 +40,7 @@ typedef struct doctor {
     json_object      *answers; /* NULL = told as text */
     unsigned          told[3]; /* ok, warnings, problems */
     int               code;
+    uint64_t          entries;  /* files of entries in the store's directory, as counted */
     ckit_settings     settings; /* of the environment, without what is wrong there */
     doctor_place      store;
     doctor_place      run; /* what `run` uses */

@@ -1,6 +1,8 @@
 /* What lies in a directory of the store, and how its file system behaves. */
 #include "doctor.h"
 
+#include "output.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #define NAME_DIGITS 32
+#define PROGRESS_EVERY 1024
 #define LEFTOVER_AGE_S 60   /* older temporary files are removed when the store is opened */
 #define CLOCK_TOLERANCE_S 2 /* some file systems stamp in steps of two seconds */
 
@@ -64,9 +67,13 @@ static bool count(const char *path, census *c) {
         }
         return false;
     }
-    while ((entry = readdir(directory)) != NULL) {
+    for (unsigned long seen = 1; (entry = readdir(directory)) != NULL; seen++) {
         count_one(c, fd, entry->d_name, now);
+        if (seen % PROGRESS_EVERY == 0) {
+            cli_progress("%lu files looked at", seen);
+        }
     }
+    cli_progress_end();
     (void)closedir(directory);
     return true;
 }
@@ -78,6 +85,7 @@ void doctor_check_files(doctor *d, const char *path) {
                    strerror(errno));
         return;
     }
+    d->entries = c.entries;
     if (c.unusable > 0) {
         doctor_say(d, "files", DOCTOR_WARNING, "remove them, or give them back to their owner (chown)",
                    "%llu with the name of an entry cannot be used: of another user, links, or no files",

@@ -14,6 +14,7 @@
 #define SLOW_MS 100.0
 #define NEARLY_FULL 0.9 /* from here on the least recently used entries are removed */
 #define FUTURE_MS 2000
+#define PROGRESS_EVERY 1024
 /* What a store of files is limited to where nobody says otherwise; for one that does not exist yet. */
 #define DEFAULT_BYTES (UINT64_C(1024) << 20)
 #define DEFAULT_ENTRIES 10000
@@ -65,7 +66,10 @@ static void check_fullness(doctor *d, const cli_figures *figures, bool bytes) {
     const uint64_t *used = level(figures, bytes ? "bytes" : "entries");
     const uint64_t *limit = level(figures, bytes ? "limit_bytes" : "limit_entries");
     char            text[CLI_OCCUPANCY_TEXT];
-    bool            full = cli_fullness(used, limit) >= NEARLY_FULL;
+    if (!bytes && used != NULL && *used < d->entries) {
+        used = &d->entries; /* the store counts anew from time to time only */
+    }
+    bool full = cli_fullness(used, limit) >= NEARLY_FULL;
     doctor_say(d, "fullness", full ? DOCTOR_WARNING : DOCTOR_OK, full ? room_advice(d, bytes) : NULL, "%s %s%s",
                bytes ? "bytes:" : "entries:", cli_occupancy_text(used, limit, bytes, text),
                full ? ": the least recently used go when new ones come" : "");
@@ -117,7 +121,9 @@ typedef struct ages {
 static ckit_status look_at_age(void *context, const ckit_listed *entry) {
     ages   *a = context;
     int64_t ahead_ms = entry->created_wall_ms - a->now_ms;
-    a->entries++;
+    if (++a->entries % PROGRESS_EVERY == 0) {
+        cli_progress("%" PRIu64 " entries looked at", a->entries);
+    }
     if (entry->created_wall_ms != 0 && ahead_ms > FUTURE_MS) {
         a->future++;
         a->furthest_ms = ahead_ms > a->furthest_ms ? ahead_ms : a->furthest_ms;
@@ -137,6 +143,7 @@ static void check_ages(doctor *d, const cli_store *store) {
     clock_gettime(CLOCK_REALTIME, &now);
     a.now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     ckit_status st = store->ops->list(store->self, &all, CKIT_NO_DEADLINE, look_at_age, &a, &err);
+    cli_progress_end();
     if (st != CKIT_OK) {
         doctor_say(d, "entries", DOCTOR_STORE, "set right what the text names", "they cannot be listed: %s", err.text);
     } else if (a.future > 0) {

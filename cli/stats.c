@@ -508,7 +508,7 @@ const cli_command cli_stats_command = {
         "again when "
         "its record is lost. A program adds what it counts about once a second and when it ends, so the last second "
         "may be "
-        "missing. Nothing is changed.\n\n"
+        "missing. Entries are not touched.\n\n"
         "hit ratio is hits / (hits + misses). These are requests that reached the store: what an application answered "
         "from "
         "its own memory is not among them.\n\n"

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import pty
 import resource
 import stat
 import time
@@ -80,6 +81,22 @@ def test_quiet_shows_problems_only(tool):
 
 def test_no_colours_in_a_pipe(tool):
     assert b"\033" not in tool.ok("doctor", env={"TERM": "xterm"})
+
+
+@pytest.mark.parametrize("env, coloured", [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_a_terminal_gets_colours_unless_it_wants_none(tool, env, coloured):
+    master, slave = pty.openpty()
+    process = tool.start("doctor", env={**tool.env, "TERM": "xterm", **env}, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    shown = b""
+    try:
+        while part := os.read(master, 4096):
+            shown += part
+    except OSError:  # nobody holds the other end any more
+        pass
+    os.close(master)
+    assert process.wait(timeout=120) == 0 and shown.endswith(b"no problem, no warning\r\n")
+    assert (b"\033[32mok      \033[0m version: " in shown) == coloured and (b"\033" in shown) == coloured
 
 
 @pytest.mark.parametrize("words", [["operand"], ["--tenant", "acme"], ["--nonsense"]])
@@ -483,6 +500,15 @@ def test_a_store_that_is_nearly_full_is_a_warning(tool, store):
     assert findings.not_ok() == [("fullness", "warning")]
     full = next(f for f in findings.of("fullness") if f["state"] == "warning")
     assert full["text"].startswith("entries: 91 of 100 (91.0 %)") and "CACHEKIT_FILE_MAX_ENTRY_COUNT" in full["advice"]
+
+
+def test_entries_that_the_store_has_not_counted_yet_are_seen(tool, store):
+    content = entries(store)[0].read_bytes()
+    for number in range(100):
+        (store / f"{number:032x}").write_bytes(content)
+    findings = examine(tool, "--store", f"file://{store}?max_entry_count=100")
+    assert ("fullness", "warning") in findings.not_ok()
+    assert any(f["text"].startswith("entries: 103 of 100") for f in findings.of("fullness"))
 
 
 def test_a_lock_that_somebody_keeps_is_noticed(tool, store):
