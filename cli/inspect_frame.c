@@ -21,6 +21,7 @@ typedef struct framed {
     inspect_part value;
     inspect_part head;   /* the whole frame but its payload */
     inspect_part header; /* the JSON text; empty when there is none */
+    bool         has_header;
     bool         legacy;
     ckit_frame   frame;
 } framed;
@@ -152,13 +153,12 @@ static uint32_t header_length(ckit_slice stored) {
     return (uint32_t)p[3] << 24 | (uint32_t)p[4] << 16 | (uint32_t)p[5] << 8 | p[6];
 }
 
-static void blame(inspect_report *report, const framed *f, const ckit_error *err) {
+/* A frame without a whole header. */
+static void blame_head(inspect_report *report, const framed *f) {
     ckit_slice stored = f->value.bytes;
     char       expected[64], found[64];
     (void)snprintf(found, sizeof found, "%zu", stored.len);
-    if (f->legacy) {
-        blame_header(report, f, err);
-    } else if (stored.len >= 3 && stored.ptr[2] != VERSION) {
+    if (stored.len >= 3 && stored.ptr[2] != VERSION) {
         (void)snprintf(found, sizeof found, "%u", stored.ptr[2]);
         inspect_damage(report, 2, "3", found, "%s",
                        stored.ptr[2] == 1 ? "this is a cache file with its header, stored as a value: readers refuse it"
@@ -169,13 +169,11 @@ static void blame(inspect_report *report, const framed *f, const ckit_error *err
         (void)snprintf(expected, sizeof expected, "at most %u", CKIT_FRAME_MAX_HEADER_BYTES);
         (void)snprintf(found, sizeof found, "%u", header_length(stored));
         inspect_damage(report, 3, expected, found, "the length of the header is beyond its limit");
-    } else if (header_length(stored) > stored.len - PREFIX) {
+    } else {
         (void)snprintf(expected, sizeof expected, "at least %zu bytes", (size_t)PREFIX + header_length(stored));
         inspect_damage(
             report, stored.len, expected, found,
             "the value ends inside the frame's header: it was cut off, or its length (bytes 3 to 6) is damaged");
-    } else {
-        blame_header(report, f, err);
     }
 }
 
@@ -274,12 +272,14 @@ static size_t base64_origin(const void *context, size_t at) {
 static void cut_head(framed *f) {
     ckit_slice stored = f->value.bytes;
     size_t     head = stored.len;
-    if (!f->legacy && stored.len >= PREFIX && stored.ptr[2] == VERSION &&
-        header_length(stored) <= stored.len - PREFIX && header_length(stored) <= CKIT_FRAME_MAX_HEADER_BYTES) {
+    bool       known = !f->legacy && stored.len >= PREFIX && stored.ptr[2] == VERSION;
+    f->has_header = f->legacy || (known && header_length(stored) <= stored.len - PREFIX &&
+                                  header_length(stored) <= CKIT_FRAME_MAX_HEADER_BYTES);
+    if (f->legacy) {
+        f->header = f->value;
+    } else if (f->has_header) {
         head = PREFIX + header_length(stored);
         f->header = inspect_sub(&f->value, PREFIX, head - PREFIX);
-    } else if (f->legacy) {
-        f->header = f->value;
     }
     f->head = inspect_sub(&f->value, 0, head);
 }
@@ -322,8 +322,10 @@ void inspect_frame(inspect_report *report, const inspect_part *value) {
         inspect_payload(report, &f, &payload);
     } else if (st == CKIT_E_NO_MEMORY) {
         inspect_no_memory(report);
+    } else if (f.has_header) {
+        blame_header(report, &f, &err);
     } else {
-        blame(report, &f, &err);
+        blame_head(report, &f);
     }
     ckit_buf_fini(&scratch);
 }

@@ -198,7 +198,10 @@ void inspect_fact(inspect_report *report, const char *name, json_object *value, 
     va_list values;
     size_t  i = 0;
     for (; name[i] != '\0' && i + 1 < sizeof label; i++) {
-        label[i] = name[i] == '_' ? ' ' : name[i];
+        label[i] = name[i];
+        if (name[i] == '_') {
+            label[i] = ' ';
+        }
     }
     label[i] = '\0';
     va_start(values, format);

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEY_BYTES 32
+#define KEY_BYTES ((size_t)32)
 #define KEY_DIGITS (2 * KEY_BYTES)
 
 typedef struct keygen_options {
@@ -25,13 +25,13 @@ static bool make_key(char digits[KEY_DIGITS + 1]) {
     do {
         got = getrandom(key, sizeof key, 0);
     } while (got < 0 && errno == EINTR);
-    if (got == KEY_BYTES) {
+    if (got == (ssize_t)KEY_BYTES) {
         (void)sodium_bin2hex(digits, KEY_DIGITS + 1, key, sizeof key);
     } else {
         cli_error("the system gives no random bytes: %s", strerror(errno));
     }
     sodium_memzero(key, sizeof key);
-    return got == KEY_BYTES;
+    return got == (ssize_t)KEY_BYTES;
 }
 
 /* ---- to a file ---------------------------------------------------------------------------------------------- */
