@@ -47,8 +47,8 @@ typedef struct cli_list {
 } cli_list;
 
 typedef struct cli_option {
-    const char        *name;     /* without "--" */
-    char               letter;   /* 0 = none */
+    const char        *name;   /* without "--" */
+    char               letter; /* 0 = none */
     cli_option_kind    kind;
     const char        *argument; /* "DURATION"; NULL for flags */
     const char        *help;     /* one sentence without its full stop; defaults in brackets */
@@ -57,7 +57,8 @@ typedef struct cli_option {
 } cli_option;
 
 #define CLI_FIELD(type, field) offsetof(type, field)
-#define CLI_OPTIONS(table, type) .options = (table), .option_count = sizeof(table) / sizeof *(table), .options_size = sizeof(type)
+#define CLI_OPTIONS(table, type)                                                                                       \
+    .options = (table), .option_count = sizeof(table) / sizeof *(table), .options_size = sizeof(type)
 
 /* What every command understands; see options.c. */
 typedef struct cli_common {
@@ -96,7 +97,7 @@ typedef struct cli_command {
     size_t             options_size; /* of the struct that is handed to `run` */
     const cli_example *examples;     /* ends with a NULL line; NULL = none */
     unsigned           traits;
-    int                usage_exit;   /* 0 = CLI_USAGE */
+    int                usage_exit; /* 0 = CLI_USAGE */
     /* Sets what is not zero by default; NULL = all zero. */
     void (*defaults)(void *options);
     /* Operands end with NULL. The answer is the tool's exit code. */

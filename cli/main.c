@@ -7,7 +7,8 @@
 
 static bool check_operands(const cli_command *command, const cli_parsed *parsed) {
     if (command->operands == NULL && parsed->operand_count > 0) {
-        cli_error("%s takes no operand \"%s\": see cachekit %s --help", command->name, parsed->operands[0], command->name);
+        cli_error("%s takes no operand \"%s\": see cachekit %s --help", command->name, parsed->operands[0],
+                  command->name);
         return false;
     }
     if ((command->traits & CLI_NEEDS_DASHES) != 0 && parsed->operand_count > 0 && !parsed->dashes) {

@@ -9,10 +9,11 @@
 #include <string.h>
 
 static const cli_option common_options[] = {
-    {"store", 0, CLI_TEXT, "URL", "the store to work on, e.g. file:///var/cache/app [the environment's, else the user's files]",
+    {"store", 0, CLI_TEXT, "URL",
+     "the store to work on, e.g. file:///var/cache/app [the environment's, else the user's files]",
      CLI_FIELD(cli_common, store), NULL},
-    {"tenant", 0, CLI_TEXT, "NAME", "look at the entries of one tenant only: keys begin with t:NAME:",
-     CLI_FIELD(cli_common, tenant), NULL},
+    {"tenant", 0, CLI_TEXT, "NAME",
+     "look at the entries of one tenant only: keys begin with t:NAME:", CLI_FIELD(cli_common, tenant), NULL},
     {"json", 0, CLI_FLAG, NULL, "answer in JSON, for programs", CLI_FIELD(cli_common, json), NULL},
     {"quiet", 'q', CLI_FLAG, NULL, "no warnings and no progress; errors are shown", CLI_FIELD(cli_common, quiet), NULL},
     {"help", 'h', CLI_FLAG, NULL, "show this help", CLI_FIELD(cli_common, help), NULL},

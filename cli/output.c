@@ -73,7 +73,8 @@ static int exit_code_of(ckit_status status) {
 }
 
 int cli_failed(const ckit_error *err) {
-    cli_error("%s (%s)", err->text[0] != '\0' ? err->text : ckit_status_text(err->status), ckit_status_code(err->status));
+    cli_error("%s (%s)", err->text[0] != '\0' ? err->text : ckit_status_text(err->status),
+              ckit_status_code(err->status));
     return exit_code_of(err->status);
 }
 

@@ -85,7 +85,7 @@ const char *cli_duration_text(uint64_t ms, char text[CLI_UNITS_TEXT]) {
     }
     uint64_t rest = ms % units[first].ms;
     size_t   next = first + 1;
-    int      used = snprintf(text, CLI_UNITS_TEXT, "%llu%s", (unsigned long long)(ms / units[first].ms), units[first].name);
+    int used = snprintf(text, CLI_UNITS_TEXT, "%llu%s", (unsigned long long)(ms / units[first].ms), units[first].name);
     if (next + 1 < UNIT_COUNT && rest / units[next].ms > 0) {
         (void)snprintf(text + used, CLI_UNITS_TEXT - (size_t)used, "%llu%s",
                        (unsigned long long)(rest / units[next].ms), units[next].name);

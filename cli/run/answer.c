@@ -238,7 +238,7 @@ run_freshness run_answer_freshness(const run_answer *answer, uint64_t ttl_ms, ui
         return RUN_FRESH;
     }
     return age < shorter(longest_age(answer->ttl_ms, answer->stale_ms), longest_age(ttl_ms, stale_ms)) ? RUN_STALE
-                                                                                                        : RUN_EXPIRED;
+                                                                                                       : RUN_EXPIRED;
 }
 
 uint64_t run_answer_life(const run_answer *answer, int64_t now_ms) {

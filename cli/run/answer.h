@@ -28,13 +28,14 @@ typedef struct run_answer {
     uint64_t   stale_ms;
     uint64_t   failures; /* refreshes that failed since */
     int        failed_status;
-    int64_t    failed_ms; /* when the last of them ended; 0 = never */
-    int64_t    retry_ms;  /* no refresh before */
+    int64_t    failed_ms;  /* when the last of them ended; 0 = never */
+    int64_t    retry_ms;   /* no refresh before */
     bool       has_output; /* false: only the note that the command failed, nothing to show */
     run_output output;
 } run_answer;
 
-#define RUN_ANSWER_INIT {.status = 0}
+#define RUN_ANSWER_INIT                                                                                                \
+    { .status = 0 }
 void run_answer_fini(run_answer *answer);
 
 /* To and from the stored form: a document like any other (docs/command-line.md), so that every tool can look at it.
@@ -46,9 +47,9 @@ ckit_status run_answer_read(ckit_slice stored, run_answer *answer, ckit_error *e
 
 typedef enum run_freshness {
     RUN_FRESH,
-    RUN_STALE,  /* may be shown, should be refreshed */
+    RUN_STALE, /* may be shown, should be refreshed */
     RUN_EXPIRED /* may not be shown */,
-    RUN_FUTURE  /* made by a clock that was ahead of ours: nobody can tell how old it is */
+    RUN_FUTURE /* made by a clock that was ahead of ours: nobody can tell how old it is */
 } run_freshness;
 
 /* By the lifetimes it was stored with and by those the caller asks for, whichever are shorter. */

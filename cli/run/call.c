@@ -121,7 +121,9 @@ static ckit_status add_variable(ckit_args *args, const char *name, ckit_error *e
 
 /* ---- lists -------------------------------------------------------------------------------------------------- */
 
-static int compare_texts(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int compare_texts(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 /* Neither the order nor a repetition counts. Sorts the list in place: nothing else reads its order. */
 static ckit_status add_list(ckit_args *args, const char *name, const cli_list *list,

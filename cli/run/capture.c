@@ -145,8 +145,8 @@ static void keep(capture *c, int stream, ckit_slice bytes) {
 static void read_stream(capture *c, const run_ready *ready) {
     uint8_t bytes[READ_BYTES];
     do {
-        ssize_t got = c->child.streams[ready->stream] < 0 ? 0
-                                                          : run_child_read(&c->child, ready->stream, bytes, sizeof bytes);
+        ssize_t got =
+            c->child.streams[ready->stream] < 0 ? 0 : run_child_read(&c->child, ready->stream, bytes, sizeof bytes);
         if (got <= 0) {
             return;
         }

@@ -206,7 +206,8 @@ static int start(run_child *child, char **argv, int stdin_fd, const int write_en
     return failed;
 }
 
-int run_child_start(run_child *child, char **argv, int stdin_fd, bool tty, const run_signals *signals, bool *executing) {
+int run_child_start(run_child *child, char **argv, int stdin_fd, bool tty, const run_signals *signals,
+                    bool *executing) {
     int write_ends[2] = {-1, -1};
     *child = (run_child){.streams = {-1, -1}, .poll_fd = -1, .tty = tty};
     *executing = false;

@@ -30,7 +30,7 @@ void run_signals_close(run_signals *signals);
 
 /* Starts the command. `stdin_fd` -1 = /dev/null. 0, or the system's error: the command cannot be executed (`*executing`),
  * or something before that failed. */
-int  run_child_start(run_child *child, char **argv, int stdin_fd, bool tty, const run_signals *signals, bool *executing);
+int run_child_start(run_child *child, char **argv, int stdin_fd, bool tty, const run_signals *signals, bool *executing);
 void run_child_close(run_child *child);
 
 /* Passes the size of our terminal on to the pseudo-terminal. */

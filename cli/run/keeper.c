@@ -62,8 +62,8 @@ void run_keeper_close(run_keeper *keeper) {
 static ckit_status read_entry(run_keeper *keeper, run_answer *answer, ckit_error *err) {
     ckit_buf    stored = CKIT_BUF_INIT;
     uint64_t    life;
-    ckit_status st = keeper->store.ops->get(keeper->store.self, ckit_buf_slice(&keeper->key), CKIT_NO_DEADLINE, &stored,
-                                            &life, err);
+    ckit_status st =
+        keeper->store.ops->get(keeper->store.self, ckit_buf_slice(&keeper->key), CKIT_NO_DEADLINE, &stored, &life, err);
     if (st == CKIT_OK) {
         st = run_answer_read(ckit_buf_slice(&stored), answer, err);
     }
@@ -161,9 +161,9 @@ static void note_failure(run_keeper *keeper, int status) {
 /* Is there an older answer that is better than a failure? */
 static bool has_success(run_keeper *keeper) {
     run_answer answer = RUN_ANSWER_INIT;
-    bool       there = read_entry(keeper, &answer, NULL) == CKIT_OK && answer.has_output && answer.status == 0 &&
-                 run_answer_freshness(&answer, keeper->options->ttl_ms, keeper->options->stale_ms, run_now_ms()) <=
-                     RUN_STALE;
+    bool       there =
+        read_entry(keeper, &answer, NULL) == CKIT_OK && answer.has_output && answer.status == 0 &&
+        run_answer_freshness(&answer, keeper->options->ttl_ms, keeper->options->stale_ms, run_now_ms()) <= RUN_STALE;
     run_answer_fini(&answer);
     return there;
 }

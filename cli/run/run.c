@@ -109,7 +109,8 @@ static void tell_age(const run_answer *answer, int64_t now) {
     char age[CLI_UNITS_TEXT], wait[CLI_UNITS_TEXT];
     cli_warn("this answer is %s old: refreshing it failed (exit code %d), next try in %s",
              cli_duration_text(now > answer->created_ms ? (uint64_t)(now - answer->created_ms) : 0, age),
-             answer->failed_status, cli_duration_text(answer->retry_ms > now ? (uint64_t)(answer->retry_ms - now) : 0, wait));
+             answer->failed_status,
+             cli_duration_text(answer->retry_ms > now ? (uint64_t)(answer->retry_ms - now) : 0, wait));
 }
 
 static int show(run_call *call, const cli_common *common, const run_answer *answer, bool stale) {
@@ -267,21 +268,23 @@ static const cli_option options[] = {
      CLI_FIELD(run_options, stale_ms), NULL},
     {"namespace", 'n', CLI_TEXT, "NAME", "the group of entries it belongs to, for ls and invalidate [run]",
      CLI_FIELD(run_options, namespace_name), NULL},
-    {"scope", 0, CLI_TEXT, "TEXT", "keep answers apart from those of other scopes", CLI_FIELD(run_options, scope), NULL},
+    {"scope", 0, CLI_TEXT, "TEXT", "keep answers apart from those of other scopes", CLI_FIELD(run_options, scope),
+     NULL},
     {"env", 'e', CLI_LIST, "NAME", "the value of this environment variable counts; may be repeated",
      CLI_FIELD(run_options, env), NULL},
     {"cwd", 0, CLI_FLAG, NULL, "the working directory counts", CLI_FIELD(run_options, cwd), NULL},
     {"modtime", 'm', CLI_LIST, "FILE", "size and modification time of this file count; may be repeated",
      CLI_FIELD(run_options, modtime), NULL},
-    {"depends", 'd', CLI_LIST, "FILE", "the content of this file counts; may be repeated", CLI_FIELD(run_options, depends),
-     NULL},
+    {"depends", 'd', CLI_LIST, "FILE", "the content of this file counts; may be repeated",
+     CLI_FIELD(run_options, depends), NULL},
     {"stdin", 'i', CLI_FLAG, NULL, "read standard input to its end, hand it to the command; its content counts",
      CLI_FIELD(run_options, with_stdin), NULL},
-    {"force", 'f', CLI_FLAG, NULL, "run the command now and store its answer anew", CLI_FIELD(run_options, force), NULL},
+    {"force", 'f', CLI_FLAG, NULL, "run the command now and store its answer anew", CLI_FIELD(run_options, force),
+     NULL},
     {"warm", 0, CLI_FLAG, NULL, "run the command in the background, store its answer, print nothing",
      CLI_FIELD(run_options, warm), NULL},
-    {"cache-failures", 0, CLI_DURATION, "DURATION", "store answers with another exit code than 0 too, this long [0: not]",
-     CLI_FIELD(run_options, failures_ms), NULL},
+    {"cache-failures", 0, CLI_DURATION, "DURATION",
+     "store answers with another exit code than 0 too, this long [0: not]", CLI_FIELD(run_options, failures_ms), NULL},
     {"max-output", 0, CLI_SIZE, "SIZE", "more output than this is shown and not stored [20M]",
      CLI_FIELD(run_options, max_output), NULL},
     {"tty", 0, CLI_FLAG, NULL, "let the command write to a terminal (a pseudo-terminal): it keeps its colours",
@@ -306,24 +309,33 @@ const cli_command cli_run_command = {
         "Runs COMMAND and stores what it wrote to standard output and standard error, in order, together with its exit "
         "code. Later calls with the same arguments show all of it again without running COMMAND, until --ttl has "
         "passed.\n\n"
-        "What counts: the words of COMMAND byte for byte, --scope, --tty, and what --env, --cwd, --modtime, --depends and "
-        "--stdin name. A file or variable that does not exist counts as that. Nothing else does: two directories or two "
-        "environments share an answer unless you say otherwise. --ttl and --stale do not count; of the lifetimes an answer "
+        "What counts: the words of COMMAND byte for byte, --scope, --tty, and what --env, --cwd, --modtime, --depends "
+        "and "
+        "--stdin name. A file or variable that does not exist counts as that. Nothing else does: two directories or "
+        "two "
+        "environments share an answer unless you say otherwise. --ttl and --stale do not count; of the lifetimes an "
+        "answer "
         "was stored with and those of the call, the shorter ones hold.\n\n"
         "Only exit code 0 is stored, unless --cache-failures says otherwise. Between --ttl and --ttl plus --stale an "
-        "answer is shown at once and replaced in the background, by one process per key. When that fails, the answer stays, "
+        "answer is shown at once and replaced in the background, by one process per key. When that fails, the answer "
+        "stays, "
         "one line on standard error tells how old it is, and the next try waits 30 seconds, doubled each time up to 15 "
         "minutes.\n\n"
-        "Output is shown while the command runs. Calls that come meanwhile wait and share the answer; if there is none, "
-        "because the command failed, each runs it for itself. The run ends when the command has ended and its output is "
+        "Output is shown while the command runs. Calls that come meanwhile wait and share the answer; if there is "
+        "none, "
+        "because the command failed, each runs it for itself. The run ends when the command has ended and its output "
+        "is "
         "closed, so a process that the command leaves behind with its output open is waited for.\n\n"
         "The command reads /dev/null unless --stdin is given. It gets SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and "
         "SIGUSR2 that are sent to cachekit; an interrupted run stores nothing. Variables CACHEKIT_... that hold keys, "
         "passwords or URLs are not passed on.\n\n"
-        "Entries are files that only you can read, under $XDG_CACHE_HOME/cachekit or ~/.cache/cachekit, or in --store. No "
-        "other variable chooses the store, so that output never goes to a server by accident. Trouble with the store is "
+        "Entries are files that only you can read, under $XDG_CACHE_HOME/cachekit or ~/.cache/cachekit, or in --store. "
+        "No "
+        "other variable chooses the store, so that output never goes to a server by accident. Trouble with the store "
+        "is "
         "one warning: the command runs all the same.\n\n"
-        "The exit code is the command's: 128 + N when signal N ended it, 127 when it was not found, 126 when it could not "
+        "The exit code is the command's: 128 + N when signal N ended it, 127 when it was not found, 126 when it could "
+        "not "
         "be executed; 125 for wrong usage and for failures of cachekit itself. With --json the answer is one object: "
         "status, source (\"command\" or \"cache\"), stale, age in seconds, and output as a list of [stream, text] in "
         "order (null when it is larger than --max-output).",
