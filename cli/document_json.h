@@ -17,10 +17,14 @@
  * `err`), CKIT_E_VALUE_TYPE for a key that is an array or a map, or CKIT_E_NO_MEMORY leaves `out` as it was. */
 ckit_status cli_document_to_json(ckit_slice document, bool pretty, ckit_buf *out, ckit_error *err);
 
-/* Appends the document of one JSON text (RFC 8259). Whole numbers become integers (up to 2^64-1), others floats.
- * Members keep their order; of several with one name the value of the last counts, in the place of the first.
- * CKIT_E_MISUSE says where the text is wrong; CKIT_E_DEPTH, CKIT_E_TOO_LARGE (above CKIT_ENVELOPE_MAX_BYTES) and
- * CKIT_E_NO_MEMORY. A failure leaves `out` as it was. */
+/* Appends the document of one JSON text (RFC 8259), or only checks the text when `out` is NULL. Whole numbers become
+ * integers (from -2^63 to 2^64-1; others are refused), numbers with a point or an exponent floats. Members keep their
+ * order; of several with one name the value of the last counts, in the place of the first; a name holds no zero
+ * character. Failures, each with line and byte of the first mistake, leave `out` as it was:
+ *   CKIT_E_MISUSE     not JSON, or one of the above
+ *   CKIT_E_DEPTH      more than CKIT_MSGPACK_MAX_DEPTH arrays and objects inside each other
+ *   CKIT_E_TOO_LARGE  above CKIT_ENVELOPE_MAX_BYTES, or so many values that reading them takes about 4 GiB of memory
+ *   CKIT_E_NO_MEMORY */
 ckit_status cli_document_from_json(ckit_slice text, ckit_buf *out, ckit_error *err);
 
 #endif

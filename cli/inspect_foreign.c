@@ -53,9 +53,7 @@ static inspect_part behind_front(const inspect_part *payload) {
 }
 
 void inspect_checked_json(inspect_report *report, const inspect_part *payload) {
-    ckit_buf document = CKIT_BUF_INIT;
-    bool     bare = cli_document_from_json(payload->bytes, &document, NULL) == CKIT_OK;
-    ckit_buf_fini(&document);
+    bool bare = cli_document_from_json(payload->bytes, NULL, NULL) == CKIT_OK;
     if (bare || payload->bytes.len < SHORTEST_CHECKED_JSON) {
         inspect_json(report, payload);
         return;

@@ -134,8 +134,7 @@ static void blame_member(inspect_report *report, const framed *f, const ckit_err
 
 static void blame_header(inspect_report *report, const framed *f, const ckit_error *err) {
     ckit_error  json = CKIT_ERROR_INIT;
-    ckit_buf    document = CKIT_BUF_INIT;
-    ckit_status st = cli_document_from_json(f->header.bytes, &document, &json);
+    ckit_status st = cli_document_from_json(f->header.bytes, NULL, &json);
     if (st == CKIT_E_NO_MEMORY) {
         inspect_no_memory(report);
     } else if (st != CKIT_OK) {
@@ -145,7 +144,6 @@ static void blame_header(inspect_report *report, const framed *f, const ckit_err
     } else {
         blame_member(report, f, err);
     }
-    ckit_buf_fini(&document);
 }
 
 static uint32_t header_length(ckit_slice stored) {

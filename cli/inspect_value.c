@@ -58,12 +58,7 @@ static bool is_legacy_frame(ckit_slice text) {
     return st == CKIT_OK || (has(text, "\"data\"") && has(text, "\"version\""));
 }
 
-static bool is_json(ckit_slice text) {
-    ckit_buf document = CKIT_BUF_INIT;
-    bool     good = cli_document_from_json(text, &document, NULL) == CKIT_OK;
-    ckit_buf_fini(&document);
-    return good;
-}
+static bool is_json(ckit_slice text) { return cli_document_from_json(text, NULL, NULL) == CKIT_OK; }
 
 /* A document or the torso of one. Any bytes that begin like an array could be meant, so only a whole array counts, and a
  * map whose first member has a name. */
@@ -113,17 +108,15 @@ static form form_of(ckit_slice bytes) {
 
 static void inspect_plain_text(inspect_report *report, const inspect_part *value) {
     ckit_error err = CKIT_ERROR_INIT;
-    ckit_buf   document = CKIT_BUF_INIT;
     uint8_t    first = value->bytes.ptr[0];
     inspect_text(report, value);
-    if ((first == '{' || first == '[') && cli_document_from_json(value->bytes, &document, &err) == CKIT_E_MISUSE) {
+    if ((first == '{' || first == '[') && cli_document_from_json(value->bytes, NULL, &err) == CKIT_E_MISUSE) {
         size_t at = inspect_error_offset(&err, value->bytes);
         inspect_note(report, "it begins like JSON and is %s, at byte %zu", err.text, at == INSPECT_NOWHERE ? 0 : at);
     }
     if (value->bytes.len > 2 && memcmp(value->bytes.ptr, "CK", 2) == 0) {
         inspect_note(report, "it begins like a frame: readers that expect one take it for a damaged one");
     }
-    ckit_buf_fini(&document);
 }
 
 static void inspect_unknown(inspect_report *report, const inspect_part *value) {

@@ -79,9 +79,7 @@ static ckit_status open_envelope(cli_stored *out, cli_form form, ckit_slice enve
 /* JSON is text, so it never begins like the checksum that may stand in front of it, but by chance: then the one that is
  * JSON throughout is right. */
 static ckit_status open_json(cli_stored *out, ckit_slice payload, ckit_error *err) {
-    ckit_buf    document = CKIT_BUF_INIT;
-    ckit_status st = cli_document_from_json(payload, &document, NULL);
-    ckit_buf_fini(&document);
+    ckit_status st = cli_document_from_json(payload, NULL, NULL);
     out->form = CLI_FORM_JSON;
     out->content = payload;
     if (st == CKIT_OK || st == CKIT_E_NO_MEMORY || st == CKIT_E_TOO_LARGE) {
@@ -156,14 +154,11 @@ ckit_status cli_stored_open(ckit_slice stored, cli_stored *out, ckit_error *err)
 }
 
 ckit_status cli_stored_open_bare(cli_stored *out, ckit_error *err) {
-    ckit_buf   document = CKIT_BUF_INIT;
     ckit_slice stored = out->content;
     if (out->form != CLI_FORM_RAW) {
         return CKIT_OK;
     }
-    ckit_status st = cli_document_from_json(stored, &document, NULL);
-    ckit_buf_fini(&document);
-    if (st == CKIT_OK) {
+    if (cli_document_from_json(stored, NULL, NULL) == CKIT_OK) {
         out->form = CLI_FORM_JSON;
         return CKIT_OK;
     }

@@ -68,7 +68,7 @@ PLAIN = [
     "18446744073709551615", "-1", "-32", "-33", "-128", "-129", "-32768", "-32769", "-2147483648", "-2147483649",
     "-9223372036854775808", "0.0", "-0.0", "1.0", "0.1", "1e3", "1E+3", "1e-3", "-1.5e300", "5e-324", "1e-400",
     "1.7976931348623157e308", '""', '"text"', '"\\"\\\\\\/\\b\\f\\n\\r\\t"', '"\\u0000"', '"\\u00e9\\u20ac"',
-    '"\\ud83d\\ude00"', '"\\uFFFF"', '"é€😀"', "[]", "{}", "[[]]", '[{}, [1, {"a": []}]]', '{"": 0}', '{"a\\u0000b": 1}',
+    '"\\ud83d\\ude00"', '"\\uFFFF"', '"é€😀"', "[]", "{}", "[[]]", '[{}, [1, {"a": []}]]', '{"": 0}', '{"a\\u0001b": "\\u0000"}',
     '{"z": 1, "a": 2}', " [ 1 ,\t2\r\n] ", '{ "a" : 1 }',
 ]  # fmt: skip
 
@@ -77,9 +77,15 @@ def test_plain_values_become_their_shortest_encoding(tool):
     assert documents_of(tool, [text.encode() for text in PLAIN]) == pack([json.loads(text) for text in PLAIN])
 
 
-def test_whole_numbers_beyond_64_bits_become_floats(tool):
-    texts = ["18446744073709551616", "-9223372036854775809", "1" + "0" * 300, "0." + "3" * 700]
+def test_floats_may_have_as_many_digits_as_the_exact_form_of_one_has(tool):
+    texts = ["18446744073709551616.0", "-9223372036854775809e0", "1" + "0" * 300 + ".0", "0." + "3" * 700]
     assert documents_of(tool, [text.encode() for text in texts]) == pack([float(text) for text in texts])
+
+
+@pytest.mark.parametrize("text", ["18446744073709551616", "-9223372036854775809", "1" + "0" * 300])
+def test_whole_numbers_beyond_64_bits_are_refused_and_never_rounded(tool, text):
+    done = tool.run("set", "d", "-", "--as", "json", input=f"[1,\n{text}]".encode())
+    assert done.returncode == 2 and b"line 2, byte 1: a whole number beyond 64 bits" in done.stderr
 
 
 @pytest.mark.parametrize("count", [15, 16, 31, 32, 65535, 65536, 70000])
@@ -109,7 +115,9 @@ WRONG = [
     b'{"a":1', b'{"a":1,}', b'{"a":1]', b"{a:1}", b"{1:1}", b'{"a" 1}', b"'a'", b'"', b'"a', b'"\\', b'"\\x"', b'"\\u12"',
     b'"\\u12g4"', b'"\\ud83d"', b'"\\ude00"', b'"\\ud83d\\u0041"', b'"\\ud83d\\ud83d"', b'"a\nb"', b'"\x00"', b"\x00", b"1\x00",
     b'"\xff"', b'"\xc0\x80"', b'"\xed\xa0\x80"', b"\xef\xbb\xbf1", b"// c\n1", b"1e400", b"-1e400", b"]", b"}", b":",
-    b"1" * 2000,
+    b"1" * 2000, b"00", b"-00", b"01.5", b"[01]", b"[-.5]", b"[1.e5]", b"[1.,2]", b"nan", b"inf", b"infinity", b"[-Infinity]", b"[1]\x00",
+    b"[1\x00]", b"[1, // c\n2]", b"[1] [2]", b"[1]]", b'{"a":1}}', b'{"a\\u0000b":1}', b'{"a\\u0000" \t\r\n:1}', b'["a\tb"]', b'{"a\x01":1}',
+    b'["\xf5\x80\x80\x80"]', b'{"\xff":1}', b'["\\ud83d\\n"]', b'["\\ude00\\ud83d"]', b"[1\xc3]", b"\x0b1", b"1\x0c", b"[1\xa0]", b"\xc2\xa01",
 ]  # fmt: skip
 
 
@@ -121,9 +129,29 @@ def test_what_is_no_json_is_refused_and_nothing_is_stored(tool, text):
     assert tool.run("exists", "d").returncode == 1
 
 
-def test_the_place_of_a_mistake_is_told(tool):
-    done = tool.run("set", "d", "-", "--as", "json", input=b'{\n  "a": 1,\n  "b": ?\n}')
-    assert b"line 3, byte 8: expected a value" in done.stderr
+@pytest.mark.parametrize(
+    "text, place",
+    [
+        (b'{\n  "a": 1,\n  "b": ?\n}', b"line 3, byte 8: unexpected character"),
+        (b'["a",\n "b', b"line 2, byte 4: unexpected end of data"),
+        (b'{"a": 1\n "b": NaN}', b"line 2, byte 2: object value separator"),
+        (b'{"a": 1,\n "b": NaN, "c" 2}', b"line 2, byte 7: NaN"),
+        (b"[1]\n\n 01", b"line 3, byte 2: more text behind the value"),
+        (b'["a\\\\u0000":1]', b"line 1, byte 12: array value separator"),
+        (b"[" * 600 + b"?", b"line 1, byte 513: nested deeper than 512 levels"),
+        (b"[" * 600 + b"]" * 600, b"line 1, byte 513: nested deeper than 512 levels"),
+        (b"?" + b"[" * 600, b"line 1, byte 1: unexpected character"),
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+def test_the_place_of_the_first_mistake_is_told(tool, text, place):
+    done = tool.run("set", "d", "-", "--as", "json", input=text)
+    assert done.returncode != 0 and place in done.stderr
+
+
+def test_more_values_than_memory_should_hold_are_refused_before_any_is_made(tool):
+    done = tool.run("set", "d", "-", "--as", "json", input=b"[" + b"{}," * 5000000 + b"{}]")
+    assert done.returncode != 0 and b"more values than 4 GiB of memory hold" in done.stderr
 
 
 def test_512_levels_are_the_most_both_ways(tool):
@@ -168,7 +196,7 @@ def test_random_documents_survive_both_ways(tool):
         if kind < 7:
             return "".join(chr(draw.choice([draw.randrange(128), draw.randrange(0xD800), 0x1F600])) for _ in range(draw.randrange(40)))
         members = [value(depth + 1) for _ in range(draw.choice([0, 1, 3, 20]))]
-        return members if kind == 7 else {f"{i}é\u0000"[: draw.randrange(2, 5)]: m for i, m in enumerate(members)}
+        return members if kind == 7 else {f"{i}é\u0001"[: draw.randrange(2, 5)]: m for i, m in enumerate(members)}
 
     for _ in range(20):
         values = [value(0) for _ in range(50)]
