@@ -1,6 +1,6 @@
 #include "bench.h"
 
-#include "bench_zipf.h"
+#include "bench/zipf.h"
 
 #include <cachekit/cachekit.h>
 #include <ctype.h>

@@ -2,15 +2,33 @@
 
 #include <string.h>
 
-#define X(name) extern const cli_command cli_##name##_command;
-#include "commands.inc"
-#undef X
+/* Every command once, in the order of the documentation. */
+#define COMMANDS(X)                                                                                                    \
+    X(run)                                                                                                             \
+    X(get)                                                                                                             \
+    X(set)                                                                                                             \
+    X(delete)                                                                                                          \
+    X(exists)                                                                                                          \
+    X(ttl)                                                                                                             \
+    X(touch)                                                                                                           \
+    X(key)                                                                                                             \
+    X(inspect)                                                                                                         \
+    X(ls)                                                                                                              \
+    X(prune)                                                                                                           \
+    X(invalidate)                                                                                                      \
+    X(doctor)                                                                                                          \
+    X(stats)                                                                                                           \
+    X(health)                                                                                                          \
+    X(bench)                                                                                                           \
+    X(keygen)                                                                                                          \
+    X(version)                                                                                                         \
+    X(completion)
 
-const cli_command *const cli_commands[] = {
-#define X(name) &cli_##name##_command,
-#include "commands.inc"
-#undef X
-    NULL};
+#define DECLARE(name) extern const cli_command cli_##name##_command;
+COMMANDS(DECLARE)
+
+#define LIST(name) &cli_##name##_command,
+const cli_command *const cli_commands[] = {COMMANDS(LIST) NULL};
 
 const cli_command *cli_command_named(const char *name) {
     for (size_t i = 0; cli_commands[i] != NULL; i++) {

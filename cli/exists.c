@@ -1,4 +1,4 @@
-#include "keys.h"
+#include "support/keys.h"
 
 #include <limits.h>
 

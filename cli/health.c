@@ -1,5 +1,5 @@
-#include "figures.h"
-#include "output.h"
+#include "support/figures.h"
+#include "support/output.h"
 
 #include <cachekit/buf.h>
 #include <json-c/json.h>

@@ -1,5 +1,5 @@
-#include "listing.h"
-#include "output.h"
+#include "support/listing.h"
+#include "support/output.h"
 
 #include <cachekit/buf.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-#include "document_json.h"
-#include "output.h"
+#include "support/document_json.h"
+#include "support/output.h"
 
 #include <cachekit/buf.h>
 #include <cachekit/key.h>

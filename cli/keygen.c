@@ -1,5 +1,5 @@
 #include "command.h"
-#include "output.h"
+#include "support/output.h"
 
 #include <cachekit/buf.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* main.c - from the command line to a command. */
-#include "help.h"
-#include "options.h"
-#include "output.h"
+#include "support/help.h"
+#include "support/options.h"
+#include "support/output.h"
 
 #include <string.h>
 

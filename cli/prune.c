@@ -1,6 +1,6 @@
-#include "listing.h"
-#include "output.h"
-#include "units.h"
+#include "support/listing.h"
+#include "support/output.h"
+#include "support/units.h"
 
 #include <inttypes.h>
 #include <json-c/json.h>

@@ -1,7 +1,7 @@
-#include "document_json.h"
-#include "keys.h"
-#include "output.h"
-#include "stored.h"
+#include "support/document_json.h"
+#include "support/keys.h"
+#include "support/output.h"
+#include "support/stored.h"
 
 #include <cachekit/buf.h>
 #include <cachekit/envelope.h>

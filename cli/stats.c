@@ -1,6 +1,6 @@
-#include "figures.h"
-#include "output.h"
-#include "units.h"
+#include "support/figures.h"
+#include "support/output.h"
+#include "support/units.h"
 
 #include <cachekit/buf.h>
 #include <errno.h>

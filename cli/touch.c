@@ -1,6 +1,6 @@
-#include "keys.h"
+#include "support/keys.h"
 
-#include "output.h"
+#include "support/output.h"
 
 #include <cachekit/types.h>
 #include <limits.h>

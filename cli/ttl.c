@@ -1,6 +1,6 @@
-#include "keys.h"
-#include "output.h"
-#include "units.h"
+#include "support/keys.h"
+#include "support/output.h"
+#include "support/units.h"
 
 #include <cachekit/buf.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 #include "command.h"
-#include "output.h"
+#include "support/output.h"
 
 #include <cachekit/cachekit.h>
 #include <json-c/json.h>

@@ -1,6 +1,6 @@
 #include "traces.h"
 
-#include "bench_zipf.h"
+#include "bench/zipf.h"
 
 #include <stdio.h>
 #include <stdlib.h>

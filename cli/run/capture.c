@@ -1,6 +1,6 @@
 #include "run/capture.h"
 
-#include "output.h"
+#include "support/output.h"
 #include "run/child.h"
 
 #include <cachekit/buf.h>

@@ -1,7 +1,7 @@
 #include "run/keeper.h"
 
-#include "output.h"
-#include "units.h"
+#include "support/output.h"
+#include "support/units.h"
 
 #include <cachekit/buf.h>
 #include <time.h>

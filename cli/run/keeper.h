@@ -7,7 +7,7 @@
 #include "run/call.h"
 #include "run/capture.h"
 #include "run/lease.h"
-#include "store.h"
+#include "support/store.h"
 
 typedef struct run_keeper {
     const run_options *options;

@@ -2,7 +2,7 @@
 #ifndef CKIT_CLI_RUN_LEASE_H
 #define CKIT_CLI_RUN_LEASE_H
 
-#include "store.h"
+#include "support/store.h"
 
 #include <stdbool.h>
 

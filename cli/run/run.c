@@ -1,8 +1,8 @@
 /* run.c - `cachekit run`: a command's output, from the cache or from the command. */
-#include "output.h"
+#include "support/output.h"
 #include "run/call.h"
 #include "run/keeper.h"
-#include "units.h"
+#include "support/units.h"
 
 #include <cachekit/buf.h>
 #include <cachekit/msgpack.h>

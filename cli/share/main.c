@@ -3,7 +3,7 @@
  *     cachekit_share DIRECTORY     man/man1/ *.1 and the scripts of completion, as in /usr/share
  *     cachekit_share --examples    the examples of all commands for the tests: "COMMAND<TAB>LINE"
  *     cachekit_share --tables      names of commands and options: "COMMAND<TAB>--OPTION" */
-#include "completion.h"
+#include "completion/completion.h"
 #include "page.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 #include "page.h"
 
-#include "completion.h"
-#include "help.h"
+#include "completion/completion.h"
+#include "support/help.h"
 #include "roff.h"
 
 #include <cachekit/cachekit.h>

@@ -1,4 +1,4 @@
-#include "bench_zipf.h"
+#include "bench/zipf.h"
 #include "support/test.h"
 
 #include <math.h>

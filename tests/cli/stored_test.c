@@ -1,8 +1,8 @@
-#include "stored.h"
+#include "support/stored.h"
 #include "support/scratch.h"
 #include "support/test.h"
 
-#include "document_json.h"
+#include "support/document_json.h"
 
 #include <cachekit/buf.h>
 #include <cachekit/open.h>

@@ -1,0 +1,194 @@
+#include "bench/report.h"
+
+#include "support/output.h"
+#include "support/units.h"
+
+#include <cachekit/buf.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+
+static const struct share {
+    const char *name;
+    double      share;
+} shares[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}};
+#define SHARE_COUNT (sizeof shares / sizeof *shares)
+
+static double part(uint64_t some, uint64_t all) { return all == 0 ? 0 : (double)some / (double)all; }
+static double seconds(uint64_t ns) { return (double)ns / 1e9; }
+static double mean_ns(const cli_histogram *h) { return part(h->sum_ns, h->count); }
+
+/* ---- for people --------------------------------------------------------------------------------------------- */
+
+#define TIME_TEXT 24
+static const char *time_text(double ns, char text[TIME_TEXT]) {
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    unsigned                 unit = 0;
+    for (; ns >= 999.5 && unit < 3; unit++) {
+        ns /= 1000;
+    }
+    (void)snprintf(text, TIME_TEXT, "%.*f %s", unit == 0 || ns >= 99.95 ? 0 : ns >= 9.995 ? 1 : 2, ns, units[unit]);
+    return text;
+}
+
+static void print_load(const cli_load_plan *plan, const cli_bench_facts *facts) {
+    char least[CLI_UNITS_TEXT], most[CLI_UNITS_TEXT];
+    cli_print("store       %s%s\n", facts->store, facts->is_private ? ", a private one that is gone again" : "");
+    if (facts->trace != NULL) {
+        cli_print("load        the trace ");
+        cli_print_escaped(ckit_slice_str(facts->trace));
+    } else {
+        cli_print("load        %g %% gets, %" PRIu64 " keys, ", plan->get_share * 100, facts->keys);
+        if (facts->skew == 0) {
+            cli_print("all alike");
+        } else {
+            cli_print("Zipf %g", facts->skew);
+        }
+    }
+    cli_print(", values of %s", cli_size_text(plan->value_min, least));
+    if (plan->value_max != plan->value_min) {
+        cli_print(" to %s", cli_size_text(plan->value_max, most));
+    }
+    cli_print(" bytes, %u %s\n", plan->threads, plan->threads == 1 ? "thread" : "threads");
+}
+
+static void print_counts(const cli_load_result *r, const cli_bench_facts *facts) {
+    char     read[CLI_UNITS_TEXT], written[CLI_UNITS_TEXT];
+    uint64_t gets = r->get_times.count;
+    cli_print("time        %.2f s%s, processor %.2f s user, %.2f s system\n", seconds(r->elapsed_ns),
+              facts->interrupted ? " (interrupted)" : "", seconds(r->user_ns), seconds(r->system_ns));
+    cli_print(
+        "operations  %" PRIu64 ", %.0f/s: %" PRIu64 " gets, %" PRIu64 " sets, and %" PRIu64 " sets after misses\n",
+        r->operations, (double)r->operations / seconds(r->elapsed_ns), gets, r->set_times.count - r->fills, r->fills);
+    cli_print("hit ratio   %.2f %%: memory %.2f %%, store %.2f %%\n", 100 * part(r->memory_hits + r->store_hits, gets),
+              100 * part(r->memory_hits, gets), 100 * part(r->store_hits, gets));
+    cli_print("values      %s bytes read, %s bytes written\n", cli_size_text(r->read_bytes, read),
+              cli_size_text(r->written_bytes, written));
+    cli_print("errors      %" PRIu64, r->get_errors + r->set_errors);
+    if (r->wrong_values > 0) {
+        cli_print(", and %" PRIu64 " values of other keys", r->wrong_values);
+    }
+    cli_print("\n\n");
+}
+
+static void print_times(const char *name, const cli_histogram *h) {
+    char text[TIME_TEXT];
+    if (h->count == 0) {
+        return;
+    }
+    cli_print("%-6s", name);
+    for (size_t i = 0; i < SHARE_COUNT; i++) {
+        cli_print("%11s", time_text((double)cli_histogram_at(h, shares[i].share), text));
+    }
+    cli_print("%11s", time_text((double)h->max_ns, text));
+    cli_print("%11s\n", time_text(mean_ns(h), text));
+}
+
+void cli_bench_report(const cli_load_plan *plan, const cli_load_result *r, const cli_bench_facts *facts) {
+    print_load(plan, facts);
+    print_counts(r, facts);
+    cli_print("%-6s", "");
+    for (size_t i = 0; i < SHARE_COUNT; i++) {
+        cli_print("%11s", shares[i].name);
+    }
+    cli_print("%11s%11s\n", "max", "mean");
+    print_times("get", &r->get_times);
+    print_times("set", &r->set_times);
+    cli_print("\nEach time holds one reading of the clock, %.0f ns.", r->clock_ns);
+    if (r->generator_ns > 0) {
+        cli_print(" Making an operation takes %.0f ns beside it, clock included.", r->generator_ns);
+    }
+    cli_print("\n");
+}
+
+/* ---- for programs ------------------------------------------------------------------------------------------- */
+
+static void add(json_object *to, const char *name, json_object *value) {
+    (void)json_object_object_add(to, name, value);
+}
+
+static json_object *number(double value, int decimals) {
+    char text[64];
+    (void)snprintf(text, sizeof text, "%.*f", decimals, value);
+    return json_object_new_double_s(value, text);
+}
+
+static json_object *times(const cli_histogram *h) {
+    json_object *object = json_object_new_object();
+    if (h->count == 0) {
+        json_object_put(object);
+        return NULL; /* json-c's null */
+    }
+    for (size_t i = 0; i < SHARE_COUNT; i++) {
+        add(object, shares[i].name, cli_json_uint(cli_histogram_at(h, shares[i].share)));
+    }
+    add(object, "max", cli_json_uint(h->max_ns));
+    add(object, "mean", number(mean_ns(h), 1));
+    return object;
+}
+
+static json_object *ratio(uint64_t hits, uint64_t gets) { return gets == 0 ? NULL : number(part(hits, gets), 6); }
+
+static json_object *load(const cli_load_plan *plan, const cli_bench_facts *facts) {
+    json_object *object = json_object_new_object();
+    add(object, "threads", cli_json_uint(plan->threads));
+    if (facts->trace != NULL) {
+        add(object, "trace", cli_json_bytes(ckit_slice_str(facts->trace)));
+    } else {
+        add(object, "get_percent", number(plan->get_share * 100, 3));
+        add(object, "keys", cli_json_uint(facts->keys));
+        add(object, "zipf", number(facts->skew, 6));
+        add(object, "seed", cli_json_uint(plan->seed));
+    }
+    add(object, "value_min", cli_json_uint(plan->value_min));
+    add(object, "value_max", cli_json_uint(plan->value_max));
+    return object;
+}
+
+static json_object *gets(const cli_load_result *r) {
+    uint64_t     count = r->get_times.count;
+    json_object *object = json_object_new_object(), *hits = json_object_new_object();
+    add(object, "count", cli_json_uint(count));
+    add(object, "memory_hits", cli_json_uint(r->memory_hits));
+    add(object, "store_hits", cli_json_uint(r->store_hits));
+    add(object, "misses", cli_json_uint(r->misses));
+    add(object, "errors", cli_json_uint(r->get_errors));
+    add(object, "wrong", cli_json_uint(r->wrong_values));
+    add(object, "bytes", cli_json_uint(r->read_bytes));
+    add(hits, "total", ratio(r->memory_hits + r->store_hits, count));
+    add(hits, "memory", ratio(r->memory_hits, count));
+    add(hits, "store", ratio(r->store_hits, count));
+    add(object, "hit_ratio", hits);
+    add(object, "latency_ns", times(&r->get_times));
+    return object;
+}
+
+static json_object *sets(const cli_load_result *r) {
+    json_object *object = json_object_new_object();
+    add(object, "count", cli_json_uint(r->set_times.count));
+    add(object, "after_misses", cli_json_uint(r->fills));
+    add(object, "errors", cli_json_uint(r->set_errors));
+    add(object, "bytes", cli_json_uint(r->written_bytes));
+    add(object, "latency_ns", times(&r->set_times));
+    return object;
+}
+
+void cli_bench_report_json(const cli_load_plan *plan, const cli_load_result *r, const cli_bench_facts *facts) {
+    json_object *object = json_object_new_object(), *cpu = json_object_new_object();
+    add(object, "store", json_object_new_string(facts->store));
+    add(object, "private", json_object_new_boolean(facts->is_private));
+    add(object, "load", load(plan, facts));
+    add(object, "seconds", number(seconds(r->elapsed_ns), 6));
+    add(object, "interrupted", json_object_new_boolean(facts->interrupted));
+    add(object, "operations", cli_json_uint(r->operations));
+    add(object, "operations_per_second", number((double)r->operations / seconds(r->elapsed_ns), 1));
+    add(object, "gets", gets(r));
+    add(object, "sets", sets(r));
+    add(object, "errors", cli_json_uint(r->get_errors + r->set_errors));
+    add(cpu, "user", number(seconds(r->user_ns), 6));
+    add(cpu, "system", number(seconds(r->system_ns), 6));
+    add(object, "cpu_seconds", cpu);
+    add(object, "clock_ns", number(r->clock_ns, 1));
+    add(object, "generator_ns", r->generator_ns > 0 ? number(r->generator_ns, 1) : NULL);
+    cli_print_json(object);
+}

@@ -1,0 +1,222 @@
+/* The store, opened and tried out. */
+#include "doctor/doctor.h"
+
+#include "support/output.h"
+#include "support/units.h"
+
+#include <cachekit/buf.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define TIMEOUT_MS 3000
+#define SLOW_MS 100.0
+#define NEARLY_FULL 0.9 /* from here on the least recently used entries are removed */
+#define FUTURE_MS 2000
+#define PROGRESS_EVERY 1024
+/* What a store of files is limited to where nobody says otherwise; for one that does not exist yet. */
+#define DEFAULT_BYTES (UINT64_C(1024) << 20)
+#define DEFAULT_ENTRIES 10000
+
+static void take_line(void *self, ckit_log_level level, const char *component, const char *line) {
+    if (level >= CKIT_LOG_WARNING && strcmp(component, "settings") != 0) { /* those are told by the check of settings */
+        doctor_say(self, "store", DOCTOR_WARNING, NULL, "%s", line);
+    }
+}
+
+/* ---- health and figures ----------------------------------------------------------------------------------------- */
+
+static bool check_health(doctor *d, const cli_store *store) {
+    ckit_health health;
+    store->ops->health(store->self, cli_deadline_in(TIMEOUT_MS), &health);
+    if (!health.healthy) {
+        doctor_say(d, "health", DOCTOR_STORE, "set right what the text names; the other lines may say more", "%s",
+                   health.detail);
+    } else if (health.latency_ms > SLOW_MS) {
+        doctor_say(d, "health", DOCTOR_WARNING, "look for a busy disk or network",
+                   "a trial took %.0f ms, which is slow for a cache", health.latency_ms);
+    } else {
+        doctor_say(d, "health", DOCTOR_OK, NULL, "written, read and removed in %.2f ms", health.latency_ms);
+    }
+    if (health.healthy && d->store.files && health.entries == UINT64_MAX) {
+        doctor_say(d, "health", DOCTOR_WARNING, "look for a program that hangs there (fuser, lsof)",
+                   "its sums (.ck-usage) could not be read within %d s: somebody holds their lock, or they are no file",
+                   TIMEOUT_MS / 1000);
+    }
+    return health.healthy;
+}
+
+static const char *room_advice(const doctor *d, bool bytes) {
+    if (strcmp(d->store.reason, "the default") == 0) {
+        return "remove what is not needed (cachekit prune), or keep large things in a --store of their own";
+    }
+    return bytes ? "raise CACHEKIT_FILE_MAX_SIZE_MB (in a URL: max_size_mb), or remove what is not needed (cachekit "
+                   "prune)"
+                 : "raise CACHEKIT_FILE_MAX_ENTRY_COUNT (in a URL: max_entry_count), or remove what is not needed "
+                   "(cachekit prune)";
+}
+
+static const uint64_t *level(const cli_figures *figures, const char *name) {
+    const cli_figure *figure = cli_figures_find(figures, name);
+    return figure == NULL ? NULL : &figure->value;
+}
+
+static void check_fullness(doctor *d, const cli_figures *figures, bool bytes) {
+    const uint64_t *used = level(figures, bytes ? "bytes" : "entries");
+    const uint64_t *limit = level(figures, bytes ? "limit_bytes" : "limit_entries");
+    char            text[CLI_OCCUPANCY_TEXT];
+    if (!bytes && used != NULL && *used < d->entries) {
+        used = &d->entries; /* the store counts anew from time to time only */
+    }
+    bool full = cli_fullness(used, limit) >= NEARLY_FULL;
+    doctor_say(d, "fullness", full ? DOCTOR_WARNING : DOCTOR_OK, full ? room_advice(d, bytes) : NULL, "%s %s%s",
+               bytes ? "bytes:" : "entries:", cli_occupancy_text(used, limit, bytes, text),
+               full ? ": the least recently used go when new ones come" : "");
+}
+
+/* Damage that was met before: whoever looks for a failing disk wants to know. */
+static void check_damage(doctor *d, const cli_figures *figures) {
+    const cli_figure *corrupt = cli_figures_find(figures, "corrupt");
+    if (corrupt != NULL && corrupt->value > 0) {
+        doctor_say(d, "damage", DOCTOR_OK, "if it grows (cachekit stats), check the disk, and who else writes there",
+                   "%" PRIu64 " damaged entries were found and removed so far", corrupt->value);
+    }
+}
+
+static uint64_t room(const cli_figures *figures, const char *used_name, const char *limit_name) {
+    const uint64_t *used = level(figures, used_name);
+    const uint64_t *limit = level(figures, limit_name);
+    if (limit == NULL) {
+        return UINT64_MAX;
+    }
+    return used == NULL ? *limit : *used < *limit ? *limit - *used : 0;
+}
+
+static void check_figures(doctor *d, const cli_store *store) {
+    static cli_figures figures;
+    ckit_error         err = CKIT_ERROR_INIT;
+    if (cli_figures_take(store, cli_deadline_in(TIMEOUT_MS), &figures, &err) != CKIT_OK) {
+        doctor_say(d, "fullness", DOCTOR_STORE, NULL, "it cannot be told: %s", err.text);
+        return;
+    }
+    check_fullness(d, &figures, true);
+    check_fullness(d, &figures, false);
+    check_damage(d, &figures);
+    if (d->store.files) {
+        doctor_check_space(d, d->store.path, room(&figures, "bytes", "limit_bytes"),
+                           room(&figures, "entries", "limit_entries"));
+    }
+}
+
+/* ---- entries ---------------------------------------------------------------------------------------------------- */
+
+typedef struct ages {
+    int64_t  now_ms;
+    uint64_t entries;
+    uint64_t future;
+    int64_t  furthest_ms;
+} ages;
+
+static ckit_status look_at_age(void *context, const ckit_listed *entry) {
+    ages   *a = context;
+    int64_t ahead_ms = entry->created_wall_ms - a->now_ms;
+    if (++a->entries % PROGRESS_EVERY == 0) {
+        cli_progress("%" PRIu64 " entries looked at", a->entries);
+    }
+    if (entry->created_wall_ms != 0 && ahead_ms > FUTURE_MS) {
+        a->future++;
+        a->furthest_ms = ahead_ms > a->furthest_ms ? ahead_ms : a->furthest_ms;
+    }
+    return CKIT_OK;
+}
+
+static void check_ages(doctor *d, const cli_store *store) {
+    ckit_scope      all = {.kind = CKIT_SCOPE_ALL};
+    ckit_error      err = CKIT_ERROR_INIT;
+    ages            a = {0};
+    char            text[CLI_UNITS_TEXT];
+    struct timespec now;
+    if (store->ops->list == NULL) {
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    a.now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    ckit_status st = store->ops->list(store->self, &all, CKIT_NO_DEADLINE, look_at_age, &a, &err);
+    cli_progress_end();
+    if (st != CKIT_OK) {
+        doctor_say(d, "entries", DOCTOR_STORE, "set right what the text names", "they cannot be listed: %s", err.text);
+    } else if (a.future > 0) {
+        doctor_say(d, "entries", DOCTOR_WARNING, "set the clock that is wrong; then remove them, or let them expire",
+                   "%" PRIu64 " of %" PRIu64
+                   " were made in the future, up to %s from now: the clock was wrong then, or is now",
+                   a.future, a.entries, cli_duration_text((uint64_t)a.furthest_ms, text));
+    } else {
+        doctor_say(d, "entries", DOCTOR_OK, NULL, "%" PRIu64 " live ones, none from the future", a.entries);
+    }
+}
+
+/* ---- the store -------------------------------------------------------------------------------------------------- */
+
+static void check_open(doctor *d, const cli_store *store) {
+    bool healthy = check_health(d, store);
+    if (healthy) {
+        check_figures(d, store);
+        check_ages(d, store);
+    } else if (d->store.files) {
+        doctor_check_space(d, d->store.path, UINT64_MAX, UINT64_MAX);
+    }
+    if (d->store.files) {
+        doctor_check_probe(d, d->store.path);
+    }
+}
+
+/* The limit of a store that is not there yet. */
+static uint64_t planned(const doctor *d, uint64_t by_environment, uint64_t by_default, const char *parameter,
+                        uint64_t unit) {
+    const char *at = d->store.query;
+    size_t      length = strlen(parameter);
+    uint64_t    number;
+    char        digits[24];
+    while (at != NULL) {
+        if (strncmp(at, parameter, length) == 0 && at[length] == '=') {
+            (void)snprintf(digits, sizeof digits, "%.*s", (int)strcspn(at + length + 1, "&"), at + length + 1);
+            return cli_count_parse(digits, &number) ? number * unit : UINT64_MAX;
+        }
+        at = strchr(at, '&');
+        at = at == NULL ? NULL : at + 1;
+    }
+    return strcmp(d->store.reason, "the default") == 0 ? by_default : by_environment;
+}
+
+void doctor_check_store(doctor *d) {
+    ckit_log         log = {.write = take_line, .self = d, .level = CKIT_LOG_WARNING};
+    ckit_backend_env env = CKIT_BACKEND_ENV_INIT;
+    ckit_error       err = CKIT_ERROR_INIT;
+    cli_store        store;
+    env.log = &log;
+    if (!d->store.chosen) {
+        return;
+    }
+    if (d->store.files && !d->store.exists) {
+        doctor_check_space(d, d->store.path,
+                           planned(d, d->settings.file_max_size_bytes, DEFAULT_BYTES, "max_size_mb", UINT64_C(1) << 20),
+                           planned(d, d->settings.file_max_entry_count, DEFAULT_ENTRIES, "max_entry_count", 1));
+        return;
+    }
+    if (d->store.files) {
+        doctor_check_files(d, d->store.path);
+    }
+    if (cli_store_try(&store, d->common, &env, &err) == CKIT_OK) {
+        if (!d->store.files) {
+            doctor_say(d, "store", DOCTOR_OK, NULL, "a %s store (%s)", ckit_backend_name(store.backend),
+                       d->store.reason);
+        }
+        check_open(d, &store);
+    } else {
+        doctor_say(d, "store", doctor_grade_of(&err),
+                   "change what chooses the store, or give --store file:///directory", "it cannot be opened: %s (%s)",
+                   err.text, ckit_status_code(err.status));
+    }
+    cli_store_close(&store);
+}

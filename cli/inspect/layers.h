@@ -1,0 +1,52 @@
+/* layers.h - the layers of a stored value, each explained by a function of its own. All take bytes that stay as long
+ * as the report, and tell the report when memory runs out. */
+#ifndef CKIT_CLI_INSPECT_LAYERS_H
+#define CKIT_CLI_INSPECT_LAYERS_H
+
+#include "inspect/report.h"
+
+/* ---- inspect_value.c: which layers there are ---------------------------------------------------------------- */
+
+/* What form a whole stored value has, as a fact about the whole. */
+void inspect_form(inspect_report *report, ckit_slice value);
+/* All its layers. */
+void inspect_value(inspect_report *report, const inspect_part *value);
+
+/* ---- inspect_frame.c ---------------------------------------------------------------------------------------- */
+
+/* Everything that begins with "CK", and the legacy text form: the frame and what is in it. */
+void inspect_frame(inspect_report *report, const inspect_part *value);
+
+/* ---- inspect_envelope.c ------------------------------------------------------------------------------------- */
+
+/* Whether the bytes are an envelope, perhaps a damaged one, rather than any other document. */
+bool inspect_is_envelope(ckit_slice bytes);
+/* The envelope and the document in it. */
+void inspect_envelope(inspect_report *report, const inspect_part *part);
+/* XXH3-64 as envelopes have it. False without memory. */
+bool inspect_checksum(ckit_slice content, uint64_t *sum);
+
+/* ---- inspect_content.c: what is innermost ------------------------------------------------------------------- */
+
+void inspect_document(inspect_report *report, const inspect_part *part);
+void inspect_json(inspect_report *report, const inspect_part *part);
+void inspect_text(inspect_report *report, const inspect_part *part);
+/* Bytes of no known form. */
+void inspect_bytes(inspect_report *report, const inspect_part *part);
+
+/* The offset in the text of an error of msgpack.h's reads or of a JSON text, which is cut to what is in front of it.
+ * INSPECT_NOWHERE when it names none. */
+size_t inspect_error_offset(ckit_error *err, ckit_slice input);
+
+/* ---- inspect_file.c: what is around a value ------------------------------------------------------------------ */
+
+#define INSPECT_FILE_HEADER 14
+
+/* The parts of a key, as facts about the whole. */
+void inspect_key(inspect_report *report, ckit_slice key);
+/* The remaining life that a cache file's header tells, as a fact about the whole. */
+void inspect_file_life(inspect_report *report, ckit_slice file);
+/* The header of a cache file, as a layer. */
+void inspect_file_header(inspect_report *report, const inspect_part *file);
+
+#endif

@@ -1,0 +1,149 @@
+#include "inspect/layers.h"
+
+#include "support/document_json.h"
+#include "support/output.h"
+
+#include <cachekit/document.h>
+#include <cachekit/frame.h>
+#include <json-c/json.h>
+
+/* ---- telling the forms apart -------------------------------------------------------------------------------- */
+
+typedef enum form { EMPTY, FRAME, LEGACY_FRAME, ENVELOPE, DOCUMENT, JSON_TEXT, TEXT, BYTES } form;
+
+static const struct form_name {
+    const char *name;
+    const char *text;
+} form_names[] = {
+    [EMPTY] = {"empty", "an empty value"},
+    [FRAME] = {"frame", "a frame, as the SDKs store values by default"},
+    [LEGACY_FRAME] = {"legacy_frame", "the text form of a frame that old versions wrote"},
+    [ENVELOPE] = {"envelope", "an envelope without a frame"},
+    [DOCUMENT] = {"document", "a bare MessagePack document, as in interop mode"},
+    [JSON_TEXT] = {"json", "JSON text"},
+    [TEXT] = {"text", "plain text"},
+    [BYTES] = {"bytes", "bytes of no known form"},
+};
+
+/* Text as a person would call it; colours of a terminal are text too. */
+static bool is_text(ckit_slice bytes) {
+    for (size_t i = 0; i < bytes.len; i++) {
+        uint8_t byte = bytes.ptr[i];
+        if ((byte < 0x20 && (byte < '\b' || byte > '\r') && byte != 0x1b) || byte == 0x7f) {
+            return false;
+        }
+    }
+    return ckit_utf8_valid(bytes);
+}
+
+/* Two letters may be the rest of a frame or a text; they count as the first. */
+static bool is_frame(ckit_slice bytes) {
+    return bytes.len >= 2 && memcmp(bytes.ptr, "CK", 2) == 0 && (bytes.len == 2 || !is_text(bytes));
+}
+
+static bool has(ckit_slice text, const char *word) { return memmem(text.ptr, text.len, word, strlen(word)) != NULL; }
+
+static bool is_legacy_frame(ckit_slice text) {
+    ckit_frame frame;
+    ckit_buf   scratch = CKIT_BUF_INIT;
+    size_t     at = 0;
+    while (at < text.len && (text.ptr[at] == ' ' || (text.ptr[at] >= '\t' && text.ptr[at] <= '\r'))) {
+        at++;
+    }
+    if (at == text.len || text.ptr[at] != '{' || !has(text, "\"metadata\"") || !has(text, "\"serializer\"")) {
+        return false;
+    }
+    ckit_status st = ckit_frame_parse(text, &frame, &scratch, NULL);
+    ckit_buf_fini(&scratch);
+    return st == CKIT_OK || (has(text, "\"data\"") && has(text, "\"version\""));
+}
+
+static bool is_json(ckit_slice text) { return cli_document_from_json(text, NULL, NULL) == CKIT_OK; }
+
+/* A document or the torso of one. Any bytes that begin like an array could be meant, so only a whole array counts, and a
+ * map whose first member has a name. */
+static bool is_document(ckit_slice bytes) {
+    ckit_reader r;
+    uint8_t     first = bytes.ptr[0];
+    ckit_status st = ckit_document_check(bytes, NULL);
+    if (first < 0x80) {
+        return false;
+    }
+    if (st == CKIT_OK || st == CKIT_E_VALUE_TYPE) {
+        return true;
+    }
+    ckit_reader_init(&r, bytes);
+    ckit_type type = ckit_reader_peek(&r);
+    if (st == CKIT_E_TRAILING) {
+        return (type == CKIT_TYPE_MAP || type == CKIT_TYPE_ARRAY) && first != 0x80 && first != 0x90;
+    }
+    if (type != CKIT_TYPE_MAP) {
+        return false;
+    }
+    (void)ckit_read_map(&r);
+    ckit_slice name = ckit_read_str(&r);
+    return name.len > 0 && is_text(name);
+}
+
+static form form_of(ckit_slice bytes) {
+    if (bytes.len == 0) {
+        return EMPTY;
+    }
+    if (is_frame(bytes)) {
+        return FRAME;
+    }
+    if (inspect_is_envelope(bytes)) {
+        return ENVELOPE;
+    }
+    if (is_document(bytes)) {
+        return DOCUMENT;
+    }
+    if (!is_text(bytes)) {
+        return BYTES;
+    }
+    return is_legacy_frame(bytes) ? LEGACY_FRAME : is_json(bytes) ? JSON_TEXT : TEXT;
+}
+
+/* ---- the report --------------------------------------------------------------------------------------------- */
+
+static void inspect_plain_text(inspect_report *report, const inspect_part *value) {
+    ckit_error err = CKIT_ERROR_INIT;
+    uint8_t    first = value->bytes.ptr[0];
+    inspect_text(report, value);
+    if ((first == '{' || first == '[') && cli_document_from_json(value->bytes, NULL, &err) == CKIT_E_MISUSE) {
+        size_t at = inspect_error_offset(&err, value->bytes);
+        inspect_note(report, "it begins like JSON and is %s, at byte %zu", err.text, at == INSPECT_NOWHERE ? 0 : at);
+    }
+    if (value->bytes.len > 2 && memcmp(value->bytes.ptr, "CK", 2) == 0) {
+        inspect_note(report, "it begins like a frame: readers that expect one take it for a damaged one");
+    }
+}
+
+static void inspect_unknown(inspect_report *report, const inspect_part *value) {
+    ckit_error err = CKIT_ERROR_INIT;
+    inspect_bytes(report, value);
+    report->verdict = report->verdict == INSPECT_DAMAGED ? INSPECT_DAMAGED : INSPECT_UNKNOWN;
+    if (value->bytes.ptr[0] >= 0x80 && ckit_document_check(value->bytes, &err) != CKIT_OK) {
+        size_t at = inspect_error_offset(&err, value->bytes);
+        inspect_note(report, "read as MessagePack it fails at byte %zu: %s", at == INSPECT_NOWHERE ? 0 : at, err.text);
+    }
+    inspect_note(report, "a value that another SDK encrypted in interop mode looks like this too");
+}
+
+void inspect_form(inspect_report *report, ckit_slice value) {
+    const struct form_name *name = &form_names[form_of(value)];
+    inspect_fact(report, "form", json_object_new_string(name->name), "%s", name->text);
+}
+
+void inspect_value(inspect_report *report, const inspect_part *value) {
+    switch (form_of(value->bytes)) {
+    case FRAME:
+    case LEGACY_FRAME: inspect_frame(report, value); break;
+    case ENVELOPE: inspect_envelope(report, value); break;
+    case DOCUMENT: inspect_document(report, value); break;
+    case JSON_TEXT: inspect_json(report, value); break;
+    case TEXT: inspect_plain_text(report, value); break;
+    case EMPTY: inspect_bytes(report, value); break;
+    case BYTES: inspect_unknown(report, value); break;
+    }
+}
