@@ -1,0 +1,42 @@
+/* core.h - the extension module cachekit._core: what its parts share.
+ *
+ * Each part adds itself to the module with its core_<part>_exec. Nothing is static: a module may exist once in every
+ * sub-interpreter. Where a part's function can fail as CPython's do, it returns -1 or NULL with an exception set. */
+#ifndef CKIT_PYTHON_CORE_H
+#define CKIT_PYTHON_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <cachekit/cachekit.h>
+
+typedef struct core_state {
+    /* What is imported once: types and functions that values and arguments are told apart by. Each part fills and
+     * visits its own (see CORE_OBJECTS). */
+#define CORE_OBJECTS(X)                                                                                                \
+    X(uuid_type)                                                                                                       \
+    X(decimal_type)                                                                                                    \
+    X(enum_type)                                                                                                       \
+    X(pure_path_type)                                                                                                  \
+    X(error_type)         /* cachekit.errors.CachekitError */                                                          \
+    X(function_type)      /* CachedFunction */                                                                         \
+    X(cache_type)         /* Cache */                                                                                  \
+    X(value_advice)       /* for values that no document holds: called with the object, returns the text of TypeError */
+#define CORE_DECLARE(name) PyObject *name;
+    CORE_OBJECTS(CORE_DECLARE)
+#undef CORE_DECLARE
+} core_state;
+
+static inline core_state *core_state_of(PyObject *module) { return (core_state *)PyModule_GetState(module); }
+
+/* Raises the exception that fits a failure of the library: cachekit.errors.CachekitError (or MemoryError), with the
+ * E-code. Returns NULL. */
+PyObject *core_raise(core_state *state, const ckit_error *err);
+
+int core_args_exec(PyObject *module);     /* args.c */
+int core_values_exec(PyObject *module);   /* values.c */
+int core_storage_exec(PyObject *module);  /* storage.c */
+int core_cache_exec(PyObject *module);    /* cache.c */
+int core_function_exec(PyObject *module); /* function.c */
+
+#endif

@@ -1,0 +1,87 @@
+#include "core.h"
+
+static int import_one(PyObject **slot, const char *module_name, const char *name) {
+    PyObject *module = PyImport_ImportModule(module_name);
+    if (module == NULL) {
+        return -1;
+    }
+    *slot = PyObject_GetAttrString(module, name);
+    Py_DECREF(module);
+    return *slot == NULL ? -1 : 0;
+}
+
+static int import_types(PyObject *module) {
+    core_state *state = core_state_of(module);
+    if (import_one(&state->uuid_type, "uuid", "UUID") < 0 || import_one(&state->decimal_type, "decimal", "Decimal") < 0 ||
+        import_one(&state->enum_type, "enum", "Enum") < 0 ||
+        import_one(&state->pure_path_type, "pathlib", "PurePath") < 0 ||
+        import_one(&state->error_type, "cachekit.errors", "CachekitError") < 0) {
+        return -1;
+    }
+    return PyModule_AddStringConstant(module, "version", ckit_version());
+}
+
+PyObject *core_raise(core_state *state, const ckit_error *err) {
+    if (err->status == CKIT_E_NO_MEMORY) {
+        return PyErr_NoMemory();
+    }
+    PyObject *exception = PyObject_CallFunction(state->error_type, "ss", err->text, ckit_status_code(err->status));
+    if (exception != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+        Py_DECREF(exception);
+    }
+    return NULL;
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg) {
+    core_state *state = core_state_of(module);
+    if (state != NULL) {
+#define CORE_VISIT(name) Py_VISIT(state->name);
+        CORE_OBJECTS(CORE_VISIT)
+#undef CORE_VISIT
+    }
+    return 0;
+}
+
+static int clear(PyObject *module) {
+    core_state *state = core_state_of(module);
+    if (state != NULL) {
+#define CORE_CLEAR(name) Py_CLEAR(state->name);
+        CORE_OBJECTS(CORE_CLEAR)
+#undef CORE_CLEAR
+    }
+    return 0;
+}
+
+static void free_module(void *module) { (void)clear(module); }
+
+/* ISO C has no conversion from a function to an object pointer, and CPython's slots want one. */
+#define SLOT(function) ((void *)(uintptr_t)(function))
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, SLOT(import_types)},
+                                   {Py_mod_exec, SLOT(core_args_exec)},
+                                   {Py_mod_exec, SLOT(core_values_exec)},
+                                   {Py_mod_exec, SLOT(core_storage_exec)},
+                                   {Py_mod_exec, SLOT(core_cache_exec)},
+                                   {Py_mod_exec, SLOT(core_function_exec)},
+#if PY_VERSION_HEX >= 0x030c0000
+                                   {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030d0000
+                                   {Py_mod_gil, Py_MOD_GIL_USED}, /* a free-threaded interpreter switches its lock on */
+#endif
+                                   {0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "cachekit._core",
+    .m_doc = "The part of cachekit that is written in C, over libcachekit.",
+    .m_size = sizeof(core_state),
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+    .m_free = free_module,
+};
+
+PyMODINIT_FUNC PyInit__core(void);
+PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&definition); }
