@@ -64,12 +64,14 @@ static int print_as_it_is(json_object *value, struct printbuf *out, int level, i
 
 /* A value of the report's JSON that is the given text. NULL without memory. */
 static json_object *json_of_text(ckit_slice text) {
-    char        *copy = strndup((const char *)text.ptr, text.len);
+    char        *copy = malloc(text.len + 1);
     json_object *value = copy == NULL ? NULL : json_object_new_object();
     if (value == NULL) {
         free(copy);
         return NULL;
     }
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
     json_object_set_serializer(value, print_as_it_is, copy, json_object_free_userdata);
     return value;
 }
