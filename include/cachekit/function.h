@@ -77,6 +77,11 @@ CKIT_API void ckit_function_close(ckit_function *function);
  * write exactly one value, or CKIT_E_NO_MEMORY, or what ckit_args_pack says of arguments that are incomplete. */
 CKIT_API ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);
 
+/* Looks into memory alone: CKIT_OK or CKIT_STALE with *out filled, else CKIT_MISS, also for arguments that cannot be part of
+ * a key. Never waits, runs nothing and starts no refresh, so a binding may call it under a lock of its language. Counts as
+ * a use when it finds something. `out` must be empty. */
+CKIT_API ckit_status ckit_peek(ckit_function *function, ckit_args *args, ckit_value *out);
+
 /* Runs the loader now, whatever is cached, and stores the result. `out` may be NULL. */
 CKIT_API ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);
 

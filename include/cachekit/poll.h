@@ -47,6 +47,7 @@ typedef struct ckit_start {
     ckit_poll     *poll;  /* NULL = block */
     ckit_op_ready  ready; /* required with a poll */
     void          *context;
+    bool           peeked; /* ckit_peek has just answered CKIT_MISS: memory is not looked at a second time */
 } ckit_start;
 
 /* CKIT_OK: *out is filled, *op is NULL. CKIT_STALE: *out is filled; *op is a refresh ticket, or NULL when somebody is

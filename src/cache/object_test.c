@@ -255,3 +255,35 @@ CKIT_TEST(object, every_one_of_many_is_released_exactly_once) {
         CHECK_EQ_U(1, things[i].released);
     }
 }
+
+CKIT_TEST(object, a_peek_finds_what_memory_has_and_begins_nothing) {
+    scene       s;
+    thing       t = {0};
+    ckit_object object = object_of(&t, 100);
+    ckit_value  value = CKIT_VALUE_INIT;
+    ckit_args   args;
+    scene_open(&s);
+    ckit_args_init(&args);
+    ckit_args_int(&args, 7);
+    CHECK_STATUS(CKIT_MISS, ckit_peek(s.fn, &args, &value));
+    CHECK_STATUS(CKIT_MISS, ckit_peek(s.fn, &args, &value)); /* the first one is nobody's leader */
+    uint64_t misses = stats_of(s.f.cache).l1_misses;
+    ckit_start  start = {.function = s.fn, .args = &args, .peeked = true};
+    ckit_op    *op;
+    ckit_result result = {.status = CKIT_OK, .object = &object};
+    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_EQ_U(misses, stats_of(s.f.cache).l1_misses);
+    CHECK_STATUS(CKIT_MISS, ckit_peek(s.fn, &args, &value)); /* does not wait for the leader */
+    CHECK_OK(ckit_finish(op, &result, NULL, NULL));
+    ckit_op_free(op);
+    CHECK_OK(ckit_peek(s.fn, &args, &value));
+    CHECK(value.object == &t);
+    ckit_value_fini(&value);
+    ckit_args_fini(&args);
+    ckit_args_init(&args);
+    ckit_args_str(&args, S("\xff")); /* no part of a key */
+    CHECK_STATUS(CKIT_MISS, ckit_peek(s.fn, &args, &value));
+    ckit_args_fini(&args);
+    scene_close(&s);
+    CHECK_EQ_U(1, t.released);
+}

@@ -436,7 +436,12 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
         }
         return st;
     }
-    ckit_status seen = st == CKIT_OK ? ckiti_op_memory(function, packed, &memkey, &hash, value) : CKIT_MISS;
+    ckit_status seen = CKIT_MISS;
+    if (st == CKIT_OK && start->peeked) {
+        hash = ckiti_call_name(function, packed, &memkey);
+    } else if (st == CKIT_OK) {
+        seen = ckiti_op_memory(function, packed, &memkey, &hash, value);
+    }
     if (seen == CKIT_OK) {
         return CKIT_OK;
     }
