@@ -5,6 +5,7 @@
 
 #include <cachekit/document.h>
 #include <json-c/json.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -56,12 +57,6 @@ size_t inspect_error_offset(ckit_error *err, ckit_slice input) {
 
 /* ---- JSON and text ------------------------------------------------------------------------------------------ */
 
-static int print_as_it_is(json_object *value, struct printbuf *out, int level, int flags) {
-    (void)level, (void)flags;
-    const char *text = json_object_get_userdata(value);
-    return printbuf_memappend(out, text, (int)strlen(text));
-}
-
 /* A value of the report's JSON that is the given text. NULL without memory. */
 static json_object *json_of_text(ckit_slice text) {
     char        *copy = malloc(text.len + 1);
@@ -72,7 +67,7 @@ static json_object *json_of_text(ckit_slice text) {
     }
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
-    json_object_set_serializer(value, print_as_it_is, copy, json_object_free_userdata);
+    json_object_set_serializer(value, json_object_userdata_to_json_string, copy, json_object_free_userdata);
     return value;
 }
 
@@ -159,9 +154,7 @@ void inspect_text(inspect_report *report, const inspect_part *part) {
 void inspect_bytes(inspect_report *report, const inspect_part *part) {
     char   hex[2 * HEAD_BYTES + 1] = "";
     size_t shown = part->bytes.len < HEAD_BYTES ? part->bytes.len : HEAD_BYTES;
-    for (size_t i = 0; i < shown; i++) {
-        (void)snprintf(hex + 2 * i, 3, "%02x", part->bytes.ptr[i]);
-    }
+    (void)sodium_bin2hex(hex, sizeof hex, part->bytes.ptr, shown);
     inspect_layer(report, "bytes", part);
     inspect_state(report, part->bytes.len == 0 ? "empty" : "unknown");
     inspect_silent_fact(report, "head", json_object_new_string(hex));

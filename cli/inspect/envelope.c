@@ -2,6 +2,7 @@
 #include "inspect/layers.h"
 
 #include "support/output.h"
+#include "support/stored.h"
 
 #include <cachekit/envelope.h>
 #include <cachekit/msgpack.h>
@@ -171,34 +172,6 @@ static void split(envelope *e, ckit_reader *r, uint32_t *count) {
     for (int i = 0; i < FIELDS && *count == FIELDS && keep_raw(e, r, (enum field)i); i++) {}
 }
 
-bool inspect_is_envelope(ckit_slice bytes) {
-    envelope    e = {.part = {.bytes = bytes}};
-    ckit_reader r;
-    uint32_t    count;
-    if (bytes.len == 0) {
-        return false;
-    }
-    ckit_reader_init(&r, bytes);
-    ckit_type type = ckit_reader_peek(&r);
-    if (type != CKIT_TYPE_MAP && type != CKIT_TYPE_ARRAY) {
-        return false;
-    }
-    split(&e, &r, &count);
-    if (e.map) {
-        return (e.seen & (1U << BLOCK | 1U << CHECKSUM)) == (1U << BLOCK | 1U << CHECKSUM);
-    }
-    if (failed(&r, NULL)) { /* no document at all: the beginning must do */
-        return bytes.len >= 2 && bytes.ptr[0] == 0x94 && bytes.ptr[1] >= 0xc4 && bytes.ptr[1] <= 0xc6;
-    }
-    bool has_block = (e.seen & 1U << BLOCK) != 0 && take_field(&e, BLOCK) && e.raw[BLOCK].ptr[0] >> 5 != 5 &&
-                     (e.raw[BLOCK].ptr[0] < 0xd9 || e.raw[BLOCK].ptr[0] > 0xdb); /* not text */
-    bool good =
-        e.seen == ALL_FIELDS && has_block &&
-        (take_field(&e, CHECKSUM) || (take_field(&e, FORMAT) && ckit_slice_equal(e.format, ckit_slice_str("msgpack"))));
-    ckit_buf_fini(&e.gathered);
-    return good;
-}
-
 /* ---- the block ---------------------------------------------------------------------------------------------- */
 
 /* Where a byte of the block stands in the envelope. */
@@ -231,23 +204,6 @@ static size_t content_origin(const void *context, size_t at) {
         return e->part.base + offset;
     }
     return e->part.origin == NULL ? INSPECT_NOWHERE : e->part.origin(e->part.context, offset);
-}
-
-/* ---- the checksum ------------------------------------------------------------------------------------------- */
-
-/* The library computes it for envelopes alone: so it makes one, and this looks into its end. */
-bool inspect_checksum(ckit_slice content, uint64_t *sum) {
-    ckit_buf              made = CKIT_BUF_INIT;
-    ckit_envelope_options options = CKIT_ENVELOPE_OPTIONS_INIT;
-    options.compression_level = CKIT_COMPRESSION_OFF;
-    bool        good = ckit_envelope_store(content, ckit_slice_of(NULL, 0), &options, &made, NULL) == CKIT_OK;
-    ckit_reader r;
-    ckit_reader_init(&r, ckit_buf_slice(&made));
-    (void)ckit_read_array(&r);
-    (void)ckit_read_bin(&r);
-    good = good && take_checksum(&r, sum);
-    ckit_buf_fini(&made);
-    return good;
 }
 
 /* ---- the report --------------------------------------------------------------------------------------------- */
@@ -297,12 +253,6 @@ static bool take_apart(inspect_report *report, envelope *e) {
     return true;
 }
 
-static json_object *hex_json(uint64_t sum) {
-    char text[24];
-    (void)snprintf(text, sizeof text, "%016" PRIx64, sum);
-    return json_object_new_string(text);
-}
-
 static void tell_facts(inspect_report *report, const envelope *e) {
     char   text[INSPECT_TEXT];
     double ratio = e->block.len == 0 ? 0 : (double)e->size / (double)e->block.len;
@@ -314,22 +264,6 @@ static void tell_facts(inspect_report *report, const envelope *e) {
     inspect_fact(report, "declared_size", cli_json_uint(e->size), "%" PRIu64 " bytes", e->size);
     inspect_fact(report, "ratio", json_object_new_double(ratio), "%.2f", ratio);
     inspect_fact(report, "format", cli_json_bytes(e->format), "%s", inspect_quoted(e->format, text));
-}
-
-static void tell_checksum(inspect_report *report, const envelope *e, uint64_t computed) {
-    bool matches = computed == e->checksum;
-    inspect_fact(report, "checksum", hex_json(e->checksum), "%016" PRIx64 ", stored", e->checksum);
-    inspect_fact(report, "computed_checksum", hex_json(computed), "%016" PRIx64 ", %s", computed,
-                 matches ? "matches" : "DOES NOT MATCH");
-    inspect_silent_fact(report, "checksum_matches", json_object_new_boolean(matches));
-}
-
-static void tell_mismatch(inspect_report *report, const envelope *e, uint64_t computed) {
-    char expected[24], found[24];
-    (void)snprintf(expected, sizeof expected, "%016" PRIx64, computed);
-    (void)snprintf(found, sizeof found, "%016" PRIx64, e->checksum);
-    inspect_damage(report, e->at[CHECKSUM], expected, found,
-                   "the stored checksum is not the content's: one of them has changed since it was written");
 }
 
 /* The content of an envelope that the library refuses, as far as there is one. */
@@ -356,14 +290,11 @@ static bool salvage(inspect_report *report, const envelope *e, const ckit_error 
     }
     (void)inspect_follow(e->block, content->ptr, SIZE_MAX, &source);
     content->len = f.produced;
-    if (!inspect_checksum(ckit_buf_slice(content), &computed)) {
+    if (cli_stored_checksum(ckit_buf_slice(content), &computed, NULL) != CKIT_OK) {
         inspect_no_memory(report);
         return false;
     }
-    tell_checksum(report, e, computed);
-    if (computed != e->checksum) {
-        tell_mismatch(report, e, computed);
-    }
+    inspect_checksum(report, e->at[CHECKSUM], e->checksum, computed);
     if (report->verdict != INSPECT_DAMAGED) {
         inspect_damage(report, e->at[BLOCK], NULL, NULL, "%s", err->text);
     }
@@ -376,7 +307,7 @@ static bool open_content(inspect_report *report, const envelope *e, ckit_buf *co
     char        text[64], found[48];
     ckit_status st = ckit_envelope_open(e->part.bytes, NULL, content, NULL, &err);
     switch (st) {
-    case CKIT_OK: tell_checksum(report, e, e->checksum); return true;
+    case CKIT_OK: inspect_checksum(report, e->at[CHECKSUM], e->checksum, e->checksum); return true;
     case CKIT_E_NO_MEMORY: inspect_no_memory(report); return false;
     case CKIT_E_BOMB:
         if (e->block.len == 0) {

@@ -1,8 +1,9 @@
 #include "inspect/foreign.h"
 
-#include "support/document_json.h"
 #include "inspect/layers.h"
+#include "support/document_json.h"
 #include "support/output.h"
+#include "support/stored.h"
 
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -18,33 +19,16 @@ static bool has_at(ckit_slice bytes, size_t at, const char *text) {
     return bytes.len >= at && bytes.len - at >= len && memcmp(bytes.ptr + at, text, len) == 0;
 }
 
-static uint64_t big_endian(const uint8_t *bytes) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < SUM_BYTES; i++) {
-        sum = sum << 8 | bytes[i];
-    }
-    return sum;
-}
-
 /* The layer of the 8 bytes in front. */
 static void check_front(inspect_report *report, const inspect_part *payload) {
     inspect_part front = inspect_sub(payload, 0, SUM_BYTES);
-    uint64_t     stored = big_endian(payload->bytes.ptr), computed;
-    char         expected[24], found[24];
+    ckit_slice   content = ckit_slice_of(payload->bytes.ptr + SUM_BYTES, payload->bytes.len - SUM_BYTES);
+    uint64_t     computed;
     inspect_layer(report, "checksum", &front);
-    if (!inspect_checksum(ckit_slice_of(payload->bytes.ptr + SUM_BYTES, payload->bytes.len - SUM_BYTES), &computed)) {
+    if (cli_stored_checksum(content, &computed, NULL) == CKIT_OK) {
+        inspect_checksum(report, 0, cli_stored_front_checksum(payload->bytes), computed);
+    } else {
         inspect_no_memory(report);
-        return;
-    }
-    (void)snprintf(found, sizeof found, "%016" PRIx64, stored);
-    (void)snprintf(expected, sizeof expected, "%016" PRIx64, computed);
-    inspect_fact(report, "checksum", json_object_new_string(found), "%s, stored", found);
-    inspect_fact(report, "computed_checksum", json_object_new_string(expected), "%s, %s", expected,
-                 stored == computed ? "matches" : "DOES NOT MATCH");
-    inspect_silent_fact(report, "checksum_matches", json_object_new_boolean(stored == computed));
-    if (stored != computed) {
-        inspect_damage(report, 0, expected, found,
-                       "the stored checksum is not the content's: one of them has changed since it was written");
     }
 }
 

@@ -3,11 +3,13 @@
 
 #include "support/document_json.h"
 #include "support/output.h"
+#include "support/stored.h"
 
 #include <cachekit/document.h>
 #include <cachekit/frame.h>
 #include <cachekit/msgpack.h>
 #include <json-c/json.h>
+#include <sodium.h>
 #include <stdio.h>
 
 #define PREFIX 7 /* "CK", version, length of the header */
@@ -179,9 +181,7 @@ static void blame_head(inspect_report *report, const framed *f) {
 
 static void hex_fact(inspect_report *report, const char *name, const uint8_t *bytes, size_t len) {
     char hex[2 * TAG + 1];
-    for (size_t i = 0; i < len; i++) {
-        (void)snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-    }
+    (void)sodium_bin2hex(hex, sizeof hex, bytes, len);
     inspect_fact(report, name, json_object_new_string(hex), "%s", hex);
 }
 
@@ -214,7 +214,7 @@ static void inspect_sealed(inspect_report *report, const framed *f, const inspec
 
 /* The header says whether it is an envelope or a bare document. Of what `auto` wrote in its early days that may be wrong. */
 static void inspect_msgpack(inspect_report *report, const framed *f, const inspect_part *payload) {
-    bool   compressed = f->frame.compressed, envelope = inspect_is_envelope(payload->bytes);
+    bool   compressed = f->frame.compressed, envelope = cli_stored_was_envelope(payload->bytes);
     size_t said_at = member_offset(f, "compressed");
     if (!compressed && envelope) {
         inspect_note(report, "the header says that the payload is no envelope, and it is one");

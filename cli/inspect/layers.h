@@ -5,28 +5,24 @@
 
 #include "inspect/report.h"
 
-/* ---- inspect_value.c: which layers there are ---------------------------------------------------------------- */
+/* ---- value.c: which layers there are ---------------------------------------------------------------------------- */
 
 /* What form a whole stored value has, as a fact about the whole. */
 void inspect_form(inspect_report *report, ckit_slice value);
 /* All its layers. */
 void inspect_value(inspect_report *report, const inspect_part *value);
 
-/* ---- inspect_frame.c ---------------------------------------------------------------------------------------- */
+/* ---- frame.c ---------------------------------------------------------------------------------------------------- */
 
 /* Everything that begins with "CK", and the legacy text form: the frame and what is in it. */
 void inspect_frame(inspect_report *report, const inspect_part *value);
 
-/* ---- inspect_envelope.c ------------------------------------------------------------------------------------- */
+/* ---- envelope.c ------------------------------------------------------------------------------------------------- */
 
-/* Whether the bytes are an envelope, perhaps a damaged one, rather than any other document. */
-bool inspect_is_envelope(ckit_slice bytes);
 /* The envelope and the document in it. */
 void inspect_envelope(inspect_report *report, const inspect_part *part);
-/* XXH3-64 as envelopes have it. False without memory. */
-bool inspect_checksum(ckit_slice content, uint64_t *sum);
 
-/* ---- inspect_content.c: what is innermost ------------------------------------------------------------------- */
+/* ---- content.c: what is innermost ------------------------------------------------------------------------------- */
 
 void inspect_document(inspect_report *report, const inspect_part *part);
 void inspect_json(inspect_report *report, const inspect_part *part);
@@ -38,7 +34,7 @@ void inspect_bytes(inspect_report *report, const inspect_part *part);
  * INSPECT_NOWHERE when it names none. */
 size_t inspect_error_offset(ckit_error *err, ckit_slice input);
 
-/* ---- inspect_file.c: what is around a value ------------------------------------------------------------------ */
+/* ---- file.c: what is around a value ----------------------------------------------------------------------------- */
 
 #define INSPECT_FILE_HEADER 14
 

@@ -3,6 +3,7 @@
 #include "support/output.h"
 
 #include <cachekit/msgpack.h>
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -90,29 +91,23 @@ const char *inspect_quoted(ckit_slice bytes, char text[INSPECT_TEXT]) {
 }
 
 void inspect_show(inspect_report *report, ckit_slice text) {
-    bool   utf8 = ckit_utf8_valid(text);
-    bool   fresh = true;
-    size_t shown = 0; /* up to here it stands in the rows */
-    for (size_t at = 0; at < text.len && !report->json && report->failure == 0;) {
-        bool   plain;
-        char   escaped[24];
-        size_t len = next_length(text, utf8, at, &plain);
+    bool utf8 = ckit_utf8_valid(text);
+    bool fresh = true;
+    for (size_t at = 0, len; at < text.len && !report->json && report->failure == 0; at += len) {
+        bool plain;
+        char escaped[24];
+        len = next_length(text, utf8, at, &plain);
         if (fresh) {
             add(report, "    ", 4);
         }
         fresh = text.ptr[at] == '\n';
-        plain = plain || fresh || text.ptr[at] == '\t';
-        if (!plain || fresh) {
-            add(report, (const char *)text.ptr + shown, at + (plain ? len : 0) - shown);
-            shown = at + len;
-        }
-        if (!plain) {
+        if (plain || fresh || text.ptr[at] == '\t') {
+            add(report, (const char *)text.ptr + at, len);
+        } else {
             add(report, escaped, (size_t)escape(escaped, sizeof escaped, text.ptr + at, len));
         }
-        at += len;
     }
     if (!fresh && !report->json) {
-        add(report, (const char *)text.ptr + shown, text.len - shown);
         add(report, "\n", 1);
     }
 }
@@ -286,6 +281,20 @@ void inspect_damage(inspect_report *report, size_t at, const char *expected, con
     }
     if (origin != INSPECT_NOWHERE) {
         show_around(report, origin);
+    }
+}
+
+void inspect_checksum(inspect_report *report, size_t at, uint64_t stored, uint64_t computed) {
+    char expected[24], found[24];
+    (void)snprintf(expected, sizeof expected, "%016" PRIx64, computed);
+    (void)snprintf(found, sizeof found, "%016" PRIx64, stored);
+    inspect_fact(report, "checksum", json_object_new_string(found), "%s, stored", found);
+    inspect_fact(report, "computed_checksum", json_object_new_string(expected), "%s, %s", expected,
+                 stored == computed ? "matches" : "DOES NOT MATCH");
+    inspect_silent_fact(report, "checksum_matches", json_object_new_boolean(stored == computed));
+    if (stored != computed) {
+        inspect_damage(report, at, expected, found,
+                       "the stored checksum is not the content's: one of them has changed since it was written");
     }
 }
 

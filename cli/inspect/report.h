@@ -77,6 +77,8 @@ void inspect_show_hex(inspect_report *report, const inspect_part *part, size_t f
 /* The layer is damaged at its byte `at` (INSPECT_NOWHERE: as a whole). `expected` and `found` may be NULL. */
 void inspect_damage(inspect_report *report, size_t at, const char *expected, const char *found, const char *format, ...)
     CKIT_PRINTF(5, 6);
+/* Facts about a checksum, and damage at byte `at` when it is not that of the content. */
+void inspect_checksum(inspect_report *report, size_t at, uint64_t stored, uint64_t computed);
 /* The tool itself cannot go on. */
 void inspect_no_memory(inspect_report *report);
 

@@ -2,6 +2,7 @@
 
 #include "support/document_json.h"
 #include "support/output.h"
+#include "support/stored.h"
 
 #include <cachekit/document.h>
 #include <cachekit/frame.h>
@@ -41,21 +42,12 @@ static bool is_frame(ckit_slice bytes) {
     return bytes.len >= 2 && memcmp(bytes.ptr, "CK", 2) == 0 && (bytes.len == 2 || !is_text(bytes));
 }
 
-static bool has(ckit_slice text, const char *word) { return memmem(text.ptr, text.len, word, strlen(word)) != NULL; }
-
 static bool is_legacy_frame(ckit_slice text) {
-    ckit_frame frame;
-    ckit_buf   scratch = CKIT_BUF_INIT;
-    size_t     at = 0;
-    while (at < text.len && (text.ptr[at] == ' ' || (text.ptr[at] >= '\t' && text.ptr[at] <= '\r'))) {
-        at++;
-    }
-    if (at == text.len || text.ptr[at] != '{' || !has(text, "\"metadata\"") || !has(text, "\"serializer\"")) {
-        return false;
-    }
+    ckit_frame  frame;
+    ckit_buf    scratch = CKIT_BUF_INIT;
     ckit_status st = ckit_frame_parse(text, &frame, &scratch, NULL);
     ckit_buf_fini(&scratch);
-    return st == CKIT_OK || (has(text, "\"data\"") && has(text, "\"version\""));
+    return st == CKIT_OK || cli_stored_was_legacy_frame(text);
 }
 
 static bool is_json(ckit_slice text) { return cli_document_from_json(text, NULL, NULL) == CKIT_OK; }
@@ -92,7 +84,7 @@ static form form_of(ckit_slice bytes) {
     if (is_frame(bytes)) {
         return FRAME;
     }
-    if (inspect_is_envelope(bytes)) {
+    if (cli_stored_was_envelope(bytes)) {
         return ENVELOPE;
     }
     if (is_document(bytes)) {

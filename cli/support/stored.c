@@ -19,34 +19,117 @@ static bool begins(ckit_slice bytes, const char *head, size_t at) {
 
 static ckit_slice behind(ckit_slice bytes, size_t count) { return ckit_slice_of(bytes.ptr + count, bytes.len - count); }
 
-/* ---- checksums in front ------------------------------------------------------------------------------------- */
+/* ---- what damaged bytes once were --------------------------------------------------------------------------- */
+
+/* The MessagePack of bytes: `bin` or an array of integers. `count` of them, 0 being any number. */
+static bool is_bytes(ckit_slice raw, uint32_t count) {
+    ckit_reader r;
+    ckit_reader_init(&r, raw);
+    if (ckit_reader_peek(&r) == CKIT_TYPE_BIN) {
+        return ckit_read_bin(&r).len >= count;
+    }
+    bool     good = ckit_reader_peek(&r) == CKIT_TYPE_ARRAY;
+    uint32_t found = good ? ckit_read_array(&r) : 0;
+    good = good && (count == 0 || found == count);
+    for (uint32_t i = 0; i < found && good; i++) {
+        good = ckit_reader_peek(&r) == CKIT_TYPE_UINT && ckit_read_uint(&r) <= UINT8_MAX;
+    }
+    return good;
+}
+
+static bool is_envelope_array(ckit_slice bytes, ckit_reader *r) {
+    ckit_slice parts[4], format;
+    if (ckit_read_array(r) != 4) {
+        return false;
+    }
+    for (size_t i = 0; i < 4; i++) {
+        parts[i] = ckit_read_raw(r);
+    }
+    if (parts[3].ptr == NULL) { /* no document at all: the beginning must do */
+        return begins(bytes, "\x94\xc4", 0) || begins(bytes, "\x94\xc5", 0) || begins(bytes, "\x94\xc6", 0);
+    }
+    bool named = (ckit_document_str(parts[3], &format, NULL) == CKIT_OK ||
+                  ckit_document_bin(parts[3], &format, NULL) == CKIT_OK) &&
+                 is(format, "msgpack");
+    return is_bytes(parts[0], 0) && (is_bytes(parts[1], CHECKSUM_BYTES) || named);
+}
+
+/* Fields have their names, or their positions for names. */
+static bool is_envelope_map(ckit_reader *r) {
+    bool block = false, checksum = false;
+    for (uint32_t count = ckit_read_map(r); count > 0; count--) {
+        ckit_type  type = ckit_reader_peek(r);
+        uint64_t   position = type == CKIT_TYPE_UINT ? ckit_read_uint(r) : UINT64_MAX;
+        ckit_slice name = type == CKIT_TYPE_STR   ? ckit_read_str(r)
+                          : type == CKIT_TYPE_BIN ? ckit_read_bin(r)
+                                                  : ckit_slice_of(NULL, 0);
+        if ((type != CKIT_TYPE_UINT && type != CKIT_TYPE_STR && type != CKIT_TYPE_BIN) ||
+            ckit_read_raw(r).ptr == NULL) {
+            break;
+        }
+        block = block || position == 0 || is(name, "compressed_data");
+        checksum = checksum || position == 1 || is(name, "checksum");
+    }
+    return block && checksum;
+}
+
+bool cli_stored_was_envelope(ckit_slice bytes) {
+    ckit_reader r;
+    ckit_reader_init(&r, bytes);
+    switch (ckit_reader_peek(&r)) {
+    case CKIT_TYPE_ARRAY: return is_envelope_array(bytes, &r);
+    case CKIT_TYPE_MAP: return is_envelope_map(&r);
+    default: return false;
+    }
+}
+
+static bool has(ckit_slice text, const char *word) { return memmem(text.ptr, text.len, word, strlen(word)) != NULL; }
+
+bool cli_stored_was_legacy_frame(ckit_slice text) {
+    while (text.len > 0 && (text.ptr[0] == ' ' || (text.ptr[0] >= '\t' && text.ptr[0] <= '\r'))) {
+        text = behind(text, 1);
+    }
+    return begins(text, "{", 0) && has(text, "\"data\"") && has(text, "\"metadata\"") && has(text, "\"serializer\"") &&
+           has(text, "\"version\"");
+}
+
+/* ---- checksums ---------------------------------------------------------------------------------------------- */
 
 /* The library's public way to an XXH3-64 is an envelope: its second element. */
-static ckit_status checksum_of(ckit_slice bytes, uint8_t sum[CHECKSUM_BYTES], ckit_error *err) {
+ckit_status cli_stored_checksum(ckit_slice content, uint64_t *sum, ckit_error *err) {
     ckit_buf              envelope = CKIT_BUF_INIT;
     ckit_reader           r;
     ckit_envelope_options options = CKIT_ENVELOPE_OPTIONS_INIT;
     options.compression_level = CKIT_COMPRESSION_OFF;
-    ckit_status st = ckit_envelope_store(bytes, ckit_slice_str("msgpack"), &options, &envelope, err);
+    ckit_status st = ckit_envelope_store(content, ckit_slice_of(NULL, 0), &options, &envelope, err);
     if (st == CKIT_OK) {
         ckit_reader_init(&r, ckit_buf_slice(&envelope));
         (void)ckit_read_array(&r);
         ckit_read_skip(&r);
         (void)ckit_read_array(&r);
+        *sum = 0;
         for (int i = 0; i < CHECKSUM_BYTES; i++) {
-            sum[i] = (uint8_t)ckit_read_uint(&r);
+            *sum = *sum << 8 | ckit_read_uint(&r);
         }
     }
     ckit_buf_fini(&envelope);
     return st;
 }
 
+uint64_t cli_stored_front_checksum(ckit_slice payload) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < CHECKSUM_BYTES; i++) {
+        sum = sum << 8 | payload.ptr[i];
+    }
+    return sum;
+}
+
 /* Content with its checksum in front. */
 static ckit_status open_checked(ckit_slice payload, ckit_slice *content, ckit_error *err) {
-    uint8_t     sum[CHECKSUM_BYTES];
+    uint64_t    sum;
     ckit_slice  rest = behind(payload, CHECKSUM_BYTES);
-    ckit_status st = checksum_of(rest, sum, err);
-    if (st == CKIT_OK && memcmp(sum, payload.ptr, CHECKSUM_BYTES) != 0) {
+    ckit_status st = cli_stored_checksum(rest, &sum, err);
+    if (st == CKIT_OK && sum != cli_stored_front_checksum(payload)) {
         st = ckit_fail(err, CKIT_E_CHECKSUM, where, "the checksum in front of %zu bytes does not match", rest.len);
     }
     *content = st == CKIT_OK ? rest : *content;
@@ -99,15 +182,11 @@ static ckit_status open_foreign(cli_stored *out, ckit_slice payload, ckit_error 
     return array || table ? open_checked(payload, &out->content, err) : CKIT_OK;
 }
 
-/* Old versions of the serializer auto wrote envelopes and said that they were none. */
+/* Old versions of the serializer auto said of either that it was the other. */
 static ckit_status open_documents(cli_stored *out, ckit_slice payload, ckit_error *err) {
-    if (out->frame.compressed) {
-        return open_envelope(out, CLI_FORM_FRAME, payload, err);
-    }
-    if (is(out->frame.serializer, "auto") && open_envelope(out, CLI_FORM_FRAME, payload, NULL) == CKIT_OK) {
-        return CKIT_OK;
-    }
-    return set_document(out, CLI_FORM_FRAME, payload, err);
+    bool envelope = is(out->frame.serializer, "auto") ? cli_stored_was_envelope(payload) : out->frame.compressed;
+    return envelope ? open_envelope(out, CLI_FORM_FRAME, payload, err)
+                    : set_document(out, CLI_FORM_FRAME, payload, err);
 }
 
 static ckit_status open_payload(cli_stored *out, ckit_error *err) {
@@ -141,7 +220,7 @@ ckit_status cli_stored_open(ckit_slice stored, cli_stored *out, ckit_error *err)
     if (st == CKIT_OK) {
         out->framed = true;
         st = open_payload(out, &why);
-    } else if (st != CKIT_E_NO_MEMORY && !begins(stored, "CK\x03", 0)) {
+    } else if (st != CKIT_E_NO_MEMORY && !begins(stored, "CK\x03", 0) && !cli_stored_was_legacy_frame(stored)) {
         st = CKIT_OK; /* nobody's frame, so somebody's bytes */
     }
     if (st != CKIT_OK || !out->framed) {
@@ -162,8 +241,10 @@ ckit_status cli_stored_open_bare(cli_stored *out, ckit_error *err) {
         out->form = CLI_FORM_JSON;
         return CKIT_OK;
     }
-    if (open_envelope(out, CLI_FORM_ENVELOPE, stored, NULL) == CKIT_OK ||
-        set_document(out, CLI_FORM_DOCUMENT, stored, NULL) == CKIT_OK) {
+    if (cli_stored_was_envelope(stored)) {
+        return open_envelope(out, CLI_FORM_ENVELOPE, stored, err);
+    }
+    if (set_document(out, CLI_FORM_DOCUMENT, stored, NULL) == CKIT_OK) {
         return CKIT_OK;
     }
     return ckit_fail(err, CKIT_E_DECODE, where, "%zu bytes that are no JSON, no envelope and no document", stored.len);

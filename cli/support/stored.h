@@ -31,13 +31,23 @@ typedef struct cli_stored {
  * are checked to the end. `out` was zeroed; its slices look into `stored` and into itself. What is no frame is
  * CLI_FORM_RAW, also when it could be read as an envelope or a document: any bytes could.
  *
- * Failures, after which `out` is RAW: those of kind CORRUPT for something that begins as a frame and is damaged;
+ * Failures, after which `out` is RAW: those of kind CORRUPT for a frame that is damaged, of either form;
  * CKIT_E_TOO_LARGE; CKIT_E_NO_MEMORY. */
 ckit_status cli_stored_open(ckit_slice stored, cli_stored *out, ckit_error *err);
 
-/* For a RAW one whose user says that it holds a value: tries JSON text, an envelope, a document, in this order.
- * CKIT_E_DECODE when it is none of them, and `out` is as before. Others are left alone (CKIT_OK). */
+/* For a RAW one whose user says that it holds a value: tries JSON text, an envelope, a document, in this order. A
+ * failure leaves `out` as it was: CKIT_E_DECODE when it is none of them, or what is wrong with the envelope. Others are
+ * left alone (CKIT_OK). */
 ckit_status cli_stored_open_bare(cli_stored *out, ckit_error *err);
+
+/* Whether the bytes are an envelope, perhaps a damaged one, rather than any other document. */
+bool cli_stored_was_envelope(ckit_slice bytes);
+/* Whether a text has all that makes the legacy form of a frame, though ckit_frame_parse may refuse it. */
+bool cli_stored_was_legacy_frame(ckit_slice text);
+
+/* XXH3-64 as envelopes have it, and as it stands in the first 8 bytes of the payloads of other serializers. */
+ckit_status cli_stored_checksum(ckit_slice content, uint64_t *sum, ckit_error *err);
+uint64_t    cli_stored_front_checksum(ckit_slice payload);
 
 /* Whether `content` is a document. */
 bool cli_stored_is_document(const cli_stored *stored);

@@ -125,6 +125,7 @@ FORMS = {
     "serializer auto": (frame(TUPLE, s="auto"), "document",
                         {"__tuple__": True, "value": [1, {"__uuid__": True, "value": "12345678-1234-5678-1234-567812345678"}]}),
     "old auto that denies its envelope": (frame(ALICE_ENVELOPE, s="auto", compressed=False), "document", ALICE),
+    "old auto that promises one": (frame(ALICE_DOCUMENT, s="auto"), "document", ALICE),
     "orjson with checksum": (frame(ORJSON_SUM + ORJSON, "orjson", "orjson", False, "orjson"), "json", json.loads(ORJSON)),
     "orjson without": (frame(ORJSON, "orjson", "orjson", False, "orjson"), "json", json.loads(ORJSON)),
 }  # fmt: skip
@@ -197,6 +198,9 @@ DAMAGED = {
     "orjson without JSON": frame(b"{", "orjson", "orjson", False, "orjson"),
     "numpy's checksum": frame(b"12345678" + NUMPY, "auto", "msgpack", False, "numpy"),
     "encrypted for nobody": frame(b"sealed", encrypted=True),
+    "the envelope of auto": frame(CHECKSUM_BROKEN, s="auto", compressed=False),
+    "legacy form": LEGACY.replace(b'"data": "', b'"data": "!'),
+    "legacy form cut": LEGACY[:-2],
 }
 
 
@@ -209,6 +213,15 @@ def test_damaged_values_are_never_shown(tool, stored):
     told = json.loads(tool.ok("get", "k", "--as", "raw", "--json"))
     assert told["form"] == "damaged" and told["size"] == len(stored)
     assert tool.run("exists", "k").returncode == 0, "looking at it removes nothing"
+
+
+@pytest.mark.parametrize("stored", [CHECKSUM_BROKEN, ALICE_ENVELOPE[:-9], ALICE_ENVELOPE.replace(b"\xf0\x06", b"\xf0\x07")],
+                         ids=["checksum", "cut", "block"])  # fmt: skip
+def test_a_bare_envelope_that_is_damaged_is_not_shown_as_another_document(tool, stored):
+    put(tool, stored)
+    assert tool.ok("get", "k") == stored
+    refused(tool, 4, b"(E", "get", "k", "--as", "json")
+    assert tool.run("inspect", "k").returncode == 4
 
 
 def test_encrypted_values_are_told_apart_and_stay_sealed(tool):
