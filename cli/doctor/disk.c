@@ -53,10 +53,6 @@ static const file_system file_systems[] = {
     {0x2fc12fc1, "zfs", NULL, NULL},
     {0xca451a4e, "bcachefs", NULL, NULL},
     {0xf2f52010, "f2fs", NULL, NULL},
-    {0x4244, "hfs", NULL, NULL},
-    {0x3153464a, "jfs", NULL, NULL},
-    {0x52654973, "reiserfs", NULL, NULL},
-    {0xf15f, "ecryptfs", NULL, NULL},
 };
 
 static const file_system *find(uint32_t magic) {

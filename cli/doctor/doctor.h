@@ -52,33 +52,35 @@ void doctor_say(doctor *d, const char *check, doctor_grade grade, const char *ad
 /* The grade of a failure of the library. */
 doctor_grade doctor_grade_of(const ckit_error *err);
 
-/* doctor_settings.c: the environment. */
+/* settings.c: the environment. */
 void doctor_check_settings(doctor *d);
-/* The variables that choose a store, in the order of the documentation; ends with NULL. */
-extern const char *const doctor_selectors[];
+/* The variables that choose a store and are set, separated by commas; returns how many they are. */
+#define DOCTOR_DIRECTORY "CACHEKIT_FILE_CACHE_DIR" /* the one that this version can follow */
+#define DOCTOR_NAMES 128
+size_t doctor_selected(char names[DOCTOR_NAMES]);
 /* A variable that is set and not empty, else NULL. */
 const char *doctor_variable(const char *name);
 
-/* doctor_place.c: which store, and the directory before anybody opens it. */
+/* place.c: which store, and the directory before anybody opens it. */
 void doctor_check_choice(doctor *d);
 void doctor_check_places(doctor *d);
 /* The nearest directory above `path` that exists. */
 bool doctor_nearest(const char *path, char out[DOCTOR_PATH], struct stat *st);
 
-/* doctor_disk.c: the file system below a directory. */
+/* disk.c: the file system below a directory. */
 void doctor_check_file_system(doctor *d, const char *path);
 /* Room for what may still come; UINT64_MAX = unknown. */
 void doctor_check_space(doctor *d, const char *path, uint64_t more_bytes, uint64_t more_entries);
 
-/* doctor_files.c: what lies in the directory. */
+/* files.c: what lies in the directory. */
 void doctor_check_files(doctor *d, const char *path);
 /* A file of our own, made and removed: locks, and the clock that stamps files. */
 void doctor_check_probe(doctor *d, const char *path);
 
-/* doctor_store.c: the store, opened. */
+/* store.c: the store, opened. */
 void doctor_check_store(doctor *d);
 
-/* doctor_system.c: the machine and the process. */
+/* system.c: the machine and the process. */
 void doctor_check_version(doctor *d);
 void doctor_check_home(doctor *d);
 void doctor_check_clocks(doctor *d);

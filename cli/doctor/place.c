@@ -7,8 +7,8 @@
 #include <cachekit/open.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pwd.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,20 +19,14 @@
 
 /* ---- URLs ------------------------------------------------------------------------------------------------------- */
 
-static int hex_value(char c) {
-    static const char digits[] = "0123456789abcdef";
-    const char       *at = c == '\0' ? NULL : strchr(digits, c >= 'A' && c <= 'F' ? c + 32 : c);
-    return at == NULL ? -1 : (int)(at - digits);
-}
-
 static bool decode(const char *text, size_t length, char *out, size_t size) {
     size_t used = 0;
     for (size_t i = 0; i < length; i++) {
-        int byte = (unsigned char)text[i];
+        uint8_t byte = (uint8_t)text[i];
         if (text[i] == '%') {
-            int high = i + 2 < length ? hex_value(text[i + 1]) : -1;
-            int low = i + 2 < length ? hex_value(text[i + 2]) : -1;
-            byte = high < 0 || low < 0 ? 0 : high * 16 + low;
+            if (i + 2 >= length || sodium_hex2bin(&byte, 1, text + i + 1, 2, NULL, NULL, NULL) != 0) {
+                return false;
+            }
             i += 2;
         }
         if (byte < 0x20 || byte == 0x7f || used + 1 >= size) {
@@ -124,15 +118,13 @@ static bool choose_default(doctor *d, doctor_place *place, const char *check) {
 }
 
 static void choose_by_environment(doctor *d, doctor_place *place) {
-    size_t count = 0;
-    for (const char *const *name = doctor_selectors; *name != NULL; name++) {
-        count += doctor_variable(*name) != NULL;
-    }
+    char   names[DOCTOR_NAMES];
+    size_t count = doctor_selected(names);
     if (count > 1) {
         doctor_say(d, "store", DOCTOR_SETTING, "keep one of the variables that choose it",
                    "it cannot be told which store is meant: it is not looked at");
-    } else if (count == 1 && doctor_variable(doctor_selectors[0]) != NULL) {
-        choose_files(place, d->settings.file_cache_dir, doctor_selectors[0]);
+    } else if (strcmp(names, DOCTOR_DIRECTORY) == 0) {
+        choose_files(place, d->settings.file_cache_dir, DOCTOR_DIRECTORY);
     } else if (count == 1 || doctor_variable("REDIS_URL") != NULL) {
         place->chosen = true; /* opening it says what is the matter */
         place->reason = "the environment";

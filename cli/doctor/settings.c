@@ -10,9 +10,6 @@
 #define MASTER_KEY "CACHEKIT_MASTER_KEY"
 #define MASTER_KEY_DIGITS 64 /* 32 bytes */
 
-const char *const doctor_selectors[] = {"CACHEKIT_FILE_CACHE_DIR", "CACHEKIT_REDIS_URL", "CACHEKIT_MEMCACHED_SERVERS",
-                                        "CACHEKIT_API_KEY", NULL};
-
 /* May hold passwords or keys. */
 static const char *const secret_variables[] = {
     MASTER_KEY, "CACHEKIT_PREVIOUS_MASTER_KEYS", "CACHEKIT_API_KEY", "CACHEKIT_REDIS_URL", "REDIS_URL", NULL};
@@ -102,7 +99,7 @@ static void check_values(doctor *d) {
 }
 
 static const char *source_text(const doctor *d, size_t index) {
-    bool own_files = d->common->store == NULL && doctor_variable("CACHEKIT_FILE_CACHE_DIR") == NULL;
+    bool own_files = d->common->store == NULL && doctor_variable(DOCTOR_DIRECTORY) == NULL;
     if (ckit_settings_source(&d->settings, index) == CKIT_FROM_DEFAULT) {
         return "the default";
     }
@@ -131,16 +128,23 @@ static void show_values(doctor *d) {
 
 /* ---- which store ------------------------------------------------------------------------------------------------ */
 
-static void check_selectors(doctor *d) {
-    char   names[256] = "";
-    size_t used = 0;
-    size_t count = 0;
-    for (const char *const *name = doctor_selectors; *name != NULL; name++) {
-        if (doctor_variable(*name) != NULL) {
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used == 0 ? "" : ", ", *name);
+size_t doctor_selected(char names[DOCTOR_NAMES]) {
+    static const char *const variables[] = {DOCTOR_DIRECTORY, "CACHEKIT_REDIS_URL", "CACHEKIT_MEMCACHED_SERVERS",
+                                            "CACHEKIT_API_KEY"};
+    size_t                   used = 0, count = 0;
+    names[0] = '\0';
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        if (doctor_variable(variables[i]) != NULL) {
+            used += (size_t)snprintf(names + used, DOCTOR_NAMES - used, "%s%s", count == 0 ? "" : ", ", variables[i]);
             count++;
         }
     }
+    return count;
+}
+
+static void check_selectors(doctor *d) {
+    char   names[DOCTOR_NAMES];
+    size_t count = doctor_selected(names);
     if (count > 1) {
         doctor_say(d, "selectors", d->common->store == NULL ? DOCTOR_SETTING : DOCTOR_WARNING,
                    "keep one of them, or name the store: --store URL for a command, a URL in an application",
@@ -179,26 +183,19 @@ static void check_master_key(doctor *d) {
 }
 
 static void check_application(doctor *d) {
-    size_t      count = 0;
-    const char *refused = NULL;
-    for (const char *const *name = doctor_selectors; *name != NULL; name++) {
-        if (doctor_variable(*name) != NULL) {
-            count++;
-            refused = name == doctor_selectors ? refused : "this version has files only";
-        }
-    }
-    if (count > 1) {
-        refused = "several variables choose a store";
-    }
-    if (refused == NULL) {
-        refused = d->wrong ? "a setting is wrong" : doctor_variable(MASTER_KEY) != NULL ? MASTER_KEY " is set" : NULL;
-    }
+    char        names[DOCTOR_NAMES];
+    size_t      count = doctor_selected(names);
+    const char *refused = count > 1                                            ? "several variables choose a store"
+                          : count == 1 && strcmp(names, DOCTOR_DIRECTORY) != 0 ? "this version has files only"
+                          : d->wrong                                           ? "a setting is wrong"
+                          : doctor_variable(MASTER_KEY) != NULL                ? MASTER_KEY " is set"
+                                                                               : NULL;
     if (refused != NULL) {
         doctor_say(d, "applications", DOCTOR_WARNING, "let them open a URL, or change the environment",
                    "opened without a URL, a cache is refused: %s", refused);
     } else {
         doctor_say(d, "applications", DOCTOR_OK, NULL, "opened without a URL, a cache uses files in %s (%s)",
-                   d->settings.file_cache_dir, count == 0 ? "the default" : doctor_selectors[0]);
+                   d->settings.file_cache_dir, count == 0 ? "the default" : names);
     }
 }
 

@@ -1,6 +1,7 @@
 /* The store, opened and tried out. */
 #include "doctor/doctor.h"
 
+#include "support/listing.h"
 #include "support/output.h"
 #include "support/units.h"
 
@@ -8,16 +9,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define TIMEOUT_MS 3000
 #define SLOW_MS 100.0
 #define NEARLY_FULL 0.9 /* from here on the least recently used entries are removed */
 #define FUTURE_MS 2000
 #define PROGRESS_EVERY 1024
-/* What a store of files is limited to where nobody says otherwise; for one that does not exist yet. */
-#define DEFAULT_BYTES (UINT64_C(1024) << 20)
-#define DEFAULT_ENTRIES 10000
 
 static void take_line(void *self, ckit_log_level level, const char *component, const char *line) {
     if (level >= CKIT_LOG_WARNING && strcmp(component, "settings") != 0) { /* those are told by the check of settings */
@@ -132,16 +129,14 @@ static ckit_status look_at_age(void *context, const ckit_listed *entry) {
 }
 
 static void check_ages(doctor *d, const cli_store *store) {
-    ckit_scope      all = {.kind = CKIT_SCOPE_ALL};
-    ckit_error      err = CKIT_ERROR_INIT;
-    ages            a = {0};
-    char            text[CLI_UNITS_TEXT];
-    struct timespec now;
+    ckit_scope all = {.kind = CKIT_SCOPE_ALL};
+    ckit_error err = CKIT_ERROR_INIT;
+    ages       a = {0};
+    char       text[CLI_UNITS_TEXT];
     if (store->ops->list == NULL) {
         return;
     }
-    clock_gettime(CLOCK_REALTIME, &now);
-    a.now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    a.now_ms = cli_wall_ms();
     ckit_status st = store->ops->list(store->self, &all, CKIT_NO_DEADLINE, look_at_age, &a, &err);
     cli_progress_end();
     if (st != CKIT_OK) {
@@ -171,22 +166,29 @@ static void check_open(doctor *d, const cli_store *store) {
     }
 }
 
-/* The limit of a store that is not there yet. */
-static uint64_t planned(const doctor *d, uint64_t by_environment, uint64_t by_default, const char *parameter,
-                        uint64_t unit) {
-    const char *at = d->store.query;
-    size_t      length = strlen(parameter);
-    uint64_t    number;
-    char        digits[24];
-    while (at != NULL) {
+/* A limit by the URL, `otherwise` when it says nothing of it. */
+static uint64_t planned(const doctor *d, const char *parameter, uint64_t unit, uint64_t otherwise) {
+    size_t length = strlen(parameter);
+    for (const char *at = d->store.query; at != NULL; at = strchr(at, '&'), at += at != NULL) {
         if (strncmp(at, parameter, length) == 0 && at[length] == '=') {
+            char     digits[24];
+            uint64_t number;
             (void)snprintf(digits, sizeof digits, "%.*s", (int)strcspn(at + length + 1, "&"), at + length + 1);
             return cli_count_parse(digits, &number) ? number * unit : UINT64_MAX;
         }
-        at = strchr(at, '&');
-        at = at == NULL ? NULL : at + 1;
     }
-    return strcmp(d->store.reason, "the default") == 0 ? by_default : by_environment;
+    return otherwise;
+}
+
+/* Room for a store that is not there yet. The user's own files have the defaults, whatever the environment says. */
+static void check_plan(doctor *d) {
+    static const char *const nothing[] = {NULL};
+    ckit_settings            s = d->settings;
+    if (strcmp(d->store.reason, "the default") == 0) {
+        (void)ckit_settings_from_environment(&s, nothing, NULL);
+    }
+    doctor_check_space(d, d->store.path, planned(d, "max_size_mb", UINT64_C(1) << 20, s.file_max_size_bytes),
+                       planned(d, "max_entry_count", 1, s.file_max_entry_count));
 }
 
 void doctor_check_store(doctor *d) {
@@ -199,9 +201,7 @@ void doctor_check_store(doctor *d) {
         return;
     }
     if (d->store.files && !d->store.exists) {
-        doctor_check_space(d, d->store.path,
-                           planned(d, d->settings.file_max_size_bytes, DEFAULT_BYTES, "max_size_mb", UINT64_C(1) << 20),
-                           planned(d, d->settings.file_max_entry_count, DEFAULT_ENTRIES, "max_entry_count", 1));
+        check_plan(d);
         return;
     }
     if (d->store.files) {
