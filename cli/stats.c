@@ -30,8 +30,8 @@ typedef struct stats_options {
 /* The order in which people see them. Figures that are not here follow under their own names. */
 typedef struct known_figure {
     const char *name;
-    const char *label;
-    bool        size; /* in bytes */
+    const char *label; /* NULL: shown in front, as occupancy */
+    bool        size;  /* in bytes */
 } known_figure;
 
 static const known_figure known_figures[] = {
@@ -50,29 +50,24 @@ static const known_figure known_figures[] = {
     {"locks_taken", "locks taken", false},
     {"locks_busy", "locks busy", false},
     {"locks_lost", "locks lost", false},
+    {"entries", NULL, false},
+    {"limit_entries", NULL, false},
+    {"bytes", NULL, true},
+    {"limit_bytes", NULL, true},
 };
 #define KNOWN_COUNT (sizeof known_figures / sizeof *known_figures)
 
-/* Shown as two lines of occupancy in front of the others. */
-static const char *const occupancy[] = {"entries", "bytes", "limit_entries", "limit_bytes"};
-
 /* Lives in the memory of the programs that use a cache, and nowhere else. */
-static const char *const not_published[] = {"memory_tier", "circuit_breaker", "background_work"};
-static const char *const not_published_labels[] = {"memory tier", "circuit breaker", "background work"};
+static const struct not_published {
+    const char *name;
+    const char *label;
+} not_published[] = {
+    {"memory_tier", "memory tier"}, {"circuit_breaker", "circuit breaker"}, {"background_work", "background work"}};
 #define NOT_PUBLISHED_COUNT (sizeof not_published / sizeof *not_published)
 
-static const known_figure *known_named(const char *name) {
+static bool is_known(const char *name) {
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
         if (strcmp(known_figures[i].name, name) == 0) {
-            return &known_figures[i];
-        }
-    }
-    return NULL;
-}
-
-static bool is_occupancy(const char *name) {
-    for (size_t i = 0; i < sizeof occupancy / sizeof *occupancy; i++) {
-        if (strcmp(occupancy[i], name) == 0) {
             return true;
         }
     }
@@ -188,8 +183,8 @@ static void add_not_published(json_object *answer, bool counted) {
         json_object_array_add(names, json_object_new_string("counters"));
     }
     for (size_t i = 0; i < NOT_PUBLISHED_COUNT; i++) {
-        json_object_object_add(answer, not_published[i], NULL);
-        json_object_array_add(names, json_object_new_string(not_published[i]));
+        json_object_object_add(answer, not_published[i].name, NULL);
+        json_object_array_add(names, json_object_new_string(not_published[i].name));
     }
     json_object_object_add(answer, "not_published", names);
 }
@@ -218,11 +213,6 @@ static void print_json(const view *v, bool watched) {
 
 /* ---- text ------------------------------------------------------------------------------------------------------ */
 
-/* On a terminal that is drawn over, what stood behind a shorter line must go. */
-static bool redraws;
-
-static void end_line(void) { cli_print(redraws ? "\033[K\n" : "\n"); }
-
 static void print_since(const view *v) {
     char      text[64] = "unknown";
     char      ago[CLI_UNITS_TEXT];
@@ -237,30 +227,26 @@ static void print_since(const view *v) {
         uint64_t passed_s = (uint64_t)(v->now->wall_s - since_s);
         cli_print(" (%s ago)", passed_s == 0 ? "0s" : cli_duration_text(passed_s * 1000, ago));
     }
-    end_line();
+    cli_print("\n");
 }
 
 static void print_head(const view *v) {
     char text[CLI_OCCUPANCY_TEXT];
     cli_print("%-16s%s (", "store", ckit_backend_name(v->store->backend));
     cli_print_escaped(ckit_slice_str(v->store->url));
-    cli_print(", %s)", v->store->reason);
-    end_line();
-    cli_print("%-16s%s", "entries",
+    cli_print(", %s)\n", v->store->reason);
+    cli_print("%-16s%s\n", "entries",
               cli_occupancy_text(value_of(v->now, "entries"), value_of(v->now, "limit_entries"), false, text));
-    end_line();
-    cli_print("%-16s%s", "bytes",
+    cli_print("%-16s%s\n", "bytes",
               cli_occupancy_text(value_of(v->now, "bytes"), value_of(v->now, "limit_bytes"), true, text));
-    end_line();
 }
 
 static void print_ratio(const char *label, double ratio) {
     if (ratio < 0) {
-        cli_print("%-16sunknown", label);
+        cli_print("%-16sunknown\n", label);
     } else {
-        cli_print("%-16s%.1f %%", label, 100 * ratio);
+        cli_print("%-16s%.1f %%\n", label, 100 * ratio);
     }
-    end_line();
 }
 
 static void print_figure(const view *v, const char *name, const char *label, bool size) {
@@ -276,26 +262,27 @@ static void print_figure(const view *v, const char *name, const char *label, boo
         (void)snprintf(text, sizeof text, "%.1f", per_second);
         cli_print(" (%s/s)", size && per_second < 1e18 ? cli_size_text((uint64_t)per_second, text) : text);
     }
-    end_line();
+    cli_print("\n");
 }
 
 static void print_counters(const view *v) {
     const cli_figures *figures = &v->now->figures;
     if (!figures->counted) {
-        cli_print("%-16snot published", "counters");
-        end_line();
+        cli_print("%-16snot published\n", "counters");
         return;
     }
     print_since(v);
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
-        print_figure(v, known_figures[i].name, known_figures[i].label, known_figures[i].size);
+        if (known_figures[i].label != NULL) {
+            print_figure(v, known_figures[i].name, known_figures[i].label, known_figures[i].size);
+        }
         if (strcmp(known_figures[i].name, "misses") == 0) {
             print_ratio("hit ratio", hit_ratio(v));
         }
     }
     for (size_t i = 0; i < figures->count; i++) {
         const char *name = figures->items[i].name;
-        if (known_named(name) == NULL && !is_occupancy(name)) {
+        if (!is_known(name)) {
             print_figure(v, name, name, false);
         }
     }
@@ -305,8 +292,7 @@ static void print_block(const view *v) {
     print_head(v);
     print_counters(v);
     for (size_t i = 0; i < NOT_PUBLISHED_COUNT; i++) {
-        cli_print("%-16snot published", not_published_labels[i]);
-        end_line();
+        cli_print("%-16snot published\n", not_published[i].label);
     }
 }
 
@@ -367,13 +353,12 @@ static bool can_redraw(void) {
     return isatty(1) == 1 && term != NULL && *term != '\0' && strcmp(term, "dumb") != 0;
 }
 
-static void print_watched(const view *v, bool json) {
+static void print_watched(const view *v, bool json, bool redraws) {
     if (json) {
         print_json(v, true);
     } else if (redraws) {
-        cli_print("\033[H");
+        cli_print("\033[H\033[J");
         print_block(v);
-        cli_print("\033[J");
     } else {
         if (v->before == NULL) {
             print_titles();
@@ -405,13 +390,12 @@ static void sleep_until(double seconds) {
 
 static int watch(const cli_store *store, bool json, const stats_options *o) {
     static sample samples[2];
+    bool          redraws = !json && can_redraw();
     double        interval = (double)o->interval_ms / 1000;
     ckit_error    err = CKIT_ERROR_INIT;
     cli_catch_interrupts();
-    redraws = !json && can_redraw();
-    if (redraws) {
-        cli_print("\033[2J");
-    }
+    (void)setvbuf(stdout, NULL, _IOFBF,
+                  1 << 14); /* a sample is written at once, so that drawing over does not flicker */
     for (uint64_t i = 0; cli_interrupted() == 0; i++) {
         sample *now = &samples[i % 2];
         view    v = {store, now, i == 0 ? NULL : &samples[(i + 1) % 2]};
@@ -419,7 +403,7 @@ static int watch(const cli_store *store, bool json, const stats_options *o) {
         if (err.status != CKIT_OK) {
             return cli_failed(&err);
         }
-        print_watched(&v, json);
+        print_watched(&v, json, redraws);
         if (fflush(stdout) != 0 || i + 1 == o->count) {
             return CLI_DONE; /* what could not be written, cli_output_end tells */
         }
