@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
-#include <unistd.h>
 
 typedef struct invalidate_options {
     const char *namespace_name;
@@ -15,8 +14,6 @@ typedef struct invalidate_options {
 } invalidate_options;
 
 /* ---- all: only who was asked --------------------------------------------------------------------------------- */
-
-static bool can_ask(void) { return isatty(0) == 1 && isatty(2) == 1; }
 
 static bool count_one(void *context, const cli_listed *listed) {
     (void)listed;
@@ -30,7 +27,6 @@ static int ask(const cli_store *store, const cli_selection *selection, const cli
     char     question[512];
     char     count_text[CLI_COUNT_TEXT];
     uint64_t count = 0;
-    bool     asked;
     int      code = cli_each(store, selection, count_one, &count, NULL);
     if (code != CLI_DONE) {
         return code;
@@ -39,7 +35,7 @@ static int ask(const cli_store *store, const cli_selection *selection, const cli
     (void)snprintf(question, sizeof question, "Remove all %s of %s%.60s%s%.300s?", cli_entries_text(count, count_text),
                    common->tenant == NULL ? "" : "the tenant ", common->tenant == NULL ? "" : common->tenant,
                    common->tenant == NULL ? "" : " in ", store->url);
-    if (cli_confirm(question, &asked)) {
+    if (cli_confirm(question)) {
         return CLI_DONE;
     }
     cli_error("nothing was removed");
@@ -165,7 +161,7 @@ static int check(const invalidate_options *options) {
                   scoped ? "--all goes with neither --namespace nor --function" : "what shall be removed is not said");
         return CLI_USAGE;
     }
-    if (options->all && !options->yes && !can_ask()) {
+    if (options->all && !options->yes && !cli_can_ask()) {
         cli_error("--all removes everything and there is no terminal to ask on: add --yes if that is meant");
         return CLI_USAGE;
     }

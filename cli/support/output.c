@@ -294,12 +294,10 @@ void cli_progress_end(void) {
     }
 }
 
-bool cli_confirm(const char *question, bool *asked) {
+bool cli_can_ask(void) { return isatty(0) == 1 && isatty(2) == 1; }
+
+bool cli_confirm(const char *question) {
     char answer[16] = "";
-    *asked = isatty(0) == 1 && isatty(2) == 1;
-    if (!*asked) {
-        return false;
-    }
     (void)fprintf(stderr, "%s [y/N] ", question);
     (void)fflush(stderr);
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');

@@ -58,9 +58,10 @@ bool cli_colours(void);
 void cli_progress(const char *format, ...) CKIT_PRINTF(1, 2);
 void cli_progress_end(void);
 
-/* Asks a yes-or-no question on the terminal; false when the answer is not yes. `*asked` tells whether there was a
- * terminal to ask on. */
-bool cli_confirm(const char *question, bool *asked);
+/* Whether there is somebody at a terminal to ask. */
+bool cli_can_ask(void);
+/* Asks a yes-or-no question there; false when the answer is not yes. */
+bool cli_confirm(const char *question);
 
 /* Set once by SIGINT or SIGTERM after cli_catch_interrupts: long work ends at its next safe point and the tool answers
  * 128 + signal. 0 = none. */
