@@ -8,7 +8,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,17 +20,14 @@ typedef struct keygen_options {
 
 static bool make_key(char digits[KEY_DIGITS + 1]) {
     uint8_t key[KEY_BYTES];
-    ssize_t got;
-    do {
-        got = getrandom(key, sizeof key, 0);
-    } while (got < 0 && errno == EINTR);
-    if (got == (ssize_t)KEY_BYTES) {
+    bool    made = getentropy(key, sizeof key) == 0;
+    if (made) {
         (void)sodium_bin2hex(digits, KEY_DIGITS + 1, key, sizeof key);
     } else {
         cli_error("the system gives no random bytes: %s", strerror(errno));
     }
     sodium_memzero(key, sizeof key);
-    return got == (ssize_t)KEY_BYTES;
+    return made;
 }
 
 /* ---- to a file ---------------------------------------------------------------------------------------------- */

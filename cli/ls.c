@@ -34,9 +34,10 @@ static bool show(void *context, const cli_listed *listed) {
     return ferror(stdout) == 0; /* nobody reads further: the rest of the store need not be looked at */
 }
 
+static const char *const orders[] = {
+    [CLI_BY_NAME] = "name", [CLI_BY_SIZE] = "size", [CLI_BY_AGE] = "age", [CLI_BY_LIFE] = "life", NULL};
+
 static int show_sorted(const cli_store *store, const cli_selection *selection, const ls_options *options, showing *s) {
-    static const char *const orders[] = {
-        [CLI_BY_NAME] = "name", [CLI_BY_SIZE] = "size", [CLI_BY_AGE] = "age", [CLI_BY_LIFE] = "life"};
     cli_order   order = CLI_BY_NAME;
     cli_entries entries;
     while (strcmp(orders[order], options->sort) != 0) {
@@ -102,8 +103,6 @@ static int run(const cli_common *common, const void *given, char **operands, int
     cli_selection_fini(&selection);
     return code;
 }
-
-static const char *const orders[] = {"name", "size", "age", "life", NULL};
 
 static const cli_option options[] = {
     {"namespace", 'n', CLI_TEXT, "NAME", "only the entries of one namespace", CLI_FIELD(ls_options, namespace_name),

@@ -1,5 +1,6 @@
 #include "bench/report.h"
 
+#include "support/figures.h"
 #include "support/output.h"
 #include "support/units.h"
 
@@ -107,12 +108,6 @@ static void add(json_object *to, const char *name, json_object *value) {
     (void)json_object_object_add(to, name, value);
 }
 
-static json_object *number(double value, int decimals) {
-    char text[64];
-    (void)snprintf(text, sizeof text, "%.*f", decimals, value);
-    return json_object_new_double_s(value, text);
-}
-
 static json_object *times(const cli_histogram *h) {
     json_object *object = json_object_new_object();
     if (h->count == 0) {
@@ -123,11 +118,13 @@ static json_object *times(const cli_histogram *h) {
         add(object, shares[i].name, cli_json_uint(cli_histogram_at(h, shares[i].share)));
     }
     add(object, "max", cli_json_uint(h->max_ns));
-    add(object, "mean", number(mean_ns(h), 1));
+    add(object, "mean", cli_json_decimals(mean_ns(h), 1));
     return object;
 }
 
-static json_object *ratio(uint64_t hits, uint64_t gets) { return gets == 0 ? NULL : number(part(hits, gets), 6); }
+static json_object *ratio(uint64_t hits, uint64_t gets) {
+    return gets == 0 ? NULL : cli_json_decimals(part(hits, gets), 6);
+}
 
 static json_object *load(const cli_load_plan *plan, const cli_bench_facts *facts) {
     json_object *object = json_object_new_object();
@@ -135,9 +132,9 @@ static json_object *load(const cli_load_plan *plan, const cli_bench_facts *facts
     if (facts->trace != NULL) {
         add(object, "trace", cli_json_bytes(ckit_slice_str(facts->trace)));
     } else {
-        add(object, "get_percent", number(plan->get_share * 100, 3));
+        add(object, "get_percent", cli_json_decimals(plan->get_share * 100, 3));
         add(object, "keys", cli_json_uint(facts->keys));
-        add(object, "zipf", number(facts->skew, 6));
+        add(object, "zipf", cli_json_decimals(facts->skew, 6));
         add(object, "seed", cli_json_uint(plan->seed));
     }
     add(object, "value_min", cli_json_uint(plan->value_min));
@@ -178,17 +175,17 @@ void cli_bench_report_json(const cli_load_plan *plan, const cli_load_result *r, 
     add(object, "store", json_object_new_string(facts->store));
     add(object, "private", json_object_new_boolean(facts->is_private));
     add(object, "load", load(plan, facts));
-    add(object, "seconds", number(seconds(r->elapsed_ns), 6));
+    add(object, "seconds", cli_json_decimals(seconds(r->elapsed_ns), 6));
     add(object, "interrupted", json_object_new_boolean(facts->interrupted));
     add(object, "operations", cli_json_uint(r->operations));
-    add(object, "operations_per_second", number((double)r->operations / seconds(r->elapsed_ns), 1));
+    add(object, "operations_per_second", cli_json_decimals((double)r->operations / seconds(r->elapsed_ns), 1));
     add(object, "gets", gets(r));
     add(object, "sets", sets(r));
     add(object, "errors", cli_json_uint(r->get_errors + r->set_errors));
-    add(cpu, "user", number(seconds(r->user_ns), 6));
-    add(cpu, "system", number(seconds(r->system_ns), 6));
+    add(cpu, "user", cli_json_decimals(seconds(r->user_ns), 6));
+    add(cpu, "system", cli_json_decimals(seconds(r->system_ns), 6));
     add(object, "cpu_seconds", cpu);
-    add(object, "clock_ns", number(r->clock_ns, 1));
-    add(object, "generator_ns", r->generator_ns > 0 ? number(r->generator_ns, 1) : NULL);
+    add(object, "clock_ns", cli_json_decimals(r->clock_ns, 1));
+    add(object, "generator_ns", r->generator_ns > 0 ? cli_json_decimals(r->generator_ns, 1) : NULL);
     cli_print_json(object);
 }

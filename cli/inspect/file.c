@@ -1,5 +1,6 @@
 #include "inspect/layers.h"
 
+#include "support/listing.h"
 #include "support/output.h"
 #include "support/units.h"
 
@@ -99,12 +100,6 @@ static uint64_t expiry_of(ckit_slice file) {
     return stamp;
 }
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Milliseconds left, at most CKIT_TTL_MAX_MS as readers have it. */
 static uint64_t life_of(uint64_t stamp, int64_t now) {
     int64_t end;
@@ -124,7 +119,7 @@ void inspect_file_life(inspect_report *report, ckit_slice file) {
         return;
     }
     uint64_t stamp = expiry_of(file);
-    int64_t  now = now_ms();
+    int64_t  now = cli_wall_ms();
     uint64_t life = life_of(stamp, now);
     report->expired = life == 0;
     if (report->expired) {
@@ -142,7 +137,7 @@ static void expiry_fact(inspect_report *report, uint64_t stamp) {
     char      text[64] = "never";
     time_t    seconds = (time_t)stamp;
     struct tm parts;
-    if (stamp > (uint64_t)now_ms() / 1000 + CKIT_TTL_MAX_MS / 1000) {
+    if (stamp > (uint64_t)cli_wall_ms() / 1000 + CKIT_TTL_MAX_MS / 1000) {
         (void)snprintf(text, sizeof text, "further away than entries can live");
     } else if (stamp != 0 && gmtime_r(&seconds, &parts) != NULL) {
         (void)strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts);

@@ -1,7 +1,7 @@
 #include "command.h"
 #include "inspect/layers.h"
+#include "support/keys.h"
 #include "support/output.h"
-#include "support/store.h"
 #include "support/units.h"
 
 #include <cachekit/envelope.h>
@@ -302,8 +302,7 @@ static bool names_a_file(const char *operand) {
 static int run(const cli_common *common, const void *given, char **operands, int count) {
     const inspect_options *options = given;
     inspect_report         report;
-    if (count != 1) {
-        cli_error("inspect takes one KEY, FILE or -: see cachekit inspect --help");
+    if (!cli_operands("inspect", operands, count, 1, 1)) {
         return CLI_USAGE;
     }
     if (options->key && options->file) {

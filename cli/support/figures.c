@@ -1,17 +1,13 @@
 #include "support/figures.h"
 
+#include "support/listing.h"
 #include "support/units.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-uint64_t cli_deadline_in(uint64_t ms) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + ms;
-}
+uint64_t cli_deadline_in(uint64_t ms) { return cli_now_ms() + ms; }
 
 const cli_figure *cli_figures_find(const cli_figures *figures, const char *name) {
     for (size_t i = 0; i < figures->count; i++) {
