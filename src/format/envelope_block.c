@@ -5,6 +5,8 @@
 
 #include <lz4.h>
 #include <lz4hc.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(CKIT_ENVELOPE_MAX_BYTES <= LZ4_MAX_INPUT_SIZE, "LZ4 takes every content that the format allows");
@@ -37,13 +39,43 @@ static size_t store_literals(ckit_slice content, uint8_t *dst) {
     return (size_t)(at - dst) + content.len;
 }
 
+/* Each thread keeps its stream: clearing the 16 KiB of a new one takes longer than compressing something small. Not as a
+ * thread-local variable, since a program that loads the library late has room for few bytes of these. */
+static pthread_once_t kept_once = PTHREAD_ONCE_INIT;
+static pthread_key_t  kept_key;
+static bool           kept_is_possible;
+
+static void make_kept_key(void) { kept_is_possible = pthread_key_create(&kept_key, free) == 0; }
+
+/* When the library is unloaded, threads that end later must not come back here. */
+__attribute__((destructor)) static void delete_kept_key(void) {
+    if (kept_is_possible) {
+        free(pthread_getspecific(kept_key));
+        (void)pthread_key_delete(kept_key);
+    }
+}
+
+/* NULL without memory. */
+static LZ4_stream_t *kept_stream(void) {
+    (void)pthread_once(&kept_once, make_kept_key);
+    LZ4_stream_t *stream = kept_is_possible ? pthread_getspecific(kept_key) : NULL;
+    if (stream == NULL && kept_is_possible) {
+        stream = calloc(1, sizeof *stream); /* all zero is a fresh stream */
+        if (stream != NULL && pthread_setspecific(kept_key, stream) != 0) {
+            free(stream);
+            stream = NULL;
+        }
+    }
+    return stream;
+}
+
 static int compress_fast(int level, ckit_slice content, uint8_t *dst, int room) {
-    static _Thread_local LZ4_stream_t kept; /* all zero is a fresh stream */
-    int                               acceleration = 7 - level;
-    const char                       *src = (const char *)content.ptr;
-    if (content.len < KEPT_STREAM_BELOW) {
-        LZ4_resetStream_fast(&kept);
-        return LZ4_compress_fast_continue(&kept, src, (char *)dst, (int)content.len, room, acceleration);
+    LZ4_stream_t *kept = content.len < KEPT_STREAM_BELOW ? kept_stream() : NULL;
+    int           acceleration = 7 - level;
+    const char   *src = (const char *)content.ptr;
+    if (kept != NULL) {
+        LZ4_resetStream_fast(kept);
+        return LZ4_compress_fast_continue(kept, src, (char *)dst, (int)content.len, room, acceleration);
     }
     return LZ4_compress_fast(src, (char *)dst, (int)content.len, room, acceleration);
 }
