@@ -1,0 +1,161 @@
+#include "cache.h"
+
+#include <stdlib.h>
+
+/* ---- live objects ------------------------------------------------------------------------------------------- */
+
+/* Called by the library from any thread, without the interpreter's lock. */
+static void release(void *object, void *context) {
+    core_corpse *corpse = context;
+    core_cache  *cache = corpse->cache;
+    core_corpse *first = atomic_load_explicit(&cache->graveyard, memory_order_relaxed);
+    (void)object;
+    do {
+        corpse->next = first;
+    } while (!atomic_compare_exchange_weak_explicit(&cache->graveyard, &first, corpse, memory_order_release,
+                                                    memory_order_relaxed));
+}
+
+bool core_object_of(core_cache *cache, PyObject *object, size_t size, ckit_object *out) {
+    core_corpse *corpse = malloc(sizeof *corpse);
+    if (corpse == NULL) {
+        (void)PyErr_NoMemory();
+        return false;
+    }
+    Py_INCREF(object);
+    *corpse = (core_corpse){.object = object, .cache = cache};
+    *out = (ckit_object){.object = object, .size = size + sizeof *corpse, .release = release, .context = corpse};
+    return true;
+}
+
+void core_object_drop(const ckit_object *object) {
+    core_corpse *corpse = object->context;
+    Py_DECREF(corpse->object);
+    free(corpse);
+}
+
+void core_bury(core_cache *cache) {
+    core_corpse *corpse = atomic_exchange_explicit(&cache->graveyard, NULL, memory_order_acquire);
+    while (corpse != NULL) {
+        core_corpse *next = corpse->next;
+        PyObject    *object = corpse->object;
+        free(corpse);
+        Py_DECREF(object);
+        corpse = next;
+    }
+}
+
+/* ---- the type ----------------------------------------------------------------------------------------------- */
+
+static core_state *state_of_type(PyTypeObject *type) { return PyType_GetModuleState(type); }
+
+static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char       *names[] = {"url", "l1", "l1_max_bytes", "default_ttl_ms", "integrity", "max_value_bytes", NULL};
+    const char        *url = NULL;
+    int                l1 = 1, integrity = 1;
+    unsigned long long l1_max_bytes = 0, default_ttl_ms = 0, max_value_bytes = 0;
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    ckit_error         err = CKIT_ERROR_INIT;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpK", names, &url, &l1, &l1_max_bytes, &default_ttl_ms,
+                                     &integrity, &max_value_bytes)) {
+        return NULL;
+    }
+    options.l1 = l1 ? CKIT_DEFAULT : CKIT_OFF;
+    options.l1_max_bytes = l1_max_bytes;
+    options.default_ttl_ms = default_ttl_ms;
+    options.integrity = integrity ? CKIT_DEFAULT : CKIT_OFF;
+    options.max_value_bytes = max_value_bytes;
+    core_cache *self = (core_cache *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    ckit_status st;
+    Py_BEGIN_ALLOW_THREADS;
+    st = ckit_cache_open(url, &options, &self->cache, &err);
+    Py_END_ALLOW_THREADS;
+    if (st != CKIT_OK) {
+        Py_DECREF(self);
+        return core_raise(state_of_type(type), &err);
+    }
+    return (PyObject *)self;
+}
+
+static void cache_dealloc(PyObject *object) {
+    core_cache   *self = (core_cache *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    Py_BEGIN_ALLOW_THREADS;
+    ckit_cache_close(self->cache);
+    Py_END_ALLOW_THREADS;
+    core_bury(self);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+#define ADD_COUNT(dict, stats, name) add_count(dict, #name, (stats).name)
+
+static int add_count(PyObject *dict, const char *name, uint64_t count) {
+    PyObject *number = PyLong_FromUnsignedLongLong(count);
+    int       failed = number == NULL ? -1 : PyDict_SetItemString(dict, name, number);
+    Py_XDECREF(number);
+    return failed;
+}
+
+static PyObject *cache_stats(PyObject *object, PyObject *unused) {
+    ckit_cache_stats s = CKIT_CACHE_STATS_INIT;
+    PyObject        *dict = PyDict_New();
+    (void)unused;
+    ckit_cache_get_stats(((core_cache *)object)->cache, &s);
+    if (dict == NULL || ADD_COUNT(dict, s, l1_hits) < 0 || ADD_COUNT(dict, s, l1_stale_hits) < 0 ||
+        ADD_COUNT(dict, s, l1_misses) < 0 || ADD_COUNT(dict, s, l1_entries) < 0 ||
+        ADD_COUNT(dict, s, l1_used_bytes) < 0 || ADD_COUNT(dict, s, l1_max_bytes) < 0 ||
+        ADD_COUNT(dict, s, l1_evicted) < 0 || ADD_COUNT(dict, s, l1_expired) < 0 ||
+        ADD_COUNT(dict, s, l1_rejected) < 0 || ADD_COUNT(dict, s, l2_hits) < 0 || ADD_COUNT(dict, s, l2_misses) < 0 ||
+        ADD_COUNT(dict, s, l2_writes) < 0 || ADD_COUNT(dict, s, l2_errors) < 0 || ADD_COUNT(dict, s, l2_corrupt) < 0 ||
+        ADD_COUNT(dict, s, computed) < 0 || ADD_COUNT(dict, s, function_errors) < 0 ||
+        ADD_COUNT(dict, s, flight_waits) < 0 || ADD_COUNT(dict, s, flight_handovers) < 0 ||
+        ADD_COUNT(dict, s, refreshes) < 0 || ADD_COUNT(dict, s, too_large) < 0 || ADD_COUNT(dict, s, uncached) < 0) {
+        Py_XDECREF(dict);
+        return NULL;
+    }
+    return dict;
+}
+
+static PyObject *cache_health(PyObject *object, PyObject *unused) {
+    ckit_health health;
+    (void)unused;
+    Py_BEGIN_ALLOW_THREADS;
+    ckit_cache_health(((core_cache *)object)->cache, &health);
+    Py_END_ALLOW_THREADS;
+    return Py_BuildValue("{s:N,s:d,s:s,s:s}", "healthy", PyBool_FromLong(health.healthy), "latency_ms",
+                         health.latency_ms, "backend_type", health.backend_type, "detail", health.detail);
+}
+
+static PyObject *cache_sweep(PyObject *object, PyObject *unused) {
+    (void)unused;
+    core_bury((core_cache *)object);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"stats", cache_stats, METH_NOARGS, "Counters of this cache, as a dict."},
+    {"health", cache_health, METH_NOARGS, "Tries the store out; a dict."},
+    {"release_objects", cache_sweep, METH_NOARGS, "Gives back the references of objects that memory has let go of."},
+    {NULL, NULL, 0, NULL}};
+
+#define SLOT(function) ((void *)(uintptr_t)(function))
+
+static PyType_Slot slots[] = {{Py_tp_new, SLOT(cache_new)},
+                              {Py_tp_dealloc, SLOT(cache_dealloc)},
+                              {Py_tp_methods, methods},
+                              {Py_tp_doc,
+                               "Cache(url, *, l1=True, l1_max_bytes=0, default_ttl_ms=0, integrity=True)\n--\n\n"
+                               "A cache: memory, and the store that `url` names (None: the environment)."},
+                              {0, NULL}};
+
+static PyType_Spec spec = {"cachekit._core.Cache", (int)sizeof(core_cache), 0, Py_TPFLAGS_DEFAULT, slots};
+
+int core_cache_exec(PyObject *module) {
+    core_state *state = core_state_of(module);
+    state->cache_type = PyType_FromModuleAndSpec(module, &spec, NULL);
+    return state->cache_type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)state->cache_type);
+}

@@ -1,0 +1,29 @@
+/* cache.h - a cache of the library as a Python object: cachekit._core.Cache. */
+#ifndef CKIT_PYTHON_CACHE_H
+#define CKIT_PYTHON_CACHE_H
+
+#include "core.h"
+
+#include <stdatomic.h>
+
+/* An object that memory has let go of, waiting for somebody who holds the interpreter's lock. */
+typedef struct core_corpse {
+    PyObject           *object;
+    struct core_corpse *next;
+    struct core_cache  *cache;
+} core_corpse;
+
+typedef struct core_cache {
+    PyObject_HEAD
+    ckit_cache            *cache;
+    _Atomic(core_corpse *) graveyard; /* pushed to from any thread, emptied with the interpreter's lock held */
+} core_cache;
+
+/* A live object as the library keeps it: holds a reference that core_bury gives back. False with MemoryError. */
+bool core_object_of(core_cache *cache, PyObject *object, size_t size, ckit_object *out);
+/* For an object that the library did not take. */
+void core_object_drop(const ckit_object *object);
+/* Gives the references of buried objects back. Runs destructors, that is, any code. */
+void core_bury(core_cache *cache);
+
+#endif
