@@ -134,6 +134,8 @@ CKIT_API void ckit_args_keyword(ckit_args *args, ckit_slice name);
  * Failures: the first one remembered; CKIT_E_MISUSE when an array, map or keyword still waits for values (which may
  * still come); CKIT_E_KEY_ARGUMENT for a keyword given twice; CKIT_E_NO_MEMORY. */
 CKIT_API ckit_status ckit_args_pack(ckit_args *args, ckit_slice *packed, ckit_error *err);
+/* The failure remembered so far, or CKIT_OK: for those who add very many values and would rather stop. */
+CKIT_API ckit_status ckit_args_failure(const ckit_args *args);
 
 /* For functions that are handed the arguments of a call. Both point `r` into `args`; what is read back is the
  * normalised form; of arguments that cannot be part of a key, it is what was given, text that is not UTF-8 included.

@@ -18,6 +18,7 @@ typedef struct core_state {
     X(decimal_type)                                                                                                    \
     X(enum_type)                                                                                                       \
     X(pure_path_type)                                                                                                  \
+    X(datetime_type)                                                                                                   \
     X(error_type)         /* cachekit.errors.CachekitError */                                                          \
     X(function_type)      /* CachedFunction */                                                                         \
     X(cache_type)         /* Cache */                                                                                  \
