@@ -31,9 +31,17 @@ typedef struct shown {
 
 /* ---- what to show ------------------------------------------------------------------------------------------- */
 
-static ckit_status show_json(shown *s, bool pretty, ckit_error *err) {
-    ckit_status st = cli_stored_to_json(&s->stored, pretty, &s->bytes, err);
+/* `bytes` becomes what is shown, in place of what it was made from. */
+static void take_bytes(shown *s, ckit_buf bytes) {
+    ckit_buf_fini(&s->bytes);
+    s->bytes = bytes;
     s->content = ckit_buf_slice(&s->bytes);
+}
+
+static ckit_status show_json(shown *s, bool pretty, ckit_error *err) {
+    ckit_buf    text = CKIT_BUF_INIT;
+    ckit_status st = cli_stored_to_json(&s->stored, pretty, &text, err);
+    take_bytes(s, text);
     s->is_json = true;
     return st;
 }
@@ -64,8 +72,11 @@ static ckit_status show_value(shown *s, bool whole, bool pretty, ckit_error *err
     if (plain_document(s->content, &s->content) || whole) {
         return CKIT_OK;
     }
-    s->bytes.len = 0;
-    return show_json(s, pretty, err);
+    ckit_buf    text = CKIT_BUF_INIT;
+    ckit_status st = cli_document_to_json(s->content, pretty, &text, err);
+    take_bytes(s, text);
+    s->is_json = true;
+    return st;
 }
 
 static ckit_status show(shown *s, ckit_slice stored, const char *as, bool pretty, ckit_error *err) {
@@ -96,9 +107,7 @@ static ckit_status to_hex(shown *s, ckit_error *err) {
     }
     (void)sodium_bin2hex((char *)text.ptr, s->content.len * 2 + 1, s->content.ptr, s->content.len);
     text.len = s->content.len * 2;
-    ckit_buf_fini(&s->bytes);
-    s->bytes = text;
-    s->content = ckit_buf_slice(&s->bytes);
+    take_bytes(s, text);
     return CKIT_OK;
 }
 
@@ -219,8 +228,8 @@ const cli_command cli_get_command = {
     .operands = "KEY",
     .summary = "print the value of an entry",
     .description =
-        "Prints the value of the entry of KEY. When there is none, or its lifetime has passed, the exit code is 1 "
-        "and nothing is printed. Exit code 4: the value is damaged, encrypted, or not of the form asked for.\n\n"
+        "Prints the value of the entry of KEY. When there is none, or its lifetime has passed, the exit code is 1 and "
+        "nothing is printed. Exit code 4: the value is damaged, encrypted, or not of the form asked for.\n\n"
         " --as value  text and bytes exactly as they are; another document (what SDKs\n"
         "             store) as JSON; anything else as it lies in the store\n"
         " --as raw    what lies in the store, byte for byte, readable or not\n"
@@ -228,8 +237,7 @@ const cli_command cli_get_command = {
         "             tried as JSON text, as an envelope, and as MessagePack\n"
         " --as hex    the value's bytes in hexadecimal; a document's MessagePack\n\n"
         "No line end is added to text and bytes but on a terminal, so binary values survive redirection. JSON and "
-        "hexadecimal are one line; on a terminal JSON is indented. In JSON, bytes are {\"__bytes__\": "
-        "\"base64\"}.\n\n"
+        "hexadecimal are one line; on a terminal JSON is indented. In JSON, bytes are {\"__bytes__\": \"base64\"}.\n\n"
         "With --json the answer is one object: key, found, form, size (bytes in the store), life (seconds; null "
         "without expiry) and value: JSON for a document, else a string, or {\"base64\": ...} for bytes that are not "
         "UTF-8. A miss is {\"key\": ..., \"found\": false}.",

@@ -1,4 +1,5 @@
 #include "support/document_json.h"
+#include "support/input.h"
 #include "support/keys.h"
 #include "support/output.h"
 #include "support/stored.h"
@@ -6,11 +7,9 @@
 #include <cachekit/buf.h>
 #include <cachekit/envelope.h>
 #include <cachekit/key.h>
-#include <errno.h>
 #include <json-c/json.h>
 #include <unistd.h>
 
-#define ONE_READ 65536u
 #define SMALL (UINT64_C(1) << 20) /* values up to here are read before the store is asked for its limit */
 
 typedef struct set_options {
@@ -52,28 +51,17 @@ static uint64_t limit_of(const cli_store *store) {
 /* All of standard input. CLI_DONE, or an exit code after an error was printed. */
 static int read_input(const cli_store *store, ckit_buf *value) {
     uint64_t limit = SMALL;
-    for (;;) {
-        if (value->len > limit && limit == SMALL) {
-            limit = limit_of(store);
-        }
-        if (value->len > limit) {
-            cli_error("standard input holds more than %llu bytes, the most that the store can take (%s)",
-                      (unsigned long long)limit, ckit_status_code(CKIT_E_TOO_LARGE));
-            return CLI_FAILED;
-        }
-        if (ckit_buf_reserve(value, ONE_READ) != CKIT_OK) {
-            return cli_no_memory();
-        }
-        ssize_t got = read(STDIN_FILENO, value->ptr + value->len, ONE_READ);
-        if (got < 0 && errno != EINTR) {
-            cli_error("standard input cannot be read: %s", strerror(errno));
-            return CLI_FAILED;
-        }
-        if (got == 0) {
-            return CLI_DONE;
-        }
-        value->len += got > 0 ? (size_t)got : 0;
+    int      code = cli_read_all(STDIN_FILENO, "standard input", limit, value);
+    if (code == CLI_DONE && value->len > limit) {
+        limit = limit_of(store);
+        code = cli_read_all(STDIN_FILENO, "standard input", limit, value);
     }
+    if (code == CLI_DONE && value->len > limit) {
+        cli_error("standard input holds more than %llu bytes, the most that the store can take (%s)",
+                  (unsigned long long)limit, ckit_status_code(CKIT_E_TOO_LARGE));
+        return CLI_FAILED;
+    }
+    return code;
 }
 
 /* ---- making what is stored ---------------------------------------------------------------------------------- */
@@ -202,8 +190,8 @@ const cli_command cli_set_command = {
     .operands = "KEY VALUE",
     .summary = "store a value",
     .description =
-        "Stores VALUE under KEY and replaces an older entry as one: readers see the old value or the new one. A "
-        "VALUE of - is standard input to its end, any bytes; a value that begins with - is written behind --.\n\n"
+        "Stores VALUE under KEY and replaces an older entry as one: readers see the old value or the new one. A VALUE "
+        "of - is standard input to its end, any bytes; a value that begins with - is written behind --.\n\n"
         " --as raw    the bytes as they are, without compression and checksum: for\n"
         "             scripts. Programs read them as raw entries only\n"
         " --as json   VALUE is a JSON text, and becomes a document that every SDK\n"

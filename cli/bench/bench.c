@@ -148,12 +148,10 @@ static bool make_plan(const cli_common *common, const bench_options *o, cli_load
         return false;
     }
     facts->trace = o->trace;
-    facts->keys = o->keys == NOT_GIVEN ? DEFAULT_KEYS : o->keys;
-    facts->skew = o->zipf < 0 ? DEFAULT_SKEW : o->zipf;
     plan->threads = (unsigned)o->threads;
     plan->get_share = (o->get < 0 ? DEFAULT_GET : o->get) / 100;
     plan->seed = o->seed;
-    cli_zipf_init(&plan->keys, facts->keys, facts->skew);
+    cli_zipf_init(&plan->keys, o->keys == NOT_GIVEN ? DEFAULT_KEYS : o->keys, o->zipf < 0 ? DEFAULT_SKEW : o->zipf);
     return check_values(o, plan) && check_length(o, plan);
 }
 
@@ -289,40 +287,30 @@ const cli_command cli_bench_command = {
     .summary = "measure a cache under load",
     .description =
         "Reads and writes a cache, memory (L1) in front of a store, as fast as it answers, and tells throughput, "
-        "latencies, "
-        "hit ratios and processor time.\n\n"
-        "Memory begins empty. An operation is a get or a set of a key that is drawn by Zipf's law. A get that "
-        "misses "
+        "latencies, hit ratios and processor time.\n\n"
+        "Memory begins empty. An operation is a get or a set of a key that is drawn by Zipf's law. A get that misses "
         "sets its key (read-through); these sets come on top of --operations and are counted among the latencies of "
-        "sets. "
-        "The value of a key always has the same size, compresses to about two thirds when it is large, and is checked "
-        "when it is read.\n\n"
+        "sets. The value of a key always has the same size, compresses to about two thirds when it is large, and is "
+        "checked when it is read.\n\n"
         "Without --store it works on files in a new private directory beside your cache, "
         "$XDG_CACHE_HOME/cachekit-bench-*, that is removed at the end: nobody's entries are touched, and the "
-        "environment's "
-        "store is not used. It can grow to the bounds of a file store, 10,000 entries and 1024 MiB unless the "
-        "environment's "
-        "CACHEKIT_FILE_* say otherwise. What a killed run leaves is removed by the next run.\n\n"
+        "environment's store is not used. It can grow to the bounds of a file store, 10,000 entries and 1024 MiB "
+        "unless the environment's CACHEKIT_FILE_* say otherwise. What a killed run leaves is removed by the next "
+        "run.\n\n"
         "A store given by --store is used as it is. Keys begin with \"cachekit-bench:\" and belong to the namespace "
         "cachekit-bench, which is invalidated at the end, also after Ctrl-C, unless --keep; they live an hour at most. "
-        "When "
-        "the store reaches its bounds, it evicts, and that may hit entries of others: do not use one that matters. "
-        "--store memory: measures memory alone.\n\n"
+        "When the store reaches its bounds, it evicts, and that may hit entries of others: do not use one that "
+        "matters. --store memory: measures memory alone.\n\n"
         "--trace replays a file once instead: every key is got, and set where that misses. Keys are lines of up to "
-        "8000 "
-        "bytes, or numbers of 4 or 8 bytes. Threads take the next keys in order.\n\n"
+        "8000 bytes, or numbers of 4 or 8 bytes. Threads take the next keys in order.\n\n"
         "Latencies are exact to 1 %, the longest is exact. Each holds one reading of the clock, whose cost is told, "
-        "and so is "
-        "the cost of making an operation, which limits throughput beside the cache. A progress line is shown each "
-        "second on "
-        "a terminal. --json answers one object; times are nanoseconds unless their name says seconds.\n\n"
+        "and so is the cost of making an operation, which limits throughput beside the cache. A progress line is shown "
+        "each second on a terminal. --json answers one object; times are nanoseconds unless their name says "
+        "seconds.\n\n"
         "Ctrl-C ends the run early; it still reports, and the exit code is 130. When operations fail, the report comes "
         "first, then the first failure, which chooses the exit code: 3 when the store fails, 4 for values that are too "
-        "large. "
-        "It is 4 too for a damaged trace and for values that are not those of their keys. While CACHEKIT_MASTER_KEY is "
-        "set, a cache "
-        "with a "
-        "store is not opened: this version cannot encrypt.",
+        "large. It is 4 too for a damaged trace and for values that are not those of their keys. While "
+        "CACHEKIT_MASTER_KEY is set, a cache with a store is not opened: this version cannot encrypt.",
     CLI_OPTIONS(options, bench_options),
     .examples = examples,
     .traits = CLI_NO_TENANT,

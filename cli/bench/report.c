@@ -39,11 +39,11 @@ static void print_load(const cli_load_plan *plan, const cli_bench_facts *facts) 
         cli_print("load        the trace ");
         cli_print_escaped(ckit_slice_str(facts->trace));
     } else {
-        cli_print("load        %g %% gets, %" PRIu64 " keys, ", plan->get_share * 100, facts->keys);
-        if (facts->skew == 0) {
+        cli_print("load        %g %% gets, %" PRIu64 " keys, ", plan->get_share * 100, (uint64_t)plan->keys.items);
+        if (plan->keys.skew == 0) {
             cli_print("all alike");
         } else {
-            cli_print("Zipf %g", facts->skew);
+            cli_print("Zipf %g", plan->keys.skew);
         }
     }
     cli_print(", values of %s", cli_size_text(plan->value_min, least));
@@ -133,8 +133,8 @@ static json_object *load(const cli_load_plan *plan, const cli_bench_facts *facts
         add(object, "trace", cli_json_bytes(ckit_slice_str(facts->trace)));
     } else {
         add(object, "get_percent", cli_json_decimals(plan->get_share * 100, 3));
-        add(object, "keys", cli_json_uint(facts->keys));
-        add(object, "zipf", cli_json_decimals(facts->skew, 6));
+        add(object, "keys", cli_json_uint((uint64_t)plan->keys.items));
+        add(object, "zipf", cli_json_decimals(plan->keys.skew, 6));
         add(object, "seed", cli_json_uint(plan->seed));
     }
     add(object, "value_min", cli_json_uint(plan->value_min));

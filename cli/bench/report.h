@@ -7,9 +7,7 @@
 typedef struct cli_bench_facts {
     const char *store;      /* "file", "memory" */
     bool        is_private; /* a store of its own, made for this run */
-    double      skew;
-    uint64_t    keys;
-    const char *trace; /* NULL = none */
+    const char *trace;      /* NULL = none */
     bool        interrupted;
 } cli_bench_facts;
 

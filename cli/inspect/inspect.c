@@ -1,5 +1,6 @@
 #include "command.h"
 #include "inspect/layers.h"
+#include "support/input.h"
 #include "support/keys.h"
 #include "support/output.h"
 #include "support/units.h"
@@ -19,7 +20,6 @@
 
 /* The largest envelope with everything that can stand in front of it. */
 #define MOST_BYTES ((size_t)CKIT_ENVELOPE_MAX_BYTES + CKIT_FRAME_MAX_HEADER_BYTES + 64)
-#define CHUNK_BYTES ((size_t)64 << 10)
 #define NAME_CHARS 32 /* of a cache file */
 
 typedef struct inspect_options {
@@ -107,29 +107,10 @@ static int refuse_size(const char *name) {
     return CLI_FAILED;
 }
 
-/* Everything up to the end, but never more than a value can have. `expected` bytes are likely. */
-static int read_all(int fd, const char *name, size_t expected, ckit_buf *out) {
-    for (;;) {
-        size_t  room = expected > out->len ? expected - out->len + 1 : CHUNK_BYTES;
-        ssize_t got;
-        if (ckit_buf_reserve(out, room) != CKIT_OK) {
-            return cli_no_memory();
-        }
-        do {
-            got = read(fd, out->ptr + out->len, room);
-        } while (got < 0 && errno == EINTR);
-        if (got < 0) {
-            cli_error("%s cannot be read: %s", name, strerror(errno));
-            return CLI_FAILED;
-        }
-        if (got == 0) {
-            return CLI_DONE;
-        }
-        out->len += (size_t)got;
-        if (out->len > MOST_BYTES) {
-            return refuse_size(name);
-        }
-    }
+/* Everything up to the end, but never more than a value can have. */
+static int read_value(int fd, const char *name, ckit_buf *out) {
+    int code = cli_read_all(fd, name, MOST_BYTES, out);
+    return code == CLI_DONE && out->len > MOST_BYTES ? refuse_size(name) : code;
 }
 
 /* CLI_ABSENT when there is no such file, without a word. Opening must not wait, as it would for a FIFO. */
@@ -150,7 +131,7 @@ static int read_file(const char *path, ckit_buf *out) {
     } else if ((uint64_t)info.st_size > MOST_BYTES) {
         code = refuse_size(path);
     } else {
-        code = read_all(fd, path, (size_t)info.st_size, out);
+        code = read_value(fd, path, out);
     }
     if (fd >= 0) {
         (void)close(fd);
@@ -270,7 +251,7 @@ static int inspect_file(inspect_report *report, const cli_common *common, const 
     ckit_buf bytes = CKIT_BUF_INIT, key = CKIT_BUF_INIT;
     char     text[INSPECT_TEXT];
     bool     standard_input = strcmp(path, "-") == 0;
-    int      code = standard_input ? read_all(0, "standard input", 0, &bytes) : read_file(path, &bytes);
+    int      code = standard_input ? read_value(0, "standard input", &bytes) : read_file(path, &bytes);
     if (code == CLI_DONE && !standard_input) {
         code = find_key(common, path, &key);
     }
@@ -343,33 +324,24 @@ const cli_command cli_inspect_command = {
     .description =
         "Takes the stored bytes of one entry apart and shows every layer: the header of a cache file, the frame, "
         "encryption, the envelope with its compression and checksum, and the document as JSON; with sizes, offsets, "
-        "the "
-        "remaining life and the parts of the key. No value is changed.\n\n"
+        "the remaining life and the parts of the key. No value is changed.\n\n"
         "An operand that begins with /, ./ or ../ is a file, - is standard input, and everything else is a key, "
-        "whatever "
-        "files there are; --key and --file say it outright. A file is one of a file store (the key is told when that "
-        "store "
-        "lists it) or holds a stored value as `cachekit get --as raw` gives it.\n\n"
+        "whatever files there are; --key and --file say it outright. A file is one of a file store (the key is told "
+        "when that store lists it) or holds a stored value as `cachekit get --as raw` gives it.\n\n"
         "Where something is damaged, it says at which byte, in which layer, what was expected and what was found. "
-        "Offsets "
-        "count from 0, from the first byte of the stored value or of the file; for unpacked content the packed byte "
-        "that it "
-        "was made from is told as well. Checked are all lengths, the checksum, and the document to its end.\n\n"
+        "Offsets count from 0, from the first byte of the stored value or of the file; for unpacked content the packed "
+        "byte that it was made from is told as well. Checked are all lengths, the checksum, and the document to its "
+        "end.\n\n"
         "Bytes that are no form of CacheKit's are shown as text, as JSON or as their first 64 bytes in hexadecimal, "
-        "and are "
-        "not called damaged: the store holds whatever programs put into it. An encrypted value is sound as far as can "
-        "be "
-        "seen; this version cannot open it. A file that has expired is explained like any other, and said to have "
-        "expired.\n\n"
+        "and are not called damaged: the store holds whatever programs put into it. An encrypted value is sound as far "
+        "as can be seen; this version cannot open it. A file that has expired is explained like any other, and said to "
+        "have expired.\n\n"
         "Exit codes: 0 when nothing is damaged, 1 when there is no such entry or file, 4 when something is damaged (or "
         "cannot be read), 2 for a directory, a device or a pipe in place of a file.\n\n"
         "--json answers one object: facts about the whole, \"layers\" from the outside to the inside, \"damage\" (an "
-        "array "
-        "with layer, offset, offset_in_layer, problem, expected, found; offset is null for bytes that stand nowhere in "
-        "the "
-        "value) and \"verdict\": readable, sealed, unknown, absent or damaged. The document is the member \"value\" of "
-        "its "
-        "layer, unless it is larger than 64 KiB and --full is not given.",
+        "array with layer, offset, offset_in_layer, problem, expected, found; offset is null for bytes that stand "
+        "nowhere in the value) and \"verdict\": readable, sealed, unknown, absent or damaged. The document is the "
+        "member \"value\" of its layer, unless it is larger than 64 KiB and --full is not given.",
     CLI_OPTIONS(options, inspect_options),
     .examples = examples,
     .run = run,
