@@ -22,13 +22,12 @@ const cli_command cli_delete_command = {
     .name = "delete",
     .operands = "KEY...",
     .summary = "remove entries",
-    .description =
-        "Removes the entry of every KEY. Exit code 0 when all of them were there, 1 when at least one was not (the "
-        "others are removed all the same). Prints nothing but with --json, which tells it of each key in a line of "
-        "its own.\n\n"
-        "When the store fails (exit code 3), keys behind the one that failed were not tried. Programs that hold a "
-        "value in their own memory may use it until its lifetime ends there.\n\n"
-        "A whole namespace or function is removed by `cachekit invalidate`.",
+    .description = "Removes the entry of every KEY. Exit code 0 when all of them were there, 1 when at least one was "
+                   "not (the others are removed all the same). Prints nothing but with --json, which tells it of each "
+                   "key in a line of its own.\n\n"
+                   "When the store fails (exit code 3), keys behind the one that failed were not tried. Programs that "
+                   "hold a value in their own memory may use it until its lifetime ends there.\n\n"
+                   "A whole namespace or function is removed by `cachekit invalidate`.",
     .examples = examples,
     .run = run,
 };

@@ -21,11 +21,10 @@ const cli_command cli_exists_command = {
     .name = "exists",
     .operands = "KEY...",
     .summary = "tell whether entries are there",
-    .description =
-        "Answers with the exit code: 0 when every KEY has a live entry, 1 when one has none (3: the store fails). "
-        "Prints nothing but with --json, which tells it of each key in a line of its own.\n\n"
-        "An entry whose lifetime has passed is not there, also when its bytes are still in the store. Values are not "
-        "looked at: a damaged one is there.",
+    .description = "Answers with the exit code: 0 when every KEY has a live entry, 1 when one has none (3: the store "
+                   "fails). Prints nothing but with --json, which tells it of each key in a line of its own.\n\n"
+                   "An entry whose lifetime has passed is not there, also when its bytes are still in the store. "
+                   "Values are not looked at: a damaged one is there.",
     .examples = examples,
     .run = run,
 };

@@ -95,8 +95,7 @@ const cli_command cli_health_command = {
     .summary = "try out the store",
     .description =
         "Writes, reads and removes something of its own in the store and tells how long that took and how full the "
-        "store "
-        "is. Nobody's entries are touched. A directory that does not exist yet is made.\n\n"
+        "store is. Nobody's entries are touched. A directory that does not exist yet is made.\n\n"
         "latency is that of the trial, in milliseconds. entries and bytes are what the store holds now, with its limit "
         "where it has one; a figure that the store cannot tell is \"unknown\", null in JSON.\n\n"
         "Exit code 0: healthy. 3: not healthy, or not to be reached within --timeout; one line on standard error says "

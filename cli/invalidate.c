@@ -94,10 +94,9 @@ static void tell_unindexed(const cli_common *common, uint64_t count) {
     char        text[CLI_COUNT_TEXT];
     const char *everyone = common->tenant == NULL ? "" : " without --tenant";
     if (count > 0) {
-        cli_warn(
-            "%s stayed: another program wrote them and the store does not know whose they are. `cachekit ls`%s shows "
-            "them in brackets, `cachekit invalidate --all`%s removes them with everything else",
-            cli_entries_text(count, text), everyone, everyone);
+        cli_warn("%s stayed: another program wrote them and the store does not know whose they are. `cachekit ls`%s "
+                 "shows them in brackets, `cachekit invalidate --all`%s removes them with everything else",
+                 cli_entries_text(count, text), everyone, everyone);
     }
 }
 
@@ -211,29 +210,21 @@ static const cli_example examples[] = {
 const cli_command cli_invalidate_command = {
     .name = "invalidate",
     .summary = "remove the entries of a namespace or a function, or all",
-    .description =
-        "Removes the entries of one namespace, the results of one function, or everything, and prints how many they "
-        "were. "
-        "Nothing to remove is no failure. There is no way back.\n\n"
-        "--all asks first, and tells how many entries there are. Where standard input or standard error is no terminal "
-        "it "
-        "must be confirmed with --yes.\n\n"
-        "The store must know whose an entry is. Entries that another program wrote without saying so stay, are "
-        "counted, and are "
-        "told about; --all removes them too. With --tenant only keys of that tenant are removed, one by one.\n\n"
-        "This reaches the store. Programs that have an entry in their own memory serve it from there until its "
-        "lifetime ends: "
-        "invalidate within the program, or start it again, when that is too long. Entries that programs write "
-        "meanwhile may "
-        "stay or go.\n\n"
-        "--json prints one object: deleted, unindexed (entries that stayed because nobody knows whose they are) and "
-        "complete "
-        "(false after a failure or an interrupt).\n\n"
-        "Exit codes: 0 done, also when nothing was there; 2 wrong usage, nothing was removed; 3 the store failed or "
-        "cannot do "
-        "it, the rest stayed; 4 the answer to the question was not yes; 130 after Ctrl-C, with the count of what was "
-        "removed "
-        "until then.",
+    .description = "Removes the entries of one namespace, the results of one function, or everything, and prints how "
+                   "many they were. Nothing to remove is no failure. There is no way back.\n\n"
+                   "--all asks first, and tells how many entries there are. Where standard input or standard error is "
+                   "no terminal it must be confirmed with --yes.\n\n"
+                   "The store must know whose an entry is. Entries that another program wrote without saying so stay, "
+                   "are counted, and are told about; --all removes them too. With --tenant only keys of that tenant "
+                   "are removed, one by one.\n\n"
+                   "This reaches the store. Programs that have an entry in their own memory serve it from there until "
+                   "its lifetime ends: invalidate within the program, or start it again, when that is too long. "
+                   "Entries that programs write meanwhile may stay or go.\n\n"
+                   "--json prints one object: deleted, unindexed (entries that stayed because nobody knows whose they "
+                   "are) and complete (false after a failure or an interrupt).\n\n"
+                   "Exit codes: 0 done, also when nothing was there; 2 wrong usage, nothing was removed; 3 the store "
+                   "failed or cannot do it, the rest stayed; 4 the answer to the question was not yes; 130 after "
+                   "Ctrl-C, with the count of what was removed until then.",
     CLI_OPTIONS(options, invalidate_options),
     .examples = examples,
     .run = run,

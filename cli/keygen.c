@@ -141,18 +141,15 @@ static const cli_example examples[] = {
 const cli_command cli_keygen_command = {
     .name = "keygen",
     .summary = "make a new master key for encryption",
-    .description =
-        "Prints a new master key: 32 random bytes from the system as 64 hexadecimal digits, the form in which every "
-        "CacheKit SDK takes it from the variable CACHEKIT_MASTER_KEY.\n\n"
-        "This version of the library does not encrypt yet: as long as CACHEKIT_MASTER_KEY is set, it opens no cache "
-        "with "
-        "a store rather than storing in the clear. The other SDKs encrypt with the key.\n\n"
-        "With --output the key goes to a new file that only you can read (mode 0600) and not to the screen. A file "
-        "that "
-        "exists, or a symbolic link of that name, is never overwritten: that is exit code 4, as is a file that cannot "
-        "be "
-        "written. Whoever has the key can read what is encrypted with it, and what is encrypted is lost without it.\n\n"
-        "--json answers {\"key\": \"...\"}, and {\"file\": \"...\"} with --output.",
+    .description = "Prints a new master key: 32 random bytes from the system as 64 hexadecimal digits, the form in "
+                   "which every CacheKit SDK takes it from the variable CACHEKIT_MASTER_KEY.\n\n"
+                   "This version of the library does not encrypt yet: as long as CACHEKIT_MASTER_KEY is set, it opens "
+                   "no cache with a store rather than storing in the clear. The other SDKs encrypt with the key.\n\n"
+                   "With --output the key goes to a new file that only you can read (mode 0600) and not to the screen. "
+                   "A file that exists, or a symbolic link of that name, is never overwritten: that is exit code 4, as "
+                   "is a file that cannot be written. Whoever has the key can read what is encrypted with it, and what "
+                   "is encrypted is lost without it.\n\n"
+                   "--json answers {\"key\": \"...\"}, and {\"file\": \"...\"} with --output.",
     CLI_OPTIONS(options, keygen_options),
     .examples = examples,
     .traits = CLI_NO_STORE,

@@ -112,8 +112,7 @@ static const cli_option options[] = {
      CLI_FIELD(ls_options, function), NULL},
     {"sort", 's', CLI_CHOICE, "ORDER",
      "name: keys in the order of their bytes; size: largest first; age: oldest first; life: what ends soonest first "
-     "[as the "
-     "store shows them, at once]",
+     "[as the store shows them, at once]",
      CLI_FIELD(ls_options, sort), orders},
     {"reverse", 'r', CLI_FLAG, NULL, "the other way round; needs --sort", CLI_FIELD(ls_options, reverse), NULL},
     {"long", 'l', CLI_FLAG, NULL, "show also the function and the store's own name of each entry",
@@ -130,25 +129,17 @@ const cli_command cli_ls_command = {
     .name = "ls",
     .summary = "list the entries of a store",
     .description = "Shows the live entries of the store, one a line: the bytes it takes there, its remaining life, its "
-                   "age (since it was "
-                   "written, or got a new lifetime), its namespace and its key. Without --sort the lines come as the "
-                   "store finds the "
-                   "entries, in no order, and need no memory.\n\n"
+                   "age (since it was written, or got a new lifetime), its namespace and its key. Without --sort the "
+                   "lines come as the store finds the entries, in no order, and need no memory.\n\n"
                    "A key in brackets is the store's own name of an entry that another program wrote: its key, "
-                   "namespace and function are "
-                   "not known, so no --namespace, --function or --tenant shows it. On a terminal there is a head line, "
-                   "keys are cut to "
-                   "the width, and the sum follows on standard error. Control characters are shown as \\xNN, and so "
-                   "are backslashes and "
-                   "bytes that are not UTF-8.\n\n"
+                   "namespace and function are not known, so no --namespace, --function or --tenant shows it. On a "
+                   "terminal there is a head line, keys are cut to the width, and the sum follows on standard error. "
+                   "Control characters are shown as \\xNN, and so are backslashes and bytes that are not UTF-8.\n\n"
                    "--json prints one object per line: key (null when not known; {\"base64\": ...} when it is not "
-                   "UTF-8), name, namespace, "
-                   "function (null: none or not known), size in bytes, life in seconds (null: no expiry; \"unknown\"), "
-                   "age in seconds and "
-                   "created in Unix seconds (null: not known).\n\n"
+                   "UTF-8), name, namespace, function (null: none or not known), size in bytes, life in seconds (null: "
+                   "no expiry; \"unknown\"), age in seconds and created in Unix seconds (null: not known).\n\n"
                    "An empty store is listed with no line, and the exit code is 0. Exit code 3: the store cannot be "
-                   "read or cannot list "
-                   "its entries; what was printed until then is true.",
+                   "read or cannot list its entries; what was printed until then is true.",
     CLI_OPTIONS(options, ls_options),
     .examples = examples,
     .run = run,

@@ -170,10 +170,9 @@ static void warn_about_stayers(const pruning *p, int code) {
     char text[CLI_COUNT_TEXT];
     char bytes[CLI_UNITS_TEXT];
     if (p->did.unknown_key > 0) {
-        cli_warn(
-            "%s stayed: the store does not know the keys (another program wrote them), and only `cachekit invalidate "
-            "--all` removes such",
-            cli_entries_text(p->did.unknown_key, text));
+        cli_warn("%s stayed: the store does not know the keys (another program wrote them), and only `cachekit "
+                 "invalidate --all` removes such",
+                 cli_entries_text(p->did.unknown_key, text));
     }
     if (p->did.unknown_age > 0) {
         cli_warn("%s stayed: the store does not know how old they are", cli_entries_text(p->did.unknown_age, text));
@@ -258,9 +257,8 @@ static int prune(pruning *p, const cli_selection *selection, const cli_common *c
 static int check(const prune_options *options) {
     bool narrowed = options->namespace_name != NULL || options->function != NULL || options->dry_run;
     if (narrowed && !chooses(options)) {
-        cli_error(
-            "without --older-than or --to-size only what has expired goes, everywhere: --namespace, --function and "
-            "--dry-run need one of them");
+        cli_error("without --older-than or --to-size only what has expired goes, everywhere: --namespace, --function "
+                  "and --dry-run need one of them");
         return CLI_USAGE;
     }
     return CLI_DONE;
@@ -320,27 +318,19 @@ const cli_command cli_prune_command = {
         "Removes what has expired and what programs that died left behind: that alone is always safe. Stores do it by "
         "themselves as well, some time.\n\n"
         "With --older-than and --to-size live entries go too: first those that were written at least that long ago, "
-        "then the "
-        "oldest until the rest takes at most SIZE bytes (K, M and G are 1024, 1024^2 and 1024^3). --namespace, "
-        "--function and "
-        "--tenant narrow down which entries are looked at and counted for the size; what has expired goes everywhere. "
-        "An entry "
-        "that got a new lifetime counts as written then.\n\n"
+        "then the oldest until the rest takes at most SIZE bytes (K, M and G are 1024, 1024^2 and 1024^3). "
+        "--namespace, --function and --tenant narrow down which entries are looked at and counted for the size; what "
+        "has expired goes everywhere. An entry that got a new lifetime counts as written then.\n\n"
         "It prints how many entries it removed, how much they took, and how many expired ones went. These stay, and a "
         "warning counts them: entries whose age or key the store does not know (another program wrote them), and "
         "entries that were written again, or got a new lifetime, since they were listed. The latter is told by the "
-        "time their "
-        "life ends, right before each removal: a write within the instant between, or one that ends at the same "
-        "moment, as "
-        "with no expiry at all, cannot be told, and its value is removed with the old one.\n\n"
+        "time their life ends, right before each removal: a write within the instant between, or one that ends at the "
+        "same moment, as with no expiry at all, cannot be told, and its value is removed with the old one.\n\n"
         "--json prints one object: dry_run, removed, bytes, expired (null: not swept), unknown_age, unknown_key, "
-        "renewed "
-        "(entries that stayed), complete (false after a failure or an interrupt), and with --dry-run the entries as "
-        "`cachekit "
-        "ls --json` shows them.\n\n"
+        "renewed (entries that stayed), complete (false after a failure or an interrupt), and with --dry-run the "
+        "entries as `cachekit ls --json` shows them.\n\n"
         "Exit codes: 0 done, also when nothing was there; 3 the store failed or cannot do it; 130 after Ctrl-C, which "
-        "ends it "
-        "between two entries.",
+        "ends it between two entries.",
     CLI_OPTIONS(options, prune_options),
     .examples = examples,
     .defaults = defaults,

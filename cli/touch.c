@@ -47,11 +47,11 @@ const cli_command cli_touch_command = {
     .operands = "KEY...",
     .summary = "give entries a new lifetime",
     .description =
-        "Gives the entry of every KEY a new lifetime, counted from now: longer or shorter than the one it had. "
-        "Values stay as they are. Without --ttl it is one hour. The longest lifetime is ten years (3650d).\n\n"
+        "Gives the entry of every KEY a new lifetime, counted from now: longer or shorter than the one it had. Values "
+        "stay as they are. Without --ttl it is one hour. The longest lifetime is ten years (3650d).\n\n"
         "Exit code 0 when all of them were there, 1 when at least one was not: an absent entry is not made. Prints "
-        "nothing but with --json, which tells it of each key in a line of its own. The file store keeps whole "
-        "seconds, rounded up.",
+        "nothing but with --json, which tells it of each key in a line of its own. The file store keeps whole seconds, "
+        "rounded up.",
     CLI_OPTIONS(options, touch_options),
     .examples = examples,
     .defaults = defaults,

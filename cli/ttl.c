@@ -82,11 +82,10 @@ const cli_command cli_ttl_command = {
     .name = "ttl",
     .operands = "KEY",
     .summary = "tell how long an entry still lives",
-    .description =
-        "Prints the remaining life of the entry of KEY: its two largest units (59m58s, 6d23h), \"no expiry\" for one "
-        "that is kept until it is removed, or \"unknown\" when the store cannot tell. Exit code 1, and nothing "
-        "printed, when there is no such entry. With --json the life is a number of seconds, null without expiry, or "
-        "\"unknown\".",
+    .description = "Prints the remaining life of the entry of KEY: its two largest units (59m58s, 6d23h), \"no "
+                   "expiry\" for one that is kept until it is removed, or \"unknown\" when the store cannot tell. Exit "
+                   "code 1, and nothing printed, when there is no such entry. With --json the life is a number of "
+                   "seconds, null without expiry, or \"unknown\".",
     CLI_OPTIONS(options, ttl_options),
     .examples = examples,
     .run = run,

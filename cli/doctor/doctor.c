@@ -147,30 +147,22 @@ const cli_command cli_doctor_command = {
     .summary = "check settings, directory, clocks and store, and say what to change",
     .description =
         "Looks for what is wrong, or will be, and says in one line each what to change: \"ok\", \"warning\" or "
-        "\"problem\", "
-        "the name of the check, what was found, and what to do behind \"->\".\n\n"
+        "\"problem\", the name of the check, what was found, and what to do behind \"->\".\n\n"
         "Checked are the settings (variables that are wrong, misspelt or without effect; several that each choose a "
-        "store; "
-        "the form of CACHEKIT_MASTER_KEY), which store the commands, `run` and applications use and why, its directory "
-        "(owner, permissions, symbolic links, the directories above it, the file system, free space and inodes, files "
-        "that "
-        "do not belong there), the store itself (tried out as by `cachekit health`, how full it is, locks, entries "
-        "from the "
-        "future), the clocks, the directory for temporary files, and the limits of the process.\n\n"
+        "store; the form of CACHEKIT_MASTER_KEY), which store the commands, `run` and applications use and why, its "
+        "directory (owner, permissions, symbolic links, the directories above it, the file system, free space and "
+        "inodes, files that do not belong there), the store itself (tried out as by `cachekit health`, how full it is, "
+        "locks, entries from the future), the clocks, the directory for temporary files, and the limits of the "
+        "process.\n\n"
         "Settings are shown when they are set, all of them with --all. Secrets are never shown. All checks are made, "
-        "also "
-        "after a problem: a variable that is wrong is reported, and the rest is checked as if it were not set.\n\n"
+        "also after a problem: a variable that is wrong is reported, and the rest is checked as if it were not set.\n\n"
         "Nothing is changed: a directory that does not exist is not made, and entries stay as they are. In a directory "
-        "that "
-        "exists, small files are written and removed to try it out, and opening it removes what killed writers left "
-        "behind "
-        "there, as every command does.\n\n"
+        "that exists, small files are written and removed to try it out, and opening it removes what killed writers "
+        "left behind there, as every command does.\n\n"
         "Exit code 0: no problem, perhaps warnings. 2: a setting is wrong. 3: the store cannot be used. 4: another "
-        "problem. "
-        "With several, the smallest of these.\n\n"
+        "problem. With several, the smallest of these.\n\n"
         "With --json one array of {\"check\", \"state\", \"text\", \"advice\"}; advice is null where there is nothing "
-        "to do. "
-        "--quiet shows problems only.",
+        "to do. --quiet shows problems only.",
     CLI_OPTIONS(options, doctor_options),
     .examples = examples,
     .traits = CLI_NO_TENANT,
