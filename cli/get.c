@@ -171,18 +171,6 @@ static int answer_hit(const cli_common *common, const char *as, const char *oper
     return code;
 }
 
-static int answer_miss(const cli_common *common, const char *operand) {
-    if (common->json) {
-        json_object *object = cli_json_of_key(operand);
-        if (object == NULL) {
-            return cli_no_memory();
-        }
-        json_object_object_add(object, "found", json_object_new_boolean(false));
-        cli_print_json(object);
-    }
-    return CLI_ABSENT;
-}
-
 static int get(const cli_store *store, const cli_common *common, const char *as, const char *operand) {
     ckit_buf key = CKIT_BUF_INIT, stored = CKIT_BUF_INIT;
     int      code = CLI_USAGE;
@@ -192,7 +180,7 @@ static int get(const cli_store *store, const cli_common *common, const char *as,
         ckit_status st = store->ops->get(store->self, ckit_buf_slice(&key), CKIT_NO_DEADLINE, &stored, &life_ms, &err);
         code = st >= CKIT_E_FIRST ? cli_failed(&err)
                : st == CKIT_OK    ? answer_hit(common, as, operand, ckit_buf_slice(&stored), life_ms)
-                                  : answer_miss(common, operand);
+                                  : cli_answer_key(common, operand, "found", false);
     }
     ckit_buf_fini(&key);
     ckit_buf_fini(&stored);

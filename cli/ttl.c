@@ -30,21 +30,19 @@ static void print_life(uint64_t life_ms, bool seconds) {
     }
 }
 
-static int answer(const cli_common *common, const ttl_options *o, const char *operand, bool found, uint64_t life_ms) {
+static int answer(const cli_common *common, const ttl_options *o, const char *operand, uint64_t life_ms) {
     if (common->json) {
         json_object *object = cli_json_of_key(operand);
         if (object == NULL) {
             return cli_no_memory();
         }
-        json_object_object_add(object, "found", json_object_new_boolean(found));
-        if (found) {
-            json_object_object_add(object, "life", cli_json_life(life_ms));
-        }
+        json_object_object_add(object, "found", json_object_new_boolean(true));
+        json_object_object_add(object, "life", cli_json_life(life_ms));
         cli_print_json(object);
-    } else if (found) {
+    } else {
         print_life(life_ms, o->seconds);
     }
-    return found ? CLI_DONE : CLI_ABSENT;
+    return CLI_DONE;
 }
 
 static int run(const cli_common *common, const void *options, char **operands, int count) {
@@ -61,7 +59,9 @@ static int run(const cli_common *common, const void *options, char **operands, i
             code = CLI_USAGE;
         } else {
             ckit_status st = ask(&store, ckit_buf_slice(&key), &life_ms, &err);
-            code = st >= CKIT_E_FIRST ? cli_failed(&err) : answer(common, options, operands[0], st == CKIT_OK, life_ms);
+            code = st >= CKIT_E_FIRST ? cli_failed(&err)
+                   : st == CKIT_OK    ? answer(common, options, operands[0], life_ms)
+                                      : cli_answer_key(common, operands[0], "found", false);
         }
     }
     ckit_buf_fini(&key);

@@ -83,9 +83,9 @@ static bool make_parents(char *path) {
 static int make_directory(cli_bench_place *place) {
     char path[PATH_BYTES];
     if (!cli_default_directory(path, sizeof path - sizeof PATTERN)) {
-        ckit_error err = {.status = CKIT_E_NO_URL};
-        (void)snprintf(err.text, sizeof err.text,
-                       "there is no home directory for files: set XDG_CACHE_HOME or HOME, or give --store URL");
+        ckit_error err = CKIT_ERROR_INIT;
+        (void)ckit_fail(&err, CKIT_E_NO_URL, "bench",
+                        "there is no home directory for files: set XDG_CACHE_HOME or HOME, or give --store URL");
         return cli_failed(&err);
     }
     char *slash = strrchr(path, '/');

@@ -22,7 +22,7 @@ json_object *cli_json_of_key(const char *operand) {
     return object;
 }
 
-static int answer(const cli_common *common, const char *operand, const char *member, bool yes) {
+int cli_answer_key(const cli_common *common, const char *operand, const char *member, bool yes) {
     if (common->json) {
         json_object *object = cli_json_of_key(operand);
         if (object == NULL) {
@@ -45,7 +45,7 @@ int cli_each_key(const cli_common *common, const void *options, char **operands,
             break;
         }
         ckit_status st = act(&store, ckit_buf_slice(&key), options, &err);
-        int         one = st >= CKIT_E_FIRST ? cli_failed(&err) : answer(common, *operands, member, st == CKIT_OK);
+        int one = st >= CKIT_E_FIRST ? cli_failed(&err) : cli_answer_key(common, *operands, member, st == CKIT_OK);
         code = one > code ? one : code;
     }
     ckit_buf_fini(&key);

@@ -12,6 +12,9 @@ bool cli_operands(const char *name, char **operands, int count, int least, int m
 /* A new JSON object that begins with the member "key"; NULL only without memory. */
 json_object *cli_json_of_key(const char *operand);
 
+/* Whether there was what was asked for, as the exit code, and with --json as an object: the key, and `member`. */
+int cli_answer_key(const cli_common *common, const char *operand, const char *member, bool yes);
+
 /* What is done with one key. CKIT_OK, CKIT_MISS, or a failure told in `err`. */
 typedef ckit_status (*cli_key_fn)(const cli_store *store, ckit_slice key, const void *options, ckit_error *err);
 

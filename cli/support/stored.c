@@ -237,9 +237,13 @@ ckit_status cli_stored_open_bare(cli_stored *out, ckit_error *err) {
     if (out->form != CLI_FORM_RAW) {
         return CKIT_OK;
     }
-    if (cli_document_from_json(stored, NULL, NULL) == CKIT_OK) {
+    ckit_status st = cli_document_from_json(stored, NULL, NULL);
+    if (st == CKIT_OK) {
         out->form = CLI_FORM_JSON;
         return CKIT_OK;
+    }
+    if (st == CKIT_E_NO_MEMORY) {
+        return ckit_fail(err, st, where, "no memory for JSON of %zu bytes", stored.len);
     }
     if (cli_stored_was_envelope(stored)) {
         return open_envelope(out, CLI_FORM_ENVELOPE, stored, err);
