@@ -67,8 +67,7 @@ static void inspect_stored(inspect_report *report, ckit_slice value, uint64_t li
     inspect_fact(report, "life", cli_json_life(life), "%s, by the store", cli_life_text(life, text));
     inspect_silent_fact(report, "life_from", json_object_new_string("store"));
     inspect_fact(report, "size", cli_json_uint(value.len), "%zu bytes", value.len);
-    inspect_form(report, value);
-    inspect_value(report, &part);
+    inspect_value(report, &part, inspect_tell_form(report, value));
 }
 
 static int inspect_entry(inspect_report *report, const cli_common *common, const char *operand) {
@@ -231,20 +230,18 @@ static void inspect_bytes_of(inspect_report *report, ckit_slice bytes, const cha
     }
     if (!has_header) {
         inspect_fact(report, "life", json_object_new_string("unknown"), "unknown: a value by itself does not tell it");
-        inspect_form(report, bytes);
-        inspect_value(report, &value);
+        inspect_value(report, &value, inspect_tell_form(report, bytes));
         return;
     }
     inspect_file_life(report, bytes);
-    bool complete = bytes.len >= INSPECT_FILE_HEADER;
-    if (complete) {
-        value = inspect_sub(&whole, INSPECT_FILE_HEADER, bytes.len - INSPECT_FILE_HEADER);
-        inspect_form(report, value.bytes);
+    if (bytes.len < INSPECT_FILE_HEADER) {
+        inspect_file_header(report, &whole);
+        return;
     }
+    value = inspect_sub(&whole, INSPECT_FILE_HEADER, bytes.len - INSPECT_FILE_HEADER);
+    inspect_form form = inspect_tell_form(report, value.bytes);
     inspect_file_header(report, &whole);
-    if (complete) {
-        inspect_value(report, &value);
-    }
+    inspect_value(report, &value, form);
 }
 
 static int inspect_file(inspect_report *report, const cli_common *common, const char *path) {

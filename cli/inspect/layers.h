@@ -7,10 +7,21 @@
 
 /* ---- value.c: which layers there are ---------------------------------------------------------------------------- */
 
-/* What form a whole stored value has, as a fact about the whole. */
-void inspect_form(inspect_report *report, ckit_slice value);
+typedef enum inspect_form {
+    INSPECT_FORM_EMPTY,
+    INSPECT_FORM_FRAME,
+    INSPECT_FORM_LEGACY_FRAME,
+    INSPECT_FORM_ENVELOPE,
+    INSPECT_FORM_DOCUMENT,
+    INSPECT_FORM_JSON,
+    INSPECT_FORM_TEXT,
+    INSPECT_FORM_BYTES
+} inspect_form;
+
+/* What form a whole stored value has; also as a fact about the whole. */
+inspect_form inspect_tell_form(inspect_report *report, ckit_slice value);
 /* All its layers. */
-void inspect_value(inspect_report *report, const inspect_part *value);
+void inspect_value(inspect_report *report, const inspect_part *value, inspect_form form);
 
 /* ---- frame.c ---------------------------------------------------------------------------------------------------- */
 

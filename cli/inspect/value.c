@@ -10,20 +10,18 @@
 
 /* ---- telling the forms apart -------------------------------------------------------------------------------- */
 
-typedef enum form { EMPTY, FRAME, LEGACY_FRAME, ENVELOPE, DOCUMENT, JSON_TEXT, TEXT, BYTES } form;
-
 static const struct form_name {
     const char *name;
     const char *text;
 } form_names[] = {
-    [EMPTY] = {"empty", "an empty value"},
-    [FRAME] = {"frame", "a frame, as the SDKs store values by default"},
-    [LEGACY_FRAME] = {"legacy_frame", "the text form of a frame that old versions wrote"},
-    [ENVELOPE] = {"envelope", "an envelope without a frame"},
-    [DOCUMENT] = {"document", "a bare MessagePack document, as in interop mode"},
-    [JSON_TEXT] = {"json", "JSON text"},
-    [TEXT] = {"text", "plain text"},
-    [BYTES] = {"bytes", "bytes of no known form"},
+    [INSPECT_FORM_EMPTY] = {"empty", "an empty value"},
+    [INSPECT_FORM_FRAME] = {"frame", "a frame, as the SDKs store values by default"},
+    [INSPECT_FORM_LEGACY_FRAME] = {"legacy_frame", "the text form of a frame that old versions wrote"},
+    [INSPECT_FORM_ENVELOPE] = {"envelope", "an envelope without a frame"},
+    [INSPECT_FORM_DOCUMENT] = {"document", "a bare MessagePack document, as in interop mode"},
+    [INSPECT_FORM_JSON] = {"json", "JSON text"},
+    [INSPECT_FORM_TEXT] = {"text", "plain text"},
+    [INSPECT_FORM_BYTES] = {"bytes", "bytes of no known form"},
 };
 
 /* Text as a person would call it; colours of a terminal are text too. */
@@ -77,23 +75,23 @@ static bool is_document(ckit_slice bytes) {
     return name.len > 0 && is_text(name);
 }
 
-static form form_of(ckit_slice bytes) {
+static inspect_form form_of(ckit_slice bytes) {
     if (bytes.len == 0) {
-        return EMPTY;
+        return INSPECT_FORM_EMPTY;
     }
     if (is_frame(bytes)) {
-        return FRAME;
+        return INSPECT_FORM_FRAME;
     }
     if (cli_stored_was_envelope(bytes)) {
-        return ENVELOPE;
+        return INSPECT_FORM_ENVELOPE;
     }
     if (is_document(bytes)) {
-        return DOCUMENT;
+        return INSPECT_FORM_DOCUMENT;
     }
     if (!is_text(bytes)) {
-        return BYTES;
+        return INSPECT_FORM_BYTES;
     }
-    return is_legacy_frame(bytes) ? LEGACY_FRAME : is_json(bytes) ? JSON_TEXT : TEXT;
+    return is_legacy_frame(bytes) ? INSPECT_FORM_LEGACY_FRAME : is_json(bytes) ? INSPECT_FORM_JSON : INSPECT_FORM_TEXT;
 }
 
 /* ---- the report --------------------------------------------------------------------------------------------- */
@@ -122,20 +120,22 @@ static void inspect_unknown(inspect_report *report, const inspect_part *value) {
     inspect_note(report, "a value that another SDK encrypted in interop mode looks like this too");
 }
 
-void inspect_form(inspect_report *report, ckit_slice value) {
-    const struct form_name *name = &form_names[form_of(value)];
+inspect_form inspect_tell_form(inspect_report *report, ckit_slice value) {
+    inspect_form            form = form_of(value);
+    const struct form_name *name = &form_names[form];
     inspect_fact(report, "form", json_object_new_string(name->name), "%s", name->text);
+    return form;
 }
 
-void inspect_value(inspect_report *report, const inspect_part *value) {
-    switch (form_of(value->bytes)) {
-    case FRAME:
-    case LEGACY_FRAME: inspect_frame(report, value); break;
-    case ENVELOPE: inspect_envelope(report, value); break;
-    case DOCUMENT: inspect_document(report, value); break;
-    case JSON_TEXT: inspect_json(report, value); break;
-    case TEXT: inspect_plain_text(report, value); break;
-    case EMPTY: inspect_bytes(report, value); break;
-    case BYTES: inspect_unknown(report, value); break;
+void inspect_value(inspect_report *report, const inspect_part *value, inspect_form form) {
+    switch (form) {
+    case INSPECT_FORM_FRAME:
+    case INSPECT_FORM_LEGACY_FRAME: inspect_frame(report, value); break;
+    case INSPECT_FORM_ENVELOPE: inspect_envelope(report, value); break;
+    case INSPECT_FORM_DOCUMENT: inspect_document(report, value); break;
+    case INSPECT_FORM_JSON: inspect_json(report, value); break;
+    case INSPECT_FORM_TEXT: inspect_plain_text(report, value); break;
+    case INSPECT_FORM_EMPTY: inspect_bytes(report, value); break;
+    case INSPECT_FORM_BYTES: inspect_unknown(report, value); break;
     }
 }
