@@ -1,0 +1,55 @@
+"""Every test starts without settings in the environment, without a default backend, and with a directory of its own for
+what it stores. In a build with AddressSanitizer the session fails when memory is out of reach at its end."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# An installed package is tested where it is; in the build tree PYTHONPATH leads to it.
+SOURCE = Path(os.environ.get("CKIT_SOURCE", Path(__file__).parents[2]))
+
+
+def _is_setting(name: str) -> bool:
+    return name.startswith("CACHEKIT_") or name in ("REDIS_URL", "LOG_LEVEL")
+
+
+# What is read while a test file is imported must not come from outside either.
+for _name in [name for name in os.environ if _is_setting(name)]:
+    del os.environ[_name]
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    for name in [name for name in os.environ if _is_setting(name)]:
+        monkeypatch.delenv(name)
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    yield
+    config = sys.modules.get("cachekit.config")
+    if config is not None:
+        config.set_default_backend(None)
+        config.reset_settings()
+
+
+@pytest.fixture
+def source() -> Path:
+    """The root of the repository."""
+    return SOURCE
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if "address" not in os.environ.get("CKIT_SANITIZE", "") or exitstatus != pytest.ExitCode.OK:
+        return
+    for _ in range(3):  # a finalizer may leave new garbage
+        gc.collect()
+    if ctypes.CDLL(None).__lsan_do_recoverable_leak_check() != 0:
+        print("\nLeakSanitizer: see above", file=sys.stderr)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
