@@ -169,7 +169,8 @@ static void check_open(doctor *d, const cli_store *store) {
 /* A limit by the URL, `otherwise` when it says nothing of it. */
 static uint64_t planned(const doctor *d, const char *parameter, uint64_t unit, uint64_t otherwise) {
     size_t length = strlen(parameter);
-    for (const char *at = d->store.query; at != NULL; at = strchr(at, '&'), at += at != NULL) {
+    for (const char *at = d->store.query; at != NULL; at = strchr(at, '&')) {
+        at += *at == '&';
         if (strncmp(at, parameter, length) == 0 && at[length] == '=') {
             char     digits[24];
             uint64_t number;
