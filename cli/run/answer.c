@@ -1,14 +1,14 @@
 #include "run/answer.h"
 
+#include "support/stored.h"
+
 #include <cachekit/buf.h>
 #include <cachekit/document.h>
 #include <cachekit/envelope.h>
-#include <cachekit/frame.h>
 
 #define RECORD_MARK "cachekit.run"
 #define RECORD_VERSION 1
 #define SLACK_MS 2000 /* clocks of one machine agree within this; beyond it a record comes from the future */
-#define COMPRESSION_LEVEL 1
 
 /* ---- output ------------------------------------------------------------------------------------------------- */
 
@@ -96,20 +96,10 @@ static ckit_status write_document(const run_answer *answer, const char *command,
 }
 
 ckit_status run_answer_store(const run_answer *answer, const char *command, ckit_buf *out, ckit_error *err) {
-    ckit_envelope_options options = CKIT_ENVELOPE_OPTIONS_INIT;
-    ckit_buf              document = CKIT_BUF_INIT;
-    ckit_frame            frame = {.serializer = ckit_slice_str("default"),
-                                   .format = ckit_slice_str("msgpack"),
-                                   .original_type = ckit_slice_str("msgpack"),
-                                   .has_original_type = true,
-                                   .compressed = true};
-    options.compression_level = COMPRESSION_LEVEL;
+    ckit_buf    document = CKIT_BUF_INIT;
     ckit_status st = write_document(answer, command, &document, err);
     if (st == CKIT_OK) {
-        st = ckit_frame_write(&frame, out, err);
-    }
-    if (st == CKIT_OK) {
-        st = ckit_envelope_store(ckit_buf_slice(&document), ckit_slice_str("msgpack"), &options, out, err);
+        st = cli_stored_seal(ckit_buf_slice(&document), out, err);
     }
     ckit_buf_fini(&document);
     return st;
@@ -229,11 +219,16 @@ static uint64_t longest_age(uint64_t ttl_ms, uint64_t stale_ms) {
     return ttl_ms == CKIT_TTL_NO_EXPIRY ? ttl_ms : ttl_ms + stale_ms;
 }
 
+/* A stored time may be any number. */
+uint64_t run_answer_age_ms(const run_answer *answer, int64_t now_ms) {
+    return answer->created_ms > now_ms ? 0 : (uint64_t)now_ms - (uint64_t)answer->created_ms;
+}
+
 run_freshness run_answer_freshness(const run_answer *answer, uint64_t ttl_ms, uint64_t stale_ms, int64_t now_ms) {
     if (answer->created_ms > now_ms + SLACK_MS) {
         return RUN_FUTURE;
     }
-    uint64_t age = answer->created_ms > now_ms ? 0 : (uint64_t)(now_ms - answer->created_ms);
+    uint64_t age = run_answer_age_ms(answer, now_ms);
     if (age < shorter(answer->ttl_ms, ttl_ms)) {
         return RUN_FRESH;
     }
@@ -243,7 +238,7 @@ run_freshness run_answer_freshness(const run_answer *answer, uint64_t ttl_ms, ui
 
 uint64_t run_answer_life(const run_answer *answer, int64_t now_ms) {
     uint64_t whole = longest_age(answer->ttl_ms, answer->stale_ms);
-    uint64_t age = answer->created_ms > now_ms ? 0 : (uint64_t)(now_ms - answer->created_ms);
+    uint64_t age = run_answer_age_ms(answer, now_ms);
     if (whole == CKIT_TTL_NO_EXPIRY) {
         return whole;
     }

@@ -47,11 +47,13 @@ ckit_status run_answer_read(ckit_slice stored, run_answer *answer, ckit_error *e
 
 typedef enum run_freshness {
     RUN_FRESH,
-    RUN_STALE, /* may be shown, should be refreshed */
-    RUN_EXPIRED /* may not be shown */,
-    RUN_FUTURE /* made by a clock that was ahead of ours: nobody can tell how old it is */
+    RUN_STALE,   /* may be shown, should be refreshed */
+    RUN_EXPIRED, /* may not be shown */
+    RUN_FUTURE   /* made by a clock that was ahead of ours: nobody can tell how old it is */
 } run_freshness;
 
+/* How old it is: 0 when it was made by a clock that was ahead of ours. */
+uint64_t run_answer_age_ms(const run_answer *answer, int64_t now_ms);
 /* By the lifetimes it was stored with and by those the caller asks for, whichever are shorter. */
 run_freshness run_answer_freshness(const run_answer *answer, uint64_t ttl_ms, uint64_t stale_ms, int64_t now_ms);
 /* How long the store should keep it from now on: CKIT_TTL_NO_EXPIRY, a duration, or 0: not at all. */

@@ -78,6 +78,8 @@ static ckit_status add_depends(ckit_args *args, const char *path, ckit_error *er
                            path);
     } else {
         answer = hash_content(file, -1, hash, path, err);
+    }
+    if (answer == CKIT_OK) {
         ckit_args_bytes(args, ckit_slice_of(hash, sizeof hash));
     }
     if (file >= 0) {
@@ -92,7 +94,8 @@ static ckit_status add_modtime(ckit_args *args, const char *path, ckit_error *er
     ckit_args_bytes(args, ckit_slice_str(path));
     if (stat(path, &st) == 0) {
         ckit_args_uint(args, (uint64_t)st.st_size);
-        ckit_args_int(args, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+        /* Nanoseconds; beyond 2262 they wrap around. */
+        ckit_args_int(args, (int64_t)((uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec));
         return CKIT_OK;
     }
     if (errno != ENOENT) {

@@ -1,7 +1,8 @@
 #include "run/capture.h"
 
-#include "support/output.h"
 #include "run/child.h"
+#include "support/clock.h"
+#include "support/output.h"
 
 #include <cachekit/buf.h>
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TICK_MS 5000
@@ -22,17 +22,11 @@ typedef struct capture {
     run_child                  child;
     bool                       keeping;
     int                        ended_by; /* a signal that came when there was nobody to forward it to; 0 = none */
-    int64_t                    ticked_ms;
+    uint64_t                   ticked_ms;
 } capture;
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void tick(capture *c) {
-    int64_t now = now_ms();
+    uint64_t now = cli_now_ms();
     if (now - c->ticked_ms >= TICK_MS) {
         c->ticked_ms = now;
         if (c->options->tick != NULL) {
@@ -47,41 +41,29 @@ static bool ends_a_program(int number) {
     return number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGQUIT;
 }
 
-/* The terminal has sent it to the command as well, unless the command has a terminal of its own. */
-static bool came_from_terminal(const capture *c, const struct signalfd_siginfo *info) {
-    return info->ssi_code == SI_KERNEL && !c->child.tty;
+static void reap(capture *c) {
+    int status;
+    if (run_child_reap(&c->child, &status)) {
+        c->result->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+        c->result->crashed = WIFSIGNALED(status);
+    }
 }
 
-static void reap(capture *c) {
-    int   status;
-    pid_t pid = c->child.pid == 0 ? 0 : waitpid(c->child.pid, &status, WNOHANG);
-    if (pid <= 0) {
-        return;
+static void forward(capture *c, int number, bool terminal) {
+    if (ends_a_program(number)) {
+        c->result->interrupted = true;
+        c->ended_by = c->child.pid == 0 ? number : c->ended_by;
     }
-    c->child.pid = 0;
-    c->result->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-    c->result->crashed = WIFSIGNALED(status);
+    run_child_signal(&c->child, number, terminal);
 }
 
 static void handle_signals(capture *c) {
     struct signalfd_siginfo info;
     while (read(c->signals.fd, &info, sizeof info) == (ssize_t)sizeof info) {
-        int number = (int)info.ssi_signo;
-        if (number == SIGCHLD) {
-            reap(c);
-            continue;
-        }
-        if (number == SIGWINCH) {
-            run_child_resize(&c->child);
-            continue;
-        }
-        if (ends_a_program(number)) {
-            c->result->interrupted = true;
-        }
-        if (c->child.pid == 0) {
-            c->ended_by = ends_a_program(number) ? number : c->ended_by;
-        } else if (!came_from_terminal(c, &info)) {
-            (void)kill(c->child.pid, number);
+        switch (info.ssi_signo) {
+        case SIGCHLD: reap(c); break;
+        case SIGWINCH: run_child_resize(&c->child); break;
+        default: forward(c, (int)info.ssi_signo, info.ssi_code == SI_KERNEL);
         }
     }
 }
@@ -135,7 +117,8 @@ static void keep(capture *c, int stream, ckit_slice bytes) {
         return;
     }
     c->result->too_large = output->bytes.len + bytes.len > c->options->max_output;
-    if (c->result->too_large || run_output_add(output, stream + 1, bytes) != CKIT_OK) {
+    c->result->no_memory = !c->result->too_large && run_output_add(output, stream + 1, bytes) != CKIT_OK;
+    if (c->result->too_large || c->result->no_memory) {
         run_output_fini(output);
         c->result->too_large = true;
         c->keeping = false;
@@ -155,7 +138,7 @@ static void read_stream(capture *c, const run_ready *ready) {
             close_stream(c, ready->stream);
             return;
         }
-    } while (ready->drain && c->ended_by == 0);
+    } while (ready->ended && c->ended_by == 0);
 }
 
 /* ---- the run ------------------------------------------------------------------------------------------------ */
@@ -165,13 +148,10 @@ static bool is_under_way(const capture *c) {
 }
 
 static void follow(capture *c) {
-    c->ticked_ms = now_ms();
+    c->ticked_ms = cli_now_ms();
     while (is_under_way(c)) {
         run_ready ready[RUN_READY_MAX];
         int       count = run_child_wait(&c->child, TICK_MS, ready);
-        if (count < 0) {
-            c->ended_by = SIGTERM;
-        }
         for (int i = 0; i < count; i++) {
             if (ready[i].stream == RUN_SIGNALS) {
                 handle_signals(c);

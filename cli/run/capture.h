@@ -24,6 +24,7 @@ typedef struct run_result {
     bool       crashed;     /* a signal ended it */
     bool       interrupted; /* we were asked to end it, or nobody wanted its output any more */
     bool       too_large;   /* more output than `max_output`: not kept */
+    bool       no_memory;   /* or than there is memory for: `too_large` as well */
     run_output output;      /* when `keep`, and not too large */
 } run_result;
 

@@ -10,12 +10,20 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 extern char **environ;
 
 static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
+
+static void close_fd(int *fd) {
+    if (*fd >= 0) {
+        (void)close(*fd);
+    }
+    *fd = -1;
+}
 
 /* ---- signals ------------------------------------------------------------------------------------------------ */
 
@@ -84,11 +92,6 @@ static void drop_secrets(void) {
 
 /* ---- streams ------------------------------------------------------------------------------------------------ */
 
-static int watch(const run_child *child, int stream) {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u32 = (uint32_t)stream};
-    return epoll_ctl(child->poll_fd, EPOLL_CTL_ADD, child->streams[stream], &event);
-}
-
 static int set_nonblocking(int fd) { return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 /* A kernel that has no packet mode or no small pipes gives an ordinary one: the order is then nearly exact. */
@@ -101,14 +104,15 @@ static int open_pipe(run_child *child, int stream, int *write_end) {
     child->one_write = fcntl(ends[0], F_SETPIPE_SZ, page) == page && (stream == 0 || child->one_write);
     child->streams[stream] = ends[0];
     *write_end = ends[1];
-    return set_nonblocking(ends[0]) != 0 || watch(child, stream) != 0 ? errno : 0;
+    return set_nonblocking(ends[0]) != 0 ? errno : 0;
 }
 
 /* The first of our standard streams that is a terminal; -1 = none. */
 static int our_terminal(void) {
-    for (int fd = 1; fd != -1; fd = fd == 1 ? 2 : fd == 2 ? 0 : -1) {
-        if (isatty(fd) == 1) {
-            return fd;
+    static const int order[] = {1, 2, 0};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        if (isatty(order[i]) == 1) {
+            return order[i];
         }
     }
     return -1;
@@ -133,46 +137,60 @@ static void prepare_terminal(int slave) {
     }
 }
 
-static int open_terminal(run_child *child, int *slave) {
+static int open_terminal(run_child *child) {
     char name[64];
     int  master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     child->streams[0] = master;
     if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0 || ptsname_r(master, name, sizeof name) != 0) {
         return errno;
     }
-    *slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (*slave < 0) {
+    child->slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (child->slave < 0) {
         return errno;
     }
-    prepare_terminal(*slave);
+    prepare_terminal(child->slave);
     run_child_resize(child);
-    return set_nonblocking(master) != 0 || watch(child, 0) != 0 ? errno : 0;
+    return set_nonblocking(master) != 0 ? errno : 0;
 }
 
-static int open_streams(run_child *child, const run_signals *signals, int write_ends[2]) {
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = RUN_SIGNALS};
-    child->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (child->poll_fd < 0 || epoll_ctl(child->poll_fd, EPOLL_CTL_ADD, signals->fd, &event) != 0) {
-        return errno;
-    }
+static int open_streams(run_child *child, int write_ends[2]) {
     if (child->tty) {
-        return open_terminal(child, &write_ends[0]);
+        return open_terminal(child);
     }
     int failed = open_pipe(child, 0, &write_ends[0]);
     return failed != 0 ? failed : open_pipe(child, 1, &write_ends[1]);
 }
 
+static int watch(const run_child *child, int fd, uint32_t events, int stream) {
+    struct epoll_event event = {.events = events, .data.u32 = (uint32_t)stream};
+    return fd < 0 ? 0 : epoll_ctl(child->poll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* Edge-triggered epoll tells the order of writes, but each only once; so it is for streams that hold one. */
+static int watch_all(run_child *child, const run_signals *signals) {
+    uint32_t events = child->one_write ? EPOLLIN | EPOLLET : EPOLLIN;
+    child->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    return child->poll_fd < 0 || watch(child, signals->fd, EPOLLIN, RUN_SIGNALS) != 0 ||
+                   watch(child, child->streams[0], events, 0) != 0 || watch(child, child->streams[1], events, 1) != 0
+               ? errno
+               : 0;
+}
+
 /* ---- the process -------------------------------------------------------------------------------------------- */
 
-/* Reports through `report` what went wrong, if anything. */
-static _Noreturn void become(char **argv, int stdin_fd, bool tty, const int write_ends[2], int report,
-                             const run_signals *signals) {
-    int input = stdin_fd >= 0 ? stdin_fd : open("/dev/null", O_RDONLY | O_CLOEXEC);
-    int error_end = tty ? write_ends[0] : write_ends[1];
-    if (tty && (setsid() < 0 || ioctl(write_ends[0], TIOCSCTTY, 0) != 0)) {
-        error_end = -1;
+/* Makes the streams of the command our own, and the pseudo-terminal the one that controls us. */
+static bool take_streams(const run_child *child, int stdin_fd, const int write_ends[2]) {
+    if (child->tty && (setsid() < 0 || ioctl(child->slave, TIOCSCTTY, 0) != 0)) {
+        return false;
     }
-    if (input >= 0 && error_end >= 0 && dup2(input, 0) >= 0 && dup2(write_ends[0], 1) >= 0 && dup2(error_end, 2) >= 0) {
+    return dup2(stdin_fd, 0) >= 0 && dup2(child->tty ? child->slave : write_ends[0], 1) >= 0 &&
+           dup2(child->tty ? child->slave : write_ends[1], 2) >= 0;
+}
+
+/* Reports through `report` what went wrong, if anything. */
+static _Noreturn void become(const run_child *child, char **argv, int stdin_fd, const int write_ends[2], int report,
+                             const run_signals *signals) {
+    if (take_streams(child, stdin_fd, write_ends)) {
         drop_secrets();
         restore_signals(signals);
         (void)execvp(argv[0], argv);
@@ -191,7 +209,7 @@ static int start(run_child *child, char **argv, int stdin_fd, const int write_en
     }
     child->pid = fork();
     if (child->pid == 0) {
-        become(argv, stdin_fd, child->tty, write_ends, report[1], signals);
+        become(child, argv, stdin_fd, write_ends, report[1], signals);
     }
     failed = child->pid < 0 ? errno : 0;
     (void)close(report[1]);
@@ -209,31 +227,43 @@ static int start(run_child *child, char **argv, int stdin_fd, const int write_en
 int run_child_start(run_child *child, char **argv, int stdin_fd, bool tty, const run_signals *signals,
                     bool *executing) {
     int write_ends[2] = {-1, -1};
-    *child = (run_child){.streams = {-1, -1}, .poll_fd = -1, .tty = tty};
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    *child = (run_child){.streams = {-1, -1}, .slave = -1, .poll_fd = -1, .tty = tty};
     *executing = false;
-    int failed = open_streams(child, signals, write_ends);
+    int failed = nothing < 0 ? errno : open_streams(child, write_ends);
     if (failed == 0) {
-        failed = start(child, argv, stdin_fd, write_ends, signals, executing);
+        failed = watch_all(child, signals);
     }
-    for (int i = 0; i < 2; i++) {
-        if (write_ends[i] >= 0) {
-            (void)close(write_ends[i]);
-        }
+    if (failed == 0) {
+        failed = start(child, argv, stdin_fd >= 0 ? stdin_fd : nothing, write_ends, signals, executing);
     }
+    close_fd(&nothing);
+    close_fd(&write_ends[0]);
+    close_fd(&write_ends[1]);
     return failed;
 }
 
 void run_child_close(run_child *child) {
-    for (int i = 0; i < 2; i++) {
-        if (child->streams[i] >= 0) {
-            (void)close(child->streams[i]);
-            child->streams[i] = -1;
-        }
+    close_fd(&child->streams[0]);
+    close_fd(&child->streams[1]);
+    close_fd(&child->slave);
+    close_fd(&child->poll_fd);
+}
+
+bool run_child_reap(run_child *child, int *status) {
+    if (child->pid == 0 || waitpid(child->pid, status, WNOHANG) <= 0) {
+        return false;
     }
-    if (child->poll_fd >= 0) {
-        (void)close(child->poll_fd);
+    child->pid = 0;
+    close_fd(&child->slave); /* not before: a terminal that nobody holds would be at its end, and hang the command up */
+    return true;
+}
+
+void run_child_signal(const run_child *child, int number, bool terminal) {
+    pid_t group = child->tty && terminal ? tcgetpgrp(child->streams[0]) : -1;
+    if (child->pid > 0 && (child->tty || !terminal)) { /* without a terminal of its own it has got it from ours */
+        (void)kill(group > 0 ? -group : child->pid, number);
     }
-    child->poll_fd = -1;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */
@@ -243,19 +273,21 @@ int run_child_wait(const run_child *child, int timeout_ms, run_ready ready[RUN_R
     int                count = epoll_wait(child->poll_fd, events, RUN_READY_MAX, timeout_ms);
     for (int i = 0; i < count; i++) {
         ready[i].stream = (int)events[i].data.u32;
-        ready[i].drain = child->tty || !child->one_write || (events[i].events & EPOLLHUP) != 0;
+        ready[i].ended = (events[i].events & EPOLLHUP) != 0;
     }
-    return count < 0 && errno == EINTR ? 0 : count;
+    return count < 0 ? 0 : count;
 }
 
 ssize_t run_child_read(run_child *child, int stream, uint8_t *bytes, size_t size) {
-    ssize_t got = read(child->streams[stream], bytes, size);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+    ssize_t got;
+    do {
+        got = read(child->streams[stream], bytes, size);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EAGAIN) {
         return -1;
     }
     if (got <= 0) { /* its end; a pseudo-terminal says EIO */
-        (void)close(child->streams[stream]);
-        child->streams[stream] = -1;
+        close_fd(&child->streams[stream]);
         return 0;
     }
     return got;

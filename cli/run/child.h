@@ -11,6 +11,7 @@ typedef struct run_child {
     pid_t pid;        /* 0 = none, or ended and reaped */
     int   streams[2]; /* where its standard output and error are read, non-blocking; -1 = at its end. With a
                          pseudo-terminal both are in the first */
+    int   slave;      /* the command's side of the pseudo-terminal, while the command runs; -1 = none */
     int   poll_fd;    /* epoll; tells the streams in the order in which they were written to */
     bool  tty;
     bool  one_write; /* a stream holds one write at a time, so the order of both is exact */
@@ -35,17 +36,22 @@ void run_child_close(run_child *child);
 
 /* Passes the size of our terminal on to the pseudo-terminal. */
 void run_child_resize(const run_child *child);
+/* Hands a signal on that came to us, with `terminal` from our terminal: to the command, or to all that the pseudo-terminal
+ * would have sent it to. */
+void run_child_signal(const run_child *child, int number, bool terminal);
+/* Looks whether the command has ended, and gives its status as waitpid does. */
+bool run_child_reap(run_child *child, int *status);
 
 /* Something to look at. */
 typedef struct run_ready {
     int  stream; /* RUN_SIGNALS: signals wait in their descriptor */
-    bool drain;  /* read it until nothing is there: more than one write may wait in it */
+    bool ended;  /* nobody can write to it any more: read it to its end, it is not told again */
 } run_ready;
 #define RUN_SIGNALS 2
 #define RUN_READY_MAX 3
 
 /* Waits at most `timeout_ms` and tells what can be read now, in the order in which it came. Returns how many of `ready`
- * were filled; 0 also when a signal got in between. -1 on failure. */
+ * were filled; 0 also when a signal got in between. */
 int run_child_wait(const run_child *child, int timeout_ms, run_ready ready[RUN_READY_MAX]);
 /* Reads what one write of the command left: at most `size` bytes. 0 = the stream has ended, -1 = nothing there now. */
 ssize_t run_child_read(run_child *child, int stream, uint8_t *bytes, size_t size);

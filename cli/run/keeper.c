@@ -1,18 +1,12 @@
 #include "run/keeper.h"
 
+#include "support/clock.h"
 #include "support/output.h"
 #include "support/units.h"
 
 #include <cachekit/buf.h>
-#include <time.h>
 
 #define NOTE_LIFE_MS 60000 /* of a failure without an answer: only those who are waiting now read it */
-
-int64_t run_now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- trouble ------------------------------------------------------------------------------------------------ */
 
@@ -92,7 +86,7 @@ run_found run_keeper_find(run_keeper *keeper, run_answer *answer) {
     if (!answer->has_output) {
         return RUN_NOTE;
     }
-    switch (run_answer_freshness(answer, keeper->options->ttl_ms, keeper->options->stale_ms, run_now_ms())) {
+    switch (run_answer_freshness(answer, keeper->options->ttl_ms, keeper->options->stale_ms, cli_wall_ms())) {
     case RUN_FRESH: return RUN_SHOW;
     case RUN_STALE: return RUN_SHOW_STALE;
     case RUN_FUTURE:
@@ -141,7 +135,7 @@ static bool put(run_keeper *keeper, const run_answer *answer, uint64_t life_ms) 
 
 static void note_failure(run_keeper *keeper, int status) {
     run_answer answer = RUN_ANSWER_INIT;
-    int64_t    now = run_now_ms();
+    int64_t    now = cli_wall_ms();
     uint64_t   life = NOTE_LIFE_MS;
     if (read_entry(keeper, &answer, NULL) == CKIT_OK && answer.has_output && answer.status == 0 &&
         run_answer_life(&answer, now) > 0) {
@@ -163,14 +157,14 @@ static bool has_success(run_keeper *keeper) {
     run_answer answer = RUN_ANSWER_INIT;
     bool       there =
         read_entry(keeper, &answer, NULL) == CKIT_OK && answer.has_output && answer.status == 0 &&
-        run_answer_freshness(&answer, keeper->options->ttl_ms, keeper->options->stale_ms, run_now_ms()) <= RUN_STALE;
+        run_answer_freshness(&answer, keeper->options->ttl_ms, keeper->options->stale_ms, cli_wall_ms()) <= RUN_STALE;
     run_answer_fini(&answer);
     return there;
 }
 
 static bool store_output(run_keeper *keeper, run_result *result, uint64_t ttl_ms, uint64_t stale_ms) {
     run_answer answer = {.status = result->status,
-                         .created_ms = run_now_ms(),
+                         .created_ms = cli_wall_ms(),
                          .ttl_ms = ttl_ms,
                          .stale_ms = ttl_ms == CKIT_TTL_NO_EXPIRY ? 0 : stale_ms,
                          .has_output = true,
@@ -182,7 +176,12 @@ bool run_keeper_store(run_keeper *keeper, run_result *result, bool background) {
     const run_options *options = keeper->options;
     char               size[CLI_UNITS_TEXT];
     if (result->too_large && !keeper->warned && options->ttl_ms != CKIT_TTL_DO_NOT_STORE) {
-        cli_warn("the output is larger than --max-output (%s): not stored", cli_size_text(options->max_output, size));
+        if (result->no_memory) {
+            cli_warn("no memory for the output: not stored");
+        } else {
+            cli_warn("the output is larger than --max-output (%s): not stored",
+                     cli_size_text(options->max_output, size));
+        }
         keeper->warned = true;
     }
     if (!keeper->usable || result->interrupted) {

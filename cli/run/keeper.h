@@ -38,9 +38,7 @@ bool run_keeper_try_lock(run_keeper *keeper);
 void run_keeper_unlock(run_keeper *keeper);
 
 /* Stores the result of a run, or notes that it failed. `background`: nobody sees the failure, so the next refresh is
- * put off whatever the reason was. True when the answer was stored. The result's output is used up. */
+ * put off whatever the reason was. True when the answer was stored. */
 bool run_keeper_store(run_keeper *keeper, run_result *result, bool background);
-
-int64_t run_now_ms(void); /* Unix time */
 
 #endif

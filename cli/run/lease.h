@@ -15,7 +15,7 @@ typedef struct run_lease {
 
 /* One attempt. CKIT_OK: held from now on; CKIT_MISS: somebody else has it; CKIT_E_UNSUPPORTED: the store has no locks. */
 ckit_status run_lease_try(run_lease *lease, const cli_store *store, ckit_slice key, ckit_error *err);
-/* To be called at least every 10 s; a lease that was lost meanwhile is held no more. */
+/* To be called at least every 10 s. A lease that was lost meanwhile stays so. */
 void run_lease_renew(void *lease);
 void run_lease_release(run_lease *lease);
 /* Stores under the lease: nothing when it was lost to somebody who is newer. Without a lease stores at once. */

@@ -1,7 +1,8 @@
 /* run.c - `cachekit run`: a command's output, from the cache or from the command. */
-#include "support/output.h"
 #include "run/call.h"
 #include "run/keeper.h"
+#include "support/clock.h"
+#include "support/output.h"
 #include "support/units.h"
 
 #include <cachekit/buf.h>
@@ -9,8 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
-#include <linux/close_range.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -46,7 +45,7 @@ static bool is_settled(run_keeper *keeper, int64_t started) {
 }
 
 static void run_in_background(run_call *call, const cli_common *common) {
-    int64_t    started = run_now_ms();
+    int64_t    started = cli_wall_ms();
     run_keeper keeper;
     detach(call);
     run_keeper_open(&keeper, call, common);
@@ -96,11 +95,11 @@ static json_object *json_output(const run_output *output) {
 /* `answer` NULL: the command has just run. */
 static void print_json(const run_answer *answer, bool stale, int status, const run_output *output) {
     json_object *object = json_object_new_object();
-    int64_t      age_ms = answer == NULL ? 0 : run_now_ms() - answer->created_ms;
+    uint64_t     age_ms = answer == NULL ? 0 : run_answer_age_ms(answer, cli_wall_ms());
     json_object_object_add(object, "status", json_object_new_int(status));
     json_object_object_add(object, "source", json_object_new_string(answer == NULL ? "command" : "cache"));
     json_object_object_add(object, "stale", json_object_new_boolean(stale));
-    json_object_object_add(object, "age", cli_json_life(age_ms < 0 ? 0 : (uint64_t)age_ms));
+    json_object_object_add(object, "age", cli_json_life(age_ms));
     json_object_object_add(object, "output", output == NULL ? NULL : json_output(output));
     cli_print_json(object);
 }
@@ -108,13 +107,12 @@ static void print_json(const run_answer *answer, bool stale, int status, const r
 static void tell_age(const run_answer *answer, int64_t now) {
     char age[CLI_UNITS_TEXT], wait[CLI_UNITS_TEXT];
     cli_warn("this answer is %s old: refreshing it failed (exit code %d), next try in %s",
-             cli_duration_text(now > answer->created_ms ? (uint64_t)(now - answer->created_ms) : 0, age),
-             answer->failed_status,
+             cli_duration_text(run_answer_age_ms(answer, now), age), answer->failed_status,
              cli_duration_text(answer->retry_ms > now ? (uint64_t)(answer->retry_ms - now) : 0, wait));
 }
 
 static int show(run_call *call, const cli_common *common, const run_answer *answer, bool stale) {
-    int64_t now = run_now_ms();
+    int64_t now = cli_wall_ms();
     if (stale && is_due(answer, now)) {
         (void)start_background(call, common);
     }
@@ -125,7 +123,7 @@ static int show(run_call *call, const cli_common *common, const run_answer *answ
         print_json(answer, stale, answer->status, &answer->output);
         return answer->status;
     }
-    return run_show(&answer->output) ? answer->status : 128 + SIGPIPE;
+    return run_show(&answer->output) ? answer->status : CLI_RUN_FAILED;
 }
 
 /* ---- waiting for another run -------------------------------------------------------------------------------- */
@@ -142,11 +140,13 @@ static uint64_t pause_ms(uint64_t waited_ms) {
     return pause + (uint64_t)(getpid() % 7) * pause / 16;
 }
 
-/* Waits while another process runs the command. RUN_SHOW(_STALE): it has answered. Otherwise this process runs the
- * command: with the lock when it could be had, without when the other run brought no answer, so that failing commands
- * do not queue up one behind the other. */
+static bool is_shown(run_found found) { return found == RUN_SHOW || found == RUN_SHOW_STALE; }
+
+/* Waits while another process runs the command. RUN_SHOW or RUN_SHOW_STALE: it has answered. Otherwise this process runs
+ * the command: with the lock when it could be had, without when the other run brought no answer, so that failing
+ * commands do not queue up one behind the other. */
 static run_found wait_for_leader(run_keeper *keeper, run_answer *answer) {
-    int64_t  started = run_now_ms();
+    int64_t  started = cli_wall_ms();
     uint64_t waited = 0;
     char     text[CLI_UNITS_TEXT];
     while (!run_keeper_try_lock(keeper)) {
@@ -154,7 +154,7 @@ static run_found wait_for_leader(run_keeper *keeper, run_answer *answer) {
         sleep_ms(pause);
         waited += pause;
         run_found found = run_keeper_find(keeper, answer);
-        if (found == RUN_SHOW || (found == RUN_NOTE && answer->failed_ms >= started)) {
+        if (is_shown(found) || answer->failed_ms >= started) {
             cli_progress_end();
             return found;
         }
@@ -166,7 +166,10 @@ static run_found wait_for_leader(run_keeper *keeper, run_answer *answer) {
     cli_progress_end();
     /* It may have answered between our last look and the end of its lock. */
     run_found found = keeper->lease.held ? run_keeper_find(keeper, answer) : RUN_NOTHING;
-    return found == RUN_SHOW ? found : RUN_NOTHING;
+    if (is_shown(found)) {
+        run_keeper_unlock(keeper);
+    }
+    return found;
 }
 
 /* ---- the command -------------------------------------------------------------------------------------------- */
@@ -193,18 +196,18 @@ static int run_command(const run_call *call, const cli_common *common, run_keepe
 
 static int answer_call(run_call *call, const cli_common *common, run_keeper *keeper) {
     run_answer answer = RUN_ANSWER_INIT;
-    run_found  found = call->options->force ? RUN_NOTHING : run_keeper_find(keeper, &answer);
-    if (found != RUN_SHOW && found != RUN_SHOW_STALE) {
-        run_answer_fini(&answer);
-        if (call->options->force) {
-            (void)run_keeper_try_lock(keeper);
-            found = RUN_NOTHING;
-        } else {
-            found = wait_for_leader(keeper, &answer);
-        }
+    run_found  found = RUN_NOTHING;
+    if (call->options->force) {
+        (void)run_keeper_try_lock(keeper);
+    } else {
+        found = run_keeper_find(keeper, &answer);
     }
-    int code = found == RUN_SHOW || found == RUN_SHOW_STALE ? show(call, common, &answer, found == RUN_SHOW_STALE)
-                                                            : run_command(call, common, keeper);
+    if (!call->options->force && !is_shown(found)) {
+        run_answer_fini(&answer);
+        found = wait_for_leader(keeper, &answer);
+    }
+    int code =
+        is_shown(found) ? show(call, common, &answer, found == RUN_SHOW_STALE) : run_command(call, common, keeper);
     run_answer_fini(&answer);
     return code;
 }

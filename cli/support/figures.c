@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-uint64_t cli_deadline_in(uint64_t ms) { return cli_now_ms() + ms; }
-
 const cli_figure *cli_figures_find(const cli_figures *figures, const char *name) {
     for (size_t i = 0; i < figures->count; i++) {
         if (strcmp(figures->items[i].name, name) == 0) {

@@ -2,6 +2,7 @@
 #ifndef CKIT_CLI_FIGURES_H
 #define CKIT_CLI_FIGURES_H
 
+#include "support/clock.h"
 #include "support/store.h"
 
 #include <json-c/json_object.h>
@@ -20,9 +21,6 @@ typedef struct cli_figures {
     cli_figure items[CLI_FIGURES_MAX];
     size_t     count;
 } cli_figures;
-
-/* A point `ms` from now on the clock of the stores. */
-uint64_t cli_deadline_in(uint64_t ms);
 
 /* `stats` where the store has it. Levels of occupancy that are missing then come from `health`, which tries the store out.
  * A store that tells nothing and is not healthy is a failure. */

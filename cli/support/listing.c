@@ -6,13 +6,6 @@
 #include <cachekit/key.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-uint64_t cli_now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* The exit code of a call of the store; what an interrupt left undone is no failure of the store. */
 static int code_of(ckit_status st, ckit_error *err) {
@@ -260,7 +253,7 @@ int cli_in_parts(const cli_store *store, cli_part_fn part, const void *context, 
     for (;;) {
         ckit_deleted did = {0, 0};
         ckit_error   err = CKIT_ERROR_INIT;
-        uint64_t     deadline_ms = cli_now_ms() + part_ms;
+        uint64_t     deadline_ms = cli_deadline_in(part_ms);
         ckit_status  st = part(store, context, deadline_ms, &did, &err);
         total->deleted += did.deleted;
         total->unindexed = did.unindexed; /* what is left is looked at again in every part */

@@ -2,6 +2,7 @@
 #ifndef CKIT_CLI_LISTING_H
 #define CKIT_CLI_LISTING_H
 
+#include "support/clock.h"
 #include "support/store.h"
 
 #include <json-c/json_object.h>
@@ -24,9 +25,10 @@ void cli_selection_fini(cli_selection *selection);
 typedef struct cli_listed {
     ckit_listed entry; /* as the store shows it */
     ckit_slice  key;   /* what the user calls it; empty: the store does not know */
-    uint64_t
-        ends_from_ms;    /* cli_now_ms: when its life ends, as exactly as that can be told; both CKIT_LIFE_NO_EXPIRY */
-    uint64_t ends_to_ms; /* or CKIT_LIFE_UNKNOWN where life_ms is that */
+    /* When its life ends (cli_now_ms), as exactly as that can be told; both are CKIT_LIFE_NO_EXPIRY or CKIT_LIFE_UNKNOWN
+     * where life_ms is that. */
+    uint64_t ends_from_ms;
+    uint64_t ends_to_ms;
 } cli_listed;
 
 /* False ends the listing. The slices live as long as the call. */
@@ -38,9 +40,6 @@ typedef bool (*cli_each_fn)(void *context, const cli_listed *listed);
  * CLI_DONE; CLI_FAILED when `each` ended it; 128 + the signal after an interrupt; or another exit code after an error was
  * printed: what was shown until then is true all the same. */
 int cli_each(const cli_store *store, const cli_selection *selection, cli_each_fn each, void *context, uint64_t *hidden);
-
-/* Milliseconds of CLOCK_MONOTONIC, which deadlines are given in. */
-uint64_t cli_now_ms(void);
 
 /* ---- all at once --------------------------------------------------------------------------------------------- */
 
@@ -77,8 +76,6 @@ void         cli_table_begin(cli_table *table, bool wide);
 void         cli_table_row(const cli_table *table, const cli_listed *listed);
 json_object *cli_listed_json(const cli_listed *listed, int64_t now_ms);
 
-/* Unix time in milliseconds. */
-int64_t cli_wall_ms(void);
 /* "1 entry", "12 entries". Returns `text`. */
 #define CLI_COUNT_TEXT 40
 const char *cli_entries_text(uint64_t count, char text[CLI_COUNT_TEXT]);

@@ -8,19 +8,12 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NAMESPACE_COLUMN 12u
 #define FUNCTION_COLUMN 24u
 #define NAME_COLUMN 32u
 #define KEY_LEAST 16u /* columns that a key gets, however narrow the terminal is */
-
-int64_t cli_wall_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 const char *cli_entries_text(uint64_t count, char text[CLI_COUNT_TEXT]) {
     (void)snprintf(text, CLI_COUNT_TEXT, "%" PRIu64 " %s", count, count == 1 ? "entry" : "entries");

@@ -1,5 +1,6 @@
 #include "support/output.h"
 
+#include "support/clock.h"
 #include "support/units.h"
 
 #include <cachekit/buf.h>
@@ -8,12 +9,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 static bool                  is_quiet;
@@ -125,6 +126,9 @@ int cli_output_end(int code) {
 /* ---- JSON --------------------------------------------------------------------------------------------------- */
 
 json_object *cli_json_bytes(ckit_slice bytes) {
+    if (bytes.len > INT_MAX / 2) { /* json-c's lengths, also that of base64, are of type int */
+        return NULL;
+    }
     if (ckit_utf8_valid(bytes)) {
         return json_object_new_string_len(bytes.len == 0 ? "" : (const char *)bytes.ptr, (int)bytes.len);
     }
@@ -270,14 +274,12 @@ bool cli_colours(void) {
 /* ---- progress ----------------------------------------------------------------------------------------------- */
 
 void cli_progress(const char *format, ...) {
-    static struct timespec last;
-    struct timespec        now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t passed_ms = (int64_t)(now.tv_sec - last.tv_sec) * 1000 + (now.tv_nsec - last.tv_nsec) / 1000000;
-    if (is_quiet || passed_ms < 100 || isatty(2) != 1) {
+    static uint64_t last_ms;
+    uint64_t        now_ms = cli_now_ms();
+    if (is_quiet || now_ms - last_ms < 100 || isatty(2) != 1) {
         return;
     }
-    last = now;
+    last_ms = now_ms;
     va_list values;
     va_start(values, format);
     (void)fputs("\r\033[K", stderr);
@@ -305,10 +307,16 @@ bool cli_confirm(const char *question) {
 
 static void note_signal(int number) { interrupted = number; }
 
+/* What somebody had us ignore, as shells do for jobs in the background, stays ignored. */
 void cli_catch_interrupts(void) {
-    struct sigaction action = {.sa_handler = note_signal};
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    static const int       numbers[] = {SIGINT, SIGTERM};
+    const struct sigaction action = {.sa_handler = note_signal};
+    struct sigaction       before;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+            (void)sigaction(numbers[i], &action, NULL);
+        }
+    }
 }
 
 int cli_interrupted(void) { return interrupted; }

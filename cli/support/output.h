@@ -30,7 +30,8 @@ int cli_output_end(int code);
 
 /* ---- JSON --------------------------------------------------------------------------------------------------- */
 
-/* A new string for text; {"base64": "..."} for bytes that are not UTF-8. NULL only without memory. */
+/* A new string for text; {"base64": "..."} for bytes that are not UTF-8. NULL without memory, and
+ * for more than 1 GiB. */
 json_object *cli_json_bytes(ckit_slice bytes);
 json_object *cli_json_uint(uint64_t number);
 /* Seconds with three decimals, null for CKIT_LIFE_NO_EXPIRY, "unknown" for CKIT_LIFE_UNKNOWN. */

@@ -272,6 +272,20 @@ def test_only_one_process_refreshes_a_key(tool, counted):
     gate.unlink()
 
 
+def test_who_waits_shares_an_answer_that_is_stale_by_then(tool, counted):
+    command, runs = counted
+    gates = [tool.home / f"gate{number}" for number in (1, 2)]  # one for the command, one for its refresh
+    for gate in gates:
+        gate.touch()
+    script = f"n=$(wc -l < '{tool.home}/runs'); while test -e '{tool.home}'/gate$n; do sleep 0.02; done; echo $n"
+    words = ["run", "--ttl", "1ms", "--stale", "1h", "--", *command(script)]
+    calls = [tool.start(*words, stdout=subprocess.PIPE) for _ in range(4)]
+    wait_until(lambda: runs() == 1)
+    gates[0].unlink()
+    assert [call.communicate(timeout=60)[0].strip() for call in calls] == [b"1"] * 4
+    gates[1].unlink()
+
+
 def test_force_runs_and_stores_anew(tool, counted):
     command, runs = counted
     words = command(f"wc -l < '{tool.home}/runs'")

@@ -257,6 +257,22 @@ def test_control_c_reaches_the_command_once_and_stores_nothing(tool, options):
     assert entries(tool) == []
 
 
+def test_control_c_with_tty_reaches_all_that_the_terminal_of_the_command_would_have_told(tool):
+    # bash waits for the other program, whatever it is told itself
+    command = "trap : INT; sh -c 'echo ready; exec sleep 1000'; echo after"
+    terminal = Terminal(tool, "run", "--tty", "--", "bash", "-c", command)
+    terminal.read_until(rb"ready\r\n")
+    os.write(terminal.fd, b"\x03")
+    assert terminal.finish() == 0
+    assert b"after\r\n" in terminal.seen
+    assert entries(tool) == []
+
+
+def test_with_tty_a_command_that_closes_its_streams_is_not_hung_up(tool):
+    done = tool.run("run", "--tty", "--", "sh", "-c", "exec >/dev/null 2>&1; sleep 0.3; echo late >/dev/tty; exit 3")
+    assert (done.returncode, done.stdout) == (3, b"late\n")
+
+
 def test_control_c_while_waiting_for_another_run_ends_only_the_waiting(tool):
     gate = tool.home / "gate"
     gate.touch()
