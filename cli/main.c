@@ -44,15 +44,14 @@ int main(int argc, char **argv) {
     }
     char **words = argv + 1 + used;
     int    count = argc - 1 - used;
-    if (common.help || count == 0 || strcmp(words[0], "help") == 0) {
-        const cli_command *about = count > 1 ? cli_command_named(words[1]) : NULL;
-        bool               asked = common.help || count > 0;
-        if (about != NULL) {
-            cli_help_command(about, stdout);
-        } else {
-            cli_help_overview(asked ? stdout : stderr);
-        }
-        return cli_output_end(asked ? CLI_DONE : CLI_USAGE);
+    if (count > 0 && strcmp(words[0], "help") == 0) {
+        common.help = true;
+        words++;
+        count--;
+    }
+    if (count == 0) {
+        cli_help_overview(common.help ? stdout : stderr);
+        return cli_output_end(common.help ? CLI_DONE : CLI_USAGE);
     }
     const cli_command *command = cli_command_named(words[0]);
     if (command == NULL) {

@@ -119,13 +119,12 @@ static void exit_codes(FILE *out) {
 }
 
 void cli_help_overview(FILE *out) {
-    (void)fputs("Usage: cachekit COMMAND [OPTION]... [OPERAND]...\n\n", out);
-    fill(out, "Caches the output of slow commands, and looks into caches.", 58, 0);
-    (void)fputs("\nCommands:\n", out);
+    (void)fputs("Usage: cachekit COMMAND [OPTION]... [OPERAND]...\n\n"
+                "Caches the output of slow commands, and looks into caches.\n\n"
+                "Commands:\n",
+                out);
     for (size_t i = 0; cli_commands[i] != NULL; i++) {
-        if ((cli_commands[i]->traits & CLI_HIDDEN) == 0) {
-            (void)fprintf(out, "  %-12s%s\n", cli_commands[i]->name, cli_commands[i]->summary);
-        }
+        (void)fprintf(out, "  %-12s%s\n", cli_commands[i]->name, cli_commands[i]->summary);
     }
     const cli_option *common[CLI_COMMON_MAX];
     size_t            count = cli_common_options(NULL, common);

@@ -14,7 +14,7 @@ def test_version_is_told_as_text_and_as_json(tool):
 def test_help_of_all_and_of_one(tool):
     overview = tool.ok("--help").decode()
     assert "Usage: cachekit COMMAND" in overview and "version" in overview
-    assert tool.ok("version", "--help") == tool.ok("help", "version")
+    assert tool.ok("version", "--help") == tool.ok("help", "version") == tool.ok("--help", "version")
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,9 @@ def test_a_full_disk_behind_standard_output_is_an_error(tool):
 def test_errors_stay_on_one_line_whatever_an_operand_holds(tool):
     done = tool.run("version", "a\nb\033[2J")
     assert done.returncode == 2 and done.stderr.count(b"\n") == 1 and b"\033" not in done.stderr
+
+
+def test_help_on_a_command_that_is_not_there_is_wrong_usage(tool):
+    done = tool.run("help", "nonsense")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b'there is no command "nonsense"' in done.stderr
