@@ -1,7 +1,7 @@
 /* command.h - what a command of the tool is: a table from which parsing, --help, the man pages and the completion of
  * shells are made, and a function that does the work.
  *
- * A command lives in one file that ends with its table:
+ * A command lives in one file, or in the directory of its name, and ends with its table:
  *
  *     typedef struct ttl_options { bool seconds; } ttl_options;
  *     static const cli_option options[] = {
@@ -78,12 +78,11 @@ typedef struct cli_example {
 } cli_example;
 
 enum cli_traits {
-    CLI_NO_STORE = 1,      /* has no --store and no --tenant */
-    CLI_NO_TENANT = 2,     /* has no --tenant */
-    CLI_NO_JSON = 4,       /* has no --json */
-    CLI_STOPS_EARLY = 8,   /* the first operand ends the options: what follows belongs to another program */
-    CLI_NEEDS_DASHES = 16, /* operands come after "--" only */
-    CLI_HIDDEN = 32        /* not shown: the tool calls itself by it */
+    CLI_NO_STORE = 1,     /* has no --store and no --tenant */
+    CLI_NO_TENANT = 2,    /* has no --tenant */
+    CLI_NO_JSON = 4,      /* has no --json */
+    CLI_STOPS_EARLY = 8,  /* the first operand ends the options: what follows belongs to another program */
+    CLI_NEEDS_DASHES = 16 /* operands come after "--" only */
 };
 
 typedef struct cli_command {

@@ -151,8 +151,8 @@ static void describe(FILE *out, const cli_command *command) {
     option_names(out, command, true);
     (void)fputs("'\n        operands='", out);
     if (command == NULL) {
-        for (size_t i = 0; cli_shown_command(i) != NULL; i++) {
-            (void)fprintf(out, "%s ", cli_shown_command(i)->name);
+        for (size_t i = 0; cli_commands[i] != NULL; i++) {
+            (void)fprintf(out, "%s ", cli_commands[i]->name);
         }
         (void)fputs("help", out);
     } else {
@@ -165,8 +165,8 @@ static void describe(FILE *out, const cli_command *command) {
 
 static void describe_help(FILE *out) {
     (void)fputs("    help)\n        options= valued= early=\n        operands='", out);
-    for (size_t i = 0; cli_shown_command(i) != NULL; i++) {
-        (void)fprintf(out, "%s%s", i == 0 ? "" : " ", cli_shown_command(i)->name);
+    for (size_t i = 0; cli_commands[i] != NULL; i++) {
+        (void)fprintf(out, "%s%s", i == 0 ? "" : " ", cli_commands[i]->name);
     }
     (void)fputs("' ;;\n", out);
 }
@@ -193,12 +193,12 @@ void cli_completion_bash(FILE *out) {
     const cli_command *command;
     (void)fputs(head, out);
     describe(out, NULL);
-    for (size_t i = 0; (command = cli_shown_command(i)) != NULL; i++) {
+    for (size_t i = 0; (command = cli_commands[i]) != NULL; i++) {
         describe(out, command);
     }
     describe_help(out);
     (void)fputs(middle, out);
-    for (size_t i = 0; (command = cli_shown_command(i)) != NULL; i++) {
+    for (size_t i = 0; (command = cli_commands[i]) != NULL; i++) {
         values(out, command);
     }
     (void)fputs(tail, out);

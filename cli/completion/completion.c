@@ -79,15 +79,6 @@ const cli_option *cli_option_of(const cli_command *command, size_t index) {
     return index - own < count ? common[index - own] : NULL;
 }
 
-const cli_command *cli_shown_command(size_t index) {
-    for (size_t i = 0; cli_commands[i] != NULL; i++) {
-        if ((cli_commands[i]->traits & CLI_HIDDEN) == 0 && index-- == 0) {
-            return cli_commands[i];
-        }
-    }
-    return NULL;
-}
-
 void cli_write_escaped(FILE *out, const char *text, const char *special, const char *quote) {
     for (; *text != '\0'; text++) {
         if (*text == '\'' && quote != NULL) {

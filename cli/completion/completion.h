@@ -31,9 +31,6 @@ cli_place cli_place_of_operands(const cli_command *command, char words[CLI_PLACE
 /* Every option of a command, its own first, then the common ones; NULL behind the last. */
 const cli_option *cli_option_of(const cli_command *command, size_t index);
 
-/* The commands that are shown; NULL behind the last. */
-const cli_command *cli_shown_command(size_t index);
-
 /* Writes `text` with a backslash in front of each byte of `special`, and '\'' for a single quote where `quote` is set. */
 void cli_write_escaped(FILE *out, const char *text, const char *special, const char *quote);
 

@@ -128,7 +128,7 @@ void cli_completion_fish(FILE *out) {
     for (size_t i = 0; (option = cli_option_of(NULL, i)) != NULL; i++) {
         option_line(out, "not __cachekit_command", option);
     }
-    for (size_t i = 0; (command = cli_shown_command(i)) != NULL; i++) {
+    for (size_t i = 0; (command = cli_commands[i]) != NULL; i++) {
         one_command(out, command);
     }
 }

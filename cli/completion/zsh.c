@@ -102,7 +102,7 @@ static void one_command(FILE *out, const cli_command *command) {
 void cli_completion_zsh(FILE *out) {
     const cli_command *command;
     (void)fputs(head, out);
-    for (size_t i = 0; (command = cli_shown_command(i)) != NULL; i++) {
+    for (size_t i = 0; (command = cli_commands[i]) != NULL; i++) {
         (void)fprintf(out, "    '%s:", command->name);
         text(out, command->summary);
         (void)fputs("'\n", out);
@@ -116,7 +116,7 @@ void cli_completion_zsh(FILE *out) {
                 "    curcontext=${curcontext%:*:*}:cachekit-$words[1]:\n"
                 "    case $words[1] in\n",
                 out);
-    for (size_t i = 0; (command = cli_shown_command(i)) != NULL; i++) {
+    for (size_t i = 0; (command = cli_commands[i]) != NULL; i++) {
         one_command(out, command);
     }
     (void)fputs(tail, out);

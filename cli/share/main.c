@@ -61,7 +61,7 @@ static int write_pages(const char *directory) {
     char               path[PATH_BYTES];
     char               name[80];
     const cli_command *command;
-    for (size_t i = 0; (command = cli_shown_command(i)) != NULL; i++) {
+    for (size_t i = 0; (command = cli_commands[i]) != NULL; i++) {
         (void)snprintf(name, sizeof name, "man/man1/cachekit-%s.1", command->name);
         FILE *out = create(directory, name, path);
         if (out == NULL) {
@@ -77,7 +77,7 @@ static int write_pages(const char *directory) {
 
 static int list_examples(void) {
     const cli_command *command;
-    for (size_t i = 0; (command = cli_shown_command(i)) != NULL; i++) {
+    for (size_t i = 0; (command = cli_commands[i]) != NULL; i++) {
         for (const cli_example *example = command->examples; example != NULL && example->line != NULL; example++) {
             (void)printf("%s\t%s\n", command->name, example->line);
         }
@@ -88,7 +88,7 @@ static int list_examples(void) {
 static int list_options(void) {
     const cli_command *command;
     const cli_option  *option;
-    for (size_t i = 0; (command = cli_shown_command(i)) != NULL; i++) {
+    for (size_t i = 0; (command = cli_commands[i]) != NULL; i++) {
         for (size_t k = 0; (option = cli_option_of(command, k)) != NULL; k++) {
             (void)printf("%s\t--%s\n", command->name, option->name);
         }

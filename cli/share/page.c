@@ -1,8 +1,8 @@
 #include "page.h"
 
 #include "completion/completion.h"
-#include "support/help.h"
 #include "roff.h"
+#include "support/help.h"
 
 #include <cachekit/cachekit.h>
 #include <cachekit/settings.h>
@@ -144,7 +144,7 @@ static void see_also(FILE *out, const cli_command *command) {
     const cli_command *other;
     section(out, "SEE ALSO");
     (void)fputs(command == NULL ? "" : "\\fBcachekit\\fR(1)", out);
-    for (size_t i = 0, shown = command == NULL ? 0 : 1; (other = cli_shown_command(i)) != NULL; i++) {
+    for (size_t i = 0, shown = command == NULL ? 0 : 1; (other = cli_commands[i]) != NULL; i++) {
         if (command == NULL || speaks_of(command, other)) {
             (void)fputs(shown++ == 0 ? "" : ",\n", out);
             (void)fputs("\\fBcachekit\\-", out);
@@ -287,7 +287,7 @@ void page_overview(FILE *out) {
     section(out, "DESCRIPTION");
     overview_text(out);
     section(out, "COMMANDS");
-    for (size_t i = 0; (command = cli_shown_command(i)) != NULL; i++) {
+    for (size_t i = 0; (command = cli_commands[i]) != NULL; i++) {
         (void)fputs(".TP\n\\fBcachekit\\-", out);
         words(out, command->name);
         (void)fputs("\\fR(1)\n", out);
