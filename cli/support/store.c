@@ -82,9 +82,13 @@ static ckit_status set_tenant(cli_store *store, const char *tenant, ckit_error *
     return st == CKIT_OK ? ckit_buf_append(&store->prefix, ckit_slice_str(":")) : st;
 }
 
-ckit_status cli_store_open_own(cli_store *store, const cli_common *common, ckit_error *err) {
+static ckit_status begin(cli_store *store, const cli_common *common, ckit_error *err) {
     *store = (cli_store){.backend = NULL};
-    ckit_status st = common->tenant == NULL ? CKIT_OK : set_tenant(store, common->tenant, err);
+    return common->tenant == NULL ? CKIT_OK : set_tenant(store, common->tenant, err);
+}
+
+ckit_status cli_store_open_own(cli_store *store, const cli_common *common, ckit_error *err) {
+    ckit_status st = begin(store, common, err);
     if (st != CKIT_OK) {
         return st;
     }
@@ -92,8 +96,7 @@ ckit_status cli_store_open_own(cli_store *store, const cli_common *common, ckit_
 }
 
 ckit_status cli_store_try(cli_store *store, const cli_common *common, const ckit_backend_env *env, ckit_error *err) {
-    *store = (cli_store){.backend = NULL};
-    ckit_status st = common->tenant == NULL ? CKIT_OK : set_tenant(store, common->tenant, err);
+    ckit_status st = begin(store, common, err);
     if (st == CKIT_OK) {
         st = open_url(store, common->store, env, err);
         if (st == CKIT_E_NO_URL && common->store == NULL) {

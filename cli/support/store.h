@@ -10,7 +10,7 @@ typedef struct cli_store {
     ckit_backend           *backend;
     const ckit_backend_ops *ops;
     void                   *self;
-    char                   *url;    /* what was opened, for people (secrets masked) */
+    char                   *url;    /* what was opened, for people */
     const char             *reason; /* why: "--store", "the environment", "the default" */
     ckit_buf                prefix; /* "t:NAME:" with --tenant, else empty */
 } cli_store;
