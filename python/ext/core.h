@@ -22,7 +22,8 @@ typedef struct core_state {
     X(error_type)         /* cachekit.errors.CachekitError */                                                          \
     X(function_type)      /* CachedFunction */                                                                         \
     X(cache_type)         /* Cache */                                                                                  \
-    X(value_advice)       /* for values that no document holds: called with the object, returns the text of TypeError */
+    X(value_advice)       /* for values that no document holds: called with one, returns TypeError's text */           \
+    X(values)             /* capsule: core_values (values_parts.h) */
 #define CORE_DECLARE(name) PyObject *name;
     CORE_OBJECTS(CORE_DECLARE)
 #undef CORE_DECLARE
