@@ -1,4 +1,5 @@
 #include "support/figures.h"
+#include "support/listing.h"
 #include "support/output.h"
 #include "support/units.h"
 
@@ -78,7 +79,7 @@ static bool is_known(const char *name) {
 
 typedef struct sample {
     cli_figures figures;
-    double      seconds; /* on the monotonic clock */
+    uint64_t    at_ms; /* cli_now_ms */
     int64_t     wall_s;
 } sample;
 
@@ -89,23 +90,21 @@ typedef struct view {
 } view;
 
 static ckit_status take(const cli_store *store, sample *out, ckit_error *err) {
-    struct timespec now;
-    ckit_status     st = cli_figures_take(store, cli_deadline_in(STORE_TIMEOUT_MS), &out->figures, err);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    out->seconds = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    ckit_status st = cli_figures_take(store, cli_deadline_in(STORE_TIMEOUT_MS), &out->figures, err);
+    out->at_ms = cli_now_ms();
     out->wall_s = time(NULL);
     return st;
 }
 
 static const uint64_t *value_of(const sample *s, const char *name) {
-    const cli_figure *figure = s == NULL ? NULL : cli_figures_find(&s->figures, name);
+    const cli_figure *figure = cli_figures_find(&s->figures, name);
     return figure == NULL ? NULL : &figure->value;
 }
 
 /* How much a counter grew since the sample before; false when that is not known (counting may have begun again). */
 static bool growth(const view *v, const char *name, uint64_t *grown) {
     const uint64_t *now = value_of(v->now, name);
-    const uint64_t *before = value_of(v->before, name);
+    const uint64_t *before = v->before == NULL ? NULL : value_of(v->before, name);
     if (now == NULL || before == NULL || *now < *before) {
         return false;
     }
@@ -113,12 +112,18 @@ static bool growth(const view *v, const char *name, uint64_t *grown) {
     return true;
 }
 
+/* Since the sample before; 0 when there is none. */
+static double seconds_passed(const view *v) {
+    return v->before == NULL ? 0 : (double)(v->now->at_ms - v->before->at_ms) / 1000;
+}
+
 static bool rate(const view *v, const char *name, double *per_second) {
+    double   seconds = seconds_passed(v);
     uint64_t grown;
-    if (!growth(v, name, &grown) || v->now->seconds <= v->before->seconds) {
+    if (seconds <= 0 || !growth(v, name, &grown)) {
         return false;
     }
-    *per_second = (double)grown / (v->now->seconds - v->before->seconds);
+    *per_second = (double)grown / seconds;
     return true;
 }
 
@@ -202,8 +207,7 @@ static void print_json(const view *v, bool watched) {
     json_object_object_add(answer, "hit_ratio", json_ratio(hit_ratio(v)));
     if (watched) {
         bool first = v->before == NULL;
-        json_object_object_add(answer, "seconds",
-                               first ? NULL : cli_json_decimals(v->now->seconds - v->before->seconds, 3));
+        json_object_object_add(answer, "seconds", first ? NULL : cli_json_decimals(seconds_passed(v), 3));
         json_object_object_add(answer, "rates", first || !figures->counted ? NULL : json_rates(v));
         json_object_object_add(answer, "recent_hit_ratio", json_ratio(recent_hit_ratio(v)));
     }
@@ -367,22 +371,17 @@ static void print_watched(const view *v, bool json, bool redraws) {
     }
 }
 
-/* Until the point on the monotonic clock; a signal that comes between looking and sleeping is not slept over. */
-static void sleep_until(double seconds) {
+/* Until the point of cli_now_ms; a signal that comes between looking and sleeping is not slept over. */
+static void sleep_until(uint64_t end_ms) {
     sigset_t blocked;
     sigset_t before;
     (void)sigemptyset(&blocked);
     (void)sigaddset(&blocked, SIGINT);
     (void)sigaddset(&blocked, SIGTERM);
     (void)sigprocmask(SIG_BLOCK, &blocked, &before);
-    while (cli_interrupted() == 0) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        double left = seconds - (double)now.tv_sec - (double)now.tv_nsec * 1e-9;
-        if (left <= 0) {
-            break;
-        }
-        struct timespec wait = {(time_t)left, (long)((left - (double)(time_t)left) * 1e9)};
+    for (uint64_t now_ms = cli_now_ms(); cli_interrupted() == 0 && now_ms < end_ms; now_ms = cli_now_ms()) {
+        uint64_t        left_ms = end_ms - now_ms;
+        struct timespec wait = {(time_t)(left_ms / 1000), (long)(left_ms % 1000) * 1000000};
         (void)ppoll(NULL, 0, &wait, &before);
     }
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
@@ -391,7 +390,6 @@ static void sleep_until(double seconds) {
 static int watch(const cli_store *store, bool json, const stats_options *o) {
     static sample samples[2];
     bool          redraws = !json && can_redraw();
-    double        interval = (double)o->interval_ms / 1000;
     ckit_error    err = CKIT_ERROR_INIT;
     cli_catch_interrupts();
     (void)setvbuf(stdout, NULL, _IOFBF,
@@ -407,7 +405,7 @@ static int watch(const cli_store *store, bool json, const stats_options *o) {
         if (fflush(stdout) != 0 || i + 1 == o->count) {
             return CLI_DONE; /* what could not be written, cli_output_end tells */
         }
-        sleep_until(now->seconds + interval);
+        sleep_until(now->at_ms + o->interval_ms);
     }
     return 128 + cli_interrupted();
 }
