@@ -183,6 +183,16 @@ def test_a_file_counts_by_content_or_by_time_and_size(tool, counted):
         assert runs() == before + 3
 
 
+def test_a_modification_time_far_from_now_is_one_like_any_other(tool, counted):
+    command, runs = counted
+    file = tool.home / "input"
+    file.touch()
+    for seconds in (15_000_000_000, -2_000_000_000, 15_000_000_000):
+        os.utime(file, (seconds, seconds))
+        tool.ok("run", "--modtime", file, "--", *command())
+    assert runs() == 2
+
+
 @pytest.mark.parametrize("kind", ["directory", "fifo", "a file under a file"])
 def test_what_cannot_be_a_file_to_depend_on_is_wrong_usage(tool, kind):
     path = tool.home / "thing"
