@@ -24,7 +24,7 @@ quickstart: ## install what is missing, build, and watch slow things become fast
 	@$(RELEASE)/examples/tour
 	@scripts/show_run.sh $(RELEASE)/bin/cachekit
 
-check: ## install what is missing, then all tests in the dev, asan and tsan builds
+check: ## install what is missing, then all tests: builds dev, asan, tsan, and the Python package
 	@scripts/bootstrap.sh build check
 	@scripts/check.sh dev asan tsan
 

@@ -1,5 +1,8 @@
 # Sourced. run_ctest PRESET ARGS... runs CTest and sets run_passed and run_failed. run_presets WORD PRESET... builds each
-# preset and runs its tests with the CTest arguments in the array ctest_args.
+# preset, runs its tests with the CTest arguments in the array ctest_args, and adds to the counts `passed` and `failed`.
+# report_counts prints them as the last line, `N passed, N failed`.
+passed=0
+failed=0
 
 # ThreadSanitizer of this age dislikes much randomness of addresses; it is switched off where that is allowed.
 ckit_launcher=()
@@ -28,9 +31,9 @@ run_ctest() {
     echo "   $preset: $run_passed passed, $run_failed failed"
 }
 
-# The last line is `N passed, N failed`. A build that fails counts as one failed test. False when anything failed.
+# A build that fails counts as one failed test.
 run_presets() {
-    local word=$1 preset passed=0 failed=0
+    local word=$1 preset
     shift
     for preset in "$@"; do
         echo "== $preset: build"
@@ -43,6 +46,10 @@ run_presets() {
         passed=$((passed + run_passed))
         failed=$((failed + run_failed))
     done
+}
+
+# False when anything failed.
+report_counts() {
     echo "$passed passed, $failed failed"
     [ "$failed" -eq 0 ]
 }

@@ -8,3 +8,4 @@ export CKIT_SOAK=1
 export CKIT_FUZZ_MUTATIONS=${CKIT_FUZZ_MUTATIONS:-16384}
 ctest_args=(-L soak --timeout 3600)
 run_presets soak "$@"
+report_counts

@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# python.sh: the Python package as its users get it. For each Python from 3.9 that is found: `pip install .` into a
+# virtual environment under build/python, then python/tests; in the newest with every extra, and the types are checked.
+# The last line is `   python: N passed, N failed`. Without a package index one line says so and nothing is counted: the
+# same tests have run from the build tree. What was installed stays, so a second run only tests.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+readonly state=$PWD/build/python budget=${PYTHON_BUDGET:-240}
+readonly tools=(pytest scikit-build-core) extras=(numpy pandas polars pyarrow orjson prometheus-client basedpyright)
+unset PYTHONPATH PYTHONHOME VIRTUAL_ENV "${!CACHEKIT_@}" REDIS_URL
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PYTHONPYCACHEPREFIX=$state/pycache
+
+# One line `MINOR INTERPRETER` for each minor version, oldest first. The system's own stands for its version. It needs
+# venv with pip, and headers.
+pythons() {
+    local candidate
+    for candidate in /usr/bin/python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3 "$(command -v python3)"; do
+        [ -x "$candidate" ] && "$candidate" -c '
+import ensurepip, os, sys, sysconfig, venv
+usable = sys.version_info >= (3, 9) and os.path.exists(sysconfig.get_path("include") + "/Python.h")
+if usable and sys.implementation.name == "cpython":
+    print("%d.%d" % sys.version_info[:2], sys.executable)' 2>/dev/null
+    done | sort -s -t . -k 1,1n -k 2,2n | awk '!seen[$1]++'
+}
+
+# What an installed package is made of.
+fingerprint() {
+    find CMakeLists.txt pyproject.toml cmake include src python/CMakeLists.txt python/ext python/cachekit -type f \
+        ! -path '*/__pycache__/*' ! -name '*_test.c' ! -name '*_fuzz.c' -print0 |
+        LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d ' ' -f 1
+}
+
+left() { # left MOST: seconds for a step: at most MOST, and no more than the budget has
+    local rest=$((budget - SECONDS))
+    echo $((rest < 1 ? 1 : rest < $1 ? rest : $1))
+}
+
+# A short patience, because an index that is reached answers at once.
+pip_install() { # pip_install ENVIRONMENT SECONDS ARG...
+    local environment=$1 seconds=$2
+    shift 2
+    timeout "$(left "$seconds")" "$environment/bin/python" -m pip install --quiet --timeout 10 --retries 1 "$@"
+}
+
+# Builds in one directory for all: the library is compiled once, the extension for each.
+install_package() { # install_package ENVIRONMENT PLAIN
+    # As documented, in an environment for building that pip makes. It asks the index; elsewhere and if that fails not.
+    if [ "$2" = 1 ] && pip_install "$1" 120 --no-deps --force-reinstall .; then
+        return 0
+    fi
+    flock "$state/lock" timeout "$(left 120)" "$1/bin/python" -m pip install --quiet --no-deps --force-reinstall \
+        --no-build-isolation --config-settings=build-dir=build/python/cmake .
+}
+
+# Counts go to the file `result`: passed, failed; everything else to the log.
+prepare_and_test() { # prepare_and_test MINOR INTERPRETER NEWEST HASH
+    local minor=$1 interpreter=$2 newest=$3 hash=$4 home=$state/$1 passed=0 failed=0
+    local environment=$home/venv notes=$home/notes
+    mkdir -p "$home"
+    : >"$notes"
+    echo "0 1" >"$home/result"
+    if [ ! -e "$home/tools" ]; then
+        rm -rf "$environment" "$home/installed"
+        "$interpreter" -m venv "$environment" || return
+        if ! pip_install "$environment" 90 "${tools[@]}"; then
+            rm "$home/result" # nothing to count
+            return
+        fi
+        touch "$home/tools"
+    fi
+    if [ "$newest" = 1 ] && [ ! -e "$home/extras" ]; then
+        if pip_install "$environment" 150 --only-binary :all: "${extras[@]}"; then
+            touch "$home/extras"
+        else
+            echo "not all extras could be installed: tests that need them are skipped" >>"$notes"
+        fi
+    fi
+    if [ "$(cat "$home/installed" 2>/dev/null)" != "$hash" ]; then
+        rm -f "$home/installed"
+        if ! install_package "$environment" "$newest"; then
+            echo "pip install . failed" >>"$notes"
+            return
+        fi
+        echo "$hash" >"$home/installed"
+    fi
+
+    local summary
+    timeout "$(left 150)" "$environment/bin/python" -m pytest -q -p no:cacheprovider python/tests >"$home/pytest.log" 2>&1
+    local code=$?
+    cat "$home/pytest.log"
+    summary=$(grep -E '^[0-9]+ .* in [0-9.]+s' "$home/pytest.log" | tail -n 1)
+    passed=$(grep -oE '[0-9]+ passed' <<<"$summary" | cut -d ' ' -f 1)
+    failed=$(grep -oE '[0-9]+ (failed|error)' <<<"$summary" | awk '{ n += $1 } END { print n + 0 }')
+    passed=${passed:-0}
+    if [ $code -ne 0 ] && [ "$failed" -eq 0 ]; then # it crashed, or took too long
+        echo "pytest ended with $code" >>"$notes"
+        failed=1
+    fi
+    grep -oE '[0-9]+ skipped' <<<"$summary" >>"$notes"
+
+    if [ "$newest" = 1 ] && [ -e "$home/extras" ]; then
+        if timeout "$(left 120)" "$environment/bin/basedpyright" --pythonpath "$environment/bin/python"; then
+            passed=$((passed + 1))
+        else
+            echo "basedpyright found something" >>"$notes"
+            failed=$((failed + 1))
+        fi
+    fi
+    echo "$passed $failed" >"$home/result"
+}
+
+mapfile -t found < <(pythons)
+if [ ${#found[@]} -eq 0 ]; then
+    echo "   python: skipped: there is no Python from 3.9 with venv and headers (python3-venv, python3-dev)"
+    echo "   python: 0 passed, 0 failed"
+    exit 0
+fi
+mkdir -p "$state"
+hash=$(fingerprint)
+newest=${found[-1]}
+# The newest has most to do, so it begins. Two at once.
+for ((i = ${#found[@]} - 1; i >= 0; i--)); do
+    read -r minor interpreter <<<"${found[i]}"
+    while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-$(nproc)}" ]; do
+        wait -n
+    done
+    mkdir -p "$state/$minor"
+    prepare_and_test "$minor" "$interpreter" "$([ "${found[i]}" = "$newest" ] && echo 1 || echo 0)" "$hash" \
+        >"$state/$minor/log" 2>&1 &
+done
+wait
+
+passed=0 failed=0 unreached=()
+for line in "${found[@]}"; do
+    read -r minor _ <<<"$line"
+    if [ ! -e "$state/$minor/result" ]; then
+        unreached+=("$minor")
+        continue
+    fi
+    read -r more_passed more_failed <"$state/$minor/result"
+    [ "$more_failed" -gt 0 ] && cat "$state/$minor/log"
+    echo "   python $minor: $more_passed passed, $more_failed failed$(sed 's/^/; /' "$state/$minor/notes" | tr -d '\n')"
+    passed=$((passed + more_passed))
+    failed=$((failed + more_failed))
+done
+[ ${#unreached[@]} -eq 0 ] || echo "   python ${unreached[*]}: skipped: no package index is reached"
+echo "   python: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
