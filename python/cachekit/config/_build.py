@@ -1,0 +1,179 @@
+"""From keywords to the fields of a `DecoratorConfig`: flat and nested forms, and what lies underneath."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError
+from ._checks import NOT_GIVEN, check_bool, refuse_type, show
+from ._value import Value, given, merged
+from .nested import BackpressureConfig, CircuitBreakerConfig, EncryptionConfig, L1CacheConfig, MonitoringConfig
+from .nested import TimeoutConfig
+from .secret import SecretStr
+from .settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Group:
+    """A nested object and the flat keywords that fill it too."""
+
+    cls: type[Value]
+    flat: Mapping[str, str]
+    """Flat keyword -> field."""
+    switch: bool = False
+    """The keyword of the group takes True and False, for `enabled`."""
+    optional: bool = False
+    """None means: not given."""
+
+
+GROUPS: dict[str, Group] = {
+    "l1": Group(L1CacheConfig, {"l1_enabled": "enabled"}),
+    "circuit_breaker": Group(CircuitBreakerConfig, {}, switch=True),
+    "timeout": Group(TimeoutConfig, {"adaptive_timeout": "enabled"}),
+    "backpressure": Group(BackpressureConfig, {"max_concurrent_requests": "max_concurrent_requests"}, switch=True),
+    "monitoring": Group(
+        MonitoringConfig,
+        {
+            name: name
+            for name in (
+                "collect_stats",
+                "enable_tracing",
+                "enable_structured_logging",
+                "enable_prometheus_metrics",
+            )
+        },
+    ),
+    "encryption": Group(
+        EncryptionConfig,
+        {
+            name: name
+            for name in ("master_key", "tenant_extractor", "single_tenant_mode", "deployment_uuid", "fail_closed")
+        },
+        switch=True,
+        optional=True,
+    ),
+}
+
+SCALARS: dict[str, Any] = {
+    "ttl": NOT_GIVEN,
+    "stale_ttl": None,
+    "swr_by_default": False,
+    "namespace": None,
+    "serializer": "default",
+    "integrity_checking": True,
+    "key": None,
+    "interop": None,
+    "refresh_ttl_on_get": False,
+    "ttl_refresh_threshold": 0.5,
+    "safe_mode": False,
+    "pipelined": True,
+    "backend": NOT_GIVEN,
+}
+"""The other fields, with their defaults. `ttl` not given is the setting `default_ttl`."""
+
+KEYWORDS = frozenset(
+    [*SCALARS, *GROUPS, *(flat for group in GROUPS.values() for flat in group.flat)]
+    + ["circuit_breaker_config", "fast_mode"]
+)
+"""Everything that the decorator takes, but for `config`."""
+
+
+def assemble(options: Mapping[str, Any], base: Mapping[str, Any], *, with_settings: bool) -> dict[str, Any]:
+    """The fields of a `DecoratorConfig`.
+
+    Args:
+        options: What the user says, by the names of `KEYWORDS`. Always wins.
+        base: The fields underneath: of a preset, or of another configuration object.
+        with_settings: Whether the settings of the process may switch off what nobody asked for.
+    """
+    fields = {**SCALARS, **base, **{name: options[name] for name in SCALARS if name in options}}
+    for name, group in GROUPS.items():
+        fields[name] = _group(name, group, options, base[name], with_settings=with_settings)
+    if fields["ttl"] is NOT_GIVEN:
+        fields["ttl"] = get_settings().default_ttl
+    if with_settings and "integrity_checking" not in options:
+        fields["integrity_checking"] = fields["integrity_checking"] and get_settings().enable_corruption_detection
+    return fields
+
+
+def _group(name: str, group: Group, options: Mapping[str, Any], base: Value, *, with_settings: bool) -> Value:
+    flat = _flat_fields(name, group, options)
+    chosen = _nested_object(name, group, options)
+    said = frozenset(flat).union(given(chosen) if chosen is not None else ())
+    changes = {field: value for field, (_, value) in flat.items()}
+    if chosen is not None:
+        for field, (keyword, value) in flat.items():
+            if field in given(chosen) and not _same(getattr(chosen, field), value):
+                raise _contradiction(name, chosen, field, keyword, value)
+    result = chosen if chosen is not None else base
+    if with_settings:
+        changes.update(_from_settings(result, said))
+    return merged(result, changes)
+
+
+def _flat_fields(name: str, group: Group, options: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Field -> (keyword, value) of what the flat keywords say."""
+    flat: dict[str, tuple[str, Any]] = {}
+    for keyword, field in group.flat.items():
+        value = options.get(keyword, NOT_GIVEN)
+        if value is NOT_GIVEN or (group.optional and value is None):
+            continue
+        if field == "enabled" or keyword.startswith(("enable_", "collect_")):
+            check_bool(keyword, value)
+        flat[field] = (keyword, SecretStr(value) if field == "master_key" and isinstance(value, str) else value)
+    if group.switch and isinstance(options.get(name), bool):
+        flat["enabled"] = (name, options[name])
+    return flat
+
+
+def _nested_object(name: str, group: Group, options: Mapping[str, Any]) -> Value | None:
+    value = options.get(name, NOT_GIVEN)
+    if value is NOT_GIVEN or (group.optional and value is None) or (group.switch and isinstance(value, bool)):
+        value = None
+    elif not isinstance(value, group.cls):
+        raise refuse_type(name, _expected(name, group), value)
+    if name != "circuit_breaker":
+        return value
+    other = options.get("circuit_breaker_config")
+    if other is not None and not isinstance(other, CircuitBreakerConfig):
+        raise refuse_type("circuit_breaker_config", "a CircuitBreakerConfig object or None", other)
+    if value is not None and other is not None and value != other:
+        raise ConfigurationError(
+            "circuit_breaker and circuit_breaker_config are one setting and differ: give one of them"
+        )
+    return other if value is None else value
+
+
+def _expected(name: str, group: Group) -> str:
+    kind = group.cls.__name__
+    if group.switch:
+        return f"True, False or a {kind} object"
+    switch = next((flat for flat, field in group.flat.items() if field == "enabled"), None)
+    return f"a {kind} object" + (f" (to switch it on or off: {switch}=)" if switch else "")
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other or (type(one) is type(other) and one == other)
+
+
+def _contradiction(name: str, nested: Value, field: str, keyword: str, value: object) -> ConfigurationError:
+    kind = type(nested).__name__
+    if field in ("master_key", "tenant_extractor"):
+        return ConfigurationError(f"{keyword} contradicts {name}={kind}({field}=...): give one of them")
+    return ConfigurationError(
+        f"{keyword}={show(value)} contradicts {name}={kind}({field}={show(getattr(nested, field))}): give one of them"
+    )
+
+
+def _from_settings(value: Value, said: frozenset[str]) -> dict[str, Any]:
+    """What the settings of the process switch off, where neither keyword nor nested object says anything."""
+    if isinstance(value, L1CacheConfig) and "enabled" not in said and not get_settings().l1_enabled:
+        return {"enabled": False}
+    metrics = "enable_prometheus_metrics"
+    if isinstance(value, MonitoringConfig) and metrics not in said and not get_settings().enable_prometheus_metrics:
+        return {metrics: False}
+    return {}

@@ -1,0 +1,355 @@
+"""Settings that come from the environment: how one is described, read and checked.
+
+A class of settings is a frozen dataclass whose fields are made by the functions below; fields, defaults, ranges,
+variables and help texts stand in one place, the class itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError
+from ._checks import MASK, check_bool, check_choice, check_number, check_text, check_whole, range_text, refuse_type
+from ._value import Value, given, put
+from .secret import SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Callable
+
+BOOLEAN_WORDS = {
+    "true": True, "1": True, "yes": True, "on": True,
+    "false": False, "0": False, "no": False, "off": False,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is known of one setting."""
+
+    kind: str
+    """"boolean", "whole number", "number", "seconds", "MiB", "octal mode", "choice", "path", "text", "UUID" or
+    "secrets"."""
+    help: str
+    """One sentence."""
+    minimum: float | None = None
+    maximum: float | None = None
+    above: bool = False
+    """The minimum itself is not allowed."""
+    words: tuple[str, ...] = ()
+    optional: bool = False
+    """None is allowed, and means: not set."""
+    secret: bool = False
+    fallback_variable: str | None = None
+    """A variable without the prefix that is read when the other is not set."""
+
+    @property
+    def range(self) -> str:
+        """What is allowed, as in the documentation."""
+        if self.kind == "boolean":
+            return ", ".join(BOOLEAN_WORDS)
+        if self.kind == "octal mode":
+            return f"with 0{int(self.minimum or 0):o} in it and no write for group or others"
+        if self.kind == "choice":
+            return ", ".join(self.words)
+        return range_text(self.minimum, self.maximum, above=self.above)
+
+    @property
+    def expected(self) -> str:
+        """What may be written, for the refusal of something else."""
+        forms = {
+            "boolean": "one of ", "choice": "one of ", "octal mode": "an octal mode ", "seconds": "seconds, ",
+            "MiB": "a whole number of MiB, ", "whole number": "a whole number, ", "number": "a number, ",
+        }  # fmt: skip
+        return forms.get(self.kind, f"a {self.kind}") + self.range
+
+
+_KEY = "cachekit"
+
+
+def _field(default: Any, setting: Setting) -> Any:
+    return dataclasses.field(default=default, metadata={_KEY: setting}, repr=not setting.secret)
+
+
+def boolean(default: bool, help_text: str) -> Any:
+    """True or False."""
+    return _field(default, Setting("boolean", help_text))
+
+
+def whole(default: int | None, minimum: int, maximum: int | None, help_text: str, *, kind: str = "whole number") -> Any:
+    """An int."""
+    return _field(default, Setting(kind, help_text, minimum, maximum, optional=default is None))
+
+
+def mebibytes(default: int | None, minimum: int, maximum: int | None, help_text: str) -> Any:
+    """An int, in MiB."""
+    return whole(default, minimum, maximum, help_text, kind="MiB")
+
+
+def seconds(default: float, minimum: float, maximum: float | None, help_text: str, *, above: bool = False) -> Any:
+    """An int or float, in seconds."""
+    return _field(default, Setting("seconds", help_text, minimum, maximum, above))
+
+
+def number(default: float, minimum: float, maximum: float, help_text: str) -> Any:
+    """An int or float."""
+    return _field(default, Setting("number", help_text, minimum, maximum))
+
+
+def mode(default: int, needed: int, help_text: str) -> Any:
+    """Permissions."""
+    return _field(default, Setting("octal mode", help_text, needed))
+
+
+def choice(default: str, words: tuple[str, ...], help_text: str) -> Any:
+    """One of some words."""
+    return _field(default, Setting("choice", help_text, words=words))
+
+
+def text(default: str | None, help_text: str, *, kind: str = "text", fallback_variable: str | None = None) -> Any:
+    """A str; also for paths and UUIDs."""
+    return _field(default, Setting(kind, help_text, optional=default is None, fallback_variable=fallback_variable))
+
+
+def secret(help_text: str) -> Any:
+    """A `SecretStr`."""
+    return _field(None, Setting("text", help_text, optional=True, secret=True))
+
+
+def secrets(help_text: str) -> Any:
+    """A tuple of `SecretStr`; in the environment with commas between them."""
+    return _field((), Setting("secrets", help_text, secret=True))
+
+
+# ---- texts of the environment ---------------------------------------------------------------------------------
+
+
+def _digits(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) <= 4000
+
+
+def _read_decimal(value: str) -> float | None:
+    whole_part, point, fraction = value.partition(".")
+    if not _digits(whole_part) or (point and not _digits(fraction)):
+        return None
+    result = float(value)
+    return int(result) if result == int(result) else result
+
+
+def _read_mode(value: str) -> int | None:
+    digits = value[2:] if value[:2].lower() == "0o" and len(value) > 2 else value
+    return int(digits, 8) if _digits(digits) and not set(digits) & {"8", "9"} and len(digits) <= 6 else None
+
+
+def parse(setting: Setting, value: str) -> Any:
+    """What a variable says, in the type of the setting; None when it is not of that type. The range is not looked at.
+    Blanks, signs and exponents are refused."""
+    if setting.kind == "boolean":
+        return BOOLEAN_WORDS.get(value.lower())
+    if setting.kind in ("whole number", "MiB"):
+        return int(value) if _digits(value) else None
+    if setting.kind in ("seconds", "number"):
+        return _read_decimal(value)
+    if setting.kind == "octal mode":
+        return _read_mode(value)
+    if setting.kind == "choice":
+        return value.lower() if value.lower() in setting.words else None
+    if setting.kind == "secrets":
+        return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
+    return value
+
+
+def _shown(setting: Setting, value: str) -> str:
+    if setting.secret or "@" in value:
+        return MASK
+    printable = "".join(c if c.isprintable() and c.isascii() else "?" for c in value)
+    return printable if len(printable) <= 40 else printable[:37] + "..."
+
+
+# ---- classes of settings --------------------------------------------------------------------------------------
+
+
+class Settings(Value):
+    """The base of classes whose fields come from keywords, else from the environment, else from their defaults."""
+
+    _prefix = "CACHEKIT_"
+    _sources: Mapping[str, str]
+    """For each field: "argument", the variable that it came from, or "default"."""
+
+    def __post_init__(self) -> None:
+        sources: dict[str, str] = {}
+        for name, setting in settings_of(type(self)).items():
+            if name in given(self):
+                sources[name] = "argument"
+            else:
+                sources[name] = self._read(name, setting) or "default"
+            self._check(name, setting, sources[name])
+        put(self, "_sources", sources)
+        self.validate()
+
+    def validate(self) -> None:
+        """Checks what must fit together; done by itself when the object is made."""
+
+    def _read(self, name: str, setting: Setting) -> str | None:
+        """Takes a field from the environment. The variable's name, or None when none is set."""
+        for variable in (self._prefix + name.upper(), setting.fallback_variable):
+            value = os.environ.get(variable, "") if variable is not None else ""
+            if value and variable is not None:  # an empty variable counts as not set
+                parsed = parse(setting, value)
+                if parsed is None:
+                    raise ConfigurationError(f"{variable}={_shown(setting, value)}: expected {setting.expected}")
+                put(self, name, parsed)
+                return variable
+        return None
+
+    def _check(self, name: str, setting: Setting, source: str) -> None:
+        value = getattr(self, name)
+        if value is None and setting.optional:
+            return
+        label = f"{type(self).__name__}.{name}" if source in ("argument", "default") else source
+        checked = _CHECKS[setting.kind](label, setting, value)
+        if checked is not value:
+            put(self, name, checked)
+
+    def _describe(self, name: str) -> str:
+        """``"CACHEKIT_TTL_MIN=30"``, or how to change it when nobody set it."""
+        source, value = self._sources[name], getattr(self, name)
+        variable = self._prefix + name.upper()
+        if source == "argument":
+            return f"{name}={value}"
+        return f"{name}={value} (the default; {variable} sets it)" if source == "default" else f"{source}={value}"
+
+    def source(self, name: str) -> str:
+        """Where a field comes from: ``"argument"``, the name of the variable, or ``"default"``."""
+        return self._sources[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields. Secrets that are set are ``********``, credentials in URLs too."""
+        return {name: _safe(setting, getattr(self, name)) for name, setting in settings_of(type(self)).items()}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Secrets do not travel: the process that unpickles takes them from its own environment."""
+        fields: dict[str, Any] = {}
+        for name, setting in settings_of(type(self)).items():
+            value = getattr(self, name)
+            if not setting.secret and _safe(setting, value) == value:
+                fields[name] = value
+        return _rebuild, (type(self), fields)
+
+
+def _rebuild(cls: type[Settings], fields: dict[str, Any]) -> Settings:
+    return cls(**fields)
+
+
+def settings_of(cls: type[Settings]) -> dict[str, Setting]:
+    """The settings of a class, in order."""
+    fields: dict[str, dataclasses.Field[Any]] = getattr(cls, "__dataclass_fields__", {})
+    return {name: field.metadata[_KEY] for name, field in fields.items()}
+
+
+def describe_settings(cls: type[Settings]) -> list[dict[str, Any]]:
+    """The table of a class of settings: name, variable, type, default, range, help, secret."""
+    defaults: dict[str, dataclasses.Field[Any]] = getattr(cls, "__dataclass_fields__", {})
+    return [
+        {
+            "name": name,
+            "variable": cls._prefix + name.upper(),  # pyright: ignore[reportPrivateUsage]
+            "type": setting.kind,
+            "default": _default_text(setting, defaults[name].default),
+            "range": setting.range,
+            "help": setting.help,
+            "secret": setting.secret,
+        }
+        for name, setting in settings_of(cls).items()
+    ]
+
+
+def _default_text(setting: Setting, default: Any) -> str:
+    if default is None or default == ():
+        return "not set"
+    if setting.kind == "octal mode":
+        return f"{default:04o}"
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _safe(setting: Setting, value: Any) -> Any:
+    if setting.kind == "secrets":
+        return [MASK] * len(value)
+    if setting.secret and value is not None:
+        return MASK
+    if isinstance(value, str) and "@" in value:
+        scheme, separator, rest = value.partition("://")
+        return scheme + separator + MASK + "@" + rest.rpartition("@")[2] if separator else MASK
+    return value
+
+
+def _check_mode(label: str, setting: Setting, value: Any) -> int:
+    needed = int(setting.minimum or 0)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise refuse_type(label, setting.expected, value)
+    if value < 0 or value > 0o777 or value & needed != needed or value & 0o022:
+        raise ConfigurationError(f"{label}={value:04o}: expected {setting.expected}")
+    return value
+
+
+def _check_plain_text(label: str, setting: Setting, value: Any) -> Any:
+    if not setting.secret:
+        return check_text(label, value)
+    held = value if isinstance(value, SecretStr) else SecretStr(check_text(label, value))
+    return held if len(held) > 0 else None
+
+
+def _check_secrets(label: str, setting: Setting, value: Any) -> tuple[SecretStr, ...]:
+    if isinstance(value, str):
+        return parse(setting, value)
+    if not isinstance(value, (tuple, list)):
+        raise refuse_type(label, "a list of texts, or one text with commas between them", value)
+    parts: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+    return tuple(part if isinstance(part, SecretStr) else SecretStr(check_text(label, part)) for part in parts)
+
+
+def _check_whole(label: str, setting: Setting, value: Any) -> int:
+    maximum = None if setting.maximum is None else int(setting.maximum)
+    return check_whole(
+        label, value, int(setting.minimum or 0), maximum, unit=" of MiB" if setting.kind == "MiB" else ""
+    )
+
+
+def _check_number(label: str, setting: Setting, value: Any) -> float:
+    unit = "seconds" if setting.kind == "seconds" else ""
+    return check_number(label, value, setting.minimum or 0, setting.maximum, above=setting.above, unit=unit)
+
+
+def _check_path(label: str, setting: Setting, value: Any) -> Any:
+    from pathlib import Path
+
+    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
+        raise refuse_type(label, "a path", value)
+    path: Any = os.fspath(value)
+    if not isinstance(path, str):
+        raise refuse_type(label, "a path that is text", path)
+    if not path or len(os.fsencode(path)) > 4095 or "\0" in path:
+        raise ConfigurationError(f"{label}: expected a path of 1 to 4095 bytes without a zero character")
+    return Path(path)
+
+
+_CHECKS: dict[str, Callable[[str, Setting, Any], Any]] = {
+    "boolean": lambda label, _, value: check_bool(label, value),
+    "whole number": _check_whole,
+    "MiB": _check_whole,
+    "seconds": _check_number,
+    "number": _check_number,
+    "octal mode": _check_mode,
+    "choice": lambda label, setting, value: check_choice(label, value, setting.words),
+    "path": _check_path,
+    "text": _check_plain_text,
+    "UUID": _check_plain_text,
+    "secrets": _check_secrets,
+}
