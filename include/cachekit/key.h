@@ -134,8 +134,27 @@ CKIT_API void ckit_args_keyword(ckit_args *args, ckit_slice name);
  * Failures: the first one remembered; CKIT_E_MISUSE when an array, map or keyword still waits for values (which may
  * still come); CKIT_E_KEY_ARGUMENT for a keyword given twice; CKIT_E_NO_MEMORY. */
 CKIT_API ckit_status ckit_args_pack(ckit_args *args, ckit_slice *packed, ckit_error *err);
-/* The failure remembered so far, or CKIT_OK: for those who add very many values and would rather stop. */
-CKIT_API ckit_status ckit_args_failure(const ckit_args *args);
+
+/* For the doors of other languages, where a call for each value costs more than the value: all arguments encoded by
+ * the caller, into arguments that are freshly initialised. Nothing is checked: what is written must be what the
+ * functions above make of it, MessagePack in its shortest form, maps sorted by their keys.
+ *
+ *   room           where to write, and how many bytes may be written there
+ *   more_room      at least `need` bytes behind the `used` bytes that were written; what was written moves along, and
+ *                  `*start` says where it begins now. CKIT_E_TOO_LARGE, CKIT_E_NO_MEMORY: remembered, and all is lost
+ *   fill           what was written are the `count` positional arguments, `len` bytes. At most once
+ *   fill_keywords  what was written is the map of `count` keywords, its header included: at most once, behind `fill`,
+ *                  after asking for room again */
+static inline uint8_t *ckit_args_room(ckit_args *args, size_t *room) {
+    *room = args->cap - args->len - 1;
+    return args->bytes + args->len;
+}
+CKIT_API ckit_status ckit_args_more_room(ckit_args *args, size_t used, size_t need, uint8_t **start, size_t *room);
+static inline void   ckit_args_fill(ckit_args *args, uint32_t count, size_t len) {
+    args->count = count;
+    args->len += len;
+}
+CKIT_API void ckit_args_fill_keywords(ckit_args *args, uint32_t count, size_t len);
 
 /* For functions that are handed the arguments of a call. Both point `r` into `args`; what is read back is the
  * normalised form; of arguments that cannot be part of a key, it is what was given, text that is not UTF-8 included.

@@ -1,376 +1,432 @@
-/* args.c - from the arguments of a Python call to the packed arguments of a key.
+/* args.c - from the arguments of a Python call to the packed arguments of a key: built-in types.
  *
  * The order in which types are looked at is part of the format: a dict is a dict whatever else it is, then lists and
  * tuples, floats, paths, UUIDs, Decimals, enum members, datetimes and numpy arrays, subclasses included. Plain values
  * come last there and first here: no exact built-in type is any of the others. */
 #include "args_pack.h"
 
-#include <math.h>
-#include <string.h>
+#if PY_VERSION_HEX < 0x030b0000
+#include <longintrepr.h>
+#endif
 
 /* From this depth on the interpreter is asked whether its stack has room; what is above it never is much. */
 #define CHECKED_DEPTH 16
 
-static int pack(packer *p, PyObject *object);
-
 /* ---- plain values ---------------------------------------------------------------------------------------- */
 
-static int pack_long_int(packer *p, PyObject *object) {
+static uint8_t *pack_large_int(packer *p, uint8_t *at, PyObject *object) {
     int             overflow;
     const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
     if (overflow == 0) {
-        ckit_args_int(p->args, value);
-        return value == -1 && PyErr_Occurred() ? -1 : 0;
+        return put_int(at, value);
     }
     if (overflow > 0) {
         const unsigned long long large = PyLong_AsUnsignedLongLong(object);
         if (large != (unsigned long long)-1 || !PyErr_Occurred()) {
-            ckit_args_uint(p->args, large);
-            return 0;
+            return put_uint(at, large);
         }
         PyErr_Clear();
     }
     return refuse(p, PyExc_OverflowError, "an integer outside -2**63 to 2**64-1; pass it as text, str(value)");
 }
 
-static inline int pack_int(packer *p, PyObject *object) {
+static inline uint8_t *pack_int(packer *p, uint8_t *at, PyObject *object) {
+    PyLongObject *number = (PyLongObject *)object;
 #if PY_VERSION_HEX >= 0x030c0000
-    if (PyUnstable_Long_IsCompact((PyLongObject *)object)) {
-        ckit_args_int(p->args, PyUnstable_Long_CompactValue((PyLongObject *)object));
-        return 0;
+    if (PyUnstable_Long_IsCompact(number)) {
+        return put_int(at, PyUnstable_Long_CompactValue(number));
+    }
+#else
+    const Py_ssize_t digits = Py_SIZE(number);
+    if (digits == 0 || digits == 1 || digits == -1) {
+        return put_int(at, digits == 0 ? 0 : (int64_t)digits * (int64_t)number->ob_digit[0]);
     }
 #endif
-    return pack_long_int(p, object);
+    return pack_large_int(p, at, object);
 }
 
-static int refuse_size(const packer *p) {
-    return refuse(p, PyExc_OverflowError, "more than 2**30 bytes; pass an identifier or a digest of it");
-}
-
-static int utf8_of(const packer *p, PyObject *text, ckit_slice *utf8) {
-    Py_ssize_t  size;
-    const char *bytes = PyUnicode_AsUTF8AndSize(text, &size);
-    if (bytes == NULL) {
-        return -1;
-    }
-    *utf8 = ckit_slice_of(bytes, (size_t)size);
-    return utf8->len <= CKIT_ARGS_MAX_BYTES ? 0 : refuse_size(p);
-}
-
-static int pack_str(packer *p, PyObject *object) {
-    ckit_slice utf8;
-    if (utf8_of(p, object, &utf8) < 0) {
-        return -1;
-    }
-    ckit_args_str(p->args, utf8);
-    return 0;
-}
-
-static int pack_bytes(packer *p, PyObject *object) {
-    const size_t size = (size_t)PyBytes_GET_SIZE(object);
-    if (size > CKIT_ARGS_MAX_BYTES) {
+static uint8_t *pack_utf8(packer *p, uint8_t *at, const char *utf8, size_t len) {
+    if (len > CKIT_ARGS_MAX_BYTES) {
         return refuse_size(p);
     }
-    ckit_args_bytes(p->args, ckit_slice_of(PyBytes_AS_STRING(object), size));
-    return 0;
+    at = make_room(p, at, PUT_HEAD + len);
+    return at == NULL ? NULL : put_copy(put_str_head(at, (uint32_t)len), utf8, len);
 }
 
-/* The types that can be keys of a dict as well. 1: it was none of them. */
-static inline int pack_plain(packer *p, PyObject *object) {
-    const PyTypeObject *const type = Py_TYPE(object);
-    if (type == &PyUnicode_Type) {
-        return pack_str(p, object);
+static uint8_t *pack_any_text(packer *p, uint8_t *at, PyObject *object) {
+    Py_ssize_t  len;
+    const char *utf8 = PyUnicode_AsUTF8AndSize(object, &len);
+    return utf8 == NULL ? NULL : pack_utf8(p, at, utf8, (size_t)len);
+}
+
+static inline uint8_t *pack_str(packer *p, uint8_t *at, PyObject *object) {
+    if (!PyUnicode_IS_COMPACT_ASCII(object)) {
+        return pack_any_text(p, at, object);
     }
-    if (type == &PyLong_Type) {
-        return pack_int(p, object);
+    const size_t      len = (size_t)((PyASCIIObject *)object)->length;
+    const char *const ascii = (const char *)((PyASCIIObject *)object + 1);
+    if (len < 32 && (size_t)(p->end - at) >= 32) {
+        *at = (uint8_t)(0xa0 | len);
+        return put_copy(at + 1, ascii, len);
     }
-    if (object == Py_None) {
-        ckit_args_nil(p->args);
-    } else if (type == &PyBool_Type) {
-        ckit_args_bool(p->args, object == Py_True);
-    } else if (type == &PyFloat_Type) {
-        ckit_args_double(p->args, PyFloat_AS_DOUBLE(object));
-    } else if (type == &PyBytes_Type) {
-        return pack_bytes(p, object);
+    return pack_utf8(p, at, ascii, len);
+}
+
+uint8_t *pack_text(packer *p, uint8_t *at, PyObject *object) { return pack_str(p, at, object); }
+
+static uint8_t *pack_bytes(packer *p, uint8_t *at, PyObject *object) {
+    const size_t len = (size_t)PyBytes_GET_SIZE(object);
+    if (len > CKIT_ARGS_MAX_BYTES) {
+        return refuse_size(p);
+    }
+    at = make_room(p, at, PUT_HEAD + len);
+    return at == NULL ? NULL : put_copy(put_bin_head(at, (uint32_t)len), PyBytes_AS_STRING(object), len);
+}
+
+/* As a value, both zeros are one; as a key they are what they are. */
+static inline uint8_t *pack_float(uint8_t *at, PyObject *object) {
+    const double value = PyFloat_AS_DOUBLE(object);
+    return put_double(at, value <= 0 && value >= 0 ? 0.0 : value);
+}
+
+uint8_t *more_room(packer *p, uint8_t *at, size_t need) {
+    const size_t      used = (size_t)(at - p->start);
+    size_t            room;
+    const ckit_status st = ckit_args_more_room(p->args, used, need, &p->start, &room);
+    if (st != CKIT_OK) {
+        return st == CKIT_E_NO_MEMORY ? (uint8_t *)PyErr_NoMemory() : refuse_size(p);
+    }
+    p->end = p->start + room;
+    return p->start + used;
+}
+
+uint8_t *pack_encoded(packer *p, uint8_t *at, ckit_args *one) {
+    ckit_slice packed;
+    ckit_error err;
+    if (ckit_args_pack(one, &packed, &err) != CKIT_OK) {
+        (void)core_raise(p->state, &err);
+        at = NULL;
     } else {
-        return 1;
+        /* An array of one, and no keywords: 92 91 ... 80. */
+        at = make_room(p, at, packed.len - 3);
+        at = at == NULL ? NULL : put_copy(at, packed.ptr + 2, packed.len - 3);
     }
-    return 0;
+    ckit_args_fini(one);
+    return at;
 }
 
-/* ---- containers ------------------------------------------------------------------------------------------ */
+/* ---- lists and tuples ------------------------------------------------------------------------------------ */
 
-/* The first failure of the library that no check here foresees ends the walk, which may be long. */
-static int check_library(const packer *p) {
-    const ckit_status st = ckit_args_failure(p->args);
-    switch (st) {
-    case CKIT_OK: return 0;
-    case CKIT_E_NO_MEMORY: PyErr_NoMemory(); return -1;
-    case CKIT_E_TOO_LARGE: return refuse(p, PyExc_OverflowError, "more than 2**30 bytes with those before it");
-    default: return refuse(p, PyExc_TypeError, "%s", ckit_status_text(st));
-    }
-}
-
-/* Also counts enum members, whose values may be anything. */
-static int enter(packer *p, PyObject *container) {
+int enter_value(packer *p, PyObject *container) {
     if (p->depth >= CKIT_ARGS_MAX_DEPTH) {
-        return refuse(p, PyExc_RecursionError, "more than %d lists, tuples and dicts inside each other, or itself",
-                      CKIT_ARGS_MAX_DEPTH);
+        (void)refuse(p, PyExc_RecursionError, "more than %d lists, tuples and dicts inside each other, or one in itself",
+                     CKIT_ARGS_MAX_DEPTH);
+        return -1;
     }
     if (p->depth >= CHECKED_DEPTH && Py_EnterRecursiveCall(" while making a cache key") != 0) {
         return -1;
     }
     p->depth++;
-    Py_INCREF(container); /* Python code that runs for one of the values may drop it */
+    Py_INCREF(container);
     return 0;
 }
 
-static int leave(packer *p, PyObject *container, int result) {
+uint8_t *leave_value(packer *p, PyObject *container, uint8_t *at) {
     Py_DECREF(container);
     if (--p->depth >= CHECKED_DEPTH) {
         Py_LeaveRecursiveCall();
     }
-    return result;
+    return at;
 }
 
-static int pack_tuple(packer *p, PyObject *tuple) {
+static uint8_t *pack_tuple(packer *p, uint8_t *at, PyObject *tuple) {
     const Py_ssize_t count = PyTuple_GET_SIZE(tuple);
-    if (count > UINT32_MAX) {
+    if (count > (Py_ssize_t)CKIT_ARGS_MAX_BYTES) {
         return refuse_size(p);
     }
-    ckit_args_array(p->args, (uint32_t)count);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (pack(p, PyTuple_GET_ITEM(tuple, i)) < 0) {
-            return -1;
-        }
+    at = put_array_head(at, (uint32_t)count);
+    for (Py_ssize_t i = 0; i < count && at != NULL; i++) {
+        at = pack_value(p, at, PyTuple_GET_ITEM(tuple, i));
     }
-    return check_library(p);
+    return at;
 }
 
-static int refuse_change(const char *type) {
-    PyErr_Format(PyExc_RuntimeError, "a %s was changed while a cache key was made from it", type);
-    return -1;
-}
-
-static int pack_list(packer *p, PyObject *list) {
+static uint8_t *pack_list(packer *p, uint8_t *at, PyObject *list) {
     const Py_ssize_t count = PyList_GET_SIZE(list);
-    if (count > UINT32_MAX) {
+    if (count > (Py_ssize_t)CKIT_ARGS_MAX_BYTES) {
         return refuse_size(p);
     }
-    ckit_args_array(p->args, (uint32_t)count);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (pack(p, PyList_GET_ITEM(list, i)) < 0) {
-            return -1;
-        }
-        if (PyList_GET_SIZE(list) != count) {
-            return refuse_change("list");
+    at = put_array_head(at, (uint32_t)count);
+    for (Py_ssize_t i = 0; i < count && at != NULL; i++) {
+        at = pack_value(p, at, PyList_GET_ITEM(list, i));
+        if (at != NULL && PyList_GET_SIZE(list) != count) {
+            PyErr_SetString(PyExc_RuntimeError, "a list was changed while a cache key was made from it");
+            return NULL;
         }
     }
-    return check_library(p);
+    return at;
 }
+
+/* ---- dicts and keywords ---------------------------------------------------------------------------------- */
+
+#define FEW_ENTRIES 16
+
+typedef struct entry {
+    PyObject *key;
+    PyObject *value;
+} entry;
 
 /* Keys of one kind can be compared with each other, and so be brought into an order. */
-typedef enum key_kind { KEY_TEXT, KEY_NUMBER, KEY_BYTES, KEY_ALONE } key_kind;
+typedef enum key_kind { KEY_TEXT, KEY_BYTES, KEY_NUMBER, KEY_ALONE, KEY_REFUSED } key_kind;
 
 static key_kind kind_of(PyObject *key) {
-    if (PyUnicode_CheckExact(key)) {
+    const PyTypeObject *const type = Py_TYPE(key);
+    if (type == &PyUnicode_Type) {
         return KEY_TEXT;
     }
-    if (PyFloat_CheckExact(key)) {
-        return isnan(PyFloat_AS_DOUBLE(key)) ? KEY_ALONE : KEY_NUMBER;
+    if (type == &PyLong_Type || type == &PyBool_Type) {
+        return KEY_NUMBER;
     }
-    return PyLong_CheckExact(key) || PyBool_Check(key) ? KEY_NUMBER : PyBytes_CheckExact(key) ? KEY_BYTES : KEY_ALONE;
+    if (type == &PyFloat_Type) {
+        const double value = PyFloat_AS_DOUBLE(key);
+        return value <= 0 || value >= 0 ? KEY_NUMBER : KEY_ALONE; /* NaN has no place in an order */
+    }
+    return type == &PyBytes_Type ? KEY_BYTES : key == Py_None ? KEY_ALONE : KEY_REFUSED;
 }
 
-static int pack_key(packer *p, PyObject *key) {
-    const int result = pack_plain(p, key);
-    return result <= 0 ? result
-                       : refuse(p, PyExc_TypeError,
-                                "a dict with a key of type '%.100s'; keys must be exactly str, int, float, bool, bytes "
-                                "or None; convert them, e.g. {str(k): v for k, v in value.items()}",
-                                Py_TYPE(key)->tp_name);
+static inline int compare_bytes(const void *a, Py_ssize_t a_len, const void *b, Py_ssize_t b_len) {
+    const int order = memcmp(a, b, (size_t)(a_len < b_len ? a_len : b_len));
+    return order != 0 ? order : (a_len > b_len) - (a_len < b_len);
 }
 
-static int pack_dict(packer *p, PyObject *dict) {
-    const Py_ssize_t count = PyDict_GET_SIZE(dict);
-    if (count > UINT32_MAX) {
-        return refuse_size(p);
+/* By code points, which for UTF-8 is the order of its bytes. */
+static inline int compare_text(PyObject *a, PyObject *b) {
+    if (PyUnicode_IS_COMPACT_ASCII(a) && PyUnicode_IS_COMPACT_ASCII(b)) {
+        return compare_bytes((PyASCIIObject *)a + 1, ((PyASCIIObject *)a)->length, (PyASCIIObject *)b + 1,
+                             ((PyASCIIObject *)b)->length);
     }
-    ckit_args_map(p->args, (uint32_t)count);
-    Py_ssize_t at = 0, done = 0;
-    PyObject  *key, *value;
-    key_kind   kind = KEY_ALONE;
-    while (PyDict_Next(dict, &at, &key, &value)) {
-        if (done == count) {
-            return refuse_change("dict");
+    return PyUnicode_Compare(a, b);
+}
+
+static int order_text(const void *a, const void *b) {
+    return compare_text(((const entry *)a)->key, ((const entry *)b)->key);
+}
+
+static int order_bytes(const void *a, const void *b) {
+    PyObject *x = ((const entry *)a)->key, *y = ((const entry *)b)->key;
+    return compare_bytes(PyBytes_AS_STRING(x), PyBytes_GET_SIZE(x), PyBytes_AS_STRING(y), PyBytes_GET_SIZE(y));
+}
+
+/* Exact for integers and floats of any size. A failure (no memory) is seen when the sorting is over. */
+static int order_numbers(const void *a, const void *b) {
+    PyObject *x = ((const entry *)a)->key, *y = ((const entry *)b)->key;
+    return PyObject_RichCompareBool(x, y, Py_LT) == 1 ? -1 : PyObject_RichCompareBool(x, y, Py_GT) == 1;
+}
+
+static inline void sort_few_texts(entry *entries, Py_ssize_t count) {
+    for (Py_ssize_t i = 1; i < count; i++) {
+        const entry moved = entries[i];
+        Py_ssize_t  to = i;
+        while (to > 0 && compare_text(entries[to - 1].key, moved.key) > 0) {
+            entries[to] = entries[to - 1];
+            to--;
         }
-        if (done++ == 0) {
-            kind = kind_of(key);
-        }
-        if (count > 1 && (kind == KEY_ALONE || kind_of(key) != kind) && pack_key(p, key) == 0) {
-            return refuse(p, PyExc_TypeError,
-                          "a dict whose keys cannot be sorted: all must be text, all numbers (not NaN), or all bytes");
-        }
-        if (pack_key(p, key) < 0 || pack(p, value) < 0) {
-            return -1;
-        }
-        if (PyDict_GET_SIZE(dict) != count) {
-            return refuse_change("dict");
-        }
+        entries[to] = moved;
     }
-    return done == count ? check_library(p) : refuse_change("dict");
 }
 
-/* ---- everything else ------------------------------------------------------------------------------------- */
-
-/* The text that a call into Python returned, which is given up; NULL with an exception is passed on. */
-static int pack_text_of(packer *p, PyObject *text) {
-    if (text == NULL) {
-        return -1;
-    }
-    const int result = PyUnicode_Check(text) ? pack_str(p, text)
-                                             : refuse(p, PyExc_TypeError, "an object whose text is a '%.100s'",
-                                                      Py_TYPE(text)->tp_name);
-    Py_DECREF(text);
-    return result;
-}
-
-static int pack_uuid(packer *p, PyObject *uuid) {
-    if ((PyObject *)Py_TYPE(uuid) != p->state->uuid_type) {
-        return pack_text_of(p, PyObject_Str(uuid));
-    }
-    PyObject *bytes = PyObject_GetAttrString(uuid, "bytes");
-    if (bytes == NULL) {
-        return -1;
-    }
-    int result = 0;
-    if (PyBytes_Check(bytes) && PyBytes_GET_SIZE(bytes) == 16) {
-        ckit_args_uuid(p->args, (const uint8_t *)PyBytes_AS_STRING(bytes));
-    } else {
-        result = refuse(p, PyExc_TypeError, "a UUID that is not 16 bytes long");
-    }
-    Py_DECREF(bytes);
-    return result;
-}
-
-/* The text of a Decimal depends on the current context in one thing, "1E+2" or "1e+2"; keys must not. */
-static int pack_decimal(packer *p, PyObject *decimal) {
-    PyObject *text = PyObject_Str(decimal);
-    if (text == NULL) {
-        return -1;
-    }
-    ckit_slice utf8;
-    int        result = utf8_of(p, text, &utf8);
-    if (result == 0 && memchr(utf8.ptr, 'e', utf8.len) != NULL) {
-        ckit_args_decimal(p->args, utf8);
-    } else if (result == 0) {
-        ckit_args_str(p->args, utf8);
-    }
-    Py_DECREF(text);
-    return result;
-}
-
-static int pack_enum(packer *p, PyObject *member) {
-    PyObject *value = PyObject_GetAttrString(member, "value");
-    if (value == NULL) {
-        return -1;
-    }
-    const int result = enter(p, member) < 0 ? -1 : leave(p, member, pack(p, value));
-    Py_DECREF(value);
-    return result;
-}
-
-static int pack_datetime(packer *p, PyObject *datetime) {
-    PyObject *offset = PyObject_CallMethod(datetime, "utcoffset", NULL);
-    if (offset == NULL) {
-        return -1;
-    }
-    Py_DECREF(offset);
-    if (offset == Py_None) {
-        return refuse(p, PyExc_TypeError,
-                      "a datetime without a time zone, which is another moment on another machine; attach one, e.g. "
-                      "value.replace(tzinfo=timezone.utc)");
-    }
-    return pack_text_of(p, PyObject_CallMethod(datetime, "isoformat", NULL));
-}
-
-static int is_a(PyObject *object, PyObject *type) { return PyObject_TypeCheck(object, (PyTypeObject *)type); }
-
-static int pack_other(packer *p, PyObject *object) {
-    const core_state *state = p->state;
-    if (PyFloat_Check(object)) {
-        const double value = PyFloat_AS_DOUBLE(object);
-        if (value < 0 || value > 0 || isnan(value)) {
-            return refuse_type(p, object);
-        }
-        ckit_args_double(p->args, 0.0);
+static int sort_entries(entry *entries, Py_ssize_t count, key_kind kind) {
+    if (kind == KEY_TEXT && count <= FEW_ENTRIES) {
+        sort_few_texts(entries, count);
         return 0;
     }
-    if (is_a(object, state->pure_path_type)) {
-        return pack_text_of(p, PyObject_CallMethod(object, "as_posix", NULL));
-    }
-    if (is_a(object, state->uuid_type)) {
-        return pack_uuid(p, object);
-    }
-    if (is_a(object, state->decimal_type)) {
-        return pack_decimal(p, object);
-    }
-    if (is_a(object, state->enum_type)) {
-        return pack_enum(p, object);
-    }
-    if (is_a(object, state->datetime_type)) {
-        return pack_datetime(p, object);
-    }
-    return is_numpy_array(object) ? pack_numpy_array(p, object) : refuse_type(p, object);
+    qsort(entries, (size_t)count, sizeof *entries,
+          kind == KEY_TEXT ? order_text : kind == KEY_BYTES ? order_bytes : order_numbers);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
-static int pack_compound(packer *p, PyObject *object) {
-    int (*const pack_it)(packer *, PyObject *) = PyDict_Check(object)    ? pack_dict
-                                                 : PyList_Check(object)  ? pack_list
-                                                 : PyTuple_Check(object) ? pack_tuple
-                                                                         : NULL;
+static uint8_t *pack_key(packer *p, uint8_t *at, PyObject *key) {
+    at = make_room(p, at, PUT_HEAD);
+    return at != NULL && PyFloat_CheckExact(key) ? put_double(at, PyFloat_AS_DOUBLE(key)) : pack_value(p, at, key);
+}
+
+static uint8_t *refuse_key(const packer *p, const entry *entries, Py_ssize_t count) {
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (kind_of(entries[i].key) == KEY_REFUSED) {
+            return refuse(p, PyExc_TypeError,
+                          "a dict with a key of type '%.100s'; keys are exactly str, int, float, bool, bytes or None, "
+                          "so convert them, e.g. {str(k): v for k, v in value.items()}",
+                          Py_TYPE(entries[i].key)->tp_name);
+        }
+    }
+    return refuse(p, PyExc_TypeError,
+                  "a dict whose keys cannot be sorted; all must be text, all numbers (not NaN), or all bytes");
+}
+
+static uint8_t *pack_entries(packer *p, uint8_t *at, entry *entries, Py_ssize_t count) {
+    const key_kind kind = count > 0 ? kind_of(entries[0].key) : KEY_TEXT;
+    int            alike = kind != KEY_REFUSED && (kind != KEY_ALONE || count == 1);
+    for (Py_ssize_t i = 1; i < count && alike; i++) {
+        alike = kind_of(entries[i].key) == kind;
+    }
+    if (!alike) {
+        return refuse_key(p, entries, count);
+    }
+    if (count > 1 && sort_entries(entries, count, kind) < 0) {
+        return NULL;
+    }
+    at = put_map_head(at, (uint32_t)count);
+    for (Py_ssize_t i = 0; i < count && at != NULL; i++) {
+        at = pack_key(p, at, entries[i].key);
+        at = at == NULL ? NULL : pack_value(p, at, entries[i].value);
+    }
+    return at;
+}
+
+/* NULL with an exception. `few` has room for FEW_ENTRIES. */
+static entry *entries_for(Py_ssize_t count, entry *few) {
+    entry *entries = count <= FEW_ENTRIES ? few : PyMem_Malloc((size_t)count * sizeof *entries);
+    if (entries == NULL) {
+        PyErr_NoMemory();
+    }
+    return entries;
+}
+
+static uint8_t *pack_dict(packer *p, uint8_t *at, PyObject *dict) {
+    const Py_ssize_t count = PyDict_GET_SIZE(dict);
+    entry            few[FEW_ENTRIES];
+    if (count > (Py_ssize_t)CKIT_ARGS_MAX_BYTES) {
+        return refuse_size(p);
+    }
+    entry *entries = entries_for(count, few);
+    if (entries == NULL) {
+        return NULL;
+    }
+    /* As they are now: Python code that runs for one of the values may change the dict. */
+    Py_ssize_t found = 0;
+    for (Py_ssize_t i = 0; found < count && PyDict_Next(dict, &i, &entries[found].key, &entries[found].value);
+         found++) {
+        Py_INCREF(entries[found].key);
+        Py_INCREF(entries[found].value);
+    }
+    at = pack_entries(p, at, entries, found);
+    for (Py_ssize_t i = 0; i < found; i++) {
+        Py_DECREF(entries[i].key);
+        Py_DECREF(entries[i].value);
+    }
+    if (entries != few) {
+        PyMem_Free(entries);
+    }
+    return at;
+}
+
+/* ---- any value ------------------------------------------------------------------------------------------- */
+
+static uint8_t *pack_compound(packer *p, uint8_t *at, PyObject *object) {
+    uint8_t *(*const pack_it)(packer *, uint8_t *, PyObject *) = PyDict_Check(object)    ? pack_dict
+                                                                 : PyList_Check(object)  ? pack_list
+                                                                 : PyTuple_Check(object) ? pack_tuple
+                                                                                         : NULL;
     if (pack_it != NULL) {
-        return enter(p, object) < 0 ? -1 : leave(p, object, pack_it(p, object));
+        return enter_value(p, object) < 0 ? NULL : leave_value(p, object, pack_it(p, at, object));
     }
     Py_INCREF(object);
-    const int result = pack_other(p, object);
+    at = pack_other(p, at, object);
     Py_DECREF(object);
-    return result;
+    return at;
 }
 
-static int pack(packer *p, PyObject *object) {
-    const int result = pack_plain(p, object);
-    return result <= 0 ? result : pack_compound(p, object);
+static inline uint8_t *pack_inline(packer *p, uint8_t *at, PyObject *object) {
+    const PyTypeObject *const type = Py_TYPE(object);
+    at = make_room(p, at, PUT_HEAD);
+    if (at == NULL) {
+        return NULL;
+    }
+    if (type == &PyLong_Type) {
+        return pack_int(p, at, object);
+    }
+    if (type == &PyUnicode_Type) {
+        return pack_str(p, at, object);
+    }
+    if (object == Py_None) {
+        *at = 0xc0;
+        return at + 1;
+    }
+    if (type == &PyBool_Type) {
+        *at = object == Py_True ? 0xc3 : 0xc2;
+        return at + 1;
+    }
+    if (type == &PyFloat_Type) {
+        return pack_float(at, object);
+    }
+    return type == &PyBytes_Type ? pack_bytes(p, at, object) : pack_compound(p, at, object);
 }
+
+uint8_t *pack_value(packer *p, uint8_t *at, PyObject *object) { return pack_inline(p, at, object); }
 
 /* ---- the call -------------------------------------------------------------------------------------------- */
 
-static int pack_keywords(packer *p, PyObject *const *values, PyObject *names) {
-    const Py_ssize_t count = PyTuple_GET_SIZE(names);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        ckit_slice name;
-        p->keyword = PyTuple_GET_ITEM(names, i);
-        if (utf8_of(p, p->keyword, &name) < 0) {
-            return -1;
+static const char bypass_name[] = "_bypass_cache";
+
+/* Sorted by name. Names are texts, though perhaps of a subclass. */
+static Py_ssize_t sort_keywords(entry *entries, PyObject *const *values, PyObject *names) {
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i);
+        if (PyUnicode_GET_LENGTH(name) == sizeof bypass_name - 1 &&
+            PyUnicode_CompareWithASCIIString(name, bypass_name) == 0) {
+            continue; /* says something about the call, and is none of its arguments */
         }
-        ckit_args_keyword(p->args, name);
-        if (pack(p, values[i]) < 0) {
+        entries[count++] = (entry){name, values[i]};
+    }
+    if (sort_entries(entries, count, KEY_TEXT) < 0) {
+        return -1;
+    }
+    for (Py_ssize_t i = 1; i < count; i++) {
+        if (compare_text(entries[i - 1].key, entries[i].key) == 0) {
+            PyErr_Format(PyExc_TypeError, "keyword argument '%U' is given twice", entries[i].key);
             return -1;
         }
     }
+    return count;
+}
+
+static int pack_keywords(packer *p, uint8_t *at, PyObject *const *values, PyObject *names) {
+    entry            few[FEW_ENTRIES];
+    entry           *entries = entries_for(PyTuple_GET_SIZE(names), few);
+    const Py_ssize_t count = entries == NULL ? -1 : sort_keywords(entries, values, names);
+    at = count < 0 ? NULL : make_room(p, at, PUT_HEAD);
+    at = at == NULL ? NULL : put_map_head(at, (uint32_t)count);
+    for (Py_ssize_t i = 0; i < count && at != NULL; i++) {
+        p->keyword = entries[i].key;
+        at = pack_str(p, at, entries[i].key);
+        at = at == NULL ? NULL : pack_inline(p, at, entries[i].value);
+    }
+    if (entries != few) {
+        PyMem_Free(entries);
+    }
+    if (at == NULL) {
+        return -1;
+    }
+    ckit_args_fill_keywords(p->args, (uint32_t)count, (size_t)(at - p->start));
     return 0;
 }
 
 int core_pack_args(core_state *state, ckit_args *args, PyObject *const *values, Py_ssize_t positional,
                    PyObject *names) {
-    packer p = {.state = state, .args = args};
+    size_t   room;
+    uint8_t *at = ckit_args_room(args, &room);
+    packer   p = {.start = at, .end = at + room, .state = state, .args = args};
     for (; p.position < positional; p.position++) {
-        if (pack(&p, values[p.position]) < 0) {
+        at = pack_inline(&p, at, values[p.position]);
+        if (at == NULL) {
             return -1;
         }
     }
-    if (names != NULL && pack_keywords(&p, values + positional, names) < 0) {
-        return -1;
+    ckit_args_fill(args, (uint32_t)positional, (size_t)(at - p.start));
+    if (names == NULL || PyTuple_GET_SIZE(names) == 0) {
+        return 0;
     }
-    return check_library(&p);
+    p.start = at;
+    return pack_keywords(&p, at, values + positional, names);
 }

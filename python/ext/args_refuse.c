@@ -3,13 +3,13 @@
 
 #include <string.h>
 
-int refuse(const packer *p, PyObject *exception, const char *format, ...) {
+uint8_t *refuse(const packer *p, PyObject *exception, const char *format, ...) {
     va_list list;
     va_start(list, format);
     PyObject *why = PyUnicode_FromFormatV(format, list);
     va_end(list);
     if (why == NULL) {
-        return -1;
+        return NULL;
     }
     if (p->keyword != NULL) {
         PyErr_Format(exception, "argument '%U' cannot be part of a cache key: %U", p->keyword, why);
@@ -17,7 +17,11 @@ int refuse(const packer *p, PyObject *exception, const char *format, ...) {
         PyErr_Format(exception, "argument %zd cannot be part of a cache key: %U", p->position + 1, why);
     }
     Py_DECREF(why);
-    return -1;
+    return NULL;
+}
+
+uint8_t *refuse_size(const packer *p) {
+    return refuse(p, PyExc_OverflowError, "the arguments take more than 2**30 bytes; pass an identifier or a digest");
 }
 
 /* The full name of the object's type, as a new str; NULL with an exception. */
@@ -55,7 +59,7 @@ static const struct advice {
     {"datetime.time", "pass value.isoformat()"},
     {"datetime.timedelta", "pass value.total_seconds()"},
     {"numpy.ndarray", "pass a one-dimensional array of int32, int64, float32 or float64"},
-    {"numpy.", "pass a plain number, value.item(), or a numpy.ndarray"},
+    {"numpy.", "pass a plain number, value.item(), or numpy.asarray(value)"},
     {"pandas.", "its content does not make a stable key; pass an identifier of it, or name the entry with key="},
     {"polars.", "its content does not make a stable key; pass an identifier of it, or name the entry with key="},
     {"pyarrow.", "its content does not make a stable key; pass an identifier of it, or name the entry with key="},
@@ -81,10 +85,10 @@ static const char *plain_base(PyObject *object) {
                                      : NULL;
 }
 
-int refuse_type(const packer *p, PyObject *object) {
+uint8_t *refuse_type(const packer *p, PyObject *object) {
     PyObject *full = name_of_type(object);
     if (full == NULL) {
-        return -1;
+        return NULL;
     }
     const char *base = plain_base(object);
     if (base != NULL) {
@@ -96,5 +100,5 @@ int refuse_type(const packer *p, PyObject *object) {
         }
     }
     Py_DECREF(full);
-    return -1;
+    return NULL;
 }

@@ -41,10 +41,6 @@ void ckiti_args_fail(ckit_args *args, ckit_status status, const char *why) {
     }
 }
 
-ckit_status ckit_args_failure(const ckit_args *args) {
-    return (args->state & (CKITI_ARGS_FAILED | CKITI_ARGS_UNKEYABLE)) != 0 ? args->status : CKIT_OK;
-}
-
 bool ckiti_args_grow(ckit_args *args, size_t need) {
     if (args->cap - args->len > need) {
         return true;

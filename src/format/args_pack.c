@@ -10,6 +10,8 @@ static bool is_open(const ckit_args *args) {
     return (args->state & CKITI_ARGS_WAITING) != 0 || ((args->state & CKITI_ARGS_FRAMES) != 0 && args->depth > 0);
 }
 
+static uint32_t header_size(uint32_t keywords) { return keywords < 16 ? 1 : keywords <= UINT16_MAX ? 3 : 5; }
+
 /* Begins the map of keywords, or widens its header when the count needs it. */
 static bool make_header_room(ckit_args *args, uint32_t keywords) {
     if ((args->state & CKITI_ARGS_NAMED) == 0) {
@@ -22,7 +24,7 @@ static bool make_header_room(ckit_args *args, uint32_t keywords) {
         args->keyword_header = 1;
         args->len += 1;
     }
-    const uint32_t header = keywords < 16 ? 1 : keywords <= UINT16_MAX ? 3 : 5;
+    const uint32_t header = header_size(keywords);
     const uint32_t more = header - args->keyword_header;
     if (more > 0) {
         if (!ckiti_args_grow(args, more)) {
@@ -69,6 +71,28 @@ void ckit_args_keyword(ckit_args *args, ckit_slice name) {
     const size_t head = ckiti_put_str_head(p, (uint32_t)name.len);
     ckiti_copy(p + head, name.ptr, name.len);
     args->len += head + name.len;
+}
+
+/* ---- arguments that the caller encodes ------------------------------------------------------------------- */
+
+ckit_status ckit_args_more_room(ckit_args *args, size_t used, size_t need, uint8_t **start, size_t *room) {
+    args->len += used;
+    const bool grown = need <= CKIT_ARGS_MAX_BYTES && ckiti_args_grow(args, need);
+    args->len -= used;
+    if (!grown) {
+        ckiti_args_fail(args, CKIT_E_TOO_LARGE, "arguments of more than 2^30 bytes");
+        return args->status;
+    }
+    *start = ckit_args_room(args, room);
+    return CKIT_OK;
+}
+
+void ckit_args_fill_keywords(ckit_args *args, uint32_t count, size_t len) {
+    args->state |= CKITI_ARGS_NAMED | CKITI_ARGS_SORTED;
+    args->keywords = count;
+    args->keywords_at = args->len;
+    args->keyword_header = header_size(count);
+    args->len += len;
 }
 
 /* ---- packing --------------------------------------------------------------------------------------------- */

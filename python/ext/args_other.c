@@ -1,0 +1,100 @@
+/* args_other.c - arguments of types that are not built in, and of subclasses: most count like a text. */
+#include "args_pack.h"
+
+/* The text that a call into Python returned, which is given up; NULL with an exception is passed on. */
+static uint8_t *pack_text_of(packer *p, uint8_t *at, PyObject *text) {
+    if (text == NULL) {
+        return NULL;
+    }
+    at = PyUnicode_Check(text) ? pack_text(p, at, text)
+                               : refuse(p, PyExc_TypeError, "an object whose text is a '%.100s'", Py_TYPE(text)->tp_name);
+    Py_DECREF(text);
+    return at;
+}
+
+/* What str() of a UUID says, without making the text. */
+static uint8_t *pack_uuid(packer *p, uint8_t *at, PyObject *uuid) {
+    if ((PyObject *)Py_TYPE(uuid) != p->state->uuid_type) {
+        return pack_text_of(p, at, PyObject_Str(uuid));
+    }
+    PyObject *bytes = PyObject_GetAttrString(uuid, "bytes");
+    if (bytes == NULL) {
+        return NULL;
+    }
+    if (PyBytes_Check(bytes) && PyBytes_GET_SIZE(bytes) == 16) {
+        ckit_args one;
+        ckit_args_init(&one);
+        ckit_args_uuid(&one, (const uint8_t *)PyBytes_AS_STRING(bytes));
+        at = pack_encoded(p, at, &one);
+    } else {
+        at = refuse(p, PyExc_TypeError, "a UUID that is not 16 bytes long");
+    }
+    Py_DECREF(bytes);
+    return at;
+}
+
+/* The text of a Decimal depends on the current context in one thing, "1E+2" or "1e+2"; keys must not. */
+static uint8_t *pack_decimal(packer *p, uint8_t *at, PyObject *decimal) {
+    PyObject   *text = PyObject_Str(decimal);
+    Py_ssize_t  len;
+    const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8AndSize(text, &len);
+    if (utf8 == NULL || memchr(utf8, 'e', (size_t)len) == NULL) {
+        return pack_text_of(p, at, text);
+    }
+    ckit_args one;
+    ckit_args_init(&one);
+    ckit_args_decimal(&one, ckit_slice_of(utf8, (size_t)len));
+    at = pack_encoded(p, at, &one);
+    Py_DECREF(text);
+    return at;
+}
+
+static uint8_t *pack_enum(packer *p, uint8_t *at, PyObject *member) {
+    PyObject *value = PyObject_GetAttrString(member, "value");
+    if (value == NULL) {
+        return NULL;
+    }
+    at = enter_value(p, member) < 0 ? NULL : leave_value(p, member, pack_value(p, at, value));
+    Py_DECREF(value);
+    return at;
+}
+
+static uint8_t *pack_datetime(packer *p, uint8_t *at, PyObject *datetime) {
+    PyObject *offset = PyObject_CallMethod(datetime, "utcoffset", NULL);
+    if (offset == NULL) {
+        return NULL;
+    }
+    Py_DECREF(offset);
+    if (offset == Py_None) {
+        return refuse(p, PyExc_TypeError,
+                      "a datetime without a time zone, which is another moment on another machine; attach one, e.g. "
+                      "value.replace(tzinfo=timezone.utc)");
+    }
+    return pack_text_of(p, at, PyObject_CallMethod(datetime, "isoformat", NULL));
+}
+
+static int is_a(PyObject *object, PyObject *type) { return PyObject_TypeCheck(object, (PyTypeObject *)type); }
+
+uint8_t *pack_other(packer *p, uint8_t *at, PyObject *object) {
+    const core_state *state = p->state;
+    if (PyFloat_Check(object)) {
+        const double value = PyFloat_AS_DOUBLE(object);
+        return value <= 0 && value >= 0 ? put_double(at, 0.0) : refuse_type(p, object);
+    }
+    if (is_a(object, state->pure_path_type)) {
+        return pack_text_of(p, at, PyObject_CallMethod(object, "as_posix", NULL));
+    }
+    if (is_a(object, state->uuid_type)) {
+        return pack_uuid(p, at, object);
+    }
+    if (is_a(object, state->decimal_type)) {
+        return pack_decimal(p, at, object);
+    }
+    if (is_a(object, state->enum_type)) {
+        return pack_enum(p, at, object);
+    }
+    if (is_a(object, state->datetime_type)) {
+        return pack_datetime(p, at, object);
+    }
+    return is_numpy_array(object) ? pack_numpy_array(p, at, object) : refuse_type(p, object);
+}
