@@ -57,18 +57,31 @@ static void write_time(ckit_writer *w, const char *name, int64_t ms) {
     ckit_write_int(w, ms);
 }
 
-static ckit_status write_document(const run_answer *answer, const char *command, ckit_buf *out, ckit_error *err) {
+/* Words that are not UTF-8 are bytes. */
+static void write_words(ckit_writer *w, char *const *argv) {
+    uint32_t count = 0;
+    while (argv[count] != NULL) {
+        count++;
+    }
+    ckit_write_array(w, count);
+    for (uint32_t i = 0; i < count; i++) {
+        ckit_slice word = ckit_slice_str(argv[i]);
+        if (ckit_utf8_valid(word)) {
+            ckit_write_str(w, word);
+        } else {
+            ckit_write_bin(w, word);
+        }
+    }
+}
+
+static ckit_status write_document(const run_answer *answer, char *const *argv, ckit_buf *out, ckit_error *err) {
     ckit_writer w;
     ckit_writer_init(&w, out);
     ckit_write_map(&w, 11);
     ckit_write_cstr(&w, RECORD_MARK);
     ckit_write_uint(&w, RECORD_VERSION);
     ckit_write_cstr(&w, "command");
-    if (ckit_utf8_valid(ckit_slice_str(command))) {
-        ckit_write_cstr(&w, command);
-    } else {
-        ckit_write_bin(&w, ckit_slice_str(command));
-    }
+    write_words(&w, argv);
     ckit_write_cstr(&w, "status");
     ckit_write_int(&w, answer->status);
     write_time(&w, "created_ms", answer->created_ms);
@@ -95,9 +108,9 @@ static ckit_status write_document(const run_answer *answer, const char *command,
     return ckit_writer_finish(&w, err);
 }
 
-ckit_status run_answer_store(const run_answer *answer, const char *command, ckit_buf *out, ckit_error *err) {
+ckit_status run_answer_store(const run_answer *answer, char *const *argv, ckit_buf *out, ckit_error *err) {
     ckit_buf    document = CKIT_BUF_INIT;
-    ckit_status st = write_document(answer, command, &document, err);
+    ckit_status st = write_document(answer, argv, &document, err);
     if (st == CKIT_OK) {
         st = cli_stored_seal(ckit_buf_slice(&document), out, err);
     }
@@ -224,16 +237,19 @@ uint64_t run_answer_age_ms(const run_answer *answer, int64_t now_ms) {
     return answer->created_ms > now_ms ? 0 : (uint64_t)now_ms - (uint64_t)answer->created_ms;
 }
 
-run_freshness run_answer_freshness(const run_answer *answer, uint64_t ttl_ms, uint64_t stale_ms, int64_t now_ms) {
+run_freshness run_answer_freshness(const run_answer *answer, const run_limits *limits, int64_t now_ms) {
     if (answer->created_ms > now_ms + SLACK_MS) {
         return RUN_FUTURE;
     }
+    bool     failed = answer->status != 0;
+    uint64_t ttl = failed ? limits->failures_ms : limits->ttl_ms;
+    uint64_t stale = failed ? 0 : limits->stale_ms;
     uint64_t age = run_answer_age_ms(answer, now_ms);
-    if (age < shorter(answer->ttl_ms, ttl_ms)) {
+    if (age < shorter(answer->ttl_ms, ttl)) {
         return RUN_FRESH;
     }
-    return age < shorter(longest_age(answer->ttl_ms, answer->stale_ms), longest_age(ttl_ms, stale_ms)) ? RUN_STALE
-                                                                                                       : RUN_EXPIRED;
+    return age < shorter(longest_age(answer->ttl_ms, answer->stale_ms), longest_age(ttl, stale)) ? RUN_STALE
+                                                                                                 : RUN_EXPIRED;
 }
 
 uint64_t run_answer_life(const run_answer *answer, int64_t now_ms) {

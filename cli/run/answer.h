@@ -40,7 +40,7 @@ void run_answer_fini(run_answer *answer);
 
 /* To and from the stored form: a document like any other (docs/command-line.md), so that every tool can look at it.
  * Reading: CKIT_E_... of kind CORRUPT when it is damaged, CKIT_E_DECODE also when it is no such record. */
-ckit_status run_answer_store(const run_answer *answer, const char *command, ckit_buf *out, ckit_error *err);
+ckit_status run_answer_store(const run_answer *answer, char *const *argv, ckit_buf *out, ckit_error *err);
 ckit_status run_answer_read(ckit_slice stored, run_answer *answer, ckit_error *err);
 
 /* ---- freshness ---------------------------------------------------------------------------------------------- */
@@ -54,8 +54,15 @@ typedef enum run_freshness {
 
 /* How old it is: 0 when it was made by a clock that was ahead of ours. */
 uint64_t run_answer_age_ms(const run_answer *answer, int64_t now_ms);
+/* How long a caller accepts an answer; zero = not at all. */
+typedef struct run_limits {
+    uint64_t ttl_ms;
+    uint64_t stale_ms;
+    uint64_t failures_ms; /* of an answer whose exit code is not 0, instead of both */
+} run_limits;
+
 /* By the lifetimes it was stored with and by those the caller asks for, whichever are shorter. */
-run_freshness run_answer_freshness(const run_answer *answer, uint64_t ttl_ms, uint64_t stale_ms, int64_t now_ms);
+run_freshness run_answer_freshness(const run_answer *answer, const run_limits *limits, int64_t now_ms);
 /* How long the store should keep it from now on: CKIT_TTL_NO_EXPIRY, a duration, or 0: not at all. */
 uint64_t run_answer_life(const run_answer *answer, int64_t now_ms);
 /* How long to wait after the n-th failed refresh in a row: 30 s, doubled each time, at most 15 min. */

@@ -61,6 +61,9 @@ static ckit_status add_stdin(run_call *call, ckit_args *args, ckit_error *err) {
 
 /* A file that does not exist is a state like any other: nil. */
 static ckit_status add_depends(ckit_args *args, const char *path, ckit_error *err) {
+    if (*path == '\0') {
+        return ckit_fail(err, CKIT_E_MISUSE, "run", "--depends is empty: it names a file");
+    }
     uint8_t     hash[32];
     struct stat st;
     ckit_status answer = CKIT_OK;
@@ -89,6 +92,9 @@ static ckit_status add_depends(ckit_args *args, const char *path, ckit_error *er
 }
 
 static ckit_status add_modtime(ckit_args *args, const char *path, ckit_error *err) {
+    if (*path == '\0') {
+        return ckit_fail(err, CKIT_E_MISUSE, "run", "--modtime is empty: it names a file");
+    }
     struct stat st;
     ckit_args_array(args, 3);
     ckit_args_bytes(args, ckit_slice_str(path));

@@ -22,6 +22,7 @@ typedef struct run_options {
     uint64_t    failures_ms; /* 0 = failures are not stored */
     uint64_t    max_output;  /* bytes */
     bool        tty;
+    bool        show_key;
 } run_options;
 
 #define RUN_FUNCTION "cachekit.run" /* whose results these are, for ls and invalidate */

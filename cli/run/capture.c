@@ -6,9 +6,12 @@
 
 #include <cachekit/buf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +23,7 @@ typedef struct capture {
     run_result                *result;
     run_signals                signals;
     run_child                  child;
+    int                        ours[2]; /* where output goes on to: our streams, or non-blocking twins of them */
     bool                       keeping;
     int                        ended_by; /* a signal that came when there was nobody to forward it to; 0 = none */
     uint64_t                   ticked_ms;
@@ -79,6 +83,30 @@ static void close_stream(capture *c, int stream) {
     c->result->interrupted = true;
 }
 
+/* A twin of our stream that does not block, where the system gives one: the flag of the stream itself belongs to everybody
+ * who shares it. Files never block, and keep their place. */
+static int open_ours(int fd) {
+    struct stat st;
+    char        path[32];
+    if (fstat(fd, &st) != 0 || (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))) {
+        return fd;
+    }
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int twin = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return twin >= 0 ? twin : fd;
+}
+
+static void close_ours(capture *c) {
+    for (int i = 0; i < 2; i++) {
+        if (c->ours[i] > 2) {
+            (void)close(c->ours[i]);
+        }
+    }
+}
+
+/* Asked to end, and the command has: nobody waits for those who read us or for whom the command left behind. */
+static bool is_over(const capture *c) { return c->ended_by != 0 || (c->result->interrupted && c->child.pid == 0); }
+
 /* Waits until our stream takes more; signals are handled meanwhile, whoever reads us may be slow. */
 static void wait_writable(capture *c, int fd) {
     struct pollfd fds[2] = {{.fd = fd, .events = POLLOUT}, {.fd = c->signals.fd, .events = POLLIN}};
@@ -87,16 +115,15 @@ static void wait_writable(capture *c, int fd) {
             handle_signals(c);
         }
         tick(c);
-        if (fds[0].revents != 0 || c->ended_by != 0) {
+        if (fds[0].revents != 0 || is_over(c)) {
             return;
         }
     }
 }
 
 static bool pass_on(capture *c, int stream, const uint8_t *bytes, size_t length) {
-    int fd = stream + 1;
+    int fd = c->ours[stream];
     for (size_t done = 0; done < length && c->ended_by == 0;) {
-        wait_writable(c, fd);
         /* What a pipe surely takes when it says that it takes something. */
         size_t  part = length - done < 4096 ? length - done : 4096;
         ssize_t put = write(fd, bytes + done, part);
@@ -105,6 +132,12 @@ static bool pass_on(capture *c, int stream, const uint8_t *bytes, size_t length)
                 cli_error("standard %s cannot be written: %s", stream == 0 ? "output" : "error", strerror(errno));
             }
             return false;
+        }
+        if (put < 0 && is_over(c)) {
+            return false;
+        }
+        if (put < 0) {
+            wait_writable(c, fd);
         }
         done += put > 0 ? (size_t)put : 0;
     }
@@ -144,7 +177,15 @@ static void read_stream(capture *c, const run_ready *ready) {
 /* ---- the run ------------------------------------------------------------------------------------------------ */
 
 static bool is_under_way(const capture *c) {
-    return c->ended_by == 0 && (c->child.pid != 0 || c->child.streams[0] >= 0 || c->child.streams[1] >= 0);
+    return !is_over(c) && (c->child.pid != 0 || c->child.streams[0] >= 0 || c->child.streams[1] >= 0);
+}
+
+/* What the command wrote before it ended. */
+static void read_the_rest(capture *c) {
+    for (int i = 0; i < 2 && c->ended_by == 0; i++) {
+        run_ready rest = {.stream = i, .ended = true};
+        read_stream(c, &rest);
+    }
 }
 
 static void follow(capture *c) {
@@ -163,11 +204,13 @@ static void follow(capture *c) {
     }
     if (c->ended_by != 0) {
         c->result->status = 128 + c->ended_by;
+    } else if (c->result->interrupted) {
+        read_the_rest(c);
     }
 }
 
 void run_capture(const run_capture_options *options, run_result *result) {
-    capture c = {.options = options, .result = result, .keeping = options->keep};
+    capture c = {.options = options, .result = result, .ours = {1, 2}, .keeping = options->keep};
     bool    executing = false;
     *result = (run_result){.status = CLI_RUN_FAILED};
     int failed = run_signals_open(&c.signals);
@@ -178,9 +221,12 @@ void run_capture(const run_capture_options *options, run_result *result) {
     failed = run_child_start(&c.child, options->argv, options->stdin_fd, options->tty, &c.signals, &executing);
     if (failed == 0) {
         result->started = true;
+        c.ours[0] = options->show ? open_ours(1) : 1;
+        c.ours[1] = options->show ? open_ours(2) : 2;
         follow(&c);
+        close_ours(&c);
     } else {
-        cli_error("%s: %s", options->argv[0], strerror(failed));
+        cli_error("%s: %s", options->argv[0], executing && failed == ENOENT ? "command not found" : strerror(failed));
         if (c.child.pid > 0) {
             (void)waitpid(c.child.pid, NULL, 0);
         }

@@ -3,6 +3,8 @@
  * descriptors in the order in which they became readable. Commands that reopen their streams get ordinary pipes. */
 #include "run/child.h"
 
+#include "support/output.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -79,15 +81,19 @@ static bool is_secret(const char *variable) {
     return false;
 }
 
-/* In the child: its environment is a copy already. */
-static void drop_secrets(void) {
-    char **to = environ;
+/* In the child: its environment is a copy already. Nobody can turn the pages of a pager that writes to us. */
+static void prepare_environment(bool tty) {
+    static const char *const pagers[] = {"PAGER", "GIT_PAGER", "MANPAGER", "SYSTEMD_PAGER"};
+    char                   **to = environ;
     for (char **from = environ; *from != NULL; from++) {
         if (!is_secret(*from)) {
             *to++ = *from;
         }
     }
     *to = NULL;
+    for (size_t i = 0; tty && i < sizeof pagers / sizeof *pagers; i++) {
+        (void)setenv(pagers[i], "cat", 1);
+    }
 }
 
 /* ---- streams ------------------------------------------------------------------------------------------------ */
@@ -119,9 +125,12 @@ static int our_terminal(void) {
 }
 
 void run_child_resize(const run_child *child) {
-    struct winsize size;
+    struct winsize size = {.ws_row = 24, .ws_col = 80};
     int            terminal = our_terminal();
-    if (child->tty && terminal >= 0 && ioctl(terminal, TIOCGWINSZ, &size) == 0) {
+    if (terminal >= 0) {
+        (void)ioctl(terminal, TIOCGWINSZ, &size);
+    }
+    if (child->tty) {
         (void)ioctl(child->streams[0], TIOCSWINSZ, &size);
     }
 }
@@ -191,8 +200,9 @@ static bool take_streams(const run_child *child, int stdin_fd, const int write_e
 static _Noreturn void become(const run_child *child, char **argv, int stdin_fd, const int write_ends[2], int report,
                              const run_signals *signals) {
     if (take_streams(child, stdin_fd, write_ends)) {
-        drop_secrets();
+        prepare_environment(child->tty);
         restore_signals(signals);
+        cli_output_undo();
         (void)execvp(argv[0], argv);
     }
     int failed = errno;
@@ -261,7 +271,8 @@ bool run_child_reap(run_child *child, int *status) {
 
 void run_child_signal(const run_child *child, int number, bool terminal) {
     pid_t group = child->tty && terminal ? tcgetpgrp(child->streams[0]) : -1;
-    if (child->pid > 0 && (child->tty || !terminal)) { /* without a terminal of its own it has got it from ours */
+    /* Without a terminal of its own it has got it from ours; but a hang-up goes to the session's leader alone. */
+    if (child->pid > 0 && (child->tty || !terminal || number == SIGHUP)) {
         (void)kill(group > 0 ? -group : child->pid, number);
     }
 }
@@ -278,8 +289,22 @@ int run_child_wait(const run_child *child, int timeout_ms, run_ready ready[RUN_R
     return count < 0 ? 0 : count;
 }
 
+/* The command has made room for more than one write: what waits must be told again from now on. */
+static void expect_many_writes(run_child *child) {
+    child->one_write = false;
+    for (int i = 0; i < 2; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
+        if (child->streams[i] >= 0) {
+            (void)epoll_ctl(child->poll_fd, EPOLL_CTL_MOD, child->streams[i], &event);
+        }
+    }
+}
+
 ssize_t run_child_read(run_child *child, int stream, uint8_t *bytes, size_t size) {
     ssize_t got;
+    if (child->one_write && fcntl(child->streams[stream], F_GETPIPE_SZ) > (int)sysconf(_SC_PAGESIZE)) {
+        expect_many_writes(child);
+    }
     do {
         got = read(child->streams[stream], bytes, size);
     } while (got < 0 && errno == EINTR);

@@ -34,7 +34,7 @@ void run_signals_close(run_signals *signals);
 int run_child_start(run_child *child, char **argv, int stdin_fd, bool tty, const run_signals *signals, bool *executing);
 void run_child_close(run_child *child);
 
-/* Passes the size of our terminal on to the pseudo-terminal. */
+/* Passes the size of our terminal on to the pseudo-terminal; without one it has 80 columns and 24 lines. */
 void run_child_resize(const run_child *child);
 /* Hands a signal on that came to us, with `terminal` from our terminal: to the command, or to all that the pseudo-terminal
  * would have sent it to. */

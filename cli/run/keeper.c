@@ -6,7 +6,8 @@
 
 #include <cachekit/buf.h>
 
-#define NOTE_LIFE_MS 60000 /* of a failure without an answer: only those who are waiting now read it */
+#define NOTE_LIFE_MS 1000 /* of a failure without an answer: only those who are waiting now read it */
+#define SLACK_MS 2000     /* a record that is this much younger than now has another clock */
 
 /* ---- trouble ------------------------------------------------------------------------------------------------ */
 
@@ -27,7 +28,7 @@ static void give_up(run_keeper *keeper, const char *what, const ckit_error *err)
 
 void run_keeper_open(run_keeper *keeper, const run_call *call, const cli_common *common) {
     ckit_error err = CKIT_ERROR_INIT;
-    *keeper = (run_keeper){.options = call->options, .command = call->argv[0]};
+    *keeper = (run_keeper){.options = call->options, .argv = call->argv, .started_ms = cli_wall_ms()};
     if (call->options->ttl_ms == CKIT_TTL_DO_NOT_STORE) {
         return;
     }
@@ -39,7 +40,10 @@ void run_keeper_open(run_keeper *keeper, const run_call *call, const cli_common 
         st = ckit_buf_append(&keeper->key, ckit_buf_slice(&call->key));
     }
     keeper->usable = st == CKIT_OK;
-    if (st != CKIT_OK) {
+    keeper->misused = ckit_status_kind(st) == CKIT_KIND_MISUSE && (common->store != NULL || common->tenant != NULL);
+    if (keeper->misused) {
+        (void)cli_failed(&err);
+    } else if (st != CKIT_OK) {
         err.status = st;
         complain(keeper, "running without the cache", &err);
     }
@@ -65,6 +69,17 @@ static ckit_status read_entry(run_keeper *keeper, run_answer *answer, ckit_error
     return st;
 }
 
+/* Does not count as a miss of the store, as reading would. */
+static bool is_there(const run_keeper *keeper) {
+    return keeper->store.ops->exists(keeper->store.self, ckit_buf_slice(&keeper->key), CKIT_NO_DEADLINE, NULL) !=
+           CKIT_MISS;
+}
+
+static run_limits limits_of(const run_keeper *keeper) {
+    const run_options *options = keeper->options;
+    return (run_limits){options->ttl_ms, options->stale_ms, options->failures_ms};
+}
+
 run_found run_keeper_find(run_keeper *keeper, run_answer *answer) {
     ckit_error err = CKIT_ERROR_INIT;
     *answer = (run_answer)RUN_ANSWER_INIT;
@@ -86,15 +101,24 @@ run_found run_keeper_find(run_keeper *keeper, run_answer *answer) {
     if (!answer->has_output) {
         return RUN_NOTE;
     }
-    switch (run_answer_freshness(answer, keeper->options->ttl_ms, keeper->options->stale_ms, cli_wall_ms())) {
+    run_limits limits = limits_of(keeper);
+    switch (run_answer_freshness(answer, &limits, cli_wall_ms())) {
     case RUN_FRESH: return RUN_SHOW;
     case RUN_STALE: return RUN_SHOW_STALE;
     case RUN_FUTURE:
         (void)ckit_fail(&err, CKIT_E_DECODE, "run", "it is younger than now: was the clock set back?");
         complain(keeper, "the stored answer comes from the future, running the command", &err);
         return RUN_NOTHING;
-    default: return RUN_NOTHING;
+    default: return RUN_OLD;
     }
+}
+
+run_found run_keeper_find_again(run_keeper *keeper, run_answer *answer) {
+    *answer = (run_answer)RUN_ANSWER_INIT;
+    if (!keeper->usable || !is_there(keeper)) {
+        return RUN_NOTHING;
+    }
+    return run_keeper_find(keeper, answer);
 }
 
 /* ---- the lock ----------------------------------------------------------------------------------------------- */
@@ -121,7 +145,7 @@ static bool put(run_keeper *keeper, const run_answer *answer, uint64_t life_ms) 
     ckit_entry_info info = {.ttl_ms = life_ms,
                             .namespace_name = ckit_slice_str(keeper->options->namespace_name),
                             .function = ckit_slice_str(RUN_FUNCTION)};
-    ckit_status     st = run_answer_store(answer, keeper->command, &stored, &err);
+    ckit_status     st = run_answer_store(answer, keeper->argv, &stored, &err);
     if (st == CKIT_OK) {
         st = run_lease_set(&keeper->lease, &keeper->store, ckit_buf_slice(&keeper->key), ckit_buf_slice(&stored), &info,
                            &err);
@@ -133,14 +157,22 @@ static bool put(run_keeper *keeper, const run_answer *answer, uint64_t life_ms) 
     return st == CKIT_OK;
 }
 
-static void note_failure(run_keeper *keeper, int status) {
-    run_answer answer = RUN_ANSWER_INIT;
+/* What stands in the store now, if it is an answer. */
+static bool read_answer(run_keeper *keeper, run_answer *answer) {
+    *answer = (run_answer)RUN_ANSWER_INIT;
+    return is_there(keeper) && read_entry(keeper, answer, NULL) == CKIT_OK && answer->has_output;
+}
+
+/* Puts the next refresh of an answer off; without one, tells those who are waiting that there will be none
+ * (`waiters`). */
+static void note_failure(run_keeper *keeper, int status, bool waiters) {
+    run_answer answer;
     int64_t    now = cli_wall_ms();
     uint64_t   life = NOTE_LIFE_MS;
-    if (read_entry(keeper, &answer, NULL) == CKIT_OK && answer.has_output && answer.status == 0 &&
-        run_answer_life(&answer, now) > 0) {
+    if (read_answer(keeper, &answer) && answer.status == 0 && run_answer_life(&answer, now) > 0) {
         life = run_answer_life(&answer, now);
         answer.failures++;
+        waiters = true;
     } else {
         run_answer_fini(&answer);
         answer = (run_answer){.created_ms = now, .ttl_ms = NOTE_LIFE_MS, .failures = 1};
@@ -148,18 +180,29 @@ static void note_failure(run_keeper *keeper, int status) {
     answer.failed_status = status;
     answer.failed_ms = now;
     answer.retry_ms = now + (int64_t)run_backoff_ms(answer.failures);
-    (void)put(keeper, &answer, life);
+    if (waiters) {
+        (void)put(keeper, &answer, life);
+    }
     run_answer_fini(&answer);
 }
 
 /* Is there an older answer that is better than a failure? */
 static bool has_success(run_keeper *keeper) {
-    run_answer answer = RUN_ANSWER_INIT;
-    bool       there =
-        read_entry(keeper, &answer, NULL) == CKIT_OK && answer.has_output && answer.status == 0 &&
-        run_answer_freshness(&answer, keeper->options->ttl_ms, keeper->options->stale_ms, cli_wall_ms()) <= RUN_STALE;
+    run_limits limits = limits_of(keeper);
+    run_answer answer;
+    bool       there = read_answer(keeper, &answer) && answer.status == 0 &&
+                 run_answer_freshness(&answer, &limits, cli_wall_ms()) <= RUN_STALE;
     run_answer_fini(&answer);
     return there;
+}
+
+/* Has somebody else stored an answer since this call began? It may know something newer. */
+static bool was_overtaken(run_keeper *keeper) {
+    run_answer answer;
+    bool       overtaken = read_answer(keeper, &answer) && answer.created_ms >= keeper->started_ms &&
+                     answer.created_ms <= cli_wall_ms() + SLACK_MS && answer.status == 0;
+    run_answer_fini(&answer);
+    return overtaken;
 }
 
 static bool store_output(run_keeper *keeper, run_result *result, uint64_t ttl_ms, uint64_t stale_ms) {
@@ -169,7 +212,8 @@ static bool store_output(run_keeper *keeper, run_result *result, uint64_t ttl_ms
                          .stale_ms = ttl_ms == CKIT_TTL_NO_EXPIRY ? 0 : stale_ms,
                          .has_output = true,
                          .output = result->output};
-    return put(keeper, &answer, run_answer_life(&answer, answer.created_ms));
+    return (keeper->options->force || !was_overtaken(keeper)) &&
+           put(keeper, &answer, run_answer_life(&answer, answer.created_ms));
 }
 
 bool run_keeper_store(run_keeper *keeper, run_result *result, bool background) {
@@ -195,8 +239,6 @@ bool run_keeper_store(run_keeper *keeper, run_result *result, bool background) {
             return store_output(keeper, result, options->failures_ms, 0);
         }
     }
-    if (background || (result->started && !result->crashed)) {
-        note_failure(keeper, result->status);
-    }
+    note_failure(keeper, result->status, !background && result->started && !result->crashed);
     return false;
 }

@@ -11,17 +11,20 @@
 
 typedef struct run_keeper {
     const run_options *options;
-    const char        *command; /* its name, for the record */
+    char *const       *argv; /* for the record */
     cli_store          store;
     ckit_buf           key;    /* with the tenant's prefix */
     bool               usable; /* the store; false also when nothing is to be stored */
     bool               warned;
+    bool               misused;    /* the store is unusable because --store or --tenant is wrong */
+    int64_t            started_ms; /* when this call began, Unix time */
     run_lease          lease;
 } run_keeper;
 
 typedef enum run_found {
     RUN_NOTHING,
     RUN_NOTE, /* no answer, but a failure was noted */
+    RUN_OLD,  /* an answer past its life: only for those who were waiting when it came */
     RUN_SHOW, /* fresh */
     RUN_SHOW_STALE
 } run_found;
@@ -30,10 +33,14 @@ typedef enum run_found {
 void run_keeper_open(run_keeper *keeper, const run_call *call, const cli_common *common);
 void run_keeper_close(run_keeper *keeper);
 
-/* The stored answer, with output when the answer is RUN_SHOW or RUN_SHOW_STALE; end it with run_answer_fini always. */
+/* The stored answer, with output when the answer is RUN_OLD, RUN_SHOW or RUN_SHOW_STALE; end it with run_answer_fini
+ * always. */
 run_found run_keeper_find(run_keeper *keeper, run_answer *answer);
+/* The same, for looking again and again: an entry that is not there does not count as a miss of the store. */
+run_found run_keeper_find_again(run_keeper *keeper, run_answer *answer);
 
-/* Takes the key's lock without waiting. False when somebody else has it; true also when there are no locks to be had. */
+/* Takes the key's lock without waiting. False when somebody else has it; true also when there are no locks to be had: then
+ * the store is not usable any more, or has none. */
 bool run_keeper_try_lock(run_keeper *keeper);
 void run_keeper_unlock(run_keeper *keeper);
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -49,7 +50,7 @@ static void run_in_background(run_call *call, const cli_common *common) {
     run_keeper keeper;
     detach(call);
     run_keeper_open(&keeper, call, common);
-    if (!keeper.usable || !run_keeper_try_lock(&keeper)) {
+    if (!keeper.usable || !run_keeper_try_lock(&keeper) || !keeper.usable) {
         return; /* nobody would see the answer, or somebody else is making it */
     }
     if (call->options->warm || !is_settled(&keeper, started)) {
@@ -105,15 +106,25 @@ static void print_json(const run_answer *answer, bool stale, int status, const r
 }
 
 static void tell_age(const run_answer *answer, int64_t now) {
-    char age[CLI_UNITS_TEXT], wait[CLI_UNITS_TEXT];
-    cli_warn("this answer is %s old: refreshing it failed (exit code %d), next try in %s",
-             cli_duration_text(run_answer_age_ms(answer, now), age), answer->failed_status,
+    char age[CLI_UNITS_TEXT], wait[CLI_UNITS_TEXT], reason[32] = "too much output";
+    if (answer->failed_status != 0) {
+        (void)snprintf(reason, sizeof reason, "exit code %d", answer->failed_status);
+    }
+    cli_warn("this answer is %s old: refreshing it failed (%s), next try in %s",
+             cli_duration_text(run_answer_age_ms(answer, now), age), reason,
              cli_duration_text(answer->retry_ms > now ? (uint64_t)(answer->retry_ms - now) : 0, wait));
 }
 
-static int show(run_call *call, const cli_common *common, const run_answer *answer, bool stale) {
+/* Nobody refreshes it now, and the store can be written: otherwise every call would start a process for nothing. */
+static bool may_refresh(run_keeper *keeper) {
+    bool locked = run_keeper_try_lock(keeper);
+    run_keeper_unlock(keeper);
+    return locked && keeper->usable;
+}
+
+static int show(run_call *call, const cli_common *common, run_keeper *keeper, const run_answer *answer, bool stale) {
     int64_t now = cli_wall_ms();
-    if (stale && is_due(answer, now)) {
+    if (stale && is_due(answer, now) && may_refresh(keeper)) {
         (void)start_background(call, common);
     }
     if (stale && answer->failures > 0) {
@@ -153,10 +164,14 @@ static run_found wait_for_leader(run_keeper *keeper, run_answer *answer) {
         uint64_t pause = pause_ms(waited);
         sleep_ms(pause);
         waited += pause;
-        run_found found = run_keeper_find(keeper, answer);
+        run_found found = run_keeper_find_again(keeper, answer);
         if (is_shown(found) || answer->failed_ms >= started) {
             cli_progress_end();
             return found;
+        }
+        if (found == RUN_OLD && answer->created_ms >= started) { /* its life is shorter than our pause was */
+            cli_progress_end();
+            return RUN_SHOW;
         }
         run_answer_fini(answer);
         if (waited > 500) {
@@ -165,7 +180,10 @@ static run_found wait_for_leader(run_keeper *keeper, run_answer *answer) {
     }
     cli_progress_end();
     /* It may have answered between our last look and the end of its lock. */
-    run_found found = keeper->lease.held ? run_keeper_find(keeper, answer) : RUN_NOTHING;
+    run_found found = keeper->lease.held ? run_keeper_find_again(keeper, answer) : RUN_NOTHING;
+    if (found == RUN_OLD && answer->created_ms >= started) {
+        found = RUN_SHOW;
+    }
     if (is_shown(found)) {
         run_keeper_unlock(keeper);
     }
@@ -206,10 +224,28 @@ static int answer_call(run_call *call, const cli_common *common, run_keeper *kee
         run_answer_fini(&answer);
         found = wait_for_leader(keeper, &answer);
     }
-    int code =
-        is_shown(found) ? show(call, common, &answer, found == RUN_SHOW_STALE) : run_command(call, common, keeper);
+    int code = is_shown(found) ? show(call, common, keeper, &answer, found == RUN_SHOW_STALE)
+                               : run_command(call, common, keeper);
     run_answer_fini(&answer);
     return code;
+}
+
+/* Also where no store can be opened: the name is known all the same. */
+static int print_key(const run_call *call, const run_keeper *keeper) {
+    cli_write(ckit_buf_slice(keeper->key.len > 0 ? &keeper->key : &call->key));
+    cli_print("\n");
+    return CLI_DONE;
+}
+
+/* What cannot be stored need not run. */
+static int warm(run_call *call, const cli_common *common, const run_keeper *keeper) {
+    if (keeper->usable && start_background(call, common)) {
+        return CLI_DONE;
+    }
+    if (keeper->usable) {
+        cli_error("no process for the background: %s", strerror(errno));
+    }
+    return CLI_RUN_FAILED;
 }
 
 static int check(const cli_common *common, const run_options *options, int count) {
@@ -219,7 +255,15 @@ static int check(const cli_common *common, const run_options *options, int count
         cli_error("--force and --warm exclude each other: --warm runs the command anew as well, in the background");
     } else if (!ckit_utf8_valid(ckit_slice_str(options->namespace_name)) || options->namespace_name[0] == '\0') {
         cli_error("--namespace must be a name in UTF-8");
-    } else if (common->store != NULL && strncmp(common->store, "memory:", 7) == 0) {
+    } else if (strpbrk(options->namespace_name, " \r\n") != NULL) {
+        cli_error("--namespace \"%s\" holds a space or a line end, which keys cannot tell from \"_\"",
+                  options->namespace_name);
+    } else if (options->stale_ms != 0 &&
+               (options->ttl_ms == CKIT_TTL_NO_EXPIRY || options->ttl_ms == CKIT_TTL_DO_NOT_STORE)) {
+        cli_error("--stale needs a --ttl that ends");
+    } else if (options->warm && (options->ttl_ms == CKIT_TTL_DO_NOT_STORE || common->json)) {
+        cli_error("--warm prints nothing and only stores: not with --%s", common->json ? "json" : "ttl 0");
+    } else if (common->store != NULL && strncasecmp(common->store, "memory:", 7) == 0) {
         cli_error("--store %s ends with this process: choose files, e.g. file:///var/cache/commands", common->store);
     } else {
         return CLI_DONE;
@@ -240,14 +284,12 @@ static int run(const cli_common *common, const void *given, char **operands, int
     if (st != CKIT_OK) {
         (void)cli_failed(&err);
         code = CLI_RUN_FAILED;
-    } else if (options->warm) {
-        code = start_background(&call, common) ? CLI_DONE : CLI_RUN_FAILED;
-        if (code != CLI_DONE) {
-            cli_error("no process for the background: %s", strerror(errno));
-        }
     } else {
         run_keeper_open(&keeper, &call, common);
-        code = answer_call(&call, common, &keeper);
+        code = keeper.misused      ? CLI_RUN_FAILED
+               : options->show_key ? print_key(&call, &keeper)
+               : options->warm     ? warm(&call, common, &keeper)
+                                   : answer_call(&call, common, &keeper);
         run_keeper_close(&keeper);
     }
     run_call_close(&call);
@@ -290,6 +332,8 @@ static const cli_option options[] = {
      "store answers with another exit code than 0 too, this long [0: not]", CLI_FIELD(run_options, failures_ms), NULL},
     {"max-output", 0, CLI_SIZE, "SIZE", "more output than this is shown and not stored [20M]",
      CLI_FIELD(run_options, max_output), NULL},
+    {"key", 0, CLI_FLAG, NULL, "print the key of the entry and run nothing: for `inspect`, `delete`, `ttl`",
+     CLI_FIELD(run_options, show_key), NULL},
     {"tty", 0, CLI_FLAG, NULL, "let the command write to a terminal (a pseudo-terminal): it keeps its colours",
      CLI_FIELD(run_options, tty), NULL},
 };

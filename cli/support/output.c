@@ -7,19 +7,17 @@
 #include <cachekit/msgpack.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <json-c/json.h>
-#include <limits.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static bool                  is_quiet;
+static int                   failure_code = CLI_FAILED;
 static bool                  line_is_open; /* a progress line stands on the terminal */
 static volatile sig_atomic_t interrupted;
+static struct sigaction      size_signal_before;
 
 /* A file of the store must never get the number of a standard stream that somebody closed. */
 void cli_output_init(void) {
@@ -28,7 +26,11 @@ void cli_output_init(void) {
             (void)open("/dev/null", O_WRONLY); /* reading a closed input stays an error: it is no empty value */
         }
     }
+    (void)sigaction(SIGXFSZ, NULL, &size_signal_before);
+    (void)signal(SIGXFSZ, SIG_IGN);
 }
+
+void cli_output_undo(void) { (void)sigaction(SIGXFSZ, &size_signal_before, NULL); }
 
 void cli_output_quiet(bool quiet) { is_quiet = quiet; }
 
@@ -73,15 +75,25 @@ static int exit_code_of(ckit_status status) {
                                                                                                    : CLI_UNREACHABLE;
 }
 
-int cli_failed(const ckit_error *err) {
-    cli_error("%s (%s)", err->text[0] != '\0' ? err->text : ckit_status_text(err->status),
-              ckit_status_code(err->status));
-    return exit_code_of(err->status);
+int cli_call_failed(ckit_status status, const ckit_error *err) {
+    status = status >= CKIT_E_FIRST ? status : CKIT_E_IO;
+    cli_error("%s (%s)", err->text[0] != '\0' ? err->text : ckit_status_text(status), ckit_status_code(status));
+    return exit_code_of(status);
 }
+
+int cli_failed(const ckit_error *err) { return cli_call_failed(err->status, err); }
 
 int cli_no_memory(void) {
     cli_error("out of memory");
     return CLI_FAILED;
+}
+
+void cli_output_failure(int code) { failure_code = code; }
+
+void cli_out_of_memory(void) {
+    (void)cli_no_memory();
+    (void)fflush(stdout);
+    _exit(failure_code);
 }
 
 /* ---- standard output ---------------------------------------------------------------------------------------- */
@@ -97,12 +109,6 @@ void cli_print(const char *format, ...) {
     va_start(values, format);
     (void)vprintf(format, values);
     va_end(values);
-}
-
-void cli_print_json(json_object *value) {
-    const char *text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    cli_print("%s\n", text == NULL ? "null" : text);
-    json_object_put(value);
 }
 
 int cli_output_end(int code) {
@@ -121,43 +127,6 @@ int cli_output_end(int code) {
         return CLI_FAILED;
     }
     return code;
-}
-
-/* ---- JSON --------------------------------------------------------------------------------------------------- */
-
-json_object *cli_json_bytes(ckit_slice bytes) {
-    if (bytes.len > INT_MAX / 2) { /* json-c's lengths, also that of base64, are of type int */
-        return NULL;
-    }
-    if (ckit_utf8_valid(bytes)) {
-        return json_object_new_string_len(bytes.len == 0 ? "" : (const char *)bytes.ptr, (int)bytes.len);
-    }
-    size_t       size = sodium_base64_encoded_len(bytes.len, sodium_base64_VARIANT_ORIGINAL);
-    char        *text = malloc(size);
-    json_object *object = json_object_new_object();
-    if (text == NULL || object == NULL) {
-        free(text);
-        json_object_put(object);
-        return NULL;
-    }
-    (void)sodium_bin2base64(text, size, bytes.ptr, bytes.len, sodium_base64_VARIANT_ORIGINAL);
-    json_object_object_add(object, "base64", json_object_new_string(text));
-    free(text);
-    return object;
-}
-
-json_object *cli_json_uint(uint64_t number) { return json_object_new_uint64(number); }
-
-json_object *cli_json_life(uint64_t life_ms) {
-    if (life_ms == CKIT_LIFE_NO_EXPIRY) {
-        return NULL; /* json-c's null */
-    }
-    if (life_ms == CKIT_LIFE_UNKNOWN) {
-        return json_object_new_string("unknown");
-    }
-    char text[CLI_UNITS_TEXT];
-    (void)snprintf(text, sizeof text, "%" PRIu64 ".%03u", life_ms / 1000, (unsigned)(life_ms % 1000));
-    return json_object_new_double_s((double)life_ms / 1000, text);
 }
 
 /* ---- text for people ---------------------------------------------------------------------------------------- */

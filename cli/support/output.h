@@ -3,39 +3,38 @@
 #define CKIT_CLI_OUTPUT_H
 
 #include "command.h"
+#include "support/json.h"
 
 #include <cachekit/error.h>
 #include <cachekit/types.h>
-#include <json-c/json_object.h>
 
-/* Standard input, output and error exist from now on. (A closed pipe ends the tool quietly, by SIGPIPE.) */
+/* Standard input, output and error exist from now on. (A closed pipe ends the tool quietly, by SIGPIPE.) A file that may not
+ * grow is an error of the write and no signal. */
 void cli_output_init(void);
+/* For a program that is executed: signals as we got them. */
+void cli_output_undo(void);
 /* --quiet: warnings and progress are not shown; errors are. */
 void cli_output_quiet(bool quiet);
 
 /* One line on standard error: "cachekit: ...". */
 void cli_error(const char *format, ...) CKIT_PRINTF(1, 2);
 void cli_warn(const char *format, ...) CKIT_PRINTF(1, 2);
-/* The error of a call of the library with its code, and the exit code that fits it. */
+/* The error of a call of the library or of a store, with its code, and the exit code that fits it. `status` is what the call
+ * answered: a store may leave `err` as it was. */
+int cli_call_failed(ckit_status status, const ckit_error *err);
+/* The same for an error that tells its status. */
 int cli_failed(const ckit_error *err);
 int cli_no_memory(void);
+/* Ends the tool at once, where nothing can be done without memory: what was printed until then is written, and the exit code
+ * is CLI_FAILED, or what cli_output_failure says. */
+_Noreturn void cli_out_of_memory(void);
+void           cli_output_failure(int code);
 
 /* Bytes to standard output. Failures are remembered for cli_output_end. */
 void cli_write(ckit_slice bytes);
 void cli_print(const char *format, ...) CKIT_PRINTF(1, 2);
-/* A JSON value and a line end; gives the value back. */
-void cli_print_json(json_object *value);
 /* At the end of every command: `code`, or CLI_FAILED with an error line when something could not be written. */
 int cli_output_end(int code);
-
-/* ---- JSON --------------------------------------------------------------------------------------------------- */
-
-/* A new string for text; {"base64": "..."} for bytes that are not UTF-8. NULL without memory, and
- * for more than 1 GiB. */
-json_object *cli_json_bytes(ckit_slice bytes);
-json_object *cli_json_uint(uint64_t number);
-/* Seconds with three decimals, null for CKIT_LIFE_NO_EXPIRY, "unknown" for CKIT_LIFE_UNKNOWN. */
-json_object *cli_json_life(uint64_t life_ms);
 
 /* ---- text for people ---------------------------------------------------------------------------------------- */
 

@@ -483,3 +483,121 @@ def test_many_different_commands_at_once_do_not_disturb_each_other(tool):
         assert process.communicate(timeout=120)[0] == b"%d\n" % number
     for number in random.sample(range(60), 5):
         assert json.loads(tool.ok("run", "--json", "--", "echo", str(number)))["source"] == "cache"
+
+
+# ---- lives, newer answers, names --------------------------------------------------------------------------------
+
+
+def test_a_crowd_shares_an_answer_whose_life_is_shorter_than_the_waiting(tool, counted):
+    command, runs = counted
+    gate = tool.home / "gate"
+    gate.touch()
+    words = ["run", "--ttl", "1ms", "--", *command(f"while test -e '{gate}'; do sleep 0.02; done; echo shared")]
+    first = tool.start(*words, stdout=subprocess.PIPE)
+    wait_until(lambda: runs() == 1)
+    others = [tool.start(*words, stdout=subprocess.PIPE) for _ in range(6)]
+    threading.Event().wait(0.5)  # they wait by now
+    gate.unlink()
+    for process in [first, *others]:
+        assert process.communicate(timeout=60)[0] == b"shared\n"
+    assert runs() == 1
+
+
+def test_a_stored_failure_has_a_life_of_its_own(tool, counted):
+    command, runs = counted
+    words = ["--", *command("echo out; exit 7")]
+    tool.run("run", "--ttl", "1ms", "--cache-failures", "1h", *words)
+    assert tool.run("run", "--ttl", "1ms", "--cache-failures", "1h", *words).returncode == 7
+    assert runs() == 1  # --ttl is for answers of success
+    tool.run("run", "--ttl", "1h", "--cache-failures", "1ms", *words)
+    assert runs() == 2
+    tool.run("run", *words)
+    assert runs() == 3  # without the option nobody is shown a failure
+
+
+def test_a_run_that_began_earlier_does_not_replace_a_newer_answer(tool, counted):
+    command, runs = counted
+    gate = tool.home / "gate"
+    gate.touch()
+    words = command(f"n=$(wc -l < '{tool.home}/runs'); while test $n = 1 -a -e '{gate}'; do sleep 0.02; done; echo $n")
+    early = tool.start("run", "--", *words, stdout=subprocess.PIPE)
+    wait_until(lambda: runs() == 1)
+    assert tool.ok("run", "--force", "--", *words).strip() == b"2"
+    gate.unlink()
+    assert early.communicate(timeout=60)[0].strip() == b"1"
+    assert tool.ok("run", "--", *words).strip() == b"2"
+
+
+def test_a_lease_that_was_lost_stores_nothing(tool, counted):
+    command, runs = counted
+    gate = tool.home / "gate"
+    gate.touch()
+    words = command(f"n=$(wc -l < '{tool.home}/runs'); while test $n = 1 -a -e '{gate}'; do sleep 0.02; done; echo $n")
+    early = tool.start("run", "--", *words, stdout=subprocess.PIPE)
+    wait_until(lambda: runs() == 1)
+    for lock in tool.cache.glob(".ck-lock*"):
+        lock.unlink()
+    assert tool.ok("run", "--", *words).strip() == b"2"
+    gate.unlink()
+    assert early.communicate(timeout=60)[0].strip() == b"1"
+    assert tool.ok("run", "--", *words).strip() == b"2"
+
+
+def test_the_key_names_the_entry_and_the_entry_names_the_command(tool, counted):
+    command, runs = counted
+    words = ["--tenant", "a b", "--scope", "s", "--", *command(), b"\xff"]
+    key = tool.ok("run", "--key", *words).strip()
+    assert runs() == 0 and key.startswith(b"t:a%20b:ns:run:func:cachekit.run:args:")
+    assert tool.run("exists", key).returncode == 1
+    tool.ok("run", *words)
+    record = json.loads(tool.ok("get", "--as", "json", key))
+    assert record["command"][:2] == ["sh", "-c"] and record["command"][-1] == {"__bytes__": "/w=="}
+    tool.ok("delete", key)
+    tool.ok("run", *words)
+    assert runs() == 2
+    assert tool.ok("run", "--key", "--ttl", "0", "--", "x", env={"HOME": None}).startswith(b"ns:run:")
+
+
+def test_a_failing_command_leaves_no_entry_behind(tool, counted):
+    command, _ = counted
+    tool.run("run", "--", *command("exit 1"))
+    tool.run("run", "--", "no-such-command")
+    tool.run("run", "--warm", "--", "no-such-command")
+    wait_until(lambda: tool.ok("ls", "--json") == b"")
+
+
+def test_waiting_does_not_count_as_missing(tool, counted):
+    command, runs = counted
+    gate = tool.home / "gate"
+    gate.touch()
+    words = ["run", "--", *command(f"while test -e '{gate}'; do sleep 0.02; done")]
+    crowd = [tool.start(*words) for _ in range(5)]
+    wait_until(lambda: runs() == 1)
+    threading.Event().wait(0.5)
+    gate.unlink()
+    assert [process.wait(60) for process in crowd] == [0] * 5
+    assert json.loads(tool.ok("stats", "--json"))["counters"]["misses"] <= 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--store", "nonsense", "--", "true"],
+        ["--store", "/tmp/x", "--", "true"],
+        ["--store", "file:///tmp/x?bogus=1", "--", "true"],
+        ["--store", "MEMORY:", "--", "true"],
+        ["--tenant", "", "--", "true"],
+        ["--namespace", "a b", "--", "true"],
+        ["--namespace", "a\nb", "--", "true"],
+        ["--ttl", "none", "--stale", "1h", "--", "true"],
+        ["--ttl", "0", "--stale", "1h", "--", "true"],
+        ["--ttl", "0", "--warm", "--", "true"],
+        ["--warm", "--json", "--", "true"],
+        ["--depends", "", "--", "true"],
+        ["--modtime", "", "--", "true"],
+    ],
+)
+def test_what_means_nothing_is_refused(tool, words):
+    done = tool.run("run", *words)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert done.stderr.count(b"\n") == 1

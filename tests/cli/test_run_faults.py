@@ -153,3 +153,20 @@ def test_no_memory_for_the_output_passes_it_through(tool):
     done = tool.run("run", "--max-output", "1G", "--", "head", "-c", "150000000", "/dev/zero", preexec_fn=little_memory)
     assert done.returncode == 0 and len(done.stdout) == 150000000
     assert done.stderr == b"cachekit: no memory for the output: not stored\n"
+
+
+@needs_root
+def test_a_stale_answer_in_a_store_that_cannot_be_written_starts_no_refresh(tool):
+    runs = tool.home / "runs"
+    words = ["run", "--ttl", "1ms", "--stale", "1h", "--", "sh", "-c", f"echo run >> '{runs}'; echo answer"]
+    tool.ok(*words)
+    mount = f"mount --bind '{tool.cache}' '{tool.cache}' && mount -o remount,bind,ro '{tool.cache}'"
+    for _ in range(4):
+        assert_ran_with_one_warning(mounted(tool, mount, *words))
+    assert runs.read_text() == "run\n"
+
+
+def test_warming_without_a_cache_says_so(tool):
+    done = tool.run("run", "--warm", "--", "touch", tool.home / "mark", env={"HOME": None})
+    assert done.returncode == 125 and done.stderr.count(b"\n") == 1
+    assert not (tool.home / "mark").exists()

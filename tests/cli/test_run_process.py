@@ -286,3 +286,76 @@ def test_control_c_while_waiting_for_another_run_ends_only_the_waiting(tool):
     gate.unlink()
     assert first.communicate(timeout=60)[0] == b"done\n"
     assert tool.ok(*words) == b"go\ndone\n"
+
+
+# ---- ends -------------------------------------------------------------------------------------------------------
+
+
+def test_a_signal_ends_the_run_with_the_command_whatever_it_left_behind(tool):
+    process = tool.start("run", "--", "sh", "-c", "sleep 1000 & echo $!; echo $$; wait", stdout=subprocess.PIPE)
+    left_behind = int(process.stdout.readline())
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    os.kill(left_behind, signal.SIGKILL)
+
+
+def test_a_reader_that_does_not_read_cannot_keep_us(tool):
+    reading, writing = os.pipe()
+    process = tool.start("run", "--", "yes", stdout=writing)
+    os.close(writing)
+    wait_until(lambda: struct.unpack("i", fcntl.ioctl(reading, termios.FIONREAD, b"\0" * 4))[0] > 60000)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    os.close(reading)
+
+
+def test_a_terminal_that_nobody_reads_cannot_keep_us(tool):
+    terminal = Terminal(tool, "run", "--", "yes")
+    threading.Event().wait(0.5)  # it is full by now
+    os.kill(terminal.pid, signal.SIGTERM)
+    wait_until(lambda: os.waitpid(terminal.pid, os.WNOHANG)[0] != 0)
+    os.close(terminal.fd)
+
+
+def test_a_terminal_that_goes_away_ends_the_command(tool):
+    mark = tool.home / "mark"
+    terminal = Terminal(tool, "run", "--", "sh", "-c", f"echo ready; trap 'touch {mark}; exit' HUP; while :; do sleep 0.05; done")
+    terminal.read_until(rb"ready\r\n")
+    os.close(terminal.fd)
+    wait_until(mark.exists)
+    os.waitpid(terminal.pid, 0)
+
+
+def test_a_command_that_enlarges_its_pipe_is_read_at_once(tool):
+    gate = tool.home / "gate"
+    os.mkfifo(gate)
+    script = (
+        "import fcntl,os\nfcntl.fcntl(1, 1031, 1 << 20)\n"  # F_SETPIPE_SZ
+        f"for n in range(200): os.write(1, b'%d\\n' % n)\nopen({str(gate)!r}).read()\nos.write(1, b'end\\n')"
+    )
+    process = tool.start("run", "--", sys.executable, "-c", script, stdout=subprocess.PIPE)
+    assert [process.stdout.readline() for _ in range(200)] == [b"%d\n" % n for n in range(200)]
+    gate.write_text("")
+    assert process.stdout.read() == b"end\n"
+    assert process.wait(60) == 0
+
+
+def test_pagers_do_not_page_and_the_terminal_has_a_size(tool):
+    assert tool.ok("run", "--tty", "--", "sh", "-c", "echo $PAGER $GIT_PAGER; stty size <&1", env={"PAGER": "less"}) == b"cat cat\n24 80\n"
+    assert tool.ok("run", "--", "sh", "-c", "echo $PAGER", env={"PAGER": "less"}) == b"less\n"
+
+
+@pytest.mark.parametrize("limit", [0, 4096])
+def test_a_limit_of_the_size_of_files_is_a_warning_and_not_the_end(tool, limit):
+    import resource
+
+    done = tool.run(
+        "run", "--", "sh", "-c", "head -c 200000 /dev/urandom | od | head -c 200000; ulimit -f",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.returncode == 0 and len(done.stdout) > 200000
+    assert done.stderr.startswith(b"cachekit: ") and done.stderr.count(b"\n") == 1
+    ask = "import signal; print(signal.getsignal(signal.SIGXFSZ) == signal.SIG_IGN)"
+    plain = subprocess.run([sys.executable, "-c", ask], env=tool.env, capture_output=True).stdout
+    assert tool.ok("run", "--", sys.executable, "-c", ask) == plain
