@@ -7,7 +7,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 readonly state=$PWD/build/python budget=${PYTHON_BUDGET:-240}
-readonly tools=(pytest scikit-build-core) extras=(numpy pandas polars pyarrow orjson prometheus-client basedpyright)
+readonly tools=(pytest scikit-build-core) extras=(numpy pandas polars pyarrow orjson prometheus-client)
+readonly checkers=(basedpyright typing-extensions)
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV "${!CACHEKIT_@}" REDIS_URL
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PYTHONPYCACHEPREFIX=$state/pycache
 
@@ -70,7 +71,7 @@ prepare_and_test() { # prepare_and_test MINOR INTERPRETER NEWEST HASH
         touch "$home/tools"
     fi
     if [ "$newest" = 1 ] && [ ! -e "$home/extras" ]; then
-        if pip_install "$environment" 150 --only-binary :all: "${extras[@]}"; then
+        if pip_install "$environment" 150 --only-binary :all: "${extras[@]}" "${checkers[@]}"; then
             touch "$home/extras"
         else
             echo "not all extras could be installed: tests that need them are skipped" >>"$notes"

@@ -1,0 +1,177 @@
+"""The part of cachekit that is written in C, over libcachekit. Programs use what `cachekit` and its modules offer."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
+
+from typing_extensions import Buffer, Concatenate, ParamSpec, Self, final
+
+_P = ParamSpec("_P")
+_Q = ParamSpec("_Q")
+_R = TypeVar("_R")
+_S = TypeVar("_S")
+
+version: str
+"""The version of the library that is linked in."""
+
+# ---- keys -----------------------------------------------------------------------------------------------------------
+
+def cache_key(
+    function: str,
+    args: tuple[object, ...] = (),
+    kwargs: Mapping[str, object] | None = None,
+    namespace: str | None = None,
+    integrity: bool = True,
+) -> str:
+    """The key under which a call's result is stored.
+
+    `function` is the module's name, a dot, and the function's qualified name; `integrity` says whether values are stored
+    with a checksum. Raises as `pack_args` does, and CachekitError for an empty function.
+    """
+
+def custom_key(namespace: str | None, text: str) -> str:
+    """The key of an entry that a ``key=`` function has named `text`. No namespace (None or ``""``) counts as ``default``."""
+
+def pack_args(args: tuple[object, ...] = (), kwargs: Mapping[str, object] | None = None) -> bytes:
+    """The arguments of one call in the form that keys hash.
+
+    Raises TypeError, OverflowError, UnicodeEncodeError or RecursionError for arguments that cannot be part of a key.
+    """
+
+# ---- values ---------------------------------------------------------------------------------------------------------
+
+def encode(object: object, hook: Callable[[Any], object] | None = None, /) -> bytes:
+    """The object as a document of the standard serializer; with `hook` as serializer ``"auto"`` writes it.
+
+    Raises TypeError, with advice, for what no document holds.
+    """
+
+def decode(document: Buffer, hook: Callable[[dict[Any, Any]], object] | None = None, /) -> Any:
+    """The object of a document; with `hook` of one that serializer ``"auto"`` wrote.
+
+    Raises ValueError, with the place, for bytes that are not exactly one document.
+    """
+
+# ---- stored forms ---------------------------------------------------------------------------------------------------
+
+def checksum(data: Buffer) -> bytes:
+    """XXH3-64: eight bytes, most significant first."""
+
+def envelope_store(data: Buffer, format: str = "msgpack", level: int = 0) -> bytes:
+    """The data in a ByteStorage envelope: compressed (LZ4) and with a checksum.
+
+    `level` is 1 (fastest) to 9 (smallest), 0 for the default, -1 for no compression.
+    """
+
+def envelope_open(envelope: Buffer) -> tuple[bytes, str]:
+    """The content and the format of an envelope, checked."""
+
+class _Frame(TypedDict):
+    serializer: str
+    format: str
+    encoding: str
+    compressed: bool
+    original_type: str | None
+    encrypted: bool
+    tenant_id: str | None
+    encryption_algorithm: str | None
+    key_fingerprint: str | None
+    legacy: bool
+
+def frame_write(
+    payload: Buffer,
+    *,
+    serializer: str,
+    format: str,
+    encoding: str = "utf-8",
+    compressed: bool = False,
+    original_type: str | None = None,
+    encrypted: bool = False,
+    tenant_id: str | None = None,
+    encryption_algorithm: str | None = None,
+    key_fingerprint: str | None = None,
+) -> bytes:
+    """The stored form of a payload: the "CK" frame that says how to read it. The last four describe encrypted payloads."""
+
+def frame_parse(stored: Buffer) -> tuple[_Frame, memoryview | bytes]:
+    """The fields of a stored value's frame, and the payload: a view of `stored`, or bytes for the text form of old versions.
+
+    Raises CachekitError. Its attribute `verdict` says what to do with the entry: ``"malformed"`` (not a frame we know:
+    keep it), ``"corrupt"`` or ``"suspicious"`` (delete it), ``"undecided"``.
+    """
+
+# ---- the pipeline ---------------------------------------------------------------------------------------------------
+
+class _Health(TypedDict):
+    healthy: bool
+    latency_ms: float
+    backend_type: str
+    detail: str
+
+@final
+class Cache:
+    """A cache: memory, and the store that `url` names (None: the environment)."""
+
+    def __new__(
+        cls,
+        url: str | None,
+        *,
+        l1: bool = True,
+        l1_max_bytes: int = 0,
+        default_ttl_ms: int = 0,
+        integrity: bool = True,
+        max_value_bytes: int = 0,
+    ) -> Self: ...
+    def stats(self) -> dict[str, int]:
+        """Counters of this cache."""
+
+    def health(self) -> _Health:
+        """Tries the store out."""
+
+    def release_objects(self) -> None:
+        """Gives back the references of objects that memory has let go of."""
+
+class _Counters(TypedDict):
+    l1_hits: int
+    l2_hits: int
+    misses: int
+    computed: int
+    errors: int
+    uncached: int
+
+@final
+class CachedFunction(Generic[_P, _R]):
+    """A function with a cache in front."""
+
+    def __new__(
+        cls,
+        cache: Cache,
+        function: Callable[_P, _R],
+        name: str,
+        *,
+        namespace: str | None = None,
+        ttl_ms: int = 0,
+        integrity: bool = True,
+        l1: bool = True,
+        objects: bool = False,
+        warn: Callable[[Literal["key", "value", "cache"], BaseException | None], object] | None = None,
+    ) -> Self: ...
+    __wrapped__: Callable[_P, _R]
+    """The function without its cache."""
+    cache: Cache
+    """The cache that it uses."""
+
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(
+        self: CachedFunction[Concatenate[_S, _Q], _R], instance: _S, owner: type[_S] | None = None, /
+    ) -> Callable[_Q, _R]: ...
+    def forget(self, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """Forgets the call with these arguments, in both tiers; True when there was one."""
+
+    def forget_all(self) -> None:
+        """Forgets every call of the function, in both tiers."""
+
+    def counters(self) -> _Counters:
+        """What this function has counted."""

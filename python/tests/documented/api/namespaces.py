@@ -1,0 +1,6 @@
+# Organize cache keys with namespaces
+@cache(namespace="user_data")
+def get_user_profile(user_id): ...
+
+@cache(namespace="analytics")
+def get_user_metrics(user_id): ...

@@ -1,0 +1,1 @@
+RedisBackend(prefix="myapp:prod:")

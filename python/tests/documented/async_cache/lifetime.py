@@ -1,0 +1,1 @@
+cache = AsyncCache(default_ttl=3600, remote_cache=redis)

@@ -1,0 +1,1 @@
+RedisBackend(connect_timeout=2, socket_timeout=2)

@@ -1,0 +1,6 @@
+# Disable Redis backend, use L1 only
+# Set decorator with backend=None
+@cache(backend=None, l1_enabled=True)
+def local_only_cache():
+    """Cached in process memory only, no Redis required."""
+    return computation()
