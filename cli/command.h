@@ -67,6 +67,7 @@ typedef struct cli_common {
     bool        json;
     bool        quiet;
     bool        help;
+    bool        version; /* in front of a command only */
 } cli_common;
 
 /* ---- commands ----------------------------------------------------------------------------------------------- */
@@ -76,6 +77,12 @@ typedef struct cli_example {
     const char *line; /* "cachekit run --ttl 1h -- date" */
     const char *help; /* what it does, one clause */
 } cli_example;
+
+/* What an exit code means. */
+typedef struct cli_exit_row {
+    const char *code; /* "3", "128+N" */
+    const char *text; /* one clause */
+} cli_exit_row;
 
 enum cli_traits {
     CLI_NO_STORE = 1,     /* has no --store and no --tenant */
@@ -96,7 +103,10 @@ typedef struct cli_command {
     size_t             options_size; /* of the struct that is handed to `run` */
     const cli_example *examples;     /* ends with a NULL line; NULL = none */
     unsigned           traits;
-    int                usage_exit; /* 0 = CLI_USAGE */
+    const char        *store_default; /* which store without --store; NULL = the environment's, else the user's files */
+    const cli_exit_row *exits;      /* in place of the general rows of the same codes, and behind them; ends with a NULL
+                                          code; NULL = the general ones */
+    int                 usage_exit; /* 0 = CLI_USAGE */
     /* Sets what is not zero by default; NULL = all zero. */
     void (*defaults)(void *options);
     /* Operands end with NULL. The answer is the tool's exit code. */

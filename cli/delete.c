@@ -9,7 +9,7 @@ static ckit_status erase(const cli_store *store, ckit_slice key, const void *opt
 
 static int run(const cli_common *common, const void *options, char **operands, int count) {
     return cli_operands("delete", operands, count, 1, INT_MAX)
-               ? cli_each_key(common, options, operands, "deleted", erase)
+               ? cli_each_key(common, options, operands, "removed", erase)
                : CLI_USAGE;
 }
 

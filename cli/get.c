@@ -5,7 +5,6 @@
 
 #include <cachekit/buf.h>
 #include <cachekit/document.h>
-#include <json-c/json.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -120,33 +119,29 @@ static void print_plain(const shown *s, bool is_text) {
 }
 
 /* The value is text already, perhaps a long one, so it is not put into a tree of the JSON library again. */
-static int print_object(const shown *s, const char *operand, size_t size, uint64_t life_ms) {
+static void print_object(const shown *s, const char *operand, size_t size, uint64_t life_ms) {
     json_object *object = cli_json_of_key(operand);
-    json_object *bytes = s->is_json ? NULL : cli_json_bytes(s->content);
-    if (object == NULL || (bytes == NULL && !s->is_json)) {
-        json_object_put(object);
-        json_object_put(bytes);
-        return cli_no_memory();
-    }
-    json_object_object_add(object, "found", json_object_new_boolean(true));
-    json_object_object_add(object, "form", json_object_new_string(s->form));
-    json_object_object_add(object, "size", cli_json_uint(size));
-    json_object_object_add(object, "life", cli_json_life(life_ms));
+    cli_json_add(object, "found", cli_json_bool(true));
+    cli_json_add(object, "form", cli_json_text(s->form));
+    cli_json_add(object, "value_size", cli_json_uint(size));
+    cli_json_add(object, "life", cli_json_life(life_ms));
     if (!s->is_json) {
-        json_object_object_add(object, "value", bytes);
+        cli_json_add(object, "value", cli_json_bytes(s->content));
         cli_print_json(object);
-        return CLI_DONE;
+        return;
     }
-    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    if (text != NULL) {
-        cli_write(ckit_slice_of(text, strlen(text) - 1));
-        cli_write(ckit_slice_str(",\"value\":"));
-        cli_write(s->content);
-        cli_write(ckit_slice_str("}\n"));
-    }
-    int code = text == NULL ? cli_no_memory() : CLI_DONE;
+    const char *text = cli_json_line(object);
+    cli_write(ckit_slice_of(text, strlen(text) - 1));
+    cli_write(ckit_slice_str(",\"value\":"));
+    cli_write(s->content);
+    cli_write(ckit_slice_str("}\n"));
     json_object_put(object);
-    return code;
+}
+
+/* Whether it is the entry that is damaged, and not only of another form than the one asked for. */
+static bool is_damaged(const shown *s, ckit_slice stored, ckit_status st) {
+    return ckit_status_kind(st) == CKIT_KIND_CORRUPT &&
+           (strcmp(s->form, "damaged") == 0 || s->stored.framed || cli_stored_was_envelope(stored));
 }
 
 static int answer_hit(const cli_common *common, const char *as, const char *operand, ckit_slice stored,
@@ -158,11 +153,15 @@ static int answer_hit(const cli_common *common, const char *as, const char *oper
     if (st == CKIT_OK && is(as, "hex")) {
         st = to_hex(&s, &err);
     }
-    if (st != CKIT_OK) {
-        (void)cli_failed(&err);
+    if (is_damaged(&s, stored, st)) {
+        cli_error("the entry of %.80s is damaged: %s (%s); see cachekit inspect %.80s", operand, err.text,
+                  ckit_status_code(st), operand);
+        code = CLI_FAILED;
+    } else if (st != CKIT_OK) {
+        (void)cli_call_failed(st, &err);
         code = CLI_FAILED;
     } else if (common->json) {
-        code = print_object(&s, operand, stored.len, life_ms);
+        print_object(&s, operand, stored.len, life_ms);
     } else {
         print_plain(&s, s.is_json || is(as, "hex"));
     }
@@ -178,7 +177,7 @@ static int get(const cli_store *store, const cli_common *common, const char *as,
         ckit_error  err = CKIT_ERROR_INIT;
         uint64_t    life_ms = CKIT_LIFE_UNKNOWN;
         ckit_status st = store->ops->get(store->self, ckit_buf_slice(&key), CKIT_NO_DEADLINE, &stored, &life_ms, &err);
-        code = st >= CKIT_E_FIRST ? cli_failed(&err)
+        code = st >= CKIT_E_FIRST ? cli_call_failed(st, &err)
                : st == CKIT_OK    ? answer_hit(common, as, operand, ckit_buf_slice(&stored), life_ms)
                                   : cli_answer_key(common, operand, "found", false);
     }
@@ -226,7 +225,8 @@ const cli_command cli_get_command = {
         " --as hex    the value's bytes in hexadecimal; a document's MessagePack\n\n"
         "No line end is added to text and bytes but on a terminal, so binary values survive redirection. JSON and "
         "hexadecimal are one line; on a terminal JSON is indented. In JSON, bytes are {\"__bytes__\": \"base64\"}.\n\n"
-        "With --json the answer is one object: key, found, form, size (bytes in the store), life (seconds; null "
+        "With --json the answer is one object: key, found, form, value_size (bytes of the stored value), life "
+        "(seconds; null "
         "without expiry) and value: JSON for a document, else a string, or {\"base64\": ...} for bytes that are not "
         "UTF-8. A miss is {\"key\": ..., \"found\": false}.",
     CLI_OPTIONS(options, get_options),

@@ -2,7 +2,6 @@
 #include "support/output.h"
 
 #include <cachekit/buf.h>
-#include <json-c/json.h>
 
 typedef struct health_options {
     uint64_t timeout_ms;
@@ -12,17 +11,18 @@ static const uint64_t *known(const uint64_t *figure) { return *figure == UINT64_
 
 static json_object *json_figure(uint64_t figure) { return figure == UINT64_MAX ? NULL : cli_json_uint(figure); }
 
-/* `health` NULL: the store could not even be opened, and `detail` says why. */
-static void print_json(const ckit_health *health, const char *detail) {
-    json_object *answer = json_object_new_object();
+/* `health` NULL: the store could not even be opened, and `detail` says why. `url` NULL: nobody knows which one. */
+static void print_json(const ckit_health *health, const char *url, const char *detail) {
+    json_object *answer = cli_json_object();
     bool         healthy = health != NULL && health->healthy;
-    json_object_object_add(answer, "healthy", json_object_new_boolean(healthy));
-    json_object_object_add(answer, "latency_ms", health == NULL ? NULL : cli_json_decimals(health->latency_ms, 3));
-    json_object_object_add(answer, "backend", health == NULL ? NULL : json_object_new_string(health->backend_type));
-    json_object_object_add(answer, "entries", health == NULL ? NULL : json_figure(health->entries));
-    json_object_object_add(answer, "bytes", health == NULL ? NULL : json_figure(health->bytes));
-    json_object_object_add(answer, "limit_bytes", health == NULL ? NULL : json_figure(health->limit_bytes));
-    json_object_object_add(answer, "detail", detail[0] == '\0' ? NULL : cli_json_bytes(ckit_slice_str(detail)));
+    cli_json_add(answer, "healthy", cli_json_bool(healthy));
+    cli_json_add(answer, "latency_ms", health == NULL ? NULL : cli_json_decimals(health->latency_ms, 3));
+    cli_json_add(answer, "backend", health == NULL ? NULL : cli_json_text(health->backend_type));
+    cli_json_add(answer, "store", url == NULL ? NULL : cli_json_bytes(ckit_slice_str(url)));
+    cli_json_add(answer, "entries", health == NULL ? NULL : json_figure(health->entries));
+    cli_json_add(answer, "bytes", health == NULL ? NULL : json_figure(health->bytes));
+    cli_json_add(answer, "limit_bytes", health == NULL ? NULL : json_figure(health->limit_bytes));
+    cli_json_add(answer, "detail", detail[0] == '\0' ? NULL : cli_json_bytes(ckit_slice_str(detail)));
     cli_print_json(answer);
 }
 
@@ -45,7 +45,7 @@ static int ask(const cli_store *store, const cli_common *common, uint64_t timeou
     ckit_health health;
     store->ops->health(store->self, cli_deadline_in(timeout_ms), &health);
     if (common->json) {
-        print_json(&health, health.detail);
+        print_json(&health, store->url, health.detail);
     } else {
         print_text(&health, store);
     }
@@ -65,13 +65,14 @@ static int run(const cli_common *common, const void *options, char **operands, i
         cli_error("--timeout must be more than 0");
         return CLI_USAGE;
     }
-    if (cli_store_try(&store, common, NULL, &err) == CKIT_OK) {
+    ckit_status st = cli_store_look(&store, common, &err);
+    if (st == CKIT_OK) {
         code = ask(&store, common, o->timeout_ms);
     } else {
         if (common->json) {
-            print_json(NULL, err.text[0] == '\0' ? ckit_status_text(err.status) : err.text);
+            print_json(NULL, common->store, err.text[0] == '\0' ? ckit_status_text(st) : err.text);
         }
-        code = cli_failed(&err);
+        code = cli_call_failed(st, &err);
     }
     cli_store_close(&store);
     return code;
@@ -87,7 +88,7 @@ static const cli_option options[] = {
 static const cli_example examples[] = {
     {"cachekit health", "tries out the store that the other commands use"},
     {"cachekit health --json --timeout 500ms", "the same for a program that watches"},
-    {"cachekit health --store \"file://$HOME/example\" >/dev/null && echo usable", "only the exit code"},
+    {"cachekit health >/dev/null && echo usable", "only the exit code"},
     {NULL, NULL}};
 
 const cli_command cli_health_command = {
@@ -95,12 +96,13 @@ const cli_command cli_health_command = {
     .summary = "try out the store",
     .description =
         "Writes, reads and removes something of its own in the store and tells how long that took and how full the "
-        "store is. Nobody's entries are touched. A directory that does not exist yet is made.\n\n"
+        "store is. Nobody's entries are touched.\n\n"
         "latency is that of the trial, in milliseconds. entries and bytes are what the store holds now, with its limit "
         "where it has one; a figure that the store cannot tell is \"unknown\", null in JSON.\n\n"
         "Exit code 0: healthy. 3: not healthy, or not to be reached within --timeout; one line on standard error says "
         "why. 2: a setting is wrong. Where `health` says no, `cachekit doctor` looks for the reason.\n\n"
-        "With --json one object, also when the store cannot be opened: healthy, latency_ms, backend, entries, bytes, "
+        "With --json one object, also when the store cannot be opened: healthy, latency_ms, backend (\"file\"), store "
+        "(its URL), entries, bytes, "
         "limit_bytes, detail.",
     CLI_OPTIONS(options, health_options),
     .defaults = defaults,

@@ -3,7 +3,6 @@
 
 #include <cachekit/buf.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 
 typedef struct invalidate_options {
@@ -32,9 +31,9 @@ static int ask(const cli_store *store, const cli_selection *selection, const cli
         return code;
     }
     cli_progress_end();
-    (void)snprintf(question, sizeof question, "Remove all %s of %s%.60s%s%.300s?", cli_entries_text(count, count_text),
-                   common->tenant == NULL ? "" : "the tenant ", common->tenant == NULL ? "" : common->tenant,
-                   common->tenant == NULL ? "" : " in ", store->url);
+    (void)snprintf(question, sizeof question, "Remove %s%s of %s%.60s%s%.300s?", count == 1 ? "the only entry" : "all ",
+                   count == 1 ? "" : cli_entries_text(count, count_text), common->tenant == NULL ? "" : "the tenant ",
+                   common->tenant == NULL ? "" : common->tenant, common->tenant == NULL ? "" : " in ", store->url);
     if (cli_confirm(question)) {
         return CLI_DONE;
     }
@@ -80,10 +79,10 @@ static void tell(const cli_common *common, const ckit_deleted *deleted, int code
     char text[CLI_COUNT_TEXT];
     bool interrupted = code > 128;
     if (common->json) {
-        json_object *answer = json_object_new_object();
-        json_object_object_add(answer, "deleted", cli_json_uint(deleted->deleted));
-        json_object_object_add(answer, "unindexed", cli_json_uint(deleted->unindexed));
-        json_object_object_add(answer, "complete", json_object_new_boolean(code == CLI_DONE));
+        json_object *answer = cli_json_object();
+        cli_json_add(answer, "removed", cli_json_uint(deleted->deleted));
+        cli_json_add(answer, "unindexed", cli_json_uint(deleted->unindexed));
+        cli_json_add(answer, "complete", cli_json_bool(code == CLI_DONE));
         cli_print_json(answer);
     } else {
         cli_print("removed %s%s\n", cli_entries_text(deleted->deleted, text), interrupted ? ", then interrupted" : "");
@@ -97,29 +96,6 @@ static void tell_unindexed(const cli_common *common, uint64_t count) {
         cli_warn("%s stayed: another program wrote them and the store does not know whose they are. `cachekit ls`%s "
                  "shows them in brackets, `cachekit invalidate --all`%s removes them with everything else",
                  cli_entries_text(count, text), everyone, everyone);
-    }
-}
-
-typedef struct elsewhere {
-    ckit_slice function;
-    uint64_t   count;
-} elsewhere;
-
-static bool count_elsewhere(void *context, const cli_listed *listed) {
-    elsewhere *e = context;
-    e->count += ckit_slice_equal(e->function, listed->entry.function) ? 1 : 0;
-    return true;
-}
-
-/* A function without a namespace is another one than the same function within: easily forgotten. */
-static void hint_at_namespaces(const cli_store *store, const cli_selection *selection) {
-    cli_selection everything = {.scope = {.kind = CKIT_SCOPE_ALL}};
-    elsewhere     e = {.function = selection->scope.function};
-    char          text[CLI_COUNT_TEXT];
-    if (store->ops->list != NULL && cli_each(store, &everything, count_elsewhere, &e, NULL) == CLI_DONE &&
-        e.count > 0) {
-        cli_warn("%s of this function belong%s to a namespace and stayed: name it with --namespace",
-                 cli_entries_text(e.count, text), e.count == 1 ? "s" : "");
     }
 }
 
@@ -147,8 +123,8 @@ static int invalidate(const cli_store *store, const cli_selection *selection, co
                : cli_in_parts(store, delete_part, selection, "removing", &deleted);
     tell(common, &deleted, code);
     tell_unindexed(common, deleted.unindexed);
-    if (code == CLI_DONE && deleted.deleted == 0 && options->function != NULL && options->namespace_name == NULL) {
-        hint_at_namespaces(store, selection);
+    if (code == CLI_DONE && deleted.deleted == 0) {
+        cli_hint_at_namespaces(store, selection, " and stayed");
     }
     return code;
 }
@@ -220,7 +196,7 @@ const cli_command cli_invalidate_command = {
                    "This reaches the store. Programs that have an entry in their own memory serve it from there until "
                    "its lifetime ends: invalidate within the program, or start it again, when that is too long. "
                    "Entries that programs write meanwhile may stay or go.\n\n"
-                   "--json prints one object: deleted, unindexed (entries that stayed because nobody knows whose they "
+                   "--json prints one object: removed, unindexed (entries that stayed because nobody knows whose they "
                    "are) and complete (false after a failure or an interrupt).\n\n"
                    "Exit codes: 0 done, also when nothing was there; 2 wrong usage, nothing was removed; 3 the store "
                    "failed or cannot do it, the rest stayed; 4 the answer to the question was not yes; 130 after "

@@ -3,7 +3,6 @@
 
 #include <cachekit/buf.h>
 #include <cachekit/key.h>
-#include <json-c/json.h>
 
 typedef struct key_options {
     const char *function;
@@ -70,7 +69,7 @@ static int add_argument(ckit_args *args, const char *operand, int number) {
         cli_error("argument %d is %s; text has quotation marks of its own: '\"text\"' (%s)", number, err.text,
                   ckit_status_code(st));
     } else {
-        (void)cli_failed(&err);
+        (void)cli_call_failed(st, &err);
     }
     ckit_buf_fini(&document);
     return st == CKIT_OK ? CLI_DONE : st == CKIT_E_NO_MEMORY ? CLI_FAILED : CLI_USAGE;
@@ -93,20 +92,16 @@ static int add_arguments(ckit_args *args, char **operands, int count) {
 
 /* ---- the key ------------------------------------------------------------------------------------------------ */
 
-static int print(const cli_common *common, ckit_slice key, ckit_slice hash) {
-    json_object *object;
+static void print(const cli_common *common, ckit_slice key, ckit_slice hash) {
     if (!common->json) {
         cli_write(key);
         cli_write(ckit_slice_str("\n"));
-        return CLI_DONE;
+        return;
     }
-    if ((object = json_object_new_object()) == NULL) {
-        return cli_no_memory();
-    }
-    json_object_object_add(object, "key", cli_json_bytes(key));
-    json_object_object_add(object, "hash", cli_json_bytes(hash));
+    json_object *object = cli_json_object();
+    cli_json_add(object, "key", cli_json_bytes(key));
+    cli_json_add(object, "hash", cli_json_bytes(hash));
     cli_print_json(object);
-    return CLI_DONE;
 }
 
 /* A long key is shortened and does not show its hash; one of a short name does. */
@@ -127,9 +122,9 @@ static int print_key(const cli_common *common, const key_options *o, ckit_args *
     }
     int code = CLI_DONE;
     if (st == CKIT_OK) {
-        code = print(common, ckit_buf_slice(&key), ckit_key_describe(ckit_buf_slice(&short_key)).hash);
+        print(common, ckit_buf_slice(&key), ckit_key_describe(ckit_buf_slice(&short_key)).hash);
     } else {
-        (void)cli_failed(&err);
+        (void)cli_call_failed(st, &err);
         code = st == CKIT_E_NO_MEMORY ? CLI_FAILED : CLI_USAGE;
     }
     ckit_buf_fini(&key);
@@ -156,7 +151,7 @@ static int run(const cli_common *common, const void *options, char **operands, i
 static const cli_option options[] = {
     {"function", 'f', CLI_TEXT, "MODULE.NAME", "the function as its program names it, e.g. app.models.get_user",
      CLI_FIELD(key_options, function), NULL},
-    {"namespace", 0, CLI_TEXT, "NAME", "the namespace that its program gives it [none]",
+    {"namespace", 'n', CLI_TEXT, "NAME", "the namespace that its program gives it [none]",
      CLI_FIELD(key_options, namespace_name), NULL},
     {"integrity", 0, CLI_CHOICE, "0|1", "1 for values that are stored with a checksum, 0 for others [1]",
      CLI_FIELD(key_options, integrity), switches},

@@ -4,7 +4,6 @@
 #include <cachekit/buf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,12 +73,12 @@ static int write_file(const char *path, const char *digits) {
     return written ? CLI_DONE : CLI_FAILED;
 }
 
-static void tell_file(const char *path, bool json) {
-    if (json) {
-        json_object *answer = json_object_new_object();
-        json_object_object_add(answer, "file", cli_json_bytes(ckit_slice_str(path)));
+static void tell_file(const char *path, const cli_common *common) {
+    if (common->json) {
+        json_object *answer = cli_json_object();
+        cli_json_add(answer, "file", cli_json_bytes(ckit_slice_str(path)));
         cli_print_json(answer);
-    } else {
+    } else if (!common->quiet) {
         cli_print("a new master key is in ");
         cli_print_escaped(ckit_slice_str(path));
         cli_print(", readable by you alone\n");
@@ -119,7 +118,7 @@ static int run(const cli_common *common, const void *given, char **operands, int
     } else {
         code = write_file(options->output, digits);
         if (code == CLI_DONE) {
-            tell_file(options->output, common->json);
+            tell_file(options->output, common);
         }
     }
     sodium_memzero(digits, sizeof digits);
@@ -149,7 +148,8 @@ const cli_command cli_keygen_command = {
                    "A file that exists, or a symbolic link of that name, is never overwritten: that is exit code 4, as "
                    "is a file that cannot be written. Whoever has the key can read what is encrypted with it, and what "
                    "is encrypted is lost without it.\n\n"
-                   "--json answers {\"key\": \"...\"}, and {\"file\": \"...\"} with --output.",
+                   "--json answers {\"key\": \"...\"}, and {\"file\": \"...\"} with --output. With --quiet, --output "
+                   "says nothing.",
     CLI_OPTIONS(options, keygen_options),
     .examples = examples,
     .traits = CLI_NO_STORE,

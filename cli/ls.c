@@ -56,7 +56,7 @@ static void tell_sum(const showing *s, bool quiet) {
     char bytes[CLI_UNITS_TEXT];
     if (!quiet && isatty(2) == 1) {
         (void)fflush(stdout);
-        (void)fprintf(stderr, "%s, %s\n", cli_entries_text(s->count, count), cli_size_text(s->bytes, bytes));
+        (void)fprintf(stderr, "%s, %s\n", cli_entries_text(s->count, count), cli_bytes_text(s->bytes, bytes));
     }
 }
 
@@ -76,6 +76,9 @@ static int list(const cli_store *store, const cli_selection *selection, const cl
         code = show_sorted(store, selection, options, &s);
     } else {
         code = cli_each(store, selection, show, &s, NULL);
+    }
+    if (code == CLI_DONE && s.count == 0) {
+        cli_hint_at_namespaces(store, selection, "");
     }
     if (!common->json) {
         tell_sum(&s, common->quiet);
@@ -110,7 +113,7 @@ static const cli_option options[] = {
     {"function", 'f', CLI_TEXT, "NAME",
      "only the results of one function, as the program names it; without --namespace those that belong to no namespace",
      CLI_FIELD(ls_options, function), NULL},
-    {"sort", 's', CLI_CHOICE, "ORDER",
+    {"sort", 0, CLI_CHOICE, "ORDER",
      "name: keys in the order of their bytes; size: largest first; age: oldest first; life: what ends soonest first "
      "[as the store shows them, at once]",
      CLI_FIELD(ls_options, sort), orders},
@@ -128,18 +131,20 @@ static const cli_example examples[] = {
 const cli_command cli_ls_command = {
     .name = "ls",
     .summary = "list the entries of a store",
-    .description = "Shows the live entries of the store, one a line: the bytes it takes there, its remaining life, its "
-                   "age (since it was written, or got a new lifetime), its namespace and its key. Without --sort the "
-                   "lines come as the store finds the entries, in no order, and need no memory.\n\n"
-                   "A key in brackets is the store's own name of an entry that another program wrote: its key, "
-                   "namespace and function are not known, so no --namespace, --function or --tenant shows it. On a "
-                   "terminal there is a head line, keys are cut to the width, and the sum follows on standard error. "
-                   "Control characters are shown as \\xNN, and so are backslashes and bytes that are not UTF-8.\n\n"
-                   "--json prints one object per line: key (null when not known; {\"base64\": ...} when it is not "
-                   "UTF-8), name, namespace, function (null: none or not known), size in bytes, life in seconds (null: "
-                   "no expiry; \"unknown\"), age in seconds and created in Unix seconds (null: not known).\n\n"
-                   "An empty store is listed with no line, and the exit code is 0. Exit code 3: the store cannot be "
-                   "read or cannot list its entries; what was printed until then is true.",
+    .description =
+        "Shows the live entries of the store, one a line: the bytes it takes there, its remaining life, its "
+        "age (since it was written, or got a new lifetime), its namespace and its key. Without --sort the "
+        "lines come as the store finds the entries, in no order, and need no memory.\n\n"
+        "A key in brackets is the store's own name of an entry that another program wrote: its key, "
+        "namespace and function are not known, so no --namespace, --function or --tenant shows it. On a "
+        "terminal there is a head line, keys are cut to the width, and the sum follows on standard error. "
+        "Control characters are shown as \\xNN, and so are backslashes and bytes that are not UTF-8.\n\n"
+        "--json prints one object per line: key (null when not known; {\"base64\": ...} when it is not "
+        "UTF-8), name, namespace, function (null: none or not known), size in bytes, life in seconds (null: "
+        "no expiry; \"unknown\"), age in seconds and created in Unix seconds (null: not known).\n\n"
+        "An empty store is listed with no line, and the exit code is 0. Where --function alone finds nothing, "
+        "and namespaces hold entries of it, a warning says so. Exit code 3: the store cannot be read or cannot "
+        "list its entries; what was printed until then is true.",
     CLI_OPTIONS(options, ls_options),
     .examples = examples,
     .run = run,

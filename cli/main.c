@@ -1,9 +1,31 @@
 /* main.c - from the command line to a command. */
 #include "support/help.h"
+#include "support/near.h"
 #include "support/options.h"
 #include "support/output.h"
 
+#include <limits.h>
 #include <string.h>
+
+/* The command, or NULL after an error was printed. */
+static const cli_command *find_command(const char *name) {
+    const cli_command *command = cli_command_named(name);
+    const char        *meant = NULL;
+    unsigned           least = UINT_MAX;
+    if (command != NULL) {
+        return command;
+    }
+    for (size_t i = 0; cli_commands[i] != NULL; i++) {
+        unsigned distance = cli_distance(name, strlen(name), cli_commands[i]->name);
+        if (distance < least) {
+            least = distance;
+            meant = cli_commands[i]->name;
+        }
+    }
+    cli_error("there is no command \"%s\"%s%s%s: see cachekit --help", name, meant == NULL ? "" : " (did you mean ",
+              meant == NULL ? "" : meant, meant == NULL ? "" : "?)");
+    return NULL;
+}
 
 static bool check_operands(const cli_command *command, const cli_parsed *parsed) {
     if (command->operands == NULL && parsed->operand_count > 0) {
@@ -21,6 +43,7 @@ static bool check_operands(const cli_command *command, const cli_parsed *parsed)
 static int run_command(const cli_command *command, const cli_common *leading, char **words, int count) {
     cli_parsed parsed = {.common = *leading};
     int        code = command->usage_exit == 0 ? CLI_USAGE : command->usage_exit;
+    cli_output_failure(command->usage_exit == 0 ? CLI_FAILED : command->usage_exit);
     if (cli_parse(command, words, count, &parsed)) {
         cli_output_quiet(parsed.common.quiet);
         if (parsed.common.help) {
@@ -44,6 +67,9 @@ int main(int argc, char **argv) {
     }
     char **words = argv + 1 + used;
     int    count = argc - 1 - used;
+    if (common.version && !common.help) {
+        return run_command(cli_command_named("version"), &common, words, count);
+    }
     if (count > 0 && strcmp(words[0], "help") == 0) {
         common.help = true;
         words++;
@@ -53,10 +79,6 @@ int main(int argc, char **argv) {
         cli_help_overview(common.help ? stdout : stderr);
         return cli_output_end(common.help ? CLI_DONE : CLI_USAGE);
     }
-    const cli_command *command = cli_command_named(words[0]);
-    if (command == NULL) {
-        cli_error("there is no command \"%s\": see cachekit --help", words[0]);
-        return CLI_USAGE;
-    }
-    return run_command(command, &common, words + 1, count - 1);
+    const cli_command *command = find_command(words[0]);
+    return command == NULL ? CLI_USAGE : run_command(command, &common, words + 1, count - 1);
 }

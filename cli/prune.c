@@ -3,7 +3,6 @@
 #include "support/units.h"
 
 #include <inttypes.h>
-#include <json-c/json.h>
 
 #define NOT_GIVEN UINT64_MAX
 
@@ -22,7 +21,7 @@ typedef struct pruned {
     uint64_t removed;
     uint64_t bytes;
     uint64_t unknown_age; /* entries that stayed, and why */
-    uint64_t unknown_key;
+    uint64_t unindexed;
     uint64_t renewed;
     uint64_t left; /* bytes of the chosen entries that are there still */
 } pruned;
@@ -98,7 +97,7 @@ static void remove_one(pruning *p, const cli_listed *listed) {
 
 static void take_out(pruning *p, const cli_listed *listed) {
     if (listed->entry.key.len == 0) {
-        p->did.unknown_key++;
+        p->did.unindexed++;
         return;
     }
     if (!p->options->dry_run) {
@@ -110,7 +109,7 @@ static void take_out(pruning *p, const cli_listed *listed) {
     if (p->rows != NULL) {
         cli_table_row(p->rows, listed);
     } else {
-        json_object_array_add(p->list, cli_listed_json(listed, p->now_ms));
+        cli_json_append(p->list, cli_listed_json(listed, p->now_ms));
     }
 }
 
@@ -140,17 +139,17 @@ static void prune_entries(pruning *p, cli_entries *entries) {
 /* ---- telling ------------------------------------------------------------------------------------------------- */
 
 static void tell_json(const pruning *p, int code) {
-    json_object *answer = json_object_new_object();
-    json_object_object_add(answer, "dry_run", json_object_new_boolean(p->options->dry_run));
-    json_object_object_add(answer, "removed", cli_json_uint(p->did.removed));
-    json_object_object_add(answer, "bytes", cli_json_uint(p->did.bytes));
-    json_object_object_add(answer, "expired", p->did.swept ? cli_json_uint(p->did.expired) : NULL);
-    json_object_object_add(answer, "unknown_age", cli_json_uint(p->did.unknown_age));
-    json_object_object_add(answer, "unknown_key", cli_json_uint(p->did.unknown_key));
-    json_object_object_add(answer, "renewed", cli_json_uint(p->did.renewed));
-    json_object_object_add(answer, "complete", json_object_new_boolean(code == CLI_DONE));
+    json_object *answer = cli_json_object();
+    cli_json_add(answer, "dry_run", cli_json_bool(p->options->dry_run));
+    cli_json_add(answer, "removed", cli_json_uint(p->did.removed));
+    cli_json_add(answer, "bytes", cli_json_uint(p->did.bytes));
+    cli_json_add(answer, "expired", p->did.swept ? cli_json_uint(p->did.expired) : NULL);
+    cli_json_add(answer, "unknown_age", cli_json_uint(p->did.unknown_age));
+    cli_json_add(answer, "unindexed", cli_json_uint(p->did.unindexed));
+    cli_json_add(answer, "renewed", cli_json_uint(p->did.renewed));
+    cli_json_add(answer, "complete", cli_json_bool(code == CLI_DONE));
     if (p->list != NULL) {
-        json_object_object_add(answer, "entries", json_object_get(p->list));
+        cli_json_add(answer, "entries", json_object_get(p->list));
     }
     cli_print_json(answer);
 }
@@ -159,7 +158,7 @@ static void tell_text(const pruning *p, int code) {
     char count[CLI_COUNT_TEXT];
     char bytes[CLI_UNITS_TEXT];
     cli_print("%s %s, %s", p->options->dry_run ? "would remove" : "removed", cli_entries_text(p->did.removed, count),
-              cli_size_text(p->did.bytes, bytes));
+              cli_bytes_text(p->did.bytes, bytes));
     if (p->did.swept) {
         cli_print("; %" PRIu64 " expired", p->did.expired);
     }
@@ -169,10 +168,10 @@ static void tell_text(const pruning *p, int code) {
 static void warn_about_stayers(const pruning *p, int code) {
     char text[CLI_COUNT_TEXT];
     char bytes[CLI_UNITS_TEXT];
-    if (p->did.unknown_key > 0) {
+    if (p->did.unindexed > 0) {
         cli_warn("%s stayed: the store does not know the keys (another program wrote them), and only `cachekit "
                  "invalidate --all` removes such",
-                 cli_entries_text(p->did.unknown_key, text));
+                 cli_entries_text(p->did.unindexed, text));
     }
     if (p->did.unknown_age > 0) {
         cli_warn("%s stayed: the store does not know how old they are", cli_entries_text(p->did.unknown_age, text));
@@ -181,7 +180,7 @@ static void warn_about_stayers(const pruning *p, int code) {
         cli_warn("%s stayed: written again meanwhile", cli_entries_text(p->did.renewed, text));
     }
     if (p->options->to_size != NOT_GIVEN && p->did.left > p->options->to_size && code == CLI_DONE) {
-        cli_warn("what stayed takes %s", cli_size_text(p->did.left, bytes));
+        cli_warn("what stayed takes %s", cli_bytes_text(p->did.left, bytes));
     }
 }
 
@@ -211,6 +210,9 @@ static int prune_chosen(pruning *p, const cli_selection *selection) {
     if (code == CLI_DONE) {
         p->now_ms = cli_wall_ms();
         prune_entries(p, &entries);
+        if (entries.count == 0) {
+            cli_hint_at_namespaces(p->store, selection, " and stayed");
+        }
         code = cli_interrupted() != 0       ? 128 + cli_interrupted()
                : p->first.status != CKIT_OK ? cli_failed(&p->first)
                                             : CLI_DONE;
@@ -230,7 +232,7 @@ static int prune(pruning *p, const cli_selection *selection, const cli_common *c
         return cli_store_cannot(p->store, "sweep: give --older-than or --to-size");
     }
     if (p->options->dry_run && common->json) {
-        p->list = json_object_new_array();
+        p->list = cli_json_array();
     } else if (p->options->dry_run) {
         cli_table_begin(&rows, false);
         p->rows = &rows;
@@ -255,10 +257,16 @@ static int prune(pruning *p, const cli_selection *selection, const cli_common *c
 }
 
 static int check(const prune_options *options) {
-    bool narrowed = options->namespace_name != NULL || options->function != NULL || options->dry_run;
+    bool narrowed = options->namespace_name != NULL || options->function != NULL;
     if (narrowed && !chooses(options)) {
-        cli_error("without --older-than or --to-size only what has expired goes, everywhere: --namespace, --function "
-                  "and --dry-run need one of them");
+        cli_error(
+            "without --older-than or --to-size only what has expired goes, everywhere: --namespace and --function "
+            "need one of them");
+        return CLI_USAGE;
+    }
+    if (options->dry_run && !chooses(options)) {
+        cli_error("--dry-run cannot tell how much has expired: stores show live entries only. It needs --older-than or "
+                  "--to-size");
         return CLI_USAGE;
     }
     return CLI_DONE;
@@ -302,7 +310,8 @@ static const cli_option options[] = {
     {"function", 'f', CLI_TEXT, "NAME",
      "choose among the results of one function only; without --namespace those that belong to no namespace",
      CLI_FIELD(prune_options, function), NULL},
-    {"dry-run", 0, CLI_FLAG, NULL, "show what would go and remove nothing", CLI_FIELD(prune_options, dry_run), NULL},
+    {"dry-run", 0, CLI_FLAG, NULL, "show what --older-than and --to-size would remove, and remove nothing",
+     CLI_FIELD(prune_options, dry_run), NULL},
 };
 
 static const cli_example examples[] = {
@@ -326,7 +335,7 @@ const cli_command cli_prune_command = {
         "entries that were written again, or got a new lifetime, since they were listed. The latter is told by the "
         "time their life ends, right before each removal: a write within the instant between, or one that ends at the "
         "same moment, as with no expiry at all, cannot be told, and its value is removed with the old one.\n\n"
-        "--json prints one object: dry_run, removed, bytes, expired (null: not swept), unknown_age, unknown_key, "
+        "--json prints one object: dry_run, removed, bytes, expired (null: not swept), unknown_age, unindexed, "
         "renewed (entries that stayed), complete (false after a failure or an interrupt), and with --dry-run the "
         "entries as `cachekit ls --json` shows them.\n\n"
         "Exit codes: 0 done, also when nothing was there; 3 the store failed or cannot do it; 130 after Ctrl-C, which "

@@ -7,7 +7,6 @@
 #include <cachekit/buf.h>
 #include <cachekit/envelope.h>
 #include <cachekit/key.h>
-#include <json-c/json.h>
 #include <unistd.h>
 
 #define SMALL (UINT64_C(1) << 20) /* values up to here are read before the store is asked for its limit */
@@ -116,17 +115,13 @@ static ckit_status put(const cli_store *store, ckit_slice key, ckit_slice bytes,
     return st == CKIT_MISS ? CKIT_OK : st;
 }
 
-static int answer(const cli_common *common, const char *operand, size_t size, uint64_t ttl_ms) {
+static void answer(const cli_common *common, const char *operand, size_t size, uint64_t ttl_ms) {
     if (common->json) {
         json_object *object = cli_json_of_key(operand);
-        if (object == NULL) {
-            return cli_no_memory();
-        }
-        json_object_object_add(object, "stored", json_object_new_boolean(ttl_ms != CKIT_TTL_DO_NOT_STORE));
-        json_object_object_add(object, "size", cli_json_uint(size));
+        cli_json_add(object, "stored", cli_json_bool(ttl_ms != CKIT_TTL_DO_NOT_STORE));
+        cli_json_add(object, "value_size", cli_json_uint(size));
         cli_print_json(object);
     }
-    return CLI_DONE;
 }
 
 static int set(const cli_store *store, const cli_common *common, const set_options *o, char **operands) {
@@ -143,7 +138,11 @@ static int set(const cli_store *store, const cli_common *common, const set_optio
         ckit_status st = is(o->as, "raw") ? CKIT_OK : seal(bytes, o->as, &sealed, &err);
         bytes = is(o->as, "raw") ? bytes : ckit_buf_slice(&sealed);
         st = st == CKIT_OK ? put(store, ckit_buf_slice(&key), bytes, &info, &err) : st;
-        code = st == CKIT_OK ? answer(common, operands[0], bytes.len, o->ttl_ms) : cli_failed(&err);
+        if (st == CKIT_OK) {
+            answer(common, operands[0], bytes.len, o->ttl_ms);
+        } else {
+            code = cli_call_failed(st, &err);
+        }
     }
     ckit_buf_fini(&key);
     ckit_buf_fini(&input);
@@ -161,7 +160,7 @@ static int run(const cli_common *common, const void *options, char **operands, i
         cli_error("--namespace is not UTF-8");
         return CLI_USAGE;
     }
-    int code = cli_store_open(&store, common);
+    int code = cli_store_make(&store, common);
     if (code == CLI_DONE) {
         code = set(&store, common, o, operands);
     }
@@ -170,10 +169,10 @@ static int run(const cli_common *common, const void *options, char **operands, i
 }
 
 static const cli_option options[] = {
-    {"ttl", 0, CLI_LIFETIME, "DURATION",
+    {"ttl", 't', CLI_LIFETIME, "DURATION",
      "the lifetime, e.g. 90s, 1h30m, 7d; none for no expiry; 0 to store nothing and remove an older entry [1h]",
      CLI_FIELD(set_options, ttl_ms), NULL},
-    {"namespace", 0, CLI_TEXT, "NAME", "what the entry belongs to, for ls and invalidate; not part of the key [none]",
+    {"namespace", 'n', CLI_TEXT, "NAME", "what the entry belongs to, for ls and invalidate; not part of the key [none]",
      CLI_FIELD(set_options, namespace_name), NULL},
     {"as", 0, CLI_CHOICE, "FORM", "raw, json, text or bytes; see above [raw]", CLI_FIELD(set_options, as), forms},
 };
@@ -203,7 +202,7 @@ const cli_command cli_set_command = {
         "Programs that hold an older value in their own memory may use it until its lifetime ends there.\n\n"
         "Exit code 2: VALUE is not of the form asked for; 4: it is larger than the store takes. After a failure the "
         "older entry is still there.\n\n"
-        "Prints nothing but with --json: {\"key\": ..., \"stored\": true, \"size\": bytes in the store}.",
+        "Prints nothing but with --json: {\"key\": ..., \"stored\": true, \"value_size\": bytes of the stored value}.",
     CLI_OPTIONS(options, set_options),
     .examples = examples,
     .defaults = defaults,

@@ -6,7 +6,6 @@
 #include <cachekit/buf.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -155,61 +154,60 @@ static json_object *json_time(int64_t wall_s) {
     if (gmtime_r(&when, &parts) != NULL) {
         (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
     }
-    return text[0] == '\0' ? NULL : json_object_new_string(text);
+    return text[0] == '\0' ? NULL : cli_json_text(text);
 }
 
 static json_object *json_figures(const view *v, bool counters) {
-    json_object *all = json_object_new_object();
+    json_object *all = cli_json_object();
     for (size_t i = 0; i < v->now->figures.count; i++) {
         const cli_figure *figure = &v->now->figures.items[i];
         if (figure->counter == counters) {
-            json_object_object_add(all, figure->name, cli_json_uint(figure->value));
+            cli_json_add(all, figure->name, cli_json_uint(figure->value));
         }
     }
     return all;
 }
 
 static json_object *json_rates(const view *v) {
-    json_object *all = json_object_new_object();
+    json_object *all = cli_json_object();
     for (size_t i = 0; i < v->now->figures.count; i++) {
         const cli_figure *figure = &v->now->figures.items[i];
         double            per_second;
         if (figure->counter) {
             bool known = rate(v, figure->name, &per_second);
-            json_object_object_add(all, figure->name, known ? cli_json_decimals(per_second, 3) : NULL);
+            cli_json_add(all, figure->name, known ? cli_json_decimals(per_second, 3) : NULL);
         }
     }
     return all;
 }
 
 static void add_not_published(json_object *answer, bool counted) {
-    json_object *names = json_object_new_array();
+    json_object *names = cli_json_array();
     if (!counted) {
-        json_object_array_add(names, json_object_new_string("counters"));
+        cli_json_append(names, cli_json_text("counters"));
     }
     for (size_t i = 0; i < NOT_PUBLISHED_COUNT; i++) {
-        json_object_object_add(answer, not_published[i].name, NULL);
-        json_object_array_add(names, json_object_new_string(not_published[i].name));
+        cli_json_add(answer, not_published[i].name, NULL);
+        cli_json_append(names, cli_json_text(not_published[i].name));
     }
-    json_object_object_add(answer, "not_published", names);
+    cli_json_add(answer, "not_published", names);
 }
 
 static void print_json(const view *v, bool watched) {
     const cli_figures *figures = &v->now->figures;
-    json_object       *answer = json_object_new_object();
-    json_object_object_add(answer, "backend", json_object_new_string(ckit_backend_name(v->store->backend)));
-    json_object_object_add(answer, "store", cli_json_bytes(ckit_slice_str(v->store->url)));
-    json_object_object_add(answer, "time", json_time(v->now->wall_s));
-    json_object_object_add(answer, "since",
-                           figures->since_wall_ms == 0 ? NULL : json_time(figures->since_wall_ms / 1000));
-    json_object_object_add(answer, "levels", json_figures(v, false));
-    json_object_object_add(answer, "counters", figures->counted ? json_figures(v, true) : NULL);
-    json_object_object_add(answer, "hit_ratio", json_ratio(hit_ratio(v)));
+    json_object       *answer = cli_json_object();
+    cli_json_add(answer, "backend", cli_json_text(ckit_backend_name(v->store->backend)));
+    cli_json_add(answer, "store", cli_json_bytes(ckit_slice_str(v->store->url)));
+    cli_json_add(answer, "time", json_time(v->now->wall_s));
+    cli_json_add(answer, "since", figures->since_wall_ms == 0 ? NULL : json_time(figures->since_wall_ms / 1000));
+    cli_json_add(answer, "levels", json_figures(v, false));
+    cli_json_add(answer, "counters", figures->counted ? json_figures(v, true) : NULL);
+    cli_json_add(answer, "hit_ratio", json_ratio(hit_ratio(v)));
     if (watched) {
         bool first = v->before == NULL;
-        json_object_object_add(answer, "seconds", first ? NULL : cli_json_decimals(seconds_passed(v), 3));
-        json_object_object_add(answer, "rates", first || !figures->counted ? NULL : json_rates(v));
-        json_object_object_add(answer, "recent_hit_ratio", json_ratio(recent_hit_ratio(v)));
+        cli_json_add(answer, "seconds", first ? NULL : cli_json_decimals(seconds_passed(v), 3));
+        cli_json_add(answer, "rates", first || !figures->counted ? NULL : json_rates(v));
+        cli_json_add(answer, "recent_hit_ratio", json_ratio(recent_hit_ratio(v)));
     }
     add_not_published(answer, figures->counted);
     cli_print_json(answer);
@@ -395,11 +393,11 @@ static int watch(const cli_store *store, bool json, const stats_options *o) {
     (void)setvbuf(stdout, NULL, _IOFBF,
                   1 << 14); /* a sample is written at once, so that drawing over does not flicker */
     for (uint64_t i = 0; cli_interrupted() == 0; i++) {
-        sample *now = &samples[i % 2];
-        view    v = {store, now, i == 0 ? NULL : &samples[(i + 1) % 2]};
-        err.status = take(store, now, &err);
-        if (err.status != CKIT_OK) {
-            return cli_failed(&err);
+        sample     *now = &samples[i % 2];
+        view        v = {store, now, i == 0 ? NULL : &samples[(i + 1) % 2]};
+        ckit_status st = take(store, now, &err);
+        if (st != CKIT_OK) {
+            return cli_call_failed(st, &err);
         }
         print_watched(&v, json, redraws);
         if (fflush(stdout) != 0 || i + 1 == o->count) {
@@ -414,9 +412,9 @@ static int once(const cli_store *store, bool json) {
     static sample now;
     view          v = {store, &now, NULL};
     ckit_error    err = CKIT_ERROR_INIT;
-    err.status = take(store, &now, &err);
-    if (err.status != CKIT_OK) {
-        return cli_failed(&err);
+    ckit_status   st = take(store, &now, &err);
+    if (st != CKIT_OK) {
+        return cli_call_failed(st, &err);
     }
     if (json) {
         print_json(&v, false);
@@ -469,9 +467,9 @@ static void defaults(void *options) {
 static const cli_option options[] = {
     {"watch", 'w', CLI_FLAG, NULL, "show them again and again, with rates per second", CLI_FIELD(stats_options, watch),
      NULL},
-    {"interval", 'i', CLI_DURATION, "DURATION", "with --watch: time between two samples, at least 100ms [2s]",
+    {"interval", 0, CLI_DURATION, "DURATION", "with --watch: time between two samples, at least 100ms [2s]",
      CLI_FIELD(stats_options, interval_ms), NULL},
-    {"count", 'n', CLI_COUNT, "N", "with --watch: end after N samples [until Ctrl-C]", CLI_FIELD(stats_options, count),
+    {"count", 0, CLI_COUNT, "N", "with --watch: end after N samples [until Ctrl-C]", CLI_FIELD(stats_options, count),
      NULL},
 };
 

@@ -33,7 +33,7 @@ static int run(const cli_common *common, const void *options, char **operands, i
 }
 
 static const cli_option options[] = {
-    {"ttl", 0, CLI_LIFETIME, "DURATION", "the lifetime from now on, e.g. 90s, 1h30m, 7d, or none for no expiry [1h]",
+    {"ttl", 't', CLI_LIFETIME, "DURATION", "the lifetime from now on, e.g. 90s, 1h30m, 7d, or none for no expiry [1h]",
      CLI_FIELD(touch_options, ttl_ms), NULL},
 };
 

@@ -4,7 +4,6 @@
 
 #include <cachekit/buf.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 
 typedef struct ttl_options {
     bool seconds;
@@ -23,26 +22,24 @@ static ckit_status ask(const cli_store *store, ckit_slice key, uint64_t *life_ms
 
 static void print_life(uint64_t life_ms, bool seconds) {
     char text[CLI_UNITS_TEXT];
-    if (seconds && life_ms != CKIT_LIFE_NO_EXPIRY && life_ms != CKIT_LIFE_UNKNOWN) {
+    if (seconds && life_ms == CKIT_LIFE_NO_EXPIRY) {
+        cli_print("none\n");
+    } else if (seconds && life_ms != CKIT_LIFE_UNKNOWN) {
         cli_print("%" PRIu64 "\n", life_ms / 1000);
     } else {
         cli_print("%s\n", cli_life_text(life_ms, text));
     }
 }
 
-static int answer(const cli_common *common, const ttl_options *o, const char *operand, uint64_t life_ms) {
+static void answer(const cli_common *common, const ttl_options *o, const char *operand, uint64_t life_ms) {
     if (common->json) {
         json_object *object = cli_json_of_key(operand);
-        if (object == NULL) {
-            return cli_no_memory();
-        }
-        json_object_object_add(object, "found", json_object_new_boolean(true));
-        json_object_object_add(object, "life", cli_json_life(life_ms));
+        cli_json_add(object, "found", cli_json_bool(true));
+        cli_json_add(object, "life", cli_json_life(life_ms));
         cli_print_json(object);
     } else {
         print_life(life_ms, o->seconds);
     }
-    return CLI_DONE;
 }
 
 static int run(const cli_common *common, const void *options, char **operands, int count) {
@@ -59,9 +56,12 @@ static int run(const cli_common *common, const void *options, char **operands, i
             code = CLI_USAGE;
         } else {
             ckit_status st = ask(&store, ckit_buf_slice(&key), &life_ms, &err);
-            code = st >= CKIT_E_FIRST ? cli_failed(&err)
-                   : st == CKIT_OK    ? answer(common, options, operands[0], life_ms)
-                                      : cli_answer_key(common, operands[0], "found", false);
+            if (st == CKIT_OK) {
+                answer(common, options, operands[0], life_ms);
+            } else {
+                code = st >= CKIT_E_FIRST ? cli_call_failed(st, &err)
+                                          : cli_answer_key(common, operands[0], "found", false);
+            }
         }
     }
     ckit_buf_fini(&key);
@@ -70,7 +70,8 @@ static int run(const cli_common *common, const void *options, char **operands, i
 }
 
 static const cli_option options[] = {
-    {"seconds", 's', CLI_FLAG, NULL, "print whole seconds, rounded down", CLI_FIELD(ttl_options, seconds), NULL},
+    {"seconds", 0, CLI_FLAG, NULL, "print whole seconds, rounded down; none without expiry",
+     CLI_FIELD(ttl_options, seconds), NULL},
 };
 
 static const cli_example examples[] = {
@@ -83,7 +84,8 @@ const cli_command cli_ttl_command = {
     .operands = "KEY",
     .summary = "tell how long an entry still lives",
     .description = "Prints the remaining life of the entry of KEY: its two largest units (59m58s, 6d23h), \"no "
-                   "expiry\" for one that is kept until it is removed, or \"unknown\" when the store cannot tell. Exit "
+                   "expiry\" for one that is kept until it is removed, or \"unknown\" when the store cannot tell. With "
+                   "--seconds it is one whole number instead, or \"none\" or \"unknown\". Exit "
                    "code 1, and nothing printed, when there is no such entry. With --json the life is a number of "
                    "seconds, null without expiry, or \"unknown\".",
     CLI_OPTIONS(options, ttl_options),

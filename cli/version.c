@@ -2,13 +2,12 @@
 #include "support/output.h"
 
 #include <cachekit/cachekit.h>
-#include <json-c/json.h>
 
 static int run(const cli_common *common, const void *options, char **operands, int count) {
     (void)options, (void)operands, (void)count;
     if (common->json) {
-        json_object *answer = json_object_new_object();
-        json_object_object_add(answer, "version", json_object_new_string(ckit_version()));
+        json_object *answer = cli_json_object();
+        cli_json_add(answer, "version", cli_json_text(ckit_version()));
         cli_print_json(answer);
     } else {
         cli_print("cachekit %s\n", ckit_version());

@@ -203,6 +203,14 @@ static int judge(const cli_load_plan *plan, const cli_load_result *result) {
     return CLI_DONE;
 }
 
+static bool is_empty(const ckit_backend *backend) {
+    ckit_health health = {.entries = 0};
+    if (backend != NULL) {
+        ckit_backend_operations(backend)->health(ckit_backend_self(backend), CKIT_NO_DEADLINE, &health);
+    }
+    return health.entries == 0;
+}
+
 static int run_load(const cli_common *common, const bench_options *o, cli_load_plan *plan, cli_bench_facts *facts,
                     cli_load_result *result) {
     cli_bench_place place;
@@ -210,7 +218,9 @@ static int run_load(const cli_common *common, const bench_options *o, cli_load_p
     if (code == CLI_DONE) {
         const ckit_backend *backend = ckit_cache_backend(place.cache);
         /* Names of backends are constants. */
-        facts->store = backend == NULL ? "memory" : ckit_backend_operations(backend)->name;
+        facts->backend = backend == NULL ? "memory" : ckit_backend_operations(backend)->name;
+        facts->store = common->store;
+        facts->was_empty = is_empty(backend);
         facts->is_private = place.directory != NULL;
         plan->cache = place.cache;
         code = cli_load_run(plan, result);
@@ -225,7 +235,7 @@ static int run(const cli_common *common, const void *given, char **operands, int
     (void)operands, (void)count;
     const bench_options *o = given;
     cli_load_plan        plan = {.cache = NULL};
-    cli_bench_facts      facts = {.store = NULL};
+    cli_bench_facts      facts = {.backend = NULL};
     if (!make_plan(common, o, &plan, &facts)) {
         return CLI_USAGE;
     }
@@ -250,12 +260,11 @@ static const char *const switches[] = {"on", "off", NULL};
 static const char *const formats[] = {"keys", "u32", "u64", NULL};
 
 static const cli_option options[] = {
-    {"seconds", 's', CLI_TEXT, "DURATION", "how long, e.g. 10, 90s, 15m [5; with --trace to its end]",
+    {"seconds", 0, CLI_TEXT, "DURATION", "how long, e.g. 10, 90s, 15m [5; with --trace to its end]",
      CLI_FIELD(bench_options, seconds), NULL},
-    {"operations", 'n', CLI_COUNT, "N", "end after so many operations, of all threads together",
+    {"operations", 0, CLI_COUNT, "N", "end after so many operations, of all threads together",
      CLI_FIELD(bench_options, operations), NULL},
-    {"threads", 't', CLI_COUNT, "N", "threads that work at once, 1 to 1024 [1]", CLI_FIELD(bench_options, threads),
-     NULL},
+    {"threads", 0, CLI_COUNT, "N", "threads that work at once, 1 to 1024 [1]", CLI_FIELD(bench_options, threads), NULL},
     {"get", 0, CLI_NUMBER, "PERCENT", "share of gets; the rest are sets [95]", CLI_FIELD(bench_options, get), NULL},
     {"keys", 0, CLI_COUNT, "N", "how many keys there are, 1 to 100000000 [100000]", CLI_FIELD(bench_options, keys),
      NULL},
@@ -314,6 +323,7 @@ const cli_command cli_bench_command = {
     CLI_OPTIONS(options, bench_options),
     .examples = examples,
     .traits = CLI_NO_TENANT,
+    .store_default = "a private one, removed afterwards",
     .defaults = defaults,
     .run = run,
 };

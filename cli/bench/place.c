@@ -138,8 +138,7 @@ int cli_bench_place_open(cli_bench_place *place, const char *url, const ckit_cac
     if (st == CKIT_OK) {
         return CLI_DONE;
     }
-    err.status = st;
-    return cli_failed(&err);
+    return cli_call_failed(st, &err);
 }
 
 static void forget(cli_bench_place *place) {

@@ -6,7 +6,6 @@
 
 #include <cachekit/buf.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 
 static const struct share {
@@ -34,7 +33,7 @@ static const char *time_text(double ns, char text[TIME_TEXT]) {
 
 static void print_load(const cli_load_plan *plan, const cli_bench_facts *facts) {
     char least[CLI_UNITS_TEXT], most[CLI_UNITS_TEXT];
-    cli_print("store       %s%s\n", facts->store, facts->is_private ? ", a private one that is gone again" : "");
+    cli_print("store       %s%s\n", facts->backend, facts->is_private ? ", a private one that is gone again" : "");
     if (facts->trace != NULL) {
         cli_print("load        the trace ");
         cli_print_escaped(ckit_slice_str(facts->trace));
@@ -63,6 +62,11 @@ static void print_counts(const cli_load_result *r, const cli_bench_facts *facts)
         r->operations, (double)r->operations / seconds(r->elapsed_ns), gets, r->set_times.count - r->fills, r->fills);
     cli_print("hit ratio   %.2f %%: memory %.2f %%, store %.2f %%\n", 100 * part(r->memory_hits + r->store_hits, gets),
               100 * part(r->memory_hits, gets), 100 * part(r->store_hits, gets));
+    if (facts->was_empty && r->misses > 0) {
+        cli_print(
+            "            (the store was empty when the run began, so the first get of a key misses: a longer run hits "
+            "more)\n");
+    }
     cli_print("values      %s bytes read, %s bytes written\n", cli_size_text(r->read_bytes, read),
               cli_size_text(r->written_bytes, written));
     cli_print("errors      %" PRIu64, r->get_errors + r->set_errors);
@@ -104,21 +108,17 @@ void cli_bench_report(const cli_load_plan *plan, const cli_load_result *r, const
 
 /* ---- for programs ------------------------------------------------------------------------------------------- */
 
-static void add(json_object *to, const char *name, json_object *value) {
-    (void)json_object_object_add(to, name, value);
-}
-
 static json_object *times(const cli_histogram *h) {
-    json_object *object = json_object_new_object();
+    json_object *object = cli_json_object();
     if (h->count == 0) {
         json_object_put(object);
         return NULL; /* json-c's null */
     }
     for (size_t i = 0; i < SHARE_COUNT; i++) {
-        add(object, shares[i].name, cli_json_uint(cli_histogram_at(h, shares[i].share)));
+        cli_json_add(object, shares[i].name, cli_json_uint(cli_histogram_at(h, shares[i].share)));
     }
-    add(object, "max", cli_json_uint(h->max_ns));
-    add(object, "mean", cli_json_decimals(mean_ns(h), 1));
+    cli_json_add(object, "max", cli_json_uint(h->max_ns));
+    cli_json_add(object, "mean", cli_json_decimals(mean_ns(h), 1));
     return object;
 }
 
@@ -127,65 +127,67 @@ static json_object *ratio(uint64_t hits, uint64_t gets) {
 }
 
 static json_object *load(const cli_load_plan *plan, const cli_bench_facts *facts) {
-    json_object *object = json_object_new_object();
-    add(object, "threads", cli_json_uint(plan->threads));
+    json_object *object = cli_json_object();
+    cli_json_add(object, "threads", cli_json_uint(plan->threads));
     if (facts->trace != NULL) {
-        add(object, "trace", cli_json_bytes(ckit_slice_str(facts->trace)));
+        cli_json_add(object, "trace", cli_json_bytes(ckit_slice_str(facts->trace)));
     } else {
-        add(object, "get_percent", cli_json_decimals(plan->get_share * 100, 3));
-        add(object, "keys", cli_json_uint((uint64_t)plan->keys.items));
-        add(object, "zipf", cli_json_decimals(plan->keys.skew, 6));
-        add(object, "seed", cli_json_uint(plan->seed));
+        cli_json_add(object, "get_percent", cli_json_decimals(plan->get_share * 100, 3));
+        cli_json_add(object, "keys", cli_json_uint((uint64_t)plan->keys.items));
+        cli_json_add(object, "zipf", cli_json_decimals(plan->keys.skew, 6));
+        cli_json_add(object, "seed", cli_json_uint(plan->seed));
     }
-    add(object, "value_min", cli_json_uint(plan->value_min));
-    add(object, "value_max", cli_json_uint(plan->value_max));
+    cli_json_add(object, "value_min", cli_json_uint(plan->value_min));
+    cli_json_add(object, "value_max", cli_json_uint(plan->value_max));
     return object;
 }
 
 static json_object *gets(const cli_load_result *r) {
     uint64_t     count = r->get_times.count;
-    json_object *object = json_object_new_object(), *hits = json_object_new_object();
-    add(object, "count", cli_json_uint(count));
-    add(object, "memory_hits", cli_json_uint(r->memory_hits));
-    add(object, "store_hits", cli_json_uint(r->store_hits));
-    add(object, "misses", cli_json_uint(r->misses));
-    add(object, "errors", cli_json_uint(r->get_errors));
-    add(object, "wrong", cli_json_uint(r->wrong_values));
-    add(object, "bytes", cli_json_uint(r->read_bytes));
-    add(hits, "total", ratio(r->memory_hits + r->store_hits, count));
-    add(hits, "memory", ratio(r->memory_hits, count));
-    add(hits, "store", ratio(r->store_hits, count));
-    add(object, "hit_ratio", hits);
-    add(object, "latency_ns", times(&r->get_times));
+    json_object *object = cli_json_object(), *hits = cli_json_object();
+    cli_json_add(object, "count", cli_json_uint(count));
+    cli_json_add(object, "memory_hits", cli_json_uint(r->memory_hits));
+    cli_json_add(object, "store_hits", cli_json_uint(r->store_hits));
+    cli_json_add(object, "misses", cli_json_uint(r->misses));
+    cli_json_add(object, "errors", cli_json_uint(r->get_errors));
+    cli_json_add(object, "wrong", cli_json_uint(r->wrong_values));
+    cli_json_add(object, "bytes", cli_json_uint(r->read_bytes));
+    cli_json_add(hits, "total", ratio(r->memory_hits + r->store_hits, count));
+    cli_json_add(hits, "memory", ratio(r->memory_hits, count));
+    cli_json_add(hits, "store", ratio(r->store_hits, count));
+    cli_json_add(object, "hit_ratio", hits);
+    cli_json_add(object, "latency_ns", times(&r->get_times));
     return object;
 }
 
 static json_object *sets(const cli_load_result *r) {
-    json_object *object = json_object_new_object();
-    add(object, "count", cli_json_uint(r->set_times.count));
-    add(object, "after_misses", cli_json_uint(r->fills));
-    add(object, "errors", cli_json_uint(r->set_errors));
-    add(object, "bytes", cli_json_uint(r->written_bytes));
-    add(object, "latency_ns", times(&r->set_times));
+    json_object *object = cli_json_object();
+    cli_json_add(object, "count", cli_json_uint(r->set_times.count));
+    cli_json_add(object, "after_misses", cli_json_uint(r->fills));
+    cli_json_add(object, "errors", cli_json_uint(r->set_errors));
+    cli_json_add(object, "bytes", cli_json_uint(r->written_bytes));
+    cli_json_add(object, "latency_ns", times(&r->set_times));
     return object;
 }
 
 void cli_bench_report_json(const cli_load_plan *plan, const cli_load_result *r, const cli_bench_facts *facts) {
-    json_object *object = json_object_new_object(), *cpu = json_object_new_object();
-    add(object, "store", json_object_new_string(facts->store));
-    add(object, "private", json_object_new_boolean(facts->is_private));
-    add(object, "load", load(plan, facts));
-    add(object, "seconds", cli_json_decimals(seconds(r->elapsed_ns), 6));
-    add(object, "interrupted", json_object_new_boolean(facts->interrupted));
-    add(object, "operations", cli_json_uint(r->operations));
-    add(object, "operations_per_second", cli_json_decimals((double)r->operations / seconds(r->elapsed_ns), 1));
-    add(object, "gets", gets(r));
-    add(object, "sets", sets(r));
-    add(object, "errors", cli_json_uint(r->get_errors + r->set_errors));
-    add(cpu, "user", cli_json_decimals(seconds(r->user_ns), 6));
-    add(cpu, "system", cli_json_decimals(seconds(r->system_ns), 6));
-    add(object, "cpu_seconds", cpu);
-    add(object, "clock_ns", cli_json_decimals(r->clock_ns, 1));
-    add(object, "generator_ns", r->generator_ns > 0 ? cli_json_decimals(r->generator_ns, 1) : NULL);
+    json_object *object = cli_json_object(), *cpu = cli_json_object();
+    cli_json_add(object, "backend", cli_json_text(facts->backend));
+    cli_json_add(object, "store", facts->store == NULL ? NULL : cli_json_bytes(ckit_slice_str(facts->store)));
+    cli_json_add(object, "private", cli_json_bool(facts->is_private));
+    cli_json_add(object, "was_empty", cli_json_bool(facts->was_empty));
+    cli_json_add(object, "load", load(plan, facts));
+    cli_json_add(object, "seconds", cli_json_decimals(seconds(r->elapsed_ns), 6));
+    cli_json_add(object, "interrupted", cli_json_bool(facts->interrupted));
+    cli_json_add(object, "operations", cli_json_uint(r->operations));
+    cli_json_add(object, "operations_per_second", cli_json_decimals((double)r->operations / seconds(r->elapsed_ns), 1));
+    cli_json_add(object, "gets", gets(r));
+    cli_json_add(object, "sets", sets(r));
+    cli_json_add(object, "errors", cli_json_uint(r->get_errors + r->set_errors));
+    cli_json_add(cpu, "user", cli_json_decimals(seconds(r->user_ns), 6));
+    cli_json_add(cpu, "system", cli_json_decimals(seconds(r->system_ns), 6));
+    cli_json_add(object, "cpu_seconds", cpu);
+    cli_json_add(object, "clock_ns", cli_json_decimals(r->clock_ns, 1));
+    cli_json_add(object, "generator_ns", r->generator_ns > 0 ? cli_json_decimals(r->generator_ns, 1) : NULL);
     cli_print_json(object);
 }

@@ -5,7 +5,9 @@
 #include "bench/load.h"
 
 typedef struct cli_bench_facts {
-    const char *store;      /* "file", "memory" */
+    const char *backend;    /* "file", "memory" */
+    const char *store;      /* its URL; NULL with a private one */
+    bool        was_empty;  /* nothing was in it when the run began */
     bool        is_private; /* a store of its own, made for this run */
     const char *trace;      /* NULL = none */
     bool        interrupted;

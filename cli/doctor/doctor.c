@@ -4,7 +4,6 @@
 
 #include <cachekit/buf.h>
 #include <cachekit/msgpack.h>
-#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,23 +24,23 @@ static json_object *json_text(const char *text) {
     char   plain[DOCTOR_TEXT * 4];
     size_t used = 0;
     if (ckit_utf8_valid(ckit_slice_str(text))) {
-        return json_object_new_string(text);
+        return cli_json_text(text);
     }
     for (; *text != '\0' && used + 5 < sizeof plain; text++) {
         bool safe = (unsigned char)*text < 0x80;
         used += (size_t)snprintf(plain + used, sizeof plain - used, safe ? "%c" : "\\x%02x", (unsigned char)*text);
     }
     plain[used] = '\0';
-    return json_object_new_string(plain);
+    return cli_json_text(plain);
 }
 
 static void add_answer(doctor *d, const char *check, unsigned state, const char *text, const char *advice) {
-    json_object *answer = json_object_new_object();
-    json_object_object_add(answer, "check", json_object_new_string(check));
-    json_object_object_add(answer, "state", json_object_new_string(states[state]));
-    json_object_object_add(answer, "text", json_text(text));
-    json_object_object_add(answer, "advice", advice == NULL ? NULL : json_text(advice));
-    json_object_array_add(d->answers, answer);
+    json_object *answer = cli_json_object();
+    cli_json_add(answer, "check", cli_json_text(check));
+    cli_json_add(answer, "state", cli_json_text(states[state]));
+    cli_json_add(answer, "text", json_text(text));
+    cli_json_add(answer, "advice", advice == NULL ? NULL : json_text(advice));
+    cli_json_append(d->answers, answer);
 }
 
 static void print_answer(const char *check, unsigned state, const char *text, const char *advice) {
@@ -70,7 +69,9 @@ void doctor_say(doctor *d, const char *check, doctor_grade grade, const char *ad
         d->code = graver(d->code, grade);
     }
     if (d->answers != NULL) {
-        add_answer(d, check, state, text, advice);
+        if (!d->common->quiet || grade >= DOCTOR_WARNING) {
+            add_answer(d, check, state, text, advice);
+        }
     } else if (!d->common->quiet || grade >= DOCTOR_SETTING) {
         print_answer(check, state, text, advice);
     }
@@ -117,10 +118,7 @@ static int run(const cli_common *common, const void *options, char **operands, i
     d = (doctor){.common = common,
                  .all = ((const doctor_options *)options)->all,
                  .settings = CKIT_SETTINGS_INIT,
-                 .answers = common->json ? json_object_new_array() : NULL};
-    if (common->json && d.answers == NULL) {
-        return cli_no_memory();
-    }
+                 .answers = common->json ? cli_json_array() : NULL};
     examine(&d);
     if (common->json) {
         cli_print_json(d.answers);
@@ -162,7 +160,7 @@ const cli_command cli_doctor_command = {
         "Exit code 0: no problem, perhaps warnings. 2: a setting is wrong. 3: the store cannot be used. 4: another "
         "problem. With several, the smallest of these.\n\n"
         "With --json one array of {\"check\", \"state\", \"text\", \"advice\"}; advice is null where there is nothing "
-        "to do. --quiet shows problems only.",
+        "to do. --quiet shows problems only, and with --json problems and warnings.",
     CLI_OPTIONS(options, doctor_options),
     .examples = examples,
     .traits = CLI_NO_TENANT,

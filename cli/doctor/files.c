@@ -1,6 +1,7 @@
 /* What lies in a directory of the store, and how its file system behaves. */
 #include "doctor/doctor.h"
 
+#include "support/listing.h"
 #include "support/output.h"
 
 #include <dirent.h>
@@ -80,6 +81,7 @@ static bool count(const char *path, census *c) {
 
 void doctor_check_files(doctor *d, const char *path) {
     census c = {0};
+    char   text[CLI_COUNT_TEXT];
     if (!count(path, &c)) {
         doctor_say(d, "files", DOCTOR_STORE, "give its owner permission to read it", "%s cannot be listed: %s", path,
                    strerror(errno));
@@ -94,8 +96,8 @@ void doctor_check_files(doctor *d, const char *path) {
     if (c.strays > c.entries) {
         doctor_say(d, "files", DOCTOR_WARNING,
                    "is this the directory that was meant? better give the cache one of its own",
-                   "%llu others and %llu entries, e.g. %s: they are left alone and count for no limit",
-                   (unsigned long long)c.strays, (unsigned long long)c.entries, c.stray);
+                   "%llu others and %s, e.g. %s: they are left alone and count for no limit",
+                   (unsigned long long)c.strays, cli_entries_text(c.entries, text), c.stray);
     } else if (c.strays > 0) {
         doctor_say(d, "files", DOCTOR_OK, NULL, "%llu others, e.g. %s: they are left alone and count for no limit",
                    (unsigned long long)c.strays, c.stray);
@@ -105,8 +107,8 @@ void doctor_check_files(doctor *d, const char *path) {
                    (unsigned long long)c.leftovers);
     }
     if (c.unusable + c.strays + c.leftovers == 0) {
-        doctor_say(d, "files", DOCTOR_OK, NULL, "%llu entries, and nothing that does not belong there",
-                   (unsigned long long)c.entries);
+        doctor_say(d, "files", DOCTOR_OK, NULL, "%s, and nothing that does not belong there",
+                   cli_entries_text(c.entries, text));
     }
 }
 

@@ -1,88 +1,49 @@
 /* Which store the commands use, and its directory as it looks before anybody opens it. */
 #include "doctor/doctor.h"
 
+#include "support/file_url.h"
 #include "support/store.h"
 
-#include <cachekit/buf.h>
-#include <cachekit/open.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #define OTHERS_WRITE (S_IWGRP | S_IWOTH)
 
 /* ---- URLs ------------------------------------------------------------------------------------------------------- */
 
-static bool decode(const char *text, size_t length, char *out, size_t size) {
-    size_t used = 0;
-    for (size_t i = 0; i < length; i++) {
-        uint8_t byte = (uint8_t)text[i];
-        if (text[i] == '%') {
-            if (i + 2 >= length || sodium_hex2bin(&byte, 1, text + i + 1, 2, NULL, NULL, NULL) != 0) {
-                return false;
-            }
-            i += 2;
-        }
-        if (byte < 0x20 || byte == 0x7f || used + 1 >= size) {
-            return false;
-        }
-        out[used++] = (char)byte;
-    }
-    out[used] = '\0';
-    return used > 0;
-}
-
-/* The directory of a "file:" URL, which the library would make on opening. False for what is no such URL, or not well
- * formed: opening that makes nothing and says what is wrong. */
 static bool read_url(const char *url, doctor_place *place) {
-    if (strncasecmp(url, "file:", 5) != 0 || strchr(url, '#') != NULL) {
+    cli_file_url read;
+    if (!cli_file_url_read(url, &read)) {
         return false;
     }
-    const char *path = url + 5;
-    size_t      length = strcspn(path, "?");
-    place->query = path[length] == '?' ? path + length + 1 : NULL;
-    if (strncmp(path, "//", 2) == 0) {
-        size_t host = strcspn(path + 2, "/?");
-        if (host > 0 && (host != 9 || strncasecmp(path + 2, "localhost", 9) != 0)) {
-            return false;
-        }
-        path += 2 + host;
-        length -= 2 + host;
-    }
-    return decode(path, length, place->path, sizeof place->path);
+    (void)snprintf(place->path, sizeof place->path, "%s", read.path);
+    place->query = read.query;
+    return true;
 }
 
-/* Reads the parameters with everything that goes with them, and touches no directory: /dev/null is none. */
-static bool check_url(doctor *d, const doctor_place *place) {
-    char             url[DOCTOR_PATH * 3];
-    ckit_error       err = CKIT_ERROR_INIT;
-    ckit_log         silent = {.level = CKIT_LOG_OFF};
-    ckit_backend    *backend = NULL;
-    ckit_backend_env env = CKIT_BACKEND_ENV_INIT;
-    env.log = &silent;
-    (void)snprintf(url, sizeof url, "file:///dev/null%s%s", place->query == NULL ? "" : "?",
-                   place->query == NULL ? "" : place->query);
-    err.status = ckit_backend_open(url, &env, &backend, &err);
-    ckit_backend_close(backend);
-    if (ckit_status_kind(err.status) == CKIT_KIND_MISUSE) {
-        doctor_say(d, "url", DOCTOR_SETTING, "correct the URL of --store", "%s (%s)", err.text,
-                   ckit_status_code(err.status));
-        return false;
+static bool check_url(doctor *d) {
+    ckit_error   err = CKIT_ERROR_INIT;
+    cli_file_url read;
+    if (!cli_file_url_read(d->common->store, &read)) {
+        return true;
     }
-    return true;
+    ckit_status st = cli_file_url_check(&read, &err);
+    if (st != CKIT_OK) {
+        doctor_say(d, "url", DOCTOR_SETTING, "correct the URL of --store", "%s (%s)", err.text, ckit_status_code(st));
+    }
+    return st == CKIT_OK;
 }
 
 static void show_parameters(doctor *d, const char *query) {
     while (query != NULL && *query != '\0') {
         char   text[DOCTOR_PATH];
         size_t length = strcspn(query, "&");
-        if (decode(query, length, text, sizeof text)) {
+        if (cli_url_decode(query, length, text, sizeof text)) {
             doctor_say(d, "setting", DOCTOR_OK, NULL, "%s (the URL)", text);
         }
         query += length + (query[length] == '&');
@@ -100,7 +61,7 @@ static void choose_files(doctor_place *place, const char *path, const char *reas
 static void choose_by_url(doctor *d, doctor_place *place) {
     place->reason = "--store";
     place->files = read_url(d->common->store, place);
-    place->chosen = !place->files || check_url(d, place);
+    place->chosen = !place->files || check_url(d);
     if (place->chosen && place->files) {
         show_parameters(d, place->query);
     }

@@ -57,13 +57,12 @@ size_t inspect_error_offset(ckit_error *err, ckit_slice input) {
 
 /* ---- JSON and text ------------------------------------------------------------------------------------------ */
 
-/* A value of the report's JSON that is the given text. NULL without memory. */
+/* A value of the report's JSON that is the given text. */
 static json_object *json_of_text(ckit_slice text) {
+    json_object *value = cli_json_object();
     char        *copy = malloc(text.len + 1);
-    json_object *value = copy == NULL ? NULL : json_object_new_object();
-    if (value == NULL) {
-        free(copy);
-        return NULL;
+    if (copy == NULL) {
+        cli_out_of_memory();
     }
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
@@ -157,7 +156,7 @@ void inspect_bytes(inspect_report *report, const inspect_part *part) {
     (void)sodium_bin2hex(hex, sizeof hex, part->bytes.ptr, shown);
     inspect_layer(report, "bytes", part);
     inspect_state(report, part->bytes.len == 0 ? "empty" : "unknown");
-    inspect_silent_fact(report, "head", json_object_new_string(hex));
+    inspect_silent_fact(report, "head", cli_json_text(hex));
     inspect_show_hex(report, part, 0, shown);
 }
 
@@ -185,7 +184,7 @@ static void tell_kind(inspect_report *report, ckit_slice document) {
         (void)snprintf(size, sizeof size, ", %zu of them", ckit_read_bin(&r).len);
     }
     const char *kind = (size_t)type < sizeof kinds / sizeof kinds[0] && kinds[type] != NULL ? kinds[type] : "unknown";
-    inspect_fact(report, "kind", json_object_new_string(kind), "%s%s", kind, size);
+    inspect_fact(report, "kind", cli_json_text(kind), "%s%s", kind, size);
     if (ckit_document_find(document, "cachekit.run", &r)) {
         inspect_note(report, "the record of a command that cachekit run has run");
     }

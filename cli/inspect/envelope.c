@@ -7,7 +7,6 @@
 #include <cachekit/envelope.h>
 #include <cachekit/msgpack.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 
 enum field { BLOCK, CHECKSUM, SIZE, FORMAT };
@@ -256,13 +255,13 @@ static bool take_apart(inspect_report *report, envelope *e) {
 static void tell_facts(inspect_report *report, const envelope *e) {
     char   text[INSPECT_TEXT];
     double ratio = e->block.len == 0 ? 0 : (double)e->size / (double)e->block.len;
-    inspect_fact(report, "form", json_object_new_string(e->map ? "map" : "array"), "%s",
+    inspect_fact(report, "form", cli_json_text(e->map ? "map" : "array"), "%s",
                  e->map ? "map with the fields' names" : "array");
-    inspect_fact(report, "block_encoding", json_object_new_string(e->old_form ? "integers" : "bytes"), "%s",
+    inspect_fact(report, "block_encoding", cli_json_text(e->old_form ? "integers" : "bytes"), "%s",
                  e->old_form ? "an array of integers, as written before 2026" : "bytes");
     inspect_fact(report, "compressed_size", cli_json_uint(e->block.len), "%zu bytes, LZ4", e->block.len);
     inspect_fact(report, "declared_size", cli_json_uint(e->size), "%" PRIu64 " bytes", e->size);
-    inspect_fact(report, "ratio", json_object_new_double(ratio), "%.2f", ratio);
+    inspect_fact(report, "ratio", cli_json_decimals(ratio, 4), "%.2f", ratio);
     inspect_fact(report, "format", cli_json_bytes(e->format), "%s", inspect_quoted(e->format, text));
 }
 

@@ -7,7 +7,6 @@
 #include <cachekit/key.h>
 #include <cachekit/msgpack.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -24,7 +23,7 @@ static void text_fact(inspect_report *report, const char *name, ckit_slice value
 }
 
 static void kind_fact(inspect_report *report, const char *kind, const char *text) {
-    inspect_fact(report, "key_kind", json_object_new_string(kind), "%s", text);
+    inspect_fact(report, "key_kind", cli_json_text(kind), "%s", text);
 }
 
 static void automatic_key(inspect_report *report, const ckit_key_parts *parts) {
@@ -39,7 +38,7 @@ static void automatic_key(inspect_report *report, const ckit_key_parts *parts) {
     text_fact(report, "function", parts->function);
     inspect_fact(report, "arguments_hash", cli_json_bytes(parts->hash), "%.*s", (int)parts->hash.len,
                  (const char *)parts->hash.ptr);
-    inspect_fact(report, "integrity", json_object_new_boolean(parts->integrity), "%s",
+    inspect_fact(report, "integrity", cli_json_bool(parts->integrity), "%s",
                  parts->integrity ? "values have a checksum" : "values have no checksum");
     inspect_fact(report, "serializer_code", cli_json_bytes(ckit_slice_of(&parts->code, 1)), "%c", parts->code);
 }
@@ -129,8 +128,8 @@ void inspect_file_life(inspect_report *report, ckit_slice file) {
     } else {
         inspect_fact(report, "life", cli_json_life(life), "%s, by the file's header", cli_life_text(life, text));
     }
-    inspect_silent_fact(report, "expired", json_object_new_boolean(report->expired));
-    inspect_silent_fact(report, "life_from", json_object_new_string("file header"));
+    inspect_silent_fact(report, "expired", cli_json_bool(report->expired));
+    inspect_silent_fact(report, "life_from", cli_json_text("file header"));
 }
 
 static void expiry_fact(inspect_report *report, uint64_t stamp) {

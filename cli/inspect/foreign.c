@@ -6,7 +6,6 @@
 #include "support/stored.h"
 
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 
 #define SUM_BYTES 8
@@ -82,13 +81,13 @@ static bool take_piece(ckit_slice bytes, size_t *at, ckit_slice *piece) {
 }
 
 static void tell_shape(inspect_report *report, ckit_slice shape) {
-    json_object *dimensions = json_object_new_array();
+    json_object *dimensions = cli_json_array();
     char         text[INSPECT_TEXT] = "none: one number";
     size_t       used = 0;
     for (size_t i = 0; i + 4 <= shape.len && used + 16 < sizeof text; i += 4) {
         uint32_t dimension = (uint32_t)shape.ptr[i] | (uint32_t)shape.ptr[i + 1] << 8 |
                              (uint32_t)shape.ptr[i + 2] << 16 | (uint32_t)shape.ptr[i + 3] << 24;
-        json_object_array_add(dimensions, cli_json_uint(dimension));
+        cli_json_append(dimensions, cli_json_uint(dimension));
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%" PRIu32, i == 0 ? "" : " x ", dimension);
     }
     inspect_fact(report, "shape", dimensions, "%s", text);

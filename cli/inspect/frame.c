@@ -182,7 +182,7 @@ static void blame_head(inspect_report *report, const framed *f) {
 static void hex_fact(inspect_report *report, const char *name, const uint8_t *bytes, size_t len) {
     char hex[2 * TAG + 1];
     (void)sodium_bin2hex(hex, sizeof hex, bytes, len);
-    inspect_fact(report, name, json_object_new_string(hex), "%s", hex);
+    inspect_fact(report, name, cli_json_text(hex), "%s", hex);
 }
 
 static void inspect_sealed(inspect_report *report, const framed *f, const inspect_part *payload) {
@@ -291,7 +291,7 @@ static void tell_verdict(inspect_report *report, ckit_frame_verdict verdict) {
         "suspicious: readers treat it as absent and delete it",
         "undecided",
     };
-    inspect_fact(report, "verdict", json_object_new_string(names[verdict]), "%s", texts[verdict]);
+    inspect_fact(report, "verdict", cli_json_text(names[verdict]), "%s", texts[verdict]);
 }
 
 void inspect_frame(inspect_report *report, const inspect_part *value) {

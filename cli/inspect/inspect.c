@@ -10,7 +10,6 @@
 #include <cachekit/frame.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -47,9 +46,10 @@ static void tell_key(inspect_report *report, const char *operand, const cli_stor
     inspect_key(report, stored_key);
     inspect_fact(report, "store", cli_json_bytes(ckit_slice_str(store->url)), "%s (%s)",
                  inspect_quoted(ckit_slice_str(store->url), text), store->reason);
+    inspect_silent_fact(report, "backend", cli_json_text(ckit_backend_name(store->backend)));
     if (strcmp(ckit_backend_name(store->backend), "file") == 0) {
         file_name_of(stored_key, name);
-        inspect_fact(report, "file_name", json_object_new_string(name), "%s", name);
+        inspect_fact(report, "name", cli_json_text(name), "%s", name);
     }
 }
 
@@ -65,8 +65,8 @@ static void inspect_stored(inspect_report *report, ckit_slice value, uint64_t li
     inspect_part part = {value, 0, NULL, NULL};
     report->whole = value;
     inspect_fact(report, "life", cli_json_life(life), "%s, by the store", cli_life_text(life, text));
-    inspect_silent_fact(report, "life_from", json_object_new_string("store"));
-    inspect_fact(report, "size", cli_json_uint(value.len), "%zu bytes", value.len);
+    inspect_silent_fact(report, "life_from", cli_json_text("store"));
+    inspect_fact(report, "value_size", cli_json_uint(value.len), "%zu bytes", value.len);
     inspect_value(report, &part, inspect_tell_form(report, value));
 }
 
@@ -82,7 +82,7 @@ static int inspect_entry(inspect_report *report, const cli_common *common, const
     if (code == CLI_DONE) {
         ckit_status st = store.ops->get(store.self, ckit_buf_slice(&key), CKIT_NO_DEADLINE, &value, &life, &err);
         if (st != CKIT_OK && st != CKIT_MISS) {
-            code = cli_failed(&err);
+            code = cli_call_failed(st, &err);
         } else {
             tell_key(report, operand, &store, ckit_buf_slice(&key));
             if (st == CKIT_OK) {
@@ -229,7 +229,7 @@ static void inspect_bytes_of(inspect_report *report, ckit_slice bytes, const cha
         inspect_fact(report, "key", NULL, "unknown: no store lists a live entry of this file's name");
     }
     if (!has_header) {
-        inspect_fact(report, "life", json_object_new_string("unknown"), "unknown: a value by itself does not tell it");
+        inspect_fact(report, "life", cli_json_text("unknown"), "unknown: a value by itself does not tell it");
         inspect_value(report, &value, inspect_tell_form(report, bytes));
         return;
     }

@@ -143,10 +143,10 @@ static json_object *place(inspect_report *report) { return report->layer != NULL
 static void add_note(json_object *to, const char *text) {
     json_object *notes = NULL;
     if (!json_object_object_get_ex(to, "notes", &notes)) {
-        notes = json_object_new_array();
-        json_object_object_add(to, "notes", notes);
+        notes = cli_json_array();
+        cli_json_add(to, "notes", notes);
     }
-    json_object_array_add(notes, json_object_new_string(text));
+    cli_json_append(notes, cli_json_text(text));
 }
 
 /* ---- layers ------------------------------------------------------------------------------------------------- */
@@ -158,7 +158,7 @@ static void end_layer(inspect_report *report) {
         }
         return;
     }
-    json_object_object_add(report->layer, "state", json_object_new_string(report->state));
+    cli_json_add(report->layer, "state", cli_json_text(report->state));
     if (!report->json) {
         const inspect_part *part = &report->part;
         const char         *colour = coloured(report, report->state);
@@ -176,14 +176,14 @@ static void end_layer(inspect_report *report) {
 
 void inspect_layer(inspect_report *report, const char *name, const inspect_part *part) {
     end_layer(report);
-    report->layer = json_object_new_object();
+    report->layer = cli_json_object();
     report->layer_name = name;
     report->part = *part;
     report->state = "ok";
-    json_object_object_add(report->layer, "layer", json_object_new_string(name));
-    json_object_object_add(report->layer, "offset", offset_json(part->base));
-    json_object_object_add(report->layer, "size", cli_json_uint(part->bytes.len));
-    json_object_array_add(report->layers, report->layer);
+    cli_json_add(report->layer, "layer", cli_json_text(name));
+    cli_json_add(report->layer, "offset", offset_json(part->base));
+    cli_json_add(report->layer, "size", cli_json_uint(part->bytes.len));
+    cli_json_append(report->layers, report->layer);
 }
 
 void inspect_state(inspect_report *report, const char *state) { report->state = state; }
@@ -202,12 +202,12 @@ void inspect_fact(inspect_report *report, const char *name, json_object *value, 
     va_start(values, format);
     (void)vsnprintf(text, sizeof text, format, values);
     va_end(values);
-    json_object_object_add(place(report), name, value);
+    cli_json_add(place(report), name, value);
     add_row(report, report->layer == NULL ? 0 : 2, label, text);
 }
 
 void inspect_silent_fact(inspect_report *report, const char *name, json_object *value) {
-    json_object_object_add(place(report), name, value);
+    cli_json_add(place(report), name, value);
 }
 
 void inspect_note(inspect_report *report, const char *format, ...) {
@@ -262,14 +262,14 @@ void inspect_damage(inspect_report *report, size_t at, const char *expected, con
     (void)vsnprintf(text, sizeof text, format, values);
     va_end(values);
     size_t       origin = origin_of(&report->part, at);
-    json_object *entry = json_object_new_object();
-    json_object_object_add(entry, "layer", json_object_new_string(report->layer_name));
-    json_object_object_add(entry, "offset", offset_json(origin));
-    json_object_object_add(entry, "offset_in_layer", offset_json(at));
-    json_object_object_add(entry, "problem", json_object_new_string(text));
-    json_object_object_add(entry, "expected", expected == NULL ? NULL : json_object_new_string(expected));
-    json_object_object_add(entry, "found", found == NULL ? NULL : json_object_new_string(found));
-    json_object_array_add(report->damage, entry);
+    json_object *entry = cli_json_object();
+    cli_json_add(entry, "layer", cli_json_text(report->layer_name));
+    cli_json_add(entry, "offset", offset_json(origin));
+    cli_json_add(entry, "offset_in_layer", offset_json(at));
+    cli_json_add(entry, "problem", cli_json_text(text));
+    cli_json_add(entry, "expected", expected == NULL ? NULL : cli_json_text(expected));
+    cli_json_add(entry, "found", found == NULL ? NULL : cli_json_text(found));
+    cli_json_append(report->damage, entry);
     report->verdict = INSPECT_DAMAGED;
     report->state = "damaged";
     damage_rows(report, at, origin, text);
@@ -288,10 +288,10 @@ void inspect_checksum(inspect_report *report, size_t at, uint64_t stored, uint64
     char expected[24], found[24];
     (void)snprintf(expected, sizeof expected, "%016" PRIx64, computed);
     (void)snprintf(found, sizeof found, "%016" PRIx64, stored);
-    inspect_fact(report, "checksum", json_object_new_string(found), "%s, stored", found);
-    inspect_fact(report, "computed_checksum", json_object_new_string(expected), "%s, %s", expected,
+    inspect_fact(report, "checksum", cli_json_text(found), "%s, stored", found);
+    inspect_fact(report, "computed_checksum", cli_json_text(expected), "%s, %s", expected,
                  stored == computed ? "matches" : "DOES NOT MATCH");
-    inspect_silent_fact(report, "checksum_matches", json_object_new_boolean(stored == computed));
+    inspect_silent_fact(report, "checksum_matches", cli_json_bool(stored == computed));
     if (stored != computed) {
         inspect_damage(report, at, expected, found,
                        "the stored checksum is not the content's: one of them has changed since it was written");
@@ -309,9 +309,9 @@ void inspect_no_memory(inspect_report *report) {
 void inspect_begin(inspect_report *report, bool json, bool full) {
     *report =
         (inspect_report){.json = json, .full = full, .absent = "there is no such entry", .colours = cli_colours()};
-    report->root = json_object_new_object();
-    report->layers = json_object_new_array();
-    report->damage = json_object_new_array();
+    report->root = cli_json_object();
+    report->layers = cli_json_array();
+    report->damage = cli_json_array();
 }
 
 static const char *const verdict_names[] = {"readable", "sealed", "unknown", "absent", "damaged"};
@@ -343,9 +343,9 @@ int inspect_end(inspect_report *report) {
         code = report->verdict == INSPECT_DAMAGED  ? CLI_FAILED
                : report->verdict == INSPECT_ABSENT ? CLI_ABSENT
                                                    : CLI_DONE;
-        json_object_object_add(report->root, "layers", json_object_get(report->layers));
-        json_object_object_add(report->root, "damage", json_object_get(report->damage));
-        json_object_object_add(report->root, "verdict", json_object_new_string(verdict_names[report->verdict]));
+        cli_json_add(report->root, "layers", json_object_get(report->layers));
+        cli_json_add(report->root, "damage", json_object_get(report->damage));
+        cli_json_add(report->root, "verdict", cli_json_text(verdict_names[report->verdict]));
         if (report->json) {
             cli_print_json(json_object_get(report->root));
         } else {

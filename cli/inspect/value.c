@@ -6,7 +6,6 @@
 
 #include <cachekit/document.h>
 #include <cachekit/frame.h>
-#include <json-c/json.h>
 
 /* ---- telling the forms apart -------------------------------------------------------------------------------- */
 
@@ -123,7 +122,7 @@ static void inspect_unknown(inspect_report *report, const inspect_part *value) {
 inspect_form inspect_tell_form(inspect_report *report, ckit_slice value) {
     inspect_form            form = form_of(value);
     const struct form_name *name = &form_names[form];
-    inspect_fact(report, "form", json_object_new_string(name->name), "%s", name->text);
+    inspect_fact(report, "form", cli_json_text(name->name), "%s", name->text);
     return form;
 }
 

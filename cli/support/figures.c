@@ -66,12 +66,6 @@ ckit_status cli_figures_take(const cli_store *store, uint64_t deadline_ms, cli_f
     return CKIT_OK;
 }
 
-json_object *cli_json_decimals(double number, int decimals) {
-    char text[64];
-    (void)snprintf(text, sizeof text, "%.*f", decimals, number);
-    return json_object_new_double_s(number, text);
-}
-
 double cli_fullness(const uint64_t *used, const uint64_t *limit) {
     return used == NULL || limit == NULL || *limit == 0 ? -1 : (double)*used / (double)*limit;
 }

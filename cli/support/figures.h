@@ -5,8 +5,6 @@
 #include "support/clock.h"
 #include "support/store.h"
 
-#include <json-c/json_object.h>
-
 #define CLI_FIGURES_MAX 64 /* more than a store tells */
 
 typedef struct cli_figure {
@@ -29,8 +27,7 @@ ckit_status cli_figures_take(const cli_store *store, uint64_t deadline_ms, cli_f
 const cli_figure *cli_figures_find(const cli_figures *figures, const char *name);
 /* "12 of 10000 (0.1 %)", "unknown"; `limit` NULL = not told. Sizes are shown as such. */
 #define CLI_OCCUPANCY_TEXT 96
-const char  *cli_occupancy_text(const uint64_t *used, const uint64_t *limit, bool sizes, char text[CLI_OCCUPANCY_TEXT]);
-json_object *cli_json_decimals(double number, int decimals);
+const char *cli_occupancy_text(const uint64_t *used, const uint64_t *limit, bool sizes, char text[CLI_OCCUPANCY_TEXT]);
 /* The part that is used, 0 to 1 and beyond; negative = unknown. */
 double cli_fullness(const uint64_t *used, const uint64_t *limit);
 

@@ -30,6 +30,17 @@ const char *cli_option_text(const cli_option *option, char text[CLI_OPTION_TEXT]
     return text;
 }
 
+const char *cli_option_help(const cli_command *command, const cli_option *option, char text[CLI_HELP_TEXT]) {
+    if (strcmp(option->name, "store") != 0) {
+        return option->help;
+    }
+    (void)snprintf(text, CLI_HELP_TEXT, "%s [%s]", option->help,
+                   command == NULL                  ? "depends on the command"
+                   : command->store_default != NULL ? command->store_default
+                                                    : "the environment's, else your own files");
+    return text;
+}
+
 /* Fills lines of WIDTH characters that begin in `column`; the first one stands there already. */
 static void fill(FILE *out, const char *text, size_t length, int column) {
     int at = column;
@@ -72,15 +83,16 @@ static void paragraphs(FILE *out, const char *text) {
     }
 }
 
-static void option_row(FILE *out, const cli_option *option) {
-    char text[CLI_OPTION_TEXT];
+static void option_row(FILE *out, const cli_command *command, const cli_option *option) {
+    char text[CLI_OPTION_TEXT], help[CLI_HELP_TEXT];
     int  used = fprintf(out, "  %s%s", option->letter == 0 ? "    " : "", cli_option_text(option, text));
     if (used >= COLUMN) {
         (void)fputc('\n', out);
         used = 0;
     }
     (void)fprintf(out, "%*s", COLUMN - used, "");
-    fill(out, option->help, strlen(option->help), COLUMN);
+    const char *said = cli_option_help(command, option, help);
+    fill(out, said, strlen(said), COLUMN);
 }
 
 void cli_help_command(const cli_command *command, FILE *out) {
@@ -91,10 +103,10 @@ void cli_help_command(const cli_command *command, FILE *out) {
     paragraphs(out, command->description);
     (void)fputs("Options:\n", out);
     for (size_t i = 0; i < command->option_count; i++) {
-        option_row(out, &command->options[i]);
+        option_row(out, command, &command->options[i]);
     }
     for (size_t i = 0; i < count; i++) {
-        option_row(out, common[i]);
+        option_row(out, command, common[i]);
     }
     if (command->examples != NULL) {
         (void)fputs("\nExamples:\n", out);
@@ -128,9 +140,9 @@ void cli_help_overview(FILE *out) {
     }
     const cli_option *common[CLI_COMMON_MAX];
     size_t            count = cli_common_options(NULL, common);
-    (void)fputs("\nOptions of every command:\n", out);
+    (void)fputs("\nOptions that most commands have:\n", out);
     for (size_t i = 0; i < count; i++) {
-        option_row(out, common[i]);
+        option_row(out, NULL, common[i]);
     }
     (void)fputs("\nExit codes: ", out);
     exit_codes(out);

@@ -14,12 +14,13 @@ void cli_help_command(const cli_command *command, FILE *out);
 #define CLI_OPTION_TEXT 64
 const char *cli_option_text(const cli_option *option, char text[CLI_OPTION_TEXT]);
 
-/* What the exit codes mean: of all commands, and of `run`; both end with a NULL code. */
-typedef struct cli_exit_row {
-    const char *code;
-    const char *text;
-} cli_exit_row;
+/* What the exit codes mean: of all commands, and of `run`; both end with a NULL code. A miss (1) is told for commands whose
+ * `exits` have it. */
 extern const cli_exit_row cli_exit_rows[];
 extern const cli_exit_row cli_run_exit_rows[];
+
+/* The help of an option, for `store` with the default of the command. Returns `text` or the option's own. */
+#define CLI_HELP_TEXT 256
+const char *cli_option_help(const cli_command *command, const cli_option *option, char text[CLI_HELP_TEXT]);
 
 #endif

@@ -3,7 +3,6 @@
 #include "support/output.h"
 
 #include <cachekit/buf.h>
-#include <json-c/json.h>
 
 bool cli_operands(const char *name, char **operands, int count, int least, int most) {
     if (count < least) {
@@ -15,20 +14,15 @@ bool cli_operands(const char *name, char **operands, int count, int least, int m
 }
 
 json_object *cli_json_of_key(const char *operand) {
-    json_object *object = json_object_new_object();
-    if (object != NULL) {
-        json_object_object_add(object, "key", cli_json_bytes(ckit_slice_str(operand)));
-    }
+    json_object *object = cli_json_object();
+    cli_json_add(object, "key", cli_json_bytes(ckit_slice_str(operand)));
     return object;
 }
 
 int cli_answer_key(const cli_common *common, const char *operand, const char *member, bool yes) {
     if (common->json) {
         json_object *object = cli_json_of_key(operand);
-        if (object == NULL) {
-            return cli_no_memory();
-        }
-        json_object_object_add(object, member, json_object_new_boolean(yes));
+        cli_json_add(object, member, cli_json_bool(yes));
         cli_print_json(object);
     }
     return yes ? CLI_DONE : CLI_ABSENT;
@@ -45,7 +39,8 @@ int cli_each_key(const cli_common *common, const void *options, char **operands,
             break;
         }
         ckit_status st = act(&store, ckit_buf_slice(&key), options, &err);
-        int one = st >= CKIT_E_FIRST ? cli_failed(&err) : cli_answer_key(common, *operands, member, st == CKIT_OK);
+        int         one =
+            st >= CKIT_E_FIRST ? cli_call_failed(st, &err) : cli_answer_key(common, *operands, member, st == CKIT_OK);
         code = one > code ? one : code;
     }
     ckit_buf_fini(&key);

@@ -9,7 +9,7 @@
 /* Whether the command of this name was given `least` to `most` operands. False after an error was printed. */
 bool cli_operands(const char *name, char **operands, int count, int least, int most);
 
-/* A new JSON object that begins with the member "key"; NULL only without memory. */
+/* A new JSON object that begins with the member "key". */
 json_object *cli_json_of_key(const char *operand);
 
 /* Whether there was what was asked for, as the exit code, and with --json as an object: the key, and `member`. */

@@ -15,8 +15,7 @@ static int code_of(ckit_status st, ckit_error *err) {
     if (cli_interrupted() != 0) {
         return 128 + cli_interrupted();
     }
-    err->status = st;
-    return cli_failed(err);
+    return cli_call_failed(st, err);
 }
 
 /* ---- which ones ---------------------------------------------------------------------------------------------- */
@@ -38,8 +37,7 @@ int cli_select(cli_selection *selection, const char *namespace_name, const char 
     }
     ckit_status st = ckit_key_function(ckit_slice_str(function), &selection->function, &err);
     if (st != CKIT_OK) {
-        err.status = st;
-        return cli_failed(&err);
+        return cli_call_failed(st, &err);
     }
     selection->scope.kind = CKIT_SCOPE_FUNCTION;
     selection->scope.function = ckit_buf_slice(&selection->function);
@@ -108,6 +106,42 @@ int cli_each(const cli_store *store, const cli_selection *selection, cli_each_fn
         *hidden = w.hidden;
     }
     return w.ended ? CLI_FAILED : code_of(st, &err);
+}
+
+/* ---- entries of a function in namespaces ---------------------------------------------------------------------- */
+
+typedef struct elsewhere {
+    ckit_slice function;
+    uint64_t   count;
+    ckit_buf   name; /* of the first one's namespace */
+    bool       several;
+} elsewhere;
+
+static bool count_elsewhere(void *context, const cli_listed *listed) {
+    elsewhere *e = context;
+    if (!ckit_slice_equal(e->function, listed->entry.function)) {
+        return true;
+    }
+    if (e->count++ == 0) {
+        return ckit_buf_append(&e->name, listed->entry.namespace_name) == CKIT_OK;
+    }
+    e->several = e->several || !ckit_slice_equal(ckit_buf_slice(&e->name), listed->entry.namespace_name);
+    return true;
+}
+
+void cli_hint_at_namespaces(const cli_store *store, const cli_selection *selection, const char *what) {
+    const ckit_scope *scope = &selection->scope;
+    cli_selection     everything = {.scope = {.kind = CKIT_SCOPE_ALL}};
+    elsewhere         e = {.function = scope->function, .name = CKIT_BUF_INIT};
+    char              text[CLI_COUNT_TEXT];
+    if (scope->kind == CKIT_SCOPE_FUNCTION && scope->namespace_name.len == 0 && store->ops->list != NULL &&
+        cli_each(store, &everything, count_elsewhere, &e, NULL) == CLI_DONE && e.count > 0) {
+        cli_warn("%s of this function belong%s to %s%s: name it with --namespace %.*s", cli_entries_text(e.count, text),
+                 e.count == 1 ? "s" : "", e.several ? "namespaces" : "a namespace", what,
+                 e.several ? 4 : (int)(e.name.len < 80 ? e.name.len : 80),
+                 e.several ? "NAME" : (const char *)e.name.ptr);
+    }
+    ckit_buf_fini(&e.name);
 }
 
 /* ---- all at once --------------------------------------------------------------------------------------------- */

@@ -41,6 +41,11 @@ typedef bool (*cli_each_fn)(void *context, const cli_listed *listed);
  * printed: what was shown until then is true all the same. */
 int cli_each(const cli_store *store, const cli_selection *selection, cli_each_fn each, void *context, uint64_t *hidden);
 
+/* A function without a namespace is another one than the same function within one, which is easily forgotten. For a
+ * selection of such a function that found nothing: a warning when there are entries of it in namespaces; `what` ends its
+ * first clause (" and stayed", or empty). */
+void cli_hint_at_namespaces(const cli_store *store, const cli_selection *selection, const char *what);
+
 /* ---- all at once --------------------------------------------------------------------------------------------- */
 
 typedef struct cli_entries {

@@ -5,7 +5,6 @@
 
 #include <cachekit/buf.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -89,14 +88,14 @@ json_object *cli_listed_json(const cli_listed *listed, int64_t now_ms) {
     const ckit_listed *entry = &listed->entry;
     uint64_t           age_ms = age_of(listed, now_ms);
     bool               aged = age_ms != CKIT_LIFE_UNKNOWN;
-    json_object       *object = json_object_new_object();
-    json_object_object_add(object, "key", name_or_null(listed->key));
-    json_object_object_add(object, "name", name_or_null(entry->name));
-    json_object_object_add(object, "namespace", name_or_null(entry->namespace_name));
-    json_object_object_add(object, "function", name_or_null(entry->function));
-    json_object_object_add(object, "size", cli_json_uint(entry->size));
-    json_object_object_add(object, "life", cli_json_life(entry->life_ms));
-    json_object_object_add(object, "age", aged ? cli_json_life(age_ms) : NULL);
-    json_object_object_add(object, "created", aged ? cli_json_life((uint64_t)entry->created_wall_ms) : NULL);
+    json_object       *object = cli_json_object();
+    cli_json_add(object, "key", name_or_null(listed->key));
+    cli_json_add(object, "name", name_or_null(entry->name));
+    cli_json_add(object, "namespace", name_or_null(entry->namespace_name));
+    cli_json_add(object, "function", name_or_null(entry->function));
+    cli_json_add(object, "size", cli_json_uint(entry->size));
+    cli_json_add(object, "life", cli_json_life(entry->life_ms));
+    cli_json_add(object, "age", aged ? cli_json_life(age_ms) : NULL);
+    cli_json_add(object, "created", aged ? cli_json_life((uint64_t)entry->created_wall_ms) : NULL);
     return object;
 }

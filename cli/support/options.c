@@ -1,22 +1,25 @@
 #include "support/options.h"
 
+#include "support/near.h"
 #include "support/output.h"
 #include "support/units.h"
 
 #include <cachekit/types.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const cli_option common_options[] = {
-    {"store", 0, CLI_TEXT, "URL",
-     "the store to work on, e.g. file:///var/cache/app [the environment's, else the user's files]",
-     CLI_FIELD(cli_common, store), NULL},
+    {"store", 0, CLI_TEXT, "URL", "the store to work on, e.g. file:///var/cache/app", CLI_FIELD(cli_common, store),
+     NULL},
     {"tenant", 0, CLI_TEXT, "NAME",
      "look at the entries of one tenant only: keys begin with t:NAME:", CLI_FIELD(cli_common, tenant), NULL},
     {"json", 0, CLI_FLAG, NULL, "answer in JSON, for programs", CLI_FIELD(cli_common, json), NULL},
     {"quiet", 'q', CLI_FLAG, NULL, "no warnings and no progress; errors are shown", CLI_FIELD(cli_common, quiet), NULL},
     {"help", 'h', CLI_FLAG, NULL, "show this help", CLI_FIELD(cli_common, help), NULL},
+    {"version", 'V', CLI_FLAG, NULL, "tell the version, as the command version does", CLI_FIELD(cli_common, version),
+     NULL},
 };
 
 static bool allowed(const cli_command *command, const cli_option *option) {
@@ -25,6 +28,7 @@ static bool allowed(const cli_command *command, const cli_option *option) {
     case CLI_FIELD(cli_common, store): return (traits & CLI_NO_STORE) == 0;
     case CLI_FIELD(cli_common, tenant): return (traits & (CLI_NO_STORE | CLI_NO_TENANT)) == 0;
     case CLI_FIELD(cli_common, json): return (traits & CLI_NO_JSON) == 0;
+    case CLI_FIELD(cli_common, version): return command == NULL;
     default: return true;
     }
 }
@@ -79,7 +83,24 @@ static bool parse_choice(const cli_option *option, const char *text, const char 
     return false;
 }
 
+/* False when there is nothing to say about how much it is. */
+static bool refuse_too_much(const cli_option *option, const char *text) {
+    if ((option->kind == CLI_DURATION || option->kind == CLI_LIFETIME) && cli_duration_is_too_long(text)) {
+        cli_error("--%s \"%s\" is too long: at most " CLI_DURATION_MOST "%s", option->name, text,
+                  option->kind == CLI_LIFETIME ? ", or none (no expiry)" : "");
+        return true;
+    }
+    if (option->kind == CLI_SIZE && cli_size_is_too_large(text)) {
+        cli_error("--%s \"%s\" is too large: at most " CLI_SIZE_MOST, option->name, text);
+        return true;
+    }
+    return false;
+}
+
 static bool refuse_value(const cli_option *option, const char *text) {
+    if (refuse_too_much(option, text)) {
+        return false;
+    }
     switch (option->kind) {
     case CLI_DURATION:
         cli_error("--%s \"%s\" is no duration: write e.g. " CLI_DURATION_FORMS, option->name, text);
@@ -157,6 +178,24 @@ static found find(const table *t, const char *name, size_t length, char letter) 
     return (found){NULL, NULL};
 }
 
+/* The option that a misspelt name is nearest to; NULL = none is near. */
+static const char *nearest_option(const table *t, const char *name, size_t length) {
+    const cli_option *common[CLI_COMMON_MAX];
+    size_t            own = t->command == NULL ? 0 : t->command->option_count;
+    size_t            count = cli_common_options(t->command, common);
+    const char       *best = NULL;
+    unsigned          least = UINT_MAX;
+    for (size_t i = 0; i < own + count; i++) {
+        const char *candidate = i < own ? t->command->options[i].name : common[i - own]->name;
+        unsigned    distance = cli_distance(name, length, candidate);
+        if (distance < least) {
+            least = distance;
+            best = candidate;
+        }
+    }
+    return best;
+}
+
 static const char *help_hint(const table *t, char text[80]) {
     (void)snprintf(text, 80, "cachekit %s%s--help", t->command == NULL ? "" : t->command->name,
                    t->command == NULL ? "" : " ");
@@ -171,7 +210,10 @@ static int take_long(const table *t, char **words, int count) {
     found       f = find(t, name, length, 0);
     char        hint[80];
     if (f.option == NULL) {
-        cli_error("there is no option --%.*s: see %s", (int)length, name, help_hint(t, hint));
+        const char *meant = nearest_option(t, name, length);
+        cli_error("there is no option --%.*s%s%s%s: see %s", (int)length, name,
+                  meant == NULL ? "" : " (did you mean --", meant == NULL ? "" : meant, meant == NULL ? "" : "?)",
+                  help_hint(t, hint));
         return 0;
     }
     if (f.option->kind == CLI_FLAG) {
@@ -191,13 +233,21 @@ static int take_long(const table *t, char **words, int count) {
     return set_value(f.option, f.base, words[1]) ? 2 : 0;
 }
 
+/* "-5" is rather meant as an operand. */
+static void refuse_letter(const table *t, const char *word, char letter) {
+    char hint[80];
+    bool operand = letter >= '0' && letter <= '9' && t->command != NULL && t->command->operands != NULL;
+    cli_error("there is no option -%c: %s%.40s%s%s", letter,
+              operand ? "an operand that begins with - stands behind --: -- " : "", operand ? word : "",
+              operand ? "; or see " : "see ", help_hint(t, hint));
+}
+
 /* "-q", "-qv", "-n 3", "-n3". */
 static int take_letters(const table *t, char **words, int count) {
-    char hint[80];
     for (const char *letter = words[0] + 1; *letter != '\0'; letter++) {
         found f = find(t, NULL, 0, *letter);
         if (f.option == NULL) {
-            cli_error("there is no option -%c: see %s", *letter, help_hint(t, hint));
+            refuse_letter(t, words[0], *letter);
             return 0;
         }
         if (f.option->kind != CLI_FLAG) {

@@ -1,12 +1,15 @@
 #include "support/store.h"
 
+#include "support/file_url.h"
 #include "support/output.h"
 
 #include <cachekit/buf.h>
 #include <cachekit/file.h>
 #include <cachekit/open.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define PATH_BYTES 4096
 
@@ -108,9 +111,36 @@ ckit_status cli_store_try(cli_store *store, const cli_common *common, const ckit
     return st;
 }
 
+/* Opening makes the directory that a URL names: who only looks, or mistypes it, does not want that. */
+static ckit_status check_there(const cli_common *common, ckit_error *err) {
+    cli_file_url url;
+    struct stat  about;
+    if (common->store == NULL || !cli_file_url_read(common->store, &url) || lstat(url.path, &about) == 0 ||
+        errno != ENOENT) {
+        return CKIT_OK; /* opening says what else may be wrong */
+    }
+    ckit_status st = cli_file_url_check(&url, err);
+    return st != CKIT_OK ? st
+                         : ckit_fail(err, CKIT_E_UNREACHABLE, "store",
+                                     "there is no store in %s: `cachekit set` or an application makes it", url.path);
+}
+
+ckit_status cli_store_look(cli_store *store, const cli_common *common, ckit_error *err) {
+    *store = (cli_store){.backend = NULL};
+    ckit_status st = check_there(common, err);
+    return st == CKIT_OK ? cli_store_try(store, common, NULL, err) : st;
+}
+
 int cli_store_open(cli_store *store, const cli_common *common) {
-    ckit_error err = CKIT_ERROR_INIT;
-    return cli_store_try(store, common, NULL, &err) == CKIT_OK ? CLI_DONE : cli_failed(&err);
+    ckit_error  err = CKIT_ERROR_INIT;
+    ckit_status st = cli_store_look(store, common, &err);
+    return st == CKIT_OK ? CLI_DONE : cli_call_failed(st, &err);
+}
+
+int cli_store_make(cli_store *store, const cli_common *common) {
+    ckit_error  err = CKIT_ERROR_INIT;
+    ckit_status st = cli_store_try(store, common, NULL, &err);
+    return st == CKIT_OK ? CLI_DONE : cli_call_failed(st, &err);
 }
 
 void cli_store_close(cli_store *store) {

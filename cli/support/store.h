@@ -16,11 +16,16 @@ typedef struct cli_store {
 } cli_store;
 
 /* --store, else the store that the environment selects, else files under $XDG_CACHE_HOME/cachekit. CLI_DONE, or an exit
- * code after an error was printed. End it with cli_store_close, also after a failure. */
+ * code after an error was printed. End it with cli_store_close, also after a failure.
+ *
+ * A directory that --store names must be there: only cli_store_make makes it. */
 int  cli_store_open(cli_store *store, const cli_common *common);
+int  cli_store_make(cli_store *store, const cli_common *common);
 void cli_store_close(cli_store *store);
 
-/* The same without printing; `env` may be NULL, `err` may not. */
+/* cli_store_open without printing. */
+ckit_status cli_store_look(cli_store *store, const cli_common *common, ckit_error *err);
+/* cli_store_make without printing; `env` may be NULL, `err` may not. */
 ckit_status cli_store_try(cli_store *store, const cli_common *common, const ckit_backend_env *env, ckit_error *err);
 
 /* The same without looking at the environment's stores, and without printing: for `run`. */

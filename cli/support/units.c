@@ -10,17 +10,22 @@ static const struct unit {
 } units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
 #define UNIT_COUNT (sizeof units / sizeof *units)
 
-/* Reads digits; false when there are none or too many. */
-static bool take_number(const char **text, uint64_t *number) {
+/* How reading went. */
+typedef enum reading { READ, WRONG, TOO_MUCH } reading;
+
+/* Reads digits. Of a number that is too large, the digits are passed over. */
+static reading take_number(const char **text, uint64_t *number) {
     const char *start = *text;
+    reading     answer = READ;
     *number = 0;
     for (; **text >= '0' && **text <= '9'; (*text)++) {
-        if (*text - start >= 18) {
-            return false;
+        uint64_t digit = (uint64_t)(**text - '0');
+        if (*number > (UINT64_MAX - digit) / 10) {
+            answer = TOO_MUCH;
         }
-        *number = *number * 10 + (uint64_t)(**text - '0');
+        *number = *number * 10 + digit;
     }
-    return *text > start;
+    return *text > start ? answer : WRONG;
 }
 
 static size_t unit_named(const char *name, size_t length) {
@@ -31,52 +36,77 @@ static size_t unit_named(const char *name, size_t length) {
     return i;
 }
 
-bool cli_duration_parse(const char *text, uint64_t *ms) {
+static reading read_duration(const char *text, uint64_t *ms) {
     uint64_t sum = 0;
-    if (strcmp(text, "0") == 0) {
-        *ms = 0;
-        return true;
-    }
-    if (*text == '\0') {
-        return false;
-    }
+    reading  answer = *text == '\0' ? WRONG : READ;
     for (size_t smallest = 0; *text != '\0'; smallest++) {
         uint64_t number;
-        if (!take_number(&text, &number)) {
-            return false;
+        reading  digits = take_number(&text, &number);
+        size_t   length = strspn(text, "dhms");
+        size_t   unit = unit_named(text, length);
+        if (digits == WRONG || unit >= UNIT_COUNT || unit < smallest) {
+            return WRONG;
         }
-        size_t length = strspn(text, "dhms");
-        size_t unit = unit_named(text, length);
-        if (unit >= UNIT_COUNT || unit < smallest || number > CKIT_TTL_MAX_MS / units[unit].ms) {
-            return false;
+        if (digits == TOO_MUCH || number > CKIT_TTL_MAX_MS / units[unit].ms) {
+            answer = TOO_MUCH;
+        } else {
+            sum += number * units[unit].ms;
         }
-        sum += number * units[unit].ms;
         smallest = unit;
         text += length;
     }
     *ms = sum;
-    return sum <= CKIT_TTL_MAX_MS;
+    return answer == READ && sum > CKIT_TTL_MAX_MS ? TOO_MUCH : answer;
+}
+
+bool cli_duration_parse(const char *text, uint64_t *ms) {
+    if (strcmp(text, "0") == 0) {
+        *ms = 0;
+        return true;
+    }
+    uint64_t read;
+    bool     good = read_duration(text, &read) == READ;
+    *ms = good ? read : *ms;
+    return good;
+}
+
+bool cli_duration_is_too_long(const char *text) {
+    uint64_t ms;
+    return read_duration(text, &ms) == TOO_MUCH;
+}
+
+static reading read_size(const char *text, uint64_t *bytes) {
+    static const char letters[] = "KMG";
+    uint64_t          number;
+    unsigned          shift = 0;
+    reading           answer = take_number(&text, &number);
+    if (answer != WRONG && *text != '\0') {
+        const char *letter = strchr(letters, *text);
+        if (letter == NULL || text[1] != '\0') {
+            return WRONG;
+        }
+        shift = 10 * (unsigned)(letter - letters + 1);
+    }
+    if (answer == READ && number > UINT64_MAX >> shift) {
+        answer = TOO_MUCH;
+    }
+    *bytes = number << shift;
+    return answer;
 }
 
 bool cli_size_parse(const char *text, uint64_t *bytes) {
-    static const char letters[] = "KMG";
-    uint64_t          number;
-    if (!take_number(&text, &number)) {
-        return false;
-    }
-    if (*text != '\0') {
-        const char *letter = strchr(letters, *text);
-        unsigned    shift = letter == NULL ? 0 : 10 * (unsigned)(letter - letters + 1);
-        if (letter == NULL || text[1] != '\0' || number > UINT64_MAX >> shift) {
-            return false;
-        }
-        number <<= shift;
-    }
-    *bytes = number;
-    return true;
+    uint64_t read;
+    bool     good = read_size(text, &read) == READ;
+    *bytes = good ? read : *bytes;
+    return good;
 }
 
-bool cli_count_parse(const char *text, uint64_t *count) { return take_number(&text, count) && *text == '\0'; }
+bool cli_size_is_too_large(const char *text) {
+    uint64_t bytes;
+    return read_size(text, &bytes) == TOO_MUCH;
+}
+
+bool cli_count_parse(const char *text, uint64_t *count) { return take_number(&text, count) == READ && *text == '\0'; }
 
 const char *cli_duration_text(uint64_t ms, char text[CLI_UNITS_TEXT]) {
     size_t first = 0;
@@ -106,4 +136,12 @@ const char *cli_size_text(uint64_t bytes, char text[CLI_UNITS_TEXT]) {
     }
     (void)snprintf(text, CLI_UNITS_TEXT, "%.1f%c", value, letters[unit]);
     return text;
+}
+
+const char *cli_bytes_text(uint64_t bytes, char text[CLI_UNITS_TEXT]) {
+    if (bytes < 1024) {
+        (void)snprintf(text, CLI_UNITS_TEXT, "%u byte%s", (unsigned)bytes, bytes == 1 ? "" : "s");
+        return text;
+    }
+    return cli_size_text(bytes, text);
 }

@@ -43,7 +43,7 @@ def wait_until(condition):
 
 
 def test_gets_sets_hits_and_misses_add_up(tool):
-    report = bench(tool, "--store", "memory:", "-n", "3000", "--keys", "100", "--threads", "3", "--get", "80")
+    report = bench(tool, "--store", "memory:", "--operations", "3000", "--keys", "100", "--threads", "3", "--get", "80")
     gets, sets = report["gets"], report["sets"]
     assert report["operations"] == 3000
     assert gets["count"] + sets["count"] - sets["after_misses"] == 3000
@@ -52,11 +52,11 @@ def test_gets_sets_hits_and_misses_add_up(tool):
     assert gets["bytes"] == 64 * gets["memory_hits"] and sets["bytes"] == 64 * sets["count"]
     assert report["errors"] == gets["wrong"] == 0
     assert 2200 < gets["count"] < 2600
-    assert report["interrupted"] is False and report["store"] == "memory" and report["private"] is False
+    assert report["interrupted"] is False and report["backend"] == "memory" and report["private"] is False
 
 
 def test_a_hit_comes_from_the_store_without_memory_and_from_memory_with_it(tool, store):
-    words = ["--store", store, "-n", "300", "--keys", "10", "--get", "100"]
+    words = ["--store", store, "--operations", "300", "--keys", "10", "--get", "100"]
     without = bench(tool, *words, "--l1", "off")["gets"]
     assert (without["memory_hits"], without["store_hits"], without["misses"]) == (0, 290, 10)
     assert without["hit_ratio"] == {"total": 0.966667, "memory": 0.0, "store": 0.966667}
@@ -65,21 +65,21 @@ def test_a_hit_comes_from_the_store_without_memory_and_from_memory_with_it(tool,
 
 
 def test_a_small_memory_leaves_hits_to_the_store(tool, store):
-    gets = bench(tool, "--store", store, "-n", "4000", "--keys", "500", "--zipf", "0", "--value-size", "1K",
+    gets = bench(tool, "--store", store, "--operations", "4000", "--keys", "500", "--zipf", "0", "--value-size", "1K",
                  "--l1-size", "64K", "--get", "100")["gets"]
     assert gets["store_hits"] > 1000 and gets["memory_hits"] > 0
 
 
 @pytest.mark.parametrize("percent,gets", [("0", 0), ("100", 500)])
 def test_only_sets_and_only_gets(tool, percent, gets):
-    report = bench(tool, "--store", "memory:", "-n", "500", "--get", percent)
+    report = bench(tool, "--store", "memory:", "--operations", "500", "--get", percent)
     assert report["gets"]["count"] == gets
     if gets == 0:
         assert report["gets"]["latency_ns"] is None and report["gets"]["hit_ratio"]["total"] is None
 
 
 def test_latencies_ascend_and_the_clock_is_told(tool):
-    report = bench(tool, "--store", "memory:", "-n", "2000", "--keys", "10")
+    report = bench(tool, "--store", "memory:", "--operations", "2000", "--keys", "10")
     for kind in ("gets", "sets"):
         times = report[kind]["latency_ns"]
         assert 0 < times["p50"] <= times["p90"] <= times["p99"] <= times["p99.9"] <= times["max"]
@@ -90,31 +90,31 @@ def test_latencies_ascend_and_the_clock_is_told(tool):
 
 def test_the_same_seed_makes_the_same_load(tool):
     def counts(seed):
-        report = bench(tool, "--store", "memory:", "-n", "2000", "--threads", "2", "--value-size", "0-1K", "--seed", seed)
+        report = bench(tool, "--store", "memory:", "--operations", "2000", "--threads", "2", "--value-size", "0-1K", "--seed", seed)
         return report["gets"]["count"], report["sets"]["bytes"]
 
     # Two threads share the keys, so what misses may differ a little; what is asked for does not.
     assert counts("7")[0] == counts("7")[0] != counts("8")[0]
-    words = ["--store", "memory:", "-n", "2000", "--value-size", "0-1K"]
+    words = ["--store", "memory:", "--operations", "2000", "--value-size", "0-1K"]
     assert bench(tool, *words)["sets"] | {"latency_ns": 0} == bench(tool, *words)["sets"] | {"latency_ns": 0}
 
 
 def test_a_higher_skew_asks_more_often_for_the_same_keys(tool):
     misses = [
-        bench(tool, "--store", "memory:", "-n", "5000", "--keys", "10000", "--get", "100", "--zipf", skew)["gets"]["misses"]
+        bench(tool, "--store", "memory:", "--operations", "5000", "--keys", "10000", "--get", "100", "--zipf", skew)["gets"]["misses"]
         for skew in ("0", "0.7", "1", "1.4", "10")
     ]
     assert misses == sorted(misses, reverse=True) and misses[0] > 3500 and misses[-1] < 20
 
 
 def test_a_hundred_million_keys_need_no_table(tool):
-    assert bench(tool, "--store", "memory:", "-n", "100", "--keys", "100000000", "--zipf", "0")["operations"] == 100
+    assert bench(tool, "--store", "memory:", "--operations", "100", "--keys", "100000000", "--zipf", "0")["operations"] == 100
 
 
 def test_sizes_of_values_come_from_the_whole_range(tool):
-    sets = bench(tool, "--store", "memory:", "-n", "2000", "--get", "0", "--zipf", "0", "--value-size", "1K-3K")["sets"]
+    sets = bench(tool, "--store", "memory:", "--operations", "2000", "--get", "0", "--zipf", "0", "--value-size", "1K-3K")["sets"]
     assert 1900 < sets["bytes"] / sets["count"] < 2200
-    empty = bench(tool, "--store", "memory:", "-n", "50", "--keys", "2", "--value-size", "0")
+    empty = bench(tool, "--store", "memory:", "--operations", "50", "--keys", "2", "--value-size", "0")
     assert empty["sets"]["bytes"] == 0 and empty["gets"]["memory_hits"] > 0
 
 
@@ -125,7 +125,7 @@ def test_it_runs_for_the_time_it_is_given(tool):
 
 
 def test_the_report_for_people_names_everything(tool):
-    text = tool.ok("bench", "-n", "50", "--keys", "5").decode()
+    text = tool.ok("bench", "--operations", "50", "--keys", "5").decode()
     for word in ("store", "private", "operations", "hit ratio", "memory", "errors", "p50", "p99.9", "max", "clock"):
         assert word in text
 
@@ -136,8 +136,8 @@ def test_the_report_for_people_names_everything(tool):
 def test_by_default_it_works_in_a_private_directory_that_is_gone_afterwards(tool):
     tool.ok("set", "mine", "value")
     before = sorted(p.name for p in tool.cache.iterdir())
-    report = bench(tool, "-n", "200", "--keys", "20")
-    assert report["store"] == "file" and report["private"] is True
+    report = bench(tool, "--operations", "200", "--keys", "20")
+    assert report["backend"] == "file" and report["private"] is True
     assert private_directories(tool) == []
     assert sorted(p.name for p in tool.cache.iterdir()) == before
     assert tool.ok("get", "mine").rstrip(b"\n") == b"value"
@@ -145,31 +145,31 @@ def test_by_default_it_works_in_a_private_directory_that_is_gone_afterwards(tool
 
 def test_the_store_of_the_environment_is_left_alone(tool):
     directory = tool.home / "of-the-environment"
-    bench(tool, "-n", "20", env={"CACHEKIT_FILE_CACHE_DIR": str(directory)})
+    bench(tool, "--operations", "20", env={"CACHEKIT_FILE_CACHE_DIR": str(directory)})
     assert not directory.exists()
 
 
 def test_odd_characters_in_the_place_of_the_private_directory(tool):
     base = tool.home / "a b?c=1&d#e%41\u00e9"
-    assert bench(tool, "-n", "20", env={"XDG_CACHE_HOME": str(base)})["private"] is True
+    assert bench(tool, "--operations", "20", env={"XDG_CACHE_HOME": str(base)})["private"] is True
     assert list(base.iterdir()) == []
     assert sorted(p.name for p in tool.home.iterdir()) == [base.name]
 
 
 def test_a_given_store_gets_its_keys_in_one_namespace_and_is_cleaned(tool, store):
     tool.ok("set", "--store", store, "mine", "value")
-    bench(tool, "--store", store, "-n", "100", "--keys", "10")
+    bench(tool, "--store", store, "--operations", "100", "--keys", "10")
     assert len(listed(tool, store)) == 1
-    bench(tool, "--store", store, "-n", "100", "--keys", "10", "--zipf", "0", "--keep")
+    bench(tool, "--store", store, "--operations", "100", "--keys", "10", "--zipf", "0", "--keep")
     lines = [line for line in listed(tool, store) if b"mine" not in line]
     assert len(lines) == 10 and all(b"cachekit-bench:" in line for line in lines)
-    bench(tool, "--store", store, "-n", "1")
+    bench(tool, "--store", store, "--operations", "1")
     assert len(listed(tool, store)) == 1
 
 
 def test_values_that_another_run_left_are_read_as_right_ones(tool, store):
-    bench(tool, "--store", store, "-n", "200", "--keys", "10", "--value-size", "10-99", "--keep", "--seed", "1")
-    again = bench(tool, "--store", store, "-n", "200", "--keys", "10", "--value-size", "3K", "--seed", "2")
+    bench(tool, "--store", store, "--operations", "200", "--keys", "10", "--value-size", "10-99", "--keep", "--seed", "1")
+    again = bench(tool, "--store", store, "--operations", "200", "--keys", "10", "--value-size", "3K", "--seed", "2")
     assert again["gets"]["wrong"] == 0 and again["gets"]["store_hits"] > 0
 
 
@@ -189,7 +189,7 @@ def test_leftovers_of_killed_runs_are_removed_but_not_the_homes_of_living_ones(t
     (base / "cachekit-bench-CCCCCC" / "new").write_bytes(b"x")  # somebody was here just now
     living = os.open(base / "cachekit-bench-BBBBBB", os.O_RDONLY)
     fcntl.flock(living, fcntl.LOCK_EX)
-    tool.ok("bench", "-n", "10")
+    tool.ok("bench", "--operations", "10")
     os.close(living)
     left = sorted(p.name for p in base.iterdir())
     assert left == sorted(set(names) - {"cachekit-bench-AAAAAA"} | {"cachekit-bench-DDDDDD"})
@@ -197,22 +197,22 @@ def test_leftovers_of_killed_runs_are_removed_but_not_the_homes_of_living_ones(t
 
 
 def test_a_place_where_no_directory_can_be_made_is_exit_3_with_advice(tool):
-    done = tool.run("bench", "-n", "10", env={"XDG_CACHE_HOME": "/dev/null/nowhere"})
+    done = tool.run("bench", "--operations", "10", env={"XDG_CACHE_HOME": "/dev/null/nowhere"})
     assert done.returncode == 3 and b"XDG_CACHE_HOME" in done.stderr and done.stdout == b""
 
 
 def test_with_a_master_key_a_cache_with_a_store_is_refused_and_memory_is_not(tool, store):
     env = {"CACHEKIT_MASTER_KEY": "00" * 32}
     for words in ([], ["--store", store]):
-        done = tool.run("bench", "-n", "10", *words, env=env)
+        done = tool.run("bench", "--operations", "10", *words, env=env)
         assert done.returncode == 3 and b"CACHEKIT_MASTER_KEY" in done.stderr and done.stdout == b""
     assert private_directories(tool) == []
-    bench(tool, "--store", "memory:", "-n", "10", env=env)
+    bench(tool, "--store", "memory:", "--operations", "10", env=env)
 
 
 def test_a_store_that_cannot_be_opened_is_exit_3(tool):
     (tool.home / "file").write_bytes(b"")
-    done = tool.run("bench", "--store", f"file://{tool.home}/file", "-n", "10")
+    done = tool.run("bench", "--store", f"file://{tool.home}/file", "--operations", "10")
     assert done.returncode == 3 and done.stdout == b"" and done.stderr.count(b"\n") == 1
 
 
@@ -251,17 +251,17 @@ def test_a_killed_run_is_cleaned_up_by_a_later_one(tool):
     process.kill()
     process.communicate()
     (left,) = private_directories(tool)
-    tool.ok("bench", "-n", "10")
+    tool.ok("bench", "--operations", "10")
     assert private_directories(tool) == [left]  # perhaps it has only just begun
     os.utime(left, (1, 1))
-    tool.ok("bench", "-n", "10")
+    tool.ok("bench", "--operations", "10")
     assert private_directories(tool) == []
 
 
 def test_a_report_into_a_closed_pipe_leaves_nothing_behind(tool):
     read, write = os.pipe()
     os.close(read)
-    done = tool.run("bench", "-n", "100", stdout=write, stderr=subprocess.PIPE)
+    done = tool.run("bench", "--operations", "100", stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     assert done.returncode in (-signal.SIGPIPE, 128 + signal.SIGPIPE)
     assert private_directories(tool) == []
@@ -269,13 +269,13 @@ def test_a_report_into_a_closed_pipe_leaves_nothing_behind(tool):
 
 def test_a_full_disk_behind_standard_output_is_an_error(tool):
     with open("/dev/full", "wb") as full:
-        done = tool.run("bench", "--store", "memory:", "-n", "10", stdout=full, stderr=-1)
+        done = tool.run("bench", "--store", "memory:", "--operations", "10", stdout=full, stderr=-1)
     assert done.returncode == 4
 
 
 def test_closed_streams_do_no_harm(tool):
     done = subprocess.run(
-        ["sh", "-c", 'exec "$0" bench -n 100 <&- >&- 2>&-', tool.command()[0]], env=tool.env, cwd=tool.home, timeout=120
+        ["sh", "-c", 'exec "$0" bench --operations 100 <&- >&- 2>&-', tool.command()[0]], env=tool.env, cwd=tool.home, timeout=120
     )
     assert done.returncode == 0
     assert private_directories(tool) == []
@@ -284,17 +284,17 @@ def test_closed_streams_do_no_harm(tool):
 def test_operations_that_fail_are_counted_and_told(tool):
     # Stored values may have 1 MiB here, and these do not compress below that.
     store = f"file://{tool.home}/store?sync=none&max_size_mb=2"
-    done = tool.run("bench", "--json", "--store", store, "-n", "3", "--get", "0", "--value-size", "4M")
+    done = tool.run("bench", "--json", "--store", store, "--operations", "3", "--get", "0", "--value-size", "4M")
     report = json.loads(done.stdout)
     assert done.returncode != 0 and report["errors"] == 3 and report["sets"]["errors"] == 3
     assert done.stderr.startswith(b"cachekit: 3 operations failed")
 
 
 def test_values_of_other_keys_are_noticed(tool, store):
-    bench(tool, "--store", store, "-n", "20", "--keys", "2", "--zipf", "0", "--keep")
+    bench(tool, "--store", store, "--operations", "20", "--keys", "2", "--zipf", "0", "--keep")
     one, other = (p for p in (tool.home / "store").iterdir() if not p.name.startswith("."))
     other.write_bytes(one.read_bytes())
-    done = tool.run("bench", "--json", "--store", store, "-n", "20", "--keys", "2", "--zipf", "0", "--get", "100")
+    done = tool.run("bench", "--json", "--store", store, "--operations", "20", "--keys", "2", "--zipf", "0", "--get", "100")
     assert done.returncode == 4 and json.loads(done.stdout)["gets"]["wrong"] > 0
 
 
@@ -336,7 +336,7 @@ def test_a_long_trace_is_replayed_to_its_end_by_all_threads(tool):
     report = bench(tool, "--store", "memory:", "--trace", trace)
     # 50 divides 1000, so there are 1000 different keys.
     assert report["gets"]["misses"] == 1000 and report["operations"] == keys
-    assert bench(tool, "--store", "memory:", "--trace", trace, "-n", "777", "--threads", "2")["operations"] == 777
+    assert bench(tool, "--store", "memory:", "--trace", trace, "--operations", "777", "--threads", "2")["operations"] == 777
 
 
 def test_keys_of_8000_bytes_fit_and_longer_ones_are_told_with_their_line(tool, store):
@@ -354,7 +354,7 @@ def test_endless_garbage_is_no_trace(tool):
 
 def test_an_endless_trace_can_be_bounded(tool):
     words = ["--store", "memory:", "--trace", "/dev/zero", "--format", "u64"]
-    assert bench(tool, *words, "-n", "1000")["gets"]["memory_hits"] == 999
+    assert bench(tool, *words, "--operations", "1000")["gets"]["memory_hits"] == 999
     assert bench(tool, *words, "--seconds", "100ms")["operations"] > 0
 
 
@@ -412,7 +412,7 @@ def test_wrong_usage_is_exit_2_in_one_line(tool, words):
 
 
 def test_a_thousand_threads_are_allowed(tool):
-    report = bench(tool, "--store", "memory:", "-n", "2048", "--threads", "1024")
+    report = bench(tool, "--store", "memory:", "--operations", "2048", "--threads", "1024")
     assert report["operations"] == 2048 and report["load"]["threads"] == 1024
 
 

@@ -138,7 +138,7 @@ def test_what_other_sdks_stored_is_shown(tool, stored, form, value):
     assert json.loads(tool.ok("get", "k", "--as", "json")) == value
     assert tool.ok("get", "k", "--as", "raw") == stored
     told = json.loads(tool.ok("get", "k", "--json"))
-    assert (told["form"], told["value"], told["size"]) == (form, value, len(stored))
+    assert (told["form"], told["value"], told["value_size"]) == (form, value, len(stored))
 
 
 @pytest.mark.parametrize("stored", [frame(b'"text"', "orjson", "orjson", False, "orjson"), frame(b"\xa4text", compressed=False),
@@ -211,7 +211,7 @@ def test_damaged_values_are_never_shown(tool, stored):
         refused(tool, 4, b"(E", "get", "k", *words)
     assert tool.ok("get", "k", "--as", "raw") == stored
     told = json.loads(tool.ok("get", "k", "--as", "raw", "--json"))
-    assert told["form"] == "damaged" and told["size"] == len(stored)
+    assert told["form"] == "damaged" and told["value_size"] == len(stored)
     assert tool.run("exists", "k").returncode == 0, "looking at it removes nothing"
 
 
@@ -261,15 +261,15 @@ def test_answers_in_json(tool):
     def told(*words):
         return [json.loads(line) for line in tool.run(*words, "--json").stdout.splitlines()]
 
-    assert told("set", "a", "é") == [{"key": "a", "stored": True, "size": 2}]
+    assert told("set", "a", "é") == [{"key": "a", "stored": True, "value_size": 2}]
     assert told("exists", "a", "b") == [{"key": "a", "exists": True}, {"key": "b", "exists": False}]
     assert told("touch", "a", "b", "--ttl", "none") == [{"key": "a", "touched": True}, {"key": "b", "touched": False}]
     assert told("ttl", "a") == [{"key": "a", "found": True, "life": None}]
     assert told("ttl", "b") == [{"key": "b", "found": False}]
-    assert told("get", "a") == [{"key": "a", "found": True, "form": "raw", "size": 2, "life": None, "value": "é"}]
+    assert told("get", "a") == [{"key": "a", "found": True, "form": "raw", "value_size": 2, "life": None, "value": "é"}]
     assert told("get", "b") == [{"key": "b", "found": False}]
-    assert told("delete", "a", "b") == [{"key": "a", "deleted": True}, {"key": "b", "deleted": False}]
-    assert told("set", "a", "x", "--ttl", "0") == [{"key": "a", "stored": False, "size": 1}]
+    assert told("delete", "a", "b") == [{"key": "a", "removed": True}, {"key": "b", "removed": False}]
+    assert told("set", "a", "x", "--ttl", "0") == [{"key": "a", "stored": False, "value_size": 1}]
     put(tool, ALL_BYTES)
     assert told("get", "k")[0]["value"] == {"base64": base64.b64encode(ALL_BYTES).decode()}
     assert told("get", "k", "--as", "hex")[0]["value"] == ALL_BYTES.hex()
@@ -295,14 +295,14 @@ def test_lifetimes_are_as_asked(tool, words, seconds):
 
 def test_without_expiry(tool):
     tool.ok("set", "k", "value", "--ttl", "none")
-    assert tool.ok("ttl", "k") == tool.ok("ttl", "--seconds", "k") == b"no expiry\n"
+    assert (tool.ok("ttl", "k"), tool.ok("ttl", "--seconds", "k")) == (b"no expiry\n", b"none\n")
     assert life(tool) is None
 
 
 def test_seconds_and_words(tool):
     tool.ok("set", "k", "value", "--ttl", "7d")
     assert tool.ok("ttl", "k") in (b"7d\n", b"6d23h\n")
-    assert 604500 < int(tool.ok("ttl", "-s", "k")) <= 604801
+    assert 604500 < int(tool.ok("ttl", "--seconds", "k")) <= 604801
 
 
 def test_a_lifetime_of_zero_stores_nothing_and_removes_what_was_there(tool):
@@ -313,12 +313,17 @@ def test_a_lifetime_of_zero_stores_nothing_and_removes_what_was_there(tool):
     refused(tool, 2, b"cachekit delete", "touch", "k", "--ttl", "0")
 
 
-@pytest.mark.parametrize("ttl", ["", "-1s", "1", "1.5h", "1x", "1s1h", "3651d", "99999999999999999999s", "1m1m", " 1s", "never"])
+@pytest.mark.parametrize("ttl", ["", "-1s", "1", "1.5h", "1x", "1s1h", "1m1m", " 1s", "never"])
 def test_what_is_no_lifetime_is_refused_and_changes_nothing(tool, ttl):
     tool.ok("set", "k", "old")
     refused(tool, 2, b"is no duration", "set", "k", "new", f"--ttl={ttl}")
     refused(tool, 2, b"is no duration", "touch", "k", f"--ttl={ttl}")
     assert tool.ok("get", "k") == b"old"
+
+
+@pytest.mark.parametrize("ttl", ["3651d", "99999999999999999999s", "3650d1ms"])
+def test_a_lifetime_that_is_too_long_is_told_the_longest(tool, ttl):
+    refused(tool, 2, b"at most 3650d, or none", "set", "k", "new", "--ttl", ttl)
 
 
 # ---- scopes -------------------------------------------------------------------------------------------------------------
@@ -339,7 +344,6 @@ def test_tenants_do_not_see_each_other(tool):
 def test_stores_are_chosen_by_url(tool):
     tool.ok("set", "k", "here", "--store", f"file://{tool.home}/one")
     assert tool.ok("--store", f"file://{tool.home}/one", "get", "k") == b"here"
-    assert tool.run("get", "k", "--store", f"file://{tool.home}/two").returncode == 1
     assert tool.ok("get", "k", env={"CACHEKIT_FILE_CACHE_DIR": f"{tool.home}/one", "CACHEKIT_BACKEND": "file"}) == b"here"
 
 

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-FIELDS = ["healthy", "latency_ms", "backend", "entries", "bytes", "limit_bytes", "detail"]
+FIELDS = ["healthy", "latency_ms", "backend", "store", "entries", "bytes", "limit_bytes", "detail"]
 
 
 def no_file_grows():

@@ -88,7 +88,7 @@ def test_an_entry_is_explained_with_its_life_and_the_parts_of_its_key(tool):
     assert answer["key"] == AUTOMATIC and 3000 < answer["life"] <= 3601 and answer["life_from"] == "store"
     assert (answer["key_kind"], answer["namespace"], answer["function"]) == ("automatic", "test", "__main__.get_user")
     assert (answer["arguments_hash"][:4], answer["integrity"], answer["serializer_code"]) == ("3870", True, "s")
-    assert answer["file_name"] == AUTOMATIC_FILE
+    assert answer["name"] == AUTOMATIC_FILE
     assert answer["layers"][-1]["value"] == {"a": [1, 2.5, None]}
     assert b"get_user" in tool.ok("inspect", AUTOMATIC)
 
@@ -704,5 +704,5 @@ def test_the_record_of_a_run_is_recognised(tool):
 
 def test_the_name_of_a_file_is_the_hash_of_its_key(tool):
     tool.ok("set", "k", "v")
-    name = json.loads(tool.ok("inspect", "--json", "k"))["file_name"]
+    name = json.loads(tool.ok("inspect", "--json", "k"))["name"]
     assert name == hashlib.blake2b(b"k", digest_size=16).hexdigest() and (tool.cache / name).exists()

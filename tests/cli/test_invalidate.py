@@ -70,7 +70,7 @@ def test_json_tells_both_counts(tool):
     fill(tool)
     write_foreign(tool)
     done = tool.run("invalidate", "--namespace", "reports", "--json")
-    assert json.loads(done.stdout) == {"deleted": 2, "unindexed": 1, "complete": True}
+    assert json.loads(done.stdout) == {"removed": 2, "unindexed": 1, "complete": True}
 
 
 def test_entries_of_unknown_owners_stay_and_it_is_said_what_to_do(tool):
@@ -86,7 +86,7 @@ def test_entries_of_unknown_owners_stay_and_it_is_said_what_to_do(tool):
 def test_expired_entries_are_not_counted(tool):
     write_foreign(tool, expiry=1000)
     done = tool.run("invalidate", "--namespace", "reports", "--json")
-    assert json.loads(done.stdout) == {"deleted": 0, "unindexed": 0, "complete": True}
+    assert json.loads(done.stdout) == {"removed": 0, "unindexed": 0, "complete": True}
 
 
 def test_a_tenant_loses_its_own_alone(tool):
@@ -99,7 +99,7 @@ def test_a_tenant_loses_its_own_alone(tool):
     assert tool.ok("invalidate", "--tenant", "acme", "--function", "app.report") == b"removed 1 entry\n"
     write_foreign(tool)
     done = tool.run("invalidate", "--tenant", "acme", "--all", "--yes", "--json")
-    assert json.loads(done.stdout) == {"deleted": 1, "unindexed": 1, "complete": True}
+    assert json.loads(done.stdout) == {"removed": 1, "unindexed": 1, "complete": True}
     assert b"without --tenant" in done.stderr
     assert len(keys(tool)) == 7 and keys(tool, "--tenant", "acm") == ["a"]
 
@@ -179,7 +179,7 @@ def test_the_question_names_the_tenant_and_counts_its_entries(tool):
     fill(tool)
     tool.ok("set", "k", "v", "--tenant", "acme")
     screen = Screen(tool, "invalidate", "--all", "--tenant", "acme")
-    assert b"Remove all 1 entry of the tenant acme in file://" in screen.read_to(b"[y/N] ")
+    assert b"Remove the only entry of the tenant acme in file://" in screen.read_to(b"[y/N] ")
     screen.type(b"yes\n")
     assert "removed 1 entry" in screen.end()[0]
 
@@ -228,7 +228,7 @@ def test_an_interrupt_ends_it_with_a_true_count(tool):
     out, err = process.communicate(timeout=120)
     answer = json.loads(out)
     left = entry_files(tool)
-    assert answer["deleted"] == count - left and err == b""
+    assert answer["removed"] == count - left and err == b""
     assert process.returncode == (130 if left > 0 else 0)
     assert answer["complete"] == (left == 0)
 
@@ -238,5 +238,5 @@ def test_work_in_several_parts_is_counted_once(tool):
     process = stop_in_the_middle(tool, count)
     go_on_after_the_part_has_ended(process)
     out, err = process.communicate(timeout=120)
-    assert json.loads(out) == {"deleted": count, "unindexed": 0, "complete": True}
+    assert json.loads(out) == {"removed": count, "unindexed": 0, "complete": True}
     assert process.returncode == 0 and err == b"" and entry_files(tool) == 0

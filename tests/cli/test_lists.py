@@ -236,7 +236,7 @@ def test_a_terminal_gets_a_head_cut_keys_and_the_sum(tool):
     head, row, total = shown.splitlines()
     assert code == 0 and head.split() == ["SIZE", "LIFE", "AGE", "NAMESPACE", "KEY"]
     assert len(row) == 80 and row.endswith("kkk...")
-    assert total == "1 entry, 15"
+    assert total == "1 entry, 15 bytes"
 
 
 def test_wide_and_escaped_keys_are_cut_to_columns_not_bytes(tool):
@@ -259,7 +259,7 @@ def test_only_the_list_goes_to_a_file_and_the_sum_to_the_terminal(tool):
     path = tool.home / "out"
     with open(path, "wb") as out:
         shown, _ = Screen(tool, "ls", stdout=out).end()
-    assert shown == "1 entry, 15\n"
+    assert shown == "1 entry, 15 bytes\n"
     assert path.read_text().split()[-1] == "k" * 100
 
 

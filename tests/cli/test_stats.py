@@ -107,7 +107,7 @@ def test_watching_writes_a_title_and_a_line_per_sample(tool):
 
 
 def test_watching_in_json_gives_one_object_per_line(tool):
-    lines = tool.ok("stats", "-w", "-i", "100ms", "-n", "2", "--json").splitlines()
+    lines = tool.ok("stats", "-w", "--interval", "100ms", "--count", "2", "--json").splitlines()
     first, second = map(json.loads, lines)
     assert first["rates"] is None and first["seconds"] is None
     assert second["seconds"] >= 0.1 and second["rates"]["hits"] == 0
