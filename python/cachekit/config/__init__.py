@@ -1,7 +1,7 @@
 """Configuration: the settings of the process, the groups of settings of a function, and the object that holds them.
 
-`CachekitConfig` is the first, `L1CacheConfig`, `CircuitBreakerConfig` and the like are the second, `DecoratorConfig` is the
-third.
+`CachekitConfig` is the first; `L1CacheConfig`, `CircuitBreakerConfig` and the like are the second; `DecoratorConfig` is
+the third.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
@@ -17,17 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True)
 class Group:
-    """A nested object and the flat keywords that fill it too."""
+    """A nested object and the flat keywords that fill it too.
 
-    cls: type[Value]
-    flat: Mapping[str, str]
-    """Flat keyword -> field."""
-    switch: bool = False
-    """The keyword of the group takes True and False, for `enabled`."""
-    optional: bool = False
-    """None means: not given."""
+    Args:
+        cls: Of the nested object.
+        flat: Flat keyword -> field.
+        switch: The keyword of the group takes True and False, for `enabled`.
+        optional: None means: not given.
+    """
+
+    def __init__(
+        self, cls: type[Value], flat: Mapping[str, str], *, switch: bool = False, optional: bool = False
+    ) -> None:
+        self.cls = cls
+        self.flat = flat
+        self.switch = switch
+        self.optional = optional
 
 
 GROUPS: dict[str, Group] = {

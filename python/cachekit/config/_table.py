@@ -1,14 +1,13 @@
 """Settings that come from the environment: how one is described, read and checked.
 
-A class of settings is a frozen dataclass whose fields are made by the functions below; fields, defaults, ranges,
-variables and help texts stand in one place, the class itself.
+Fields, defaults, ranges, variables and help texts of a class of settings stand in one place, the class itself, whose
+fields are made by the functions below.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ConfigurationError
 from ._checks import MASK, check_bool, check_choice, check_number, check_text, check_whole, range_text, refuse_type
@@ -25,25 +24,49 @@ BOOLEAN_WORDS = {
 }  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is known of one setting."""
+    """What is known of one setting.
 
-    kind: str
-    """"boolean", "whole number", "number", "seconds", "MiB", "octal mode", "choice", "path", "text", "UUID" or
-    "secrets"."""
-    help: str
-    """One sentence."""
-    minimum: float | None = None
-    maximum: float | None = None
-    above: bool = False
-    """The minimum itself is not allowed."""
-    words: tuple[str, ...] = ()
-    optional: bool = False
-    """None is allowed, and means: not set."""
-    secret: bool = False
-    fallback_variable: str | None = None
-    """A variable without the prefix that is read when the other is not set."""
+    Args:
+        kind: "boolean", "whole number", "number", "seconds", "MiB", "octal mode", "choice", "path", "text", "UUID" or
+            "secrets".
+        default: The value where nothing is said.
+        help_text: One sentence.
+        minimum: The least; for a mode the bits that must be set.
+        maximum: The most; None = no bound.
+        above: The minimum itself is not allowed.
+        words: Of a choice.
+        secret: Its value is never shown.
+        fallback_variable: A variable without the prefix that is read when the other is not set.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        default: Any,
+        help_text: str,
+        *,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        above: bool = False,
+        words: tuple[str, ...] = (),
+        secret: bool = False,
+        fallback_variable: str | None = None,
+    ) -> None:
+        self.kind = kind
+        self.default = default
+        self.help = help_text
+        self.minimum = minimum
+        self.maximum = maximum
+        self.above = above
+        self.words = words
+        self.secret = secret
+        self.fallback_variable = fallback_variable
+
+    @property
+    def optional(self) -> bool:
+        """None is allowed, and means: not set."""
+        return self.default is None
 
     @property
     def range(self) -> str:
@@ -66,21 +89,17 @@ class Setting:
         return forms.get(self.kind, f"a {self.kind}") + self.range
 
 
-_KEY = "cachekit"
-
-
-def _field(default: Any, setting: Setting) -> Any:
-    return dataclasses.field(default=default, metadata={_KEY: setting}, repr=not setting.secret)
+# These are typed as what they stand for: a class of settings shows type checkers fields with defaults.
 
 
 def boolean(default: bool, help_text: str) -> Any:
     """True or False."""
-    return _field(default, Setting("boolean", help_text))
+    return Setting("boolean", default, help_text)
 
 
 def whole(default: int | None, minimum: int, maximum: int | None, help_text: str, *, kind: str = "whole number") -> Any:
     """An int."""
-    return _field(default, Setting(kind, help_text, minimum, maximum, optional=default is None))
+    return Setting(kind, default, help_text, minimum=minimum, maximum=maximum)
 
 
 def mebibytes(default: int | None, minimum: int, maximum: int | None, help_text: str) -> Any:
@@ -90,37 +109,37 @@ def mebibytes(default: int | None, minimum: int, maximum: int | None, help_text:
 
 def seconds(default: float, minimum: float, maximum: float | None, help_text: str, *, above: bool = False) -> Any:
     """An int or float, in seconds."""
-    return _field(default, Setting("seconds", help_text, minimum, maximum, above))
+    return Setting("seconds", default, help_text, minimum=minimum, maximum=maximum, above=above)
 
 
 def number(default: float, minimum: float, maximum: float, help_text: str) -> Any:
     """An int or float."""
-    return _field(default, Setting("number", help_text, minimum, maximum))
+    return Setting("number", default, help_text, minimum=minimum, maximum=maximum)
 
 
 def mode(default: int, needed: int, help_text: str) -> Any:
     """Permissions."""
-    return _field(default, Setting("octal mode", help_text, needed))
+    return Setting("octal mode", default, help_text, minimum=needed)
 
 
 def choice(default: str, words: tuple[str, ...], help_text: str) -> Any:
     """One of some words."""
-    return _field(default, Setting("choice", help_text, words=words))
+    return Setting("choice", default, help_text, words=words)
 
 
 def text(default: str | None, help_text: str, *, kind: str = "text", fallback_variable: str | None = None) -> Any:
     """A str; also for paths and UUIDs."""
-    return _field(default, Setting(kind, help_text, optional=default is None, fallback_variable=fallback_variable))
+    return Setting(kind, default, help_text, fallback_variable=fallback_variable)
 
 
 def secret(help_text: str) -> Any:
     """A `SecretStr`."""
-    return _field(None, Setting("text", help_text, optional=True, secret=True))
+    return Setting("text", None, help_text, secret=True)
 
 
 def secrets(help_text: str) -> Any:
     """A tuple of `SecretStr`; in the environment with commas between them."""
-    return _field((), Setting("secrets", help_text, secret=True))
+    return Setting("secrets", (), help_text, secret=True)
 
 
 # ---- texts of the environment ---------------------------------------------------------------------------------
@@ -174,13 +193,20 @@ def _shown(setting: Setting, value: str) -> str:
 class Settings(Value):
     """The base of classes whose fields come from keywords, else from the environment, else from their defaults."""
 
-    _prefix = "CACHEKIT_"
-    _sources: Mapping[str, str]
-    """For each field: "argument", the variable that it came from, or "default"."""
+    _prefix: ClassVar[str] = "CACHEKIT_"
+    _settings: ClassVar[Mapping[str, Setting]] = {}
+    _sources: ClassVar[Mapping[str, str]] = {}
+    """Of an object: for each field "argument", the variable that it came from, or "default"."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._settings = {name: cls.__dict__[name] for name in cls._fields}
+        for name, setting in cls._settings.items():
+            setattr(cls, name, setting.default)
 
     def __post_init__(self) -> None:
         sources: dict[str, str] = {}
-        for name, setting in settings_of(type(self)).items():
+        for name, setting in self._settings.items():
             if name in given(self):
                 sources[name] = "argument"
             else:
@@ -227,7 +253,7 @@ class Settings(Value):
 
     def to_dict(self) -> dict[str, Any]:
         """All fields. Secrets that are set are ``********``, credentials in URLs too."""
-        return {name: _safe(setting, getattr(self, name)) for name, setting in settings_of(type(self)).items()}
+        return {name: _safe(setting, getattr(self, name)) for name, setting in self._settings.items()}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
@@ -237,7 +263,7 @@ class Settings(Value):
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Secrets do not travel: the process that unpickles takes them from its own environment."""
         fields: dict[str, Any] = {}
-        for name, setting in settings_of(type(self)).items():
+        for name, setting in self._settings.items():
             value = getattr(self, name)
             if not setting.secret and _safe(setting, value) == value:
                 fields[name] = value
@@ -248,30 +274,24 @@ def _rebuild(cls: type[Settings], fields: dict[str, Any]) -> Settings:
     return cls(**fields)
 
 
-def settings_of(cls: type[Settings]) -> dict[str, Setting]:
-    """The settings of a class, in order."""
-    fields: dict[str, dataclasses.Field[Any]] = getattr(cls, "__dataclass_fields__", {})
-    return {name: field.metadata[_KEY] for name, field in fields.items()}
-
-
 def describe_settings(cls: type[Settings]) -> list[dict[str, Any]]:
     """The table of a class of settings: name, variable, type, default, range, help, secret."""
-    defaults: dict[str, dataclasses.Field[Any]] = getattr(cls, "__dataclass_fields__", {})
     return [
         {
             "name": name,
             "variable": cls._prefix + name.upper(),  # pyright: ignore[reportPrivateUsage]
             "type": setting.kind,
-            "default": _default_text(setting, defaults[name].default),
+            "default": _default_text(setting),
             "range": setting.range,
             "help": setting.help,
             "secret": setting.secret,
         }
-        for name, setting in settings_of(cls).items()
+        for name, setting in cls._settings.items()  # pyright: ignore[reportPrivateUsage]
     ]
 
 
-def _default_text(setting: Setting, default: Any) -> str:
+def _default_text(setting: Setting) -> str:
+    default = setting.default
     if default is None or default == ():
         return "not set"
     if setting.kind == "octal mode":

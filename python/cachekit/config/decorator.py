@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..errors import ConfigurationError, ConfigurationTypeError, UnsupportedError
@@ -21,6 +20,7 @@ from ._checks import (
     show,
 )
 from ._presets import PRESETS
+from ._value import Value, field_names, put
 from .nested import BackpressureConfig, CircuitBreakerConfig, EncryptionConfig, L1CacheConfig, MonitoringConfig
 from .nested import TimeoutConfig
 from .settings import MAX_TTL_SECONDS
@@ -39,8 +39,7 @@ MAX_STALE_SECONDS = 2592000
 SERIALIZER_NAMES = ("default", "std", "auto", "pythonic", "orjson", "arrow")
 
 
-@dataclass(frozen=True, init=False)
-class DecoratorConfig:
+class DecoratorConfig(Value):
     """Everything about how one function is cached.
 
     Takes the same keywords as `cache`, flat and nested ones alike, and checks them at once:
@@ -95,7 +94,7 @@ class DecoratorConfig:
     encryption: EncryptionConfig
     """Encryption of what is stored."""
     profile: str = "plain"
-    """The preset or detected profile that was underneath: plain, minimal, balanced, production, secure, dev, test, io."""
+    """What was underneath: a preset (plain, minimal, production, secure, dev, test, io) or a detected profile."""
     profile_reason: str = ""
     """Why, when the profile was detected."""
 
@@ -111,7 +110,7 @@ class DecoratorConfig:
 
     def _fill(self, fields: Mapping[str, Any]) -> None:
         for name, value in fields.items():
-            object.__setattr__(self, name, value)
+            put(self, name, value)
         self.validate()
 
     @classmethod
@@ -127,17 +126,11 @@ class DecoratorConfig:
         _check_names("DecoratorConfig.replace", given)
         if check_bool("fast_mode", given.pop("fast_mode", False)):
             raise ConfigurationError(
-                "fast_mode=True is the preset minimal and goes with no other configuration: use DecoratorConfig.minimal()"
+                "fast_mode=True is the preset minimal, beside no other configuration: use DecoratorConfig.minimal()"
             )
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        fields = {name: getattr(self, name) for name in field_names(type(self))}
         label = {"profile": self.profile, "profile_reason": self.profile_reason}
         return type(self)._over(fields, given, with_settings=False, **label)
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
     # ---- presets ----------------------------------------------------------------------------------------------
 
@@ -168,8 +161,8 @@ class DecoratorConfig:
 
     @classmethod
     def secure(cls, **options: Unpack[CacheOptions]) -> Self:
-        """Every feature on, and encryption. Needs `master_key` or `CACHEKIT_MASTER_KEY`; the checksum cannot be switched
-        off. This version can describe such a configuration, and refuses to decorate with it."""
+        """Every feature on, and encryption. Needs `master_key` or `CACHEKIT_MASTER_KEY`; the checksum cannot be
+        switched off. This version can describe such a configuration, and refuses to decorate with it."""
         return cls.preset("secure", **options)
 
     @classmethod
@@ -184,8 +177,8 @@ class DecoratorConfig:
 
     @classmethod
     def io(cls, **options: Unpack[CacheOptions]) -> Self:
-        """The managed store of cachekit.io. This version can describe such a configuration, and refuses to decorate with
-        it. A `backend` keyword is ignored."""
+        """The managed store of cachekit.io. This version can describe such a configuration, and refuses to decorate
+        with it. A `backend` keyword is ignored."""
         options.pop("backend", None)
         return cls.preset("io", **options)
 
@@ -355,8 +348,7 @@ def _check_key(key: object) -> None:
 # ---- reference caching ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, init=False)
-class LocalConfig:
+class LocalConfig(Value):
     """The keywords of `cache.local`, which keeps references to results in this process and nothing else."""
 
     ttl: int
@@ -374,7 +366,7 @@ class LocalConfig:
         if unknown:
             raise refuse_names("cache.local", unknown, defaults)
         for name, value in {**defaults, **options}.items():
-            object.__setattr__(self, name, value)
+            put(self, name, value)
         self.validate()
 
     def validate(self) -> None:

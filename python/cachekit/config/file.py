@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["FileBackendConfig"]
 
 
-@dataclass(frozen=True, repr=False)
 class FileBackendConfig(Settings):
     """Where files are kept and how many. Variables are `CACHEKIT_FILE_` and the field's name in capitals.
 

@@ -6,8 +6,8 @@
 * words such as `get`, `calc`, `compute`: called often; the `minimal` profile.
 * anything else: the `balanced` profile.
 
-Security wins where both match. What is said explicitly wins over all of it, and `CACHEKIT_AUTO_INTENT=false` switches it
-off. It never changes what is stored, under which key, or how it is checked.
+Security wins where both match. What is said explicitly wins over all of it, and `CACHEKIT_AUTO_INTENT=false` switches
+it off. It never changes what is stored, under which key, or how it is checked.
 """
 
 from __future__ import annotations

@@ -9,11 +9,10 @@ Wrong values raise `ConfigurationError`, wrong types `ConfigurationTypeError` (w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..errors import ConfigurationError
-from ._checks import MASK, NOT_GIVEN, NotGiven, check_bool, check_number, check_text, check_whole, refuse_type
+from ._checks import check_bool, check_number, check_text, check_whole, refuse_type
 from ._keys import check_uuid, decode_key
 from ._value import Value, put
 from .secret import SecretStr
@@ -33,7 +32,6 @@ __all__ = [
 MAX_L1_MB = 1048576
 
 
-@dataclass(frozen=True)
 class L1CacheConfig(Value):
     """The memory in front of the store."""
 
@@ -64,7 +62,6 @@ class L1CacheConfig(Value):
         check_bool("L1CacheConfig.namespace_index", self.namespace_index)
 
 
-@dataclass(frozen=True, init=False)
 class CircuitBreakerConfig(Value):
     """When a failing store is left alone, and how it is tried again.
 
@@ -89,25 +86,25 @@ class CircuitBreakerConfig(Value):
     excluded_exceptions: tuple[type[BaseException], ...] = ()
     excluded_error_types: tuple[Any, ...] = ()
 
-    def __init__(
-        self,
-        enabled: bool = True,
-        failure_threshold: int = 5,
-        success_threshold: int = 3,
-        recovery_timeout: float | NotGiven = NOT_GIVEN,
-        half_open_requests: int = 3,
-        excluded_exceptions: Iterable[type[BaseException]] = (),
-        excluded_error_types: Iterable[Any] = (),
-        *,
-        timeout_seconds: float | NotGiven = NOT_GIVEN,
-    ) -> None:
-        put(self, "enabled", enabled)
-        put(self, "failure_threshold", failure_threshold)
-        put(self, "success_threshold", success_threshold)
-        put(self, "recovery_timeout", _one_of_two(recovery_timeout, timeout_seconds))
-        put(self, "half_open_requests", half_open_requests)
-        put(self, "excluded_exceptions", _exception_classes(excluded_exceptions))
-        put(self, "excluded_error_types", _as_tuple("CircuitBreakerConfig.excluded_error_types", excluded_error_types))
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            enabled: bool = True,
+            failure_threshold: int = 5,
+            success_threshold: int = 3,
+            recovery_timeout: float = 30.0,
+            half_open_requests: int = 3,
+            excluded_exceptions: Iterable[type[BaseException]] = (),
+            excluded_error_types: Iterable[Any] = (),
+            *,
+            timeout_seconds: float = 30.0,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        put(self, "excluded_exceptions", _exception_classes(self.excluded_exceptions))
+        name = "CircuitBreakerConfig.excluded_error_types"
+        put(self, "excluded_error_types", _as_tuple(name, self.excluded_error_types))
         self.validate()
 
     @property
@@ -122,16 +119,6 @@ class CircuitBreakerConfig(Value):
         check_whole("CircuitBreakerConfig.success_threshold", self.success_threshold, 1)
         check_number("CircuitBreakerConfig.recovery_timeout", self.recovery_timeout, 0, unit="seconds")
         check_whole("CircuitBreakerConfig.half_open_requests", self.half_open_requests, 1)
-
-
-def _one_of_two(recovery_timeout: float | NotGiven, timeout_seconds: float | NotGiven) -> float:
-    if isinstance(timeout_seconds, NotGiven):
-        return 30.0 if isinstance(recovery_timeout, NotGiven) else recovery_timeout
-    if not isinstance(recovery_timeout, NotGiven) and recovery_timeout != timeout_seconds:
-        raise ConfigurationError(
-            "CircuitBreakerConfig: recovery_timeout and timeout_seconds are one setting and differ; give one of them"
-        )
-    return timeout_seconds
 
 
 def _as_tuple(name: str, values: object) -> tuple[Any, ...]:
@@ -149,7 +136,6 @@ def _exception_classes(values: object) -> tuple[type[BaseException], ...]:
     return classes
 
 
-@dataclass(frozen=True)
 class TimeoutConfig(Value):
     """How long one operation of the store may take, learned from how long the former ones took."""
 
@@ -183,7 +169,6 @@ class TimeoutConfig(Value):
             )
 
 
-@dataclass(frozen=True)
 class BackpressureConfig(Value):
     """How many operations of the store there may be at once."""
 
@@ -207,7 +192,6 @@ class BackpressureConfig(Value):
         check_number("BackpressureConfig.timeout", self.timeout, 0, unit="seconds")
 
 
-@dataclass(frozen=True)
 class MonitoringConfig(Value):
     """What is told about the cache's work."""
 
@@ -231,13 +215,12 @@ class MonitoringConfig(Value):
         check_bool("MonitoringConfig.enable_prometheus_metrics", self.enable_prometheus_metrics)
 
 
-@dataclass(frozen=True)
 class EncryptionConfig(Value):
     """Encryption of what is stored. The master key is never shown, printed, pickled or put into a dictionary."""
 
     enabled: bool | None = None
     """None = when a master key is configured for the process; True = must; False = never, also with a master key."""
-    master_key: SecretStr | str | None = field(default=None, repr=False)
+    master_key: SecretStr | str | None = None
     """64 or more hexadecimal digits; kept as a `SecretStr`. None = `CACHEKIT_MASTER_KEY`."""
     tenant_extractor: Any = None
     """Tells the tenant of a call: an object with ``extract(args, kwargs) -> str``, or a callable."""
@@ -276,14 +259,15 @@ class EncryptionConfig(Value):
         key = self.resolve_master_key()
         if key is None:
             raise ConfigurationError(
-                "EncryptionConfig.enabled=True and there is no master key: give master_key=, or set CACHEKIT_MASTER_KEY",
+                "EncryptionConfig.enabled=True without a master key: give master_key=, or set CACHEKIT_MASTER_KEY",
                 "E001",
             )
         decode_key("CACHEKIT_MASTER_KEY" if self.master_key is None else "EncryptionConfig.master_key", key)
         if (self.tenant_extractor is not None) == self.single_tenant_mode:
+            found = "both are" if self.single_tenant_mode else "neither is"
             raise ConfigurationError(
                 "EncryptionConfig.enabled=True needs one of tenant_extractor= (a key for each tenant) and "
-                f"single_tenant_mode=True (one key for all); {'both' if self.single_tenant_mode else 'neither'} is given"
+                f"single_tenant_mode=True (one key for all), and {found} given"
             )
 
     def resolve_master_key(self) -> str | None:
@@ -294,12 +278,6 @@ class EncryptionConfig(Value):
 
         key = get_settings().master_key
         return key.get_secret_value() if isinstance(key, SecretStr) else None
-
-    def __repr__(self) -> str:
-        shown = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        if self.master_key is not None:
-            shown["master_key"] = MASK
-        return f"EncryptionConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "master_key": None}

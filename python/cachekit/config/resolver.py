@@ -22,9 +22,9 @@ __all__ = ["resolve", "resolve_local"]
 def resolve(function: Any, keywords: Mapping[str, Any], preset: str | None = None) -> DecoratorConfig:
     """The configuration of a decorated function.
 
-    What the keywords say always wins. Underneath lies `config=` when it is given, else the preset, else what the name of
-    the function suggests; at the bottom the settings of the process. `backend` of the result is an object, None (memory
-    only), or `NOT_GIVEN` when neither keyword nor default backend chooses one.
+    What the keywords say always wins. Underneath lies `config=` when it is given, else the preset, else what the name
+    of the function suggests; at the bottom the settings of the process. `backend` of the result is an object, None
+    (memory only), or `NOT_GIVEN` when neither keyword nor default backend chooses one.
 
     Args:
         function: The function to be decorated.

@@ -9,7 +9,6 @@ it; `reset_settings` makes it be read again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigurationError
@@ -38,7 +37,6 @@ _MAX_PREVIOUS_KEYS = 3
 _ELSEWHERE = " Read and checked; nothing in this version acts on it."
 
 
-@dataclass(frozen=True, repr=False)
 class CachekitConfig(Settings):
     """The settings of the process.
 

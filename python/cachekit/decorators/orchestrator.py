@@ -17,8 +17,8 @@ __all__ = ["FeatureOrchestrator"]
 class FeatureOrchestrator:
     """Which features a function has, and their state.
 
-    It holds no engine: states and counters are those of features that have not acted, unless `get_health_status` is given
-    what has been counted.
+    It holds no engine: states and counters are those of features that have not acted, unless `get_health_status` is
+    given what has been counted.
 
     Args:
         namespace: The label of metrics and health; None is shown as ``"default"``.
@@ -84,8 +84,8 @@ class FeatureOrchestrator:
                 ``average_duration`` and others of the same names as in the answer. Absent ones are 0.
 
         Returns:
-            A new dictionary: namespace, healthy, features_enabled, intent; a block for the breaker, backpressure and the
-            time limit; and under components the features that are enabled.
+            A new dictionary: namespace, healthy, features_enabled, intent; a block each for the breaker, backpressure
+            and the time limit; and under components the features that are enabled.
         """
         counts: Mapping[str, Any] = {} if counted is None else counted
         load = self._load_control(counts)
