@@ -20,6 +20,7 @@ typedef enum core_marker {
 } core_marker;
 
 extern const char *const core_marker_names[CORE_MARKERS];
+#define CORE_MARKER_MIN 7 /* the length of the shortest name */
 
 /* The marker that a map's key is, or CORE_MARKERS. */
 core_marker core_marker_of(const char *name, size_t len);

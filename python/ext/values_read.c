@@ -262,7 +262,7 @@ static inline PyObject *read_key(reading *x, const uint8_t *end, core_marker *ma
     if (len == 0 || len > CORE_NAME_MAX) {
         return make_text(x, p, len);
     }
-    if (len >= 8 && p[0] == '_' && p[1] == '_') {
+    if (len >= CORE_MARKER_MIN && p[0] == '_' && p[1] == '_') {
         *marker = core_marker_of((const char *)p, len);
     }
     return short_name(x, p, len);

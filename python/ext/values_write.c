@@ -218,7 +218,7 @@ static int write_pair(writing *x, PyObject *key, PyObject *value) {
     int result;
     if (PyUnicode_CheckExact(key)) {
         result = write_text(x, key);
-        if (PyUnicode_IS_COMPACT_ASCII(key) && PyUnicode_GET_LENGTH(key) >= 8) {
+        if (PyUnicode_IS_COMPACT_ASCII(key) && PyUnicode_GET_LENGTH(key) >= CORE_MARKER_MIN) {
             const char *name = PyUnicode_DATA(key);
             if (name[0] == '_' && name[1] == '_') {
                 const core_marker marker = core_marker_of(name, (size_t)PyUnicode_GET_LENGTH(key));
