@@ -204,7 +204,7 @@ def test_the_master_key_is_shown_nowhere():
         with pytest.raises(ConfigurationError) as caught:
             EncryptionConfig(master_key=bad)
         assert bad not in str(caught.value)
-        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+        assert caught.value.__cause__ is None and caught.value.__context__ is None
 
 
 def test_a_key_has_a_form():

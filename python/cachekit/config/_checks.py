@@ -107,10 +107,8 @@ def check_text(name: str, value: object) -> str:
     """`value`, which must be a str that can be written as UTF-8 and holds no zero character."""
     if not isinstance(value, str):
         raise refuse_type(name, "a text", value)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ConfigurationError(f"{name} holds half of a surrogate pair: expected text that UTF-8 can hold") from None
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ConfigurationError(f"{name} holds half of a surrogate pair: expected text that UTF-8 can hold")
     if "\0" in value:
         raise ConfigurationError(f"{name} holds a zero character")
     return value

@@ -14,20 +14,26 @@ def decode_key(name: str, text: str) -> bytes:
     Raises:
         ConfigurationError: E002, when it is not hexadecimal or shorter than 32 bytes.
     """
-    try:
-        if not text.isascii() or not text.isalnum():  # bytes.fromhex passes over blanks
-            raise ValueError
-        key = bytes.fromhex(text)
-    except ValueError:
+    key = _from_hex(text)
+    if key is None:  # raised here, so that no error of the decoder hangs on it
         raise ConfigurationError(
             f"{name} is not hexadecimal: expected {2 * LEAST_BYTES} or more digits 0-9 and a-f; {_ADVICE}", "E002"
-        ) from None
+        )
     if len(key) < LEAST_BYTES:
         raise ConfigurationError(
             f"{name} holds {len(key)} bytes: expected {LEAST_BYTES} or more ({2 * LEAST_BYTES} digits); {_ADVICE}",
             "E002",
         )
     return key
+
+
+def _from_hex(text: str) -> bytes | None:
+    if not text.isascii() or not text.isalnum():  # bytes.fromhex passes over blanks
+        return None
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return None
 
 
 def check_uuid(name: str, text: str) -> str:

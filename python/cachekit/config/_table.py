@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from typing import Callable
 
 BOOLEAN_WORDS = {
-    "true": True, "1": True, "yes": True, "on": True,
-    "false": False, "0": False, "no": False, "off": False,
+    "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False, "on": True, "off": False,
 }  # fmt: skip
 
 
