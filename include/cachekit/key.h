@@ -141,7 +141,8 @@ CKIT_API ckit_status ckit_args_pack(ckit_args *args, ckit_slice *packed, ckit_er
  *
  *   room           where to write, and how many bytes may be written there
  *   more_room      at least `need` bytes behind the `used` bytes that were written; what was written moves along, and
- *                  `*start` says where it begins now. CKIT_E_TOO_LARGE, CKIT_E_NO_MEMORY: remembered, and all is lost
+ *                  begins at `*start` now, with `*room` bytes from there. Failures are remembered, and all is lost
+ *                  then: CKIT_E_TOO_LARGE, CKIT_E_NO_MEMORY
  *   fill           what was written are the `count` positional arguments, `len` bytes. At most once
  *   fill_keywords  what was written is the map of `count` keywords, its header included: at most once, behind `fill`,
  *                  after asking for room again */

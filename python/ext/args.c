@@ -30,20 +30,24 @@ static uint8_t *pack_large_int(packer *p, uint8_t *at, PyObject *object) {
     return refuse(p, PyExc_OverflowError, "an integer outside -2**63 to 2**64-1; pass it as text, str(value)");
 }
 
-static inline uint8_t *pack_int(packer *p, uint8_t *at, PyObject *object) {
+/* 1 and the value of an int of one digit; 0 for others. */
+static inline int is_small_int(PyObject *object, int64_t *value) {
     PyLongObject *number = (PyLongObject *)object;
 #if PY_VERSION_HEX >= 0x030c0000
-    if (PyUnstable_Long_IsCompact(number)) {
-        return put_int(at, PyUnstable_Long_CompactValue(number));
+    if (!PyUnstable_Long_IsCompact(number)) {
+        return 0;
     }
+    *value = PyUnstable_Long_CompactValue(number);
+    return 1;
 #else
     const Py_ssize_t digits = Py_SIZE(number);
-    if (digits == 0 || digits == 1 || digits == -1) {
-        return put_int(at, digits == 0 ? 0 : (int64_t)digits * (int64_t)number->ob_digit[0]);
-    }
+    *value = digits == 0 ? 0 : (int64_t)digits * (int64_t)number->ob_digit[0];
+    return digits >= -1 && digits <= 1;
 #endif
-    return pack_large_int(p, at, object);
 }
+
+/* Of a str that PyUnicode_IS_COMPACT_ASCII. */
+static inline const char *ascii_of(PyObject *object) { return (const char *)((PyASCIIObject *)object + 1); }
 
 static uint8_t *pack_utf8(packer *p, uint8_t *at, const char *utf8, size_t len) {
     if (len > CKIT_ARGS_MAX_BYTES) {
@@ -53,26 +57,14 @@ static uint8_t *pack_utf8(packer *p, uint8_t *at, const char *utf8, size_t len) 
     return at == NULL ? NULL : put_copy(put_str_head(at, (uint32_t)len), utf8, len);
 }
 
-static uint8_t *pack_any_text(packer *p, uint8_t *at, PyObject *object) {
+uint8_t *pack_text(packer *p, uint8_t *at, PyObject *object) {
+    if (PyUnicode_IS_COMPACT_ASCII(object)) {
+        return pack_utf8(p, at, ascii_of(object), (size_t)PyUnicode_GET_LENGTH(object));
+    }
     Py_ssize_t  len;
     const char *utf8 = PyUnicode_AsUTF8AndSize(object, &len);
     return utf8 == NULL ? NULL : pack_utf8(p, at, utf8, (size_t)len);
 }
-
-static inline uint8_t *pack_str(packer *p, uint8_t *at, PyObject *object) {
-    if (!PyUnicode_IS_COMPACT_ASCII(object)) {
-        return pack_any_text(p, at, object);
-    }
-    const size_t      len = (size_t)((PyASCIIObject *)object)->length;
-    const char *const ascii = (const char *)((PyASCIIObject *)object + 1);
-    if (len < 32 && (size_t)(p->end - at) >= 32) {
-        *at = (uint8_t)(0xa0 | len);
-        return put_copy(at + 1, ascii, len);
-    }
-    return pack_utf8(p, at, ascii, len);
-}
-
-uint8_t *pack_text(packer *p, uint8_t *at, PyObject *object) { return pack_str(p, at, object); }
 
 static uint8_t *pack_bytes(packer *p, uint8_t *at, PyObject *object) {
     const size_t len = (size_t)PyBytes_GET_SIZE(object);
@@ -83,13 +75,7 @@ static uint8_t *pack_bytes(packer *p, uint8_t *at, PyObject *object) {
     return at == NULL ? NULL : put_copy(put_bin_head(at, (uint32_t)len), PyBytes_AS_STRING(object), len);
 }
 
-/* As a value, both zeros are one; as a key they are what they are. */
-static inline uint8_t *pack_float(uint8_t *at, PyObject *object) {
-    const double value = PyFloat_AS_DOUBLE(object);
-    return put_double(at, value <= 0 && value >= 0 ? 0.0 : value);
-}
-
-uint8_t *more_room(packer *p, uint8_t *at, size_t need) {
+uint8_t *more_room(packer *p, const uint8_t *at, size_t need) {
     const size_t      used = (size_t)(at - p->start);
     size_t            room;
     const ckit_status st = ckit_args_more_room(p->args, used, need, &p->start, &room);
@@ -115,12 +101,50 @@ uint8_t *pack_encoded(packer *p, uint8_t *at, ckit_args *one) {
     return at;
 }
 
+/* ---- any value ------------------------------------------------------------------------------------------- */
+
+static uint8_t *pack_slowly(packer *p, uint8_t *at, PyObject *object);
+
+#define SHORT 32 /* bytes at least that must be free for the quick way, which takes that much at most */
+
+/* What most arguments are is packed here, without a call; what may take long or much room is not. */
+static inline __attribute__((always_inline)) uint8_t *pack_quickly(packer *p, uint8_t *at, PyObject *object) {
+    const PyTypeObject *const type = Py_TYPE(object);
+    int64_t                   number;
+    if (p->end - at < SHORT) {
+        return pack_slowly(p, at, object);
+    }
+    if (type == &PyLong_Type && is_small_int(object, &number)) {
+        return put_int(at, number);
+    }
+    if (type == &PyUnicode_Type && PyUnicode_IS_COMPACT_ASCII(object) && PyUnicode_GET_LENGTH(object) < SHORT) {
+        const size_t len = (size_t)PyUnicode_GET_LENGTH(object);
+        *at = (uint8_t)(0xa0 | len);
+        return put_copy(at + 1, ascii_of(object), len);
+    }
+    if (type == &PyBool_Type) {
+        *at = object == Py_True ? 0xc3 : 0xc2;
+        return at + 1;
+    }
+    if (object == Py_None) {
+        *at = 0xc0;
+        return at + 1;
+    }
+    if (type == &PyFloat_Type) { /* both zeros are one */
+        const double value = PyFloat_AS_DOUBLE(object);
+        return put_double(at, value <= 0 && value >= 0 ? 0.0 : value);
+    }
+    return pack_slowly(p, at, object);
+}
+
+uint8_t *pack_value(packer *p, uint8_t *at, PyObject *object) { return pack_quickly(p, at, object); }
+
 /* ---- lists and tuples ------------------------------------------------------------------------------------ */
 
 int enter_value(packer *p, PyObject *container) {
     if (p->depth >= CKIT_ARGS_MAX_DEPTH) {
-        (void)refuse(p, PyExc_RecursionError, "more than %d lists, tuples and dicts inside each other, or one in itself",
-                     CKIT_ARGS_MAX_DEPTH);
+        (void)refuse(p, PyExc_RecursionError,
+                     "more than %d lists, tuples and dicts inside each other, or one in itself", CKIT_ARGS_MAX_DEPTH);
         return -1;
     }
     if (p->depth >= CHECKED_DEPTH && Py_EnterRecursiveCall(" while making a cache key") != 0) {
@@ -202,8 +226,8 @@ static inline int compare_bytes(const void *a, Py_ssize_t a_len, const void *b, 
 /* By code points, which for UTF-8 is the order of its bytes. */
 static inline int compare_text(PyObject *a, PyObject *b) {
     if (PyUnicode_IS_COMPACT_ASCII(a) && PyUnicode_IS_COMPACT_ASCII(b)) {
-        return compare_bytes((PyASCIIObject *)a + 1, ((PyASCIIObject *)a)->length, (PyASCIIObject *)b + 1,
-                             ((PyASCIIObject *)b)->length);
+        const char *x = ascii_of(a), *y = ascii_of(b); /* a zero byte is behind the last character */
+        return *x != *y ? *x - *y : compare_bytes(x, PyUnicode_GET_LENGTH(a), y, PyUnicode_GET_LENGTH(b));
     }
     return PyUnicode_Compare(a, b);
 }
@@ -223,6 +247,9 @@ static int order_numbers(const void *a, const void *b) {
     return PyObject_RichCompareBool(x, y, Py_LT) == 1 ? -1 : PyObject_RichCompareBool(x, y, Py_GT) == 1;
 }
 
+static int (*const orders[])(const void *, const void *) = {
+    [KEY_TEXT] = order_text, [KEY_BYTES] = order_bytes, [KEY_NUMBER] = order_numbers};
+
 static inline void sort_few_texts(entry *entries, Py_ssize_t count) {
     for (Py_ssize_t i = 1; i < count; i++) {
         const entry moved = entries[i];
@@ -240,14 +267,17 @@ static int sort_entries(entry *entries, Py_ssize_t count, key_kind kind) {
         sort_few_texts(entries, count);
         return 0;
     }
-    qsort(entries, (size_t)count, sizeof *entries,
-          kind == KEY_TEXT ? order_text : kind == KEY_BYTES ? order_bytes : order_numbers);
+    qsort(entries, (size_t)count, sizeof *entries, orders[kind]);
     return PyErr_Occurred() ? -1 : 0;
 }
 
-static uint8_t *pack_key(packer *p, uint8_t *at, PyObject *key) {
-    at = make_room(p, at, PUT_HEAD);
-    return at != NULL && PyFloat_CheckExact(key) ? put_double(at, PyFloat_AS_DOUBLE(key)) : pack_value(p, at, key);
+/* As values are packed, but for negative zero, which stays what it is. */
+static inline uint8_t *pack_key(packer *p, uint8_t *at, PyObject *key) {
+    if (PyFloat_CheckExact(key)) {
+        at = make_room(p, at, PUT_HEAD);
+        return at == NULL ? NULL : put_double(at, PyFloat_AS_DOUBLE(key));
+    }
+    return pack_quickly(p, at, key);
 }
 
 static uint8_t *refuse_key(const packer *p, const entry *entries, Py_ssize_t count) {
@@ -278,7 +308,7 @@ static uint8_t *pack_entries(packer *p, uint8_t *at, entry *entries, Py_ssize_t 
     at = put_map_head(at, (uint32_t)count);
     for (Py_ssize_t i = 0; i < count && at != NULL; i++) {
         at = pack_key(p, at, entries[i].key);
-        at = at == NULL ? NULL : pack_value(p, at, entries[i].value);
+        at = at == NULL ? NULL : pack_quickly(p, at, entries[i].value);
     }
     return at;
 }
@@ -320,7 +350,7 @@ static uint8_t *pack_dict(packer *p, uint8_t *at, PyObject *dict) {
     return at;
 }
 
-/* ---- any value ------------------------------------------------------------------------------------------- */
+/* ---- all the rest ---------------------------------------------------------------------------------------- */
 
 static uint8_t *pack_compound(packer *p, uint8_t *at, PyObject *object) {
     uint8_t *(*const pack_it)(packer *, uint8_t *, PyObject *) = PyDict_Check(object)    ? pack_dict
@@ -336,33 +366,26 @@ static uint8_t *pack_compound(packer *p, uint8_t *at, PyObject *object) {
     return at;
 }
 
-static inline uint8_t *pack_inline(packer *p, uint8_t *at, PyObject *object) {
-    const PyTypeObject *const type = Py_TYPE(object);
-    at = make_room(p, at, PUT_HEAD);
+static __attribute__((noinline)) uint8_t *pack_slowly(packer *p, uint8_t *at, PyObject *object) {
+    at = make_room(p, at, SHORT);
     if (at == NULL) {
         return NULL;
     }
-    if (type == &PyLong_Type) {
-        return pack_int(p, at, object);
+    int64_t number;
+    if (PyLong_CheckExact(object)) {
+        return is_small_int(object, &number) ? put_int(at, number) : pack_large_int(p, at, object);
     }
-    if (type == &PyUnicode_Type) {
-        return pack_str(p, at, object);
+    if (PyUnicode_CheckExact(object)) {
+        return pack_text(p, at, object);
     }
-    if (object == Py_None) {
-        *at = 0xc0;
-        return at + 1;
+    if (PyBytes_CheckExact(object)) {
+        return pack_bytes(p, at, object);
     }
-    if (type == &PyBool_Type) {
-        *at = object == Py_True ? 0xc3 : 0xc2;
-        return at + 1;
+    if (PyBool_Check(object) || object == Py_None || PyFloat_CheckExact(object)) {
+        return pack_quickly(p, at, object); /* there is room now */
     }
-    if (type == &PyFloat_Type) {
-        return pack_float(at, object);
-    }
-    return type == &PyBytes_Type ? pack_bytes(p, at, object) : pack_compound(p, at, object);
+    return pack_compound(p, at, object);
 }
-
-uint8_t *pack_value(packer *p, uint8_t *at, PyObject *object) { return pack_inline(p, at, object); }
 
 /* ---- the call -------------------------------------------------------------------------------------------- */
 
@@ -379,7 +402,7 @@ static Py_ssize_t sort_keywords(entry *entries, PyObject *const *values, PyObjec
         }
         entries[count++] = (entry){name, values[i]};
     }
-    if (sort_entries(entries, count, KEY_TEXT) < 0) {
+    if (count > 1 && sort_entries(entries, count, KEY_TEXT) < 0) {
         return -1;
     }
     for (Py_ssize_t i = 1; i < count; i++) {
@@ -399,8 +422,8 @@ static int pack_keywords(packer *p, uint8_t *at, PyObject *const *values, PyObje
     at = at == NULL ? NULL : put_map_head(at, (uint32_t)count);
     for (Py_ssize_t i = 0; i < count && at != NULL; i++) {
         p->keyword = entries[i].key;
-        at = pack_str(p, at, entries[i].key);
-        at = at == NULL ? NULL : pack_inline(p, at, entries[i].value);
+        at = pack_text(p, at, entries[i].key);
+        at = at == NULL ? NULL : pack_quickly(p, at, entries[i].value);
     }
     if (entries != few) {
         PyMem_Free(entries);
@@ -417,8 +440,9 @@ int core_pack_args(core_state *state, ckit_args *args, PyObject *const *values, 
     size_t   room;
     uint8_t *at = ckit_args_room(args, &room);
     packer   p = {.start = at, .end = at + room, .state = state, .args = args};
-    for (; p.position < positional; p.position++) {
-        at = pack_inline(&p, at, values[p.position]);
+    for (Py_ssize_t i = 0; i < positional; i++) {
+        p.position = i;
+        at = pack_quickly(&p, at, values[i]);
         if (at == NULL) {
             return -1;
         }

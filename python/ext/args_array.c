@@ -101,9 +101,9 @@ static uint8_t *pack_view(packer *p, uint8_t *at, const Py_buffer *view) {
     ckit_args one;
     ckit_args_init(&one);
     if (view->len >= UNLOCKED_BYTES) {
-        Py_BEGIN_ALLOW_THREADS
+        Py_BEGIN_ALLOW_THREADS;
         ckit_args_vector(&one, type, elements, count);
-        Py_END_ALLOW_THREADS
+        Py_END_ALLOW_THREADS;
     } else {
         ckit_args_vector(&one, type, elements, count);
     }

@@ -2,6 +2,8 @@
  * who must name an entry themselves. */
 #include "args.h"
 
+#include <datetime.h>
+
 static PyObject *text_of_buf(const ckit_buf *buf) {
     return PyUnicode_DecodeUTF8((const char *)buf->ptr, (Py_ssize_t)buf->len, NULL);
 }
@@ -41,13 +43,12 @@ done:
 }
 
 /* `packed` points into `args`, which the caller ends also after a failure. */
-static int pack_call(core_state *state, ckit_args *args, PyObject *positional, PyObject *keywords,
-                     ckit_slice *packed) {
+static int pack_call(core_state *state, ckit_args *args, PyObject *positional, PyObject *keywords, ckit_slice *packed) {
     ckit_args_init(args);
-    const int result = keywords == NULL || keywords == Py_None || PyDict_GET_SIZE(keywords) == 0
-                           ? core_pack_args(state, args, ((PyTupleObject *)positional)->ob_item,
-                                            PyTuple_GET_SIZE(positional), NULL)
-                           : pack_with_keywords(state, args, positional, keywords);
+    const int result =
+        keywords == NULL || keywords == Py_None || PyDict_GET_SIZE(keywords) == 0
+            ? core_pack_args(state, args, ((PyTupleObject *)positional)->ob_item, PyTuple_GET_SIZE(positional), NULL)
+            : pack_with_keywords(state, args, positional, keywords);
     if (result < 0) {
         return -1;
     }
@@ -122,11 +123,11 @@ static PyObject *cache_key(PyObject *module, PyObject *arguments, PyObject *name
     const ckit_key_spec spec = {.namespace_name = slice_of_text(space, space_size),
                                 .function = slice_of_text(function, function_size),
                                 .integrity = integrity != 0};
-    ckit_args  args;
-    ckit_slice packed;
-    ckit_buf   key = CKIT_BUF_INIT;
-    ckit_error err;
-    PyObject  *result = NULL;
+    ckit_args           args;
+    ckit_slice          packed;
+    ckit_buf            key = CKIT_BUF_INIT;
+    ckit_error          err;
+    PyObject           *result = NULL;
     if (pack_call(state, &args, owned, keywords, &packed) == 0) {
         result = ckit_key_automatic(&spec, packed, &key, &err) == CKIT_OK ? text_of_buf(&key) : core_raise(state, &err);
     }
@@ -162,13 +163,39 @@ static PyMethodDef methods[] = {{"pack_args", WITH_KEYWORDS(pack_args), METH_VAR
                                 {"custom_key", custom_key, METH_VARARGS, custom_key_doc},
                                 {NULL, NULL, 0, NULL}};
 
+/* Whether datetimes may be read as the structs of datetime.h. */
+static int datetime_is_c(const core_state *state) {
+    const PyDateTime_CAPI *api = PyCapsule_Import(PyDateTime_CAPSULE_NAME, 0);
+    if (api == NULL) {
+        PyErr_Clear();
+    }
+    return api != NULL && (PyObject *)api->DateTimeType == state->datetime_type;
+}
+
+static int import_datetime(core_state *state) {
+    PyObject *module = PyImport_ImportModule("datetime");
+    PyObject *zone = module == NULL ? NULL : PyObject_GetAttrString(module, "timezone");
+    if (zone != NULL) {
+        state->datetime_type = PyObject_GetAttrString(module, "datetime");
+        if (state->datetime_type != NULL && datetime_is_c(state)) {
+            state->utc = PyObject_GetAttrString(zone, "utc");
+        }
+    }
+    Py_XDECREF(module);
+    Py_XDECREF(zone);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static int intern_names(core_state *state) {
+    state->name_as_posix = PyUnicode_InternFromString("as_posix");
+    state->name_bytes = PyUnicode_InternFromString("bytes");
+    state->name_isoformat = PyUnicode_InternFromString("isoformat");
+    state->name_utcoffset = PyUnicode_InternFromString("utcoffset");
+    state->name_value = PyUnicode_InternFromString("value");
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 int core_args_exec(PyObject *module) {
     core_state *state = core_state_of(module);
-    PyObject   *datetime = PyImport_ImportModule("datetime");
-    if (datetime == NULL) {
-        return -1;
-    }
-    state->datetime_type = PyObject_GetAttrString(datetime, "datetime");
-    Py_DECREF(datetime);
-    return state->datetime_type == NULL ? -1 : PyModule_AddFunctions(module, methods);
+    return intern_names(state) < 0 || import_datetime(state) < 0 ? -1 : PyModule_AddFunctions(module, methods);
 }

@@ -1,13 +1,16 @@
 /* args_other.c - arguments of types that are not built in, and of subclasses: most count like a text. */
 #include "args_pack.h"
 
+#include <datetime.h>
+
 /* The text that a call into Python returned, which is given up; NULL with an exception is passed on. */
 static uint8_t *pack_text_of(packer *p, uint8_t *at, PyObject *text) {
     if (text == NULL) {
         return NULL;
     }
-    at = PyUnicode_Check(text) ? pack_text(p, at, text)
-                               : refuse(p, PyExc_TypeError, "an object whose text is a '%.100s'", Py_TYPE(text)->tp_name);
+    at = PyUnicode_Check(text)
+             ? pack_text(p, at, text)
+             : refuse(p, PyExc_TypeError, "an object whose text is a '%.100s'", Py_TYPE(text)->tp_name);
     Py_DECREF(text);
     return at;
 }
@@ -17,7 +20,7 @@ static uint8_t *pack_uuid(packer *p, uint8_t *at, PyObject *uuid) {
     if ((PyObject *)Py_TYPE(uuid) != p->state->uuid_type) {
         return pack_text_of(p, at, PyObject_Str(uuid));
     }
-    PyObject *bytes = PyObject_GetAttrString(uuid, "bytes");
+    PyObject *bytes = PyObject_GetAttr(uuid, p->state->name_bytes);
     if (bytes == NULL) {
         return NULL;
     }
@@ -50,7 +53,7 @@ static uint8_t *pack_decimal(packer *p, uint8_t *at, PyObject *decimal) {
 }
 
 static uint8_t *pack_enum(packer *p, uint8_t *at, PyObject *member) {
-    PyObject *value = PyObject_GetAttrString(member, "value");
+    PyObject *value = PyObject_GetAttr(member, p->state->name_value);
     if (value == NULL) {
         return NULL;
     }
@@ -59,8 +62,33 @@ static uint8_t *pack_enum(packer *p, uint8_t *at, PyObject *member) {
     return at;
 }
 
+/* Most are in UTC, and then their text is made without a call into the interpreter. */
+static int is_plain_utc(const core_state *state, PyObject *object) {
+    const PyDateTime_DateTime *datetime = (PyDateTime_DateTime *)object;
+    return state->utc != NULL && (PyObject *)Py_TYPE(object) == state->datetime_type && datetime->hastzinfo &&
+           datetime->tzinfo == state->utc;
+}
+
+static uint8_t *pack_utc(packer *p, uint8_t *at, PyObject *datetime) {
+    const ckit_datetime value = {.year = (uint16_t)PyDateTime_GET_YEAR(datetime),
+                                 .month = (uint8_t)PyDateTime_GET_MONTH(datetime),
+                                 .day = (uint8_t)PyDateTime_GET_DAY(datetime),
+                                 .hour = (uint8_t)PyDateTime_DATE_GET_HOUR(datetime),
+                                 .minute = (uint8_t)PyDateTime_DATE_GET_MINUTE(datetime),
+                                 .second = (uint8_t)PyDateTime_DATE_GET_SECOND(datetime),
+                                 .microsecond = (uint32_t)PyDateTime_DATE_GET_MICROSECOND(datetime),
+                                 .has_offset = true};
+    ckit_args           one;
+    ckit_args_init(&one);
+    ckit_args_datetime(&one, &value);
+    return pack_encoded(p, at, &one);
+}
+
 static uint8_t *pack_datetime(packer *p, uint8_t *at, PyObject *datetime) {
-    PyObject *offset = PyObject_CallMethod(datetime, "utcoffset", NULL);
+    if (is_plain_utc(p->state, datetime)) {
+        return pack_utc(p, at, datetime);
+    }
+    PyObject *offset = PyObject_CallMethodNoArgs(datetime, p->state->name_utcoffset);
     if (offset == NULL) {
         return NULL;
     }
@@ -70,7 +98,7 @@ static uint8_t *pack_datetime(packer *p, uint8_t *at, PyObject *datetime) {
                       "a datetime without a time zone, which is another moment on another machine; attach one, e.g. "
                       "value.replace(tzinfo=timezone.utc)");
     }
-    return pack_text_of(p, at, PyObject_CallMethod(datetime, "isoformat", NULL));
+    return pack_text_of(p, at, PyObject_CallMethodNoArgs(datetime, p->state->name_isoformat));
 }
 
 static int is_a(PyObject *object, PyObject *type) { return PyObject_TypeCheck(object, (PyTypeObject *)type); }
@@ -82,7 +110,7 @@ uint8_t *pack_other(packer *p, uint8_t *at, PyObject *object) {
         return value <= 0 && value >= 0 ? put_double(at, 0.0) : refuse_type(p, object);
     }
     if (is_a(object, state->pure_path_type)) {
-        return pack_text_of(p, at, PyObject_CallMethod(object, "as_posix", NULL));
+        return pack_text_of(p, at, PyObject_CallMethodNoArgs(object, state->name_as_posix));
     }
     if (is_a(object, state->uuid_type)) {
         return pack_uuid(p, at, object);

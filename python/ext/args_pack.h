@@ -13,8 +13,8 @@
 
 /* One call whose arguments are being packed. */
 typedef struct packer {
-    uint8_t    *start;       /* of what `args` has not been told of yet */
-    uint8_t    *end;         /* of the room */
+    uint8_t    *start; /* of what `args` has not been told of yet */
+    uint8_t    *end;   /* of the room */
     core_state *state;
     ckit_args  *args;
     PyObject   *keyword;     /* name of the argument that is being packed; NULL: it is a positional one ... */
@@ -35,15 +35,15 @@ uint8_t *pack_numpy_array(packer *p, uint8_t *at, PyObject *array);
 /* The one argument of `one`, which is ended. For values that the library encodes best. */
 uint8_t *pack_encoded(packer *p, uint8_t *at, ckit_args *one);
 
-uint8_t *more_room(packer *p, uint8_t *at, size_t need);
+uint8_t *more_room(packer *p, const uint8_t *at, size_t need);
 
 /* At least `need` bytes behind `at`, which may move. */
 static inline uint8_t *make_room(packer *p, uint8_t *at, size_t need) {
     return __builtin_expect((size_t)(p->end - at) >= need, 1) ? at : more_room(p, at, need);
 }
 
-/* Around what is inside a container or an enum member: counts the depth, and keeps it alive, which Python code that runs
- * for a value in it may end. leave_value passes `at` on. */
+/* Around what is inside a container or an enum member: counts the depth, and keeps it alive where Python code that runs
+ * for a value in it might not. leave_value passes `at` on. */
 int      enter_value(packer *p, PyObject *container);
 uint8_t *leave_value(packer *p, PyObject *container, uint8_t *at);
 

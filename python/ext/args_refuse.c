@@ -24,11 +24,18 @@ uint8_t *refuse_size(const packer *p) {
     return refuse(p, PyExc_OverflowError, "the arguments take more than 2**30 bytes; pass an identifier or a digest");
 }
 
+static PyObject *attribute(PyObject *object, const char *name) {
+    PyObject *interned = PyUnicode_InternFromString(name);
+    PyObject *value = interned == NULL ? NULL : PyObject_GetAttr(object, interned);
+    Py_XDECREF(interned);
+    return value;
+}
+
 /* The full name of the object's type, as a new str; NULL with an exception. */
 static PyObject *name_of_type(PyObject *object) {
     PyObject *type = (PyObject *)Py_TYPE(object);
-    PyObject *module = PyObject_GetAttrString(type, "__module__");
-    PyObject *name = module == NULL ? NULL : PyObject_GetAttrString(type, "__qualname__");
+    PyObject *module = attribute(type, "__module__");
+    PyObject *name = module == NULL ? NULL : attribute(type, "__qualname__");
     PyObject *full = NULL;
     if (name != NULL) {
         full = PyUnicode_Check(module) && PyUnicode_CompareWithASCIIString(module, "builtins") != 0

@@ -19,6 +19,12 @@ typedef struct core_state {
     X(enum_type)                                                                                                       \
     X(pure_path_type)                                                                                                  \
     X(datetime_type)                                                                                                   \
+    X(utc)                /* timezone.utc; NULL where datetime is not the one written in C */                          \
+    X(name_as_posix)      /* names of attributes, interned: others fill the cache of attributes without use */         \
+    X(name_bytes)                                                                                                      \
+    X(name_isoformat)                                                                                                  \
+    X(name_utcoffset)                                                                                                  \
+    X(name_value)                                                                                                      \
     X(error_type)         /* cachekit.errors.CachekitError */                                                          \
     X(function_type)      /* CachedFunction */                                                                         \
     X(cache_type)         /* Cache */                                                                                  \

@@ -9,6 +9,7 @@
 
 #define PUT_HEAD 9 /* the longest: one byte and a number of 64 bits */
 
+/* The first byte and a number of 16, 32 or 64 bits behind it. */
 static inline uint8_t *put_u16(uint8_t *p, uint8_t first, uint16_t number) {
     p[0] = first;
     p[1] = (uint8_t)(number >> 8);
@@ -17,18 +18,20 @@ static inline uint8_t *put_u16(uint8_t *p, uint8_t first, uint16_t number) {
 }
 
 static inline uint8_t *put_u32(uint8_t *p, uint8_t first, uint32_t number) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    number = __builtin_bswap32(number);
+#endif
     p[0] = first;
-    for (unsigned i = 0; i < 4; i++) {
-        p[1 + i] = (uint8_t)(number >> (24 - 8 * i));
-    }
+    memcpy(p + 1, &number, sizeof number);
     return p + 5;
 }
 
 static inline uint8_t *put_u64(uint8_t *p, uint8_t first, uint64_t number) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    number = __builtin_bswap64(number);
+#endif
     p[0] = first;
-    for (unsigned i = 0; i < 8; i++) {
-        p[1 + i] = (uint8_t)(number >> (56 - 8 * i));
-    }
+    memcpy(p + 1, &number, sizeof number);
     return p + 9;
 }
 

@@ -599,6 +599,72 @@ static ckit_status give_much(const ckit_alloc *alloc) {
     return st;
 }
 
+/* Encoded by the caller: `count` integers from 0 on below 128, as a door of another language does it. */
+static void fill_small_integers(ckit_args *args, uint32_t count) {
+    size_t   room, used = 0;
+    uint8_t *start = ckit_args_room(args, &room);
+    for (uint32_t i = 0; i < count; i++) {
+        if (room == used) {
+            CHECK_OK(ckit_args_more_room(args, used, 1, &start, &room));
+        }
+        start[used++] = (uint8_t)(i % 128);
+    }
+    ckit_args_fill(args, count, used);
+}
+
+CKIT_TEST(args, what_the_caller_encodes_packs_like_what_the_library_encodes) {
+    static const uint32_t counts[] = {0, 1, 15, 16, 119, 120, 1000, 70000};
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        ckit_args  filled, added;
+        ckit_slice from_filled, from_added;
+        ckit_args_init(&filled);
+        ckit_args_init(&added);
+        fill_small_integers(&filled, counts[i]);
+        for (uint32_t j = 0; j < counts[i]; j++) {
+            ckit_args_int(&added, j % 128);
+        }
+        CHECK_OK(ckit_args_pack(&filled, &from_filled, NULL));
+        CHECK_OK(ckit_args_pack(&added, &from_added, NULL));
+        CHECK_BYTES(from_added, from_filled);
+        ckit_args_fini(&filled);
+        ckit_args_fini(&added);
+    }
+}
+
+CKIT_TEST(args, keywords_that_the_caller_encodes_can_be_found_and_copied) {
+    static const uint8_t entries[] = {0x82, 0xa1, 'a', 1, 0xa1, 'b', 0xc3};
+    ckit_args            args, copy;
+    ckit_reader          r;
+    size_t               room;
+    ckit_args_init(&args);
+    fill_small_integers(&args, 2);
+    memcpy(ckit_args_room(&args, &room), entries, sizeof entries);
+    CHECK(room >= sizeof entries);
+    ckit_args_fill_keywords(&args, 2, sizeof entries);
+    check_packed("92 92 00 01 82 a161 01 a162 c3", &args);
+    CHECK(ckit_args_find_keyword(&args, ckit_slice_str("b"), &r));
+    CHECK(ckit_read_bool(&r));
+    CHECK_EQ_U(2, ckit_args_positional(&args, &r));
+    CHECK_OK(ckit_args_copy(&copy, &args, NULL));
+    check_packed("92 92 00 01 82 a161 01 a162 c3", &copy);
+    ckit_args_fini(&copy);
+    ckit_args_fini(&args);
+}
+
+CKIT_TEST(args, room_beyond_the_limit_is_refused_and_remembered) {
+    ckit_args           args;
+    ckit_slice          packed;
+    uint8_t            *start;
+    size_t              room;
+    static const size_t needs[] = {CKIT_ARGS_MAX_BYTES, CKIT_ARGS_MAX_BYTES + (size_t)1, SIZE_MAX};
+    for (size_t i = 0; i < COUNT(needs); i++) {
+        ckit_args_init(&args);
+        CHECK_EQ_U(CKIT_E_TOO_LARGE, ckit_args_more_room(&args, 0, needs[i], &start, &room));
+        CHECK_EQ_U(CKIT_E_TOO_LARGE, ckit_args_pack(&args, &packed, NULL));
+        ckit_args_fini(&args);
+    }
+}
+
 CKIT_TEST(args, arguments_survive_the_failure_of_any_allocation) {
     uint64_t n = 0;
     for (;; n++) {
