@@ -1,4 +1,4 @@
-"""The configuration of one function as an object: fields, presets, flat and nested forms, redaction, the default store."""
+"""The configuration of one function: fields, presets, flat and nested forms, redaction, the default store."""
 
 from __future__ import annotations
 

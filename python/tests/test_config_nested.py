@@ -169,6 +169,20 @@ def test_objects_of_different_classes_differ():
     assert BackpressureConfig() != Other()
 
 
+def test_a_subclass_has_the_fields_of_its_base():
+    class Same(L1CacheConfig):
+        pass
+
+    class More(L1CacheConfig):
+        note: str = "none"
+
+    assert Same(max_size_mb=5).max_size_mb == 5
+    assert dataclasses.asdict(Same()) == DEFAULTS[L1CacheConfig]
+    assert dataclasses.asdict(More(note="a")) == {**DEFAULTS[L1CacheConfig], "note": "a"}
+    with pytest.raises(ConfigurationError):
+        More(max_size_mb=0)
+
+
 def test_one_breaker_class_with_both_spellings():
     assert CircuitBreakerConfig(timeout_seconds=7).recovery_timeout == 7
     assert CircuitBreakerConfig(recovery_timeout=7).timeout_seconds == 7

@@ -345,6 +345,16 @@ def test_settings_cannot_be_changed_and_can_be_replaced(monkeypatch: pytest.Monk
     assert config != changed
 
 
+def test_a_subclass_has_the_settings_of_its_base(monkeypatch: pytest.MonkeyPatch):
+    class Ours(CachekitConfig):
+        def validate(self):
+            super().validate()
+
+    monkeypatch.setenv("CACHEKIT_WORKERS", "7")
+    assert Ours().workers == 7
+    assert Ours(default_ttl=100).to_dict()["default_ttl"] == 100
+
+
 def test_a_class_of_settings_is_a_dataclass_to_others():
     assert dataclasses.is_dataclass(CachekitConfig)
     assert dataclasses.fields(CachekitConfig)[0].default == 3600

@@ -199,8 +199,9 @@ class Settings(Value):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls._settings = {name: cls.__dict__[name] for name in cls._fields}
-        for name, setting in cls._settings.items():
+        own = {name: cls.__dict__[name] for name in cls._fields if isinstance(cls.__dict__.get(name), Setting)}
+        cls._settings = {**cls._settings, **own}
+        for name, setting in own.items():
             setattr(cls, name, setting.default)
 
     def __post_init__(self) -> None:

@@ -29,7 +29,7 @@ class _LazyFields:
         import dataclasses
 
         specs: list[Any] = [
-            (name, Any, dataclasses.field(default=owner.__dict__[name])) if name in owner.__dict__ else (name, Any)
+            (name, Any, dataclasses.field(default=getattr(owner, name))) if hasattr(owner, name) else (name, Any)
             for name in owner._fields  # pyright: ignore[reportPrivateUsage]
         ]
         made = dataclasses.make_dataclass(owner.__name__, specs, init=False, repr=False, eq=False)
@@ -47,8 +47,10 @@ class Value:
         __dataclass_fields__ = _LazyFields()
 
     def __init_subclass__(cls) -> None:
-        annotations: Mapping[str, Any] = cls.__dict__.get("__annotations__") or getattr(cls, "__annotations__", {})
-        cls._fields = tuple(name for name in annotations if not name.startswith("_"))
+        # Before 3.10 a class without annotations shows those of its base; from 3.14 on they are not in __dict__.
+        annotations: Mapping[str, Any] = getattr(cls, "__annotations__", {})
+        own = (name for name in annotations if not name.startswith("_"))
+        cls._fields = tuple(dict.fromkeys((*cls._fields, *own)))
         cls.__match_args__ = cls._fields  # pyright: ignore[reportAttributeAccessIssue]
 
     if not TYPE_CHECKING:
