@@ -68,20 +68,31 @@ static void place(FILE *out, cli_place what, const char *words) {
     }
 }
 
-static void option_line(FILE *out, const char *when, const cli_option *option) {
-    char words[CLI_PLACE_WORDS];
+static void option_head(FILE *out, const char *when, const cli_option *option) {
     (void)fprintf(out, "complete -c cachekit -n '%s'", when);
     if (option->letter != 0) {
         (void)fprintf(out, " -s %c", option->letter);
     }
     (void)fprintf(out, " -l %s", option->name);
+}
+
+/* The help is the option's. Words to choose from stand on a line of their own: fish would show it behind each of them. */
+static void option_line(FILE *out, const char *when, const cli_option *option) {
+    char      words[CLI_PLACE_WORDS];
+    cli_place what = cli_place_of_option(option, words);
+    option_head(out, when, option);
     if (option->kind != CLI_FLAG) {
-        (void)fputs(" -r", out);
-        place(out, cli_place_of_option(option, words), words);
+        (void)fputs(what == CLI_PLACE_FILE ? " -r" : " -x", out);
     }
     (void)fputs(" -d '", out);
     text(out, option->help);
     (void)fputs("'\n", out);
+    if (what != CLI_PLACE_ANYTHING) {
+        option_head(out, when, option);
+        (void)fputs(what == CLI_PLACE_FILE ? " -r" : " -x", out);
+        place(out, what, words);
+        (void)fputc('\n', out);
+    }
 }
 
 static void wrapped(FILE *out, const cli_command *command) {

@@ -3,29 +3,37 @@
 
 #include <string.h>
 
+/* An array named `commands` would hide that of zsh, which completing other commands needs. */
 static const char head[] = "#compdef cachekit\n"
                            "# zsh completion for cachekit: made by `cachekit completion zsh`\n"
                            "\n"
                            "_cachekit() {\n"
                            "  local curcontext=$curcontext state state_descr line ret=1\n"
                            "  typeset -A opt_args\n"
-                           "  local -a commands=(\n";
+                           "  local -a subcommands=(\n";
 
-static const char tail[] = "      (help)\n"
-                           "        _arguments '1: :->command' && ret=0\n"
-                           "        [[ $state == command ]] && _describe -t commands 'command' commands && ret=0\n"
-                           "        ;;\n"
-                           "    esac\n"
-                           "  fi\n"
-                           "  return ret\n"
-                           "}\n"
-                           "\n"
-                           "# Loaded by compinit, or read with `source <(cachekit completion zsh)`.\n"
-                           "if [[ $funcstack[1] == _cachekit ]]; then\n"
-                           "  _cachekit \"$@\"\n"
-                           "else\n"
-                           "  compdef _cachekit cachekit\n"
-                           "fi\n";
+static const char tail[] =
+    "      (help)\n"
+    "        _arguments '1: :->command' && ret=0\n"
+    "        [[ $state == command ]] && _describe -t commands 'command' subcommands && ret=0\n"
+    "        ;;\n"
+    "    esac\n"
+    "  fi\n"
+    "  return ret\n"
+    "}\n"
+    "\n"
+    "# The words from the cached command on are a command line of their own; -- may stand in front.\n"
+    "_cachekit_wrapped() {\n"
+    "  [[ $words[1] == -- ]] && (( CURRENT > 1 )) && shift words && (( CURRENT-- ))\n"
+    "  _normal\n"
+    "}\n"
+    "\n"
+    "# Loaded by compinit, or read with `source <(cachekit completion zsh)`.\n"
+    "if [[ $funcstack[1] == _cachekit ]]; then\n"
+    "  _cachekit \"$@\"\n"
+    "else\n"
+    "  compdef _cachekit cachekit\n"
+    "fi\n";
 
 /* Texts inside a specification that stands in single quotes. */
 static void text(FILE *out, const char *words) { cli_write_escaped(out, words, "[]:\\", "'\\''"); }
@@ -82,7 +90,7 @@ static void operand_spec(FILE *out, const cli_command *command) {
     }
     (void)fputs(" \\\n          ", out);
     if (what == CLI_PLACE_COMMAND) {
-        (void)fputs("'(-)1: :_command_names -e' '*:: :_normal'", out);
+        (void)fputs("'(-)1: : _command_names -e' '*:: :->wrapped'", out);
         return;
     }
     (void)fputs("'*:", out);
@@ -93,10 +101,15 @@ static void operand_spec(FILE *out, const cli_command *command) {
 }
 
 static void one_command(FILE *out, const cli_command *command) {
+    char words[CLI_PLACE_WORDS];
     (void)fprintf(out, "      (%s)\n        _arguments -S -s", command->name);
     option_specs(out, command, "          ");
     operand_spec(out, command);
-    (void)fputs(" && ret=0\n        ;;\n", out);
+    (void)fputs(" && ret=0\n", out);
+    if (cli_place_of_operands(command, words) == CLI_PLACE_COMMAND) {
+        (void)fputs("        [[ $state == wrapped ]] && _cachekit_wrapped && ret=0\n", out);
+    }
+    (void)fputs("        ;;\n", out);
 }
 
 void cli_completion_zsh(FILE *out) {
@@ -111,7 +124,7 @@ void cli_completion_zsh(FILE *out) {
     option_specs(out, NULL, "    ");
     (void)fputs(" \\\n    '1: :->command' '*:: :->words' && ret=0\n"
                 "  if [[ $state == command ]]; then\n"
-                "    _describe -t commands 'command' commands && ret=0\n"
+                "    _describe -t commands 'command' subcommands && ret=0\n"
                 "  elif [[ $state == words ]]; then\n"
                 "    curcontext=${curcontext%:*:*}:cachekit-$words[1]:\n"
                 "    case $words[1] in\n",

@@ -145,6 +145,19 @@ def test_fish_offers_commands_options_and_choices(tool):
         assert sorted(fish(tool, f"cachekit {command} --")) == sorted(options)
 
 
+def test_fish_offers_files_only_where_they_are_meant_and_no_help_behind_words(tool):
+    (tool.home / "operand").touch()
+    for line in "get --as ", "get --as=", "ls -s ", "set k --ttl ", "get ", "stats --count ":
+        assert not [word for word in fish(tool, f"cachekit {line}") if "operand" in word], line
+    assert fish(tool, "cachekit run --depends op") == ["operand"]
+    assert fish(tool, "cachekit get --as ") == ["hex", "json", "raw", "value"]
+    shown = subprocess.check_output(
+        [need("fish"), "--no-config", "-c", "source $argv[1]; complete -C 'cachekit get --as '", script(tool, "fish")],
+        cwd=tool.home, env=tool.env, text=True, timeout=120,
+    )
+    assert "\t" not in shown
+
+
 def test_fish_completes_the_command_that_is_cached(tool):
     (tool.home / "operand").touch()
     for front in "run -- ", "run ", "run --ttl 1h -- ", "--store file:///x run --env=HOME --cwd ":
@@ -166,7 +179,7 @@ class Zsh:
         directory = tool.home / "functions"
         directory.mkdir()
         (directory / "_cachekit").write_bytes(tool.ok("completion", "zsh"))
-        self.seen = b""
+        self.seen = self.all = b""
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.chdir(tool.home)
@@ -185,7 +198,9 @@ class Zsh:
         while text not in self.seen:
             assert time.monotonic() < limit, self.seen
             if select.select([self.terminal], [], [], 1)[0]:
-                self.seen += os.read(self.terminal, 65536)
+                more = os.read(self.terminal, 65536)
+                self.seen += more
+                self.all += more
 
     def offers(self, line, *expected):
         self.seen = b""
@@ -211,7 +226,13 @@ def test_zsh_offers_commands_options_choices_and_the_cached_command(tool):
         zsh.offers("cachekit help ", b"-- tell the version")
         zsh.offers("cachekit run --", b"--max-output ", b"[20M]")
         zsh.offers("cachekit run --ttl 1h -- cat op", b"erand")
-        zsh.offers("cachekit run --cwd unam", b"e")
+        for front in "run --cwd ", "run ", "run -- ", "run --ttl 1h -- ":
+            zsh.offers(f"cachekit {front}una", b"uname")
+        zsh.offers("cachekit run -- cat op", b"erand")
+        zsh.offers("cachekit run --ttl 1h --env HOME -- cat -u op", b"erand")
+        zsh.offers("cachekit run cat op", b"erand")
+        zsh.offers("cachekit --quiet run -- kill -", b"-KILL")
+        assert b"bad math" not in zsh.all
     finally:
         zsh.close()
 
