@@ -1,8 +1,8 @@
 /* values_read.c - documents as Python objects.
  *
  * A reader of its own, straight over the bytes: what decides here is how many objects are made, and a call into the
- * library for each of them would cost as much again. It takes and refuses what msgpack.h's reader does, and reads keys of
- * maps of every type that Python can hash. */
+ * library for each of them would cost as much again. It takes and refuses what msgpack.h's reader does, and reads keys
+ * of maps of every type that Python can hash. */
 #include "values_parts.h"
 
 typedef struct reading {
@@ -16,8 +16,8 @@ typedef struct reading {
     bool           key;   /* inside a map's key: arrays become tuples */
 } reading;
 
-/* Reads the value at x->pos, which must end before `end`: every container keeps one byte for each of its values that are
- * still to come, so the lists of a document can together not be longer than the document. */
+/* Reads the value at x->pos, which must end before `end`: every container keeps one byte for each of its values that
+ * are still to come, so the lists of a document can together not be longer than the document. */
 static PyObject *read_value(reading *x, const uint8_t *end);
 
 static PyObject *fail_at(reading *x, const uint8_t *place, const char *why) {

@@ -10,7 +10,6 @@ import uuid
 from typing import Any
 
 import pytest
-
 from cachekit import serializers
 from cachekit.errors import CachekitError, ConfigurationError, SerializationError, UnsupportedError
 from cachekit.serializers import (
@@ -155,7 +154,9 @@ def test_metadata_of_another_class_is_understood() -> None:
     assert load_stored(dump_stored(1, Own(), "Own"), Own(), "Own") == (b"x", True, None)
 
 
-@pytest.mark.parametrize("wrong", [object(), None, 1, b"default", type("Half", (), {"serialize": lambda self, obj: obj})()])
+@pytest.mark.parametrize(
+    "wrong", [object(), None, 1, b"default", type("Half", (), {"serialize": lambda self, obj: obj})()]
+)
 def test_an_object_without_both_methods_is_refused(wrong: object) -> None:
     with pytest.raises(TypeError, match="serialize"):
         resolve_serializer(wrong)
@@ -167,7 +168,9 @@ def test_a_class_instead_of_an_instance_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [b"bytes alone", ("text", SerializationMetadata("msgpack")), (b"", None), (b"", {"format": "msgpack"})], ids=repr
+    "result",
+    [b"bytes alone", ("text", SerializationMetadata("msgpack")), (b"", None), (b"", {"format": "msgpack"})],
+    ids=repr,
 )
 def test_what_a_serializer_gives_is_checked(result: Any) -> None:
     class Wrong(Json):

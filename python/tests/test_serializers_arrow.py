@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from cachekit._core import checksum
 from cachekit.errors import ConfigurationError, SerializationError
 from cachekit.serializers import ArrowSerializer, StandardSerializer, dump_stored, get_serializer, load_stored
@@ -102,7 +101,9 @@ def test_record_batches_dicts_and_streams_are_tables_too() -> None:
         assert arrow().deserialize(arrow().serialize(value)[0]) == TABLE
 
 
-@pytest.mark.parametrize("value", [1, None, [1], "text", {"a": 1}, {"a": [1], "b": [1, 2]}, {"a": [object()]}, object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [1, None, [1], "text", {"a": 1}, {"a": [1], "b": [1, 2]}, {"a": [object()]}, object()], ids=repr
+)
 def test_what_is_no_table_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="table"):
         ArrowSerializer().serialize(value)
@@ -115,7 +116,15 @@ def test_a_reader_that_would_be_used_up_is_refused() -> None:
 
 def test_damaged_tables_are_refused() -> None:
     payload, metadata = arrow().serialize(TABLE)
-    for changed in (b"", payload[:7], payload[:20], payload[:-1], b"\0" + payload[1:], payload[8:40], payload[:50] + b"?" + payload[51:]):
+    for changed in (
+        b"",
+        payload[:7],
+        payload[:20],
+        payload[:-1],
+        b"\0" + payload[1:],
+        payload[8:40],
+        payload[:50] + b"?" + payload[51:],
+    ):
         with pytest.raises(SerializationError):
             arrow().deserialize(changed, metadata)
 

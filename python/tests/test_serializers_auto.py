@@ -10,7 +10,6 @@ import uuid
 from typing import Any, NamedTuple
 
 import pytest
-
 from cachekit._core import decode, encode
 from cachekit.errors import SerializationError
 from cachekit.serializers import AutoSerializer
@@ -47,8 +46,7 @@ def again(value: Any) -> Any:
         ((), "82a95f5f7475706c655f5fc3a576616c756590"),
         (
             (1, ID),
-            "82a95f5f7475706c655f5fc3a576616c7565920182a85f5f757569645f5fc3a576616c7565d924"
-            + str(ID).encode().hex(),
+            "82a95f5f7475706c655f5fc3a576616c7565920182a85f5f757569645f5fc3a576616c7565d924" + str(ID).encode().hex(),
         ),
         (frozenset({7}), "83a75f5f7365745f5fc3a576616c75659107a666726f7a656ec3"),
         ({7}, "83a75f5f7365745f5fc3a576616c75659107a666726f7a656ec2"),

@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 import pytest
-
 from cachekit.errors import SerializationError
 from cachekit.serializers import AutoSerializer, SerializationMetadata, dump_stored, load_stored
 

@@ -9,7 +9,6 @@ import uuid
 from typing import Any
 
 import pytest
-
 from cachekit.errors import SerializationError
 from cachekit.serializers import OrjsonSerializer, dump_stored, get_serializer, load_stored
 

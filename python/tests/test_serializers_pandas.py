@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 import pytest
-
 from cachekit.errors import SerializationError
 from cachekit.serializers import AutoSerializer, dump_stored, load_stored
 from cachekit.serializers.base import SerializationMetadata

@@ -7,7 +7,6 @@ import pickle
 from typing import Any
 
 import pytest
-
 from cachekit._core import encode
 from cachekit.errors import ConfigurationError, SerializationError
 from cachekit.serializers import PickleSerializer, dump_stored, load_stored

@@ -6,7 +6,6 @@ import threading
 from typing import Any
 
 import pytest
-
 from cachekit._core import checksum, envelope_open, envelope_store, frame_parse, frame_write
 from cachekit.errors import CachekitError
 
@@ -115,7 +114,7 @@ def test_a_frame_is_that_of_the_released_package_and_is_read_without_copying() -
 
 def test_a_frame_of_every_field_comes_back() -> None:
     fields: dict[str, Any] = {
-        "serializer": "Böse \"Klasse\"",
+        "serializer": 'Böse "Klasse"',
         "format": "arrow",
         "encoding": "utf-8",
         "compressed": True,

@@ -15,7 +15,6 @@ import weakref
 from typing import Any, NamedTuple
 
 import pytest
-
 from cachekit._core import decode, encode
 
 UTC = dt.timezone.utc
@@ -252,7 +251,9 @@ def test_a_map_is_a_date_when_its_marker_is_truthy(marked: dict[str, Any], expec
     assert decode(raw(marked)) == expected
 
 
-@pytest.mark.parametrize("marked", [{"__date__": True}, {"__date__": True, "value": None}, {"__time__": True, "value": "x"}])
+@pytest.mark.parametrize(
+    "marked", [{"__date__": True}, {"__date__": True, "value": None}, {"__time__": True, "value": "x"}]
+)
 def test_a_marked_map_that_is_no_date_is_an_error(marked: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"is not ISO 8601 text, at offset \d+"):
         decode(raw(marked))

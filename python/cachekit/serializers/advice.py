@@ -10,6 +10,7 @@ import fractions
 import pathlib
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+
 from cachekit.serializers.base import type_name
 
 _AUTO = 'use serializer="auto", which keeps the type (Python only)'
@@ -109,4 +110,4 @@ def value_advice(value: object) -> str:
         advice = _model_advice(kind) or _lazy_advice(value)
     if advice is None:
         advice = "store a dict of what it holds, or give a serializer object of your own"
-    return f"a value of type {type_name(kind)} cannot be stored: {advice}."
+    return f"a value of type {type_name(value)} cannot be stored: {advice}."

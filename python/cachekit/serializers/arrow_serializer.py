@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from cachekit import _core
 from cachekit.errors import ConfigurationError
@@ -85,7 +85,7 @@ class ArrowSerializer:
     # ---- writing ----------------------------------------------------------------------------------------------
 
     def _refuse(self, obj: Any, advice: str) -> TypeError:
-        return _NotATable(f'serializer="arrow" takes tables, not {type_name(type(obj))}: {advice}.')
+        return _NotATable(f'serializer="arrow" takes tables, not {type_name(obj)}: {advice}.')
 
     def _table(self, obj: Any) -> Any:
         arrow, pandas, polars = self._arrow, loaded("pandas"), loaded("polars")
@@ -103,11 +103,10 @@ class ArrowSerializer:
             raise self._refuse(obj, "return value.collect()")
         if isinstance(obj, arrow.RecordBatchReader):
             raise self._refuse(obj, "a reader can be read once; return value.read_all()")
-        if hasattr(type(obj), "__arrow_c_stream__"):
+        if hasattr(obj, "__arrow_c_stream__"):
             return arrow.RecordBatchReader.from_stream(obj).read_all()
         if isinstance(obj, Mapping):
-            columns: Mapping[str, Any] = obj
-            return arrow.table(dict(columns))
+            return arrow.table(dict(cast("Mapping[str, Any]", obj)))
         raise self._refuse(obj, 'return a pandas or polars frame or a dict of columns, or use serializer="auto"')
 
     def serialize(self, obj: Any) -> tuple[bytes, SerializationMetadata]:
@@ -122,7 +121,7 @@ class ArrowSerializer:
         except _NotATable:
             raise
         except (arrow.ArrowException, ValueError, TypeError) as error:
-            raise TypeError(f"{type_name(type(obj))} cannot be stored as an Arrow table: {error}") from error
+            raise TypeError(f"{type_name(obj)} cannot be stored as an Arrow table: {error}") from error
         codec = None if self.compression == "none" else self.compression
         sink = arrow.BufferOutputStream()
         options = self._ipc.IpcWriteOptions(compression=codec)
@@ -137,11 +136,11 @@ class ArrowSerializer:
     def _document(self, data: Bytes) -> memoryview:
         """The IPC file, checked. Old entries have no checksum."""
         view = memoryview(data)
-        if view[_CHECKSUM : _CHECKSUM + len(_MAGIC)] == _MAGIC:
-            if _core.checksum(view[_CHECKSUM:]) != view[:_CHECKSUM]:
+        if view[_CHECKSUM : _CHECKSUM + len(_MAGIC)].tobytes() == _MAGIC:
+            if _core.checksum(view[_CHECKSUM:]) != view[:_CHECKSUM].tobytes():
                 raise unreadable("the checksum of the Arrow file does not match", "E114")
             return view[_CHECKSUM:]
-        if view[: len(_MAGIC)] == _MAGIC:
+        if view[: len(_MAGIC)].tobytes() == _MAGIC:
             return view
         raise unreadable("not an Arrow IPC file")
 

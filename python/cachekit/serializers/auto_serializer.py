@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cachekit import _core
 from cachekit.serializers.base import (
@@ -37,12 +37,13 @@ def _plain_array(array: Any) -> Any:
     numpy = loaded("numpy")
     if type(array) not in (numpy.ndarray, numpy.memmap):
         raise TypeError(
-            f"a value of type {type_name(type(array))} cannot be stored: store numpy.asarray(value), and beside it what that "
+            f"a value of type {type_name(array)} cannot be stored: store numpy.asarray(value), and beside it what that "
             "loses (a mask, units)."
         )
     if array.dtype.hasobject or array.dtype.names is not None or numpy.dtype(str(array.dtype)) != array.dtype:
         raise TypeError(
-            f"a NumPy array of {array.dtype} cannot be stored: convert it to a type of numbers or texts, or store value.tolist()."
+            f"a NumPy array of {array.dtype} cannot be stored: convert it to a type of numbers or texts, or store "
+            "value.tolist()."
         )
     return numpy.ascontiguousarray(array).reshape(array.shape)
 
@@ -93,7 +94,11 @@ def _write_other(value: Any) -> Any:
     if numpy is not None and isinstance(value, numpy.ndarray):
         plain = _plain_array(value)
         return {"__ndarray__": True, "data": plain.tobytes(), "shape": list(plain.shape), "dtype": str(plain.dtype)}
-    if numpy is not None and isinstance(value, (numpy.integer, numpy.floating, numpy.bool_)) and value.dtype.itemsize <= 8:
+    if (
+        numpy is not None
+        and isinstance(value, (numpy.integer, numpy.floating, numpy.bool_))
+        and value.dtype.itemsize <= 8
+    ):
         return value.item()
     from cachekit.serializers.advice import value_advice
 
@@ -105,7 +110,7 @@ def _read_array(parts: dict[Any, Any]) -> Any:
     data, text, shape = parts.get("data"), parts.get("dtype"), parts.get("shape")
     if not isinstance(data, bytes) or not isinstance(text, str) or not isinstance(shape, (list, tuple)):
         raise unreadable("not a NumPy array: a part is missing")
-    sizes: tuple[Any, ...] = tuple(shape)
+    sizes: tuple[Any, ...] = tuple(cast("list[Any]", shape))
     if not all(type(size) is int and size >= 0 for size in sizes):
         raise unreadable("not a NumPy array: a shape of something else than sizes")
     return _array_of(data, text, sizes)
@@ -117,7 +122,10 @@ def _read_array(parts: dict[Any, Any]) -> Any:
 def _labels(index: Any, pandas: Any) -> list[Any] | None:
     """The labels of an index; None for the one that pandas makes by itself."""
     if isinstance(index, pandas.MultiIndex):
-        raise TypeError("a frame with several index levels cannot be stored without pyarrow: install the extra 'arrow', or use value.reset_index().")
+        raise TypeError(
+            "a frame with several index levels cannot be stored without pyarrow: install the extra 'arrow', or use "
+            "value.reset_index()."
+        )
     plain = isinstance(index, pandas.RangeIndex) and index.start == 0 and index.step == 1 and index.name is None
     return None if plain else _objects(index, pandas)
 
@@ -137,7 +145,9 @@ def _column(series: Any, pandas: Any) -> dict[str, Any]:
 def _write_frame(frame: Any, pandas: Any) -> dict[str, Any]:
     names: list[Any] = frame.columns.tolist()
     if isinstance(frame.columns, pandas.MultiIndex) or len(set(names)) != len(names):
-        raise TypeError("a frame whose columns share a name, or have several levels of names, cannot be stored: rename them.")
+        raise TypeError(
+            "a frame whose columns share a name, or have several levels of names, cannot be stored: rename them."
+        )
     index = _labels(frame.index, pandas)
     data = {name: _column(frame.iloc[:, at], pandas) for at, name in enumerate(names)}
     return {"columns": names, "index": index, "data": data}
@@ -174,10 +184,11 @@ def _read_series(parts: Any, pandas: Any) -> Any:
 class AutoSerializer:
     """Documents that keep Python's types. Names: ``"auto"``, ``"pythonic"``. Readable by Python only.
 
-    Takes what StandardSerializer takes, and keeps tuples (named ones come back as plain ones), UUIDs, sets, frozensets and
-    NumPy arrays of numbers, texts and dates, also inside each other. NumPy's scalars come back as Python's. pandas frames
-    are stored as serializer ``"arrow"`` stores them, or, without pyarrow, column by column; pandas series by value and
-    index. Decimals, plain enum members, models and custom classes are refused with a TypeError that says what to do.
+    Takes what StandardSerializer takes, and keeps tuples (named ones come back as plain ones), UUIDs, sets, frozensets
+    and NumPy arrays of numbers, texts and dates, also inside each other. NumPy's scalars come back as Python's. pandas
+    frames are stored as serializer ``"arrow"`` stores them, or, without pyarrow, column by column; pandas series by
+    value and index. Decimals, plain enum members, models and custom classes are refused with a TypeError that says what
+    to do.
 
     Args:
         integrity_checking: Without it neither checksum nor compression.
@@ -247,11 +258,11 @@ class AutoSerializer:
             raise unreadable(str(error)) from None
 
     def _array(self, view: memoryview) -> Any:
-        if view[: len(_RAW)] == _RAW:
+        if view[: len(_RAW)].tobytes() == _RAW:
             return _read_raw(view)
-        if view[_CHECKSUM : _CHECKSUM + len(_RAW)] != _RAW:
+        if view[_CHECKSUM : _CHECKSUM + len(_RAW)].tobytes() != _RAW:
             raise unreadable("not a NumPy array")
-        if _core.checksum(view[_CHECKSUM:]) != view[:_CHECKSUM]:
+        if _core.checksum(view[_CHECKSUM:]) != view[:_CHECKSUM].tobytes():
             raise unreadable("the checksum of the NumPy array does not match", "E114")
         return _read_raw(view[_CHECKSUM:])
 

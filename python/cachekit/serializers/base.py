@@ -34,8 +34,8 @@ class SerializationMetadata:
     Attributes:
         format: The payload's family.
         encoding: Of text in it.
-        compressed: Whether the payload (before encryption) is compressed; for ``default`` and ``auto``: whether it is an
-            envelope with a checksum.
+        compressed: Whether the payload (before encryption) is compressed; for ``default`` and ``auto``: whether it is
+            an envelope with a checksum.
         original_type: Which form of the family it is, e.g. ``"numpy"`` or ``"dataframe"``.
         encrypted: Whether the payload is encrypted. The fields behind it belong to that.
         tenant_id: Whose key it is encrypted with.
@@ -82,7 +82,8 @@ class SerializationMetadata:
             ValueError: `format` is missing or none of the three.
         """
         known = {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
-        return cls(**{"format": "", **known})
+        values: dict[str, Any] = {"format": "", **known}
+        return cls(**values)
 
 
 @runtime_checkable
@@ -92,8 +93,8 @@ class SerializerProtocol(Protocol):
     Its class' name is stored with every value, so renaming the class makes stored values unreadable (they are computed
     again). Two attributes are looked at when they are there:
 
-    ``accepts_buffers``: `deserialize` takes any bytes-like object and is then given a view of the stored bytes instead of
-    a copy. ``cross_sdk_compatible``: other languages can read the payload; only such serializers may be encrypted.
+    ``accepts_buffers``: `deserialize` takes any bytes-like object and is then given a view of the stored bytes instead
+    of a copy. ``cross_sdk_compatible``: other languages can read the payload; only such serializers may be encrypted.
     """
 
     def serialize(self, obj: Any) -> tuple[bytes, SerializationMetadata]:
@@ -134,7 +135,7 @@ def require(module: str, extra: str, purpose: str) -> Any:
 
 
 def loaded(module: str) -> Any:
-    """The module if the program has imported it, else None: an object of a package that nobody imported does not exist."""
+    """The module if the program has imported it, else None: of a package that nobody imported there are no objects."""
     return sys.modules.get(module)
 
 
@@ -165,6 +166,9 @@ def mismatch(found: str, expected: str) -> str:
     )
 
 
-def type_name(kind: type[Any]) -> str:
-    """The name of a type as a person would write it."""
-    return kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+def type_name(value: object) -> str:
+    """The name of a value's type as a person would write it."""
+    kind: type[object] = type(value)
+    return (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    )

@@ -32,8 +32,9 @@ class EncryptionWrapper:
         **options: Any,
     ) -> None:
         raise UnsupportedError(
-            "this version of cachekit does not encrypt, so nothing was stored in the clear in its place. Use the serializer "
-            "without EncryptionWrapper for data that may be stored in the clear, or backend=None to keep values in memory."
+            "this version of cachekit does not encrypt, so nothing was stored in the clear in its place. Use the "
+            "serializer without EncryptionWrapper for data that may be stored in the clear, or backend=None to keep "
+            "values in memory."
         )
 
     def serialize(self, obj: Any) -> tuple[bytes, SerializationMetadata]:

@@ -48,8 +48,8 @@ class OrjsonSerializer:
             document: bytes = self._orjson.dumps(obj, option=self.option)
         except TypeError as error:
             raise TypeError(
-                f'serializer="orjson" cannot store this value: {error}. Convert it to JSON types (str keys, integers of '
-                '64 bits), or use serializer="auto".'
+                f'serializer="orjson" cannot store this value: {error}. Convert it to JSON types (str keys, integers '
+                'of 64 bits), or use serializer="auto".'
             ) from error
         return (_core.checksum(document) + document if self.integrity_checking else document), _METADATA
 
@@ -64,7 +64,7 @@ class OrjsonSerializer:
         if self.integrity_checking:
             if len(document) <= _CHECKSUM:
                 raise unreadable(f"{len(document)} bytes are too few for a checksum and a JSON document", "E111")
-            checksum, document = document[:_CHECKSUM], document[_CHECKSUM:]
+            checksum, document = document[:_CHECKSUM].tobytes(), document[_CHECKSUM:]
             if _core.checksum(document) != checksum:
                 raise unreadable("the checksum of the JSON document does not match", "E114")
         try:

@@ -27,8 +27,9 @@ class PickleSerializer:
     """Any object that can be pickled, signed with HMAC-SHA256. Never used by default, and it has no name.
 
     Unpickling runs what the bytes say: whoever can write to the store could run code in this process. So nothing is
-    unpickled whose signature was not made with the key. What that leaves open: who can write to the store can still put an
-    old signed value in place of a new one, or that of another key. Use it only for objects that no other serializer takes.
+    unpickled whose signature was not made with the key. What that leaves open: who can write to the store can still put
+    an old signed value in place of a new one, or that of another key. Use it only for objects that no other serializer
+    takes.
 
     A payload is a MessagePack array of the signature (32 bytes) and the pickle.
 
@@ -47,11 +48,11 @@ class PickleSerializer:
     def __init__(self, signing_key: bytes | None = None, protocol: int = 5) -> None:
         if signing_key is None:
             raise ConfigurationError(
-                "PickleSerializer demands a signing_key: without one whoever can write to the store could run code here. "
-                "Give it at least 32 random bytes (secrets.token_bytes(32)) that all processes share."
+                "PickleSerializer demands a signing_key: without one whoever can write to the store could run code "
+                "here. Give it at least 32 random bytes (secrets.token_bytes(32)) that all processes share."
             )
         if not isinstance(signing_key, (bytes, bytearray)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"signing_key is bytes, not {type_name(type(signing_key))}")
+            raise ConfigurationError(f"signing_key is bytes, not {type_name(signing_key)}")
         if len(signing_key) < _MIN_KEY:
             raise ConfigurationError(f"signing_key has {len(signing_key)} bytes, at least {_MIN_KEY} are needed")
         self._key = bytes(signing_key)
@@ -75,15 +76,15 @@ class PickleSerializer:
         try:
             document = pickle.dumps(obj, protocol=self._protocol)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
-            raise TypeError(f"a value of type {type_name(type(obj))} cannot be pickled: {error}") from error
+            raise TypeError(f"a value of type {type_name(obj)} cannot be pickled: {error}") from error
         return _core.encode([self._signature(document), document]), _METADATA
 
     def deserialize(self, data: Bytes, metadata: SerializationMetadata | None = None) -> Any:
         """The value of a payload whose signature is ours.
 
         Raises:
-            SerializationError: It is damaged, unsigned or signed with another key (E003); or it is ours, and the class of
-                an object in it is not there any more (E021).
+            SerializationError: It is damaged, unsigned or signed with another key (E003); or it is ours, and the class
+                of an object in it is not there any more (E021).
         """
         check_format("PickleSerializer", metadata, SerializationFormat.MSGPACK, "pickle")
         try:
@@ -92,7 +93,9 @@ class PickleSerializer:
         except (TypeError, ValueError):
             raise unreadable("not a signed pickle") from None
         if not genuine:
-            raise unreadable("the signature of the pickle is not ours: another key, or somebody changed the entry", "E003")
+            raise unreadable(
+                "the signature of the pickle is not ours: another key, or somebody changed the entry", "E003"
+            )
         try:
             return pickle.loads(document)
         except Exception as error:

@@ -42,8 +42,8 @@ class ResolvedSerializer(NamedTuple):
 def _unknown(name: str) -> ConfigurationError:
     if name == "pickle":
         return ConfigurationError(
-            'serializer="pickle" is refused: unpickling runs code, and whoever can write to the store would choose it. Use '
-            'serializer="auto" for Python types, or PickleSerializer(signing_key=...), which checks a signature first.'
+            'serializer="pickle" is refused: unpickling runs code, and whoever can write to the store would choose it. '
+            'Use serializer="auto" for Python types, or PickleSerializer(signing_key=...), which checks a signature first.'
         )
     if name in ("encrypted", "encryption"):
         return UnsupportedError('serializer="encrypted" is not there: this version of cachekit does not encrypt')
@@ -81,11 +81,13 @@ def resolve_serializer(serializer: object = "default", *, integrity_checking: bo
     if isinstance(serializer, str):
         return ResolvedSerializer(_by_name(serializer, integrity_checking), SERIALIZER_NAMES[serializer])
     if isinstance(serializer, type):
-        raise TypeError(f"serializer={serializer.__name__} is a class: give an instance, serializer={serializer.__name__}(...)")
+        raise TypeError(
+            f"serializer={serializer.__name__} is a class: give an instance, serializer={serializer.__name__}(...)"
+        )
     if not isinstance(serializer, SerializerProtocol):
         raise TypeError(
             f"a serializer is a name or an object with the methods serialize(obj) and deserialize(data, metadata); "
-            f"{type_name(type(serializer))} has not both"
+            f"{type_name(serializer)} has not both"
         )
     return ResolvedSerializer(serializer, type(serializer).__name__)
 

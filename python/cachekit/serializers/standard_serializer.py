@@ -25,8 +25,8 @@ def open_envelope(data: Bytes) -> bytes:
 class StandardSerializer:
     """MessagePack, compressed (LZ4) and with a checksum (XXH3-64). Names: ``"default"``, ``"std"``.
 
-    Takes None, bool, int (-2**63 to 2**64-1), float, str, bytes-like objects, list, tuple, dict, datetime, date and time.
-    Tuples come back as lists, bytearray and memoryview as bytes, and instances of subclasses as what they are
+    Takes None, bool, int (-2**63 to 2**64-1), float, str, bytes-like objects, list, tuple, dict, datetime, date and
+    time. Tuples come back as lists, bytearray and memoryview as bytes, and instances of subclasses as what they are
     underneath: an IntEnum as its integer, a named tuple as a list, an OrderedDict as a dict in its order. Keys of dicts
     may be of any type above that has a hash; tuples among them come back as tuples. Other languages read only keys that
     are text or bytes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from cachekit import _core
 from cachekit.errors import SerializationError
@@ -17,7 +17,15 @@ _SAME: dict[str, str] = {
     "ArrowSerializer": "arrow",
 }
 
-_FIELDS = ("encoding", "compressed", "original_type", "encrypted", "tenant_id", "encryption_algorithm", "key_fingerprint")
+_FIELDS = (
+    "encoding",
+    "compressed",
+    "original_type",
+    "encrypted",
+    "tenant_id",
+    "encryption_algorithm",
+    "key_fingerprint",
+)
 
 
 def _metadata_fields(metadata: Any) -> dict[str, Any]:
@@ -26,7 +34,7 @@ def _metadata_fields(metadata: Any) -> dict[str, Any]:
         return metadata.to_dict()
     format = getattr(metadata, "format", None)
     if format is None:
-        raise TypeError(f"serialize() gives bytes and SerializationMetadata, not {type_name(type(metadata))}")
+        raise TypeError(f"serialize() gives bytes and SerializationMetadata, not {type_name(metadata)}")
     fields = {name: getattr(metadata, name) for name in _FIELDS if hasattr(metadata, name)}
     return SerializationMetadata(getattr(format, "value", format), **fields).to_dict()
 
@@ -44,13 +52,11 @@ def dump_stored(obj: Any, serializer: SerializerProtocol, name: str) -> bytes:
     """
     result: Any = serializer.serialize(obj)
     if not isinstance(result, tuple) or len(result) != 2:  # pyright: ignore[reportUnknownArgumentType]
-        raise TypeError(f"{type_name(type(serializer))}.serialize() gives a pair of bytes and SerializationMetadata")
-    payload: Any
-    metadata: Any
-    payload, metadata = result
+        raise TypeError(f"{type_name(serializer)}.serialize() gives a pair of bytes and SerializationMetadata")
+    payload, metadata = cast("tuple[Any, Any]", result)
     if not isinstance(payload, (bytes, bytearray, memoryview)):
-        raise TypeError(f"{type_name(type(serializer))}.serialize() gave {type_name(type(payload))} instead of bytes")
-    return _core.frame_write(payload, serializer=name, **_metadata_fields(metadata))
+        raise TypeError(f"{type_name(serializer)}.serialize() gave {type_name(payload)} instead of bytes")
+    return _core.frame_write(cast("bytes", payload), serializer=name, **_metadata_fields(metadata))
 
 
 def load_stored(stored: Bytes, serializer: SerializerProtocol, name: str) -> Any:
