@@ -85,11 +85,12 @@ typedef struct cli_exit_row {
 } cli_exit_row;
 
 enum cli_traits {
-    CLI_NO_STORE = 1,     /* has no --store and no --tenant */
-    CLI_NO_TENANT = 2,    /* has no --tenant */
-    CLI_NO_JSON = 4,      /* has no --json */
-    CLI_STOPS_EARLY = 8,  /* the first operand ends the options: what follows belongs to another program */
-    CLI_NEEDS_DASHES = 16 /* operands come after "--" only */
+    CLI_NO_STORE = 1,      /* has no --store and no --tenant */
+    CLI_NO_TENANT = 2,     /* has no --tenant */
+    CLI_NO_JSON = 4,       /* has no --json */
+    CLI_STOPS_EARLY = 8,   /* the first operand ends the options: what follows belongs to another program */
+    CLI_NEEDS_DASHES = 16, /* operands come after "--" only */
+    CLI_COLOURS = 32       /* shows colours on a terminal */
 };
 
 typedef struct cli_command {

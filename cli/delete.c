@@ -13,6 +13,8 @@ static int run(const cli_common *common, const void *options, char **operands, i
                : CLI_USAGE;
 }
 
+static const cli_exit_row exits[] = {{"1", "at least one entry was not there; the others are removed"}, {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit set report draft && cachekit delete report", "removes one entry"},
     {"cachekit set a 1 && cachekit delete a b --json || true", "tells of every key whether there was an entry"},
@@ -29,5 +31,6 @@ const cli_command cli_delete_command = {
                    "hold a value in their own memory may use it until its lifetime ends there.\n\n"
                    "A whole namespace or function is removed by `cachekit invalidate`.",
     .examples = examples,
+    .exits = exits,
     .run = run,
 };

@@ -12,6 +12,9 @@ static int run(const cli_common *common, const void *options, char **operands, i
                                                                : CLI_USAGE;
 }
 
+static const cli_exit_row exits[] = {
+    {"0", "every entry is there"}, {"1", "at least one entry is not there"}, {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit set report ready && cachekit exists report && echo there", "does something only when there is an entry"},
     {"cachekit exists report draft --json || true", "tells it of every key: one JSON object per line"},
@@ -26,5 +29,6 @@ const cli_command cli_exists_command = {
                    "An entry whose lifetime has passed is not there, also when its bytes are still in the store. "
                    "Values are not looked at: a damaged one is there.",
     .examples = examples,
+    .exits = exits,
     .run = run,
 };

@@ -203,6 +203,11 @@ static const cli_option options[] = {
     {"as", 0, CLI_CHOICE, "FORM", "value, raw, json or hex; see above [value]", CLI_FIELD(get_options, as), forms},
 };
 
+static const cli_exit_row exits[] = {
+    {"1", "a miss: no such entry"},
+    {"4", "the value is damaged or encrypted, or not of the form asked for; or output cannot be written"},
+    {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit set greeting hello && cachekit get greeting", "prints hello"},
     {"cachekit set user '{\"name\": \"Alice\"}' --as json && cachekit get user --json",
@@ -232,5 +237,6 @@ const cli_command cli_get_command = {
     CLI_OPTIONS(options, get_options),
     .examples = examples,
     .defaults = defaults,
+    .exits = exits,
     .run = run,
 };

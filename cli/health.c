@@ -85,6 +85,9 @@ static const cli_option options[] = {
      CLI_FIELD(health_options, timeout_ms), NULL},
 };
 
+static const cli_exit_row exits[] = {
+    {"0", "the store is healthy"}, {"3", "the store is not healthy, or not to be reached in time"}, {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit health", "tries out the store that the other commands use"},
     {"cachekit health --json --timeout 500ms", "the same for a program that watches"},
@@ -108,5 +111,6 @@ const cli_command cli_health_command = {
     .defaults = defaults,
     .examples = examples,
     .traits = CLI_NO_TENANT,
+    .exits = exits,
     .run = run,
 };

@@ -177,6 +177,10 @@ static const cli_option options[] = {
      NULL},
 };
 
+static const cli_exit_row exits[] = {{"4", "the answer to the question was not yes, or output cannot be written"},
+                                     {"130", "ended by Ctrl-C; the count that is told is true"},
+                                     {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit invalidate --namespace reports", "forgets what was cached under one namespace"},
     {"cachekit invalidate --function app.report", "forgets every result of one function"},
@@ -203,5 +207,6 @@ const cli_command cli_invalidate_command = {
                    "Ctrl-C, with the count of what was removed until then.",
     CLI_OPTIONS(options, invalidate_options),
     .examples = examples,
+    .exits = exits,
     .run = run,
 };

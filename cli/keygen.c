@@ -130,6 +130,8 @@ static const cli_option options[] = {
      CLI_FIELD(keygen_options, output), NULL},
 };
 
+static const cli_exit_row exits[] = {{"4", "the file exists or cannot be written"}, {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit keygen", "prints a new key"},
     {"cachekit keygen --output master.key", "writes one to a new file with mode 0600"},
@@ -153,5 +155,6 @@ const cli_command cli_keygen_command = {
     CLI_OPTIONS(options, keygen_options),
     .examples = examples,
     .traits = CLI_NO_STORE,
+    .exits = exits,
     .run = run,
 };

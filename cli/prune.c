@@ -314,6 +314,9 @@ static const cli_option options[] = {
      CLI_FIELD(prune_options, dry_run), NULL},
 };
 
+static const cli_exit_row exits[] = {{"130", "ended by Ctrl-C, between two entries; the count that is told is true"},
+                                     {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit prune", "removes what has expired, and what dead programs left behind"},
     {"cachekit prune --older-than 7d --dry-run", "shows what was written more than a week ago"},
@@ -343,5 +346,6 @@ const cli_command cli_prune_command = {
     CLI_OPTIONS(options, prune_options),
     .examples = examples,
     .defaults = defaults,
+    .exits = exits,
     .run = run,
 };

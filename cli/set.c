@@ -177,6 +177,11 @@ static const cli_option options[] = {
     {"as", 0, CLI_CHOICE, "FORM", "raw, json, text or bytes; see above [raw]", CLI_FIELD(set_options, as), forms},
 };
 
+static const cli_exit_row exits[] = {
+    {"2", "wrong usage or a wrong setting, or the value is not of the form asked for; nothing was stored"},
+    {"4", "the value is larger than the store takes, or standard input cannot be read; an older entry is still there"},
+    {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit set greeting hello", "stores five bytes for an hour"},
     {"date | cachekit set started - --ttl none", "stores what comes from standard input until it is removed"},
@@ -206,5 +211,6 @@ const cli_command cli_set_command = {
     CLI_OPTIONS(options, set_options),
     .examples = examples,
     .defaults = defaults,
+    .exits = exits,
     .run = run,
 };

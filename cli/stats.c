@@ -473,6 +473,8 @@ static const cli_option options[] = {
      NULL},
 };
 
+static const cli_exit_row exits[] = {{"130", "watching was ended by Ctrl-C"}, {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit stats", "what the store has counted so far"},
     {"cachekit set greeting hello && cachekit get greeting && cachekit stats --json", "the same for programs"},
@@ -503,5 +505,6 @@ const cli_command cli_stats_command = {
     .defaults = defaults,
     .examples = examples,
     .traits = CLI_NO_TENANT,
+    .exits = exits,
     .run = run,
 };

@@ -37,6 +37,9 @@ static const cli_option options[] = {
      CLI_FIELD(touch_options, ttl_ms), NULL},
 };
 
+static const cli_exit_row exits[] = {{"1", "at least one entry was not there; the others have the new lifetime"},
+                                     {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit set session open --ttl 60s && cachekit touch session --ttl 1h", "keeps an entry for an hour from now"},
     {"cachekit touch session --ttl none", "keeps it until it is removed"},
@@ -55,5 +58,6 @@ const cli_command cli_touch_command = {
     CLI_OPTIONS(options, touch_options),
     .examples = examples,
     .defaults = defaults,
+    .exits = exits,
     .run = run,
 };

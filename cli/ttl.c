@@ -74,6 +74,8 @@ static const cli_option options[] = {
      CLI_FIELD(ttl_options, seconds), NULL},
 };
 
+static const cli_exit_row exits[] = {{"1", "a miss: no such entry"}, {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit set report ready --ttl 15m && cachekit ttl report", "prints e.g. 15m"},
     {"cachekit ttl --seconds report", "prints e.g. 900"},
@@ -90,5 +92,6 @@ const cli_command cli_ttl_command = {
                    "seconds, null without expiry, or \"unknown\".",
     CLI_OPTIONS(options, ttl_options),
     .examples = examples,
+    .exits = exits,
     .run = run,
 };

@@ -284,6 +284,12 @@ static const cli_option options[] = {
     {"keep", 0, CLI_FLAG, NULL, "leave the entries in the store of --store", CLI_FIELD(bench_options, keep), NULL},
 };
 
+static const cli_exit_row exits[] = {
+    {"3", "the store cannot be reached or fails, also in the middle of the run"},
+    {"4", "values are too large, or were not those of their keys; the trace is damaged; or output cannot be written"},
+    {"130", "ended by Ctrl-C; what was measured until then is reported"},
+    {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit bench --seconds 1", "memory and files as they are by default, in a private directory"},
     {"cachekit bench --store memory: --threads 2 --operations 200000 --json", "memory alone, two threads"},
@@ -325,5 +331,6 @@ const cli_command cli_bench_command = {
     .traits = CLI_NO_TENANT,
     .store_default = "a private one, removed afterwards",
     .defaults = defaults,
+    .exits = exits,
     .run = run,
 };

@@ -133,6 +133,12 @@ static const cli_option options[] = {
      NULL},
 };
 
+static const cli_exit_row exits[] = {{"0", "no problem, perhaps warnings"},
+                                     {"2", "wrong usage, or a setting is wrong"},
+                                     {"3", "the store cannot be used"},
+                                     {"4", "another problem, or output cannot be written"},
+                                     {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit doctor", "checks everything about the store that the other commands use"},
     {"cachekit doctor --all", "shows every setting with its value"},
@@ -163,6 +169,7 @@ const cli_command cli_doctor_command = {
         "to do. --quiet shows problems only, and with --json problems and warnings.",
     CLI_OPTIONS(options, doctor_options),
     .examples = examples,
-    .traits = CLI_NO_TENANT,
+    .traits = CLI_NO_TENANT | CLI_COLOURS,
+    .exits = exits,
     .run = run,
 };

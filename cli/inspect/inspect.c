@@ -305,6 +305,11 @@ static const cli_option options[] = {
      NULL},
 };
 
+static const cli_exit_row exits[] = {{"0", "nothing is damaged"},
+                                     {"1", "there is no such entry or file"},
+                                     {"4", "something is damaged, or cannot be read"},
+                                     {NULL, NULL}};
+
 static const cli_example examples[] = {
     {"cachekit set --as json user:1 '{\"name\": \"Alice\"}' && cachekit inspect user:1",
      "explains an entry, layer by layer"},
@@ -341,5 +346,7 @@ const cli_command cli_inspect_command = {
         "member \"value\" of its layer, unless it is larger than 64 KiB and --full is not given.",
     CLI_OPTIONS(options, inspect_options),
     .examples = examples,
+    .traits = CLI_COLOURS,
+    .exits = exits,
     .run = run,
 };

@@ -389,6 +389,7 @@ const cli_command cli_run_command = {
     CLI_OPTIONS(options, run_options),
     .examples = examples,
     .traits = CLI_STOPS_EARLY,
+    .store_default = "your own files",
     .usage_exit = CLI_RUN_FAILED,
     .defaults = set_defaults,
     .run = run,

@@ -16,14 +16,16 @@ static void words(FILE *out, const char *text) { roff_words(out, text, strlen(te
 static void section(FILE *out, const char *name) { (void)fprintf(out, ".SH %s\n", name); }
 
 /* The texts of the tables are clauses: here they are sentences. */
-static void sentence(FILE *out, const char *clause, char end) {
+static void clause(FILE *out, const char *words, char end, bool begins) {
     char text[1024];
-    (void)snprintf(text, sizeof text, "%s%c", clause, end);
-    if (text[0] >= 'a' && text[0] <= 'z') {
+    (void)snprintf(text, sizeof text, "%s%c", words, end);
+    if (begins && text[0] >= 'a' && text[0] <= 'z') {
         text[0] = (char)(text[0] - 'a' + 'A');
     }
     line(out, text);
 }
+
+static void sentence(FILE *out, const char *words, char end) { clause(out, words, end, true); }
 
 /* Without a date: the same source makes the same page. */
 static void title(FILE *out, const char *between, const char *name, const char *summary) {
@@ -61,7 +63,6 @@ static void option_tag(FILE *out, const cli_option *option) {
 
 static const char *forms_of(cli_option_kind kind) {
     switch (kind) {
-    case CLI_LIST: return "May be given several times.";
     case CLI_DURATION: return "A duration: 90s, 15m, 1h30m, 7d.";
     case CLI_LIFETIME: return "A duration: 90s, 15m, 1h30m, 7d; `none`: no expiry; 0: do not store.";
     case CLI_SIZE: return "A size: 512, 64K, 20M, 1G.";
@@ -69,13 +70,27 @@ static const char *forms_of(cli_option_kind kind) {
     }
 }
 
-static void option_entry(FILE *out, const cli_option *option) {
+/* Whether a clause begins with one of the words that the user types: those keep their small letters. */
+static bool begins_with_choice(const cli_option *option, const char *clause) {
+    size_t length = strcspn(clause, " ,:;");
+    for (size_t i = 0; option->kind == CLI_CHOICE && option->choices[i] != NULL; i++) {
+        if (strlen(option->choices[i]) == length && memcmp(option->choices[i], clause, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void option_entry(FILE *out, const cli_command *command, const cli_option *option) {
+    char        text[CLI_HELP_TEXT];
     const char *forms = forms_of(option->kind);
+    const char *help = cli_option_help(command, option, text);
+    bool        names_words = begins_with_choice(option, help);
     option_tag(out, option);
-    sentence(out, option->help, '.');
+    clause(out, help, '.', !names_words);
     if (forms != NULL) {
         line(out, forms);
-    } else if (option->kind == CLI_CHOICE) {
+    } else if (option->kind == CLI_CHOICE && !names_words) {
         (void)fputs("One of", out);
         for (size_t i = 0; option->choices[i] != NULL; i++) {
             (void)fputs(i == 0 ? " \\fB" : ", \\fB", out);
@@ -108,14 +123,34 @@ static void examples(FILE *out, const cli_example *example) {
     }
 }
 
+static const cli_exit_row *row_of(const cli_exit_row *rows, const char *code) {
+    while (rows != NULL && rows->code != NULL && strcmp(rows->code, code) != 0) {
+        rows++;
+    }
+    return rows == NULL || rows->code == NULL ? NULL : rows;
+}
+
+static void exit_row(FILE *out, const cli_exit_row *row) {
+    tag(out, row->code);
+    sentence(out, row->text, '.');
+}
+
+/* The general rows, with the command's own in their places, and then the rest of its own. */
 static void exit_status(FILE *out, const cli_command *command) {
+    const cli_exit_row *own = command == NULL ? NULL : command->exits;
+    const cli_exit_row *general = command != NULL && is_run(command) ? cli_run_exit_rows : cli_exit_rows;
     section(out, "EXIT STATUS");
-    const cli_exit_row *row = command != NULL && is_run(command) ? cli_run_exit_rows : cli_exit_rows;
-    for (; row->code != NULL; row++) {
-        bool of_stores = *row->code == '1' || *row->code == '3';
-        if (command == NULL || is_run(command) || has_store(command) || !of_stores) {
-            tag(out, row->code);
-            sentence(out, row->text, '.');
+    for (const cli_exit_row *row = general; row->code != NULL; row++) {
+        const cli_exit_row *instead = row_of(own, row->code);
+        bool                never =
+            command != NULL && (strcmp(row->code, "1") == 0 || (strcmp(row->code, "3") == 0 && !has_store(command)));
+        if (instead != NULL || !never) {
+            exit_row(out, instead != NULL ? instead : row);
+        }
+    }
+    for (; own != NULL && own->code != NULL; own++) {
+        if (row_of(general, own->code) == NULL) {
+            exit_row(out, own);
         }
     }
 }
@@ -178,15 +213,23 @@ static void presentation(FILE *out) {
 static void environment(FILE *out, const cli_command *command) {
     section(out, "ENVIRONMENT");
     if (is_run(command)) {
-        line(out, "The variables that select a store for programs do not count here: only `--store` does.");
-    } else if (has_store(command)) {
+        line(out,
+             "The variables that select a store for programs do not count here: only `--store` does. With a `--store` "
+             "of files, the limits and modes of files that the environment sets (`CACHEKIT_FILE_MAX_SIZE_MB` and the "
+             "like; cachekit(1) lists them) hold where the URL says nothing else; your own files have the "
+             "defaults.");
+    } else if (command->store_default != NULL) {
+        line(out,
+             "The variables that select a store for programs do not count here. Limits and modes of files that the "
+             "environment sets (`CACHEKIT_FILE_MAX_SIZE_MB` and the like; cachekit(1) lists them) do.");
+    } else {
         line(out, "Without `--store`, the variables that select a store for programs select it here, e.g. "
                   "`CACHEKIT_FILE_CACHE_DIR`; cachekit(1) lists them.");
     }
-    if (has_store(command)) {
-        home_variables(out);
+    home_variables(out);
+    if ((command->traits & CLI_COLOURS) != 0) {
+        presentation(out);
     }
-    presentation(out);
 }
 
 static void files(FILE *out) {
@@ -219,14 +262,14 @@ void page_command(const cli_command *command, FILE *out) {
     roff_paragraphs(out, command->description);
     section(out, "OPTIONS");
     for (size_t i = 0; (option = cli_option_of(command, i)) != NULL; i++) {
-        option_entry(out, option);
+        option_entry(out, command, option);
     }
     if (command->examples != NULL) {
         examples(out, command->examples);
     }
     exit_status(out, command);
-    environment(out, command);
     if (has_store(command)) {
+        environment(out, command);
         files(out);
     }
     see_also(out, command);
@@ -267,8 +310,16 @@ static void overview_environment(FILE *out) {
            "as such. "
            "No variable of this name reaches a command that `cachekit run` starts.");
     for (size_t i = 0; i < ckit_settings_count(); i++) {
-        if (strcmp(ckit_settings_at(i)->group, "files") == 0) {
-            setting(out, ckit_settings_at(i));
+        const ckit_setting *row = ckit_settings_at(i);
+        if (strcmp(row->variable, "CACHEKIT_FILE_CACHE_DIR") == 0) {
+            tagged(
+                out, row->variable,
+                "Selects the files in this directory, which is made when absent. Where it is not set, commands use the "
+                "user's own files, see below; programs that name no store use $TMPDIR/cachekit, which commands see "
+                "with `--store` only. The other CACHEKIT_FILE_ variables hold for this directory and for those that "
+                "`--store` names, not for the user's own files: these have the defaults.");
+        } else if (strcmp(row->group, "files") == 0) {
+            setting(out, row);
         }
     }
     presentation(out);
@@ -295,7 +346,7 @@ void page_overview(FILE *out) {
     }
     section(out, "OPTIONS");
     for (size_t i = 0; (option = cli_option_of(NULL, i)) != NULL; i++) {
-        option_entry(out, option);
+        option_entry(out, NULL, option);
     }
     exit_status(out, NULL);
     (void)fputs(".PP\n", out);
