@@ -28,6 +28,7 @@ static void values_free(core_values *values) {
         Py_CLEAR(values->temporal[i]);
     }
     Py_CLEAR(values->value_text);
+    Py_CLEAR(values->frozen_text);
     Py_CLEAR(values->isoformat);
     Py_CLEAR(values->fromisoformat);
     PyMem_Free(values);
@@ -69,9 +70,13 @@ static int make_texts(core_values *values) {
         }
     }
     values->value_text = PyUnicode_InternFromString("value");
+    values->frozen_text = PyUnicode_InternFromString("frozen");
     values->isoformat = PyUnicode_InternFromString("isoformat");
     values->fromisoformat = PyUnicode_InternFromString("fromisoformat");
-    return values->value_text == NULL || values->isoformat == NULL || values->fromisoformat == NULL ? -1 : 0;
+    return values->value_text == NULL || values->frozen_text == NULL || values->isoformat == NULL ||
+                   values->fromisoformat == NULL
+               ? -1
+               : 0;
 }
 
 /* ---- encode() and decode() ------------------------------------------------------------------------------- */

@@ -36,6 +36,7 @@ typedef struct core_values {
     PyTypeObject    *temporal[CORE_MARKER_TEMPORAL]; /* datetime, date, time */
     PyObject        *marker_texts[CORE_MARKERS];     /* "__datetime__" and so on */
     PyObject        *value_text;                     /* "value" */
+    PyObject        *frozen_text;                    /* "frozen" */
     PyObject        *isoformat;                      /* method names */
     PyObject        *fromisoformat;
     PyObject        *names[CORE_NAME_SLOTS]; /* str or NULL */

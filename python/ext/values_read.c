@@ -323,8 +323,8 @@ static PyObject *hashable(PyObject *element) {
 }
 
 static PyObject *revive_set(reading *x, PyObject *map, PyObject *value) {
-    PyObject *frozen = PyDict_GetItemString(map, "frozen"); /* borrowed */
-    PyObject *elements = PySequence_List(value);
+    PyObject *frozen = PyDict_GetItemWithError(map, x->values->frozen_text); /* borrowed */
+    PyObject *elements = frozen == NULL && PyErr_Occurred() ? NULL : PySequence_List(value);
     for (Py_ssize_t i = 0; elements != NULL && i < PyList_GET_SIZE(elements); i++) {
         PyObject *element = hashable(PyList_GET_ITEM(elements, i));
         if (element == NULL || PyList_SetItem(elements, i, element) < 0) {

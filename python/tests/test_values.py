@@ -529,3 +529,25 @@ def test_names_are_shared_and_do_not_pile_up() -> None:
     for start in range(0, 40000, 1000):
         decode(encode({f"name {n}": n for n in range(start, start + 1000)}))
     assert sys.getallocatedblocks() - before < 3000
+
+
+def test_whichever_allocation_fails_is_a_memory_error() -> None:
+    testcapi: Any = pytest.importorskip("_testcapi", reason="needs CPython's test modules")
+    zone = dt.timezone(dt.timedelta(hours=1))
+    value = {"a": ["é", (2**40,), dt.datetime(2024, 1, 1, tzinfo=zone)], (1, "k"): {dt.date(2024, 1, 1): None}}
+    sets = [{1, (2,)}, (uuid.UUID(int=1),), frozenset({3})]
+    document, marked = encode(value), encode(sets, repr)
+
+    def work() -> None:
+        assert decode(encode(value)) == decode(document)
+        assert decode(encode(sets, repr), repr) == sets == decode(marked, repr)
+
+    work()
+    for failing in range(1, 200):
+        testcapi.set_nomemory(failing, failing + 1)
+        try:
+            work()
+        except MemoryError:
+            pass
+        finally:
+            testcapi.remove_mem_hooks()
