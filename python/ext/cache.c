@@ -130,6 +130,81 @@ static PyObject *cache_health(PyObject *object, PyObject *unused) {
                          health.latency_ms, "backend_type", health.backend_type, "detail", health.detail);
 }
 
+/* ---- stored bytes, for backends ----------------------------------------------------------------------------- */
+
+static PyObject *answer_of(core_cache *self, ckit_status st, const ckit_error *err) {
+    if (st == CKIT_OK || st == CKIT_MISS) {
+        return PyBool_FromLong(st == CKIT_OK);
+    }
+    return core_raise(state_of_type(Py_TYPE(self)), err);
+}
+
+static PyObject *cache_get(PyObject *object, PyObject *args) {
+    core_cache        *self = (core_cache *)object;
+    ckit_entry_options options = CKIT_ENTRY_OPTIONS_INIT;
+    ckit_value         value = CKIT_VALUE_INIT;
+    ckit_error         err = CKIT_ERROR_INIT;
+    Py_buffer          key;
+    ckit_status        st;
+    if (!PyArg_ParseTuple(args, "s*", &key)) {
+        return NULL;
+    }
+    options.encoding = CKIT_RAW;
+    Py_BEGIN_ALLOW_THREADS;
+    st = ckit_cache_get(self->cache, ckit_slice_of(key.buf, (size_t)key.len), &options, &value, &err);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&key);
+    if (st == CKIT_MISS) {
+        Py_RETURN_NONE;
+    }
+    PyObject *result = st == CKIT_OK
+                           ? PyBytes_FromStringAndSize((const char *)value.data.ptr, (Py_ssize_t)value.data.len)
+                           : core_raise(state_of_type(Py_TYPE(object)), &err);
+    ckit_value_fini(&value);
+    return result;
+}
+
+static PyObject *cache_set(PyObject *object, PyObject *args) {
+    core_cache        *self = (core_cache *)object;
+    ckit_entry_options options = CKIT_ENTRY_OPTIONS_INIT;
+    ckit_error         err = CKIT_ERROR_INIT;
+    unsigned long long ttl_ms;
+    Py_buffer          key, value;
+    ckit_status        st;
+    if (!PyArg_ParseTuple(args, "s*y*K", &key, &value, &ttl_ms)) {
+        return NULL;
+    }
+    options.encoding = CKIT_RAW;
+    options.ttl_ms = ttl_ms;
+    Py_BEGIN_ALLOW_THREADS;
+    st = ckit_cache_set(self->cache, ckit_slice_of(key.buf, (size_t)key.len),
+                        ckit_slice_of(value.buf, (size_t)value.len), &options, &err);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&key);
+    PyBuffer_Release(&value);
+    return answer_of(self, st, &err);
+}
+
+typedef ckit_status (*key_operation)(ckit_cache *, ckit_slice, const ckit_entry_options *, ckit_error *);
+
+static PyObject *on_key(PyObject *object, PyObject *args, key_operation operation) {
+    core_cache *self = (core_cache *)object;
+    ckit_error  err = CKIT_ERROR_INIT;
+    Py_buffer   key;
+    ckit_status st;
+    if (!PyArg_ParseTuple(args, "s*", &key)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS;
+    st = operation(self->cache, ckit_slice_of(key.buf, (size_t)key.len), NULL, &err);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&key);
+    return answer_of(self, st, &err);
+}
+
+static PyObject *cache_delete(PyObject *object, PyObject *args) { return on_key(object, args, ckit_cache_delete); }
+static PyObject *cache_exists(PyObject *object, PyObject *args) { return on_key(object, args, ckit_cache_exists); }
+
 static PyObject *cache_sweep(PyObject *object, PyObject *unused) {
     (void)unused;
     core_bury((core_cache *)object);
@@ -139,6 +214,10 @@ static PyObject *cache_sweep(PyObject *object, PyObject *unused) {
 static PyMethodDef methods[] = {
     {"stats", cache_stats, METH_NOARGS, "Counters of this cache, as a dict."},
     {"health", cache_health, METH_NOARGS, "Tries the store out; a dict."},
+    {"get", cache_get, METH_VARARGS, "get(key): the stored bytes, or None."},
+    {"set", cache_set, METH_VARARGS, "set(key, value, ttl_ms): stores bytes as they are."},
+    {"delete", cache_delete, METH_VARARGS, "delete(key): True when there was one."},
+    {"exists", cache_exists, METH_VARARGS, "exists(key)"},
     {"release_objects", cache_sweep, METH_NOARGS, "Gives back the references of objects that memory has let go of."},
     {NULL, NULL, 0, NULL}};
 

@@ -14,6 +14,7 @@ typedef struct core_function {
     core_cache                  *cache;
     ckit_function               *function;
     core_state                  *state;
+    PyObject *key;  /* makes the key's text from the arguments; None = the arguments are the key */
     PyObject *warn; /* called with (reason, exception or None) when a call runs uncached; None = silent */
     PyObject *dict;
     PyObject *weakrefs;
@@ -201,6 +202,22 @@ static PyObject *call_bypassing(core_function *f, PyObject *const *values, Py_ss
     return result;
 }
 
+/* What the call is known by: its arguments, or what the user's function makes of them. */
+static int pack(core_function *f, ckit_args *args, PyObject *const *values, Py_ssize_t positional, PyObject *names) {
+    if (f->key == Py_None) {
+        return core_pack_args(f->state, args, values, positional, names);
+    }
+    PyObject *text = PyObject_Vectorcall(f->key, values, (size_t)positional, names);
+    int       packed = -1;
+    if (text != NULL && !PyUnicode_Check(text)) {
+        PyErr_Format(PyExc_TypeError, "key= returned %.100s: it has to return a str", Py_TYPE(text)->tp_name);
+    } else if (text != NULL) {
+        packed = core_pack_args(f->state, args, &text, 1, NULL);
+    }
+    Py_XDECREF(text);
+    return packed;
+}
+
 static PyObject *call(PyObject *self, PyObject *const *values, size_t count, PyObject *names) {
     core_function *f = function_of(self);
     Py_ssize_t     positional = PyVectorcall_NARGS(count);
@@ -212,7 +229,7 @@ static PyObject *call(PyObject *self, PyObject *const *values, size_t count, PyO
         return call_bypassing(f, values, positional, names, bypass);
     }
     ckit_args_init(&args);
-    if (core_pack_args(f->state, &args, values, positional, names) < 0) {
+    if (pack(f, &args, values, positional, names) < 0) {
         result = call_without_key(f, values, count, names);
     } else if (ckit_peek(f->function, &args, &value) != CKIT_MISS) {
         result = take(f, &value);
@@ -232,7 +249,7 @@ static PyObject *forget(PyObject *self, PyObject *const *values, Py_ssize_t coun
     ckit_error     err = CKIT_ERROR_INIT;
     ckit_status    st = CKIT_OK;
     ckit_args_init(&args);
-    int packed = core_pack_args(f->state, &args, values, count, names);
+    int packed = pack(f, &args, values, count, names);
     if (packed == 0) {
         Py_BEGIN_ALLOW_THREADS;
         st = ckit_invalidate(f->function, &args, &err);
@@ -284,16 +301,17 @@ static PyObject *bind(PyObject *self, PyObject *object, PyObject *type) {
 /* ---- the type ----------------------------------------------------------------------------------------------- */
 
 static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char       *names[] = {"cache",     "function", "name",    "namespace", "ttl_ms",
-                                  "integrity", "l1",       "objects", "warn",      NULL};
-    PyObject          *cache, *wrapped, *warn = Py_None;
+    static char       *names[] = {"cache", "function", "name", "namespace", "ttl_ms", "integrity",
+                                  "l1",    "objects",  "key",  "warn",      NULL};
+    PyObject          *cache, *wrapped, *key = Py_None, *warn = Py_None;
     const char        *name, *namespace_name = NULL;
     unsigned long long ttl_ms = 0;
     int                integrity = 1, l1 = 1, objects = 0;
     core_state        *state = PyType_GetModuleState(type);
     ckit_error         err = CKIT_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKpppO", names, (PyTypeObject *)state->cache_type, &cache,
-                                     &wrapped, &name, &namespace_name, &ttl_ms, &integrity, &l1, &objects, &warn)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKpppOO", names, (PyTypeObject *)state->cache_type, &cache,
+                                     &wrapped, &name, &namespace_name, &ttl_ms, &integrity, &l1, &objects, &key,
+                                     &warn)) {
         return NULL;
     }
     core_function *f = (core_function *)type->tp_alloc(type, 0);
@@ -302,7 +320,9 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     }
     Py_INCREF(wrapped);
     Py_INCREF(cache);
+    Py_INCREF(key);
     Py_INCREF(warn);
+    f->key = key;
     f->vectorcall = call;
     f->wrapped = wrapped;
     f->cache = (core_cache *)cache;
@@ -326,6 +346,7 @@ static int function_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(f->wrapped);
     Py_VISIT(f->cache);
+    Py_VISIT(f->key);
     Py_VISIT(f->warn);
     Py_VISIT(f->dict);
     return 0;
@@ -334,6 +355,7 @@ static int function_traverse(PyObject *self, visitproc visit, void *arg) {
 static int function_clear(PyObject *self) {
     core_function *f = function_of(self);
     Py_CLEAR(f->wrapped);
+    Py_CLEAR(f->key);
     Py_CLEAR(f->warn);
     Py_CLEAR(f->dict);
     return 0;

@@ -1,0 +1,15 @@
+"""CacheKit: a slow function made fast.
+
+    from cachekit import cache
+
+    @cache(ttl=60, backend=None)
+    def report(day): ...
+"""
+
+from __future__ import annotations
+
+from ._core import version as __version__
+from .config import CircuitBreakerConfig, DecoratorConfig
+from .decorator import CacheInfo, cache
+
+__all__ = ["CacheInfo", "CircuitBreakerConfig", "DecoratorConfig", "__version__", "cache"]

@@ -1,0 +1,95 @@
+"""Files in a directory: one per entry, shared by processes and languages, with nothing to install or start."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from .._core import Cache
+from ..config.file import FileBackendConfig
+from ..errors import BackendError, BackendErrorType, CachekitError
+
+__all__ = ["FileBackend", "FileBackendConfig"]
+
+_NO_EXPIRY = 2**64 - 1
+_DO_NOT_STORE = 2**64 - 2
+
+
+class FileBackend:
+    """The file store of the library.
+
+    Args:
+        config: Where the files are and how many there may be; None: what the variables ``CACHEKIT_FILE_...`` say, else
+            ``$TMPDIR/cachekit``.
+
+    Raises:
+        ConfigurationError: a value of the configuration is wrong.
+    """
+
+    def __init__(self, config: FileBackendConfig | None = None) -> None:
+        self.config = FileBackendConfig() if config is None else config
+        self._cache: Cache | None = None
+
+    @property
+    def url(self) -> str:
+        """The store as the library's functions and the command line take it: ``--store URL``."""
+        config = self.config
+        parameters = {
+            "max_size_mb": config.max_size_mb,
+            "max_value_mb": config.max_value_mb,
+            "max_entry_count": config.max_entry_count,
+            "lock_timeout_seconds": config.lock_timeout_seconds,
+            "permissions": f"{config.permissions:04o}",
+            "dir_permissions": f"{config.dir_permissions:04o}",
+            "sync": config.sync,
+        }
+        return f"file://{quote(os.path.abspath(os.fspath(config.cache_dir or '')))}?{urlencode(parameters)}"
+
+    def _opened(self) -> Cache:
+        if self._cache is None:
+            self._cache = Cache(self.url, l1=False)
+        return self._cache
+
+    def get(self, key: str) -> bytes | None:
+        """The stored bytes, or None.
+
+        Raises:
+            BackendError: the files cannot be read.
+        """
+        return self._do("get", key)
+
+    def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
+        """Stores bytes for `ttl` seconds; None: without expiry, 0: not at all (an older entry goes).
+
+        Raises:
+            BackendError: the files cannot be written.
+        """
+        self._do("set", key, value, _NO_EXPIRY if ttl is None else _DO_NOT_STORE if ttl == 0 else int(ttl * 1000))
+
+    def delete(self, key: str) -> bool:
+        """Removes the entry; True when there was one."""
+        return self._do("delete", key)
+
+    def exists(self, key: str) -> bool:
+        """Whether there is a live entry."""
+        return self._do("exists", key)
+
+    def health_check(self) -> tuple[bool, dict[str, Any]]:
+        """Writes, reads and removes a file of its own."""
+        try:
+            details = self._opened().health()
+        except CachekitError as error:
+            return False, {"backend_type": "file", "latency_ms": 0.0, "error": str(error)}
+        return bool(details["healthy"]), details
+
+    def _do(self, operation: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._opened(), operation)(*arguments)
+        except CachekitError as error:
+            raise BackendError(
+                str(error), error_type=BackendErrorType.UNKNOWN, operation=operation, key=arguments[0]
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"FileBackend({str(self.config.cache_dir)!r})"
