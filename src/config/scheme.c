@@ -50,7 +50,7 @@ static ckit_status advise_on_bare(ckit_slice text, ckit_error *err) {
     char shown[CKITI_SHOWN];
     if (text.len == 0) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where,
-                         "the URL is empty: write memory: or file:///directory, or give NULL for the environment's");
+                         "the URL is empty: write memory: or file:///directory, or no URL for the environment's");
     }
     if (text.ptr[0] == '/') {
         (void)ckiti_show(text, false, shown);
@@ -114,7 +114,7 @@ static ckit_status refuse_unsupported(const scheme *of, ckit_slice rest, ckit_er
     }
     return ckit_fail(err, CKIT_E_UNSUPPORTED, where,
                      "%s: means a %s store, which this version does not have: open memory: or file:///directory, or "
-                     "hand a backend of your own to ckit_cache_new",
+                     "a store of your own (docs/custom-backends.md)",
                      of->name, of->store);
 }
 

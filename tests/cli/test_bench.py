@@ -130,6 +130,16 @@ def test_the_report_for_people_names_everything(tool):
         assert word in text
 
 
+def test_a_run_that_began_in_an_empty_store_is_explained(tool):
+    words = ["bench", "--operations", "300", "--keys", "10", "--get", "100", "--store", f"file://{tool.home}/s"]
+    assert b"the store was empty when the run began" in tool.ok(*words, "--keep")
+    assert b"the store was empty" not in tool.ok(*words, "--keep")
+    report = bench(tool, "--operations", "10")
+    assert report["was_empty"] is True and report["store"] is None
+    report = bench(tool, *words[1:])
+    assert report["was_empty"] is False and report["store"] == words[-1] and report["backend"] == "file"
+
+
 # ---- where it works
 
 

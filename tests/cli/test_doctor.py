@@ -73,6 +73,13 @@ def test_people_get_one_line_each_and_a_summary(tool):
     )
 
 
+def test_quiet_json_holds_problems_and_warnings_only(tool):
+    assert json.loads(tool.ok("doctor", "--quiet", "--json")) == []
+    env = {"CACHEKIT_DEFAULT_TLL": "60", "CACHEKIT_FILE_SYNC": "often"}
+    told = json.loads(tool.run("doctor", "--quiet", "--json", env=env).stdout)
+    assert sorted({finding["state"] for finding in told}) == ["problem", "warning"]
+
+
 def test_quiet_shows_problems_only(tool):
     assert tool.ok("doctor", "--quiet") == b""
     done = tool.run("doctor", "-q", env={"CACHEKIT_FILE_SYNC": "often", "CACHEKIT_NONSENSE": "1"})

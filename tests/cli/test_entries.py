@@ -215,6 +215,14 @@ def test_damaged_values_are_never_shown(tool, stored):
     assert tool.run("exists", "k").returncode == 0, "looking at it removes nothing"
 
 
+def test_who_meets_a_damaged_value_is_told_the_key_and_where_to_look(tool):
+    put(tool, DAMAGED["checksum"])
+    refused(tool, 4, b"the entry of k is damaged: ", "get", "k")
+    refused(tool, 4, b"; see cachekit inspect k\n", "get", "k")
+    put(tool, b"no JSON")
+    assert b"damaged" not in refused(tool, 4, b"no JSON", "get", "k", "--as", "json").stderr
+
+
 @pytest.mark.parametrize("stored", [CHECKSUM_BROKEN, ALICE_ENVELOPE[:-9], ALICE_ENVELOPE.replace(b"\xf0\x06", b"\xf0\x07")],
                          ids=["checksum", "cut", "block"])  # fmt: skip
 def test_a_bare_envelope_that_is_damaged_is_not_shown_as_another_document(tool, stored):

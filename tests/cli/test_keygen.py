@@ -97,3 +97,9 @@ def test_a_terminal_is_told_what_the_key_is_for_and_that_nothing_is_encrypted_ye
 
 def test_no_hint_without_a_terminal(tool):
     assert tool.run("keygen").stderr == b""
+
+
+def test_quiet_makes_a_file_without_a_word_and_still_prints_a_key(tool):
+    assert tool.ok("keygen", "--quiet", "--output", "master.key") == b""
+    assert KEY.fullmatch((tool.home / "master.key").read_bytes())
+    assert KEY.fullmatch(tool.ok("keygen", "--quiet"))

@@ -227,6 +227,19 @@ def test_closed_standard_streams_do_no_harm(tool):
     assert keys(tool) == ["k"]
 
 
+def test_a_forgotten_namespace_is_hinted_at(tool):
+    tool.ok("run", "--", "true")
+    done = tool.run("ls", "--function", "cachekit.run")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"1 entry of this function belongs to a namespace: name it with --namespace run" in done.stderr
+    tool.ok("set", AUTOMATIC_IN_NAMESPACE, "v")
+    tool.ok("run", "--namespace", "other", "--", "true")
+    assert b"belong to namespaces: name it with --namespace NAME" in tool.run("ls", "-f", "cachekit.run").stderr
+    assert tool.run("ls", "--function", "app.none").stderr == b""
+    assert tool.run("ls", "--quiet", "--function", "app.report").stderr == b""
+    assert tool.run("ls", "--function", "cachekit.run", "--namespace", "run").stderr == b""
+
+
 # ---- on a terminal --------------------------------------------------------------------------------------------------
 
 

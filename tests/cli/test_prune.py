@@ -87,6 +87,13 @@ def test_a_tenant_prunes_its_own_alone(tool):
     assert keys(tool, "--sort", "name") == ["k", None]
 
 
+def test_a_forgotten_namespace_is_hinted_at(tool):
+    tool.ok("run", "--", "true")
+    done = tool.run("prune", "--function", "cachekit.run", "--older-than", "0")
+    assert done.returncode == 0 and b"belongs to a namespace and stayed: name it with --namespace run" in done.stderr
+    assert len(keys(tool)) == 1
+
+
 def test_a_dry_run_shows_and_removes_nothing(tool):
     store_aged(tool, ("old", 7200), ("young", 60))
     lines = tool.ok("prune", "--older-than", "1h", "--dry-run").decode().splitlines()
