@@ -100,7 +100,7 @@ static void print(const cli_common *common, ckit_slice key, ckit_slice hash) {
     }
     json_object *object = cli_json_object();
     cli_json_add(object, "key", cli_json_bytes(key));
-    cli_json_add(object, "hash", cli_json_bytes(hash));
+    cli_json_add(object, "arguments_hash", cli_json_bytes(hash));
     cli_print_json(object);
 }
 
@@ -169,14 +169,15 @@ const cli_command cli_key_command = {
     .name = "key",
     .operands = "-- [ARG]... [NAME=ARG]...",
     .summary = "tell the key of a function call",
-    .description = "Prints the key under which every CacheKit SDK stores the result of one call of a function that is "
-                   "told the same name and namespace. No store is opened.\n\n"
-                   "Every ARG is one JSON text: 42, 1.5, true, null, '\"text\"', '[1, 2]', '{\"a\": 1}'. Text needs "
-                   "its own quotation marks inside those of the shell. NAME=ARG is a keyword argument; keywords come "
-                   "last, and their order does not count. 1, 1.0 and true are three different arguments. Arguments "
-                   "that JSON has no form for (bytes, dates, UUIDs, arrays of numbers) cannot be given.\n\n"
-                   "With --json: {\"key\": ..., \"hash\": ...}, the hash of the arguments in hexadecimal, also when a "
-                   "long key was shortened and does not show it.",
+    .description =
+        "Prints the key under which every CacheKit SDK stores the result of one call of a function that is "
+        "told the same name and namespace. No store is opened.\n\n"
+        "Every ARG is one JSON text: 42, 1.5, true, null, '\"text\"', '[1, 2]', '{\"a\": 1}'. Text needs "
+        "its own quotation marks inside those of the shell. NAME=ARG is a keyword argument; keywords come "
+        "last, and their order does not count. 1, 1.0 and true are three different arguments. Arguments "
+        "that JSON has no form for (bytes, dates, UUIDs, arrays of numbers) cannot be given.\n\n"
+        "With --json: {\"key\": ..., \"arguments_hash\": ...}, the hash of the arguments in hexadecimal, also when a "
+        "long key was shortened and does not show it.",
     CLI_OPTIONS(options, key_options),
     .examples = examples,
     .traits = CLI_NO_STORE | CLI_NEEDS_DASHES,

@@ -34,7 +34,7 @@ def test_keys_are_those_of_the_other_sdks(tool, namespace, function, arguments, 
     expected = f"{front}func:{function}:args:{digest}:1s"
     assert key(tool, *arguments, function=function, options=options) == expected
     told = json.loads(tool.ok("key", "--json", "-f", function, *options, "--", *arguments))
-    assert told == {"key": expected, "hash": digest}
+    assert told == {"key": expected, "arguments_hash": digest}
 
 
 def test_integrity_off_changes_the_flag_alone(tool):
@@ -69,7 +69,7 @@ def test_long_keys_are_shortened_and_their_hash_is_told_all_the_same(tool):
     options = ["--namespace", "n" * 300]
     assert len(key(tool, "1", options=options)) < 250
     told = json.loads(tool.ok("key", "--json", "-f", "app.f", *options, "--", "1"))
-    assert told["hash"] == json.loads(tool.ok("key", "--json", "-f", "app.f", "--", "1"))["hash"] in key(tool, "1")
+    assert told["arguments_hash"] == json.loads(tool.ok("key", "--json", "-f", "app.f", "--", "1"))["arguments_hash"] in key(tool, "1")
 
 
 def test_names_of_functions_are_made_safe(tool):
