@@ -178,7 +178,12 @@ def _attach(cached: CachedFunction, function: Callable[..., Any], config: Decora
             "namespace": features.namespace,
             "decorator": get_health_status(),
             "components": {"backend": found},
-            "system": {"status": status},
+            # The documented shape, which a store without connections fills with what it has: none.
+            "system": {
+                "status": status,
+                "redis_connection": "inactive",
+                "connection_pool": {"created_connections": 0, "available_connections": 0, "in_use_connections": 0},
+            },
         }
 
     for attribute in (cache_info, cache_clear, invalidate_cache, get_health_status, check_health):
@@ -216,6 +221,8 @@ class CacheDecorator:
 
 
 class _Cache(CacheDecorator):
+    """Caches what a function returns: `@cache`, `@cache(ttl=60)`, or with a preset `@cache.production`."""
+
     minimal = CacheDecorator("minimal")
     production = CacheDecorator("production")
     secure = CacheDecorator("secure")

@@ -21,7 +21,10 @@ DIRECTORY = Path(__file__).parent / "documented"
 # Examples of what this version does not have, and what they wait for. Each is refused with a word about it; one that is
 # not refused any more has no business in this list.
 REDIS, IO, ENCRYPTION, ASYNC_CACHE = "Redis", "CachekitIO", "encryption", "the async-cache surface"
+ASYNC, PYTHON_BACKEND = "async functions", "FileBackend"
 LATER = {
+    "api/async_function": ASYNC,
+    "api/explicit_backend": PYTHON_BACKEND,
     "redis/basic_usage": REDIS,
     "redis/configuration": REDIS,
     "backends/explicit_cachekitio": IO,
@@ -251,6 +254,7 @@ def test_the_first_example_with_health_status_has_the_documented_shape(capsys: p
                                                         "in_use_connections"}
 
 
+@pytest.mark.xfail(strict=True, raises=CachekitError, reason="this version takes no backends written in Python")
 def test_a_backend_of_the_documented_shape_is_asked() -> None:
     namespace = {"__name__": "documented_backend", **stand_ins()}
     run("api/explicit_backend", namespace)

@@ -488,6 +488,20 @@ def test_many_different_commands_at_once_do_not_disturb_each_other(tool):
 # ---- lives, newer answers, names --------------------------------------------------------------------------------
 
 
+def is_waiting(process):
+    """Asleep between two looks at the other run; any other state counts as not there yet."""
+    try:
+        with open(f"/proc/{process.pid}/wchan") as file:
+            return "nanosleep" in file.read()
+    except OSError:
+        return False
+
+
+def wait_until_waiting(processes):
+    for process in processes:
+        wait_until(lambda process=process: is_waiting(process))
+
+
 def test_a_crowd_shares_an_answer_whose_life_is_shorter_than_the_waiting(tool, counted):
     command, runs = counted
     gate = tool.home / "gate"
@@ -496,7 +510,7 @@ def test_a_crowd_shares_an_answer_whose_life_is_shorter_than_the_waiting(tool, c
     first = tool.start(*words, stdout=subprocess.PIPE)
     wait_until(lambda: runs() == 1)
     others = [tool.start(*words, stdout=subprocess.PIPE) for _ in range(6)]
-    threading.Event().wait(0.5)  # they wait by now
+    wait_until_waiting(others)
     gate.unlink()
     for process in [first, *others]:
         assert process.communicate(timeout=60)[0] == b"shared\n"
