@@ -320,7 +320,7 @@ def test_a_terminal_that_nobody_reads_cannot_keep_us(tool):
 
 def test_a_terminal_that_goes_away_ends_the_command(tool):
     mark = tool.home / "mark"
-    terminal = Terminal(tool, "run", "--", "sh", "-c", f"echo ready; trap 'touch {mark}; exit' HUP; while :; do sleep 0.05; done")
+    terminal = Terminal(tool, "run", "--", "sh", "-c", f"trap 'touch {mark}; exit' HUP; echo ready; while :; do sleep 0.05; done")
     terminal.read_until(rb"ready\r\n")
     os.close(terminal.fd)
     wait_until(mark.exists)
