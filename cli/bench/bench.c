@@ -93,7 +93,10 @@ static bool check_length(const bench_options *o, cli_load_plan *plan) {
         if (cli_count_parse(o->seconds, &number) && number <= CKIT_TTL_MAX_MS / 1000) {
             plan->duration_ms = number * 1000;
         } else if (!cli_duration_parse(o->seconds, &plan->duration_ms)) {
-            cli_error("--seconds \"%s\" is no duration: write e.g. 10, " CLI_DURATION_FORMS, o->seconds);
+            cli_error(cli_duration_is_too_long(o->seconds) || cli_count_parse(o->seconds, &number)
+                          ? "--seconds \"%s\" is too long: at most " CLI_DURATION_MOST
+                          : "--seconds \"%s\" is no duration: write e.g. 10, " CLI_DURATION_FORMS,
+                      o->seconds);
             return false;
         }
         if (plan->duration_ms == 0) {

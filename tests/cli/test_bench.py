@@ -140,6 +140,12 @@ def test_a_run_that_began_in_an_empty_store_is_explained(tool):
     assert report["was_empty"] is False and report["store"] == words[-1] and report["backend"] == "file"
 
 
+@pytest.mark.parametrize("seconds", ["3651d", "315360001", "99999999999999999999s"])
+def test_a_time_that_is_too_long_is_told_the_longest(tool, seconds):
+    done = tool.run("bench", "--seconds", seconds)
+    assert done.returncode == 2 and b"at most 3650d" in done.stderr
+
+
 # ---- where it works
 
 
