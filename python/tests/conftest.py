@@ -8,6 +8,7 @@ import ctypes
 import gc
 import os
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ def _is_setting(name: str) -> bool:
 # What is read while a test file is imported must not come from outside either.
 for _name in [name for name in os.environ if _is_setting(name)]:
     del os.environ[_name]
+
+
+SANITIZED = "address" in os.environ.get("CKIT_SANITIZE", "")
+if SANITIZED:
+    # It leaks a little itself, and what it would find is found below.
+    tracemalloc.start = lambda *_: pytest.skip("LeakSanitizer looks for leaks here")
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +62,6 @@ def _fail_on_leaks() -> None:
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
-    if "address" in os.environ.get("CKIT_SANITIZE", "") and exitstatus == pytest.ExitCode.OK:
+    if SANITIZED and exitstatus == pytest.ExitCode.OK:
         # Not here: LeakSanitizer does not see what running frames refer to. The interpreter is alive then all the same.
         atexit.register(_fail_on_leaks)

@@ -13,7 +13,11 @@
 #endif
 #ifdef ARENA_ASAN
 #include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
 #else
+/* What only the arena refers to (objects of a binding) is no leak. */
+#define __lsan_register_root_region(ptr, size) ((void)(ptr), (void)(size))
+#define __lsan_unregister_root_region(ptr, size) ((void)(ptr), (void)(size))
 #define ASAN_POISON_MEMORY_REGION(ptr, size) ((void)(ptr), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(ptr, size) ((void)(ptr), (void)(size))
 #endif
@@ -133,6 +137,7 @@ static ckit_status reserve(ckiti_arena *arena, ckit_error *err) {
     if (ptr == MAP_FAILED) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, "memory", "no %zu bytes of addresses for the arena", bytes + spare);
     }
+    __lsan_register_root_region(ptr, bytes + spare);
     arena->mapping = ptr;
     arena->mapped = bytes + spare;
     arena->start = (char *)ptr + ((size_t)(-(uintptr_t)ptr) & (align - 1));
@@ -169,6 +174,7 @@ void ckiti_arena_fini(ckiti_arena *arena) {
     }
     if (arena->mapping != NULL) {
         ASAN_UNPOISON_MEMORY_REGION(arena->start, arena->committed);
+        __lsan_unregister_root_region(arena->mapping, arena->mapped);
         munmap(arena->mapping, arena->mapped);
     }
     ckiti_free(arena->alloc, arena->pages, arena->page_limit * sizeof *arena->pages);
