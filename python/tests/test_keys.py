@@ -7,6 +7,7 @@ import enum
 import gc
 import hashlib
 import math
+import os
 import struct
 import sys
 import threading
@@ -952,6 +953,7 @@ def test_reference_counts_stay_what_they_were() -> None:
     assert [(type(o), a - b) for o, a, b in zip(objects, after, before) if a != b] == []
 
 
+@pytest.mark.skipif("address" in os.environ.get("CKIT_SANITIZE", ""), reason="tracemalloc itself loses some memory")
 def test_no_memory_is_lost_over_many_packs() -> None:
     counted = Counted()
     sizes: list[int] = []
@@ -967,6 +969,9 @@ def test_no_memory_is_lost_over_many_packs() -> None:
         tracemalloc.stop()
     # The interpreter's caches may grow now and then; what is lost is lost every time.
     assert min(after - before for before, after in zip(sizes, sizes[1:])) < 30 * 16
+
+
+def test_the_arguments_of_many_packs_are_not_held() -> None:
     args = (1, "two", 3.0)
     kwargs = {"verbose": True}
     before = sys.getrefcount(args), sys.getrefcount(kwargs), [sys.getrefcount(item) for item in args]
