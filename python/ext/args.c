@@ -422,7 +422,7 @@ static int pack_keywords(packer *p, uint8_t *at, PyObject *const *values, PyObje
     at = at == NULL ? NULL : put_map_head(at, (uint32_t)count);
     for (Py_ssize_t i = 0; i < count && at != NULL; i++) {
         p->keyword = entries[i].key;
-        at = pack_text(p, at, entries[i].key);
+        at = PyUnicode_CheckExact(p->keyword) ? pack_quickly(p, at, p->keyword) : pack_text(p, at, p->keyword);
         at = at == NULL ? NULL : pack_quickly(p, at, entries[i].value);
     }
     if (entries != few) {

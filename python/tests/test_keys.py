@@ -980,6 +980,34 @@ def test_the_arguments_of_many_packs_are_not_held() -> None:
     assert before == (sys.getrefcount(args), sys.getrefcount(kwargs), [sys.getrefcount(item) for item in args])
 
 
+def test_keys_survive_the_failure_of_any_allocation() -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    expected = (TypeError, OverflowError, UnicodeEncodeError, RecursionError)
+    counted = Counted()
+    counted.run()
+
+    def outcome(args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+        try:
+            return _core.pack_args(args, kwargs)
+        except expected as error:
+            return type(error)
+
+    failures = 0
+    for args, kwargs in counted.good + [((value,), {}) for value in counted.bad]:
+        usual = outcome(args, kwargs)
+        for n in range(60):
+            testcapi.set_nomemory(n, n + 1)
+            try:
+                result = outcome(args, kwargs)
+            except MemoryError:
+                failures += 1
+                continue
+            finally:
+                testcapi.remove_mem_hooks()
+            assert result == usual
+    assert failures > 50
+
+
 # ---- numpy and pandas ---------------------------------------------------------------------------------------
 
 
