@@ -28,7 +28,7 @@ def cache_key(
     with a checksum. Raises as `pack_args` does, and CachekitError for an empty function.
     """
 
-def custom_key(namespace: str | None, text: str) -> str:
+def custom_key(namespace: str | None, text: str, /) -> str:
     """The key of an entry that a ``key=`` function has named `text`. No namespace (None or ``""``) counts as ``default``."""
 
 def pack_args(args: tuple[object, ...] = (), kwargs: Mapping[str, object] | None = None) -> bytes:
@@ -101,12 +101,6 @@ def frame_parse(stored: Buffer) -> tuple[_Frame, memoryview | bytes]:
 
 # ---- the pipeline ---------------------------------------------------------------------------------------------------
 
-class _Health(TypedDict):
-    healthy: bool
-    latency_ms: float
-    backend_type: str
-    detail: str
-
 @final
 class Cache:
     """A cache: memory, and the store that `url` names (None: the environment)."""
@@ -121,22 +115,26 @@ class Cache:
         integrity: bool = True,
         max_value_bytes: int = 0,
     ) -> Self: ...
+    def get(self, key: str | Buffer, /) -> bytes | None:
+        """The stored bytes as they are, or None."""
+
+    def set(self, key: str | Buffer, value: Buffer, ttl_ms: int, /) -> None:
+        """Stores bytes as they are. `ttl_ms`: 2**64 - 1 for no expiry, 2**64 - 2 to store nothing, 0 for the default."""
+
+    def delete(self, key: str | Buffer, /) -> bool:
+        """Removes the entry; True when there was one."""
+
+    def exists(self, key: str | Buffer, /) -> bool:
+        """Whether there is a live entry."""
+
     def stats(self) -> dict[str, int]:
         """Counters of this cache."""
 
-    def health(self) -> _Health:
-        """Tries the store out."""
+    def health(self) -> dict[str, Any]:
+        """Tries the store out: ``healthy``, ``latency_ms``, ``backend_type``, ``detail``."""
 
     def release_objects(self) -> None:
         """Gives back the references of objects that memory has let go of."""
-
-class _Counters(TypedDict):
-    l1_hits: int
-    l2_hits: int
-    misses: int
-    computed: int
-    errors: int
-    uncached: int
 
 @final
 class CachedFunction(Generic[_P, _R]):
@@ -153,6 +151,7 @@ class CachedFunction(Generic[_P, _R]):
         integrity: bool = True,
         l1: bool = True,
         objects: bool = False,
+        key: Callable[_P, str] | None = None,
         warn: Callable[[Literal["key", "value", "cache"], BaseException | None], object] | None = None,
     ) -> Self: ...
     __wrapped__: Callable[_P, _R]
@@ -173,5 +172,5 @@ class CachedFunction(Generic[_P, _R]):
     def forget_all(self) -> None:
         """Forgets every call of the function, in both tiers."""
 
-    def counters(self) -> _Counters:
-        """What this function has counted."""
+    def counters(self) -> dict[str, int]:
+        """What this function has counted: ``l1_hits``, ``l2_hits``, ``misses``, ``computed``, ``errors``, ``uncached``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -30,12 +31,19 @@ def test_types_are_shipped() -> None:
     assert (PACKAGE / "_core.pyi").is_file()
 
 
+def stub_names(body: list[ast.stmt]) -> set[str]:
+    names = {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    names |= {node.target.id for node in body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    return {name for name in names if not name.startswith("_")}
+
+
 def test_the_stub_names_what_the_extension_has() -> None:
-    stub = (PACKAGE / "_core.pyi").read_text()
-    declared = set(re.findall(r"^(?:def|class) (\w+)|^(\w+):", stub, re.MULTILINE))
-    names = {first or second for first, second in declared}
-    public = {name for name in vars(_core) if not name.startswith("__")}
-    assert {name for name in names if not name.startswith("_")} == public
+    stub = ast.parse((PACKAGE / "_core.pyi").read_text(encoding="utf-8"))
+    assert stub_names(stub.body) == {name for name in vars(_core) if not name.startswith("_")}
+    for node in stub.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            members = vars(getattr(_core, node.name))
+            assert stub_names(node.body) == {name for name in members if not name.startswith("_")}, node.name
 
 
 def test_importing_brings_no_stranger_along() -> None:
