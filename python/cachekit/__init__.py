@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from ._core import version as __version__
+from cachekit._core import version as __version__
 from .config import CircuitBreakerConfig, DecoratorConfig
 from .decorator import CacheInfo, cache
 
