@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
 
+from cachekit.decorator import CacheInfo
 from typing_extensions import Buffer, Concatenate, ParamSpec, Self, final
 
 _P = ParamSpec("_P")
@@ -174,3 +175,21 @@ class CachedFunction(Generic[_P, _R]):
 
     def counters(self) -> dict[str, int]:
         """What this function has counted: ``l1_hits``, ``l2_hits``, ``misses``, ``computed``, ``errors``, ``uncached``."""
+
+    # What the decorator attaches.
+    __name__: str
+    __qualname__: str
+    def cache_info(self) -> CacheInfo:
+        """What this function has counted since the last `cache_clear`."""
+
+    def cache_clear(self) -> None:
+        """Forgets all results of this function and counts from zero again."""
+
+    def invalidate_cache(self, *args: Any, **kwargs: Any) -> None:
+        """Forgets the result of one call; without arguments, of every call of a function that has parameters."""
+
+    def get_health_status(self) -> dict[str, Any]:
+        """The features of this function and their state. Does not touch the store."""
+
+    def check_health(self) -> dict[str, Any]:
+        """The same, after trying the store out."""

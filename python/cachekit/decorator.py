@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar, overload
 
 from ._core import Cache, CachedFunction
 from .backends.file import FileBackend
@@ -18,11 +18,15 @@ from .decorators.orchestrator import FeatureOrchestrator
 from .errors import CachekitError, UnsupportedError
 
 if TYPE_CHECKING:
+    from typing_extensions import ParamSpec
+
     from .config import LocalConfig
+
+    _P = ParamSpec("_P")
 
 __all__ = ["CacheDecorator", "CacheInfo", "cache"]
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_R = TypeVar("_R")
 _log = logging.getLogger("cachekit")
 
 _NO_EXPIRY = 2**64 - 1
@@ -102,7 +106,7 @@ def _say_uncached(name: str, reason: str, error: BaseException | None) -> None:
     _log.warning("%s runs uncached, %s: %s", name, _ADVICE[reason], error)
 
 
-def _build(function: Callable[..., Any], config: DecoratorConfig) -> CachedFunction:
+def _build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction[_P, _R]:
     if inspect.iscoroutinefunction(function):
         raise UnsupportedError(f"{function.__qualname__}: this version caches no async functions")
     if config.serializer not in ("default", "std") and config.backend is not None:
@@ -117,7 +121,7 @@ def _build(function: Callable[..., Any], config: DecoratorConfig) -> CachedFunct
         # Objects belong to one decorated function; documents to all functions of one name, as in the store.
         f"{name}#{next(_numbers)}" if objects else name,
         namespace=config.namespace,
-        ttl_ms={None: _NO_EXPIRY, 0: _DO_NOT_STORE}.get(config.ttl_ms, config.ttl_ms),
+        ttl_ms=_NO_EXPIRY if config.ttl_ms is None else config.ttl_ms or _DO_NOT_STORE,
         integrity=config.integrity_checking,
         l1=config.l1.enabled,
         objects=objects,
@@ -132,7 +136,7 @@ def _build(function: Callable[..., Any], config: DecoratorConfig) -> CachedFunct
     return cached
 
 
-def _attach(cached: CachedFunction, function: Callable[..., Any], config: DecoratorConfig) -> None:
+def _attach(cached: CachedFunction[..., Any], function: Callable[..., Any], config: DecoratorConfig) -> None:
     """The attributes of a decorated function."""
     features = FeatureOrchestrator.from_config(config)
     name = f"{function.__module__}.{function.__qualname__}"
@@ -190,7 +194,7 @@ def _attach(cached: CachedFunction, function: Callable[..., Any], config: Decora
         cached.__dict__[attribute.__name__] = attribute
 
 
-def _build_local(function: Callable[..., Any], config: LocalConfig) -> CachedFunction:
+def _build_local(function: Callable[_P, _R], config: LocalConfig) -> CachedFunction[_P, _R]:
     raise UnsupportedError("cache.local: this version has backend=None, which keeps live objects too")
 
 
@@ -203,13 +207,19 @@ class CacheDecorator:
     def __init__(self, preset: str | None = None) -> None:
         self._preset = preset
 
-    def __call__(self, function: _F | None = None, /, **keywords: Any) -> Any:
+    @overload
+    def __call__(self, function: Callable[_P, _R], /, **keywords: Any) -> CachedFunction[_P, _R]: ...
+    @overload
+    def __call__(
+        self, function: None = None, /, **keywords: Any
+    ) -> Callable[[Callable[_P, _R]], CachedFunction[_P, _R]]: ...
+    def __call__(self, function: Callable[..., Any] | None = None, /, **keywords: Any) -> Any:
         """Caches what a function returns. As `@cache`, or with keywords as `@cache(ttl=60)`; see `DecoratorConfig`."""
         if function is None:
-            return lambda function: self._decorate(function, keywords)
-        return self._decorate(function, keywords)
+            return functools.partial(self._decorate, keywords)
+        return self._decorate(keywords, function)
 
-    def _decorate(self, function: Callable[..., Any], keywords: dict[str, Any]) -> Any:
+    def _decorate(self, keywords: dict[str, Any], function: Callable[_P, _R]) -> CachedFunction[_P, _R]:
         if not callable(function):
             raise TypeError(f"cache decorates a function, not {type(function).__name__}: options are keywords")
         if self._preset == "local":

@@ -21,8 +21,12 @@ DIRECTORY = Path(__file__).parent / "documented"
 # Examples of what this version does not have, and what they wait for. Each is refused with a word about it; one that is
 # not refused any more has no business in this list.
 REDIS, IO, ENCRYPTION, ASYNC_CACHE = "Redis", "CachekitIO", "encryption", "the async-cache surface"
-ASYNC, PYTHON_BACKEND = "async functions", "FileBackend"
+ASYNC, PYTHON_BACKEND, SERIALIZERS = "async functions", "FileBackend", "serializer="
 LATER = {
+    "api/arrow_serializer": SERIALIZERS,
+    "api/auto_serializer": SERIALIZERS,
+    "api/switching_serializers": SERIALIZERS,
+    "api/versioned_namespaces": SERIALIZERS,
     "api/async_function": ASYNC,
     "api/explicit_backend": PYTHON_BACKEND,
     "redis/basic_usage": REDIS,
@@ -59,8 +63,6 @@ NEEDS = {
     "api/encryption": ["orjson"],
     "api/encrypted_dataframes": ["pyarrow"],
 }
-# The standard serializer holds no DataFrame: such a function runs each time, as the example says.
-REDECORATED = {"api/switching_serializers"}
 
 NAMES = sorted(path.relative_to(DIRECTORY).with_suffix("").as_posix() for path in DIRECTORY.glob("*/*.py"))
 ARGUMENTS = {"user_id": 123, "dataset_id": 7, "args": "x", "endpoint": "/users/123", "date": "2024-01-01", "data": {"a": 1}}

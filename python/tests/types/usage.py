@@ -1,0 +1,62 @@
+"""Read by the type checker alone: the signature of a decorated function survives, and what the decorator attaches has
+types. An `ignore` that nothing needs is an error, so each one here claims that the checker refuses its line."""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=error
+
+from __future__ import annotations
+
+from typing_extensions import assert_type
+
+from cachekit import CacheInfo, cache
+
+
+@cache
+def bare(number: int, name: str = "") -> list[int]:
+    return [number, len(name)]
+
+
+assert_type(bare(1), list[int])
+assert_type(bare(1, name="x"), list[int])
+bare("1")  # pyright: ignore[reportArgumentType]
+bare()  # pyright: ignore[reportCallIssue]
+
+
+@cache(ttl=60, backend=None)
+def with_options(number: int) -> str:
+    return str(number)
+
+
+assert_type(with_options(1), str)
+with_options(1, 2)  # pyright: ignore[reportCallIssue]
+
+
+@cache.production
+def preset(*, key: bytes) -> None: ...
+
+
+assert_type(preset(key=b""), None)
+
+
+@cache.minimal(backend=None)
+async def asynchronous(number: int) -> float:
+    return number / 2
+
+
+async def awaits() -> None:
+    assert_type(await asynchronous(1), float)
+
+
+class Report:
+    @cache(backend=None)
+    def of(self, day: int) -> dict[str, int]:
+        return {"day": day}
+
+
+assert_type(Report().of(1), dict[str, int])
+Report().of("1")  # pyright: ignore[reportArgumentType]
+
+assert_type(bare.cache_info(), CacheInfo)
+assert_type(bare.cache_info().hits, int)
+assert_type(bare.__wrapped__(1), list[int])
+bare.cache_clear()
+bare.invalidate_cache(1)
