@@ -101,14 +101,20 @@ function(ckit_private_includes target)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include)
 endfunction()
 
-# A fuzz target is a libFuzzer executable in the fuzz build, and elsewhere an ordinary test that walks its corpus.
+# The fuzz target of a component.
 function(ckit_fuzz_target component fuzz)
-    string(REGEX REPLACE "_fuzz$" "" short "${fuzz}")
-    add_executable(${fuzz} ${fuzz}.c ${ARGN})
-    target_link_libraries(${fuzz} PRIVATE ckit_flags ckit_deps ckit_test_support cachekit_static)
-    target_compile_options(${fuzz} PRIVATE -Wno-missing-prototypes)
+    ckit_fuzz_program(${fuzz} ${fuzz}.c ${ARGN})
     target_include_directories(${fuzz} PRIVATE ${CKIT_LAYERS_DIR}/${component}/private
                                                ${CKIT_LAYERS_DIR}/${component}/public)
+endfunction()
+
+# ckit_fuzz_program(thing_fuzz sources...): a libFuzzer executable in the fuzz build, and elsewhere an ordinary test that
+# walks its corpus, fuzz/corpus/thing/*.hex.
+function(ckit_fuzz_program fuzz)
+    string(REGEX REPLACE "_fuzz$" "" short "${fuzz}")
+    add_executable(${fuzz} ${ARGN})
+    target_link_libraries(${fuzz} PRIVATE ckit_flags ckit_deps ckit_test_support cachekit_static)
+    target_compile_options(${fuzz} PRIVATE -Wno-missing-prototypes)
     if(CKIT_FUZZ)
         target_link_options(${fuzz} PRIVATE -fsanitize=fuzzer)
         set_target_properties(${fuzz} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzzers)
