@@ -18,6 +18,9 @@ static run_piece *last_piece(const run_output *output) {
 }
 
 ckit_status run_output_add(run_output *output, int stream, ckit_slice bytes) {
+    if (bytes.len == 0) {
+        return CKIT_OK; /* nothing was said */
+    }
     run_piece  *last = last_piece(output);
     ckit_status st = ckit_buf_append(&output->bytes, bytes);
     if (st == CKIT_OK && last != NULL && last->stream == stream && bytes.len <= UINT32_MAX - last->length) {
