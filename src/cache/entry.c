@@ -296,6 +296,9 @@ static ckit_status put_in_memory(const ckiti_access *a, ckit_slice bytes, uint64
                                   .birth = a->birth,
                                   .tag = a->query.tag};
         st = ckiti_l1_put(a->l1, &args, ckiti_cache_now(a->cache));
+        if (st == CKIT_MISS) { /* an invalidation came in between; what was read from the store since then is older */
+            (void)ckiti_l1_remove(a->l1, a->query.key, a->query.hash);
+        }
     } else if (a->l1 != NULL) {
         (void)ckiti_l1_remove(a->l1, a->query.key, a->query.hash);
     }

@@ -152,7 +152,11 @@ static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *o
                               .stale_ms = op->function->stale_ms,
                               .birth = atomic_load(&op->birth),
                               .tag = CKITI_TAG_DOCUMENT};
-    return ckiti_l1_put(l1, &args, ckiti_cache_now(op->cache)) == CKIT_OK;
+    ckit_status st = ckiti_l1_put(l1, &args, ckiti_cache_now(op->cache));
+    if (st == CKIT_MISS) { /* an invalidation came in between: what is there may be older than this */
+        (void)ckiti_l1_remove(l1, ckiti_memkey_slice(&op->memkey), op->hash);
+    }
+    return st == CKIT_OK;
 }
 
 /* A new value: what began before, a slower reader or computation, does not overwrite it. False when the key changed
