@@ -490,3 +490,47 @@ CKIT_TEST(invalidation, does_not_hurt_what_begins_afterwards) {
     }
     scene_close(&s);
 }
+
+/* ---- a set, an invalidation of everything and a read at once ------------------------------------------------------ */
+
+typedef struct errand {
+    ckit_cache *cache;
+    pthread_t   thread;
+} errand;
+
+static void *set_new(void *arg) {
+    CHECK_OK(ckit_cache_set(((errand *)arg)->cache, S("key"), S("new"), NULL, NULL));
+    return NULL;
+}
+
+static void *invalidate_all(void *arg) {
+    ckit_scope all = {.kind = CKIT_SCOPE_ALL};
+    CHECK_OK(ckit_cache_invalidate(((errand *)arg)->cache, &all, NULL, NULL));
+    return NULL;
+}
+
+/* Memory refuses the value of a set that an invalidation overtook; what was read from the store since then is older, and
+ * must not stay instead. */
+CKIT_TEST(invalidation, between_a_set_and_its_end_leaves_nothing_older_in_memory) {
+    fixture f;
+    fixture_open(&f, FAKE_FULL);
+    errand     set = {.cache = f.cache}, all = {.cache = f.cache};
+    ckit_value value = CKIT_VALUE_INIT;
+    CHECK_OK(ckit_cache_set(f.cache, S("key"), S("old"), NULL, NULL));
+    fake_shut(f.store, FAKE_SET, FAKE_BEFORE);
+    fake_shut(f.store, FAKE_DELETE_SCOPE, FAKE_BEFORE);
+    CHECK_EQ_I(0, pthread_create(&set.thread, NULL, set_new, &set));
+    fake_wait_stopped(f.store, FAKE_SET, 1);
+    CHECK_EQ_I(0, pthread_create(&all.thread, NULL, invalidate_all, &all));
+    fake_wait_stopped(f.store, FAKE_DELETE_SCOPE, 1);
+    CHECK_OK(ckit_cache_get(f.cache, S("key"), NULL, &value, NULL)); /* from the store, into memory */
+    CHECK_BYTES(S("old"), value.data);
+    fake_open_gate(f.store, FAKE_SET);
+    pthread_join(set.thread, NULL);
+    CHECK_OK(ckit_cache_get(f.cache, S("key"), NULL, &value, NULL));
+    CHECK_BYTES(S("new"), value.data);
+    ckit_value_fini(&value);
+    fake_open_gate(f.store, FAKE_DELETE_SCOPE);
+    pthread_join(all.thread, NULL);
+    fixture_close(&f);
+}
