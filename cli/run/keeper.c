@@ -7,7 +7,6 @@
 #include <cachekit/buf.h>
 
 #define NOTE_LIFE_MS 1000 /* of a failure without an answer: only those who are waiting now read it */
-#define SLACK_MS 2000     /* a record that is this much younger than now has another clock */
 
 /* ---- trouble ------------------------------------------------------------------------------------------------ */
 
@@ -198,9 +197,10 @@ static bool has_success(run_keeper *keeper) {
 
 /* Has somebody else stored an answer since this call began? It may know something newer. */
 static bool was_overtaken(run_keeper *keeper) {
+    run_limits limits = limits_of(keeper);
     run_answer answer;
-    bool       overtaken = read_answer(keeper, &answer) && answer.created_ms >= keeper->started_ms &&
-                     answer.created_ms <= cli_wall_ms() + SLACK_MS && answer.status == 0;
+    bool overtaken = read_answer(keeper, &answer) && answer.created_ms >= keeper->started_ms && answer.status == 0 &&
+                     run_answer_freshness(&answer, &limits, cli_wall_ms()) != RUN_FUTURE;
     run_answer_fini(&answer);
     return overtaken;
 }

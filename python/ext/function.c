@@ -20,7 +20,6 @@ typedef struct core_function {
     PyObject *weakrefs;
     bool      objects; /* memory keeps the results themselves, not documents */
     uint64_t  uncached;
-    uint64_t  misses;
 } core_function;
 
 static core_function *function_of(PyObject *object) { return (core_function *)object; }
@@ -112,7 +111,7 @@ static int finish_with_document(core_function *f, ckit_op *op, PyObject *value) 
     if (st == CKIT_OK) {
         ckit_result result = {.status = CKIT_OK, .document = ckit_buf_slice(&buf)};
         Py_BEGIN_ALLOW_THREADS;
-        (void)ckit_finish(op, &result, NULL, NULL);
+        st = ckit_finish(op, &result, NULL, &err);
         Py_END_ALLOW_THREADS;
     }
     ckit_buf_fini(&buf);
@@ -153,7 +152,7 @@ static PyObject *call_slowly(core_function *f, ckit_args *args, PyObject *const 
     Py_END_ALLOW_THREADS;
     switch (st) {
     case CKIT_OK: return take(f, &value);
-    case CKIT_COMPUTE: f->misses++; return compute(f, op, values, count, names);
+    case CKIT_COMPUTE: return compute(f, op, values, count, names);
     default:
         (void)core_raise(f->state, &err);
         return tell_uncached(f, "cache") < 0 ? NULL : run_wrapped(f, values, count, names);

@@ -248,6 +248,15 @@ def test_a_result_that_no_document_holds_is_returned_and_not_kept(
     assert "cannot be stored" in caplog.text
 
 
+def test_a_document_that_the_library_refuses_is_told(files: FileBackend, caplog: pytest.LogCaptureFixture) -> None:
+    @cache(backend=files)
+    def function(x: int) -> dict[int, str]:
+        return {x: "a"}
+
+    assert [function(1), function(1)] == [{1: "a"}, {1: "a"}]
+    assert "cannot be stored" in caplog.text
+
+
 def test_a_store_that_cannot_be_opened_never_breaks_the_function(tmp_path: Any) -> None:
     (tmp_path / "file").write_text("")
     function, body = counted(backend=FileBackend(FileBackendConfig(cache_dir=tmp_path / "file" / "below")))
