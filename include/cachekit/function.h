@@ -82,6 +82,12 @@ CKIT_API ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_va
  * a use when it finds something. `out` must be empty. */
 CKIT_API ckit_status ckit_peek(ckit_function *function, ckit_args *args, ckit_value *out);
 
+/* The same for an object of a binding (ckit_result.object), which is a miss when documents are kept: `retain` takes a hold
+ * of it while it cannot go away, and *object is the caller's then. Cheaper than a ckit_value. `retain` has to be short and
+ * must not call back into the cache. */
+CKIT_API ckit_status ckit_peek_object(ckit_function *function, ckit_args *args, void (*retain)(void *object),
+                                      void **object);
+
 /* Runs the loader now, whatever is cached, and stores the result. `out` may be NULL. */
 CKIT_API ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);
 

@@ -138,6 +138,16 @@ class Cache:
         """Gives back the references of objects that memory has let go of."""
 
 @final
+class Operation:
+    """A result that is owed to the cache. One that is dropped counts as failed."""
+
+    def finish(self, result: object, /) -> None:
+        """Keeps the result. Raises when it cannot be kept; the operation is over in any case."""
+
+    def fail(self) -> None:
+        """The function has failed: a call that waits takes over."""
+
+@final
 class CachedFunction(Generic[_P, _R]):
     """A function with a cache in front."""
 
@@ -149,12 +159,21 @@ class CachedFunction(Generic[_P, _R]):
         *,
         namespace: str | None = None,
         ttl_ms: int = 0,
+        stale_ms: int = 0,
         integrity: bool = True,
         l1: bool = True,
+        first: Literal[0, 1, 2] = 0,
         objects: bool = False,
         key: Callable[_P, str] | None = None,
         warn: Callable[[Literal["key", "value", "cache"], BaseException | None], object] | None = None,
-    ) -> Self: ...
+        dump: Callable[[Any], bytes] | None = None,
+        load: Callable[[Any], object] | None = None,
+        miss: Callable[..., Any] | None = None,
+        refresh: Callable[[Operation, tuple[Any, ...], dict[str, Any]], object] | None = None,
+    ) -> Self:
+        """See python/ext/function.h for what each of them is. `first`: what the first argument is (0 an argument, 1 the
+        instance, 2 the class)."""
+
     __wrapped__: Callable[_P, _R]
     """The function without its cache."""
     cache: Cache

@@ -27,6 +27,7 @@ typedef struct core_state {
     X(name_value)                                                                                                      \
     X(error_type)         /* cachekit.errors.CachekitError */                                                          \
     X(function_type)      /* CachedFunction */                                                                         \
+    X(operation_type)     /* Operation */                                                                              \
     X(cache_type)         /* Cache */                                                                                  \
     X(value_advice)       /* for values that no document holds: called with one, returns TypeError's text */           \
     X(values)             /* capsule: core_values (values_parts.h) */
@@ -46,5 +47,6 @@ int core_values_exec(PyObject *module);   /* values.c */
 int core_storage_exec(PyObject *module);  /* storage.c */
 int core_cache_exec(PyObject *module);    /* cache.c */
 int core_function_exec(PyObject *module); /* function.c */
+int core_operation_exec(PyObject *module); /* operation.c */
 
 #endif

@@ -64,6 +64,7 @@ static PyModuleDef_Slot slots[] = {{Py_mod_exec, SLOT(import_types)},
                                    {Py_mod_exec, SLOT(core_storage_exec)},
                                    {Py_mod_exec, SLOT(core_cache_exec)},
                                    {Py_mod_exec, SLOT(core_function_exec)},
+                                   {Py_mod_exec, SLOT(core_operation_exec)},
 #if PY_VERSION_HEX >= 0x030c0000
                                    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif

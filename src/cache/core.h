@@ -139,6 +139,13 @@ uint64_t ckiti_function_floor(ckit_cache *cache, ckit_slice memkey);
 /* Starts the background sweep with the first value that memory keeps. */
 void ckiti_sweep_start(ckit_cache *cache);
 
+/* What was born below is invalidated, for a call of this function. */
+static inline uint64_t ckiti_function_min_birth(const ckit_function *function) {
+    uint64_t own = atomic_load_explicit(&function->record->floor, memory_order_acquire);
+    uint64_t whole = atomic_load_explicit(&function->record->ns->floor, memory_order_acquire);
+    return own > whole ? own : whole;
+}
+
 static inline uint64_t ckiti_cache_now(const ckit_cache *cache) { return ckiti_now_ms(cache->clock); }
 
 #endif

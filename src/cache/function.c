@@ -359,20 +359,6 @@ ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out,
     return call_slowly(function, args, packed, &memkey, hash, false, out, err);
 }
 
-ckit_status ckit_peek(ckit_function *function, ckit_args *args, ckit_value *out) {
-    ckit_args    none;
-    ckit_slice   packed;
-    ckiti_memkey memkey;
-    uint64_t     hash;
-    if (out->release != NULL) {
-        ckit_value_fini(out);
-    }
-    if (ckiti_call_pack(args, &none, &args, &packed, NULL) != CKIT_OK) {
-        return CKIT_MISS;
-    }
-    return ckiti_op_memory(function, packed, &memkey, &hash, out);
-}
-
 ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
     ckit_args    none;
     ckit_slice   packed;

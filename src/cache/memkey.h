@@ -25,17 +25,24 @@ static inline uint32_t ckiti_memkey_function(ckit_slice key) {
     return id;
 }
 
+/* The mark: whether all of the name follows, or its hash. */
+enum { CKITI_MEMKEY_WHOLE = 0, CKITI_MEMKEY_HASHED = 1 };
+
+static inline void ckiti_memkey_begin(uint8_t *at, uint32_t function_id, uint8_t mark) {
+    memcpy(at, &function_id, sizeof function_id);
+    at[sizeof function_id] = mark;
+}
+
 /* Writes only the bytes that are used. What is too long stands there by its BLAKE2b hash, told apart by the mark. */
 static inline void ckiti_memkey_make(ckiti_memkey *key, uint32_t function_id, ckit_slice name) {
-    memcpy(key->bytes, &function_id, sizeof function_id);
     if (name.len <= CKITI_L1_MAX_KEY_BYTES - CKITI_MEMKEY_PREFIX) {
-        key->bytes[4] = 0;
+        ckiti_memkey_begin(key->bytes, function_id, CKITI_MEMKEY_WHOLE);
         if (name.len > 0) {
             memcpy(key->bytes + CKITI_MEMKEY_PREFIX, name.ptr, name.len);
         }
         key->len = CKITI_MEMKEY_PREFIX + name.len;
     } else {
-        key->bytes[4] = 1;
+        ckiti_memkey_begin(key->bytes, function_id, CKITI_MEMKEY_HASHED);
         ckiti_blake2b(key->bytes + CKITI_MEMKEY_PREFIX, 32, name);
         key->len = CKITI_MEMKEY_PREFIX + 32;
     }

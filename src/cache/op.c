@@ -11,12 +11,6 @@
 #define FIRST_PAUSE_MS 5u
 #define LONGEST_PAUSE_MS 100u
 
-static uint64_t floor_of(const ckit_function *function) {
-    uint64_t own = atomic_load_explicit(&function->record->floor, memory_order_acquire);
-    uint64_t whole = atomic_load_explicit(&function->record->ns->floor, memory_order_acquire);
-    return own > whole ? own : whole;
-}
-
 uint64_t ckiti_call_name(const ckit_function *function, ckit_slice packed, ckiti_memkey *memkey) {
     const ckiti_l1 *l1 = function->record->ns->l1;
     ckiti_memkey_make(memkey, function->record->id, packed);
@@ -31,9 +25,11 @@ ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_me
     if (l1 == NULL || !function->use_l1) {
         return CKIT_MISS;
     }
-    ckiti_l1_query query = {
-        .key = ckiti_memkey_slice(memkey), .hash = *hash, .min_birth = floor_of(function), .tag = CKITI_TAG_DOCUMENT};
-    ckit_status st = ckiti_l1_get(l1, &query, ckiti_cache_now(function->cache), out);
+    ckiti_l1_query query = {.key = ckiti_memkey_slice(memkey),
+                            .hash = *hash,
+                            .min_birth = ckiti_function_min_birth(function),
+                            .tag = CKITI_TAG_DOCUMENT};
+    ckit_status    st = ckiti_l1_get(l1, &query, ckiti_cache_now(function->cache), out);
     if (st != CKIT_MISS) {
         ckiti_count(&function->counters, CKITI_FN_L1_HITS, 1);
     }
@@ -51,7 +47,7 @@ static void stamp(ckit_op *op) {
 }
 
 static bool was_invalidated(const ckit_op *op) {
-    return atomic_load(&op->birth) < floor_of(op->function) ||
+    return atomic_load(&op->birth) < ckiti_function_min_birth(op->function) ||
            !ckiti_stripe_is_unchanged(stripe_of(op), op->hash, atomic_load(&op->version));
 }
 
@@ -152,7 +148,7 @@ static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *o
                               .stale_ms = op->function->stale_ms,
                               .birth = atomic_load(&op->birth),
                               .tag = CKITI_TAG_DOCUMENT};
-    ckit_status st = ckiti_l1_put(l1, &args, ckiti_cache_now(op->cache));
+    ckit_status       st = ckiti_l1_put(l1, &args, ckiti_cache_now(op->cache));
     if (st == CKIT_MISS) { /* an invalidation came in between: what is there may be older than this */
         (void)ckiti_l1_remove(l1, ckiti_memkey_slice(&op->memkey), op->hash);
     }
@@ -226,7 +222,7 @@ static bool lend_from_memory(void *context, ckit_value *out) {
     ckiti_l1      *l1 = op->function->record->ns->l1;
     ckiti_l1_query query = {.key = ckiti_memkey_slice(&op->memkey),
                             .hash = op->hash,
-                            .min_birth = floor_of(op->function),
+                            .min_birth = ckiti_function_min_birth(op->function),
                             .tag = CKITI_TAG_DOCUMENT};
     uint64_t       now = ckiti_cache_now(op->cache);
     uint64_t       life_ms;

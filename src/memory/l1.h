@@ -51,6 +51,10 @@ uint64_t ckiti_l1_hash(const ckiti_l1 *l1, ckit_slice key);
  * `out` is untouched. A value of up to CKIT_VALUE_INLINE bytes is copied into `out`, a larger one is held by reference.
  * `out` must be empty, or hold nothing to release (`release` NULL), as after a copied value. */
 ckit_status ckiti_l1_get(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out);
+/* The same for an object, which is a miss when the entry holds bytes: `retain` takes a hold of it while it cannot go away.
+ * It is called with nothing locked, but inside the look: it must not call back into the cache, and has to be short. */
+ckit_status ckiti_l1_get_object(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms,
+                                void (*retain)(void *object), void **object);
 /* The same for many keys, with the table's lines prefetched. answers[i] as above. */
 void ckiti_l1_get_many(ckiti_l1 *l1, const ckiti_l1_query *queries, size_t count, uint64_t now_ms, ckit_value *out,
                        ckit_status *answers);

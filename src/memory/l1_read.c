@@ -1,5 +1,7 @@
 #include "memory/tier.h"
 
+#include <cachekit/value.h>
+
 /* ---- finding --------------------------------------------------------------------------------------------- */
 
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
@@ -228,21 +230,27 @@ static ALWAYS_INLINE bool serve_plain(ckiti_l1 *l1, ckiti_reader *reader, ckiti_
     return true;
 }
 
-/* True when the answer is a plain value, and the first in its home bucket that matches. */
-static ALWAYS_INLINE bool get_plain(ckiti_l1 *l1, ckiti_reader *reader, const ckiti_l1_query *query, uint64_t now_ms,
-                                    ckit_value *out) {
-    published_table *published = &l1->tables[ckiti_shard_index(l1, query->hash)];
-    ckiti_table     *table;
-    ckiti_entry     *entry;
-    uint64_t         upper;
+/* The first entry in its home bucket that matches has the key; it stays announced. */
+static ALWAYS_INLINE bool find_at_home(ckiti_l1 *l1, ckiti_reader *reader, published_table *published,
+                                       const ckiti_l1_query *query, ckiti_entry **entry) {
+    ckiti_table *table;
+    uint64_t     upper;
     if (!announce_table(reader, false, published, &table)) {
         return false;
     }
     ckiti_bucket *bucket = ckiti_table_bucket(table, query->hash);
     unsigned      mask = match(bucket, query->hash, &upper);
     return LIKELY(mask != 0) &&
-           announce_entry(l1, reader, false, published, table, &bucket->refs[__builtin_ctz(mask)], &entry) &&
-           LIKELY(ckiti_entry_has_key(entry, query->key)) && serve_plain(l1, reader, entry, query, now_ms, out);
+           announce_entry(l1, reader, false, published, table, &bucket->refs[__builtin_ctz(mask)], entry) &&
+           LIKELY(ckiti_entry_has_key(*entry, query->key));
+}
+
+/* True when the answer is a plain value, and the first in its home bucket that matches. */
+static ALWAYS_INLINE bool get_plain(ckiti_l1 *l1, ckiti_reader *reader, const ckiti_l1_query *query, uint64_t now_ms,
+                                    ckit_value *out) {
+    published_table *published = &l1->tables[ckiti_shard_index(l1, query->hash)];
+    ckiti_entry     *entry;
+    return find_at_home(l1, reader, published, query, &entry) && serve_plain(l1, reader, entry, query, now_ms, out);
 }
 
 static NOINLINE ckit_status get_otherwise(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out) {
@@ -257,6 +265,59 @@ ckit_status ckiti_l1_get(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now
         return CKIT_OK;
     }
     return get_otherwise(l1, query, now_ms, out);
+}
+
+/* ---- objects --------------------------------------------------------------------------------------------- */
+
+/* As serve_plain, for a fresh object: `retain` is called while the entry is announced. */
+static ALWAYS_INLINE bool serve_object(ckiti_l1 *l1, ckiti_reader *reader, ckiti_entry *entry,
+                                       const ckiti_l1_query *query, uint64_t now_ms, void (*retain)(void *object),
+                                       void **object) {
+    uint64_t life = ckiti_entry_life(entry);
+    uint64_t birth = ckiti_entry_birth(entry);
+    if (UNLIKELY(birth < query->min_birth) || UNLIKELY(birth < ckiti_look(&l1->floor)) ||
+        UNLIKELY(ckiti_life_tag(life) != query->tag) || UNLIKELY(now_ms >= ckiti_life_end(life)) ||
+        UNLIKELY((life & CKITI_ENTRY_OBJECT) == 0)) {
+        return false;
+    }
+    memcpy(object, ckiti_entry_value(entry) + offsetof(ckit_object, object), sizeof *object);
+    retain(*object);
+    ckiti_policy_hit(&entry->node);
+    forget(reader);
+    ckiti_reader_count(&reader->hits);
+    return true;
+}
+
+static ALWAYS_INLINE bool get_plain_object(ckiti_l1 *l1, ckiti_reader *reader, const ckiti_l1_query *query,
+                                           uint64_t now_ms, void (*retain)(void *object), void **object) {
+    published_table *published = &l1->tables[ckiti_shard_index(l1, query->hash)];
+    ckiti_entry     *entry;
+    return find_at_home(l1, reader, published, query, &entry) &&
+           serve_object(l1, reader, entry, query, now_ms, retain, object);
+}
+
+static NOINLINE ckit_status get_object_otherwise(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms,
+                                                 void (*retain)(void *object), void **object) {
+    ckit_value  value = CKIT_VALUE_INIT;
+    ckit_status st = get_otherwise(l1, query, now_ms, &value);
+    if (st == CKIT_MISS || value.object == NULL) {
+        ckit_value_fini(&value);
+        return CKIT_MISS;
+    }
+    *object = value.object;
+    retain(*object);
+    ckit_value_fini(&value);
+    return st;
+}
+
+ckit_status ckiti_l1_get_object(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms,
+                                void (*retain)(void *object), void **object) {
+    ckiti_reader *reader;
+    if (ckiti_reader_quick(&l1->readers, &reader) &&
+        LIKELY(get_plain_object(l1, reader, query, now_ms, retain, object))) {
+        return CKIT_OK;
+    }
+    return get_object_otherwise(l1, query, now_ms, retain, object);
 }
 
 ckit_status ckiti_l1_peek(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, uint64_t *life_ms) {

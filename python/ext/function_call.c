@@ -1,0 +1,114 @@
+/* A call that memory answers: packs the arguments, looks, and returns, without entering Python and without letting the
+ * interpreter's lock go. */
+#include "function.h"
+
+int core_function_tell_uncached(core_function *f, const char *reason) {
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    f->uncached++;
+    PyObject *answer = Py_None;
+    if (f->warn != Py_None) {
+        answer = PyObject_CallFunction(f->warn, "sO", reason, exception == NULL ? Py_None : exception);
+        Py_XDECREF(answer);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(exception);
+    Py_XDECREF(traceback);
+    return answer == NULL ? -1 : 0;
+}
+
+PyObject *core_function_run(core_function *f, PyObject *const *values, size_t count, PyObject *names) {
+    return PyObject_Vectorcall(f->wrapped, values, (size_t)PyVectorcall_NARGS(count), names);
+}
+
+/* Arguments without a key run the function uncached; what is no fault of an argument goes to the caller. */
+static PyObject *call_without_key(core_function *f, PyObject *const *values, size_t count, PyObject *names) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError) &&
+        !PyErr_ExceptionMatches(PyExc_OverflowError) && !PyErr_ExceptionMatches(PyExc_RecursionError)) {
+        return NULL;
+    }
+    return core_function_tell_uncached(f, "key") < 0 ? NULL : core_function_run(f, values, count, names);
+}
+
+static Py_ssize_t find_bypass(PyObject *names) {
+    for (Py_ssize_t i = PyTuple_GET_SIZE(names); i-- > 0;) {
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), "_bypass_cache") == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* The function with everything but the keyword `_bypass_cache`. */
+static PyObject *call_bypassing(core_function *f, PyObject *const *values, Py_ssize_t positional, PyObject *names,
+                                Py_ssize_t bypass) {
+    PyObject *args = PyTuple_New(positional);
+    PyObject *kwargs = PyDict_New();
+    PyObject *result = NULL;
+    for (Py_ssize_t i = 0; args != NULL && i < positional; i++) {
+        Py_INCREF(values[i]);
+        PyTuple_SET_ITEM(args, i, values[i]);
+    }
+    bool complete = args != NULL && kwargs != NULL;
+    for (Py_ssize_t i = 0; complete && i < PyTuple_GET_SIZE(names); i++) {
+        complete = i == bypass || PyDict_SetItem(kwargs, PyTuple_GET_ITEM(names, i), values[positional + i]) == 0;
+    }
+    if (complete) {
+        result = PyObject_Call(f->wrapped, args, kwargs);
+    }
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    return result;
+}
+
+int core_function_pack(core_function *f, ckit_args *args, PyObject *const *values, Py_ssize_t positional,
+                       PyObject *names) {
+    if (f->key == Py_None) {
+        return core_pack_args(f->state, args, values, positional, names);
+    }
+    PyObject *text = PyObject_Vectorcall(f->key, values, (size_t)positional, names);
+    int       packed = -1;
+    if (text != NULL && !PyUnicode_Check(text)) {
+        PyErr_Format(PyExc_TypeError, "key= returned %.100s: it has to return a str", Py_TYPE(text)->tp_name);
+    } else if (text != NULL) {
+        packed = core_pack_args(f->state, args, &text, 1, NULL);
+    }
+    Py_XDECREF(text);
+    return packed;
+}
+
+static void retain(void *object) { Py_INCREF((PyObject *)object); }
+
+/* Looks into memory: CKIT_OK or CKIT_STALE with *result (NULL with an exception), or CKIT_MISS. */
+static ckit_status look(core_function *f, ckit_args *args, PyObject **result) {
+    if (f->kept == CORE_OBJECTS) {
+        void       *object = NULL;
+        ckit_status st = ckit_peek_object(f->function, args, retain, &object);
+        *result = object;
+        return st;
+    }
+    ckit_value  value = CKIT_VALUE_INIT;
+    ckit_status st = ckit_peek(f->function, args, &value);
+    *result = st == CKIT_MISS ? NULL : core_function_take(f, &value);
+    return st;
+}
+
+PyObject *core_function_call(PyObject *self, PyObject *const *values, size_t count, PyObject *names) {
+    core_function *f = core_function_of(self);
+    Py_ssize_t     positional = PyVectorcall_NARGS(count);
+    ckit_args      args;
+    PyObject      *result;
+    Py_ssize_t     bypass = names == NULL ? -1 : find_bypass(names);
+    if (bypass >= 0) {
+        return call_bypassing(f, values, positional, names, bypass);
+    }
+    ckit_args_init(&args);
+    if (core_function_pack(f, &args, values, positional, names) < 0) {
+        result = call_without_key(f, values, count, names);
+    } else if (look(f, &args, &result) == CKIT_MISS) {
+        result = core_function_miss(f, &args, values, count, names);
+    }
+    ckit_args_fini(&args);
+    return result;
+}

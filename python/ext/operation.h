@@ -1,0 +1,15 @@
+/* operation.h - a result that this program owes the cache: cachekit._core.Operation, a ckit_op as a Python object. */
+#ifndef CKIT_PYTHON_OPERATION_H
+#define CKIT_PYTHON_OPERATION_H
+
+#include "function.h"
+
+typedef struct core_operation {
+    PyObject_HEAD core_function *function; /* a reference of its own */
+    ckit_op                     *op;       /* NULL once it has been finished or given up */
+} core_operation;
+
+/* Takes `op`, also when there is no memory (NULL with MemoryError). */
+PyObject *core_operation_new(core_function *f, ckit_op *op);
+
+#endif
