@@ -1,0 +1,90 @@
+"""The attributes of a decorated function: what it has counted, forgetting, health."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+
+from ._told import name_of
+from .decorators.orchestrator import FeatureOrchestrator
+
+if TYPE_CHECKING:
+    from ._core import CachedFunction
+    from .config import DecoratorConfig
+
+_process_id = uuid.uuid4()
+
+
+class CacheInfo(NamedTuple):
+    """What one cached function has counted in this process."""
+
+    hits: int
+    misses: int
+    l1_hits: int
+    l2_hits: int
+    maxsize: int | None
+    currsize: int | None
+    l2_avg_latency_ms: float
+    last_operation_at: float | None
+    session_id: str | None
+
+
+def attach(cached: CachedFunction[..., Any], function: Callable[..., Any], config: DecoratorConfig) -> None:
+    """The attributes of a decorated function."""
+    features = FeatureOrchestrator.from_config(config)
+    name = name_of(function)
+    base: dict[str, int] = {}
+    clears = itertools.count(1)
+    session = [f"{_process_id}:{name}"]
+    has_parameters = bool(inspect.signature(function).parameters)
+
+    def counted() -> dict[str, int]:
+        return {field: number - base.get(field, 0) for field, number in cached.counters().items()}
+
+    def cache_info() -> CacheInfo:
+        """What this function has counted since the last `cache_clear`."""
+        now = counted()
+        hits = now["l1_hits"] + now["l2_hits"]
+        used = time.time() if hits or now["misses"] else None
+        return CacheInfo(hits, now["misses"], now["l1_hits"], now["l2_hits"], None, None, 0.0, used, session[0])
+
+    def cache_clear() -> None:
+        """Forgets all results of this function and counts from zero again."""
+        cached.forget_all()
+        base.update(cached.counters())
+        session[0] = f"{_process_id}:{name}#{next(clears)}"
+
+    def invalidate_cache(*args: Any, **kwargs: Any) -> None:
+        """Forgets the result of one call; without arguments, of every call of a function that has parameters."""
+        if args or kwargs or not has_parameters:
+            cached.forget(*args, **kwargs)
+        else:
+            cached.forget_all()
+
+    def get_health_status() -> dict[str, Any]:
+        """The features of this function and their state. Does not touch the store."""
+        now = counted()
+        return features.get_health_status({"total_operations": now["l1_hits"] + now["l2_hits"] + now["misses"]})
+
+    def check_health() -> dict[str, Any]:
+        """The same, after trying the store out."""
+        found = cached.cache.health()
+        status = "healthy" if found["healthy"] else "unhealthy"
+        return {
+            "status": status,
+            "namespace": features.namespace,
+            "decorator": get_health_status(),
+            "components": {"backend": found},
+            # The documented shape, which a store without connections fills with what it has: none.
+            "system": {
+                "status": status,
+                "redis_connection": "inactive",
+                "connection_pool": {"created_connections": 0, "available_connections": 0, "in_use_connections": 0},
+            },
+        }
+
+    for attribute in (cache_info, cache_clear, invalidate_cache, get_health_status, check_health):
+        cached.__dict__[attribute.__name__] = attribute

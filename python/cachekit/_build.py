@@ -1,0 +1,78 @@
+"""From a function and its configuration to a function with a cache in front."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+from ._attributes import attach
+from ._core import CachedFunction
+from ._stores import Place, place_for
+from ._told import log, name_of
+from .errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec
+
+    from .config import DecoratorConfig, LocalConfig
+
+    _P = ParamSpec("_P")
+
+_R = TypeVar("_R")
+
+_NO_EXPIRY = 2**64 - 1
+_DO_NOT_STORE = 2**64 - 2
+_numbers = itertools.count(1)
+
+_ADVICE = {
+    "key": "an argument cannot be part of a key",
+    "value": "the result cannot be stored",
+    "cache": "the cache cannot be used",
+}
+
+
+def _say_uncached(name: str, reason: str, error: BaseException | None) -> None:
+    log.warning("%s runs uncached, %s: %s", name, _ADVICE[reason], error)
+
+
+def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction[_P, _R]:
+    """The decorated function."""
+    if inspect.iscoroutinefunction(function):
+        raise UnsupportedError(f"{function.__qualname__}: this version caches no async functions")
+    if config.serializer not in ("default", "std") and config.backend is not None:
+        raise UnsupportedError("serializer=: with a store this version has the default serializer only")
+    if config.key is not None and config.backend is not None:
+        raise UnsupportedError("key=: with a store this version makes keys from arguments only")
+    place = place_for(function, config)
+    name = name_of(function)
+    cached = CachedFunction(
+        place.cache,
+        function,
+        # Objects belong to one decorated function; documents to all functions of one name, as in the store.
+        f"{name}#{next(_numbers)}" if place.objects else name,
+        namespace=config.namespace,
+        ttl_ms=_NO_EXPIRY if config.ttl_ms is None else config.ttl_ms or _DO_NOT_STORE,
+        integrity=config.integrity_checking,
+        l1=config.l1.enabled,
+        objects=place.objects,
+        key=config.key,
+        warn=functools.partial(_say_uncached, name),
+        **_more(function, config, place),
+    )
+    for attribute in functools.WRAPPER_ASSIGNMENTS:
+        if hasattr(function, attribute):
+            setattr(cached, attribute, getattr(function, attribute))
+    cached.__dict__.update(function.__dict__)
+    attach(cached, function, config)
+    return cached
+
+
+def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place) -> dict[str, Any]:
+    """What only some functions have."""
+    return {}
+
+
+def build_local(function: Callable[_P, _R], config: LocalConfig) -> CachedFunction[_P, _R]:
+    raise UnsupportedError("cache.local: this version has backend=None, which keeps live objects too")
