@@ -209,9 +209,6 @@ void inspect_document(inspect_report *report, const inspect_part *part) {
         tell_kind(report, document);
         show_json(report, document);
     } else {
-        inspect_damage(report, at, NULL, NULL, "%s: %s",
-                       st == CKIT_E_VALUE_TYPE ? "the key of a map is neither text nor bytes"
-                                               : "the MessagePack document cannot be read on",
-                       err.text);
+        inspect_damage(report, at, NULL, NULL, "the MessagePack document cannot be read on: %s", err.text);
     }
 }

@@ -58,7 +58,7 @@ static bool is_document(ckit_slice bytes) {
     if (first < 0x80) {
         return false;
     }
-    if (st == CKIT_OK || st == CKIT_E_VALUE_TYPE) {
+    if (st == CKIT_OK) {
         return true;
     }
     ckit_reader_init(&r, bytes);

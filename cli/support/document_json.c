@@ -13,6 +13,7 @@ typedef struct printer {
     ckit_buf    *out;
     bool         pretty;
     bool         no_memory;
+    bool         in_key; /* what is written becomes the name of a member */
     bool         failed; /* the reader remembers why */
 } printer;
 
@@ -129,6 +130,22 @@ static void put_line(printer *p, int level) {
     }
 }
 
+/* Only one level of quotes: each more would double the text. */
+static void put_compound_key(printer *p) {
+    ckit_buf text = CKIT_BUF_INIT;
+    printer  inner = {.r = p->r, .out = &text, .in_key = true};
+    if (p->in_key) {
+        ckit_reader_fail(p->r, CKIT_E_VALUE_TYPE, "an array or a map as the key of a map inside such a key");
+        p->failed = true;
+        return;
+    }
+    put_value(&inner, 0);
+    p->no_memory = p->no_memory || inner.no_memory;
+    p->failed = inner.failed;
+    put_string(p, ckit_buf_slice(&text));
+    ckit_buf_fini(&text);
+}
+
 static void put_key(printer *p) {
     ckit_type type = ckit_reader_peek(p->r);
     if (type == CKIT_TYPE_STR) {
@@ -141,7 +158,7 @@ static void put_key(printer *p) {
             put_base64(p, bytes);
         }
     } else if (type == CKIT_TYPE_ARRAY || type == CKIT_TYPE_MAP) {
-        ckit_reader_fail(p->r, CKIT_E_VALUE_TYPE, "an array or a map as the key of a map");
+        put_compound_key(p);
     } else {
         put_plain(p, type, "\"");
     }

@@ -3,8 +3,8 @@
  * What JSON has no form for:
  *   bytes              {"__bytes__": "<base64>"}; only shown, never read back
  *   NaN, infinities    "NaN", "Infinity", "-Infinity"; only shown
- *   keys of maps       bytes: text when they are UTF-8, else base64; other plain values, which only some SDKs write: as
- *                      they look in JSON, in quotes
+ *   keys of maps       bytes: text when they are UTF-8, else base64; other values, which only some SDKs write: as they
+ *                      look in JSON without blanks, in quotes
  * Dates and times are the maps with a marker that documents hold anyway, so they survive both ways. */
 #ifndef CKIT_CLI_DOCUMENT_JSON_H
 #define CKIT_CLI_DOCUMENT_JSON_H
@@ -14,7 +14,8 @@
 
 /* Appends one JSON text without a line end; `pretty` breaks lines and indents. Floats always have a point or an
  * exponent and survive both ways; control characters are escaped. A failure of msgpack.h's reads (text and offset in
- * `err`), CKIT_E_VALUE_TYPE for a key that is an array or a map, or CKIT_E_NO_MEMORY leaves `out` as it was. */
+ * `err`), CKIT_E_VALUE_TYPE for a key that is an array or a map and inside another such key, or CKIT_E_NO_MEMORY leaves
+ * `out` as it was. */
 ckit_status cli_document_to_json(ckit_slice document, bool pretty, ckit_buf *out, ckit_error *err);
 
 /* Appends the document of one JSON text (RFC 8259), or only checks the text when `out` is NULL. Whole numbers become

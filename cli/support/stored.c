@@ -140,7 +140,7 @@ static ckit_status open_checked(ckit_slice payload, ckit_slice *content, ckit_er
 
 static ckit_status set_document(cli_stored *out, cli_form form, ckit_slice document, ckit_error *err) {
     ckit_status st = ckit_document_check(document, err);
-    if (st == CKIT_OK || st == CKIT_E_VALUE_TYPE) { /* keys that are no text: other SDKs may have written them */
+    if (st == CKIT_OK) {
         out->form = form;
         out->content = document;
         return CKIT_OK;

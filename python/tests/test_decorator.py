@@ -7,6 +7,7 @@ import inspect
 import logging
 import threading
 import weakref
+from datetime import date
 from typing import Any
 
 import pytest
@@ -248,13 +249,22 @@ def test_a_result_that_no_document_holds_is_returned_and_not_kept(
     assert "cannot be stored" in caplog.text
 
 
-def test_a_document_that_the_library_refuses_is_told(files: FileBackend, caplog: pytest.LogCaptureFixture) -> None:
-    @cache(backend=files)
-    def function(x: int) -> dict[int, str]:
-        return {x: "a"}
+@pytest.mark.parametrize(
+    "value", [{1: "a"}, {-1: 1, None: 2, True: 3, 0.5: 4}, {(1, "a"): {2: 3}}, {date(2025, 11, 14): 1}, 5, None, True, ""]
+)
+@pytest.mark.parametrize("integrity", [True, False])
+def test_maps_with_keys_of_any_kind_and_values_of_one_byte_come_back_from_files(
+    files: FileBackend, value: object, integrity: bool
+) -> None:
+    runs = 0
 
-    assert [function(1), function(1)] == [{1: "a"}, {1: "a"}]
-    assert "cannot be stored" in caplog.text
+    @cache(backend=files, l1_enabled=False, integrity_checking=integrity)
+    def function() -> object:
+        nonlocal runs
+        runs += 1
+        return value
+
+    assert [function(), function(), runs] == [value, value, 1]
 
 
 def test_a_store_that_cannot_be_opened_never_breaks_the_function(tmp_path: Any) -> None:

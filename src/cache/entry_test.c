@@ -127,7 +127,7 @@ CKIT_TEST(entry, without_a_store_raw_and_document_are_told_apart_too) {
 }
 
 CKIT_TEST(entry, what_is_not_exactly_one_document_is_not_stored_as_one) {
-    static const char *const wrong[] = {"", "\x93\x01", "\x01\x02", "\xc1", "\x81\x01\x02"};
+    static const char *const wrong[] = {"", "\x93\x01", "\x01\x02", "\xc1", "\x81\x01"};
     fixture                  f;
     ckit_entry_options       options = as(CKIT_DOCUMENT);
     fixture_open(&f, FAKE_FULL);

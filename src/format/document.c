@@ -180,7 +180,7 @@ void ckit_read_time(ckit_reader *r, ckit_time *out) {
 ckit_status ckit_document_check(ckit_slice document, ckit_error *err) {
     ckit_reader r;
     ckit_reader_init(&r, document);
-    ckiti_read_document(&r);
+    ckit_read_skip(&r);
     return ckit_reader_finish(&r, err);
 }
 

@@ -204,7 +204,5 @@ const uint8_t *ckiti_value_end(const uint8_t *p, const uint8_t *end);
 
 /* Fails with CKIT_E_VALUE_TYPE at the current place. */
 void ckiti_reader_fail_type(ckit_reader *r, ckit_type wanted, ckit_type found);
-/* ckit_read_skip that also demands text or bytes as the key of every map (CKIT_E_VALUE_TYPE). */
-void ckiti_read_document(ckit_reader *r);
 
 #endif

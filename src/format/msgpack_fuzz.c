@@ -74,9 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check(ckit_slice_equal(raw, input));
         check(encode_again(ckit_buf_slice(&once), &twice) == CKIT_OK);
         check(ckit_slice_equal(ckit_buf_slice(&once), ckit_buf_slice(&twice)));
-        const ckit_status document = ckit_document_check(input, NULL);
-        check(document == CKIT_OK || document == CKIT_E_VALUE_TYPE);
-        check(ckit_document_check(ckit_buf_slice(&once), NULL) == document);
+        check(ckit_document_check(input, NULL) == CKIT_OK);
+        check(ckit_document_check(ckit_buf_slice(&once), NULL) == CKIT_OK);
     } else {
         check(ckit_document_check(input, NULL) != CKIT_OK);
     }

@@ -263,20 +263,15 @@ static inline bool pass(ckit_reader *r, ckiti_head head, uint64_t *values, uint3
     return true;
 }
 
-/* One value with everything in it. The free part of the reader's stack holds, for each container on the way, twice the
- * number of values to come, plus one for a map: so no recursion, whatever the input says. */
-static void walk(ckit_reader *r, bool plain_keys) {
+/* The free part of the reader's stack holds, for each container on the way, the number of values to come: so no
+ * recursion, whatever the input says. */
+void ckit_read_skip(ckit_reader *r) {
     uint32_t depth = r->depth;
     uint64_t left = 1;
-    bool     map = false;
     for (;;) {
         ckiti_head head;
         uint64_t   values;
         if (!look(r, &head)) {
-            return;
-        }
-        if (plain_keys && map && (left & 1) == 0 && head.type != CKIT_TYPE_STR && head.type != CKIT_TYPE_BIN) {
-            refuse(r, CKIT_TYPE_STR, head.type);
             return;
         }
         if (!pass(r, head, &values, depth)) {
@@ -284,9 +279,8 @@ static void walk(ckit_reader *r, bool plain_keys) {
         }
         left--;
         if (values > 0) {
-            r->stack[depth++] = left << 1 | (map ? 1 : 0);
+            r->stack[depth++] = left;
             left = values;
-            map = head.type == CKIT_TYPE_MAP;
         }
         while (left == 0) {
             if (depth == r->depth) {
@@ -294,19 +288,13 @@ static void walk(ckit_reader *r, bool plain_keys) {
                 return;
             }
             left = r->stack[--depth];
-            map = (left & 1) != 0;
-            left >>= 1;
         }
     }
 }
 
-void ckit_read_skip(ckit_reader *r) { walk(r, false); }
-
-void ckiti_read_document(ckit_reader *r) { walk(r, true); }
-
 ckit_slice ckit_read_raw(ckit_reader *r) {
     const uint8_t *from = r->pos;
-    walk(r, false);
+    ckit_read_skip(r);
     return r->status == CKIT_OK ? ckit_slice_of(from, (size_t)(r->pos - from)) : (ckit_slice){NULL, 0};
 }
 

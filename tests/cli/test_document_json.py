@@ -213,9 +213,15 @@ def test_bytes_and_numbers_that_json_lacks_are_shown_in_other_words(tool):
 def test_keys_that_are_no_text_are_shown_as_text(tool):
     assert show(tool, b"\x85\xc4\x01k\x01\xc4\x01\xff\x02\x07\x03\xc3\x04\xcb" + struct.pack(">d", 1) + b"\x05") == \
         b'{"k":1,"/w==":2,"7":3,"true":4,"1.0":5}\n'  # fmt: skip
-    tool.ok("set", "d", "-", input=b"\x81\x90\x01")
+    assert show(tool, b"\x82\x93\x01\xa1\"\xc0\x02\x81\xa1a\x90\x03") == \
+        b'{"[1,\\"\\\\\\"\\",null]":2,"{\\"a\\":[]}":3}\n'  # fmt: skip
+
+
+@pytest.mark.parametrize("document", [b"\x81\x91\x81\x90\x01\x02", b"\x81" * 512 + b"\xc0" * 513])
+def test_keys_in_keys_are_not_shown(tool, document):
+    tool.ok("set", "d", "-", input=document)
     done = tool.run("get", "d", "--as", "json")
-    assert done.returncode == 4 and done.stdout == b""
+    assert done.returncode == 4 and done.stdout == b"" and b"as the key of a map" in done.stderr
 
 
 def test_control_characters_never_reach_a_terminal(tool):

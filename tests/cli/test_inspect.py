@@ -418,7 +418,7 @@ def test_bytes_behind_an_envelope_are_ignored_and_behind_a_document_they_are_dam
         (DOCUMENT[:-1], 15, ""),
         (b"\x81\xa1a\xc1", 3, ""),
         (b"\x81\xa1a\xd4\x01\x02", 3, "extension"),
-        (b"\x81\x01\x02", None, "key"),
+        (b"\x81\x01\xc1", 2, ""),
         (b"\x81\xa1\xff\x02", 1, "UTF-8"),
         (b"\x91" * 600 + b"\xc0", 512, ""),
         (b"\x92\x01", 0, ""),
@@ -431,6 +431,13 @@ def test_damaged_documents(tool, document, offset, problem):
     start = 7 + len(header_with(compressed=False))
     assert code == 4 and damage["layer"] == "document" and problem in damage["problem"]
     assert offset is None or damage["offset"] == start + offset
+
+
+def test_keys_that_are_no_text_are_shown_as_text(tool):
+    code, answer = look(tool, frame(b"\x82\x01\xa1a\x92\x01\x02\xa1b", header_with(compressed=False)))
+    assert code == 0 and answer["layers"][-1]["value"] == {"1": "a", "[1,2]": "b"}
+    code, answer = look(tool, frame(b"\x81\x91\x81\x90\x01\x02", header_with(compressed=False)))
+    assert code == 0 and "cannot be shown as JSON" in answer["layers"][-1]["notes"][0]
 
 
 def test_an_envelope_that_the_header_does_not_promise_is_opened_with_a_note(tool):
