@@ -45,6 +45,7 @@ typedef struct core_function {
     PyObject *dict;
     PyObject *weakrefs;
     uint64_t  uncached;
+    uint64_t  object_hits; /* CORE_OBJECTS: those that the library leaves to the binding to count */
 } core_function;
 
 static inline core_function *core_function_of(PyObject *object) { return (core_function *)object; }

@@ -86,6 +86,7 @@ static ckit_status look(core_function *f, ckit_args *args, PyObject **result) {
         void       *object = NULL;
         ckit_status st = ckit_peek_object(f->function, args, retain, &object);
         *result = object;
+        f->object_hits += st != CKIT_MISS;
         return st;
     }
     ckit_value  value = CKIT_VALUE_INIT;

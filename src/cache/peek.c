@@ -3,63 +3,67 @@
 
 #include <cachekit/value.h>
 
-/* What is looked for. The key is made in front of the packed arguments where there is room for it, else in `memkey`. */
-static bool make_query(ckit_function *function, ckit_args *args, ckiti_memkey *memkey, ckiti_l1_query *query) {
-    const ckiti_function_record *record = function->record;
-    ckit_slice                   packed;
-    if (record->ns->l1 == NULL || !function->use_l1 || ckit_args_pack(args, &packed, NULL) != CKIT_OK) {
+/* The call's name in memory, made in front of the packed arguments where there is room for it. */
+static bool name_in_place(const ckit_function *function, ckit_args *args, ckit_slice packed, ckiti_l1_query *query) {
+    size_t before = (size_t)(packed.ptr - args->bytes);
+    if (before < CKITI_MEMKEY_PREFIX || packed.len > CKITI_L1_MAX_KEY_BYTES - CKITI_MEMKEY_PREFIX) {
         return false;
     }
-    size_t before = (size_t)(packed.ptr - args->bytes);
-    if (before >= CKITI_MEMKEY_PREFIX && packed.len <= CKITI_L1_MAX_KEY_BYTES - CKITI_MEMKEY_PREFIX) {
-        uint8_t *start = args->bytes + before - CKITI_MEMKEY_PREFIX;
-        ckiti_memkey_begin(start, record->id, CKITI_MEMKEY_WHOLE);
-        query->key = ckit_slice_of(start, packed.len + CKITI_MEMKEY_PREFIX);
-    } else {
-        ckiti_memkey_make(memkey, record->id, packed);
-        query->key = ckiti_memkey_slice(memkey);
-    }
-    query->hash = ckiti_l1_hash(record->ns->l1, query->key);
-    query->min_birth = ckiti_function_min_birth(function);
-    query->tag = CKITI_TAG_DOCUMENT;
+    uint8_t *start = args->bytes + before - CKITI_MEMKEY_PREFIX;
+    ckiti_memkey_begin(start, function->record->id, CKITI_MEMKEY_WHOLE);
+    query->key = ckit_slice_of(start, packed.len + CKITI_MEMKEY_PREFIX);
     return true;
 }
 
-static ckit_status counted(ckit_function *function, ckit_status st) {
-    if (st != CKIT_MISS) {
-        ckiti_count(&function->counters, CKITI_FN_L1_HITS, 1);
-    }
-    return st;
+/* Between making the name and hashing it, so that its bytes are at rest when the hash reads eight at once. */
+static uint64_t begin_query(const ckit_function *function, ckiti_l1_query *query) {
+    uint64_t now_ms = ckiti_cache_now(function->cache);
+    query->min_birth = ckiti_function_min_birth(function);
+    query->tag = CKITI_TAG_DOCUMENT;
+    query->hash = ckiti_l1_hash(function->record->ns->l1, query->key);
+    return now_ms;
 }
 
+static bool has_memory(const ckit_function *function) { return function->record->ns->l1 != NULL && function->use_l1; }
+
+/* ---- values ---------------------------------------------------------------------------------------------------- */
+
 ckit_status ckit_peek(ckit_function *function, ckit_args *args, ckit_value *out) {
-    ckit_args      none;
-    ckiti_memkey   memkey;
-    ckiti_l1_query query;
+    ckit_args    none;
+    ckit_slice   packed;
+    ckiti_memkey memkey;
+    uint64_t     hash;
     if (out->release != NULL) {
         ckit_value_fini(out);
     }
-    if (args == NULL) {
-        ckit_args_init(&none);
-        args = &none;
-    }
-    if (!make_query(function, args, &memkey, &query)) {
+    if (ckiti_call_pack(args, &none, &args, &packed, NULL) != CKIT_OK) {
         return CKIT_MISS;
     }
-    return counted(function, ckiti_l1_get(function->record->ns->l1, &query, ckiti_cache_now(function->cache), out));
+    return ckiti_op_memory(function, packed, &memkey, &hash, out);
+}
+
+/* ---- objects --------------------------------------------------------------------------------------------------- */
+
+/* Arguments that are many or long. */
+static __attribute__((noinline)) ckit_status peek_otherwise(ckit_function *function, ckit_slice  packed,
+                                                            void (*retain)(void *object), void **object) {
+    ckiti_memkey   memkey;
+    ckiti_l1_query query;
+    ckiti_memkey_make(&memkey, function->record->id, packed);
+    query.key = ckiti_memkey_slice(&memkey);
+    uint64_t now_ms = begin_query(function, &query);
+    return ckiti_l1_get_object(function->record->ns->l1, &query, now_ms, retain, object);
 }
 
 ckit_status ckit_peek_object(ckit_function *function, ckit_args *args, void (*retain)(void *object), void **object) {
-    ckit_args      none;
-    ckiti_memkey   memkey;
+    ckit_slice     packed;
     ckiti_l1_query query;
-    if (args == NULL) {
-        ckit_args_init(&none);
-        args = &none;
-    }
-    if (!make_query(function, args, &memkey, &query)) {
+    if (!has_memory(function) || ckit_args_pack(args, &packed, NULL) != CKIT_OK) {
         return CKIT_MISS;
     }
-    return counted(function, ckiti_l1_get_object(function->record->ns->l1, &query, ckiti_cache_now(function->cache),
-                                                 retain, object));
+    if (!name_in_place(function, args, packed, &query)) {
+        return peek_otherwise(function, packed, retain, object);
+    }
+    uint64_t now_ms = begin_query(function, &query);
+    return ckiti_l1_get_object(function->record->ns->l1, &query, now_ms, retain, object);
 }
