@@ -103,25 +103,33 @@ static uint8_t *pack_datetime(packer *p, uint8_t *at, PyObject *datetime) {
 
 static int is_a(PyObject *object, PyObject *type) { return PyObject_TypeCheck(object, (PyTypeObject *)type); }
 
+typedef uint8_t *pack_function(packer *p, uint8_t *at, PyObject *object);
+
+static uint8_t *pack_path(packer *p, uint8_t *at, PyObject *path) {
+    return pack_text_of(p, at, PyObject_CallMethodNoArgs(path, p->state->name_as_posix));
+}
+
+/* In this order: a member of an enumeration of UUIDs, for example, counts as a UUID. */
+static const struct late {
+    core_late_type type;
+    pack_function *pack;
+} lates[] = {{CORE_PURE_PATH, pack_path}, {CORE_UUID, pack_uuid}, {CORE_DECIMAL, pack_decimal}, {CORE_ENUM, pack_enum}};
+
 uint8_t *pack_other(packer *p, uint8_t *at, PyObject *object) {
-    const core_state *state = p->state;
     if (PyFloat_Check(object)) {
         const double value = PyFloat_AS_DOUBLE(object);
         return value <= 0 && value >= 0 ? put_double(at, 0.0) : refuse_type(p, object);
     }
-    if (is_a(object, state->pure_path_type)) {
-        return pack_text_of(p, at, PyObject_CallMethodNoArgs(object, state->name_as_posix));
+    if ((PyObject *)Py_TYPE(object) == p->state->datetime_type) { /* before the search for those that may not be there */
+        return pack_datetime(p, at, object);
     }
-    if (is_a(object, state->uuid_type)) {
-        return pack_uuid(p, at, object);
+    for (size_t i = 0; i < sizeof lates / sizeof *lates; i++) {
+        const int is = core_is(p->state, lates[i].type, object);
+        if (is != 0) {
+            return is < 0 ? NULL : lates[i].pack(p, at, object);
+        }
     }
-    if (is_a(object, state->decimal_type)) {
-        return pack_decimal(p, at, object);
-    }
-    if (is_a(object, state->enum_type)) {
-        return pack_enum(p, at, object);
-    }
-    if (is_a(object, state->datetime_type)) {
+    if (is_a(object, p->state->datetime_type)) {
         return pack_datetime(p, at, object);
     }
     return is_numpy_array(object) ? pack_numpy_array(p, at, object) : refuse_type(p, object);

@@ -14,10 +14,14 @@ typedef struct core_state {
     /* What is imported once: types and functions that values and arguments are told apart by. Each part fills and
      * visits its own (see CORE_OBJECTS). */
 #define CORE_OBJECTS(X)                                                                                                \
-    X(uuid_type)                                                                                                       \
+    X(uuid_type)          /* these four are NULL until core_is or core_type has found them */                          \
     X(decimal_type)                                                                                                    \
     X(enum_type)                                                                                                       \
     X(pure_path_type)                                                                                                  \
+    X(name_uuid)          /* their modules */                                                                          \
+    X(name_decimal)                                                                                                    \
+    X(name_enum)                                                                                                       \
+    X(name_pathlib)                                                                                                    \
     X(datetime_type)                                                                                                   \
     X(utc)                /* timezone.utc; NULL where datetime is not the one written in C */                          \
     X(name_as_posix)      /* names of attributes, interned: others fill the cache of attributes without use */         \
@@ -42,6 +46,14 @@ static inline core_state *core_state_of(PyObject *module) { return (core_state *
  * E-code. Returns NULL. */
 PyObject *core_raise(core_state *state, const ckit_error *err);
 
+/* Types of modules that are not imported with the package (types.c). */
+typedef enum core_late_type { CORE_UUID, CORE_DECIMAL, CORE_ENUM, CORE_PURE_PATH } core_late_type;
+/* Whether the object is an instance, of a subclass too: 1 or 0, -1 with an exception. Never imports. */
+int core_is(core_state *state, core_late_type type, PyObject *object);
+/* The type, borrowed; imported when it has to be. NULL with an exception. */
+PyObject *core_type(core_state *state, core_late_type type);
+
+int core_types_exec(PyObject *module);    /* types.c */
 int core_args_exec(PyObject *module);     /* args.c */
 int core_values_exec(PyObject *module);   /* values.c */
 int core_storage_exec(PyObject *module);  /* storage.c */

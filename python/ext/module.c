@@ -1,24 +1,14 @@
 #include "core.h"
 
-static int import_one(PyObject **slot, const char *module_name, const char *name) {
-    PyObject *module = PyImport_ImportModule(module_name);
-    if (module == NULL) {
+static int add_own(PyObject *module) {
+    PyObject *errors = PyImport_ImportModule("cachekit.errors");
+    if (errors == NULL) {
         return -1;
     }
-    *slot = PyObject_GetAttrString(module, name);
-    Py_DECREF(module);
-    return *slot == NULL ? -1 : 0;
-}
-
-static int import_types(PyObject *module) {
     core_state *state = core_state_of(module);
-    if (import_one(&state->uuid_type, "uuid", "UUID") < 0 || import_one(&state->decimal_type, "decimal", "Decimal") < 0 ||
-        import_one(&state->enum_type, "enum", "Enum") < 0 ||
-        import_one(&state->pure_path_type, "pathlib", "PurePath") < 0 ||
-        import_one(&state->error_type, "cachekit.errors", "CachekitError") < 0) {
-        return -1;
-    }
-    return PyModule_AddStringConstant(module, "version", ckit_version());
+    state->error_type = PyObject_GetAttrString(errors, "CachekitError");
+    Py_DECREF(errors);
+    return state->error_type == NULL ? -1 : PyModule_AddStringConstant(module, "version", ckit_version());
 }
 
 PyObject *core_raise(core_state *state, const ckit_error *err) {
@@ -58,7 +48,8 @@ static void free_module(void *module) { (void)clear(module); }
 /* ISO C has no conversion from a function to an object pointer, and CPython's slots want one. */
 #define SLOT(function) ((void *)(uintptr_t)(function))
 
-static PyModuleDef_Slot slots[] = {{Py_mod_exec, SLOT(import_types)},
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, SLOT(add_own)},
+                                   {Py_mod_exec, SLOT(core_types_exec)},
                                    {Py_mod_exec, SLOT(core_args_exec)},
                                    {Py_mod_exec, SLOT(core_values_exec)},
                                    {Py_mod_exec, SLOT(core_storage_exec)},

@@ -339,6 +339,11 @@ static PyObject *revive_set(reading *x, PyObject *map, PyObject *value) {
     return set;
 }
 
+static PyObject *revive_uuid(reading *x, PyObject *text) {
+    PyObject *type = core_type(x->state, CORE_UUID);
+    return type == NULL ? NULL : PyObject_CallFunctionObjArgs(type, text, NULL);
+}
+
 static PyObject *revive(reading *x, core_marker marker, PyObject *map) {
     if (marker == CORE_MARKER_NDARRAY) {
         return PyObject_CallFunctionObjArgs(x->hook, map, NULL);
@@ -352,7 +357,7 @@ static PyObject *revive(reading *x, core_marker marker, PyObject *map) {
         return NULL;
     }
     switch (marker) {
-    case CORE_MARKER_UUID: return PyObject_CallFunctionObjArgs(x->state->uuid_type, value, NULL);
+    case CORE_MARKER_UUID: return revive_uuid(x, value);
     case CORE_MARKER_SET: return revive_set(x, map, value);
     case CORE_MARKER_TUPLE: return PySequence_Tuple(value);
     default: return revive_temporal(x, marker, value);

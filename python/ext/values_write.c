@@ -414,8 +414,8 @@ static int write_other(writing *x, PyObject *object) {
     if (PyAnySet_Check(object)) {
         return write_set(x, object);
     }
-    return PyObject_TypeCheck(object, (PyTypeObject *)x->state->uuid_type) ? write_uuid(x, object)
-                                                                           : write_hooked(x, object);
+    const int uuid = core_is(x->state, CORE_UUID, object);
+    return uuid < 0 ? FAILED : uuid > 0 ? write_uuid(x, object) : write_hooked(x, object);
 }
 
 static int write_value(writing *x, PyObject *object) {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
-from urllib.parse import quote, urlencode
 
 from .._core import Cache
 from ..config.file import FileBackendConfig
 from ..errors import BackendError, BackendErrorType, CachekitError
+
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["FileBackend", "FileBackendConfig"]
 
@@ -34,6 +36,8 @@ class FileBackend:
     @property
     def url(self) -> str:
         """The store as the library's functions and the command line take it: ``--store URL``."""
+        from urllib.parse import quote, urlencode  # for whom has a store
+
         config = self.config
         parameters = {
             "max_size_mb": config.max_size_mb,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ..errors import ConfigurationError
 from ._checks import NOT_GIVEN, check_bool, refuse_type, show
 from ._value import Value, given, merged
@@ -12,8 +10,10 @@ from .nested import TimeoutConfig
 from .secret import SecretStr
 from .settings import get_settings
 
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 
 class Group:

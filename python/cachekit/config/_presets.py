@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .nested import BackpressureConfig, CircuitBreakerConfig, EncryptionConfig, L1CacheConfig, MonitoringConfig
 from .nested import TimeoutConfig
+
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
+if TYPE_CHECKING:
+    from typing import Any
 
 _PLAIN: dict[str, Any] = {
     "integrity_checking": True,

@@ -7,16 +7,16 @@ fields are made by the functions below.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ConfigurationError
 from ._checks import MASK, check_bool, check_choice, check_number, check_text, check_whole, range_text, refuse_type
 from ._value import Value, given, put
 from .secret import SecretStr
 
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Callable
+    from typing import Any, Callable, ClassVar
 
 BOOLEAN_WORDS = {
     "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False, "on": True, "off": False,

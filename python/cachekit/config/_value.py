@@ -7,13 +7,13 @@ else that happens before the first cached call.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
-
 from ..errors import ConfigurationError, ConfigurationTypeError
 from ._checks import refuse_names
 
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any, ClassVar, TypeVar
 
     from typing_extensions import Self, dataclass_transform
 else:
@@ -29,7 +29,7 @@ class _LazyFields:
         import dataclasses
 
         specs: list[Any] = [
-            (name, Any, dataclasses.field(default=getattr(owner, name))) if hasattr(owner, name) else (name, Any)
+            (name, object, dataclasses.field(default=getattr(owner, name))) if hasattr(owner, name) else (name, object)
             for name in owner._fields  # pyright: ignore[reportPrivateUsage]
         ]
         made = dataclasses.make_dataclass(owner.__name__, specs, init=False, repr=False, eq=False)
@@ -96,7 +96,8 @@ class Value:
         return type(self)(**{**{name: getattr(self, name) for name in self._fields}, **changes})
 
 
-AnyValue = TypeVar("AnyValue", bound=Value)
+if TYPE_CHECKING:
+    AnyValue = TypeVar("AnyValue", bound=Value)
 
 
 def _bind(cls: type[Value], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
-
 from ..errors import ConfigurationError, ConfigurationTypeError, UnsupportedError
 from ._build import KEYWORDS, assemble
 from ._checks import (
@@ -25,8 +23,10 @@ from .nested import BackpressureConfig, CircuitBreakerConfig, EncryptionConfig, 
 from .nested import TimeoutConfig
 from .settings import MAX_TTL_SECONDS
 
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any, Callable
 
     from typing_extensions import Self, Unpack
 

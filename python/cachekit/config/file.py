@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
 from ._table import Settings, choice, mebibytes, mode, seconds, text, whole
 from ._value import put
 
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
     from pathlib import Path
 

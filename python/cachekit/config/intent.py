@@ -12,10 +12,10 @@ it off. It never changes what is stored, under which key, or how it is checked.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 __all__ = ["SECURITY_PARAMETERS", "SECURITY_WORDS", "SPEED_WORDS", "detect_intent", "split_words"]
 

@@ -9,16 +9,16 @@ Wrong values raise `ConfigurationError`, wrong types `ConfigurationTypeError` (w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
-
 from ..errors import ConfigurationError
 from ._checks import check_bool, check_number, check_text, check_whole, refuse_type
 from ._keys import check_uuid, decode_key
 from ._value import Value, put
 from .secret import SecretStr
 
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any, Callable
 
 __all__ = [
     "BackpressureConfig",

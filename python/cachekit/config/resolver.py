@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ..errors import ConfigurationTypeError, UnsupportedError
 from ._build import KEYWORDS
 from ._checks import NOT_GIVEN, check_bool, refuse_names, refuse_type
@@ -13,8 +11,10 @@ from .intent import detect_intent
 from .nested import EncryptionConfig
 from .settings import get_settings
 
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 __all__ = ["resolve", "resolve_local"]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from ._checks import MASK
+
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 class SecretStr:

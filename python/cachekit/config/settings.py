@@ -9,8 +9,6 @@ it; `reset_settings` makes it be read again.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..errors import ConfigurationError
 from ._keys import decode_key
 from ._table import (
@@ -28,6 +26,10 @@ from ._table import (
 )
 from ._value import put
 from .secret import SecretStr
+
+TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["CachekitConfig", "get_settings", "reset_settings", "settings_table"]
 
