@@ -1,6 +1,8 @@
 /* Objects of a binding as results, in caches without a store: who holds them, and when they are released. */
 #include "cache/cache_fixture.h"
 
+#include <stdlib.h>
+
 typedef struct thing {
     _Atomic uint64_t released;
 } thing;
@@ -267,7 +269,7 @@ CKIT_TEST(object, a_peek_finds_what_memory_has_and_begins_nothing) {
     ckit_args_int(&args, 7);
     CHECK_STATUS(CKIT_MISS, ckit_peek(s.fn, &args, &value));
     CHECK_STATUS(CKIT_MISS, ckit_peek(s.fn, &args, &value)); /* the first one is nobody's leader */
-    uint64_t misses = stats_of(s.f.cache).l1_misses;
+    uint64_t    misses = stats_of(s.f.cache).l1_misses;
     ckit_start  start = {.function = s.fn, .args = &args, .peeked = true};
     ckit_op    *op;
     ckit_result result = {.status = CKIT_OK, .object = &object};
@@ -286,4 +288,201 @@ CKIT_TEST(object, a_peek_finds_what_memory_has_and_begins_nothing) {
     ckit_args_fini(&args);
     scene_close(&s);
     CHECK_EQ_U(1, t.released);
+}
+
+/* ---- ckit_peek_object ---------------------------------------------------------------------------------------- */
+
+static unsigned retained;
+
+static void retain_thing(void *object) {
+    (void)object;
+    retained++;
+}
+
+static ckit_status peek_object(ckit_function *fn, ckit_args *args, void **object) {
+    *object = NULL;
+    return ckit_peek_object(fn, args, retain_thing, object);
+}
+
+/* One argument of `len` bytes. */
+static void long_argument(ckit_args *args, size_t len) {
+    static const uint8_t zeroes[6000];
+    ckit_args_init(args);
+    ckit_args_bytes(args, ckit_slice_of(zeroes, len));
+}
+
+CKIT_TEST(object, is_retained_by_a_peek_that_finds_it_whatever_the_arguments_length) {
+    static const size_t lengths[] = {0, 1, 100, 3000, 6000};
+    scene               s;
+    scene_open(&s);
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        thing       t = {0};
+        ckit_object object = object_of(&t, 100);
+        ckit_result result = {.status = CKIT_OK, .object = &object};
+        ckit_value  value = CKIT_VALUE_INIT;
+        ckit_args   args;
+        ckit_op    *op;
+        void       *found;
+        long_argument(&args, lengths[i]);
+        retained = 0;
+        CHECK_STATUS(CKIT_MISS, peek_object(s.fn, &args, &found));
+        CHECK_EQ_U(0, retained);
+        ckit_start start = {.function = s.fn, .args = &args, .peeked = true};
+        CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+        CHECK_OK(ckit_finish(op, &result, NULL, NULL));
+        ckit_op_free(op);
+        CHECK_OK(peek_object(s.fn, &args, &found));
+        CHECK_EQ_P(&t, found);
+        CHECK_OK(peek_object(s.fn, &args, &found));
+        CHECK_EQ_U(2, retained);
+        CHECK_OK(ckit_invalidate(s.fn, &args, NULL));
+        CHECK_STATUS(CKIT_MISS, peek_object(s.fn, &args, &found));
+        CHECK_EQ_U(2, retained);
+        ckit_args_fini(&args);
+    }
+    scene_close(&s);
+}
+
+CKIT_TEST(object, of_many_arguments_is_found_by_a_peek_too) {
+    scene       s;
+    thing       t = {0};
+    ckit_object object = object_of(&t, 100);
+    ckit_result result = {.status = CKIT_OK, .object = &object};
+    ckit_value  value = CKIT_VALUE_INIT;
+    ckit_args   args;
+    ckit_op    *op;
+    void       *found;
+    scene_open(&s);
+    ckit_args_init(&args);
+    for (int i = 0; i < 70000; i++) { /* the widest header there is */
+        ckit_args_int(&args, i % 3);
+        if (i == 20) { /* the second */
+            CHECK_STATUS(CKIT_MISS, peek_object(s.fn, &args, &found));
+        }
+    }
+    ckit_start start = {.function = s.fn, .args = &args};
+    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_OK(ckit_finish(op, &result, NULL, NULL));
+    ckit_op_free(op);
+    CHECK_OK(peek_object(s.fn, &args, &found));
+    CHECK_EQ_P(&t, found);
+    ckit_args_fini(&args);
+    scene_close(&s);
+}
+
+CKIT_TEST(object, past_its_lifetime_is_stale_for_a_peek_and_then_gone) {
+    scene                 s;
+    thing                 t = {0};
+    ckit_object           object = object_of(&t, 100);
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    ckit_function        *fn;
+    ckit_args             args;
+    void                 *found;
+    scene_open(&s);
+    options.ttl_ms = 1000;
+    options.stale_ms = 500;
+    CHECK_OK(ckit_function_new(s.f.cache, "test.stale_object", NULL, NULL, &options, &fn, NULL));
+    give(fn, 7, &object, 0, NULL);
+    ckit_args_init(&args);
+    ckit_args_int(&args, 7);
+    retained = 0;
+    CHECK_OK(peek_object(fn, &args, &found));
+    fake_clock_advance(&s.f.time, 1000);
+    CHECK_STATUS(CKIT_STALE, peek_object(fn, &args, &found));
+    CHECK_EQ_P(&t, found);
+    CHECK_EQ_U(2, retained);
+    fake_clock_advance(&s.f.time, 500);
+    CHECK_STATUS(CKIT_MISS, peek_object(fn, &args, &found));
+    CHECK_EQ_U(2, retained);
+    ckit_args_fini(&args);
+    ckit_function_close(fn);
+    scene_close(&s);
+}
+
+CKIT_TEST(object, is_not_found_where_a_document_is_kept) {
+    scene       s;
+    ckit_args   args;
+    ckit_value  value = CKIT_VALUE_INIT;
+    ckit_op    *op;
+    void       *found;
+    ckit_result result = {.status = CKIT_OK, .document = S("\x05")};
+    scene_open(&s);
+    ckit_args_init(&args);
+    ckit_args_int(&args, 7);
+    ckit_start start = {.function = s.fn, .args = &args};
+    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_OK(ckit_finish(op, &result, NULL, NULL));
+    ckit_op_free(op);
+    retained = 0;
+    CHECK_STATUS(CKIT_MISS, peek_object(s.fn, &args, &found));
+    CHECK_EQ_U(0, retained);
+    ckit_args_fini(&args);
+    scene_close(&s);
+}
+
+/* A thing with a count of holders, as the objects of a language have. */
+typedef struct counted_thing {
+    _Atomic int holders;
+} counted_thing;
+
+static _Atomic int risen_from_the_dead;
+
+static void hold_counted(void *object) {
+    if (atomic_fetch_add(&((counted_thing *)object)->holders, 1) <= 0) {
+        atomic_fetch_add(&risen_from_the_dead, 1);
+    }
+}
+
+static void drop_counted(void *object, void *context) {
+    (void)context;
+    if (atomic_fetch_sub(&((counted_thing *)object)->holders, 1) == 1) {
+        free(object);
+    }
+}
+
+typedef struct crowd {
+    ckit_function *fn;
+    _Atomic bool   over;
+    _Atomic int    found;
+} crowd;
+
+static void *look_again_and_again(void *context) {
+    crowd    *c = context;
+    ckit_args args;
+    ckit_args_init(&args);
+    ckit_args_int(&args, 7);
+    while (!atomic_load(&c->over)) {
+        void *object;
+        if (ckit_peek_object(c->fn, &args, hold_counted, &object) == CKIT_OK) {
+            atomic_fetch_add(&c->found, 1);
+            drop_counted(object, NULL);
+        }
+    }
+    ckit_args_fini(&args);
+    return NULL;
+}
+
+CKIT_TEST(object, is_never_retained_after_its_release) {
+    scene     s;
+    crowd     c = {0};
+    pthread_t readers[3];
+    scene_open(&s);
+    c.fn = s.fn;
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ_I(0, pthread_create(&readers[i], NULL, look_again_and_again, &c));
+    }
+    for (int i = 0; i < 2000 || (atomic_load(&c.found) == 0 && i < 2000000); i++) {
+        counted_thing *t = malloc(sizeof *t);
+        CHECK(t != NULL);
+        atomic_store(&t->holders, 1);
+        ckit_object object = {.object = t, .size = 100, .release = drop_counted};
+        give(s.fn, 7, &object, 0, NULL);
+        CHECK_OK(invalidate(s.fn, 7));
+    }
+    atomic_store(&c.over, true);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(readers[i], NULL);
+    }
+    scene_close(&s);
+    CHECK_EQ_I(0, atomic_load(&risen_from_the_dead));
 }
