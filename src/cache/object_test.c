@@ -314,10 +314,10 @@ static void long_argument(ckit_args *args, size_t len) {
 CKIT_TEST(object, is_retained_by_a_peek_that_finds_it_whatever_the_arguments_length) {
     static const size_t lengths[] = {0, 1, 100, 3000, 6000};
     scene               s;
+    thing               things[5] = {{0}};
     scene_open(&s);
-    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-        thing       t = {0};
-        ckit_object object = object_of(&t, 100);
+    for (size_t i = 0; i < 5; i++) {
+        ckit_object object = object_of(&things[i], 100);
         ckit_result result = {.status = CKIT_OK, .object = &object};
         ckit_value  value = CKIT_VALUE_INIT;
         ckit_args   args;
@@ -332,7 +332,7 @@ CKIT_TEST(object, is_retained_by_a_peek_that_finds_it_whatever_the_arguments_len
         CHECK_OK(ckit_finish(op, &result, NULL, NULL));
         ckit_op_free(op);
         CHECK_OK(peek_object(s.fn, &args, &found));
-        CHECK_EQ_P(&t, found);
+        CHECK_EQ_P(&things[i], found);
         CHECK_OK(peek_object(s.fn, &args, &found));
         CHECK_EQ_U(2, retained);
         CHECK_OK(ckit_invalidate(s.fn, &args, NULL));
