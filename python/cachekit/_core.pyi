@@ -14,6 +14,21 @@ _S = TypeVar("_S")
 version: str
 """The version of the library that is linked in."""
 
+class _Setting(TypedDict):
+    name: str
+    group: str
+    variable: str
+    url_parameter: str | None
+    option: str | None
+    type: str
+    default: str
+    range: str
+    help: str
+    secret: bool
+
+def settings() -> list[_Setting]:
+    """What the library can be configured to. Says nothing about what is configured."""
+
 # ---- keys -----------------------------------------------------------------------------------------------------------
 
 def cache_key(

@@ -54,6 +54,7 @@ int core_is(core_state *state, core_late_type type, PyObject *object);
 PyObject *core_type(core_state *state, core_late_type type);
 
 int core_types_exec(PyObject *module);    /* types.c */
+int core_settings_exec(PyObject *module); /* settings.c */
 int core_args_exec(PyObject *module);     /* args.c */
 int core_values_exec(PyObject *module);   /* values.c */
 int core_storage_exec(PyObject *module);  /* storage.c */

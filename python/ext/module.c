@@ -50,6 +50,7 @@ static void free_module(void *module) { (void)clear(module); }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, SLOT(add_own)},
                                    {Py_mod_exec, SLOT(core_types_exec)},
+                                   {Py_mod_exec, SLOT(core_settings_exec)},
                                    {Py_mod_exec, SLOT(core_args_exec)},
                                    {Py_mod_exec, SLOT(core_values_exec)},
                                    {Py_mod_exec, SLOT(core_storage_exec)},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cachekit import _core
 from cachekit.config import (
     CachekitConfig,
     ConfigurationError,
@@ -486,11 +487,41 @@ def compare(library: dict[str, dict[str, object]]) -> None:
 
 
 def test_the_library_has_the_same_table():
-    core = pytest.importorskip("cachekit._core", reason="the extension is not built")
-    if not hasattr(core, "settings"):
-        pytest.skip("the extension does not show its settings")
     columns = ("type", "default", "range")
-    compare({row["variable"]: {column: row[column] for column in columns} for row in core.settings()})
+    compare({row["variable"]: {column: row[column] for column in columns} for row in _core.settings()})
+
+
+def test_a_setting_has_one_name_everywhere():
+    ours = {row["variable"]: row for row in settings_table()}
+    files = {row["variable"]: row for row in describe_settings(FileBackendConfig)}
+    for row in _core.settings():
+        if row["group"] == "files":
+            assert row["name"] == "file_" + files[row["variable"]]["name"]
+            # In a URL the directory is the path.
+            assert row["url_parameter"] == (None if row["option"] == "directory" else files[row["variable"]]["name"])
+        elif row["variable"] != "LOG_LEVEL":
+            assert row["name"] == row["url_parameter"] == ours[row["variable"]]["name"]
+            assert row["secret"] is ours[row["variable"]]["secret"]
+
+
+def test_the_table_of_the_library_is_a_new_one_each_time():
+    table = _core.settings()
+    assert table[0] == {
+        "name": "default_ttl",
+        "group": table[0]["group"],
+        "variable": "CACHEKIT_DEFAULT_TTL",
+        "url_parameter": "default_ttl",
+        "option": "default_ttl_ms",
+        "type": "seconds",
+        "default": "3600",
+        "range": "1 to 315360000",
+        "help": table[0]["help"],
+        "secret": False,
+    }
+    table[0]["name"] = ""
+    table.clear()
+    assert _core.settings()[0]["name"] == "default_ttl"
+    assert all(row["group"] and row["help"].endswith(".") for row in _core.settings())
 
 
 def test_the_documentation_of_the_library_has_the_same_table(source: Path):
