@@ -33,6 +33,7 @@ bench: ## install what is missing, measure, write build/bench/results.json
 	@scripts/build.sh release
 	@mkdir -p build/bench
 	@$(RELEASE)/bench/ckit_bench --out build/bench/results.json
+	@scripts/bench_python.sh --out build/bench/results.json
 
 soak: ## the rehearsals of failure with full counts (long)
 	@scripts/bootstrap.sh build check
