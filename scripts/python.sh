@@ -34,7 +34,7 @@ fingerprint() {
 }
 
 # For bench_python.sh: `python.sh pythons`, `python.sh fingerprint`.
-case "${1:-}" in pythons | fingerprint) "$1" && exit ;; esac
+case "${1:-}" in pythons | fingerprint) "$1"; exit ;; esac
 
 # A short patience, because an index that is reached answers at once.
 pip_install() { # pip_install ENVIRONMENT SECONDS ARG...
