@@ -56,6 +56,9 @@ typedef struct ckit_function_options {
     ckit_switch integrity;         /* part of the key; default the cache's */
     int         compression_level; /* 0 = the cache's */
     ckit_switch l1;                /* default the cache's */
+    double      early_refresh;     /* more than 0 and at most 1: memory serves a computed value as a stale one already
+                                      after this part of its lifetime, a tenth more or less, drawn for each value; so it
+                                      is refreshed before it ends. 0 = not at all. Lifetimes end when they would */
 } ckit_function_options;
 #define CKIT_FUNCTION_OPTIONS_INIT CKIT_SIZED_INIT(ckit_function_options)
 CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);

@@ -48,12 +48,19 @@ typedef struct ckit_start {
     ckit_op_ready  ready; /* required with a poll */
     void          *context;
     bool           peeked; /* ckit_peek has just answered CKIT_MISS: memory is not looked at a second time */
+    bool stale; /* ckit_peek has just answered CKIT_STALE: only the ticket to refresh it is wanted, and nothing
+                              waits. Answers CKIT_STALE, without a value */
 } ckit_start;
 
 /* CKIT_OK: *out is filled, *op is NULL. CKIT_STALE: *out is filled; *op is a refresh ticket, or NULL when somebody is
  * refreshing already. CKIT_COMPUTE: you are the leader: compute, then ckit_finish(*op, ...). CKIT_PENDING: see `ready`.
  * CKIT_E_NO_MEMORY, CKIT_E_MISUSE: nothing was begun. */
 CKIT_API ckit_status ckit_begin(const ckit_start *start, ckit_op **op, ckit_value *out, ckit_error *err);
+
+/* Tells that this thread is going to run the function, not the one that began the operation: a function that calls itself
+ * with the same arguments is recognised by its thread, and runs instead of waiting for itself. Not needed for operations
+ * with a poll, which wait for nothing; before this a ticket that was begun with `stale` belongs to no thread. */
+CKIT_API void ckit_op_move_here(ckit_op *op);
 
 /* What a computation came to. */
 typedef struct ckit_result {

@@ -73,6 +73,7 @@ struct ckit_function {
     ckit_key_prefix        key_prefix;
     uint64_t               ttl_ms;
     uint64_t               stale_ms;
+    double                 early_refresh;
     int                    compression_level;
     bool                   integrity;
     bool                   use_l1;

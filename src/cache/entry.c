@@ -344,7 +344,7 @@ static ckit_status remove_access(const ckiti_access *a, ckit_error *err) {
         ckiti_forget_call_by_key(a->cache, a->key);
     }
     ckit_status st =
-        ckiti_remove_everywhere(a->cache, a->ns, a->query.key, a->query.hash, 0, a->key, a->options.timeout_ms, err);
+        ckiti_remove_everywhere(a->cache, a->ns, a->query.key, a->query.hash, a->key, a->options.timeout_ms, err);
     if (a->of_call) {
         ckiti_forget_call_by_key(a->cache, a->key);
     }

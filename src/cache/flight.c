@@ -240,6 +240,14 @@ bool ckiti_flight_leave(ckiti_flights *flights, ckiti_seat *seat) {
     return waiting;
 }
 
+void ckiti_flight_move_here(ckiti_flights *flights, ckiti_seat *seat) {
+    ckiti_flight_shard *shard = shard_of(flights, seat->hash);
+    pthread_mutex_lock(&shard->mu);
+    seat->thread = pthread_self();
+    seat->elsewhere = false;
+    pthread_mutex_unlock(&shard->mu);
+}
+
 void ckiti_flights_fork_prepare(ckiti_flights *flights) {
     for (unsigned i = 0; i < CKITI_FLIGHT_SHARDS; i++) {
         pthread_mutex_lock(&flights->shards[i].mu);

@@ -71,6 +71,9 @@ bool ckiti_flight_abandon(ckiti_flights *flights, ckiti_seat *seat);
 /* A follower leaves; false when it is no follower any more (then it leads or has landed). */
 bool ckiti_flight_leave(ckiti_flights *flights, ckiti_seat *seat);
 
+/* The calling thread is the one that runs the function from here on. */
+void ckiti_flight_move_here(ckiti_flights *flights, ckiti_seat *seat);
+
 void ckiti_flights_fork_prepare(ckiti_flights *flights);
 void ckiti_flights_fork_parent(ckiti_flights *flights);
 /* Nobody waits any more: seats of followers become NONE. */

@@ -49,6 +49,9 @@ static ckit_status check_options(const ckit_function_options *o, ckit_error *err
                          ttl_fits ? "stale_ms" : "ttl_ms", (unsigned long long)(ttl_fits ? o->stale_ms : o->ttl_ms),
                          (unsigned long long)CKIT_TTL_MAX_MS);
     }
+    if (!(o->early_refresh >= 0 && o->early_refresh <= 1)) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "early_refresh is %g, allowed is 0 to 1", o->early_refresh);
+    }
     if (o->compression_level < CKIT_COMPRESSION_OFF || o->compression_level > 9) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "compression_level is %d, allowed is 1 to 9, 0 or off",
                          o->compression_level);
@@ -60,6 +63,7 @@ static void apply_options(ckit_function *function, const ckit_function_options *
     const ckit_cache_options *defaults = &function->cache->options;
     function->ttl_ms = o->ttl_ms != 0 ? o->ttl_ms : defaults->default_ttl_ms;
     function->stale_ms = o->stale_ms;
+    function->early_refresh = o->early_refresh;
     function->compression_level = o->compression_level != 0 ? o->compression_level : defaults->compression_level;
     function->integrity = (o->integrity != CKIT_DEFAULT ? o->integrity : defaults->integrity) != CKIT_OFF;
     function->use_l1 = (o->l1 != CKIT_DEFAULT ? o->l1 : defaults->l1) != CKIT_OFF;
@@ -456,7 +460,7 @@ ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error
     }
     if (st == CKIT_OK) {
         uint64_t hash = ckiti_call_name(function, packed, &memkey);
-        st = ckiti_remove_everywhere(cache, function->record->ns, ckiti_memkey_slice(&memkey), hash, function->stale_ms,
+        st = ckiti_remove_everywhere(cache, function->record->ns, ckiti_memkey_slice(&memkey), hash,
                                      ckit_buf_slice(&key), 0, err);
     }
     ckit_buf_fini(&key);

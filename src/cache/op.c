@@ -130,8 +130,21 @@ void ckiti_op_fini(ckit_op *op) {
 
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
-/* With the stripe's lock held. */
-static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *object, uint64_t life_ms) {
+/* How much of a computed value's life memory serves it as fresh. Values that are stored together do not all turn stale
+ * together: the tenth more or less comes from the key and the time. */
+static uint64_t fresh_part(const ckit_op *op, uint64_t life_ms, uint64_t now_ms) {
+    double part = op->function->early_refresh;
+    if (part == 0 || life_ms == CKIT_TTL_NO_EXPIRY) {
+        return life_ms;
+    }
+    uint64_t drawn = (op->hash ^ now_ms) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+    uint64_t fresh_ms = (uint64_t)((double)life_ms * part * (0.9 + 0.2 * (double)drawn / 4294967296.0));
+    return fresh_ms == 0 ? 1 : fresh_ms < life_ms ? fresh_ms : life_ms;
+}
+
+/* With the stripe's lock held. The value is fresh for `fresh_ms` of its life. */
+static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *object, uint64_t life_ms,
+                          uint64_t fresh_ms) {
     ckiti_l1 *l1 = op->function->record->ns->l1;
     if (l1 == NULL || life_ms == 0) {
         return false;
@@ -144,8 +157,8 @@ static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *o
                               .hash = op->hash,
                               .value = document,
                               .object = object,
-                              .life_ms = life_ms,
-                              .stale_ms = op->function->stale_ms,
+                              .life_ms = fresh_ms,
+                              .stale_ms = op->function->stale_ms + (life_ms - fresh_ms),
                               .birth = atomic_load(&op->birth),
                               .tag = CKITI_TAG_DOCUMENT};
     ckit_status       st = ckiti_l1_put(l1, &args, ckiti_cache_now(op->cache));
@@ -164,7 +177,7 @@ static bool keep_in_memory(ckit_op *op, ckit_slice document, const ckit_object *
     if (valid) {
         ckiti_stripe_advance(stripe, op->hash);
         atomic_store(&op->version, ckiti_stripe_version(stripe, op->hash));
-        *kept = put_in_memory(op, document, object, op->ttl_ms);
+        *kept = put_in_memory(op, document, object, op->ttl_ms, fresh_part(op, op->ttl_ms, ckiti_cache_now(op->cache)));
     }
     pthread_mutex_unlock(&stripe->mu);
     ckiti_sweep_start(op->cache);
@@ -178,7 +191,8 @@ static bool believe(ckit_op *op, uint64_t life_ms) {
     pthread_mutex_lock(&stripe->mu);
     bool valid = stripe->doomed == 0 && !was_invalidated(op);
     if (valid && op->function->use_l1) {
-        (void)put_in_memory(op, ckit_buf_slice(&op->document), NULL, ckiti_life_in_memory(life_ms));
+        life_ms = ckiti_life_in_memory(life_ms);
+        (void)put_in_memory(op, ckit_buf_slice(&op->document), NULL, life_ms, life_ms);
     }
     pthread_mutex_unlock(&stripe->mu);
     ckiti_sweep_start(op->cache);
@@ -186,7 +200,7 @@ static bool believe(ckit_op *op, uint64_t life_ms) {
 }
 
 static void forget_everywhere(ckit_op *op) {
-    (void)ckiti_remove_everywhere(op->cache, op->function->record->ns, ckiti_memkey_slice(&op->memkey), op->hash, 0,
+    (void)ckiti_remove_everywhere(op->cache, op->function->record->ns, ckiti_memkey_slice(&op->memkey), op->hash,
                                   ckit_buf_slice(&op->key), 0, NULL);
 }
 

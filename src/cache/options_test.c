@@ -1,6 +1,7 @@
 /* Options: defaults, limits that are told by name, programs that are older or newer than the library. */
 #include "cache/cache_fixture.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static void check_refused(ckit_cache_options *options, const char *name, const char *value) {
@@ -163,6 +164,13 @@ CKIT_TEST(options, a_function_s_options_have_ranges_too) {
     o.stale_ms = CKIT_TTL_MAX_MS + 1;
     check_function_refused("f", &o, CKIT_E_CONFIGURATION, "stale_ms is 315360000001");
     o.stale_ms = 0;
+    o.early_refresh = 1.01;
+    check_function_refused("f", &o, CKIT_E_CONFIGURATION, "early_refresh is 1.01");
+    o.early_refresh = -0.1;
+    check_function_refused("f", &o, CKIT_E_CONFIGURATION, "early_refresh is -0.1");
+    o.early_refresh = NAN;
+    check_function_refused("f", &o, CKIT_E_CONFIGURATION, "early_refresh is nan");
+    o.early_refresh = 0;
     o.compression_level = 10;
     check_function_refused("f", &o, CKIT_E_CONFIGURATION, "compression_level is 10");
     check_function_refused("", NULL, CKIT_E_MISUSE, "name");

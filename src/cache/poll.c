@@ -395,9 +395,11 @@ static ckit_status begin_missed(ckit_op *op, ckit_op **out, ckit_value *value) {
 }
 
 /* A stale value is there: the first who sees it gets the ticket to refresh it. */
-static ckit_status begin_stale(ckit_op *op, ckit_op **out) {
+static ckit_status begin_stale(ckit_op *op, bool elsewhere, ckit_op **out) {
+    op->seat.elsewhere = elsewhere;
     if (ckiti_flight_join(&op->cache->flights, &op->seat, false) == CKITI_SEAT_LEADER &&
         !ckiti_op_is_fresh_by_now(op)) {
+        ckiti_count(&op->cache->counters, CKITI_REFRESHES, 1);
         op->phase = CKITI_PHASE_COMPUTE;
         *out = op;
     } else {
@@ -437,7 +439,7 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
         return st;
     }
     ckit_status seen = CKIT_MISS;
-    if (st == CKIT_OK && start->peeked) {
+    if (st == CKIT_OK && (start->peeked || start->stale)) {
         hash = ckiti_call_name(function, packed, &memkey);
     } else if (st == CKIT_OK) {
         seen = ckiti_op_memory(function, packed, &memkey, &hash, value);
@@ -445,6 +447,7 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
     if (seen == CKIT_OK) {
         return CKIT_OK;
     }
+    seen = start->stale ? CKIT_STALE : seen;
     ckit_op *op = ckiti_alloc(function->cache->alloc, sizeof *op);
     if (op == NULL) {
         return seen == CKIT_STALE ? CKIT_STALE : ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for an operation");
@@ -462,8 +465,10 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
     op->poll = start->poll;
     op->ready = start->ready;
     op->context = start->context;
-    return seen == CKIT_STALE ? begin_stale(op, out) : begin_missed(op, out, value);
+    return seen == CKIT_STALE ? begin_stale(op, start->stale, out) : begin_missed(op, out, value);
 }
+
+void ckit_op_move_here(ckit_op *op) { ckiti_flight_move_here(&op->cache->flights, &op->seat); }
 
 /* ---- ending ------------------------------------------------------------------------------------------------------ */
 

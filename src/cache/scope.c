@@ -8,16 +8,14 @@
 static const char where[] = "cache";
 
 /* An entry that can still be served; what has expired or was invalidated may lie around for a while. */
-static bool is_alive(ckit_cache *cache, const ckiti_namespace *ns, ckit_slice memkey, uint64_t hash,
-                     uint64_t stale_ms) {
+static bool is_alive(ckit_cache *cache, const ckiti_namespace *ns, ckit_slice memkey, uint64_t hash) {
     uint64_t       own = ckiti_function_floor(cache, memkey);
     uint64_t       whole = atomic_load_explicit(&ns->floor, memory_order_acquire);
     ckiti_l1_query query = {.key = memkey, .hash = hash, .min_birth = own > whole ? own : whole};
     uint64_t       now = ckiti_cache_now(cache);
     uint64_t       life_ms;
-    now = now > stale_ms ? now - stale_ms : 0; /* what is stale now was fresh then */
     for (query.tag = CKITI_TAG_DOCUMENT; query.tag <= CKITI_TAG_RAW; query.tag++) {
-        if (ckiti_l1_peek(ns->l1, &query, now, &life_ms) == CKIT_OK) {
+        if (ckiti_l1_peek(ns->l1, &query, now, &life_ms) != CKIT_MISS) {
             return true;
         }
     }
@@ -33,12 +31,12 @@ void ckiti_forget_elsewhere(ckit_cache *cache, const ckiti_namespace *ns, ckit_s
     }
 }
 
-static bool forget_key(ckit_cache *cache, ckiti_namespace *ns, ckit_slice memkey, uint64_t hash, uint64_t stale_ms) {
+static bool forget_key(ckit_cache *cache, ckiti_namespace *ns, ckit_slice memkey, uint64_t hash) {
     ckiti_stripe *stripe = ckiti_stripe_of(&cache->stripes, hash);
     pthread_mutex_lock(&stripe->mu);
     ckiti_stripe_advance(stripe, hash);
     ckiti_stripe_invalidate(stripe);
-    bool was_there = ns->l1 != NULL && is_alive(cache, ns, memkey, hash, stale_ms);
+    bool was_there = ns->l1 != NULL && is_alive(cache, ns, memkey, hash);
     if (ns->l1 != NULL) {
         (void)ckiti_l1_remove(ns->l1, memkey, hash);
     }
@@ -50,10 +48,10 @@ static bool forget_key(ckit_cache *cache, ckiti_namespace *ns, ckit_slice memkey
 }
 
 ckit_status ckiti_remove_everywhere(ckit_cache *cache, ckiti_namespace *ns, ckit_slice memkey, uint64_t hash,
-                                    uint64_t stale_ms, ckit_slice key, uint32_t timeout_ms, ckit_error *err) {
+                                    ckit_slice key, uint32_t timeout_ms, ckit_error *err) {
     /* Memory twice: before, so that no computation of old data stores it after the store has forgotten; after, so that
      * nobody who read the old value from the store meanwhile keeps it. */
-    bool        in_memory = forget_key(cache, ns, memkey, hash, stale_ms);
+    bool        in_memory = forget_key(cache, ns, memkey, hash);
     ckit_status st = CKIT_MISS;
     if (cache->ops != NULL && key.len > 0) {
         ckit_error why = CKIT_ERROR_INIT;
@@ -64,7 +62,7 @@ ckit_status ckiti_remove_everywhere(ckit_cache *cache, ckiti_namespace *ns, ckit
                 *err = why;
             }
         }
-        in_memory |= forget_key(cache, ns, memkey, hash, stale_ms);
+        in_memory |= forget_key(cache, ns, memkey, hash);
     }
     return st == CKIT_MISS && in_memory ? CKIT_OK : st;
 }

@@ -4,11 +4,11 @@
 
 #include "cache/core.h"
 
-/* Removes one entry from memory (where it stands under `memkey`, for up to `stale_ms` past its life) and from the store (under `key`; not asked when empty).
- * CKIT_OK when there was one in either, CKIT_MISS, or the store's failure (memory has forgotten it all the same). What
- * is being read or computed for it meanwhile is not kept. */
+/* Removes one entry from memory (where it stands under `memkey`) and from the store (under `key`; not asked when empty).
+ * CKIT_OK when there was one in either, a stale one included, CKIT_MISS, or the store's failure (memory has forgotten it
+ * all the same). What is being read or computed for it meanwhile is not kept. */
 ckit_status ckiti_remove_everywhere(ckit_cache *cache, ckiti_namespace *ns, ckit_slice memkey, uint64_t hash,
-                                    uint64_t stale_ms, ckit_slice key, uint32_t timeout_ms, ckit_error *err);
+                                    ckit_slice key, uint32_t timeout_ms, ckit_error *err);
 
 /* The key of an entry says nothing about its namespace, so the memory of others may hold it too, when it was read there.
  * Forgets it in all but `ns`, with the stripe's lock held. (All tiers of a cache hash alike.) */

@@ -237,3 +237,125 @@ CKIT_TEST(stale, a_ticket_that_is_freed_goes_to_the_next_caller) {
     ckit_args_fini(&args);
     scene_close(&s);
 }
+
+CKIT_TEST(stale, a_ticket_alone_comes_without_a_value_and_never_waits) {
+    scene      s;
+    ckit_op   *ticket, *none;
+    ckit_value value = CKIT_VALUE_INIT;
+    ckit_args  args;
+    scene_open(&s);
+    fake_clock_advance(&s.f.time, 1500);
+    ckit_args_init(&args);
+    ckit_args_int(&args, 7);
+    ckit_start start = {.function = s.fn, .args = &args, .stale = true};
+    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
+    CHECK(ticket != NULL);
+    CHECK(value.data.ptr == NULL && value.release == NULL);
+    fake_clock_advance(&s.f.time, 1000); /* nothing to serve any more: a call would wait for the ticket */
+    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &none, &value, NULL));
+    CHECK(none == NULL);
+    CHECK_EQ_U(1, stats_of(s.f.cache).refreshes);
+    ckit_op_free(ticket);
+    ckit_args_fini(&args);
+    scene_close(&s);
+}
+
+CKIT_TEST(stale, who_gave_a_ticket_away_can_wait_for_it_and_who_has_it_does_not_wait_for_itself) {
+    scene         s;
+    threaded_call waiting = {0};
+    ckit_op      *ticket;
+    ckit_value    value = CKIT_VALUE_INIT;
+    ckit_args     args;
+    scene_open(&s);
+    fake_clock_advance(&s.f.time, 1500);
+    ckit_args_init(&args);
+    ckit_args_int(&args, 7);
+    ckit_start start = {.function = s.fn, .args = &args, .stale = true};
+    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
+    fake_clock_advance(&s.f.time, 1000);
+    call_start(&waiting, s.fn, 7);
+    wait_flight_waits(s.f.cache, 1);
+    ckit_op_move_here(ticket);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_EQ_U(2, s.l.runs);
+    ckit_op_free(ticket); /* the waiting call leads on, and finds what the other one has kept */
+    CHECK_OK(call_join(&waiting).status);
+    CHECK_EQ_U(2, s.l.runs);
+    ckit_args_fini(&args);
+    scene_close(&s);
+}
+
+/* ---- refreshed before the end ------------------------------------------------------------------------------------------ */
+
+static void scene_open_early(scene *s) {
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    fixture_open_memory(&s->f);
+    loader_init(&s->l);
+    options.ttl_ms = 10000;
+    options.early_refresh = 0.5;
+    s->fn = function_of(s->f.cache, "test.load", &s->l, &options);
+}
+
+CKIT_TEST(stale, an_early_refresh_comes_after_a_part_of_the_life_and_the_life_still_ends) {
+    scene s;
+    scene_open_early(&s);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    loader_fail(&s.l, CKIT_E_FUNCTION, UINT64_MAX);
+    fake_clock_advance(&s.f.time, 4499);
+    CHECK(!call(s.fn, 7).stale);
+    fake_clock_advance(&s.f.time, 1002);
+    CHECK(call(s.fn, 7).stale);
+    wait_for(has_refreshed, &s);
+    fake_clock_advance(&s.f.time, 4498);
+    CHECK(call(s.fn, 7).stale);
+    fake_clock_advance(&s.f.time, 1);
+    CHECK_STATUS(CKIT_E_FUNCTION, call(s.fn, 7).status);
+    scene_close(&s);
+}
+
+CKIT_TEST(stale, an_early_refresh_gives_a_whole_life_anew) {
+    scene s;
+    scene_open_early(&s);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    fake_clock_advance(&s.f.time, 9000);
+    s.l.result = 2;
+    CHECK(call(s.fn, 7).stale);
+    wait_for(is_fresh, s.fn);
+    fake_clock_advance(&s.f.time, 4000);
+    answer a = call(s.fn, 7);
+    CHECK(!a.stale);
+    CHECK_EQ_U(2, a.number);
+    CHECK(a.life_ms >= 500 && a.life_ms <= 1500);
+    CHECK_EQ_U(2, s.l.runs);
+    scene_close(&s);
+}
+
+CKIT_TEST(stale, values_that_are_stored_together_do_not_turn_stale_together) {
+    scene    s;
+    uint64_t least = UINT64_MAX, most = 0;
+    scene_open_early(&s);
+    for (int64_t i = 0; i < 100; i++) {
+        CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, i);
+        uint64_t life_ms = call(s.fn, i).life_ms;
+        least = life_ms < least ? life_ms : least;
+        most = life_ms > most ? life_ms : most;
+    }
+    CHECK(least >= 4500 && least < 4700);
+    CHECK(most <= 5500 && most > 5300);
+    scene_close(&s);
+}
+
+CKIT_TEST(stale, a_value_is_found_to_forget_while_it_is_stale_and_not_later) {
+    scene s;
+    scene_open_early(&s);
+    for (int64_t i = 0; i < 3; i++) {
+        CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, i);
+    }
+    CHECK_OK(invalidate(s.fn, 0));
+    fake_clock_advance(&s.f.time, 9999);
+    CHECK_OK(invalidate(s.fn, 1));
+    CHECK_STATUS(CKIT_MISS, invalidate(s.fn, 1));
+    fake_clock_advance(&s.f.time, 1);
+    CHECK_STATUS(CKIT_MISS, invalidate(s.fn, 2));
+    scene_close(&s);
+}

@@ -58,7 +58,7 @@ ckit_status ckiti_l1_get_object(ckiti_l1 *l1, const ckiti_l1_query *query, uint6
 /* The same for many keys, with the table's lines prefetched. answers[i] as above. */
 void ckiti_l1_get_many(ckiti_l1 *l1, const ckiti_l1_query *queries, size_t count, uint64_t now_ms, ckit_value *out,
                        ckit_status *answers);
-/* The remaining life of a live entry, without counting as a use: CKIT_OK or CKIT_MISS (stale is a miss). */
+/* The remaining life of a live entry, without counting as a use: CKIT_OK, CKIT_STALE (no life remains) or CKIT_MISS. */
 ckit_status ckiti_l1_peek(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, uint64_t *life_ms);
 
 /* What is stored: bytes, or an object instead of bytes. */

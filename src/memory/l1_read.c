@@ -328,9 +328,9 @@ ckit_status ckiti_l1_peek(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t no
     if (place.bucket != NULL) {
         ckiti_entry *entry = ckiti_place_entry(place, &l1->arena);
         uint64_t     life = ckiti_entry_life(entry);
-        if (judge(l1, entry, life, query, now_ms) == CKIT_OK) {
-            *life_ms = ckiti_life_left(life, now_ms);
-            st = CKIT_OK;
+        st = judge(l1, entry, life, query, now_ms);
+        if (st != CKIT_MISS) {
+            *life_ms = st == CKIT_OK ? ckiti_life_left(life, now_ms) : 0;
         }
     }
     pthread_mutex_unlock(&shard->lock);

@@ -120,7 +120,7 @@ CKIT_TEST(l1, touch_keeps_the_stale_window) {
     ckiti_l1_close(l1);
 }
 
-CKIT_TEST(l1, peek_tells_the_life_of_fresh_entries_only) {
+CKIT_TEST(l1, peek_tells_what_life_remains_and_counts_as_no_use) {
     ckiti_l1         *l1 = open_tier(1 << 20);
     uint64_t          life = 7;
     ckiti_l1_query    query = query_of(l1, S("k"));
@@ -131,7 +131,9 @@ CKIT_TEST(l1, peek_tells_the_life_of_fresh_entries_only) {
     CHECK_OK(ckiti_l1_put(l1, &args, 5000));
     CHECK_OK(ckiti_l1_peek(l1, &query, 5100, &life));
     CHECK_EQ_U(900, life);
-    CHECK_STATUS(CKIT_MISS, ckiti_l1_peek(l1, &query, 6000, &life));
+    CHECK_STATUS(CKIT_STALE, ckiti_l1_peek(l1, &query, 6000, &life));
+    CHECK_EQ_U(0, life);
+    CHECK_STATUS(CKIT_MISS, ckiti_l1_peek(l1, &query, 7000, &life));
     CHECK_EQ_U(0, stats_of(l1).hits);
     ckiti_l1_close(l1);
 }
