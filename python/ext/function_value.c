@@ -1,6 +1,7 @@
 /* From results to what the library keeps, and back. */
 #include "function.h"
 
+#include "size.h"
 #include "values.h"
 
 PyObject *core_function_take(core_function *f, ckit_value *value) {
@@ -24,22 +25,11 @@ void core_function_fail(ckit_op *op) {
     PyErr_Restore(type, exception, traceback);
 }
 
-static size_t size_of(PyObject *object) {
-    PyObject *size = PyObject_CallMethod(object, "__sizeof__", NULL);
-    size_t    bytes = size == NULL ? (size_t)-1 : PyLong_AsSize_t(size);
-    Py_XDECREF(size);
-    if (bytes == (size_t)-1) {
-        PyErr_Clear();
-        bytes = 64;
-    }
-    return bytes;
-}
-
 static int give_object(core_function *f, ckit_op *op, PyObject *value) {
     ckit_object object;
     ckit_result result = {.status = CKIT_OK, .object = &object};
     ckit_status st;
-    if (!core_object_of(f->cache, value, size_of(value), &object)) {
+    if (!core_object_of(f->cache, value, core_size_of(value), &object)) {
         return -1;
     }
     Py_BEGIN_ALLOW_THREADS;
