@@ -24,6 +24,11 @@ extern "C" {
 CKIT_API ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, ckit_cache **out,
                                      ckit_error *err);
 
+/* The same over a store of the caller's own: the environment's settings of the cache hold, and `options` win over them.
+ * The backend is the cache's from now on, also when this fails. ckit_cache_new (cache.h) reads no environment. */
+CKIT_API ckit_status ckit_cache_open_over(ckit_backend *backend, const ckit_cache_options *options, ckit_cache **out,
+                                          ckit_error *err);
+
 /* Opens the store alone, without a cache in front: for tools that look at stored bytes. URL, environment and settings mean
  * what they mean for ckit_cache_open; those of the cache itself are checked and have no effect. CACHEKIT_MASTER_KEY does
  * not matter: the caller moves stored bytes as they are, and whoever stores plain ones has them stored in the clear.

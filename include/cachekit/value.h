@@ -20,6 +20,9 @@ CKIT_API void ckit_value_init(ckit_value *value);
  * was closed. Accepts NULL, an empty value, and being called twice. */
 CKIT_API void ckit_value_fini(ckit_value *value);
 
+/* Moves what `from` holds to `to`, which must be empty, and leaves `from` empty: a ckit_value cannot be assigned. */
+CKIT_API void ckit_value_move(ckit_value *to, ckit_value *from);
+
 /* "memory", "store", "function", "flight" or "none". Static text, never NULL. */
 CKIT_API const char *ckit_source_name(ckit_source source);
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
 
+from cachekit.backends._adapter import Adapter
 from cachekit.decorator import CacheInfo
 from typing_extensions import Buffer, Concatenate, ParamSpec, Self, final
 
@@ -119,7 +120,7 @@ def frame_parse(stored: Buffer) -> tuple[_Frame, memoryview | bytes]:
 
 @final
 class Cache:
-    """A cache: memory, and the store that `url` names (None: the environment)."""
+    """A cache: memory, and the store that `url` names (None: the environment) or `backend` is."""
 
     def __new__(
         cls,
@@ -130,6 +131,7 @@ class Cache:
         default_ttl_ms: int = 0,
         integrity: bool = True,
         max_value_bytes: int = 0,
+        backend: Adapter | None = None,
     ) -> Self: ...
     def get(self, key: str | Buffer, /) -> bytes | None:
         """The stored bytes as they are, or None."""

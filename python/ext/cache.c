@@ -1,6 +1,8 @@
 #include "cache.h"
 
+#include <stddef.h>
 #include <stdlib.h>
+#include <structmember.h>
 
 /* ---- live objects ------------------------------------------------------------------------------------------- */
 
@@ -49,15 +51,41 @@ void core_bury(core_cache *cache) {
 
 static core_state *state_of_type(PyTypeObject *type) { return PyType_GetModuleState(type); }
 
+/* Opens self->cache: over `adapter` when there is one, else over what the URL names. -1 with an exception. */
+static int open_cache(core_cache *self, const char *url, const ckit_cache_options *options) {
+    core_state   *state = state_of_type(Py_TYPE(self));
+    ckit_error    err = CKIT_ERROR_INIT;
+    ckit_backend *store = NULL;
+    ckit_status   st;
+    if (self->adapter != NULL && (store = core_backend_new(state, self->adapter, &self->backend)) == NULL) {
+        return -1;
+    }
+    Py_BEGIN_ALLOW_THREADS;
+    st = store != NULL ? ckit_cache_open_over(store, options, &self->cache, &err)
+                       : ckit_cache_open(url, options, &self->cache, &err);
+    Py_END_ALLOW_THREADS;
+    if (st != CKIT_OK) {
+        self->backend = NULL;
+        (void)core_raise(state, &err);
+        return -1;
+    }
+    return 0;
+}
+
 static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char       *names[] = {"url", "l1", "l1_max_bytes", "default_ttl_ms", "integrity", "max_value_bytes", NULL};
+    static char       *names[] = {"url",       "l1",      "l1_max_bytes", "default_ttl_ms",
+                                  "integrity", "max_value_bytes", "backend",      NULL};
+    PyObject          *backend = Py_None;
     const char        *url = NULL;
     int                l1 = 1, integrity = 1;
     unsigned long long l1_max_bytes = 0, default_ttl_ms = 0, max_value_bytes = 0;
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
-    ckit_error         err = CKIT_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpK", names, &url, &l1, &l1_max_bytes, &default_ttl_ms,
-                                     &integrity, &max_value_bytes)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpKO", names, &url, &l1, &l1_max_bytes, &default_ttl_ms,
+                                     &integrity, &max_value_bytes, &backend)) {
+        return NULL;
+    }
+    if (backend != Py_None && url != NULL) {
+        PyErr_SetString(PyExc_ValueError, "a cache has a URL or a backend, not both");
         return NULL;
     }
     options.l1 = l1 ? CKIT_DEFAULT : CKIT_OFF;
@@ -69,24 +97,45 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
-    ckit_status st;
-    Py_BEGIN_ALLOW_THREADS;
-    st = ckit_cache_open(url, &options, &self->cache, &err);
-    Py_END_ALLOW_THREADS;
-    if (st != CKIT_OK) {
+    if (backend != Py_None) {
+        Py_INCREF(backend);
+        self->adapter = backend;
+    }
+    if (open_cache(self, url, &options) < 0) {
         Py_DECREF(self);
-        return core_raise(state_of_type(type), &err);
+        return NULL;
     }
     return (PyObject *)self;
+}
+
+static int cache_traverse(PyObject *object, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((core_cache *)object)->adapter);
+    return 0;
+}
+
+/* Part of a cycle, for instance through a store that calls a function of this cache. */
+static int cache_clear(PyObject *object) {
+    core_cache *self = (core_cache *)object;
+    if (self->backend != NULL) {
+        core_backend_let_go(self->backend);
+    }
+    Py_CLEAR(self->adapter);
+    return 0;
 }
 
 static void cache_dealloc(PyObject *object) {
     core_cache   *self = (core_cache *)object;
     PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(object);
+    }
     Py_BEGIN_ALLOW_THREADS;
     ckit_cache_close(self->cache);
     Py_END_ALLOW_THREADS;
     core_bury(self);
+    Py_CLEAR(self->adapter);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -221,17 +270,25 @@ static PyMethodDef methods[] = {
     {"release_objects", cache_sweep, METH_NOARGS, "Gives back the references of objects that memory has let go of."},
     {NULL, NULL, 0, NULL}};
 
+static PyMemberDef members[] = {{"__weaklistoffset__", T_PYSSIZET, offsetof(core_cache, weakrefs), READONLY, NULL},
+                                {NULL, 0, 0, 0, NULL}};
+
 #define SLOT(function) ((void *)(uintptr_t)(function))
 
 static PyType_Slot slots[] = {{Py_tp_new, SLOT(cache_new)},
                               {Py_tp_dealloc, SLOT(cache_dealloc)},
+                              {Py_tp_traverse, SLOT(cache_traverse)},
+                              {Py_tp_clear, SLOT(cache_clear)},
+                              {Py_tp_members, members},
                               {Py_tp_methods, methods},
                               {Py_tp_doc,
-                               "Cache(url, *, l1=True, l1_max_bytes=0, default_ttl_ms=0, integrity=True)\n--\n\n"
-                               "A cache: memory, and the store that `url` names (None: the environment)."},
+                               "Cache(url, *, l1=True, l1_max_bytes=0, default_ttl_ms=0, integrity=True, "
+                               "max_value_bytes=0, backend=None)\n--\n\n"
+                               "A cache: memory, and the store that `url` names (None: the environment) or `backend` is."},
                               {0, NULL}};
 
-static PyType_Spec spec = {"cachekit._core.Cache", (int)sizeof(core_cache), 0, Py_TPFLAGS_DEFAULT, slots};
+static PyType_Spec spec = {"cachekit._core.Cache", (int)sizeof(core_cache), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+                           slots};
 
 int core_cache_exec(PyObject *module) {
     core_state *state = core_state_of(module);

@@ -2,7 +2,7 @@
 #ifndef CKIT_PYTHON_CACHE_H
 #define CKIT_PYTHON_CACHE_H
 
-#include "core.h"
+#include "backend.h"
 
 #include <stdatomic.h>
 
@@ -17,6 +17,9 @@ typedef struct core_cache {
     PyObject_HEAD
     ckit_cache            *cache;
     _Atomic(core_corpse *) graveyard; /* pushed to from any thread, emptied with the interpreter's lock held */
+    PyObject              *adapter;   /* of a store written in Python, else NULL */
+    core_backend          *backend;   /* borrowed from `cache` */
+    PyObject              *weakrefs;
 } core_cache;
 
 /* A live object as the library keeps it: holds a reference that core_bury gives back. False with MemoryError. */

@@ -34,7 +34,9 @@ typedef struct core_state {
     X(operation_type)     /* Operation */                                                                              \
     X(cache_type)         /* Cache */                                                                                  \
     X(value_advice)       /* for values that no document holds: called with one, returns TypeError's text */           \
-    X(values)             /* capsule: core_values (values_parts.h) */
+    X(values)             /* capsule: core_values (values_parts.h) */                                                  \
+    X(gate)               /* capsule: keeps late threads out of an interpreter that ends (backend.c) */                \
+    X(lent_type)          /* Lent: the bytes of a stored value as a buffer (lent.c) */
 #define CORE_DECLARE(name) PyObject *name;
     CORE_OBJECTS(CORE_DECLARE)
 #undef CORE_DECLARE
@@ -61,5 +63,6 @@ int core_storage_exec(PyObject *module);  /* storage.c */
 int core_cache_exec(PyObject *module);    /* cache.c */
 int core_function_exec(PyObject *module); /* function.c */
 int core_operation_exec(PyObject *module); /* operation.c */
+int core_lent_exec(PyObject *module);      /* lent.c */
 
 #endif

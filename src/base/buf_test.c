@@ -54,6 +54,26 @@ CKIT_TEST(value, small_bytes_are_copied_into_it_and_large_ones_are_owned) {
     CHECK_EQ_I(0, fa.live_blocks);
 }
 
+CKIT_TEST(value, what_one_holds_moves_to_another) {
+    const size_t sizes[] = {0, 1, CKIT_VALUE_INLINE, 1000};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        failing_alloc fa;
+        failing_alloc_init(&fa, FAILING_ALLOC_NEVER);
+        uint8_t    bytes[1000] = {7, 8};
+        ckit_value one = CKIT_VALUE_INIT, other = CKIT_VALUE_INIT;
+        CHECK_OK(ckit_value_copy(&one, ckit_slice_of(bytes, sizes[i]), &fa.alloc));
+        one.life_ms = 5;
+        ckit_value_move(&other, &one);
+        CHECK_EQ_U(0, one.data.len);
+        ckit_value_fini(&one);
+        memset(&one, 1, sizeof one);
+        CHECK_BYTES(ckit_slice_of(bytes, sizes[i]), other.data);
+        CHECK_EQ_U(5, other.life_ms);
+        ckit_value_fini(&other);
+        CHECK_EQ_I(0, fa.live_blocks);
+    }
+}
+
 CKIT_TEST(value, a_buffer_is_taken_without_copying) {
     ckit_buf buf = CKIT_BUF_INIT;
     CHECK_OK(ckit_buf_append(&buf, S("taken")));

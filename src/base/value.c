@@ -35,6 +35,15 @@ void ckit_value_fini(ckit_value *value) {
     ckit_value_init(value);
 }
 
+void ckit_value_move(ckit_value *to, ckit_value *from) {
+    *to = *from;
+    if (from->data.ptr >= from->inline_bytes && from->data.ptr < from->inline_bytes + sizeof from->inline_bytes) {
+        to->data.ptr = to->inline_bytes + (from->data.ptr - from->inline_bytes);
+    }
+    from->release = NULL;
+    ckit_value_init(from);
+}
+
 /* The allocator's address is kept in inline_bytes, which is free whenever the data stands elsewhere. */
 static void release_owned(ckit_value *value) {
     const ckit_alloc *alloc;

@@ -31,6 +31,24 @@ ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, 
     return st == CKIT_OK ? ckit_cache_new(&plan.cache, backend, out, err) : st;
 }
 
+ckit_status ckit_cache_open_over(ckit_backend *backend, const ckit_cache_options *options, ckit_cache **out,
+                                 ckit_error *err) {
+    ckiti_plan  plan;
+    ckit_status st = CKIT_E_MISUSE;
+    if (out == NULL || backend == NULL) {
+        (void)ckit_fail(err, st, "open", out == NULL ? "no place for the cache" : "no store");
+    } else {
+        *out = NULL;
+        /* As over some other store, of which nothing is opened. */
+        st = ckiti_plan_make(&plan, "file:///store", options, NULL, err);
+    }
+    if (st != CKIT_OK) {
+        ckit_backend_close(backend);
+        return st;
+    }
+    return ckit_cache_new(&plan.cache, backend, out, err);
+}
+
 ckit_status ckit_backend_open(const char *url, const ckit_backend_env *env, ckit_backend **out, ckit_error *err) {
     ckiti_plan plan;
     if (out == NULL) {

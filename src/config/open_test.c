@@ -4,6 +4,7 @@
 #include "support/test.h"
 
 #include <cachekit/buf.h>
+#include <cachekit/memory.h>
 #include <cachekit/open.h>
 #include <cachekit/settings.h>
 #include <cachekit/value.h>
@@ -47,6 +48,30 @@ CKIT_TEST(open, memory_works_without_a_store) {
     CHECK(ckit_cache_backend(cache) == NULL);
     set_and_get(cache);
     ckit_cache_close(cache);
+}
+
+CKIT_TEST(open, a_store_of_the_callers_own_is_kept_to_the_settings_of_the_environment) {
+    clear_environment();
+    setenv("CACHEKIT_MAX_VALUE_SIZE", "1000", 1);
+    uint8_t       large[2000]; /* nothing that shrinks much */
+    for (uint32_t i = 0; i < sizeof large; i++) {
+        large[i] = (uint8_t)((i * i * 2654435761u) >> 24);
+    }
+    ckit_backend *store = NULL;
+    ckit_cache   *cache = NULL;
+    ckit_error    err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(ckit_memory_open(NULL, NULL, &store, &err), &err);
+    CHECK_OK_ERR(ckit_cache_open_over(store, NULL, &cache, &err), &err);
+    CHECK(ckit_cache_backend(cache) == store);
+    CHECK_STATUS(CKIT_E_TOO_LARGE, ckit_cache_set(cache, S("key"), ckit_slice_of(large, sizeof large), NULL, NULL));
+    set_and_get(cache);
+    ckit_cache_close(cache);
+    setenv("CACHEKIT_MAX_VALUE_SIZE", "-1", 1);
+    CHECK_OK_ERR(ckit_memory_open(NULL, NULL, &store, &err), &err);
+    CHECK_STATUS(CKIT_E_CONFIGURATION, ckit_cache_open_over(store, NULL, &cache, &err));
+    CHECK(cache == NULL);
+    CHECK_STATUS(CKIT_E_MISUSE, ckit_cache_open_over(NULL, NULL, &cache, &err));
+    clear_environment();
 }
 
 CKIT_TEST(open, a_file_url_makes_the_directory_and_keeps_entries_in_it) {

@@ -1,0 +1,188 @@
+"""From a backend written in Python to what the library asks of a store."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from .._told import log
+from ..errors import BackendError
+
+if TYPE_CHECKING:
+    from .base import BaseBackend
+
+__all__ = ["Adapter"]
+
+# Scopes of an invalidation, as the library numbers them.
+_NAMESPACE, _FUNCTION = 1, 2
+# Most keys that are remembered. Of those before them one cannot tell any more whose they are.
+_MOST_KEYS = 100_000
+
+
+class _WrongAnswer(TypeError):
+    """A method gave what the protocol does not allow."""
+
+
+class Adapter:
+    """What the extension asks. It is called from several threads, each time with the interpreter's lock held."""
+
+    def __init__(self, backend: BaseBackend) -> None:
+        self.backend = backend
+        self.name = type(backend).__name__
+        self._owners: dict[tuple[str, str], dict[str, None]] = {}
+        self._count = 0
+        self._forgotten = 0
+        self._lock = threading.Lock()
+
+    # ---- what every backend can -------------------------------------------------------------------------------
+
+    def get(self, key: str) -> bytes | bytearray | memoryview | None:
+        value: Any = self.backend.get(key)
+        if value is None or isinstance(value, (bytes, bytearray)):
+            return value
+        if isinstance(value, memoryview):
+            return value if value.contiguous else value.tobytes()
+        raise _WrongAnswer(f"get() gave {_told(value)} instead of bytes or None")
+
+    def set(self, key: str, value: bytes, ttl: int | None, namespace: str, function: str) -> None:
+        _refuse_coroutine("set", self.backend.set(key, value, ttl))
+        self._remember(key, (namespace, function))
+
+    def delete(self, key: str) -> bool:
+        deleted = _truth("delete", self.backend.delete(key))
+        self._forget(key)
+        return deleted
+
+    def exists(self, key: str) -> bool:
+        if not hasattr(self.backend, "exists"):
+            return self.get(key) is not None
+        return _truth("exists", self.backend.exists(key))
+
+    def health(self) -> tuple[bool, float, str, str]:
+        """Healthy, milliseconds, kind of backend, what is wrong."""
+        kind, began = self.name, time.perf_counter()
+        if not hasattr(self.backend, "health_check"):
+            self.exists("cachekit:health")
+            return True, (time.perf_counter() - began) * 1000, kind, ""
+        answer: Any = self.backend.health_check()
+        took = (time.perf_counter() - began) * 1000
+        if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], dict):
+            raise _WrongAnswer(f"health_check() gave {_told(answer)} instead of (bool, dict)")
+        healthy, details = answer
+        latency = details.get("latency_ms")
+        detail = str(details.get("error", "")) if not healthy else ""
+        return (
+            bool(healthy),
+            float(latency) if isinstance(latency, (int, float)) else took,
+            str(details.get("backend_type", kind)),
+            detail.replace("\0", ""),
+        )
+
+    # ---- what some can ----------------------------------------------------------------------------------------
+
+    def abilities(self) -> tuple[str, bool, bool]:
+        """The name for the log, and whether lifetimes can be looked at and changed."""
+        return self.name.lower(), self._can("get_ttl"), self._can("refresh_ttl")
+
+    def _can(self, method: str) -> bool:
+        found = getattr(self.backend, method, None)
+        if not callable(found):
+            return False
+        if inspect.iscoroutinefunction(found):
+            log.info("%s.%s is a coroutine function, which is not used: a plain one is", self.name, method)
+            return False
+        return True
+
+    def get_ttl(self, key: str) -> float | None | bool:
+        """Seconds; None: no expiry; False: no entry."""
+        seconds: Any = self.backend.get_ttl(key)  # type: ignore[attr-defined]
+        if seconds is None:
+            return None if self.exists(key) else False
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise _WrongAnswer(f"get_ttl() gave {_told(seconds)} instead of seconds or None")
+        return float(seconds)
+
+    def refresh_ttl(self, key: str, ttl: int) -> bool:
+        return _truth("refresh_ttl", self.backend.refresh_ttl(key, ttl))  # type: ignore[attr-defined]
+
+    # ---- what this process has stored: the protocol knows no other way to delete more than one ----------------------
+
+    def _remember(self, key: str, owner: tuple[str, str]) -> None:
+        with self._lock:
+            keys = self._owners.setdefault(owner, {})
+            if key in keys:
+                return
+            keys[key] = None
+            self._count += 1
+            if self._count > _MOST_KEYS:
+                largest = max(self._owners.values(), key=len)
+                del largest[next(iter(largest))]
+                self._count -= 1
+                self._forgotten += 1
+
+    def _forget(self, key: str) -> None:
+        with self._lock:
+            for keys in self._owners.values():
+                if key in keys:
+                    del keys[key]
+                    self._count -= 1
+                    return
+
+    def delete_scope(self, kind: int, namespace: str, function: str) -> tuple[int, int]:
+        """Deletes what this process has stored for a function, a namespace, or at all: how many, and how many may be
+        left. A key whose deletion fails is tried again the next time."""
+        with self._lock:
+            found = [
+                key
+                for owner, keys in self._owners.items()
+                if kind not in (_NAMESPACE, _FUNCTION)
+                or (owner[0] == namespace and (kind == _NAMESPACE or owner[1] == function))
+                for key in keys
+            ]
+        deleted, failure = 0, None
+        for key in found:
+            try:
+                deleted += self.delete(key)
+            except Exception as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return deleted, self._forgotten
+
+    # ---- what went wrong --------------------------------------------------------------------------------------
+
+    def explain(self, error: BaseException, key: str) -> tuple[str, str]:
+        """What kind of failure an exception is, and a line for the log, in which keys do not appear."""
+        kind = "unknown"
+        text = str(error)
+        if isinstance(error, BackendError):
+            kind, text = error.error_type.value, error.message
+            if error.code == "E105":
+                kind = "too large"
+        elif isinstance(error, _WrongAnswer):
+            kind = "misuse"
+        elif isinstance(error, UnicodeDecodeError):
+            kind, text = "permanent", "the key is no text, which backends written in Python need"
+        if key:
+            text = text.replace(key, "<key>")
+        name = "" if isinstance(error, (BackendError, _WrongAnswer)) else f"{type(error).__name__}: "
+        return kind, f"{name}{text}".replace("\0", "")[:200]
+
+
+def _told(value: object) -> str:
+    if inspect.iscoroutine(value):
+        value.close()
+        return "a coroutine (its methods have to be plain functions)"
+    return type(value).__name__
+
+
+def _refuse_coroutine(method: str, value: object) -> None:
+    if inspect.iscoroutine(value):
+        raise _WrongAnswer(f"{method}() gave {_told(value)}")
+
+
+def _truth(method: str, value: object) -> bool:
+    _refuse_coroutine(method, value)
+    return bool(value)
