@@ -77,7 +77,7 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                                   "integrity", "max_value_bytes", "backend",      NULL};
     PyObject          *backend = Py_None;
     const char        *url = NULL;
-    int                l1 = 1, integrity = 1;
+    int                l1 = -1, integrity = 1; /* -1: not given */
     unsigned long long l1_max_bytes = 0, default_ttl_ms = 0, max_value_bytes = 0;
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpKO", names, &url, &l1, &l1_max_bytes, &default_ttl_ms,
@@ -88,7 +88,7 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_ValueError, "a cache has a URL or a backend, not both");
         return NULL;
     }
-    options.l1 = l1 ? CKIT_DEFAULT : CKIT_OFF;
+    options.l1 = l1 < 0 ? CKIT_DEFAULT : l1 ? CKIT_ON : CKIT_OFF;
     options.l1_max_bytes = l1_max_bytes;
     options.default_ttl_ms = default_ttl_ms;
     options.integrity = integrity ? CKIT_DEFAULT : CKIT_OFF;

@@ -8,8 +8,18 @@ from __future__ import annotations
 
 import os
 
-from ..errors import ConfigurationError
-from ._checks import MASK, check_bool, check_choice, check_number, check_text, check_whole, range_text, refuse_type
+from ..errors import ConfigurationError, UnsupportedError
+from ._checks import (
+    MASK,
+    check_bool,
+    check_choice,
+    check_number,
+    check_text,
+    check_whole,
+    range_text,
+    refuse_type,
+    show,
+)
 from ._value import Value, given, put
 from .secret import SecretStr
 
@@ -37,6 +47,9 @@ class Setting:
         words: Of a choice.
         secret: Its value is never shown.
         fallback_variable: A variable without the prefix that is read when the other is not set.
+
+    Attributes:
+        inert: Nothing acts on it; see `without_effect`.
     """
 
     def __init__(
@@ -61,6 +74,7 @@ class Setting:
         self.words = words
         self.secret = secret
         self.fallback_variable = fallback_variable
+        self.inert = False
 
     @property
     def optional(self) -> bool:
@@ -141,6 +155,14 @@ def secrets(help_text: str) -> Any:
     return Setting("secrets", (), help_text, secret=True)
 
 
+def without_effect(setting: Any) -> Any:
+    """A setting that is known and checked, and that nothing acts on: code that gives another value than the default is
+    refused. The environment, which other programs may share, is told instead; see `set_without_effect`."""
+    setting.inert = True
+    setting.help += " Nothing in this version acts on it: it can only be given its default."
+    return setting
+
+
 # ---- texts of the environment ---------------------------------------------------------------------------------
 
 
@@ -207,10 +229,10 @@ class Settings(Value):
     def __post_init__(self) -> None:
         sources: dict[str, str] = {}
         for name, setting in self._settings.items():
-            if name in given(self):
-                sources[name] = "argument"
-            else:
-                sources[name] = self._read(name, setting) or "default"
+            sources[name] = "argument"
+            if name not in given(self):
+                sources[name], value = self._look_up(name, setting)
+                put(self, name, value)
             self._check(name, setting, sources[name])
         put(self, "_sources", sources)
         self.validate()
@@ -218,26 +240,46 @@ class Settings(Value):
     def validate(self) -> None:
         """Checks what must fit together; done by itself when the object is made."""
 
-    def _read(self, name: str, setting: Setting) -> str | None:
-        """Takes a field from the environment. The variable's name, or None when none is set."""
-        for variable in (self._prefix + name.upper(), setting.fallback_variable):
+    @classmethod
+    def _look_up(cls, name: str, setting: Setting) -> tuple[str, Any]:
+        """The variable that says something and what it says; or "default" and that."""
+        for variable in (cls._prefix + name.upper(), setting.fallback_variable):
             value = os.environ.get(variable, "") if variable is not None else ""
             if value and variable is not None:  # an empty variable counts as not set
                 parsed = parse(setting, value)
                 if parsed is None:
                     raise ConfigurationError(f"{variable}={_shown(setting, value)}: expected {setting.expected}")
-                put(self, name, parsed)
-                return variable
-        return None
+                return variable, parsed
+        return "default", setting.default
 
     def _check(self, name: str, setting: Setting, source: str) -> None:
         value = getattr(self, name)
-        if value is None and setting.optional:
-            return
-        label = f"{type(self).__name__}.{name}" if source in ("argument", "default") else source
-        checked = _CHECKS[setting.kind](label, setting, value)
-        if checked is not value:
-            put(self, name, checked)
+        if value is not None or not setting.optional:
+            label = f"{type(self).__name__}.{name}" if source in ("argument", "default") else source
+            checked = _CHECKS[setting.kind](label, setting, value)
+            if checked is not value:
+                put(self, name, checked)
+        if setting.inert and source == "argument":
+            self._refuse_effect(name, setting)
+
+    def _refuse_effect(self, name: str, setting: Setting) -> None:
+        """A copy of settings may hold what the environment says."""
+        value = getattr(self, name)
+        if value != setting.default and value != self._look_up(name, setting)[1]:
+            raise UnsupportedError(
+                f"{type(self).__name__}.{name}={show(value)}: nothing in this version acts on {name}, so it can only be "
+                f"{_default_text(setting)}; leave it out"
+            )
+
+    def set_without_effect(self) -> list[str]:
+        """The variables of the environment that say something that nothing acts on."""
+        return [
+            self._sources[name]
+            for name, setting in self._settings.items()
+            if setting.inert
+            and self._sources[name] not in ("argument", "default")
+            and getattr(self, name) != setting.default
+        ]
 
     def _describe(self, name: str) -> str:
         """``"CACHEKIT_TTL_MIN=30"``, or how to change it when nobody set it."""
@@ -261,11 +303,12 @@ class Settings(Value):
     __str__ = __repr__
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Secrets do not travel: the process that unpickles takes them from its own environment."""
+        """Secrets do not travel: the process that unpickles takes them from its own environment, and with them what only
+        the environment may say."""
         fields: dict[str, Any] = {}
         for name, setting in self._settings.items():
             value = getattr(self, name)
-            if not setting.secret and _safe(setting, value) == value:
+            if not setting.secret and not setting.inert and _safe(setting, value) == value:
                 fields[name] = value
         return _rebuild, (type(self), fields)
 

@@ -23,6 +23,7 @@ from ._table import (
     secrets,
     text,
     whole,
+    without_effect,
 )
 from ._value import put
 from .secret import SecretStr
@@ -45,6 +46,7 @@ class CachekitConfig(Settings):
     Raises:
         ConfigurationError: a value is out of its range; the message names the variable or field and what is allowed.
         ConfigurationTypeError: a value has the wrong type, or there is no such field.
+        UnsupportedError: a field is set that nothing in this version acts on.
     """
 
     default_ttl: float = seconds(
@@ -117,17 +119,17 @@ class CachekitConfig(Settings):
     connection_pool_size: int = whole(10, 1, None, "Most connections to a server." + _ELSEWHERE)
     socket_timeout: float = seconds(1.0, 0, None, "The longest wait for a server's answer." + _ELSEWHERE, above=True)
     socket_connect_timeout: float = seconds(1.0, 0, None, "The longest wait for a connection." + _ELSEWHERE, above=True)
-    retry_on_timeout: bool = boolean(True, "Whether reading is tried again after a time limit." + _ELSEWHERE)
-    max_retries: int = whole(3, 0, None, "How often." + _ELSEWHERE)
-    retry_delay_ms: int = whole(100, 1, None, "The first pause before it, in milliseconds." + _ELSEWHERE)
-    early_refresh_ratio: float = number(
-        0.9, 0, 1, "The part of a lifetime after which a value is refreshed early." + _ELSEWHERE
+    retry_on_timeout: bool = without_effect(boolean(True, "Whether reading is tried again after a time limit."))
+    max_retries: int = without_effect(whole(3, 0, None, "How often."))
+    retry_delay_ms: int = without_effect(whole(100, 1, None, "The first pause before it, in milliseconds."))
+    early_refresh_ratio: float = without_effect(
+        number(0.9, 0, 1, "The part of a lifetime after which a value is refreshed early.")
     )
-    backend_provider_class: str | None = text(None, "The class that provides a store." + _ELSEWHERE)
-    log_sampling_rate: float = number(0.1, 0, 1, "The part of log records that are written." + _ELSEWHERE)
-    log_buffer_size: int = whole(10000, 1, None, "Most log records waiting." + _ELSEWHERE)
-    log_batch_size: int = whole(100, 1, None, "Log records that are written at once." + _ELSEWHERE)
-    log_flush_interval: float = seconds(1.0, 0, None, "The longest wait of a log record." + _ELSEWHERE, above=True)
+    backend_provider_class: str | None = without_effect(text(None, "The class that provides a store."))
+    log_sampling_rate: float = without_effect(number(0.1, 0, 1, "The part of log records that are written."))
+    log_buffer_size: int = without_effect(whole(10000, 1, None, "Most log records waiting."))
+    log_batch_size: int = without_effect(whole(100, 1, None, "Log records that are written at once."))
+    log_flush_interval: float = without_effect(seconds(1.0, 0, None, "The longest wait of a log record.", above=True))
 
     def validate(self) -> None:
         """Checks what must fit together; done by itself when the object is made."""
@@ -206,10 +208,21 @@ def get_settings() -> CachekitConfig:
     settings = _current.get("settings")
     if settings is None:
         # No lock: whoever is first wins, and a fork cannot catch anybody holding it.
-        return _current.setdefault("settings", CachekitConfig())
+        fresh = CachekitConfig()
+        settings = _current.setdefault("settings", fresh)
+        if settings is fresh:
+            _tell_without_effect(settings)
     if settings.master_key is None and _master_key_appeared():
         settings = _current["settings"] = CachekitConfig()
     return settings
+
+
+def _tell_without_effect(settings: CachekitConfig) -> None:
+    variables = settings.set_without_effect()
+    if variables:
+        import logging
+
+        logging.getLogger("cachekit").warning("nothing in this version acts on %s", ", ".join(variables))
 
 
 def _master_key_appeared() -> bool:
