@@ -59,13 +59,28 @@ typedef struct ckit_function_options {
     double      early_refresh;     /* more than 0 and at most 1: memory serves a computed value as a stale one already
                                       after this part of its lifetime, a tenth more or less, drawn for each value; so it
                                       is refreshed before it ends. 0 = not at all. Lifetimes end when they would */
+    bool        raw;               /* results are in a format of the caller's own: see below */
+    bool        custom_key;        /* the only argument of each call is a text that names its entry: see below */
 } ckit_function_options;
 #define CKIT_FUNCTION_OPTIONS_INIT CKIT_SIZED_INIT(ckit_function_options)
 CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);
 
+/* raw: what ckit_finish is given (one byte or more) is stored exactly as it is, as with CKIT_RAW (cache.h): no frame, no
+ * compression, no checksum, no look whether it is a document. The same bytes come back from memory and from the store,
+ * whoever wrote them there; whether they are sound is for the caller to judge, who begins the call again with what he
+ * rejects (ckit_start.rejected in poll.h). Such a function has no loader.
+ *
+ * custom_key: the store's key is ckit_key_custom (key.h) of the namespace and the text instead of the automatic key, so
+ * functions of one namespace that name the same text share one entry of the store; they must agree on `integrity` and
+ * `raw`. In memory each has its own; when one of them computes, refreshes or invalidates, the others of this cache forget
+ * theirs, and so they do when the entry is changed or deleted by its key (cache.h). Scopes count a shared entry to the
+ * function that wrote it last. Other arguments, and keys longer than the cache's max_key_bytes, cannot be part of a key
+ * (CKIT_E_KEY_ARGUMENT): such calls run uncached. */
+
 /* Names a function to the cache. `name` is "module.qualified_name": it is part of the key, so two functions of one name
  * and namespace share their entries. `loader` may be NULL when only ckit_begin is used (poll.h). `context` is handed to
- * the loader as it is. The cache must outlive the function. */
+ * the loader as it is. The cache must outlive the function. CKIT_E_CONFIGURATION for options out of their ranges,
+ * CKIT_E_MISUSE for a loader of a raw function, CKIT_E_NO_MEMORY. */
 CKIT_API ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader loader, void *context,
                                        const ckit_function_options *options, ckit_function **out, ckit_error *err);
 /* No call is under way or comes later. Waits for a background refresh of this function that is running. Accepts NULL. */

@@ -48,9 +48,17 @@ typedef struct ckit_start {
     ckit_op_ready  ready; /* required with a poll */
     void          *context;
     bool           peeked; /* ckit_peek has just answered CKIT_MISS: memory is not looked at a second time */
-    bool stale; /* ckit_peek has just answered CKIT_STALE: only the ticket to refresh it is wanted, and nothing
+    bool           stale;  /* ckit_peek has just answered CKIT_STALE: only the ticket to refresh it is wanted, and nothing
                               waits. Answers CKIT_STALE, without a value */
+    bool           keep_rejected; /* the store's entry stays until the new result replaces it */
+    ckit_slice     rejected;      /* an answer to this call that its caller cannot read; empty = none */
 } ckit_start;
+
+/* A caller that was given a value it cannot read (damaged, in a format of its own) begins the call again with `rejected`
+ * pointing to those bytes, which last until ckit_begin returns (so not in *out). Where this call finds the very same bytes
+ * they are as good as not there: memory forgets them, the store's entry is removed (unless `keep_rejected`) and counted
+ * in l2_corrupt. Anything else that is found, written meanwhile, is an answer like any other. So when many callers were
+ * given the same damaged value, one of them computes, and the others wait for it or find what it has stored. */
 
 /* CKIT_OK: *out is filled, *op is NULL. CKIT_STALE: *out is filled; *op is a refresh ticket, or NULL when somebody is
  * refreshing already. CKIT_COMPUTE: you are the leader: compute, then ckit_finish(*op, ...). CKIT_PENDING: see `ready`.
@@ -65,7 +73,7 @@ CKIT_API void ckit_op_move_here(ckit_op *op);
 /* What a computation came to. */
 typedef struct ckit_result {
     ckit_status        status;   /* CKIT_OK, or the function's failure: a waiting call then takes over */
-    ckit_slice         document; /* one MessagePack document; copied */
+    ckit_slice         document; /* one MessagePack document, or the bytes of a raw function; copied */
     const ckit_object *object;   /* instead of a document, in a cache without a store: kept in memory as it is */
     uint64_t           ttl_ms;   /* CKIT_TTL_*; 0 = the function's */
 } ckit_result;

@@ -21,7 +21,8 @@
 #define CKITI_UNKNOWN_LIFE_MS (UINT64_C(30) * 1000) /* memory keeps a value of unknown life no longer than this */
 #define CKITI_MAX_NAMESPACES 4096u
 
-/* How the bytes of a memory entry are meant. */
+/* How the bytes of a memory entry are meant. What a function gave, raw or not, counts as a document: functions that differ
+ * in that do not share entries. */
 enum { CKITI_TAG_DOCUMENT = 1, CKITI_TAG_RAW = 2 };
 
 /* Counters of a cache. */
@@ -49,16 +50,20 @@ typedef struct ckiti_namespace {
     ckiti_l1               *l1;     /* NULL: memory is off, or could not be had */
     _Atomic uint64_t        births; /* the counter of invalidations where there is no tier to keep it */
     _Atomic uint64_t        floor;  /* what was born below is invalidated */
+    _Atomic uint32_t        named;  /* functions in it whose calls have custom keys */
     size_t                  name_len;
     char                    name[];
 } ckiti_namespace;
+
+/* What else tells functions of one name apart. */
+enum { CKITI_TRAIT_INTEGRITY = 1, CKITI_TRAIT_RAW = 2, CKITI_TRAIT_CUSTOM_KEY = 4 };
 
 /* What handles of one function have in common. Lives as long as the cache. */
 typedef struct ckiti_function_record {
     struct ckiti_function_record *next;
     ckiti_namespace              *ns;
     uint32_t                      id; /* begins its keys in memory; 0 is for keys of entries */
-    bool                          integrity;
+    uint8_t                       traits; /* CKITI_TRAIT_* */
     _Atomic uint64_t              floor;
     size_t                        name_len;
     char                          name[];
@@ -76,6 +81,8 @@ struct ckit_function {
     double                 early_refresh;
     int                    compression_level;
     bool                   integrity;
+    bool                   raw;
+    bool                   custom_key;
     bool                   use_l1;
     size_t                 refreshing; /* background refreshes; guarded by cache->mu */
     struct ckit_function  *next;       /* of all handles; guarded by cache->mu */
@@ -122,6 +129,7 @@ struct ckit_cache {
     ckiti_namespace                 *no_namespace;
     ckiti_job                        sweep;
     _Atomic bool                     sweeping;        /* the sweep job has been submitted */
+    _Atomic bool                     custom_keys;     /* a function has been made whose calls have custom keys */
     _Atomic uint64_t                 next_warning_ms; /* until then failures of the store are only counted */
     _Atomic uint64_t                 unsaid;          /* failures since the last line about one */
     ckiti_fork_hooks                 fork;

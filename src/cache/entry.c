@@ -65,7 +65,7 @@ ckit_status ckiti_access_begin(ckiti_access *a, ckit_cache *cache, ckit_slice ke
     if (name.len > 0 && (st = ckiti_namespace_get(cache, name, &a->ns, err)) != CKIT_OK) {
         return st;
     }
-    a->of_call = ckit_key_describe(key).automatic;
+    a->of_call = ckiti_key_is_of_call(cache, key);
     name_in_memory(a);
     return CKIT_OK;
 }

@@ -200,12 +200,19 @@ static void leave_seat(ckiti_seat *seat) {
     seat->state = CKITI_SEAT_NONE;
 }
 
-void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, ckiti_lend_fn lend, void *context, uint64_t life_ms) {
+void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, bool computed, ckiti_lend_fn lend, void *context,
+                       uint64_t life_ms) {
     ckiti_flight_shard *shard = shard_of(flights, seat->hash);
     pthread_mutex_lock(&shard->mu);
     ckiti_flight *flight = seat->flight;
-    for (ckiti_seat *follower;
-         flight != NULL && (follower = flight->first) != NULL && lend(context, &follower->value);) {
+    for (ckiti_seat *follower = flight != NULL ? flight->first : NULL, *next; follower != NULL; follower = next) {
+        next = follower->next;
+        if (follower->computed_only && !computed) {
+            continue;
+        }
+        if (!lend(context, &follower->value)) {
+            break;
+        }
         step_out_of_line(follower);
         follower->value.life_ms = life_ms;
         follower->value.source = CKIT_SOURCE_FLIGHT;

@@ -38,7 +38,8 @@ typedef struct ckiti_seat {
     void (*changed)(struct ckiti_seat *seat);
     /* Of a leader, called with the shard's lock held: its work began before an invalidation. NULL: never. */
     bool (*overtaken)(const struct ckiti_seat *seat);
-    bool      elsewhere; /* this thread does not run what the seat is for: a background refresh */
+    bool      elsewhere;     /* this thread does not run what the seat is for: a background refresh */
+    bool      computed_only; /* takes no result that was only found: its caller has rejected one */
     pthread_t thread;    /* that took the seat */
 } ckiti_seat;
 
@@ -64,8 +65,10 @@ ckiti_seat_state ckiti_flight_join(ckiti_flights *flights, ckiti_seat *seat, boo
 ckiti_seat_state ckiti_flight_wait(ckiti_flights *flights, ckiti_seat *seat, uint64_t wait_ms);
 /* Fills an empty value with the result; called with the shard's lock held. False: it is not to be had any more. */
 typedef bool (*ckiti_lend_fn)(void *context, ckit_value *out);
-/* The leader lands: every follower's value is lent the result. Where lending fails the flight is handed over. */
-void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, ckiti_lend_fn lend, void *context, uint64_t life_ms);
+/* The leader lands with a result that was `computed`, or else found: every follower who takes it is lent it. Where lending
+ * fails, and to who is left, the flight is handed over. */
+void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, bool computed, ckiti_lend_fn lend, void *context,
+                       uint64_t life_ms);
 /* The leader gives up: the first follower leads. True when there was one. */
 bool ckiti_flight_abandon(ckiti_flights *flights, ckiti_seat *seat);
 /* A follower leaves; false when it is no follower any more (then it leads or has landed). */

@@ -15,33 +15,40 @@ void ckit_function_options_init(ckit_function_options *options, size_t struct_si
 /* ---- naming ---------------------------------------------------------------------------------------------------- */
 
 static ckiti_function_record *find_record(ckit_cache *cache, const ckiti_namespace *ns, ckit_slice name,
-                                          bool integrity) {
+                                          uint8_t traits) {
     ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
-    while (record != NULL && !(record->ns == ns && record->integrity == integrity &&
+    while (record != NULL && !(record->ns == ns && record->traits == traits &&
                                ckit_slice_equal(ckit_slice_of(record->name, record->name_len), name))) {
         record = record->next;
     }
     return record;
 }
 
-static ckiti_function_record *get_record(ckit_cache *cache, ckiti_namespace *ns, ckit_slice name, bool integrity) {
+static ckiti_function_record *get_record(ckit_cache *cache, ckiti_namespace *ns, ckit_slice name, uint8_t traits) {
     pthread_mutex_lock(&cache->mu);
-    ckiti_function_record *record = find_record(cache, ns, name, integrity);
+    ckiti_function_record *record = find_record(cache, ns, name, traits);
     if (record == NULL && cache->record_count < UINT32_MAX &&
         (record = ckiti_alloc_zeroed(cache->alloc, 1, sizeof *record + name.len)) != NULL) {
         record->ns = ns;
         record->id = ++cache->record_count;
-        record->integrity = integrity;
+        record->traits = traits;
         record->name_len = name.len;
         memcpy(record->name, name.ptr, name.len);
         record->next = atomic_load_explicit(&cache->records, memory_order_relaxed);
         atomic_store_explicit(&cache->records, record, memory_order_release);
+        if ((traits & CKITI_TRAIT_CUSTOM_KEY) != 0) {
+            atomic_fetch_add(&ns->named, 1);
+            atomic_store(&cache->custom_keys, true);
+        }
     }
     pthread_mutex_unlock(&cache->mu);
     return record;
 }
 
-static ckit_status check_options(const ckit_function_options *o, ckit_error *err) {
+static ckit_status check_options(const ckit_function_options *o, ckit_loader loader, ckit_error *err) {
+    if (o->raw && loader != NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "a loader writes documents: a raw function has none");
+    }
     bool ttl_fits =
         o->ttl_ms <= CKIT_TTL_MAX_MS || o->ttl_ms == CKIT_TTL_NO_EXPIRY || o->ttl_ms == CKIT_TTL_DO_NOT_STORE;
     if (!ttl_fits || o->stale_ms > CKIT_TTL_MAX_MS) {
@@ -66,7 +73,14 @@ static void apply_options(ckit_function *function, const ckit_function_options *
     function->early_refresh = o->early_refresh;
     function->compression_level = o->compression_level != 0 ? o->compression_level : defaults->compression_level;
     function->integrity = (o->integrity != CKIT_DEFAULT ? o->integrity : defaults->integrity) != CKIT_OFF;
+    function->raw = o->raw;
+    function->custom_key = o->custom_key;
     function->use_l1 = (o->l1 != CKIT_DEFAULT ? o->l1 : defaults->l1) != CKIT_OFF;
+}
+
+static uint8_t traits_of(const ckit_function *function) {
+    return (uint8_t)((function->integrity ? CKITI_TRAIT_INTEGRITY : 0) | (function->raw ? CKITI_TRAIT_RAW : 0) |
+                     (function->custom_key ? CKITI_TRAIT_CUSTOM_KEY : 0));
 }
 
 static ckit_status name_it(ckit_function *function, ckit_slice name, ckit_slice namespace_name, ckit_error *err) {
@@ -84,7 +98,7 @@ static ckit_status name_it(ckit_function *function, ckit_slice name, ckit_slice 
     ckit_buf_init(&text, function->cache->alloc);
     st = ckit_key_function(name, &text, err);
     if (st == CKIT_OK) {
-        function->record = get_record(function->cache, ns, ckit_buf_slice(&text), function->integrity);
+        function->record = get_record(function->cache, ns, ckit_buf_slice(&text), traits_of(function));
         st = function->record != NULL ? CKIT_OK
                                       : ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for another function");
     }
@@ -104,7 +118,7 @@ ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader l
     if (options != NULL) {
         memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
     }
-    ckit_status st = check_options(&o, err);
+    ckit_status st = check_options(&o, loader, err);
     if (st != CKIT_OK) {
         return st;
     }
@@ -440,11 +454,44 @@ void ckiti_refresh_in_background(ckit_function *function, const ckit_args *args,
 
 /* ---- one call by name ------------------------------------------------------------------------------------------- */
 
+/* The arguments are one text. */
+static bool is_text(ckit_slice packed, ckit_slice *text) {
+    ckit_reader r;
+    ckit_reader_init(&r, packed);
+    if (ckit_read_array(&r) != 2 || ckit_read_array(&r) != 1 || ckit_reader_peek(&r) != CKIT_TYPE_STR) {
+        return false;
+    }
+    *text = ckit_read_str(&r);
+    return ckit_read_map(&r) == 0 && ckit_reader_finish(&r, NULL) == CKIT_OK;
+}
+
+static ckit_status make_custom_key(const ckit_function *function, ckit_slice packed, ckit_buf *key, ckit_error *err) {
+    const ckiti_namespace *ns = function->record->ns;
+    size_t                 most = function->cache->options.max_key_bytes;
+    size_t                 before = key->len;
+    ckit_slice             text;
+    if (!is_text(packed, &text)) {
+        return ckit_fail(err, CKIT_E_KEY_ARGUMENT, where, "a call with a custom key has one argument, which is text");
+    }
+    ckit_status st = ckit_key_custom(ckit_slice_of(ns->name, ns->name_len), text, key, err);
+    if (st == CKIT_OK && key->len - before > most) {
+        st = ckit_fail(err, CKIT_E_KEY_ARGUMENT, where, "a custom key of %zu bytes, allowed are %zu", key->len - before,
+                       most);
+        key->len = before;
+    }
+    return st;
+}
+
+ckit_status ckiti_call_key(const ckit_function *function, ckit_slice packed, ckit_buf *key, ckit_error *err) {
+    return function->custom_key ? make_custom_key(function, packed, key, err)
+                                : ckit_key_from_prefix(&function->key_prefix, packed, key, err);
+}
+
 ckit_status ckit_function_key(ckit_function *function, ckit_args *args, ckit_buf *key, ckit_error *err) {
     ckit_args   none;
     ckit_slice  packed;
     ckit_status st = ckiti_call_pack(args, &none, &args, &packed, err);
-    return st == CKIT_OK ? ckit_key_from_prefix(&function->key_prefix, packed, key, err) : st;
+    return st == CKIT_OK ? ckiti_call_key(function, packed, key, err) : st;
 }
 
 ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error *err) {
@@ -455,13 +502,18 @@ ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error
     ckit_cache  *cache = function->cache;
     ckit_buf_init(&key, cache->alloc);
     ckit_status st = ckiti_call_pack(args, &none, &args, &packed, err);
-    if (st == CKIT_OK && cache->ops != NULL) {
-        st = ckit_key_from_prefix(&function->key_prefix, packed, &key, err);
+    if (st == CKIT_OK && (cache->ops != NULL || function->custom_key)) {
+        st = ckiti_call_key(function, packed, &key, err);
     }
     if (st == CKIT_OK) {
         uint64_t hash = ckiti_call_name(function, packed, &memkey);
+        bool     elsewhere = cache->ops != NULL && ckiti_forget_namesakes(function, &memkey);
         st = ckiti_remove_everywhere(cache, function->record->ns, ckiti_memkey_slice(&memkey), hash,
                                      ckit_buf_slice(&key), 0, err);
+        if (cache->ops != NULL) {
+            elsewhere |= ckiti_forget_namesakes(function, &memkey);
+        }
+        st = st == CKIT_MISS && elsewhere ? CKIT_OK : st;
     }
     ckit_buf_fini(&key);
     return st;

@@ -86,9 +86,19 @@ ckit_status ckiti_op_init(ckit_op *op, ckit_function *function, ckit_slice packe
     stamp(op);
     if (op->cache->ops == NULL) {
         op->phase = CKITI_PHASE_COMPUTE;
-        return CKIT_OK;
     }
-    return ckit_key_from_prefix(&function->key_prefix, packed, &op->key, err);
+    return op->cache->ops != NULL || function->custom_key ? ckiti_call_key(function, packed, &op->key, err) : CKIT_OK;
+}
+
+void ckiti_op_reject(ckit_op *op, ckit_slice bytes, bool keep) {
+    op->rejects = op->seat.computed_only = true;
+    op->keeps_rejected = keep;
+    op->rejected_len = bytes.len;
+    op->rejected_hash = ckiti_xxh3(bytes, op->cache->seed);
+}
+
+static bool is_rejected(const ckit_op *op, ckit_slice bytes) {
+    return op->rejects && bytes.len == op->rejected_len && ckiti_xxh3(bytes, op->cache->seed) == op->rejected_hash;
 }
 
 void ckiti_op_init_uncached(ckit_op *op, ckit_function *function) {
@@ -224,7 +234,7 @@ static void land(ckit_op *op, uint64_t life_ms, ckit_source source) {
         hand_over(op);
         ckit_value_take(&op->value, &op->document);
     } else {
-        ckiti_flight_land(&op->cache->flights, &op->seat, lend_shared, shared, life_ms);
+        ckiti_flight_land(&op->cache->flights, &op->seat, source == CKIT_SOURCE_FUNCTION, lend_shared, shared, life_ms);
         ckiti_shared_lend(shared, &op->value);
         ckiti_shared_release(shared);
     }
@@ -254,7 +264,11 @@ bool ckiti_op_is_fresh_by_now(ckit_op *op) {
     if (!lend_from_memory(op, &op->value)) {
         return false;
     }
-    ckiti_flight_land(&op->cache->flights, &op->seat, lend_from_memory, op, op->value.life_ms);
+    if (is_rejected(op, op->value.data)) {
+        ckit_value_fini(&op->value);
+        return false;
+    }
+    ckiti_flight_land(&op->cache->flights, &op->seat, false, lend_from_memory, op, op->value.life_ms);
     op->phase = CKITI_PHASE_DONE;
     return true;
 }
@@ -294,13 +308,43 @@ static ckit_status found(ckit_op *op, uint64_t life_ms) {
     return CKIT_OK;
 }
 
+/* The bytes of a raw function are its value as they are. */
+static ckit_status open_raw(ckit_op *op) {
+    ckit_buf   none = op->document;
+    ckit_error why = CKIT_ERROR_INIT;
+    op->document = op->stored;
+    op->stored = none;
+    if (op->document.len > 0) {
+        return CKIT_OK;
+    }
+    ckit_fail(&why, CKIT_E_TRUNCATED, "function", "it has no bytes");
+    ckiti_store_unreadable(op->cache, ckit_buf_slice(&op->key), &why, true);
+    return CKIT_MISS;
+}
+
+static ckit_status open_stored(ckit_op *op) {
+    ckit_slice  key = ckit_buf_slice(&op->key);
+    ckit_status st = op->function->raw ? open_raw(op)
+                                       : ckiti_store_open(op->cache, key, op->function->integrity,
+                                                          ckit_buf_slice(&op->stored), &op->document);
+    if (st != CKIT_OK || !is_rejected(op, ckit_buf_slice(&op->document))) {
+        return st;
+    }
+    if (!op->met_rejected) {
+        ckit_error why = CKIT_ERROR_INIT;
+        ckit_fail(&why, CKIT_E_DECODE, "function", "the caller rejected it");
+        ckiti_store_unreadable(op->cache, key, &why, !op->keeps_rejected);
+        op->met_rejected = op->keeps_rejected;
+    }
+    return CKIT_MISS;
+}
+
 /* What the store answered to a look: op->stored holds the bytes. */
 static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
-    ckit_slice key = ckit_buf_slice(&op->key);
     if (got == CKIT_OK) {
-        got = ckiti_store_open(op->cache, key, op->function->integrity, ckit_buf_slice(&op->stored), &op->document);
+        got = open_stored(op);
     } else if (got != CKIT_MISS) {
-        ckiti_store_failed(op->cache, "get", key, &op->error);
+        ckiti_store_failed(op->cache, "get", ckit_buf_slice(&op->key), &op->error);
     }
     op->stored.len = 0;
     if (got == CKIT_OK && believe(op, life_ms)) {
@@ -393,10 +437,13 @@ static ckit_status check_lifetime(uint64_t ttl_ms, ckit_error *err) {
 }
 
 ckit_status ckiti_op_result(ckit_op *op, ckit_buf *document, uint64_t ttl_ms, ckit_error *err) {
-    ckit_status st = ckit_document_check(ckit_buf_slice(document), NULL);
+    ckit_status st = op->function->raw ? CKIT_OK : ckit_document_check(ckit_buf_slice(document), NULL);
     if (st != CKIT_OK) {
         return ckit_fail(err, CKIT_E_MISUSE, "function", "the function did not give exactly one document (%s)",
                          ckit_status_text(st));
+    }
+    if (document->len == 0) {
+        return ckit_fail(err, CKIT_E_MISUSE, "function", "the result of a raw function has no bytes");
     }
     st = check_lifetime(ttl_ms, err);
     if (st != CKIT_OK) {
@@ -476,16 +523,28 @@ static void keep(ckit_op *op, ckit_slice document, ckit_slice stored) {
     }
 }
 
-static void store_result(ckit_op *op) {
-    ckit_slice  document = ckit_buf_slice(&op->document);
-    ckit_error  why = CKIT_ERROR_INIT;
-    ckit_status st = CKIT_OK;
-    if (op->cache->ops != NULL) {
-        st = ckiti_stored_seal(document, op->function->integrity, op->function->compression_level,
-                               op->cache->options.max_value_bytes, &op->stored, &why);
-    } else if (document.len > op->cache->options.max_value_bytes) {
-        st = CKIT_E_TOO_LARGE;
+/* What the store is to keep; empty without a store. */
+static ckit_status seal(ckit_op *op, ckit_slice *stored, ckit_error *why) {
+    const ckit_function *function = op->function;
+    uint64_t             most = op->cache->options.max_value_bytes;
+    ckit_slice           document = ckit_buf_slice(&op->document);
+    *stored = ckit_slice_of(NULL, 0);
+    if (op->cache->ops != NULL && !function->raw) {
+        ckit_status st =
+            ckiti_stored_seal(document, function->integrity, function->compression_level, most, &op->stored, why);
+        *stored = ckit_buf_slice(&op->stored);
+        return st;
     }
+    if (op->cache->ops != NULL) {
+        *stored = document;
+    }
+    return document.len > most ? CKIT_E_TOO_LARGE : CKIT_OK;
+}
+
+static void store_result(ckit_op *op) {
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_slice  stored;
+    ckit_status st = seal(op, &stored, &why);
     if (st == CKIT_E_TOO_LARGE) {
         too_large(op);
         return;
@@ -493,7 +552,7 @@ static void store_result(ckit_op *op) {
     if (st != CKIT_OK) {
         ckiti_store_failed(op->cache, "seal", ckit_buf_slice(&op->key), &why);
     }
-    keep(op, document, ckit_buf_slice(&op->stored));
+    keep(op, ckit_buf_slice(&op->document), stored);
     op->stored.len = 0;
 }
 
@@ -504,6 +563,9 @@ static void land_result(ckit_op *op) {
 void ckiti_op_store(ckit_op *op) {
     if (op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE) {
         store_result(op);
+        if (op->cache->ops != NULL) {
+            (void)ckiti_forget_namesakes(op->function, &op->memkey);
+        }
     }
     let_lock_go(op);
     land_result(op);
@@ -552,7 +614,7 @@ ckit_status ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_
             }
         }
         uint64_t life_ms = op->ttl_ms == CKIT_TTL_DO_NOT_STORE ? 0 : op->ttl_ms;
-        ckiti_flight_land(&op->cache->flights, &op->seat, lend_shared, shared, life_ms);
+        ckiti_flight_land(&op->cache->flights, &op->seat, true, lend_shared, shared, life_ms);
         ckiti_shared_lend(shared, &op->value);
         ckiti_shared_release(shared);
     }

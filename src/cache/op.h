@@ -36,6 +36,11 @@ struct ckit_op {
     ckiti_phase      phase;
     bool             keyed;   /* false: the arguments cannot be part of a key; the call runs uncached */
     bool             refresh; /* computed whatever is cached */
+    bool             rejects; /* the caller cannot read these bytes, wherever they are: */
+    bool             keeps_rejected; /* the store's entry stays */
+    bool             met_rejected;   /* found in the store, and counted */
+    size_t           rejected_len;
+    uint64_t         rejected_hash;
     uint64_t         hash;
     _Atomic uint64_t birth; /* when its present work (a look at the store, a computation) began: the namespace's ... */
     _Atomic uint64_t version; /* ... and the key's count, for invalidation */
@@ -82,6 +87,10 @@ ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_me
  * key cannot be made. */
 ckit_status ckiti_op_init(ckit_op *op, ckit_function *function, ckit_slice packed, const ckiti_memkey *memkey,
                           uint64_t hash, ckit_error *err);
+/* The key under which the store keeps the call, appended to `key`. CKIT_E_KEY_ARGUMENT when a custom key cannot be made. */
+ckit_status ckiti_call_key(const ckit_function *function, ckit_slice packed, ckit_buf *key, ckit_error *err);
+/* The caller cannot read these bytes, which the call gave before. */
+void ckiti_op_reject(ckit_op *op, ckit_slice bytes, bool keep);
 /* For a call whose arguments cannot be a key. */
 void ckiti_op_init_uncached(ckit_op *op, ckit_function *function);
 /* Gives everything back: the lock, the seat (a follower takes over), memory. */
@@ -102,7 +111,7 @@ bool ckiti_op_was_overtaken(const ckit_op *op);
 /* The function is to run; what happens to the key from now on counts. CKIT_COMPUTE. */
 ckit_status ckiti_op_turn_of_the_function(ckit_op *op);
 
-/* Takes the function's result, moving `document`. Checks that it is one document. */
+/* Takes the function's result, moving `document`. Checks that it is one document, unless the function is raw. */
 ckit_status ckiti_op_result(ckit_op *op, ckit_buf *document, uint64_t ttl_ms, ckit_error *err);
 /* Keeps an object in memory as the result, lands the flight and fills op->value; for caches without a store. The object
  * is taken when CKIT_OK is returned; CKIT_E_MISUSE for a wrong lifetime. */

@@ -347,6 +347,22 @@ static bool leave_to_worker(ckit_op *op, void (*run)(ckiti_job *job)) {
 
 /* ---- beginning -------------------------------------------------------------------------------------------------- */
 
+/* Memory's answer to a call, but none that its caller has rejected. */
+static ckit_status look_in_memory(const ckit_start *start, ckit_slice packed, ckiti_memkey *memkey, uint64_t *hash,
+                                  ckit_value *out) {
+    if (start->stale || (start->peeked && start->rejected.len == 0)) {
+        *hash = ckiti_call_name(start->function, packed, memkey);
+        return CKIT_MISS;
+    }
+    ckit_status st = ckiti_op_memory(start->function, packed, memkey, hash, out);
+    if (st == CKIT_MISS || start->rejected.len == 0 || !ckit_slice_equal(out->data, start->rejected)) {
+        return st;
+    }
+    (void)ckiti_l1_remove(start->function->record->ns->l1, ckiti_memkey_slice(memkey), *hash);
+    ckit_value_fini(out);
+    return CKIT_MISS;
+}
+
 static ckit_status begin_uncached(ckit_op *op, const ckit_start *start, const ckit_error *why, ckit_op **out) {
     ckiti_say_uncached(start->function, why);
     ckiti_op_init_uncached(op, start->function);
@@ -438,12 +454,7 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
         }
         return st;
     }
-    ckit_status seen = CKIT_MISS;
-    if (st == CKIT_OK && (start->peeked || start->stale)) {
-        hash = ckiti_call_name(function, packed, &memkey);
-    } else if (st == CKIT_OK) {
-        seen = ckiti_op_memory(function, packed, &memkey, &hash, value);
-    }
+    ckit_status seen = st == CKIT_OK ? look_in_memory(start, packed, &memkey, &hash, value) : CKIT_MISS;
     if (seen == CKIT_OK) {
         return CKIT_OK;
     }
@@ -465,6 +476,9 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
     op->poll = start->poll;
     op->ready = start->ready;
     op->context = start->context;
+    if (start->rejected.len > 0) {
+        ckiti_op_reject(op, start->rejected, start->keep_rejected);
+    }
     return seen == CKIT_STALE ? begin_stale(op, start->stale, out) : begin_missed(op, out, value);
 }
 

@@ -1,6 +1,5 @@
 #include "cache/scope.h"
 
-#include "cache/memkey.h"
 #include "cache/store.h"
 
 #include <cachekit/key.h>
@@ -134,8 +133,91 @@ static bool written_as(const ckiti_namespace *ns, ckit_slice text) {
     return true;
 }
 
+/* ---- calls with custom keys ------------------------------------------------------------------------------------- */
+
+/* Forgets the call in the memory of all functions of `ns` that have custom keys, but the one numbered `but`. */
+static bool forget_named(ckit_cache *cache, ckiti_namespace *ns, const ckiti_memkey *memkey, uint32_t but) {
+    bool         was_there = false;
+    ckiti_memkey own;
+    own.len = memkey->len;
+    memcpy(own.bytes, memkey->bytes, memkey->len);
+    for (const ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
+         record != NULL; record = record->next) {
+        if (record->ns == ns && record->id != but && (record->traits & CKITI_TRAIT_CUSTOM_KEY) != 0) {
+            memcpy(own.bytes, &record->id, sizeof record->id);
+            ckit_slice name = ckiti_memkey_slice(&own);
+            uint64_t   hash = ns->l1 != NULL ? ckiti_l1_hash(ns->l1, name) : ckiti_xxh3(name, cache->seed);
+            was_there |= forget_key(cache, ns, name, hash);
+        }
+    }
+    return was_there;
+}
+
+bool ckiti_forget_namesakes(const ckit_function *function, const ckiti_memkey *memkey) {
+    ckiti_namespace *ns = function->record->ns;
+    return function->custom_key && atomic_load_explicit(&ns->named, memory_order_relaxed) > 1 &&
+           forget_named(function->cache, ns, memkey, function->record->id);
+}
+
+/* Whether functions of the namespace could have made this custom key, and of which text. */
+static bool is_named_in(const ckiti_namespace *ns, ckit_slice key, ckit_slice *text) {
+    ckit_slice name = ns->name_len > 0 ? ckit_slice_of(ns->name, ns->name_len) : ckit_slice_str("default");
+    if (atomic_load_explicit(&ns->named, memory_order_relaxed) == 0 || key.len <= name.len ||
+        key.ptr[name.len] != ':' || !ckit_slice_equal(ckit_slice_of(key.ptr, name.len), name)) {
+        return false;
+    }
+    *text = ckit_slice_of(key.ptr + name.len + 1, key.len - name.len - 1);
+    return true;
+}
+
+bool ckiti_key_is_of_call(ckit_cache *cache, ckit_slice key) {
+    bool found = ckit_key_describe(key).automatic;
+    if (!found && atomic_load_explicit(&cache->custom_keys, memory_order_relaxed)) {
+        ckiti_namespace *ns = atomic_load_explicit(&cache->namespaces, memory_order_acquire);
+        ckit_slice       text;
+        for (; ns != NULL && !found; ns = ns->next) {
+            found = is_named_in(ns, key, &text);
+        }
+    }
+    return found;
+}
+
+static void forget_named_by_text(ckit_cache *cache, ckiti_namespace *ns, ckit_slice text) {
+    ckit_args    args;
+    ckit_slice   packed;
+    ckiti_memkey memkey;
+    if (!ckit_utf8_valid(text)) { /* no function has made it */
+        return;
+    }
+    ckit_args_init_alloc(&args, cache->alloc);
+    ckit_args_str(&args, text);
+    if (ckit_args_pack(&args, &packed, NULL) == CKIT_OK) {
+        ckiti_memkey_make(&memkey, 0, packed);
+        (void)forget_named(cache, ns, &memkey, 0);
+    } else { /* no memory to name the call */
+        forget_namespace(ns);
+    }
+    ckit_args_fini(&args);
+}
+
+static void forget_custom(ckit_cache *cache, ckit_slice key) {
+    for (ckiti_namespace *ns = atomic_load_explicit(&cache->namespaces, memory_order_acquire); ns != NULL;
+         ns = ns->next) {
+        ckit_slice text;
+        if (is_named_in(ns, key, &text)) {
+            forget_named_by_text(cache, ns, text);
+        }
+    }
+}
+
 void ckiti_forget_call_by_key(ckit_cache *cache, ckit_slice key) {
     ckit_key_parts parts = ckit_key_describe(key);
+    if (atomic_load_explicit(&cache->custom_keys, memory_order_relaxed)) {
+        forget_custom(cache, key);
+    }
+    if (!parts.automatic) {
+        return;
+    }
     for (ckiti_namespace *ns = atomic_load_explicit(&cache->namespaces, memory_order_acquire); ns != NULL;
          ns = ns->next) {
         if (parts.namespace_known && !written_as(ns, parts.namespace_name)) {

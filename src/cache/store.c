@@ -35,6 +35,15 @@ void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key
               error->text, (unsigned long long)atomic_exchange(&cache->unsaid, 0));
 }
 
+void ckiti_store_unreadable(ckit_cache *cache, ckit_slice key, const ckit_error *why, bool remove) {
+    ckiti_count(&cache->counters, CKITI_L2_CORRUPT, 1);
+    ckiti_log(cache->log, CKIT_LOG_WARNING, "cache", "%s: the value of key #%s is unreadable: %s %s: %s",
+              cache->ops->name, mark_of(key).text, ckit_status_code(why->status), why->where, why->text);
+    if (remove) {
+        (void)cache->ops->remove(cache->store, key, ckiti_store_deadline(cache, 0), NULL);
+    }
+}
+
 ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored, ckit_buf *document) {
     ckit_error           why = CKIT_ERROR_INIT;
     ckiti_stored_verdict verdict;
@@ -48,11 +57,6 @@ ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, 
         verdict = CKITI_STORED_DELETE;
         document->len = before;
     }
-    ckiti_count(&cache->counters, CKITI_L2_CORRUPT, 1);
-    ckiti_log(cache->log, CKIT_LOG_WARNING, "cache", "%s: the value of key #%s is unreadable: %s %s: %s",
-              cache->ops->name, mark_of(key).text, ckit_status_code(why.status), why.where, why.text);
-    if (verdict == CKITI_STORED_DELETE) {
-        (void)cache->ops->remove(cache->store, key, ckiti_store_deadline(cache, 0), NULL);
-    }
+    ckiti_store_unreadable(cache, key, &why, verdict == CKITI_STORED_DELETE);
     return CKIT_MISS;
 }

@@ -17,6 +17,9 @@ static inline uint64_t ckiti_life_in_memory(uint64_t life_ms) {
 /* Counts a failure of the store and tells the log, at most once a second; the key appears as a hash. */
 void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key, const ckit_error *error);
 
+/* Nobody can read what the store has under this key, for the reason in `why`: counted, logged, and removed when asked. */
+void ckiti_store_unreadable(ckit_cache *cache, ckit_slice key, const ckit_error *why, bool remove);
+
 /* Opens a stored value: CKIT_OK with its document appended, or CKIT_MISS when it is damaged or somebody else's (counted,
  * logged, and removed from the store where that is right). */
 ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored, ckit_buf *document);

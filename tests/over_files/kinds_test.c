@@ -124,3 +124,68 @@ CKIT_TEST(kinds, of_entries_come_back_as_they_were) {
     }
     scratch_remove(s.dir);
 }
+
+/* ---- bytes of the caller's own format, under names of his own ------------------------------------------------------- */
+
+static void name_them(stage *s) {
+    ckit_cache_options    options = CKIT_CACHE_OPTIONS_INIT;
+    ckit_function_options kind = CKIT_FUNCTION_OPTIONS_INIT;
+    kind.raw = kind.custom_key = true;
+    kind.namespace_name = "story";
+    s->cache = files_open(s->dir, "", &options);
+    CHECK_OK(ckit_function_new(s->cache, "story.named", NULL, NULL, &kind, &s->function, NULL));
+}
+
+static ckit_status call_by_name(ckit_start start, const char *name, const char *given, ckit_value *out) {
+    ckit_op  *op = NULL;
+    ckit_args args;
+    ckit_args_init(&args);
+    ckit_args_cstr(&args, name);
+    start.args = &args;
+    ckit_status st = ckit_begin(&start, &op, out, NULL);
+    if (st == CKIT_COMPUTE) {
+        ckit_result result = {.status = CKIT_OK, .document = S(given)};
+        CHECK_OK(ckit_finish(op, &result, out, NULL));
+    }
+    ckit_op_free(op);
+    ckit_args_fini(&args);
+    return st;
+}
+
+static void check_name(stage *s, const char *name, const char *rejected, ckit_source source, const char *bytes) {
+    ckit_value value = CKIT_VALUE_INIT;
+    ckit_start start = {.function = s->function, .rejected = S(rejected)};
+    CHECK_STATUS(source == CKIT_SOURCE_FUNCTION ? CKIT_COMPUTE : CKIT_OK, call_by_name(start, name, bytes, &value));
+    CHECK_EQ_U(source, value.source);
+    CHECK_BYTES(S(bytes), value.data);
+    ckit_value_fini(&value);
+}
+
+CKIT_TEST(kinds, of_the_callers_own_come_back_as_they_were_and_are_rejected_by_him_alone) {
+    stage              s;
+    ckit_entry_options as_is = CKIT_ENTRY_OPTIONS_INIT;
+    ckit_value         value = CKIT_VALUE_INIT;
+    as_is.encoding = CKIT_RAW;
+    scratch_make(s.dir);
+    name_them(&s);
+    check_name(&s, "json", "", CKIT_SOURCE_FUNCTION, "5");
+    check_name(&s, "json", "", CKIT_SOURCE_MEMORY, "5");
+    CHECK_OK(ckit_cache_get(s.cache, S("story:json"), &as_is, &value, NULL));
+    CHECK_TEXT("5", value.data);
+    ckit_value_fini(&value);
+    CHECK_OK(ckit_cache_set(s.cache, S("story:other"), S("\xc1 damaged"), &as_is, NULL));
+    drop_curtain(&s);
+    name_them(&s);
+    check_name(&s, "json", "", CKIT_SOURCE_STORE, "5");
+    check_name(&s, "other", "", CKIT_SOURCE_STORE, "\xc1 damaged");
+    check_name(&s, "other", "\xc1 damaged", CKIT_SOURCE_FUNCTION, "sound");
+    CHECK_EQ_U(1, files_stats(s.cache).l2_corrupt);
+    check_name(&s, "other", "\xc1 damaged", CKIT_SOURCE_MEMORY, "sound");
+    drop_curtain(&s);
+    name_them(&s);
+    check_name(&s, "other", "", CKIT_SOURCE_STORE, "sound");
+    CHECK_OK(ckit_function_invalidate(s.function, NULL, NULL));
+    check_name(&s, "json", "", CKIT_SOURCE_FUNCTION, "6");
+    drop_curtain(&s);
+    scratch_remove(s.dir);
+}

@@ -130,6 +130,37 @@ static void poll_once(ckit_cache *cache, ckit_function *function, uint64_t numbe
     ckit_poll_close(loop);
 }
 
+/* The caller has rejected what was there. */
+static void name_once(ckit_cache *cache) {
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    ckit_function        *functions[2] = {NULL, NULL};
+    ckit_value            value = CKIT_VALUE_INIT;
+    ckit_op              *op = NULL;
+    ckit_args             args;
+    options.raw = options.custom_key = true;
+    (void)ckit_function_new(cache, "story.one", NULL, NULL, &options, &functions[0], NULL);
+    (void)ckit_function_new(cache, "story.other", NULL, NULL, &options, &functions[1], NULL);
+    ckit_args_init(&args);
+    ckit_args_cstr(&args, "name");
+    (void)ckit_cache_set(cache, S("default:name"), S("damaged"), NULL, NULL);
+    for (size_t i = 0; i < 4; i++) {
+        ckit_start start = {.function = functions[i % 2], .args = &args, .rejected = S("damaged")};
+        if (start.function != NULL) {
+            ckit_result result = {.status = CKIT_OK, .document = S("sound")};
+            ckit_status st = ckit_begin(&start, &op, &value, NULL);
+            st = st == CKIT_COMPUTE ? ckit_finish(op, &result, &value, NULL) : st;
+            check_answer(st);
+            ckit_op_free(op);
+            ckit_value_fini(&value);
+            check_answer(i < 2 ? CKIT_OK : ckit_invalidate(start.function, &args, NULL));
+        }
+    }
+    check_answer(ckit_cache_delete(cache, S("default:name"), NULL, NULL));
+    ckit_args_fini(&args);
+    ckit_function_close(functions[0]);
+    ckit_function_close(functions[1]);
+}
+
 static ckit_cache *open_failing(const char *dir, failing_alloc *fa) {
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
     ckit_log           silent = {.level = CKIT_LOG_OFF};
@@ -157,6 +188,7 @@ static bool rehearse(uint64_t fail_at) {
         poll_once(cache, function, 3);
         entries_once(cache);
         scopes_once(cache, function);
+        name_once(cache);
         if (failing_alloc_has_failed(&fa)) { /* only once: now it works */
             (void)files_call(function, 8);
             CHECK_EQ_U(CKIT_SOURCE_MEMORY, files_call(function, 8));
