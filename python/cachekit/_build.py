@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from ._attributes import attach
 from ._core import CachedFunction
 from ._stores import Place, place_for
-from ._told import log, name_of
+from ._told import log, name_of, tell_of_entry
 from .errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -34,17 +34,16 @@ _ADVICE = {
 
 
 def _say_uncached(name: str, reason: str, error: BaseException | None) -> None:
-    log.warning("%s runs uncached, %s: %s", name, _ADVICE[reason], error)
+    if reason == "entry":
+        tell_of_entry(name, error)
+    else:
+        log.warning("%s runs uncached, %s: %s", name, _ADVICE[reason], error)
 
 
 def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction[_P, _R]:
     """The decorated function."""
     if inspect.iscoroutinefunction(function):
         raise UnsupportedError(f"{function.__qualname__}: this version caches no async functions")
-    if config.serializer not in ("default", "std") and config.backend is not None:
-        raise UnsupportedError("serializer=: with a store this version has the default serializer only")
-    if config.key is not None and config.backend is not None:
-        raise UnsupportedError("key=: with a store this version makes keys from arguments only")
     place = place_for(function, config)
     name = name_of(function)
     cached = CachedFunction(
@@ -71,7 +70,12 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
 
 def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place) -> dict[str, Any]:
     """What only some functions have."""
-    return {}
+    more: dict[str, Any] = {}
+    if not place.objects and config.serializer not in ("default", "std", "standard"):
+        from .serializers.stored import codec_for
+
+        more["dump"], more["load"] = codec_for(config.serializer, integrity_checking=config.integrity_checking)
+    return more
 
 
 def build_local(function: Callable[_P, _R], config: LocalConfig) -> CachedFunction[_P, _R]:

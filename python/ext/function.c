@@ -102,6 +102,9 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
     g->options.stale_ms = stale_ms;
     g->options.integrity = g->integrity ? CKIT_ON : CKIT_OFF;
     g->options.l1 = g->l1 ? CKIT_ON : CKIT_OFF;
+    g->options.raw = g->dump != Py_None;
+    /* Objects belong to one function, so do their names. */
+    g->options.custom_key = g->key != Py_None && !g->objects;
     return true;
 }
 

@@ -70,10 +70,25 @@ PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const 
 
 /* ---- function_value.c --------------------------------------------------------------------------------------- */
 
-/* What the caller gets for a value that the library lent; gives the value back. NULL with an exception. */
+/* What the caller gets for a value that the library lent; gives the value back. NULL with an exception: core_function_forgive
+ * says what then. */
 PyObject *core_function_take(core_function *f, ckit_value *value);
+/* The same, but a value that cannot be read stays in *value: for ckit_start.rejected. */
+PyObject *core_function_read(core_function *f, ckit_value *value);
+
+/* What to do about a value that could not be read. */
+typedef enum core_verdict {
+    CORE_CALLERS,   /* the exception is the caller's and stays pending */
+    CORE_UNCACHED,  /* this process cannot read such values: the function is run, the entry stays */
+    CORE_DAMAGED,   /* the call begins again with the value as ckit_start.rejected */
+    CORE_MALFORMED, /* the same with keep_rejected: the entry is of a form that somebody else may know */
+} core_verdict;
+/* The verdict on the pending exception, which is told and cleared unless it is the caller's. */
+core_verdict core_function_forgive(core_function *f);
+
 /* Hands a result over to the library. 0 also when the library could not keep it; -1 with an exception when it cannot be
- * kept at all: `op` still waits for a result then. Lets the interpreter go meanwhile. */
+ * kept at all: `op` still waits for a result then (core_function_fail), and the exception is the caller's unless it is an
+ * Exception. Lets the interpreter go meanwhile. */
 int core_function_give(core_function *f, ckit_op *op, PyObject *result);
 /* The function has failed: another call takes over. The pending exception stays. */
 void core_function_fail(ckit_op *op);

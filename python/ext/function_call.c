@@ -80,7 +80,8 @@ int core_function_pack(core_function *f, ckit_args *args, PyObject *const *value
 
 static void retain(void *object) { Py_INCREF((PyObject *)object); }
 
-/* Looks into memory: CKIT_OK or CKIT_STALE with *result (NULL with an exception), or CKIT_MISS. */
+/* Looks into memory: CKIT_OK or CKIT_STALE with *result (NULL with an exception), or CKIT_MISS, also for a value that
+ * cannot be read: the store's is looked at then. */
 static ckit_status look(core_function *f, ckit_args *args, PyObject **result) {
     if (f->kept == CORE_OBJECTS) {
         void       *object = NULL;
@@ -92,7 +93,7 @@ static ckit_status look(core_function *f, ckit_args *args, PyObject **result) {
     ckit_value  value = CKIT_VALUE_INIT;
     ckit_status st = ckit_peek(f->function, args, &value);
     *result = st == CKIT_MISS ? NULL : core_function_take(f, &value);
-    return st;
+    return *result != NULL || st == CKIT_MISS || core_function_forgive(f) == CORE_CALLERS ? st : CKIT_MISS;
 }
 
 PyObject *core_function_call(PyObject *self, PyObject *const *values, size_t count, PyObject *names) {

@@ -8,7 +8,7 @@ static PyObject *compute(core_function *f, ckit_op *op, PyObject *const *values,
         core_function_fail(op);
     } else if (core_function_give(f, op, value) < 0) {
         core_function_fail(op);
-        if (core_function_tell_uncached(f, "value") < 0) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception) || core_function_tell_uncached(f, "value") < 0) {
             Py_CLEAR(value);
         }
     }
@@ -19,21 +19,49 @@ static PyObject *compute(core_function *f, ckit_op *op, PyObject *const *values,
     return value;
 }
 
+/* Other programs may write such values again and again. */
+#define MOST_TRIES 3
+
+/* The function, uncached. The pending exception is the reason, or none is pending because it has been told. */
+static PyObject *run_uncached(core_function *f, PyObject *const *values, size_t count, PyObject *names) {
+    if (PyErr_Occurred() && core_function_tell_uncached(f, "cache") < 0) {
+        return NULL;
+    }
+    return core_function_run(f, values, count, names);
+}
+
 PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const *values, size_t count,
                              PyObject *names) {
-    ckit_start  start = {.function = f->function, .args = args, .peeked = true};
-    ckit_value  value = CKIT_VALUE_INIT;
-    ckit_error  err = CKIT_ERROR_INIT;
-    ckit_op    *op;
-    ckit_status st;
-    Py_BEGIN_ALLOW_THREADS;
-    st = ckit_begin(&start, &op, &value, &err);
-    Py_END_ALLOW_THREADS;
-    switch (st) {
-    case CKIT_OK: return core_function_take(f, &value);
-    case CKIT_COMPUTE: return compute(f, op, values, count, names);
-    default:
-        (void)core_raise(f->state, &err);
-        return core_function_tell_uncached(f, "cache") < 0 ? NULL : core_function_run(f, values, count, names);
+    ckit_start start = {.function = f->function, .args = args, .peeked = true};
+    ckit_value unreadable = CKIT_VALUE_INIT;
+    for (int tries = 0;; tries++) {
+        ckit_value  value = CKIT_VALUE_INIT;
+        ckit_error  err = CKIT_ERROR_INIT;
+        ckit_op    *op;
+        ckit_status st;
+        Py_BEGIN_ALLOW_THREADS;
+        st = ckit_begin(&start, &op, &value, &err);
+        ckit_value_fini(&unreadable);
+        Py_END_ALLOW_THREADS;
+        if (st == CKIT_COMPUTE) {
+            return compute(f, op, values, count, names);
+        }
+        if (st != CKIT_OK) {
+            (void)core_raise(f->state, &err);
+            return run_uncached(f, values, count, names);
+        }
+        PyObject *result = core_function_read(f, &value);
+        if (result != NULL) {
+            return result;
+        }
+        core_verdict verdict = core_function_forgive(f);
+        ckit_value_move(&unreadable, &value);
+        if (verdict == CORE_CALLERS || verdict == CORE_UNCACHED || tries == MOST_TRIES) {
+            ckit_value_fini(&unreadable);
+            return verdict == CORE_CALLERS ? NULL : run_uncached(f, values, count, names);
+        }
+        start.peeked = false;
+        start.rejected = unreadable.data;
+        start.keep_rejected = verdict == CORE_MALFORMED;
     }
 }

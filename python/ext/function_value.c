@@ -2,18 +2,85 @@
 #include "function.h"
 
 #include "size.h"
+#include "lent.h"
 #include "values.h"
 
-PyObject *core_function_take(core_function *f, ckit_value *value) {
+/* ---- from the library ----------------------------------------------------------------------------------------- */
+
+/* `load` gets a buffer over the stored bytes themselves and may keep views of it as long as it likes. */
+static PyObject *load(core_function *f, ckit_value *value) {
+    PyObject *lent = core_lend(f->state, value);
+    PyObject *result = lent == NULL ? NULL : PyObject_CallOneArg(f->load, lent);
+    if (result == NULL && lent != NULL) {
+        PyObject *type, *exception, *traceback;
+        Py_buffer view;
+        PyErr_Fetch(&type, &exception, &traceback);
+        if (PyObject_GetBuffer(lent, &view, PyBUF_SIMPLE) == 0) {
+            /* A copy: the exception's frames may look at the lent bytes for a while yet. */
+            (void)ckit_value_copy(value, ckit_slice_of(view.buf, (size_t)view.len), NULL);
+            PyBuffer_Release(&view);
+        }
+        PyErr_Restore(type, exception, traceback);
+    }
+    Py_XDECREF(lent);
+    return result;
+}
+
+PyObject *core_function_read(core_function *f, ckit_value *value) {
     PyObject *result = value->object;
+    if (f->kept == CORE_SERIALIZED) {
+        return load(f, value);
+    }
     if (result != NULL) {
         Py_INCREF(result);
     } else {
         result = core_decode(f->state, value->data);
     }
+    if (result != NULL) {
+        ckit_value_fini(value);
+    }
+    return result;
+}
+
+PyObject *core_function_take(core_function *f, ckit_value *value) {
+    PyObject *result = core_function_read(f, value);
     ckit_value_fini(value);
     return result;
 }
+
+static bool is_malformed(PyObject *exception) {
+    PyObject *verdict = PyObject_GetAttrString(exception, "verdict");
+    bool      malformed = verdict != NULL && PyUnicode_Check(verdict) &&
+                     PyUnicode_CompareWithASCIIString(verdict, "malformed") == 0;
+    Py_XDECREF(verdict);
+    PyErr_Clear();
+    return malformed;
+}
+
+core_verdict core_function_forgive(core_function *f) {
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return CORE_CALLERS;
+    }
+    if (PyErr_ExceptionMatches(PyExc_ImportError) || PyErr_ExceptionMatches(PyExc_MemoryError) ||
+        PyErr_ExceptionMatches(PyExc_RecursionError)) {
+        return core_function_tell_uncached(f, "cache") < 0 ? CORE_CALLERS : CORE_UNCACHED;
+    }
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    core_verdict verdict = is_malformed(exception) ? CORE_MALFORMED : CORE_DAMAGED;
+    if (f->warn != Py_None) {
+        PyObject *told = PyObject_CallFunction(f->warn, "sO", "entry", exception);
+        verdict = told == NULL ? CORE_CALLERS : verdict;
+        Py_XDECREF(told);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(exception);
+    Py_XDECREF(traceback);
+    return verdict;
+}
+
+/* ---- to the library ------------------------------------------------------------------------------------------- */
 
 void core_function_fail(ckit_op *op) {
     PyObject *type, *exception, *traceback;
@@ -41,23 +108,14 @@ static int give_object(core_function *f, ckit_op *op, PyObject *value) {
     return 0;
 }
 
-static int give_document(core_function *f, ckit_op *op, PyObject *value) {
-    ckit_buf    buf = CKIT_BUF_INIT;
-    ckit_writer w;
+/* 0, or -1 with an exception. */
+static int finish_with(core_function *f, ckit_op *op, ckit_slice bytes) {
+    ckit_result result = {.status = CKIT_OK, .document = bytes};
     ckit_error  err = CKIT_ERROR_INIT;
-    ckit_writer_init(&w, &buf);
-    if (core_encode(f->state, &w, value) < 0) {
-        ckit_buf_fini(&buf);
-        return -1;
-    }
-    ckit_status st = ckit_writer_finish(&w, &err);
-    if (st == CKIT_OK) {
-        ckit_result result = {.status = CKIT_OK, .document = ckit_buf_slice(&buf)};
-        Py_BEGIN_ALLOW_THREADS;
-        st = ckit_finish(op, &result, NULL, &err);
-        Py_END_ALLOW_THREADS;
-    }
-    ckit_buf_fini(&buf);
+    ckit_status st;
+    Py_BEGIN_ALLOW_THREADS;
+    st = ckit_finish(op, &result, NULL, &err);
+    Py_END_ALLOW_THREADS;
     if (st != CKIT_OK) {
         (void)core_raise(f->state, &err);
         return -1;
@@ -65,6 +123,39 @@ static int give_document(core_function *f, ckit_op *op, PyObject *value) {
     return 0;
 }
 
+static int give_document(core_function *f, ckit_op *op, PyObject *value) {
+    ckit_buf    buf = CKIT_BUF_INIT;
+    ckit_writer w;
+    ckit_error  err = CKIT_ERROR_INIT;
+    int         given = -1;
+    ckit_writer_init(&w, &buf);
+    if (core_encode(f->state, &w, value) == 0) {
+        if (ckit_writer_finish(&w, &err) == CKIT_OK) {
+            given = finish_with(f, op, ckit_buf_slice(&buf));
+        } else {
+            (void)core_raise(f->state, &err);
+        }
+    }
+    ckit_buf_fini(&buf);
+    return given;
+}
+
+static int give_serialized(core_function *f, ckit_op *op, PyObject *value) {
+    Py_buffer view;
+    int       given = -1;
+    PyObject *stored = PyObject_CallOneArg(f->dump, value);
+    if (stored != NULL && PyObject_GetBuffer(stored, &view, PyBUF_SIMPLE) == 0) {
+        given = finish_with(f, op, ckit_slice_of(view.buf, (size_t)view.len));
+        PyBuffer_Release(&view);
+    }
+    Py_XDECREF(stored);
+    return given;
+}
+
 int core_function_give(core_function *f, ckit_op *op, PyObject *result) {
-    return f->kept == CORE_OBJECTS ? give_object(f, op, result) : give_document(f, op, result);
+    switch (f->kept) {
+    case CORE_OBJECTS: return give_object(f, op, result);
+    case CORE_SERIALIZED: return give_serialized(f, op, result);
+    default: return give_document(f, op, result);
+    }
 }

@@ -21,14 +21,9 @@ DIRECTORY = Path(__file__).parent / "documented"
 # Examples of what this version does not have, and what they wait for. Each is refused with a word about it; one that is
 # not refused any more has no business in this list.
 REDIS, IO, ENCRYPTION, ASYNC_CACHE = "Redis", "CachekitIO", "encryption", "the async-cache surface"
-ASYNC, PYTHON_BACKEND, SERIALIZERS = "async functions", "FileBackend", "serializer="
+ASYNC = "async functions"
 LATER = {
-    "api/arrow_serializer": SERIALIZERS,
-    "api/auto_serializer": SERIALIZERS,
-    "api/switching_serializers": SERIALIZERS,
-    "api/versioned_namespaces": SERIALIZERS,
     "api/async_function": ASYNC,
-    "api/explicit_backend": PYTHON_BACKEND,
     "redis/basic_usage": REDIS,
     "redis/configuration": REDIS,
     "backends/explicit_cachekitio": IO,
@@ -256,7 +251,6 @@ def test_the_first_example_with_health_status_has_the_documented_shape(capsys: p
                                                         "in_use_connections"}
 
 
-@pytest.mark.xfail(strict=True, raises=CachekitError, reason="this version takes no backends written in Python")
 def test_a_backend_of_the_documented_shape_is_asked() -> None:
     namespace = {"__name__": "documented_backend", **stand_ins()}
     run("api/explicit_backend", namespace)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from cachekit import _core
 from cachekit.errors import SerializationError
 from cachekit.serializers.base import Bytes, SerializationMetadata, SerializerProtocol, mismatch, type_name, unreadable
+from cachekit.serializers.registry import resolve_serializer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # What a serializer of this package writes is the same whether it was given by name or as an object; the name that is
 # stored is not.
@@ -76,3 +81,25 @@ def load_stored(stored: Bytes, serializer: SerializerProtocol, name: str) -> Any
     if not getattr(serializer, "accepts_buffers", False):
         payload = bytes(payload)
     return serializer.deserialize(payload, metadata)  # pyright: ignore[reportArgumentType]
+
+
+class Codec(NamedTuple):
+    """The two directions between values and what a store keeps of them."""
+
+    dump: Callable[[Any], bytes]
+    load: Callable[[Bytes], Any]
+
+
+def codec_for(serializer: object, *, integrity_checking: bool = True) -> Codec:
+    """Both directions of a serializer, given by name or as an object.
+
+    Raises:
+        ConfigurationError: An unknown name, or ``"pickle"``.
+        TypeError: An object without the methods of SerializerProtocol.
+        ImportError: The package that the serializer needs is not installed; the message names the extra.
+    """
+    made, name = resolve_serializer(serializer, integrity_checking=integrity_checking)
+    return Codec(
+        functools.partial(dump_stored, serializer=made, name=name),
+        functools.partial(load_stored, serializer=made, name=name),
+    )
