@@ -17,6 +17,7 @@ from cachekit.config.nested import (
     MonitoringConfig,
     TimeoutConfig,
 )
+from cachekit.errors import BackendErrorType
 
 KEY = "0123456789abcdef" * 4
 UUID = "123e4567-e89b-12d3-a456-426614174000"
@@ -76,7 +77,7 @@ RANGES = [
     (CircuitBreakerConfig, "timeout_seconds", [0, 0.5, 30, 1e9], [-1, NAN, INF], ["30", None, True]),
     (CircuitBreakerConfig, "half_open_requests", [1, 10**6], [0, -1], [1.0, None, True]),
     (CircuitBreakerConfig, "excluded_exceptions", [(), (KeyError, OSError)], [], [KeyError, ("KeyError",), (5,)]),
-    (CircuitBreakerConfig, "excluded_error_types", [(), ("timeout",)], [], ["timeout", 5]),
+    (CircuitBreakerConfig, "excluded_error_types", [()], [("late",)], ["timeout", 5, (5,)]),
     (TimeoutConfig, "initial", [0.1, 10, 1], [0.05, 11, 0, -1, NAN, INF], ["1", None, True]),
     (TimeoutConfig, "min", [0.001, 1], [0, -1, 1.5, NAN, INF], ["1", None, True]),
     (TimeoutConfig, "max", [1, 60], [0.5, 0, -1, NAN, INF], ["1", None, True]),
@@ -268,3 +269,11 @@ def test_the_validator_of_keywords():
     assert validate_encryption_config(True, KEY, single_tenant_mode=True).enabled is True
     with pytest.raises(ConfigurationError):
         validate_encryption_config(True)
+
+
+def test_error_types_are_members_however_they_are_given():
+    config = CircuitBreakerConfig(excluded_error_types=["timeout", BackendErrorType.PERMANENT])
+    assert config.excluded_error_types == (BackendErrorType.TIMEOUT, BackendErrorType.PERMANENT)
+    assert all(type(kind) is BackendErrorType for kind in config.excluded_error_types)
+    with pytest.raises(ConfigurationError, match="excluded_error_types='late': expected BackendErrorType members, or"):
+        CircuitBreakerConfig(excluded_error_types=["late"])

@@ -6,6 +6,7 @@ import os
 
 from .._core import Cache
 from ..config.file import FileBackendConfig
+from ..config.settings import MAX_TTL_SECONDS
 from ..errors import BackendError, BackendErrorType, CachekitError
 
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
@@ -63,13 +64,13 @@ class FileBackend:
         """
         return self._do("get", key)
 
-    def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """Stores bytes for `ttl` seconds; None: without expiry, 0: not at all (an older entry goes).
 
         Raises:
-            BackendError: the files cannot be written.
+            BackendError: the files cannot be written, or `ttl` is negative or above ten years.
         """
-        self._do("set", key, value, _NO_EXPIRY if ttl is None else _DO_NOT_STORE if ttl == 0 else int(ttl * 1000))
+        self._do("set", key, value, _milliseconds(ttl, key))
 
     def delete(self, key: str) -> bool:
         """Removes the entry; True when there was one."""
@@ -97,3 +98,16 @@ class FileBackend:
 
     def __repr__(self) -> str:
         return f"FileBackend({str(self.config.cache_dir)!r})"
+
+
+def _milliseconds(ttl: float | None, key: str) -> int:
+    if ttl is None:
+        return _NO_EXPIRY
+    if not 0 <= ttl <= MAX_TTL_SECONDS:
+        raise BackendError(
+            f"a lifetime of {ttl} seconds: expected 0 to {MAX_TTL_SECONDS}, or None",
+            BackendErrorType.PERMANENT,
+            operation="set",
+            key=key,
+        )
+    return _DO_NOT_STORE if ttl == 0 else max(1, round(ttl * 1000))

@@ -113,7 +113,8 @@ def _group(name: str, group: Group, options: Mapping[str, Any], base: Value, *, 
     if chosen is not None:
         for field, (keyword, value) in flat.items():
             if field in given(chosen) and not _same(getattr(chosen, field), value):
-                raise _contradiction(name, chosen, field, keyword, value)
+                place = name if chosen is options.get(name) else f"{name}_config"
+                raise _contradiction(place, chosen, field, keyword, value)
     result = chosen if chosen is not None else base
     if with_settings:
         changes.update(_from_settings(result, said))

@@ -102,8 +102,8 @@ class DecoratorConfig(Value):
         given: dict[str, Any] = dict(options)
         label = {name: given.pop(name) for name in ("profile", "profile_reason") if name in given}
         _check_names("DecoratorConfig", given)
-        fast = given.pop("fast_mode", False)
-        base = PRESETS["minimal" if check_bool("fast_mode", fast) else "plain"]
+        fast = _take_fast_mode(given)
+        base = PRESETS["minimal" if fast else "plain"]
         if fast:
             label.setdefault("profile", "minimal")
         self._fill({**assemble(given, base, with_settings=True), **label})
@@ -124,7 +124,7 @@ class DecoratorConfig(Value):
         """A copy with other values. Nested objects replace, flat keywords change a single field."""
         given: dict[str, Any] = dict(options)
         _check_names("DecoratorConfig.replace", given)
-        if check_bool("fast_mode", given.pop("fast_mode", False)):
+        if _take_fast_mode(given):
             raise ConfigurationError(
                 "fast_mode=True is the preset minimal, beside no other configuration: use DecoratorConfig.minimal()"
             )
@@ -141,7 +141,7 @@ class DecoratorConfig(Value):
             raise refuse_value("preset", "one of " + ", ".join(PRESETS), name)
         given: dict[str, Any] = dict(options)
         _check_names(f"cache.{name}", given)
-        if check_bool("fast_mode", given.pop("fast_mode", False)) and name != "minimal":
+        if _take_fast_mode(given) and name != "minimal":
             if name != "plain":
                 raise ConfigurationError(f"fast_mode=True is the preset minimal and contradicts the preset {name}")
             name = "minimal"
@@ -297,6 +297,13 @@ def _check_names(where: str, options: Mapping[str, Any]) -> None:
     unknown = options.keys() - KEYWORDS
     if unknown:
         raise refuse_names(where, unknown, KEYWORDS)
+
+
+def _take_fast_mode(options: dict[str, Any]) -> bool:
+    fast = check_bool("fast_mode", options.pop("fast_mode", False))
+    if fast and options.get("interop") is not None:
+        raise ConfigurationError("fast_mode=True contradicts interop=: keys that all languages share have one form")
+    return fast
 
 
 def _secure_options(options: dict[str, Any]) -> dict[str, Any]:

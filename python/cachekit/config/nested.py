@@ -9,8 +9,8 @@ Wrong values raise `ConfigurationError`, wrong types `ConfigurationTypeError` (w
 
 from __future__ import annotations
 
-from ..errors import ConfigurationError
-from ._checks import check_bool, check_number, check_text, check_whole, refuse_type
+from ..errors import BackendErrorType, ConfigurationError
+from ._checks import check_bool, check_number, check_text, check_whole, refuse_type, refuse_value
 from ._keys import check_uuid, decode_key
 from ._value import Value, put
 from .secret import SecretStr
@@ -72,7 +72,7 @@ class CircuitBreakerConfig(Value):
         recovery_timeout: Seconds it stays open before a probe, 0 or more.
         half_open_requests: Probes at the same time, 1 or more.
         excluded_exceptions: Exception classes that do not count.
-        excluded_error_types: `BackendErrorType` members (or their values) that do not count.
+        excluded_error_types: `BackendErrorType` members (or their values, which become members) that do not count.
         timeout_seconds: Another name of `recovery_timeout`.
     """
 
@@ -84,7 +84,7 @@ class CircuitBreakerConfig(Value):
     recovery_timeout: float = 30.0
     half_open_requests: int = 3
     excluded_exceptions: tuple[type[BaseException], ...] = ()
-    excluded_error_types: tuple[Any, ...] = ()
+    excluded_error_types: tuple[BackendErrorType, ...] = ()
 
     if TYPE_CHECKING:
 
@@ -96,15 +96,14 @@ class CircuitBreakerConfig(Value):
             recovery_timeout: float = 30.0,
             half_open_requests: int = 3,
             excluded_exceptions: Iterable[type[BaseException]] = (),
-            excluded_error_types: Iterable[Any] = (),
+            excluded_error_types: Iterable[BackendErrorType | str] = (),
             *,
             timeout_seconds: float = 30.0,
         ) -> None: ...
 
     def __post_init__(self) -> None:
         put(self, "excluded_exceptions", _exception_classes(self.excluded_exceptions))
-        name = "CircuitBreakerConfig.excluded_error_types"
-        put(self, "excluded_error_types", _as_tuple(name, self.excluded_error_types))
+        put(self, "excluded_error_types", _error_types(self.excluded_error_types))
         self.validate()
 
     @property
@@ -134,6 +133,19 @@ def _exception_classes(values: object) -> tuple[type[BaseException], ...]:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise refuse_type("CircuitBreakerConfig.excluded_exceptions", "exception classes in it", value)
     return classes
+
+
+def _error_types(values: object) -> tuple[BackendErrorType, ...]:
+    name = "CircuitBreakerConfig.excluded_error_types"
+    expected = "BackendErrorType members, or of their values " + ", ".join(kind.value for kind in BackendErrorType)
+    kinds: list[BackendErrorType] = []
+    for value in _as_tuple(name, values):
+        if not isinstance(value, str):
+            raise refuse_type(name, expected + ", in it", value)
+        if value not in [kind.value for kind in BackendErrorType]:
+            raise refuse_value(name, expected, value)
+        kinds.append(BackendErrorType(value))
+    return tuple(kinds)
 
 
 class TimeoutConfig(Value):
