@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly peers=(cachetools cachebox theine msgspec numpy pandas pyarrow)
+readonly peers=(cachetools 'cachebox>=6' theine msgspec numpy pandas pyarrow)
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV "${!CACHEKIT_@}" REDIS_URL
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 

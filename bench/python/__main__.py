@@ -15,6 +15,7 @@ import os
 import platform
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +55,28 @@ def _about(build: str, released: Released | None) -> Row:
     return Row("python.about", len(os.sched_getaffinity(0)), "cores", "; ".join(parts), 0)
 
 
-def _measured(themes: list[str], setting: Setting) -> tuple[list[Row], int]:
-    """The rows, and how many are void."""
+def _measured(themes: list[str], setting: Setting) -> tuple[list[Row], int, int]:
+    """The rows, how many are left out, and how many failed."""
     found: list[Row] = []
-    void = 0
+    left_out = failed = 0
     for theme in themes:
         for name, measured in _THEMES[theme].items():
             try:
                 row = measured(name, setting)
             except ImportError as missing:
-                void += 1
-                print(f"{name:<34} void: {missing.name} is not installed", flush=True)
+                left_out += 1
+                print(f"{name:<34} void: {missing.name or missing} is not installed", flush=True)
             except (Unavailable, UnsupportedError) as reason:
-                void += 1
+                left_out += 1
                 print(f"{name:<34} not available: {reason}", flush=True)
+            except Exception:  # the other rows are worth having
+                failed += 1
+                print(f"{name:<34} failed:", flush=True)
+                traceback.print_exc()
             else:
                 print(row, flush=True)
                 found.append(row)
-    return found, void
+    return found, left_out, failed
 
 
 def _merge(path: Path, rows: list[Row]) -> None:
@@ -84,7 +89,7 @@ def _merge(path: Path, rows: list[Row]) -> None:
 
 
 def main() -> int:
-    """Runs the command."""
+    """Runs the command. The answer is 1 when a row failed; a goal that is missed is a result."""
     parser = argparse.ArgumentParser(prog="bench/python")
     parser.add_argument("--out", type=Path, metavar="FILE")
     parser.add_argument("--released", metavar="PYTHON")
@@ -102,7 +107,7 @@ def main() -> int:
         try:
             about = _about(given.build, released)
             print(about)
-            rows, void = _measured(
+            rows, left_out, failed = _measured(
                 given.themes or list(_THEMES), Setting(ours, None if released is None else released.work)
             )
         finally:
@@ -111,8 +116,8 @@ def main() -> int:
     if given.out is not None:
         _merge(given.out, [about, *rows])
     missed = sum(not row.holds for row in rows)
-    print(f"{len(rows) + 1} rows, {missed} goals missed, {void} left out")
-    return 0
+    print(f"{len(rows) + 1} rows, {missed} goals missed, {left_out} left out, {failed} failed")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
