@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ._attributes import attach
 from ._core import CachedFunction
+from ._refresh import Refresher
 from ._stores import Place, place_for
 from ._told import log, name_of, tell_of_entry
 from .errors import UnsupportedError
@@ -75,6 +76,9 @@ def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place) -
         from .serializers.stored import codec_for
 
         more["dump"], more["load"] = codec_for(config.serializer, integrity_checking=config.integrity_checking)
+    if not place.stored and config.l1.swr_enabled and config.ttl_ms:
+        more["refresh"] = Refresher(function, inspect.iscoroutinefunction(function))
+        more["early_refresh"] = float(config.l1.swr_threshold_ratio)
     return more
 
 

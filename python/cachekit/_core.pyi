@@ -14,6 +14,8 @@ _S = TypeVar("_S")
 
 version: str
 """The version of the library that is linked in."""
+is_main_interpreter: bool
+"""Whether this is the process's first interpreter: others end with their threads."""
 
 class _Setting(TypedDict):
     name: str
@@ -164,6 +166,9 @@ class Operation:
     def fail(self) -> None:
         """The function has failed: a call that waits takes over."""
 
+    def move_here(self) -> None:
+        """This thread is going to run the function, not the one that began: it will not wait for itself."""
+
 @final
 class CachedFunction(Generic[_P, _R]):
     """A function with a cache in front."""
@@ -186,7 +191,8 @@ class CachedFunction(Generic[_P, _R]):
         dump: Callable[[Any], bytes] | None = None,
         load: Callable[[Any], object] | None = None,
         miss: Callable[..., Any] | None = None,
-        refresh: Callable[[Operation, tuple[Any, ...], dict[str, Any]], object] | None = None,
+        refresh: Callable[[Operation, tuple[Any, ...], dict[str, Any], bool], bool] | None = None,
+        early_refresh: float = 0.0,
     ) -> Self:
         """See python/ext/function.h for what each of them is. `first`: what the first argument is (0 an argument, 1 the
         instance, 2 the class)."""

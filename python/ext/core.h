@@ -64,5 +64,6 @@ int core_cache_exec(PyObject *module);    /* cache.c */
 int core_function_exec(PyObject *module); /* function.c */
 int core_operation_exec(PyObject *module); /* operation.c */
 int core_lent_exec(PyObject *module);      /* lent.c */
+int core_refresh_exec(PyObject *module);   /* refresh.c */
 
 #endif

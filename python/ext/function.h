@@ -41,7 +41,8 @@ typedef struct core_function {
     PyObject                    *dump; /* CORE_SERIALIZED: object -> bytes as they are stored */
     PyObject                    *load; /* CORE_SERIALIZED: buffer -> object */
     PyObject                    *miss; /* `coroutine`: a coroutine function (CachedFunction, args, kwargs) -> result */
-    PyObject *refresh; /* called with (Operation, args, kwargs) after a stale value was served; or None */
+    PyObject *refresh; /* called with (Operation, args, kwargs, whether the first argument is a receiver) after a stale
+                          value was served, returns whether it computes a fresh one; or None */
     PyObject *dict;
     PyObject *weakrefs;
     uint64_t  uncached;
@@ -67,6 +68,12 @@ int core_function_tell_uncached(core_function *f, const char *reason);
 
 /* A call that memory has not answered: waits, computes, keeps. `args` stay the caller's. */
 PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const *values, size_t count, PyObject *names);
+
+/* ---- refresh.c ----------------------------------------------------------------------------------------------- */
+
+/* Has a stale value refreshed that was just served, unless somebody does so already. Never waits. -1 with an exception
+ * that is the caller's, a signal's for instance. */
+int core_refresh(core_function *f, ckit_args *args, PyObject *const *values, size_t count, PyObject *names);
 
 /* ---- function_value.c --------------------------------------------------------------------------------------- */
 

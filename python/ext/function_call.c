@@ -108,8 +108,13 @@ PyObject *core_function_call(PyObject *self, PyObject *const *values, size_t cou
     ckit_args_init(&args);
     if (core_function_pack(f, &args, values, positional, names) < 0) {
         result = call_without_key(f, values, count, names);
-    } else if (look(f, &args, &result) == CKIT_MISS) {
-        result = core_function_miss(f, &args, values, count, names);
+    } else {
+        ckit_status st = look(f, &args, &result);
+        if (st == CKIT_MISS) {
+            result = core_function_miss(f, &args, values, count, names);
+        } else if (st == CKIT_STALE && result != NULL && core_refresh(f, &args, values, count, names) < 0) {
+            Py_CLEAR(result);
+        }
     }
     ckit_args_fini(&args);
     return result;

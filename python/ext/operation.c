@@ -47,6 +47,15 @@ static PyObject *finish(PyObject *object, PyObject *result) {
     Py_RETURN_NONE;
 }
 
+void core_operation_give_up(PyObject *operation) {
+    core_operation *self = (core_operation *)operation;
+    ckit_op        *op = self->op;
+    self->op = NULL;
+    if (op != NULL) {
+        give_up(op);
+    }
+}
+
 static PyObject *fail(PyObject *object, PyObject *unused) {
     ckit_op *op = take_op((core_operation *)object);
     (void)unused;
@@ -58,12 +67,19 @@ static PyObject *fail(PyObject *object, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+static PyObject *move_here(PyObject *object, PyObject *unused) {
+    core_operation *self = (core_operation *)object;
+    (void)unused;
+    if (self->op != NULL) {
+        ckit_op_move_here(self->op);
+    }
+    Py_RETURN_NONE;
+}
+
 static void operation_dealloc(PyObject *object) {
     core_operation *self = (core_operation *)object;
     PyTypeObject   *type = Py_TYPE(object);
-    if (self->op != NULL) {
-        give_up(self->op);
-    }
+    core_operation_give_up(object);
     Py_XDECREF(self->function);
     type->tp_free(object);
     Py_DECREF(type);
@@ -73,6 +89,7 @@ static PyMethodDef methods[] = {
     {"finish", finish, METH_O,
      "finish(result): keeps the result. Raises when it cannot be kept; the operation is over."},
     {"fail", fail, METH_NOARGS, "The function has failed: a call that waits takes over."},
+    {"move_here", move_here, METH_NOARGS, "This thread is going to run the function, not the one that began."},
     {NULL, NULL, 0, NULL}};
 
 #define SLOT(function) ((void *)(uintptr_t)(function))

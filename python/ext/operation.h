@@ -11,5 +11,7 @@ typedef struct core_operation {
 
 /* Takes `op`, also when there is no memory (NULL with MemoryError). */
 PyObject *core_operation_new(core_function *f, ckit_op *op);
+/* Nobody computes it: a call that waits takes over. Nothing happens when it has been finished. */
+void core_operation_give_up(PyObject *operation);
 
 #endif

@@ -1,0 +1,64 @@
+/* A stale value was served: a fresh one is computed in the background, by whoever refresh= gives the ticket to. */
+#include "operation.h"
+
+/* The arguments as a tuple and a dict. */
+static bool gather(PyObject *const *values, size_t count, PyObject *names, PyObject **args, PyObject **kwargs) {
+    Py_ssize_t positional = PyVectorcall_NARGS(count);
+    Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    *args = PyTuple_New(positional);
+    *kwargs = PyDict_New();
+    if (*args == NULL || *kwargs == NULL) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < positional; i++) {
+        Py_INCREF(values[i]);
+        PyTuple_SET_ITEM(*args, i, values[i]);
+    }
+    for (Py_ssize_t i = 0; i < named; i++) {
+        if (PyDict_SetItem(*kwargs, PyTuple_GET_ITEM(names, i), values[positional + i]) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Takes `op`. */
+static int hand_over(core_function *f, ckit_op *op, PyObject *const *values, size_t count, PyObject *names) {
+    PyObject *args = NULL, *kwargs = NULL, *answer = NULL;
+    PyObject *operation = core_operation_new(f, op);
+    if (operation != NULL && gather(values, count, names, &args, &kwargs)) {
+        PyObject *receiver = f->first == CORE_FIRST_PLAIN ? Py_False : Py_True;
+        answer = PyObject_CallFunctionObjArgs(f->refresh, operation, args, kwargs, receiver, NULL);
+    }
+    if (operation != NULL && answer != Py_True) { /* also when an exception keeps the ticket alive */
+        core_operation_give_up(operation);
+    }
+    Py_XDECREF(answer);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(args);
+    Py_XDECREF(operation);
+    return answer == NULL ? -1 : 0;
+}
+
+int core_refresh(core_function *f, ckit_args *args, PyObject *const *values, size_t count, PyObject *names) {
+    ckit_start start = {.function = f->function, .args = args, .stale = true};
+    ckit_value none = CKIT_VALUE_INIT;
+    ckit_op   *op = NULL;
+    if (f->refresh == Py_None) {
+        return 0;
+    }
+    /* The interpreter is not let go: nothing waits here, and getting it back could take long. */
+    (void)ckit_begin(&start, &op, &none, NULL);
+    return op == NULL ? 0 : hand_over(f, op, values, count, names);
+}
+
+/* Threads of another interpreter than the first have to end with it. */
+int core_refresh_exec(PyObject *module) {
+    long      first = PyInterpreterState_Get() == PyInterpreterState_Main();
+    PyObject *truth = PyBool_FromLong(first);
+    if (PyModule_AddObject(module, "is_main_interpreter", truth) < 0) {
+        Py_DECREF(truth);
+        return -1;
+    }
+    return 0;
+}
