@@ -88,6 +88,29 @@ CKIT_TEST(call, memory_keeps_a_value_of_unknown_life_for_thirty_seconds) {
     fixture_close(&f);
 }
 
+CKIT_TEST(call, memory_keeps_a_value_of_unknown_life_no_longer_than_the_function_lets_its_values_live) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    ckit_cache           *other = fixture_cache(&f, FAKE_FULL);
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.ttl_ms = 2000;
+    ckit_function *fn = function_of(f.cache, "test.load", &l, &options);
+    ckit_function *same = function_of(other, "test.load", &l, &options);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    fake_hide_lives(f.store, true);
+    CHECK_EQ_U(CKIT_SOURCE_STORE, call(same, 7).source);
+    fake_clock_advance(&f.time, 1999);
+    CHECK_EQ_U(CKIT_SOURCE_MEMORY, call(same, 7).source);
+    fake_clock_advance(&f.time, 1);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call(same, 7).source);
+    ckit_function_close(fn);
+    ckit_function_close(same);
+    ckit_cache_close(other);
+    fixture_close(&f);
+}
+
 CKIT_TEST(call, the_store_keeps_a_call_under_the_key_that_ckit_function_key_tells) {
     fixture f;
     loader  l;

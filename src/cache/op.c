@@ -198,6 +198,9 @@ static bool keep_in_memory(ckit_op *op, ckit_slice document, const ckit_object *
  * somebody is taking back what he wrote. */
 static bool believe(ckit_op *op, uint64_t life_ms) {
     ckiti_stripe *stripe = stripe_of(op);
+    if (life_ms == CKIT_LIFE_UNKNOWN && op->function->ttl_ms < ckiti_life_in_memory(life_ms)) {
+        life_ms = op->function->ttl_ms; /* nothing of the function's lives longer */
+    }
     pthread_mutex_lock(&stripe->mu);
     bool valid = stripe->doomed == 0 && !was_invalidated(op);
     if (valid && op->function->use_l1) {
