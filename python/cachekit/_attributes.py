@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
+from ._methods import count_parameters
 from ._told import name_of
 from .decorators.orchestrator import FeatureOrchestrator
 
@@ -39,7 +39,7 @@ def attach(cached: CachedFunction[..., Any], function: Callable[..., Any], confi
     base: dict[str, int] = {}
     clears = itertools.count(1)
     session = [f"{_process_id}:{name}"]
-    has_parameters = bool(inspect.signature(function).parameters)
+    parameters = count_parameters(function)
 
     def counted() -> dict[str, int]:
         return {field: number - base.get(field, 0) for field, number in cached.counters().items()}
@@ -58,11 +58,15 @@ def attach(cached: CachedFunction[..., Any], function: Callable[..., Any], confi
         session[0] = f"{_process_id}:{name}#{next(clears)}"
 
     def invalidate_cache(*args: Any, **kwargs: Any) -> None:
-        """Forgets the result of one call; without arguments, of every call of a function that has parameters."""
-        if args or kwargs or not has_parameters:
-            cached.forget(*args, **kwargs)
-        else:
+        """Forgets the result of one call; without arguments, of every call of a function that has parameters.
+
+        A method is told the object first: `Class.method.invalidate_cache(obj, 1)`, or `obj.method.invalidate_cache(1)`.
+        Without further arguments that is every call on the object, where they can be told from others.
+        """
+        if not args and not kwargs and parameters:
             cached.forget_all()
+        elif len(args) != 1 or kwargs or not cached.forget_receiver(args[0]):
+            cached.forget(*args, **kwargs)
 
     def get_health_status() -> dict[str, Any]:
         """The features of this function and their state. Does not touch the store."""

@@ -8,10 +8,11 @@ import itertools
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ._attributes import attach
-from ._core import CachedFunction
+from ._core import CachedFunction, ReceiverError
+from ._methods import copy_names, shape_of
 from ._refresh import Refresher
 from ._stores import Place, place_for
-from ._told import log, name_of, tell_of_entry
+from ._told import log, tell_of_entry, tell_of_receiver
 from .errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _ADVICE = {
 def _say_uncached(name: str, reason: str, error: BaseException | None) -> None:
     if reason == "entry":
         tell_of_entry(name, error)
+    elif isinstance(error, ReceiverError):
+        tell_of_receiver(name, error)
     else:
         log.warning("%s runs uncached, %s: %s", name, _ADVICE[reason], error)
 
@@ -46,12 +49,13 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
     if inspect.iscoroutinefunction(function):
         raise UnsupportedError(f"{function.__qualname__}: this version caches no async functions")
     place = place_for(function, config)
-    name = name_of(function)
+    shape = shape_of(function, place.stored)
+    name = shape.name
     cached = CachedFunction(
         place.cache,
         function,
         # Objects belong to one decorated function; documents to all functions of one name, as in the store.
-        f"{name}#{next(_numbers)}" if place.objects else name,
+        f"{name}#{next(_numbers)}" if place.objects or shape.own else name,
         namespace=config.namespace,
         ttl_ms=_NO_EXPIRY if config.ttl_ms is None else config.ttl_ms or _DO_NOT_STORE,
         integrity=config.integrity_checking,
@@ -59,12 +63,10 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
         objects=place.objects,
         key=config.key,
         warn=functools.partial(_say_uncached, name),
+        **shape.keywords(),
         **_more(function, config, place),
     )
-    for attribute in functools.WRAPPER_ASSIGNMENTS:
-        if hasattr(function, attribute):
-            setattr(cached, attribute, getattr(function, attribute))
-    cached.__dict__.update(function.__dict__)
+    copy_names(cached, function)
     attach(cached, function, config)
     return cached
 

@@ -1,6 +1,7 @@
 """The part of cachekit that is written in C, over libcachekit. Programs use what `cachekit` and its modules offer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from inspect import Signature
 from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
 
 from cachekit.backends._adapter import Adapter
@@ -169,6 +170,32 @@ class Operation:
     def move_here(self) -> None:
         """This thread is going to run the function, not the one that began: it will not wait for itself."""
 
+class ReceiverError(TypeError):
+    """A method is called on what neither an identity nor a key stands for."""
+
+@final
+class CachedMethod(Generic[_P, _R]):
+    """A decorated function bound to the object that it was looked up on. Other attributes are the function's."""
+
+    def __new__(cls, function: Callable[Concatenate[Any, _P], _R], self: object) -> CachedMethod[_P, _R]: ...
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+    @property
+    def __func__(self) -> Callable[..., _R]:
+        """The decorated function."""
+
+    @property
+    def __self__(self) -> object:
+        """What it is bound to."""
+
+    @property
+    def __signature__(self) -> Signature: ...
+    def __getattr__(self, name: str) -> Any: ...
+    def invalidate_cache(self, *args: Any, **kwargs: Any) -> None:
+        """Forgets one call on this object; without arguments every one."""
+
+    def ainvalidate_cache(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
+        """The same for event loops."""
+
 @final
 class CachedFunction(Generic[_P, _R]):
     """A function with a cache in front."""
@@ -184,7 +211,8 @@ class CachedFunction(Generic[_P, _R]):
         stale_ms: int = 0,
         integrity: bool = True,
         l1: bool = True,
-        first: Literal[0, 1, 2] = 0,
+        first: int = 0,
+        method: int = 0,
         objects: bool = False,
         key: Callable[_P, str] | None = None,
         warn: Callable[[Literal["key", "value", "cache"], BaseException | None], object] | None = None,
@@ -193,9 +221,10 @@ class CachedFunction(Generic[_P, _R]):
         miss: Callable[..., Any] | None = None,
         refresh: Callable[[Operation, tuple[Any, ...], dict[str, Any], bool], bool] | None = None,
         early_refresh: float = 0.0,
+        bound: tuple[tuple[Any, ...], dict[str, Any]] | None = None,
     ) -> Self:
-        """See python/ext/function.h for what each of them is. `first`: what the first argument is (0 an argument, 1 the
-        instance, 2 the class)."""
+        """See python/ext/function.h for what each of them is. `first`, `method` and `bound` as
+        _methods.Shape has them."""
 
     __wrapped__: Callable[_P, _R]
     """The function without its cache."""
@@ -208,12 +237,15 @@ class CachedFunction(Generic[_P, _R]):
     @overload
     def __get__(
         self: CachedFunction[Concatenate[_S, _Q], _R], instance: _S, owner: type[_S] | None = None, /
-    ) -> Callable[_Q, _R]: ...
+    ) -> CachedMethod[_Q, _R]: ...
     def forget(self, *args: _P.args, **kwargs: _P.kwargs) -> bool:
         """Forgets the call with these arguments, in both tiers; True when there was one."""
 
     def forget_all(self) -> None:
         """Forgets every call of the function, in both tiers."""
+
+    def forget_receiver(self, object: object, /) -> bool:
+        """Forgets every call of a method on this object; False when nothing is kept by its identity."""
 
     def counters(self) -> dict[str, int]:
         """What this function has counted: ``l1_hits``, ``l2_hits``, ``misses``, ``computed``, ``errors``, ``uncached``."""

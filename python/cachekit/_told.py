@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any, Callable
 
@@ -27,6 +28,30 @@ def tell_of_entry(name: str, error: BaseException | None) -> None:
         log.debug("%s", text)
 
 
+def tell_of_receiver(name: str, error: BaseException) -> None:
+    """Logs a warning that a method runs uncached, once for each method and class."""
+    text = f"{name} runs uncached: {error}"
+    if text not in _warned and len(_warned) < 4096:
+        _warned[text] = None
+        log.warning("%s", text)
+
+
+def function_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a partial object calls."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def names_of(function: Callable[..., Any]) -> tuple[str, str]:
+    """The module and the qualified name of any callable. What has none is called by its type's."""
+    function = function_of(function)
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not isinstance(name, str) or not name:
+        module, name = type(function).__module__, type(function).__qualname__
+    return module if isinstance(module, str) and module else "builtins", name
+
+
 def name_of(function: Callable[..., Any]) -> str:
     """The name of a function, as its entries have it."""
-    return f"{function.__module__}.{function.__qualname__}"
+    return ".".join(names_of(function))

@@ -4,6 +4,7 @@
  * tuples, floats, paths, UUIDs, Decimals, enum members, datetimes and numpy arrays, subclasses included. Plain values
  * come last there and first here: no exact built-in type is any of the others. */
 #include "args_pack.h"
+#include "receiver.h"
 
 #if PY_VERSION_HEX < 0x030b0000
 #include <longintrepr.h>
@@ -435,12 +436,21 @@ static int pack_keywords(packer *p, uint8_t *at, PyObject *const *values, PyObje
     return 0;
 }
 
-int core_pack_args(core_state *state, ckit_args *args, PyObject *const *values, Py_ssize_t positional,
-                   PyObject *names) {
-    size_t   room;
-    uint8_t *at = ckit_args_room(args, &room);
-    packer   p = {.start = at, .end = at + room, .state = state, .args = args};
-    for (Py_ssize_t i = 0; i < positional; i++) {
+static inline __attribute__((always_inline)) int pack_call(core_state *state, ckit_args *args, uint64_t receiver,
+                                                           PyObject *const *values, Py_ssize_t positional,
+                                                           PyObject *names) {
+    size_t     room;
+    uint8_t   *at = ckit_args_room(args, &room); /* more than a receiver takes */
+    packer     p = {.start = at, .end = at + room, .state = state, .args = args};
+    Py_ssize_t i = 0;
+    if (receiver != 0) {
+        const uint64_t address = (uintptr_t)values[i++];
+        *at = RECEIVER_MARK;
+        memcpy(at + 1, &receiver, sizeof receiver);
+        memcpy(at + 1 + sizeof receiver, &address, sizeof address);
+        at += RECEIVER_BYTES;
+    }
+    for (; i < positional; i++) {
         p.position = i;
         at = pack_quickly(&p, at, values[i]);
         if (at == NULL) {
@@ -453,4 +463,14 @@ int core_pack_args(core_state *state, ckit_args *args, PyObject *const *values, 
     }
     p.start = at;
     return pack_keywords(&p, at, values + positional, names);
+}
+
+int core_pack_args(core_state *state, ckit_args *args, PyObject *const *values, Py_ssize_t positional,
+                   PyObject *names) {
+    return pack_call(state, args, 0, values, positional, names);
+}
+
+int core_pack_args_of(core_state *state, ckit_args *args, uint64_t receiver, PyObject *const *values,
+                      Py_ssize_t positional, PyObject *names) {
+    return pack_call(state, args, receiver, values, positional, names);
 }

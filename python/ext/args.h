@@ -18,4 +18,8 @@
  * every vectorcall does. The interpreter's lock is released while a large numpy array is hashed. */
 int core_pack_args(core_state *state, ckit_args *args, PyObject *const *values, Py_ssize_t positional, PyObject *names);
 
+/* The same for a call whose first argument is a receiver, which stands there by its number (receiver.h). */
+int core_pack_args_of(core_state *state, ckit_args *args, uint64_t receiver, PyObject *const *values,
+                      Py_ssize_t positional, PyObject *names);
+
 #endif

@@ -18,22 +18,32 @@ static void release(void *object, void *context) {
                                                     memory_order_relaxed));
 }
 
-bool core_object_of(core_cache *cache, PyObject *object, size_t size, ckit_object *out) {
+static void free_tie(core_tie *tie) {
+    if (tie != NULL) {
+        core_untie(tie);
+        free(tie);
+    }
+}
+
+bool core_object_of(core_cache *cache, PyObject *object, size_t size, core_tie *tie, ckit_object *out) {
     core_corpse *corpse = malloc(sizeof *corpse);
     if (corpse == NULL) {
+        free_tie(tie);
         (void)PyErr_NoMemory();
         return false;
     }
     Py_INCREF(object);
-    *corpse = (core_corpse){.object = object, .cache = cache};
+    *corpse = (core_corpse){.object = object, .cache = cache, .tie = tie};
     *out = (ckit_object){.object = object, .size = size + sizeof *corpse, .release = release, .context = corpse};
     return true;
 }
 
 void core_object_drop(const ckit_object *object) {
     core_corpse *corpse = object->context;
-    Py_DECREF(corpse->object);
+    PyObject    *dead = corpse->object;
+    free_tie(corpse->tie);
     free(corpse);
+    Py_DECREF(dead);
 }
 
 void core_bury(core_cache *cache) {
@@ -41,6 +51,7 @@ void core_bury(core_cache *cache) {
     while (corpse != NULL) {
         core_corpse *next = corpse->next;
         PyObject    *object = corpse->object;
+        free_tie(corpse->tie);
         free(corpse);
         Py_DECREF(object);
         corpse = next;

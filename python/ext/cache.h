@@ -3,6 +3,7 @@
 #define CKIT_PYTHON_CACHE_H
 
 #include "backend.h"
+#include "receiver.h"
 
 #include <stdatomic.h>
 
@@ -11,6 +12,7 @@ typedef struct core_corpse {
     PyObject           *object;
     struct core_corpse *next;
     struct core_cache  *cache;
+    core_tie           *tie; /* the receiver whose entry it is, or NULL; begins a block that core_bury frees */
 } core_corpse;
 
 typedef struct core_cache {
@@ -22,8 +24,9 @@ typedef struct core_cache {
     PyObject              *weakrefs;
 } core_cache;
 
-/* A live object as the library keeps it: holds a reference that core_bury gives back. False with MemoryError. */
-bool core_object_of(core_cache *cache, PyObject *object, size_t size, ckit_object *out);
+/* A live object as the library keeps it: holds a reference that core_bury gives back, and owns `tie` (or NULL), also
+ * when it answers false with MemoryError. */
+bool core_object_of(core_cache *cache, PyObject *object, size_t size, core_tie *tie, ckit_object *out);
 /* For an object that the library did not take. */
 void core_object_drop(const ckit_object *object);
 /* Gives the references of buried objects back. Runs destructors, that is, any code. */

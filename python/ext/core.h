@@ -32,6 +32,13 @@ typedef struct core_state {
     X(error_type)         /* cachekit.errors.CachekitError */                                                          \
     X(function_type)      /* CachedFunction */                                                                         \
     X(operation_type)     /* Operation */                                                                              \
+    X(receiver_type)      /* Receiver: a weak reference */                                                             \
+    X(receiver_gone)      /* what it calls */                                                                          \
+    X(receiver_error)     /* ReceiverError */                                                                          \
+    X(method_type)        /* CachedMethod */                                                                           \
+    X(name_module)                                                                                                     \
+    X(name_qualname)                                                                                                   \
+    X(name_cachekit_key)                                                                                               \
     X(cache_type)         /* Cache */                                                                                  \
     X(value_advice)       /* for values that no document holds: called with one, returns TypeError's text */           \
     X(values)             /* capsule: core_values (values_parts.h) */                                                  \
@@ -40,6 +47,7 @@ typedef struct core_state {
 #define CORE_DECLARE(name) PyObject *name;
     CORE_OBJECTS(CORE_DECLARE)
 #undef CORE_DECLARE
+    uint64_t receivers; /* that have been given a number */
 } core_state;
 
 static inline core_state *core_state_of(PyObject *module) { return (core_state *)PyModule_GetState(module); }
@@ -65,5 +73,7 @@ int core_function_exec(PyObject *module); /* function.c */
 int core_operation_exec(PyObject *module); /* operation.c */
 int core_lent_exec(PyObject *module);      /* lent.c */
 int core_refresh_exec(PyObject *module);   /* refresh.c */
+int core_receiver_exec(PyObject *module); /* receiver.c */
+int core_method_exec(PyObject *module); /* method.c */
 
 #endif

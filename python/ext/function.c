@@ -53,29 +53,58 @@ static PyObject *counters(PyObject *self, PyObject *unused) {
                          "uncached", (unsigned long long)f->uncached);
 }
 
-static PyObject *bind(PyObject *self, PyObject *object, PyObject *type) {
-    (void)type;
-    if (object == NULL || object == Py_None) {
-        Py_INCREF(self);
-        return self;
+/* forget_receiver(object): True when `object` is what a method is called on, and all of its calls are forgotten. */
+static PyObject *forget_receiver(PyObject *self, PyObject *object) {
+    core_function *f = core_function_of(self);
+    bool           known = f->first == CORE_FIRST_IDENTITY && core_receiver_find(&f->receivers, object) != NULL;
+    if (known) {
+        core_receiver_forget(&f->receivers, object);
     }
-    return PyMethod_New(self, object);
+    return PyBool_FromLong(known);
+}
+
+/* Called by the body of a class that the function stands in. */
+static PyObject *set_name(PyObject *self, PyObject *owner_and_name) {
+    core_function *f = core_function_of(self);
+    (void)owner_and_name;
+    if (f->first == CORE_FIRST_PLAIN) {
+        f->first = f->method;
+    }
+    Py_RETURN_NONE;
+}
+
+/* By name, as functions are pickled. */
+static PyObject *reduce(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return PyObject_GetAttr(self, core_function_of(self)->state->name_qualname);
+}
+
+static PyObject *copy(PyObject *self, PyObject *unused) {
+    (void)unused;
+    Py_INCREF(self);
+    return self;
 }
 
 /* ---- the type ----------------------------------------------------------------------------------------------- */
 
 /* What `CachedFunction(...)` was given; every object is borrowed. */
 typedef struct given {
-    PyObject             *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh;
+    PyObject             *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh, *bound;
     const char           *name;
-    int                   objects, first, integrity, l1;
+    int                   objects, first, method, integrity, l1;
     ckit_function_options options;
 } given;
 
+/* (args, kwargs) */
+static bool is_bound(PyObject *bound) {
+    return PyTuple_CheckExact(bound) && PyTuple_GET_SIZE(bound) == 2 &&
+           PyTuple_CheckExact(PyTuple_GET_ITEM(bound, 0)) && PyDict_CheckExact(PyTuple_GET_ITEM(bound, 1));
+}
+
 static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kwargs) {
-    static char       *names[] = {"cache",     "function", "name",  "namespace", "ttl_ms",        "stale_ms",
-                                  "integrity", "l1",       "first", "objects",   "key",           "warn",
-                                  "dump",      "load",     "miss",  "refresh",   "early_refresh", NULL};
+    static char       *names[] = {"cache", "function", "name",    "namespace",     "ttl_ms", "stale_ms", "integrity",
+                                  "l1",    "first",    "method",  "objects",       "key",    "warn",     "dump",
+                                  "load",  "miss",     "refresh", "early_refresh", "bound",  NULL};
     unsigned long long ttl_ms = 0, stale_ms = 0;
     *g = (given){.key = Py_None,
                  .warn = Py_None,
@@ -83,19 +112,21 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
                  .load = Py_None,
                  .miss = Py_None,
                  .refresh = Py_None,
+                 .bound = Py_None,
                  .integrity = 1,
                  .l1 = 1,
                  .options = CKIT_FUNCTION_OPTIONS_INIT};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKKppipOOOOOOd", names, (PyTypeObject *)state->cache_type,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKKppiipOOOOOOdO", names, (PyTypeObject *)state->cache_type,
                                      &g->cache, &g->wrapped, &g->name, &g->options.namespace_name, &ttl_ms, &stale_ms,
-                                     &g->integrity, &g->l1, &g->first, &g->objects, &g->key, &g->warn, &g->dump,
-                                     &g->load, &g->miss, &g->refresh, &g->options.early_refresh)) {
+                                     &g->integrity, &g->l1, &g->first, &g->method, &g->objects, &g->key, &g->warn,
+                                     &g->dump, &g->load, &g->miss, &g->refresh, &g->options.early_refresh, &g->bound)) {
         return false;
     }
     if ((g->dump == Py_None) != (g->load == Py_None) || (g->objects && g->dump != Py_None) ||
-        g->first < CORE_FIRST_PLAIN || g->first > CORE_FIRST_CLASS) {
-        PyErr_SetString(PyExc_ValueError,
-                        "dump= and load= go together, and not with objects=True; first= is 0, 1 or 2");
+        g->first < CORE_FIRST_PLAIN || g->first > CORE_FIRST_BOUND || g->method < CORE_FIRST_PLAIN ||
+        g->method > CORE_FIRST_NAMED || (g->first == CORE_FIRST_BOUND) != is_bound(g->bound)) {
+        PyErr_SetString(PyExc_ValueError, "dump= and load= go together, and not with objects=True; first= is 0 to 3 "
+                                          "and method= 0 to 2; bound= goes with first=3");
         return false;
     }
     g->options.ttl_ms = ttl_ms;
@@ -129,6 +160,9 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     f->cache = (core_cache *)kept(g.cache);
     f->kept = g.objects ? CORE_OBJECTS : g.dump != Py_None ? CORE_SERIALIZED : CORE_DOCUMENTS;
     f->first = (core_first)g.first;
+    f->method = (core_first)g.method;
+    f->receivers.owner = (PyObject *)f;
+    f->receivers.forget = core_function_forget_ties;
     f->coroutine = g.miss != Py_None;
     f->wrapped = kept(g.wrapped);
     f->key = kept(g.key);
@@ -137,6 +171,7 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     f->load = kept(g.load);
     f->miss = kept(g.miss);
     f->refresh = kept(g.refresh);
+    f->bound = kept(g.bound);
     if (ckit_function_new(f->cache->cache, g.name, NULL, NULL, &g.options, &f->function, &err) != CKIT_OK) {
         Py_DECREF(f);
         return core_raise(state, &err);
@@ -145,7 +180,7 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 }
 
 /* Every object that a function holds, but its cache, which goes last. */
-#define HELD(X) X(wrapped) X(key) X(warn) X(dump) X(load) X(miss) X(refresh) X(dict)
+#define HELD(X) X(wrapped) X(key) X(warn) X(dump) X(load) X(miss) X(refresh) X(bound) X(dict)
 
 static int function_traverse(PyObject *self, visitproc visit, void *arg) {
     core_function *f = core_function_of(self);
@@ -172,6 +207,7 @@ static void function_dealloc(PyObject *self) {
     if (f->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
+    core_receivers_end(&f->receivers);
     Py_BEGIN_ALLOW_THREADS;
     ckit_function_close(f->function);
     Py_END_ALLOW_THREADS;
@@ -185,7 +221,13 @@ static PyMethodDef methods[] = {
     {"forget", (PyCFunction)(void (*)(void))forget, METH_FASTCALL | METH_KEYWORDS,
      "Forgets the call with these arguments, in both tiers; True when there was one."},
     {"forget_all", forget_all, METH_NOARGS, "Forgets every call of the function, in both tiers."},
+    {"forget_receiver", forget_receiver, METH_O,
+     "Forgets every call on this object; False when nothing is kept by its identity."},
     {"counters", counters, METH_NOARGS, "What this function has counted, as a dict."},
+    {"__set_name__", set_name, METH_VARARGS, NULL},
+    {"__reduce__", reduce, METH_NOARGS, NULL},
+    {"__copy__", copy, METH_NOARGS, NULL},
+    {"__deepcopy__", copy, METH_O, NULL},
     {NULL, NULL, 0, NULL}};
 
 static PyMemberDef members[] = {
@@ -206,7 +248,7 @@ static PyType_Slot slots[] = {{Py_tp_new, SLOT(function_new)},
                               {Py_tp_traverse, SLOT(function_traverse)},
                               {Py_tp_clear, SLOT(function_clear)},
                               {Py_tp_call, SLOT(PyVectorcall_Call)},
-                              {Py_tp_descr_get, SLOT(bind)},
+                              {Py_tp_descr_get, SLOT(core_method_bind)},
                               {Py_tp_methods, methods},
                               {Py_tp_members, members},
                               {Py_tp_getset, getset},

@@ -4,7 +4,7 @@
  *     function_call.c    a call that memory answers, without entering Python and without letting the interpreter go
  *     function_miss.c    a blocking call that memory cannot answer
  *     function_value.c   from results to what the library keeps, and back
- *     receiver.c         `self` and `cls`: what the first argument of a method counts as
+ *     function_method.c  a function that is a method: what `self` or `cls` counts as
  *     async.c            the same calls for coroutine functions
  *     refresh.c          a stale value was served: a fresh one is computed in the background */
 #ifndef CKIT_PYTHON_FUNCTION_H
@@ -13,11 +13,12 @@
 #include "args.h"
 #include "cache.h"
 
-/* What the first argument of a call is. */
+/* What the first argument of a call counts as. */
 typedef enum core_first {
-    CORE_FIRST_PLAIN, /* an argument like any other */
-    CORE_FIRST_SELF,  /* the instance that a method was called on */
-    CORE_FIRST_CLASS  /* the class that a class method was called on */
+    CORE_FIRST_PLAIN,    /* an argument like any other */
+    CORE_FIRST_IDENTITY, /* of a method in this process: the object that it is (core_receiver_pack) */
+    CORE_FIRST_NAMED,    /* of a method with a store: its name or key (core_receiver_pack_named) */
+    CORE_FIRST_BOUND     /* what `bound` says stands in front of it, and counts as `method` says */
 } core_first;
 
 /* What is kept of a result. */
@@ -34,6 +35,7 @@ typedef struct core_function {
     core_cache                  *cache;
     core_kept                    kept;
     core_first                   first;
+    core_first                   method; /* what `first` becomes when the function turns out to be a method */
     bool                         coroutine; /* `wrapped` is a coroutine function: calls are awaited */
     PyObject                    *wrapped;
     PyObject                    *key;  /* makes the key's text from the arguments; None = the arguments are the key */
@@ -41,8 +43,10 @@ typedef struct core_function {
     PyObject                    *dump; /* CORE_SERIALIZED: object -> bytes as they are stored */
     PyObject                    *load; /* CORE_SERIALIZED: buffer -> object */
     PyObject                    *miss; /* `coroutine`: a coroutine function (CachedFunction, args, kwargs) -> result */
+    PyObject *bound;   /* CORE_FIRST_BOUND: (args, kwargs) that `wrapped` has already; else None */
     PyObject *refresh; /* called with (Operation, args, kwargs, whether the first argument is a receiver) after a stale
                           value was served, returns whether it computes a fresh one; or None */
+    core_receivers receivers; /* CORE_FIRST_IDENTITY */
     PyObject *dict;
     PyObject *weakrefs;
     uint64_t  uncached;
@@ -95,9 +99,29 @@ core_verdict core_function_forgive(core_function *f);
 
 /* Hands a result over to the library. 0 also when the library could not keep it; -1 with an exception when it cannot be
  * kept at all: `op` still waits for a result then (core_function_fail), and the exception is the caller's unless it is an
- * Exception. Lets the interpreter go meanwhile. */
-int core_function_give(core_function *f, ckit_op *op, PyObject *result);
+ * Exception. Lets the interpreter go meanwhile. `tie` of core_function_tie becomes the library's in any case. */
+int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result);
 /* The function has failed: another call takes over. The pending exception stays. */
 void core_function_fail(ckit_op *op);
+
+/* ---- function_method.c -------------------------------------------------------------------------------------- */
+
+/* As core_function_pack, for a method. */
+int core_function_pack_method(core_function *f, ckit_args *args, PyObject *const *values, Py_ssize_t positional,
+                              PyObject *names);
+/* For a call that is going to be computed: what makes its result go with the receiver that `args` begin with. NULL when
+ * there is none. */
+core_tie *core_function_tie(core_function *f, ckit_args *args);
+/* Of one that was not used. Accepts NULL. */
+void core_function_tie_free(core_tie *tie);
+/* How much memory it takes. */
+size_t core_function_tie_size(const core_tie *tie);
+/* core_receivers.forget. */
+void core_function_forget_ties(PyObject *self, core_tie **ties);
+
+/* ---- method.c ----------------------------------------------------------------------------------------------- */
+
+/* tp_descr_get of decorated functions: a CachedMethod, which passes the receiver on to invalidate_cache too. */
+PyObject *core_method_bind(PyObject *function, PyObject *object, PyObject *type);
 
 #endif

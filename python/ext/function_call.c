@@ -65,7 +65,8 @@ static PyObject *call_bypassing(core_function *f, PyObject *const *values, Py_ss
 int core_function_pack(core_function *f, ckit_args *args, PyObject *const *values, Py_ssize_t positional,
                        PyObject *names) {
     if (f->key == Py_None) {
-        return core_pack_args(f->state, args, values, positional, names);
+        return f->first != CORE_FIRST_PLAIN ? core_function_pack_method(f, args, values, positional, names)
+                                            : core_pack_args(f->state, args, values, positional, names);
     }
     PyObject *text = PyObject_Vectorcall(f->key, values, (size_t)positional, names);
     int       packed = -1;

@@ -2,11 +2,12 @@
 #include "function.h"
 
 /* This caller leads: runs the function and hands the result over. What cannot be stored is returned all the same. */
-static PyObject *compute(core_function *f, ckit_op *op, PyObject *const *values, size_t count, PyObject *names) {
+static PyObject *compute(core_function *f, ckit_op *op, ckit_args *args, PyObject *const *values, size_t count,
+                         PyObject *names) {
     PyObject *value = core_function_run(f, values, count, names);
     if (value == NULL) {
         core_function_fail(op);
-    } else if (core_function_give(f, op, value) < 0) {
+    } else if (core_function_give(f, op, core_function_tie(f, args), value) < 0) {
         core_function_fail(op);
         if (!PyErr_ExceptionMatches(PyExc_Exception) || core_function_tell_uncached(f, "value") < 0) {
             Py_CLEAR(value);
@@ -44,7 +45,7 @@ PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const 
         ckit_value_fini(&unreadable);
         Py_END_ALLOW_THREADS;
         if (st == CKIT_COMPUTE) {
-            return compute(f, op, values, count, names);
+            return compute(f, op, args, values, count, names);
         }
         if (st != CKIT_OK) {
             (void)core_raise(f->state, &err);

@@ -1,8 +1,8 @@
 /* From results to what the library keeps, and back. */
 #include "function.h"
 
-#include "size.h"
 #include "lent.h"
+#include "size.h"
 #include "values.h"
 
 /* ---- from the library ----------------------------------------------------------------------------------------- */
@@ -26,15 +26,21 @@ static PyObject *load(core_function *f, ckit_value *value) {
     return result;
 }
 
-PyObject *core_function_read(core_function *f, ckit_value *value) {
-    PyObject *result = value->object;
-    if (f->kept == CORE_SERIALIZED) {
-        return load(f, value);
+/* An object is a result itself, or the bytes of one that goes with its receiver (finish_with). */
+static PyObject *open_object(core_function *f, PyObject *object) {
+    switch (f->kept) {
+    case CORE_OBJECTS: Py_INCREF(object); return object;
+    case CORE_SERIALIZED: return PyObject_CallOneArg(f->load, object);
+    default: return core_decode(f->state, ckit_slice_of(PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object)));
     }
-    if (result != NULL) {
-        Py_INCREF(result);
+}
+
+PyObject *core_function_read(core_function *f, ckit_value *value) {
+    PyObject *result;
+    if (value->object == NULL) {
+        result = f->kept == CORE_SERIALIZED ? load(f, value) : core_decode(f->state, value->data);
     } else {
-        result = core_decode(f->state, value->data);
+        result = open_object(f, value->object);
     }
     if (result != NULL) {
         ckit_value_fini(value);
@@ -50,8 +56,8 @@ PyObject *core_function_take(core_function *f, ckit_value *value) {
 
 static bool is_malformed(PyObject *exception) {
     PyObject *verdict = PyObject_GetAttrString(exception, "verdict");
-    bool      malformed = verdict != NULL && PyUnicode_Check(verdict) &&
-                     PyUnicode_CompareWithASCIIString(verdict, "malformed") == 0;
+    bool      malformed =
+        verdict != NULL && PyUnicode_Check(verdict) && PyUnicode_CompareWithASCIIString(verdict, "malformed") == 0;
     Py_XDECREF(verdict);
     PyErr_Clear();
     return malformed;
@@ -92,11 +98,11 @@ void core_function_fail(ckit_op *op) {
     PyErr_Restore(type, exception, traceback);
 }
 
-static int give_object(core_function *f, ckit_op *op, PyObject *value) {
+static int give_object(core_function *f, ckit_op *op, core_tie *tie, PyObject *value) {
     ckit_object object;
     ckit_result result = {.status = CKIT_OK, .object = &object};
     ckit_status st;
-    if (!core_object_of(f->cache, value, core_size_of(value), &object)) {
+    if (!core_object_of(f->cache, value, core_size_of(value) + core_function_tie_size(tie), tie, &object)) {
         return -1;
     }
     Py_BEGIN_ALLOW_THREADS;
@@ -108,8 +114,24 @@ static int give_object(core_function *f, ckit_op *op, PyObject *value) {
     return 0;
 }
 
+/* What goes with its receiver is kept as an object: bytes. */
+static int finish_tied(core_function *f, ckit_op *op, core_tie *tie, ckit_slice slice) {
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)slice.ptr, (Py_ssize_t)slice.len);
+    int       given = -1;
+    if (bytes == NULL) {
+        core_function_tie_free(tie);
+    } else {
+        given = give_object(f, op, tie, bytes);
+        Py_DECREF(bytes);
+    }
+    return given;
+}
+
 /* 0, or -1 with an exception. */
-static int finish_with(core_function *f, ckit_op *op, ckit_slice bytes) {
+static int finish_with(core_function *f, ckit_op *op, core_tie *tie, ckit_slice bytes) {
+    if (tie != NULL) {
+        return finish_tied(f, op, tie, bytes);
+    }
     ckit_result result = {.status = CKIT_OK, .document = bytes};
     ckit_error  err = CKIT_ERROR_INIT;
     ckit_status st;
@@ -123,7 +145,7 @@ static int finish_with(core_function *f, ckit_op *op, ckit_slice bytes) {
     return 0;
 }
 
-static int give_document(core_function *f, ckit_op *op, PyObject *value) {
+static int give_document(core_function *f, ckit_op *op, core_tie *tie, PyObject *value) {
     ckit_buf    buf = CKIT_BUF_INIT;
     ckit_writer w;
     ckit_error  err = CKIT_ERROR_INIT;
@@ -131,31 +153,35 @@ static int give_document(core_function *f, ckit_op *op, PyObject *value) {
     ckit_writer_init(&w, &buf);
     if (core_encode(f->state, &w, value) == 0) {
         if (ckit_writer_finish(&w, &err) == CKIT_OK) {
-            given = finish_with(f, op, ckit_buf_slice(&buf));
+            given = finish_with(f, op, tie, ckit_buf_slice(&buf));
+            tie = NULL;
         } else {
             (void)core_raise(f->state, &err);
         }
     }
+    core_function_tie_free(tie);
     ckit_buf_fini(&buf);
     return given;
 }
 
-static int give_serialized(core_function *f, ckit_op *op, PyObject *value) {
+static int give_serialized(core_function *f, ckit_op *op, core_tie *tie, PyObject *value) {
     Py_buffer view;
     int       given = -1;
     PyObject *stored = PyObject_CallOneArg(f->dump, value);
     if (stored != NULL && PyObject_GetBuffer(stored, &view, PyBUF_SIMPLE) == 0) {
-        given = finish_with(f, op, ckit_slice_of(view.buf, (size_t)view.len));
+        given = finish_with(f, op, tie, ckit_slice_of(view.buf, (size_t)view.len));
+        tie = NULL;
         PyBuffer_Release(&view);
     }
+    core_function_tie_free(tie);
     Py_XDECREF(stored);
     return given;
 }
 
-int core_function_give(core_function *f, ckit_op *op, PyObject *result) {
+int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result) {
     switch (f->kept) {
-    case CORE_OBJECTS: return give_object(f, op, result);
-    case CORE_SERIALIZED: return give_serialized(f, op, result);
-    default: return give_document(f, op, result);
+    case CORE_OBJECTS: return give_object(f, op, tie, result);
+    case CORE_SERIALIZED: return give_serialized(f, op, tie, result);
+    default: return give_document(f, op, tie, result);
     }
 }

@@ -7,7 +7,7 @@ static void give_up(ckit_op *op) {
     Py_END_ALLOW_THREADS;
 }
 
-PyObject *core_operation_new(core_function *f, ckit_op *op) {
+PyObject *core_operation_new(core_function *f, ckit_op *op, ckit_args *args) {
     PyTypeObject   *type = (PyTypeObject *)f->state->operation_type;
     core_operation *self = (core_operation *)type->tp_alloc(type, 0);
     if (self == NULL) {
@@ -17,6 +17,7 @@ PyObject *core_operation_new(core_function *f, ckit_op *op) {
     Py_INCREF(f);
     self->function = f;
     self->op = op;
+    self->tie = core_function_tie(f, args);
     return (PyObject *)self;
 }
 
@@ -35,7 +36,9 @@ static PyObject *finish(PyObject *object, PyObject *result) {
     if (op == NULL) {
         return NULL;
     }
-    int given = core_function_give(self->function, op, result);
+    core_tie *tie = self->tie;
+    self->tie = NULL;
+    int given = core_function_give(self->function, op, tie, result);
     if (given < 0) {
         core_function_fail(op);
     }
@@ -80,6 +83,7 @@ static void operation_dealloc(PyObject *object) {
     core_operation *self = (core_operation *)object;
     PyTypeObject   *type = Py_TYPE(object);
     core_operation_give_up(object);
+    core_function_tie_free(self->tie);
     Py_XDECREF(self->function);
     type->tp_free(object);
     Py_DECREF(type);

@@ -7,10 +7,11 @@
 typedef struct core_operation {
     PyObject_HEAD core_function *function; /* a reference of its own */
     ckit_op                     *op;       /* NULL once it has been finished or given up */
+    core_tie                    *tie;      /* core_function_tie, or NULL */
 } core_operation;
 
-/* Takes `op`, also when there is no memory (NULL with MemoryError). */
-PyObject *core_operation_new(core_function *f, ckit_op *op);
+/* Takes `op`, also when there is no memory (NULL with MemoryError). `args` are those that it was begun with. */
+PyObject *core_operation_new(core_function *f, ckit_op *op, ckit_args *args);
 /* Nobody computes it: a call that waits takes over. Nothing happens when it has been finished. */
 void core_operation_give_up(PyObject *operation);
 

@@ -23,11 +23,13 @@ static bool gather(PyObject *const *values, size_t count, PyObject *names, PyObj
 }
 
 /* Takes `op`. */
-static int hand_over(core_function *f, ckit_op *op, PyObject *const *values, size_t count, PyObject *names) {
+static int hand_over(core_function *f, ckit_op *op, ckit_args *packed, PyObject *const *values, size_t count,
+                     PyObject *names) {
     PyObject *args = NULL, *kwargs = NULL, *answer = NULL;
-    PyObject *operation = core_operation_new(f, op);
+    PyObject *operation = core_operation_new(f, op, packed);
     if (operation != NULL && gather(values, count, names, &args, &kwargs)) {
-        PyObject *receiver = f->first == CORE_FIRST_PLAIN ? Py_False : Py_True;
+        bool      is_method = f->first == CORE_FIRST_IDENTITY || f->first == CORE_FIRST_NAMED;
+        PyObject *receiver = is_method ? Py_True : Py_False;
         answer = PyObject_CallFunctionObjArgs(f->refresh, operation, args, kwargs, receiver, NULL);
     }
     if (operation != NULL && answer != Py_True) { /* also when an exception keeps the ticket alive */
@@ -49,7 +51,7 @@ int core_refresh(core_function *f, ckit_args *args, PyObject *const *values, siz
     }
     /* The interpreter is not let go: nothing waits here, and getting it back could take long. */
     (void)ckit_begin(&start, &op, &none, NULL);
-    return op == NULL ? 0 : hand_over(f, op, values, count, names);
+    return op == NULL ? 0 : hand_over(f, op, args, values, count, names);
 }
 
 /* Threads of another interpreter than the first have to end with it. */
