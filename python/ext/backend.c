@@ -112,7 +112,7 @@ typedef struct visit {
     ckit_slice       key;
     ckit_error      *err;
     PyGILState_STATE gil;
-    bool             foreign;                 /* a thread that Python does not know */
+    bool             foreign;                  /* a thread that Python does not know */
     PyObject        *type, *value, *traceback; /* an exception that was on its way already */
 } visit;
 
@@ -150,9 +150,8 @@ static ckit_status status_of(const char *kind) {
     static const struct {
         const char *kind;
         ckit_status status;
-    } known[] = {{"transient", CKIT_E_UNREACHABLE}, {"timeout", CKIT_E_TIMEOUT},
-                 {"permanent", CKIT_E_REJECTED},    {"authentication", CKIT_E_CREDENTIALS},
-                 {"misuse", CKIT_E_MISUSE},         {"too large", CKIT_E_TOO_LARGE}};
+    } known[] = {{"transient", CKIT_E_UNREACHABLE},      {"timeout", CKIT_E_TIMEOUT}, {"permanent", CKIT_E_REJECTED},
+                 {"authentication", CKIT_E_CREDENTIALS}, {"misuse", CKIT_E_MISUSE},   {"too large", CKIT_E_TOO_LARGE}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(kind, known[i].kind) == 0) {
             return known[i].status;
@@ -261,12 +260,12 @@ static ckit_status set(void *self, ckit_slice key, ckit_slice value, const ckit_
     const char *bytes = value.len == 0 ? "" : (const char *)value.ptr;
     PyObject   *ttl = info->ttl_ms == CKIT_TTL_NO_EXPIRY ? Py_BuildValue("") /* None */
                                                          : PyLong_FromUnsignedLongLong(seconds_of(info->ttl_ms));
-    PyObject   *result =
-        ttl == NULL ? NULL
-                      : ask(&v, "set", "(s#y#Ns#s#)", KEY(&v), bytes, (Py_ssize_t)value.len, ttl,
-                            info->namespace_name.len == 0 ? "" : (const char *)info->namespace_name.ptr,
-                            (Py_ssize_t)info->namespace_name.len,
-                            info->function.len == 0 ? "" : (const char *)info->function.ptr, (Py_ssize_t)info->function.len);
+    PyObject   *result = ttl == NULL ? NULL
+                                     : ask(&v, "set", "(s#y#Ns#s#)", KEY(&v), bytes, (Py_ssize_t)value.len, ttl,
+                                         info->namespace_name.len == 0 ? "" : (const char *)info->namespace_name.ptr,
+                                           (Py_ssize_t)info->namespace_name.len,
+                                         info->function.len == 0 ? "" : (const char *)info->function.ptr,
+                                           (Py_ssize_t)info->function.len);
     ckit_status st = result == NULL ? failed(&v) : CKIT_OK;
     Py_XDECREF(result);
     leave(&v);
@@ -364,7 +363,9 @@ static ckit_status ttl(void *self, ckit_slice key, uint64_t deadline_ms, uint64_
         if (seconds == -1.0 && PyErr_Occurred()) {
             st = failed(&v);
         } else {
-            *life_ms = seconds <= 0 ? 0 : seconds * 1000 >= (double)CKIT_TTL_MAX_MS ? CKIT_TTL_MAX_MS : (uint64_t)(seconds * 1000);
+            *life_ms = seconds <= 0                                ? 0
+                       : seconds * 1000 >= (double)CKIT_TTL_MAX_MS ? CKIT_TTL_MAX_MS
+                                                                   : (uint64_t)(seconds * 1000);
         }
     }
     Py_XDECREF(result);

@@ -84,8 +84,8 @@ static int open_cache(core_cache *self, const char *url, const ckit_cache_option
 }
 
 static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char       *names[] = {"url",       "l1",      "l1_max_bytes", "default_ttl_ms",
-                                  "integrity", "max_value_bytes", "backend",      NULL};
+    static char       *names[] = {"url",     "l1", "l1_max_bytes", "default_ttl_ms", "integrity", "max_value_bytes",
+                                  "backend", NULL};
     PyObject          *backend = Py_None;
     const char        *url = NULL;
     int                l1 = -1, integrity = 1; /* -1: not given */
@@ -286,17 +286,17 @@ static PyMemberDef members[] = {{"__weaklistoffset__", T_PYSSIZET, offsetof(core
 
 #define SLOT(function) ((void *)(uintptr_t)(function))
 
-static PyType_Slot slots[] = {{Py_tp_new, SLOT(cache_new)},
-                              {Py_tp_dealloc, SLOT(cache_dealloc)},
-                              {Py_tp_traverse, SLOT(cache_traverse)},
-                              {Py_tp_clear, SLOT(cache_clear)},
-                              {Py_tp_members, members},
-                              {Py_tp_methods, methods},
-                              {Py_tp_doc,
-                               "Cache(url, *, l1=True, l1_max_bytes=0, default_ttl_ms=0, integrity=True, "
-                               "max_value_bytes=0, backend=None)\n--\n\n"
-                               "A cache: memory, and the store that `url` names (None: the environment) or `backend` is."},
-                              {0, NULL}};
+static PyType_Slot slots[] = {
+    {Py_tp_new, SLOT(cache_new)},
+    {Py_tp_dealloc, SLOT(cache_dealloc)},
+    {Py_tp_traverse, SLOT(cache_traverse)},
+    {Py_tp_clear, SLOT(cache_clear)},
+    {Py_tp_members, members},
+    {Py_tp_methods, methods},
+    {Py_tp_doc, "Cache(url, *, l1=True, l1_max_bytes=0, default_ttl_ms=0, integrity=True, "
+                "max_value_bytes=0, backend=None)\n--\n\n"
+                "A cache: memory, and the store that `url` names (None: the environment) or `backend` is."},
+    {0, NULL}};
 
 static PyType_Spec spec = {"cachekit._core.Cache", (int)sizeof(core_cache), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
                            slots};

@@ -22,13 +22,21 @@ PyObject *core_function_run(core_function *f, PyObject *const *values, size_t co
     return PyObject_Vectorcall(f->wrapped, values, (size_t)PyVectorcall_NARGS(count), names);
 }
 
-/* Arguments without a key run the function uncached; what is no fault of an argument goes to the caller. */
+/* The pending exception is about the key: an argument that has none, or whatever key= has raised. */
+static bool is_about_the_key(const core_function *f) {
+    if (f->key != Py_None) {
+        return PyErr_ExceptionMatches(PyExc_Exception) != 0;
+    }
+    return PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError) ||
+           PyErr_ExceptionMatches(PyExc_OverflowError) || PyErr_ExceptionMatches(PyExc_RecursionError);
+}
+
+/* Calls without a key run the function uncached; what is no fault of a key goes to the caller. */
 static PyObject *call_without_key(core_function *f, PyObject *const *values, size_t count, PyObject *names) {
-    if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError) &&
-        !PyErr_ExceptionMatches(PyExc_OverflowError) && !PyErr_ExceptionMatches(PyExc_RecursionError)) {
+    if (!is_about_the_key(f) || core_function_tell_uncached(f, "key") < 0) {
         return NULL;
     }
-    return core_function_tell_uncached(f, "key") < 0 ? NULL : core_function_run(f, values, count, names);
+    return core_function_run(f, values, count, names);
 }
 
 static Py_ssize_t find_bypass(PyObject *names) {

@@ -2,8 +2,7 @@
 #include "lent.h"
 
 typedef struct core_lent {
-    PyObject_HEAD
-    ckit_value value;
+    PyObject_HEAD ckit_value value;
 } core_lent;
 
 PyObject *core_lend(core_state *state, ckit_value *value) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._told import log
 from ..errors import BackendError
@@ -43,7 +43,8 @@ class Adapter:
         if value is None or isinstance(value, (bytes, bytearray)):
             return value
         if isinstance(value, memoryview):
-            return value if value.contiguous else value.tobytes()
+            view = cast("memoryview[Any]", value)
+            return view if view.contiguous else view.tobytes()
         raise _WrongAnswer(f"get() gave {_told(value)} instead of bytes or None")
 
     def set(self, key: str, value: bytes, ttl: int | None, namespace: str, function: str) -> None:
@@ -68,14 +69,15 @@ class Adapter:
             return True, (time.perf_counter() - began) * 1000, kind, ""
         answer: Any = self.backend.health_check()
         took = (time.perf_counter() - began) * 1000
-        if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], dict):
-            raise _WrongAnswer(f"health_check() gave {_told(answer)} instead of (bool, dict)")
-        healthy, details = answer
-        latency = details.get("latency_ms")
+        try:
+            healthy, details = cast("tuple[Any, dict[str, Any]]", answer)
+            latency = details.get("latency_ms")
+        except (TypeError, ValueError, AttributeError):
+            raise _WrongAnswer(f"health_check() gave {_told(answer)} instead of (bool, dict)") from None
         detail = str(details.get("error", "")) if not healthy else ""
         return (
             bool(healthy),
-            float(latency) if isinstance(latency, (int, float)) else took,
+            float(latency) if _is_number(latency) else took,
             str(details.get("backend_type", kind)),
             detail.replace("\0", ""),
         )
@@ -100,7 +102,7 @@ class Adapter:
         seconds: Any = self.backend.get_ttl(key)  # type: ignore[attr-defined]
         if seconds is None:
             return None if self.exists(key) else False
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        if not _is_number(seconds):
             raise _WrongAnswer(f"get_ttl() gave {_told(seconds)} instead of seconds or None")
         return float(seconds)
 
@@ -176,6 +178,10 @@ def _told(value: object) -> str:
         value.close()
         return "a coroutine (its methods have to be plain functions)"
     return type(value).__name__
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _refuse_coroutine(method: str, value: object) -> None:
