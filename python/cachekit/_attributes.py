@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
 from ._methods import count_parameters
 from ._told import name_of
@@ -14,6 +15,8 @@ from .decorators.orchestrator import FeatureOrchestrator
 if TYPE_CHECKING:
     from ._core import CachedFunction
     from .config import DecoratorConfig
+
+_R = TypeVar("_R")
 
 _process_id = uuid.uuid4()
 
@@ -32,8 +35,26 @@ class CacheInfo(NamedTuple):
     session_id: str | None
 
 
-def attach(cached: CachedFunction[..., Any], function: Callable[..., Any], config: DecoratorConfig) -> None:
-    """The attributes of a decorated function."""
+async def _off_loop(function: Callable[..., _R], *args: Any) -> _R:
+    """Runs what may wait for the store in a thread, while the event loop goes on. Without asyncio's it is run here."""
+    try:
+        loop = sys.modules["asyncio"].get_running_loop()
+    except (KeyError, RuntimeError):
+        return function(*args)
+    import contextvars
+
+    return await loop.run_in_executor(None, contextvars.copy_context().run, function, *args)
+
+
+def attach(
+    cached: CachedFunction[..., Any],
+    function: Callable[..., Any],
+    config: DecoratorConfig,
+    stored: bool,
+    awaited: bool,
+) -> None:
+    """The attributes of a decorated function. `stored`: there is a store; `awaited`: it is a coroutine function, and what
+    may wait for the store is a coroutine function too."""
     features = FeatureOrchestrator.from_config(config)
     name = name_of(function)
     base: dict[str, int] = {}
@@ -53,9 +74,20 @@ def attach(cached: CachedFunction[..., Any], function: Callable[..., Any], confi
 
     def cache_clear() -> None:
         """Forgets all results of this function and counts from zero again."""
+        if awaited and stored:
+            raise TypeError(
+                f"{name}: cache_clear() would wait for the store and stop the event loop meanwhile; use "
+                "`await ....ainvalidate_cache()`"
+            )
         cached.forget_all()
         base.update(cached.counters())
         session[0] = f"{_process_id}:{name}#{next(clears)}"
+
+    def forget(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not args and not kwargs and parameters:
+            cached.forget_all()
+        elif len(args) != 1 or kwargs or not cached.forget_receiver(args[0]):
+            cached.forget(*args, **kwargs)
 
     def invalidate_cache(*args: Any, **kwargs: Any) -> None:
         """Forgets the result of one call; without arguments, of every call of a function that has parameters.
@@ -63,15 +95,23 @@ def attach(cached: CachedFunction[..., Any], function: Callable[..., Any], confi
         A method is told the object first: `Class.method.invalidate_cache(obj, 1)`, or `obj.method.invalidate_cache(1)`.
         Without further arguments that is every call on the object, where they can be told from others.
         """
-        if not args and not kwargs and parameters:
-            cached.forget_all()
-        elif len(args) != 1 or kwargs or not cached.forget_receiver(args[0]):
-            cached.forget(*args, **kwargs)
+        forget(args, kwargs)
+
+    async def ainvalidate_cache(*args: Any, **kwargs: Any) -> None:
+        """The same, without stopping the event loop while the store is asked."""
+        if stored:
+            await _off_loop(forget, args, kwargs)
+        else:
+            forget(args, kwargs)
 
     def get_health_status() -> dict[str, Any]:
         """The features of this function and their state. Does not touch the store."""
         now = counted()
         return features.get_health_status({"total_operations": now["l1_hits"] + now["l2_hits"] + now["misses"]})
+
+    async def acheck_health() -> dict[str, Any]:
+        """The features of this function and their state, after trying the store out."""
+        return await _off_loop(check_health)
 
     def check_health() -> dict[str, Any]:
         """The same, after trying the store out."""
@@ -90,5 +130,12 @@ def attach(cached: CachedFunction[..., Any], function: Callable[..., Any], confi
             },
         }
 
-    for attribute in (cache_info, cache_clear, invalidate_cache, get_health_status, check_health):
-        cached.__dict__[attribute.__name__] = attribute
+    attributes: dict[str, Callable[..., Any]] = {
+        "cache_info": cache_info,
+        "cache_clear": cache_clear,
+        "invalidate_cache": ainvalidate_cache if awaited else invalidate_cache,
+        "ainvalidate_cache": ainvalidate_cache,
+        "get_health_status": get_health_status,
+        "check_health": acheck_health if awaited else check_health,
+    }
+    cached.__dict__.update(attributes)

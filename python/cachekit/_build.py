@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ._attributes import attach
 from ._core import CachedFunction, ReceiverError
+from ._kinds import is_async
 from ._methods import copy_names, shape_of
 from ._refresh import Refresher
 from ._stores import Place, place_for
@@ -46,8 +46,7 @@ def _say_uncached(name: str, reason: str, error: BaseException | None) -> None:
 
 def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction[_P, _R]:
     """The decorated function."""
-    if inspect.iscoroutinefunction(function):
-        raise UnsupportedError(f"{function.__qualname__}: this version caches no async functions")
+    awaited = is_async(function)
     place = place_for(function, config)
     shape = shape_of(function, place.stored)
     name = shape.name
@@ -64,22 +63,30 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
         key=config.key,
         warn=functools.partial(_say_uncached, name),
         **shape.keywords(),
-        **_more(function, config, place),
+        **_more(function, config, place, awaited),
     )
     copy_names(cached, function)
-    attach(cached, function, config)
+    attach(cached, function, config, place.stored, awaited)
+    if awaited:
+        from ._async import mark
+
+        mark(cached, function)
     return cached
 
 
-def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place) -> dict[str, Any]:
+def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place, awaited: bool) -> dict[str, Any]:
     """What only some functions have."""
     more: dict[str, Any] = {}
+    if awaited:
+        from ._async import miss
+
+        more["miss"] = miss
     if not place.objects and config.serializer not in ("default", "std", "standard"):
         from .serializers.stored import codec_for
 
         more["dump"], more["load"] = codec_for(config.serializer, integrity_checking=config.integrity_checking)
     if not place.stored and config.l1.swr_enabled and config.ttl_ms:
-        more["refresh"] = Refresher(function, inspect.iscoroutinefunction(function))
+        more["refresh"] = Refresher(function, awaited)
         more["early_refresh"] = float(config.l1.swr_threshold_ratio)
     return more
 

@@ -1,7 +1,8 @@
 """The part of cachekit that is written in C, over libcachekit. Programs use what `cachekit` and its modules offer."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from inspect import Signature
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
 
 from cachekit.backends._adapter import Adapter
@@ -170,6 +171,71 @@ class Operation:
     def move_here(self) -> None:
         """This thread is going to run the function, not the one that began: it will not wait for itself."""
 
+    # Of a call that is awaited.
+    function: CachedFunction[..., Any]
+    """The function that was called."""
+    wake: Any
+    """The future that waits for the next answer; it gets None as its result."""
+    def advance(
+        self, poll: Poll, computing: tuple[Operation, ...], /
+    ) -> Literal["value", "compute", "pending", "uncached"]:
+        """Goes on without waiting. `computing`: what the caller computes at the moment, directly or not.
+
+        ``"value"``: take it. ``"compute"``: run the function, then `settle` or `fail`. ``"pending"``: when `wake` is
+        done, advance again. ``"uncached"``: run the function, this is over.
+        """
+
+    def take(self) -> Any:
+        """The value, once."""
+
+    def settle(self, result: object, /) -> bool:
+        """Keeps the result, or tells why it cannot be kept. True while it is on its way to the store; `wake` then."""
+
+    def drop(self) -> None:
+        """Nobody is interested any more: a call that waits takes over. A result on its way to the store arrives."""
+
+@final
+class Poll:
+    """Where an event loop hears of answers of the cache. It lives as long as something watches it."""
+
+    def __new__(cls, cache: Cache) -> Self: ...
+    cache: Cache
+    """The cache whose answers it brings."""
+    def fileno(self) -> int:
+        """What to watch for reading."""
+
+    def dispatch(self) -> None:
+        """Tells every future whose answer is there. In the thread of the loop."""
+
+class Answer(Coroutine[Any, Any, _R]):
+    """What a call of a cached coroutine function returns: a coroutine in all but type."""
+
+    @property
+    def cr_await(self) -> Any | None: ...
+    @property
+    def cr_code(self) -> CodeType | None: ...
+    @property
+    def cr_frame(self) -> FrameType | None: ...
+    @property
+    def cr_origin(self) -> tuple[tuple[str, int, str], ...] | None: ...
+    @property
+    def cr_running(self) -> bool: ...
+    @property
+    def cr_suspended(self) -> bool: ...
+    def send(self, value: Any, /) -> Any:
+        """Runs until it waits or is over; StopIteration has the result then."""
+
+    def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None, /) -> Any:
+        """Raises it where the call waits."""
+
+    def close(self) -> None:
+        """Ends the call."""
+
+    def __await__(self) -> Generator[Any, Any, _R]:
+        """The steps of the call, as an iterator."""
+
+    def __next__(self) -> Any: ...
+
 class ReceiverError(TypeError):
     """A method is called on what neither an identity nor a key stands for."""
 
@@ -257,13 +323,30 @@ class CachedFunction(Generic[_P, _R]):
         """What this function has counted since the last `cache_clear`."""
 
     def cache_clear(self) -> None:
-        """Forgets all results of this function and counts from zero again."""
+        """Forgets all results of this function and counts from zero again.
 
+        TypeError for a coroutine function with a store, which would have to be waited for: use `ainvalidate_cache`.
+        """
+
+    @overload
+    def invalidate_cache(
+        self: CachedFunction[_P, Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, None]: ...
+    @overload
     def invalidate_cache(self, *args: Any, **kwargs: Any) -> None:
-        """Forgets the result of one call; without arguments, of every call of a function that has parameters."""
+        """Forgets the result of one call; without arguments, of every call of a function that has parameters.
+
+        Of a coroutine function it is a coroutine function too.
+        """
+
+    def ainvalidate_cache(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
+        """The same, without stopping the event loop while the store is asked."""
 
     def get_health_status(self) -> dict[str, Any]:
         """The features of this function and their state. Does not touch the store."""
 
+    @overload
+    def check_health(self: CachedFunction[_P, Coroutine[Any, Any, Any]]) -> Coroutine[Any, Any, dict[str, Any]]: ...
+    @overload
     def check_health(self) -> dict[str, Any]:
-        """The same, after trying the store out."""
+        """The same, after trying the store out. Of a coroutine function it is a coroutine function too."""

@@ -39,6 +39,9 @@ typedef struct core_state {
     X(name_module)                                                                                                     \
     X(name_qualname)                                                                                                   \
     X(name_cachekit_key)                                                                                               \
+    X(answer_type)        /* Answer */                                                                                 \
+    X(steps_type)         /* AnswerSteps */                                                                            \
+    X(poll_type)          /* Poll */                                                                                   \
     X(cache_type)         /* Cache */                                                                                  \
     X(value_advice)       /* for values that no document holds: called with one, returns TypeError's text */           \
     X(values)             /* capsule: core_values (values_parts.h) */                                                  \
@@ -71,6 +74,8 @@ int core_storage_exec(PyObject *module);  /* storage.c */
 int core_cache_exec(PyObject *module);    /* cache.c */
 int core_function_exec(PyObject *module); /* function.c */
 int core_operation_exec(PyObject *module); /* operation.c */
+int core_answer_exec(PyObject *module);    /* answer.c */
+int core_poll_exec(PyObject *module);      /* poll.c */
 int core_lent_exec(PyObject *module);      /* lent.c */
 int core_refresh_exec(PyObject *module);   /* refresh.c */
 int core_receiver_exec(PyObject *module); /* receiver.c */

@@ -5,7 +5,7 @@
  *     function_miss.c    a blocking call that memory cannot answer
  *     function_value.c   from results to what the library keeps, and back
  *     function_method.c  a function that is a method: what `self` or `cls` counts as
- *     async.c            the same calls for coroutine functions
+ *     async.h            the same calls for coroutine functions
  *     refresh.c          a stale value was served: a fresh one is computed in the background */
 #ifndef CKIT_PYTHON_FUNCTION_H
 #define CKIT_PYTHON_FUNCTION_H
@@ -42,7 +42,7 @@ typedef struct core_function {
     PyObject                    *warn; /* called with (reason, exception or None) when a call runs uncached; or None */
     PyObject                    *dump; /* CORE_SERIALIZED: object -> bytes as they are stored */
     PyObject                    *load; /* CORE_SERIALIZED: buffer -> object */
-    PyObject                    *miss; /* `coroutine`: a coroutine function (CachedFunction, args, kwargs) -> result */
+    PyObject                    *miss; /* `coroutine`: a coroutine function (Operation, args, kwargs) -> result */
     PyObject *bound;   /* CORE_FIRST_BOUND: (args, kwargs) that `wrapped` has already; else None */
     PyObject *refresh; /* called with (Operation, args, kwargs, whether the first argument is a receiver) after a stale
                           value was served, returns whether it computes a fresh one; or None */
@@ -97,9 +97,9 @@ typedef enum core_verdict {
 /* The verdict on the pending exception, which is told and cleared unless it is the caller's. */
 core_verdict core_function_forgive(core_function *f);
 
-/* Hands a result over to the library. 0 also when the library could not keep it; -1 with an exception when it cannot be
- * kept at all: `op` still waits for a result then (core_function_fail), and the exception is the caller's unless it is an
- * Exception. Lets the interpreter go meanwhile. `tie` of core_function_tie becomes the library's in any case. */
+/* Hands a result over to the library. 0 also when the library could not keep it; 1 when `op` has a poll, which tells when
+ * the store has it; -1 with an exception when it cannot be kept at all: `op` still waits for a result then
+ * (core_function_fail), and the exception is the caller's unless it is an Exception. Lets the interpreter go meanwhile. `tie` of core_function_tie becomes the library's in any case. */
 int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result);
 /* The function has failed: another call takes over. The pending exception stays. */
 void core_function_fail(ckit_op *op);

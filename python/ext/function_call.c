@@ -1,6 +1,6 @@
 /* A call that memory answers: packs the arguments, looks, and returns, without entering Python and without letting the
  * interpreter's lock go. */
-#include "function.h"
+#include "async.h"
 
 int core_function_tell_uncached(core_function *f, const char *reason) {
     PyObject *type, *exception, *traceback;
@@ -120,9 +120,13 @@ PyObject *core_function_call(PyObject *self, PyObject *const *values, size_t cou
     } else {
         ckit_status st = look(f, &args, &result);
         if (st == CKIT_MISS) {
-            result = core_function_miss(f, &args, values, count, names);
+            result = f->coroutine ? core_answer_of_call(f, &args, values, count, names)
+                                  : core_function_miss(f, &args, values, count, names);
         } else if (st == CKIT_STALE && result != NULL && core_refresh(f, &args, values, count, names) < 0) {
             Py_CLEAR(result);
+        }
+        if (st != CKIT_MISS && f->coroutine) {
+            result = core_answer_at_once(f, result);
         }
     }
     ckit_args_fini(&args);

@@ -98,6 +98,11 @@ void core_function_fail(ckit_op *op) {
     PyErr_Restore(type, exception, traceback);
 }
 
+/* What can be gone through, or awaited, only once is of no use to a second caller. */
+static bool is_used_up(PyObject *result) {
+    return PyGen_CheckExact(result) || PyCoro_CheckExact(result) || PyAsyncGen_CheckExact(result);
+}
+
 static int give_object(core_function *f, ckit_op *op, core_tie *tie, PyObject *value) {
     ckit_object object;
     ckit_result result = {.status = CKIT_OK, .object = &object};
@@ -127,7 +132,7 @@ static int finish_tied(core_function *f, ckit_op *op, core_tie *tie, ckit_slice 
     return given;
 }
 
-/* 0, or -1 with an exception. */
+/* As core_function_give. */
 static int finish_with(core_function *f, ckit_op *op, core_tie *tie, ckit_slice bytes) {
     if (tie != NULL) {
         return finish_tied(f, op, tie, bytes);
@@ -138,11 +143,11 @@ static int finish_with(core_function *f, ckit_op *op, core_tie *tie, ckit_slice 
     Py_BEGIN_ALLOW_THREADS;
     st = ckit_finish(op, &result, NULL, &err);
     Py_END_ALLOW_THREADS;
-    if (st != CKIT_OK) {
+    if (st != CKIT_OK && st != CKIT_PENDING) {
         (void)core_raise(f->state, &err);
         return -1;
     }
-    return 0;
+    return st == CKIT_PENDING;
 }
 
 static int give_document(core_function *f, ckit_op *op, core_tie *tie, PyObject *value) {
@@ -179,6 +184,11 @@ static int give_serialized(core_function *f, ckit_op *op, core_tie *tie, PyObjec
 }
 
 int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result) {
+    if (is_used_up(result)) {
+        core_function_tie_free(tie);
+        PyErr_Format(PyExc_TypeError, "a %.100s can be used only once, by its first receiver", Py_TYPE(result)->tp_name);
+        return -1;
+    }
     switch (f->kept) {
     case CORE_OBJECTS: return give_object(f, op, tie, result);
     case CORE_SERIALIZED: return give_serialized(f, op, tie, result);

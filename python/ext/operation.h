@@ -1,4 +1,5 @@
-/* operation.h - a result that this program owes the cache: cachekit._core.Operation, a ckit_op as a Python object. */
+/* operation.h - a call in progress, or a result that is owed to the cache: cachekit._core.Operation, a ckit_op as a Python
+ * object. */
 #ifndef CKIT_PYTHON_OPERATION_H
 #define CKIT_PYTHON_OPERATION_H
 
@@ -6,13 +7,33 @@
 
 typedef struct core_operation {
     PyObject_HEAD core_function *function; /* a reference of its own */
-    ckit_op                     *op;       /* NULL once it has been finished or given up */
+    ckit_op                     *op;       /* NULL before it begins, and once it has been finished or given up */
     core_tie                    *tie;      /* core_function_tie, or NULL */
+
+    /* of a call that is awaited */
+    ckit_args             *args;   /* what it is known by; NULL once it is over */
+    struct core_poll      *poll;   /* that brings the answers: a reference of its own, but not while `kept` */
+    PyObject              *wake;   /* the future that waits for the next answer */
+    PyObject              *result; /* of one that was answered as it began */
+    ckit_status            answer; /* CKIT_PENDING, or what has come */
+    bool                   kept;   /* the poll holds it until the store has the result */
+    struct core_operation *next;   /* among those */
+    struct core_operation *prev;
 } core_operation;
 
-/* Takes `op`, also when there is no memory (NULL with MemoryError). `args` are those that it was begun with. */
+static inline core_operation *core_operation_of(PyObject *object) { return (core_operation *)object; }
+
+/* Takes `op`, which has no poll, also when there is no memory (NULL with MemoryError). `args` are those that it was begun
+ * with. */
 PyObject *core_operation_new(core_function *f, ckit_op *op, ckit_args *args);
+/* One that has yet to begin (with a poll). Copies `args`. */
+PyObject *core_operation_of_call(core_function *f, const ckit_args *args);
+
 /* Nobody computes it: a call that waits takes over. Nothing happens when it has been finished. */
 void core_operation_give_up(PyObject *operation);
+/* Its answer is there: tells the future that waits for it. */
+void core_operation_wake(core_operation *self);
+/* It is over. A result on its way to the store still arrives. */
+void core_operation_drop(core_operation *self);
 
 #endif

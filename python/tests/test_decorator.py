@@ -291,13 +291,9 @@ def test_health_of_a_function(files: FileBackend) -> None:
     assert function.check_health()["status"] == "healthy"
 
 
-async def coroutine() -> None: ...
-
-
 @pytest.mark.parametrize(
     "decorate",
     [
-        lambda: cache(backend=None)(coroutine),
         lambda: cache.secure(print),
         lambda: cache.io(print),
         lambda: cache.local(print),

@@ -21,9 +21,7 @@ DIRECTORY = Path(__file__).parent / "documented"
 # Examples of what this version does not have, and what they wait for. Each is refused with a word about it; one that is
 # not refused any more has no business in this list.
 REDIS, IO, ENCRYPTION, ASYNC_CACHE = "Redis", "CachekitIO", "encryption", "the async-cache surface"
-ASYNC = "async functions"
 LATER = {
-    "api/async_function": ASYNC,
     "redis/basic_usage": REDIS,
     "redis/configuration": REDIS,
     "backends/explicit_cachekitio": IO,

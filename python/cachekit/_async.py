@@ -1,0 +1,111 @@
+"""Calls of coroutine functions that memory has not answered.
+
+The library answers through a descriptor that the event loop watches: a `Poll` for each running loop and each cache. The
+loop owns it, so it ends with the loop. Nothing waits in the loop's thread; a result is returned when the store has it,
+as from a plain function, and arrives there also when its caller is cancelled meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+import contextvars
+import inspect
+import sys
+import weakref
+from typing import Any, Callable, TypeVar
+
+from ._core import Answer, Cache, CachedFunction, Operation, Poll
+from ._told import tell_once
+from .errors import CachekitError
+
+_R = TypeVar("_R")
+
+collections.abc.Coroutine.register(Answer)
+
+# What this task, and those it was started by, compute at the moment: waiting for one of these would be waiting for itself.
+_computing: contextvars.ContextVar[tuple[Operation, ...]] = contextvars.ContextVar("cachekit_computing", default=())
+
+# By the identity of a cache, which its poll keeps alive.
+_polls: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, weakref.ref[Poll]]] = weakref.WeakKeyDictionary()
+
+
+def _poll_of(loop: asyncio.AbstractEventLoop, cache: Cache) -> Poll:
+    polls = _polls.setdefault(loop, {})
+    known = polls.get(id(cache))
+    poll = None if known is None else known()
+    if poll is None:
+        poll = Poll(cache)
+        loop.add_reader(poll.fileno(), poll.dispatch)
+        polls[id(cache)] = weakref.ref(poll)
+    return poll
+
+
+def _find_poll(function: CachedFunction[..., Any]) -> tuple[asyncio.AbstractEventLoop, Poll] | None:
+    try:
+        loop = asyncio.get_running_loop()
+        return loop, _poll_of(loop, function.cache)
+    except RuntimeError:
+        why = "it is awaited without a running asyncio loop"
+    except NotImplementedError:
+        why = "the event loop watches no descriptors"
+    except CachekitError as error:
+        why = str(error)
+    tell_once(function.__wrapped__, f"what is not in memory is not cached, {why}")
+    return None
+
+
+async def miss(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A call that memory has not answered: waits, computes, keeps."""
+    function = operation.function.__wrapped__
+    found = _find_poll(operation.function)
+    if found is None:
+        return await function(*args, **kwargs)
+    loop, poll = found
+    outer = _computing.get()
+    try:
+        while (answer := operation.advance(poll, outer)) == "pending":
+            operation.wake = future = loop.create_future()
+            await future
+        if answer == "value":
+            return operation.take()
+        if answer == "uncached":
+            return await function(*args, **kwargs)
+        result = await _compute(operation, outer, function(*args, **kwargs))
+        if operation.settle(result):
+            operation.wake = future = loop.create_future()
+            await future
+        return result
+    finally:
+        operation.drop()  # unless it is over: whoever waits takes over
+
+
+async def _compute(operation: Operation, outer: tuple[Operation, ...], call: collections.abc.Awaitable[_R]) -> _R:
+    before = _computing.set((*outer, operation))
+    try:
+        return await call
+    except (asyncio.CancelledError, GeneratorExit):
+        raise  # nobody's failure
+    except BaseException:
+        operation.fail()
+        raise
+    finally:
+        try:
+            _computing.reset(before)
+        except ValueError:  # closed from another context, which has a tuple of its own
+            pass
+
+
+async def give(value: _R) -> _R:
+    """What stands in for an answer whose frame or code is looked at before it is awaited."""
+    return value
+
+
+def mark(cached: CachedFunction[..., Any], function: Callable[..., Any]) -> None:
+    """Makes a decorated coroutine function one to `inspect` and `asyncio` too."""
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(cached)
+    else:
+        cached.__dict__["_is_coroutine"] = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+        for name in ("__code__", "__defaults__", "__kwdefaults__"):
+            cached.__dict__[name] = getattr(inspect.unwrap(function), name, None)

@@ -1,0 +1,515 @@
+/* What a call of a coroutine function returns: awaited like a coroutine, and with a result in it that memory gave, done
+ * sooner than any coroutine.
+ *
+ * A second type is the same but for being an iterator: `__await__` gives it. An Answer is none, so that a loop over one
+ * that should have been awaited is an error. Where somebody looks for the parts of a coroutine (its frame, its code) a
+ * real one takes over and is asked. */
+#include "async.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+typedef enum answer_state {
+    WITH_RESULT, /* not awaited; `held` is the result */
+    WITH_CALL,   /* not awaited; `held` is the Operation */
+    RUNNING,     /* `held` is a coroutine, which does the rest */
+    OVER
+} answer_state;
+
+typedef struct core_answer {
+    PyObject_HEAD answer_state state;
+    bool                       stepping; /* `held` is at work */
+    bool                       awaited;
+    core_function             *function;
+    PyObject                  *held;
+    PyObject                  *args; /* WITH_CALL: for the function */
+    PyObject                  *kwargs;
+    PyObject                  *weakrefs;
+} core_answer;
+
+/* As PySendResult, which Python 3.9 does not have. */
+typedef enum sent { SENT_ERROR = -1, SENT_RETURN = 0, SENT_NEXT = 1 } sent;
+
+static core_answer *answer_of(PyObject *object) { return (core_answer *)object; }
+
+/* ---- made and ended ------------------------------------------------------------------------------------------- */
+
+static core_answer *new_answer(core_function *f, PyObject *type, answer_state state, PyObject *held) {
+    core_answer *self = PyObject_GC_New(core_answer, (PyTypeObject *)type);
+    if (self == NULL) {
+        Py_DECREF(held);
+        return NULL;
+    }
+    Py_INCREF(f);
+    self->state = state;
+    self->stepping = self->awaited = false;
+    self->function = f;
+    self->held = held;
+    self->args = self->kwargs = self->weakrefs = NULL;
+    PyObject_GC_Track(self);
+    return self;
+}
+
+PyObject *core_answer_at_once(core_function *f, PyObject *result) {
+    return result == NULL ? NULL : (PyObject *)new_answer(f, f->state->answer_type, WITH_RESULT, result);
+}
+
+static PyObject *tuple_of(PyObject *const *values, Py_ssize_t count) {
+    PyObject *tuple = PyTuple_New(count);
+    for (Py_ssize_t i = 0; tuple != NULL && i < count; i++) {
+        Py_INCREF(values[i]);
+        PyTuple_SET_ITEM(tuple, i, values[i]);
+    }
+    return tuple;
+}
+
+static PyObject *dict_of(PyObject *const *values, PyObject *names) {
+    PyObject  *dict = PyDict_New();
+    Py_ssize_t count = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    for (Py_ssize_t i = 0; dict != NULL && i < count; i++) {
+        if (PyDict_SetItem(dict, PyTuple_GET_ITEM(names, i), values[i]) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    return dict;
+}
+
+PyObject *core_answer_of_call(core_function *f, const ckit_args *args, PyObject *const *values, size_t count,
+                              PyObject *names) {
+    Py_ssize_t   positional = PyVectorcall_NARGS(count);
+    PyObject    *operation = core_operation_of_call(f, args);
+    core_answer *self = operation == NULL ? NULL : new_answer(f, f->state->answer_type, WITH_CALL, operation);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->args = tuple_of(values, positional);
+    self->kwargs = dict_of(values + positional, names);
+    if (self->args == NULL || self->kwargs == NULL) {
+        self->state = OVER;
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
+
+/* What it holds is given up. */
+static void end(core_answer *self) {
+    self->state = OVER;
+    Py_CLEAR(self->held);
+    Py_CLEAR(self->args);
+    Py_CLEAR(self->kwargs);
+}
+
+static PyObject *name_of(core_answer *self, const char *attribute) {
+    return PyObject_GetAttrString((PyObject *)self->function, attribute);
+}
+
+/* A forgotten `await` is a mistake also where the answer was there already. */
+static void answer_finalize(PyObject *object) {
+    core_answer *self = answer_of(object);
+    PyObject    *type, *exception, *traceback;
+    if (self->state != WITH_RESULT && self->state != WITH_CALL) {
+        return;
+    }
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyObject *name = name_of(self, "__qualname__");
+    if (name == NULL || PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%S' was never awaited", name) < 0) {
+        PyErr_WriteUnraisable(object);
+    }
+    Py_XDECREF(name);
+    PyErr_Restore(type, exception, traceback);
+}
+
+static int answer_traverse(PyObject *object, visitproc visit, void *arg) {
+    core_answer *self = answer_of(object);
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->function);
+    Py_VISIT(self->held);
+    Py_VISIT(self->args);
+    Py_VISIT(self->kwargs);
+    return 0;
+}
+
+static int answer_clear(PyObject *object) {
+    end(answer_of(object)); /* the function stays: it is asked for its name */
+    return 0;
+}
+
+static void answer_dealloc(PyObject *object) {
+    core_answer  *self = answer_of(object);
+    PyTypeObject *type = Py_TYPE(object);
+    if (self->state != OVER) {
+        if (PyObject_CallFinalizerFromDealloc(object) < 0) {
+            return;
+        }
+    }
+    PyObject_GC_UnTrack(object);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(object);
+    }
+    end(self);
+    Py_DECREF(self->function);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
+/* ---- a coroutine takes over ------------------------------------------------------------------------------------- */
+
+static PyObject *coroutine_of_result(core_answer *self) {
+    PyObject *module = PyImport_ImportModule("cachekit._async");
+    PyObject *coroutine = module == NULL ? NULL : PyObject_CallMethod(module, "give", "O", self->held);
+    Py_XDECREF(module);
+    return coroutine;
+}
+
+static int rename_coroutine(core_answer *self, PyObject *coroutine) {
+    static const char *const attributes[] = {"__name__", "__qualname__"};
+    for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++) {
+        PyObject *name = name_of(self, attributes[i]);
+        int       failed = name == NULL ? -1 : PyObject_SetAttrString(coroutine, attributes[i], name);
+        Py_XDECREF(name);
+        if (failed) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* From one that was not awaited to RUNNING. -1 with an exception; then nothing has changed. */
+static int start(core_answer *self) {
+    PyObject *coroutine = self->state == WITH_RESULT ? coroutine_of_result(self)
+                                                     : PyObject_CallFunctionObjArgs(self->function->miss, self->held,
+                                                                                    self->args, self->kwargs, NULL);
+    if (coroutine == NULL || rename_coroutine(self, coroutine) < 0) {
+        Py_XDECREF(coroutine);
+        return -1;
+    }
+    if (self->state != WITH_RESULT && self->state != WITH_CALL) { /* the names ran code, and that did the same */
+        Py_DECREF(coroutine);
+        return 0;
+    }
+    end(self);
+    self->state = RUNNING;
+    self->held = coroutine;
+    return 0;
+}
+
+/* ---- steps -------------------------------------------------------------------------------------------------------- */
+
+#if PY_VERSION_HEX >= 0x030a0000
+
+static sent send_to(PyObject *coroutine, PyObject *value, PyObject **result) {
+    return (sent)PyIter_Send(coroutine, value, result);
+}
+
+#else
+
+static sent send_to(PyObject *coroutine, PyObject *value, PyObject **result) {
+    *result = PyObject_CallMethod(coroutine, "send", "O", value);
+    if (*result != NULL) {
+        return SENT_NEXT;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return SENT_ERROR;
+    }
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    *result = PyObject_GetAttrString(exception, "value");
+    Py_DECREF(type);
+    Py_DECREF(exception);
+    Py_XDECREF(traceback);
+    return *result == NULL ? SENT_ERROR : SENT_RETURN;
+}
+
+#endif
+
+/* What the coroutine has done: it is kept as long as it goes on. */
+static void stepped(core_answer *self, bool over) {
+    self->stepping = false;
+    if (over) {
+        end(self);
+    }
+}
+
+static sent step_coroutine(core_answer *self, PyObject *value, PyObject **result) {
+    if (self->stepping) {
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+        return SENT_ERROR;
+    }
+    self->stepping = true;
+    sent what = send_to(self->held, value, result);
+    stepped(self, what != SENT_NEXT);
+    return what;
+}
+
+static sent step(core_answer *self, PyObject *value, PyObject **result) {
+    *result = NULL;
+    if (self->state == OVER) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+        return SENT_ERROR;
+    }
+    if (self->state != RUNNING && value != Py_None) {
+        PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
+        return SENT_ERROR;
+    }
+    self->awaited = true;
+    if (self->state == WITH_RESULT) {
+        *result = self->held;
+        self->held = NULL;
+        self->state = OVER;
+        return SENT_RETURN;
+    }
+    if (self->state == WITH_CALL && start(self) < 0) {
+        end(self);
+        return SENT_ERROR;
+    }
+    return self->state == RUNNING ? step_coroutine(self, value, result) : step(self, value, result);
+}
+
+/* Raises StopIteration with the result, which is taken. */
+static void raise_result(PyObject *result) {
+    if (PyTuple_Check(result) || PyExceptionInstance_Check(result)) { /* as the value alone they would be unpacked */
+        PyObject *exception = PyObject_CallFunctionObjArgs(PyExc_StopIteration, result, NULL);
+        if (exception != NULL) {
+            PyErr_SetObject(PyExc_StopIteration, exception);
+            Py_DECREF(exception);
+        }
+    } else {
+        PyErr_SetObject(PyExc_StopIteration, result);
+    }
+    Py_DECREF(result);
+}
+
+static PyObject *send_method(PyObject *object, PyObject *value) {
+    PyObject *result;
+    if (step(answer_of(object), value, &result) == SENT_RETURN) {
+        raise_result(result);
+        return NULL;
+    }
+    return result;
+}
+
+static PyObject *next_step(PyObject *object) {
+    PyObject *result;
+    if (step(answer_of(object), Py_None, &result) == SENT_RETURN) {
+        if (result == Py_None) { /* NULL without an exception: the same, without making one */
+            Py_DECREF(result);
+        } else {
+            raise_result(result);
+        }
+        return NULL;
+    }
+    return result;
+}
+
+static PyObject *await_slot(PyObject *object) {
+    core_answer *self = answer_of(object);
+    if (self->state == RUNNING && self->awaited) {
+        PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
+        return NULL;
+    }
+    Py_INCREF(object);
+    return object;
+}
+
+#if PY_VERSION_HEX >= 0x030a0000
+static PySendResult send_slot(PyObject *object, PyObject *value, PyObject **result) {
+    return (PySendResult)step(answer_of(object), value, result);
+}
+#endif
+
+/* `__await__`, where somebody calls it: what is here goes on as an iterator. */
+static PyObject *await_method(PyObject *object, PyObject *unused) {
+    core_answer *self = answer_of(object);
+    (void)unused;
+    PyObject *same = await_slot(object);
+    if (same == NULL || Py_TYPE(object) == (PyTypeObject *)self->function->state->steps_type) {
+        return same;
+    }
+    Py_INCREF(Py_None);
+    core_answer *steps = new_answer(self->function, self->function->state->steps_type, OVER, Py_None);
+    if (steps != NULL && self->state != OVER) {
+        Py_DECREF(Py_None);
+        steps->state = self->state;
+        steps->held = self->held;
+        steps->args = self->args;
+        steps->kwargs = self->kwargs;
+        self->held = self->args = self->kwargs = NULL;
+        self->state = OVER;
+    }
+    Py_DECREF(same);
+    return (PyObject *)steps;
+}
+
+/* ---- thrown into, closed -------------------------------------------------------------------------------------------- */
+
+/* Raises what `throw` was given, as `raise` would. */
+static void raise_thrown(PyObject *type, PyObject *value, PyObject *traceback) {
+    if (traceback != NULL && traceback != Py_None && !PyTraceBack_Check(traceback)) {
+        PyErr_SetString(PyExc_TypeError, "throw() third argument must be a traceback object");
+        return;
+    }
+    if (PyExceptionInstance_Check(type)) {
+        if (value != NULL && value != Py_None) {
+            PyErr_SetString(PyExc_TypeError, "instance exception may not have a separate value");
+            return;
+        }
+        value = type;
+        type = PyExceptionInstance_Class(type);
+    } else if (!PyExceptionClass_Check(type)) {
+        PyErr_Format(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException, not %.100s",
+                     Py_TYPE(type)->tp_name);
+        return;
+    }
+    if (traceback == Py_None) {
+        traceback = NULL;
+    }
+    Py_INCREF(type);
+    Py_XINCREF(value);
+    Py_XINCREF(traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) {
+        (void)PyException_SetTraceback(value, traceback);
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
+static PyObject *throw_method(PyObject *object, PyObject *args) {
+    core_answer *self = answer_of(object);
+    PyObject    *type, *value = NULL, *traceback = NULL, *result;
+    if (!PyArg_UnpackTuple(args, "throw", 1, 3, &type, &value, &traceback)) {
+        return NULL;
+    }
+    if (self->state != RUNNING) {
+        if (self->state == OVER) {
+            PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+        } else {
+            end(self);
+            raise_thrown(type, value, traceback);
+        }
+        return NULL;
+    }
+    if (self->stepping) {
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+        return NULL;
+    }
+    PyObject *method = PyObject_GetAttrString(self->held, "throw");
+    if (method == NULL) {
+        return NULL;
+    }
+    self->stepping = self->awaited = true;
+    result = PyObject_Call(method, args, NULL);
+    Py_DECREF(method);
+    stepped(self, result == NULL);
+    return result;
+}
+
+static PyObject *close_method(PyObject *object, PyObject *unused) {
+    core_answer *self = answer_of(object);
+    (void)unused;
+    if (self->state == RUNNING) {
+        if (self->stepping) {
+            PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+            return NULL;
+        }
+        self->stepping = true;
+        PyObject *closed = PyObject_CallMethod(self->held, "close", NULL);
+        stepped(self, closed != NULL);
+        return closed;
+    }
+    end(self);
+    Py_RETURN_NONE;
+}
+
+/* ---- looked at --------------------------------------------------------------------------------------------------------- */
+
+static PyObject *get_name(PyObject *object, void *attribute) { return name_of(answer_of(object), attribute); }
+
+static PyObject *get_part(PyObject *object, void *attribute) {
+    core_answer *self = answer_of(object);
+    const char  *name = attribute;
+    if (self->state == OVER) {
+        if (strcmp(name, "cr_running") == 0 || strcmp(name, "cr_suspended") == 0) {
+            Py_RETURN_FALSE;
+        }
+        Py_RETURN_NONE;
+    }
+    if (self->state != RUNNING && start(self) < 0) {
+        return NULL;
+    }
+    return PyObject_GetAttrString(self->held, name);
+}
+
+static PyObject *answer_repr(PyObject *object) {
+    PyObject *name = name_of(answer_of(object), "__qualname__");
+    PyObject *text = name == NULL ? NULL : PyUnicode_FromFormat("<cached coroutine object %S at %p>", name, object);
+    Py_XDECREF(name);
+    return text;
+}
+
+static PyMethodDef methods[] = {
+    {"send", send_method, METH_O, "send(value): runs until it waits or is over; StopIteration has the result then."},
+    {"throw", throw_method, METH_VARARGS, "throw(exception): raises it where the call waits."},
+    {"close", close_method, METH_NOARGS, "Ends the call."},
+    /* Besides the slot, which `await` uses. */
+    {"__await__", await_method, METH_NOARGS | METH_COEXIST, "The steps of the call, as an iterator."},
+    {NULL, NULL, 0, NULL}};
+
+static PyMemberDef members[] = {{"__weaklistoffset__", T_PYSSIZET, offsetof(core_answer, weakrefs), READONLY, NULL},
+                                {NULL, 0, 0, 0, NULL}};
+
+#define PART(name)                                                                                                     \
+    { #name, get_part, NULL, NULL, #name }
+
+static PyGetSetDef getset[] = {{"__name__", get_name, NULL, NULL, "__name__"},
+                               {"__qualname__", get_name, NULL, NULL, "__qualname__"},
+                               PART(cr_await),
+                               PART(cr_code),
+                               PART(cr_frame),
+                               PART(cr_origin),
+                               PART(cr_running),
+                               PART(cr_suspended), /* raises AttributeError before Python 3.11 */
+                               {NULL, NULL, NULL, NULL, NULL}};
+
+#define SLOT(function) ((void *)(uintptr_t)(function))
+
+#if PY_VERSION_HEX >= 0x030a0000
+#define SEND_SLOT {Py_am_send, SLOT(send_slot)},
+#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+#else
+#define SEND_SLOT
+#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC)
+#endif
+
+#define SLOTS                                                                                                          \
+    {Py_tp_dealloc, SLOT(answer_dealloc)}, {Py_tp_finalize, SLOT(answer_finalize)},                                    \
+        {Py_tp_traverse, SLOT(answer_traverse)}, {Py_tp_clear, SLOT(answer_clear)}, {Py_tp_repr, SLOT(answer_repr)},   \
+        {Py_am_await, SLOT(await_slot)}, {Py_tp_iternext, SLOT(next_step)}, {Py_tp_methods, methods},                  \
+        {Py_tp_members, members}, {Py_tp_getset, getset}, SEND_SLOT
+
+static PyType_Slot answer_slots[] = {SLOTS{Py_tp_doc, "What a call of a cached coroutine function returns: await it."},
+                                     {0, NULL}};
+static PyType_Slot steps_slots[] = {
+    SLOTS{Py_tp_iter, SLOT(PyObject_SelfIter)}, {Py_tp_doc, "An Answer that is stepped through."}, {0, NULL}};
+
+static PyType_Spec answer_spec = {"cachekit._core.Answer", (int)sizeof(core_answer), 0, FLAGS, answer_slots};
+static PyType_Spec steps_spec = {"cachekit._core.AnswerSteps", (int)sizeof(core_answer), 0, FLAGS, steps_slots};
+
+static PyObject *new_type(PyObject *module, PyType_Spec *spec) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+#if PY_VERSION_HEX < 0x030a0000
+    if (type != NULL) { /* what is not made here would have no function */
+        ((PyTypeObject *)type)->tp_new = NULL;
+    }
+#endif
+    return type;
+}
+
+int core_answer_exec(PyObject *module) {
+    core_state *state = core_state_of(module);
+    state->answer_type = new_type(module, &answer_spec);
+    state->steps_type = new_type(module, &steps_spec);
+    return state->answer_type == NULL || state->steps_type == NULL
+               ? -1
+               : PyModule_AddType(module, (PyTypeObject *)state->answer_type);
+}

@@ -1,0 +1,180 @@
+/* What an event loop watches: cachekit._core.Poll, a ckit_poll as a Python object.
+ *
+ * The loop owns it, by watching it; operations hold it while they may be answered. Everything that touches an operation
+ * of a poll keeps the interpreter's lock, so the threads of one interpreter never meet in the middle of one. */
+#include "async.h"
+
+#include <poll.h>
+#include <stddef.h>
+#include <structmember.h>
+#include <unistd.h>
+
+static core_poll *poll_of(PyObject *object) { return (core_poll *)object; }
+
+/* ---- results on their way to the store ---------------------------------------------------------------------------- */
+
+void core_poll_keep(core_operation *operation) {
+    core_poll *self = operation->poll;
+    Py_INCREF(operation);
+    operation->answer = CKIT_PENDING;
+    operation->kept = true;
+    operation->prev = NULL;
+    operation->next = self->landing;
+    if (self->landing != NULL) {
+        self->landing->prev = operation;
+    }
+    self->landing = operation;
+    Py_DECREF(self);
+}
+
+/* Gives the operation back, with the reference that came from core_poll_keep. */
+static core_operation *unlink_kept(core_operation *operation) {
+    if (operation->prev != NULL) {
+        operation->prev->next = operation->next;
+    } else {
+        operation->poll->landing = operation->next;
+    }
+    if (operation->next != NULL) {
+        operation->next->prev = operation->prev;
+    }
+    operation->kept = false;
+    operation->poll = NULL;
+    return operation;
+}
+
+static void end_kept(core_operation *operation) {
+    ckit_op *op = operation->op;
+    operation->op = NULL;
+    (void)unlink_kept(operation);
+    ckit_op_free(op); /* has nothing to wait for */
+}
+
+void core_poll_ready(void *context, ckit_op *op, ckit_status answer) {
+    core_operation *operation = context;
+    bool            was_kept = operation->kept;
+    (void)op;
+    operation->answer = answer;
+    if (was_kept) {
+        end_kept(operation);
+    } else {
+        Py_INCREF(operation);
+    }
+    core_operation_wake(operation);
+    Py_DECREF(operation);
+}
+
+/* ---- the type --------------------------------------------------------------------------------------------------------- */
+
+static PyObject *poll_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"cache", NULL};
+    core_state  *state = PyType_GetModuleState(type);
+    ckit_error   err = CKIT_ERROR_INIT;
+    PyObject    *cache;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!", names, (PyTypeObject *)state->cache_type, &cache)) {
+        return NULL;
+    }
+    core_poll *self = (core_poll *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    Py_INCREF(cache);
+    self->cache = (core_cache *)cache;
+    self->process = (long)getpid();
+    if (ckit_poll_new(self->cache->cache, &self->poll, &err) != CKIT_OK) {
+        Py_DECREF(self);
+        return core_raise(state, &err);
+    }
+    return (PyObject *)self;
+}
+
+/* The loop is gone. What is on its way to the store arrives all the same; a store answers in bounded time. */
+static void wait_for_kept(core_poll *self) {
+    struct pollfd watched = {.fd = ckit_poll_fd(self->poll), .events = POLLIN};
+    for (core_operation *operation = self->landing; operation != NULL; operation = operation->next) {
+        Py_CLEAR(operation->wake);
+    }
+    while (self->landing != NULL && self->process == (long)getpid()) {
+        Py_BEGIN_ALLOW_THREADS;
+        (void)poll(&watched, 1, -1);
+        Py_END_ALLOW_THREADS;
+        (void)ckit_poll_dispatch(self->poll);
+    }
+    while (self->landing != NULL) { /* a forked child's are the parent's to land */
+        core_operation *operation = self->landing;
+        end_kept(operation);
+        Py_DECREF(operation);
+    }
+}
+
+static int poll_traverse(PyObject *object, visitproc visit, void *arg) {
+    core_poll *self = poll_of(object);
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->cache);
+    for (core_operation *operation = self->landing; operation != NULL; operation = operation->next) {
+        Py_VISIT(operation);
+    }
+    return 0;
+}
+
+static void poll_dealloc(PyObject *object) {
+    core_poll    *self = poll_of(object);
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject     *pending, *exception, *traceback;
+    PyObject_GC_UnTrack(object);
+    PyErr_Fetch(&pending, &exception, &traceback);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(object);
+    }
+    if (self->poll != NULL) {
+        wait_for_kept(self);
+        Py_BEGIN_ALLOW_THREADS;
+        ckit_poll_close(self->poll);
+        Py_END_ALLOW_THREADS;
+    }
+    Py_XDECREF(self->cache);
+    PyErr_Restore(pending, exception, traceback);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyObject *poll_fileno(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromLong(ckit_poll_fd(poll_of(object)->poll));
+}
+
+static PyObject *poll_dispatch(PyObject *object, PyObject *unused) {
+    core_poll *self = poll_of(object);
+    (void)unused;
+    (void)ckit_poll_dispatch(self->poll);
+    core_bury(self->cache);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"fileno", poll_fileno, METH_NOARGS, "What to watch for reading."},
+    {"dispatch", poll_dispatch, METH_NOARGS, "Tells every future whose answer is there. In the thread of the loop."},
+    {NULL, NULL, 0, NULL}};
+
+static PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(core_poll, weakrefs), READONLY, NULL},
+    {"cache", T_OBJECT, offsetof(core_poll, cache), READONLY, "The cache whose answers it brings."},
+    {NULL, 0, 0, 0, NULL}};
+
+#define SLOT(function) ((void *)(uintptr_t)(function))
+
+static PyType_Slot slots[] = {{Py_tp_new, SLOT(poll_new)},
+                              {Py_tp_dealloc, SLOT(poll_dealloc)},
+                              {Py_tp_traverse, SLOT(poll_traverse)},
+                              {Py_tp_methods, methods},
+                              {Py_tp_members, members},
+                              {Py_tp_doc, "Poll(cache)\n--\n\nWhere an event loop hears of answers of the cache."},
+                              {0, NULL}};
+
+static PyType_Spec spec = {"cachekit._core.Poll", (int)sizeof(core_poll), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+                           slots};
+
+int core_poll_exec(PyObject *module) {
+    core_state *state = core_state_of(module);
+    state->poll_type = PyType_FromModuleAndSpec(module, &spec, NULL);
+    return state->poll_type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)state->poll_type);
+}
