@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cachekit._callables import has_parameters, is_async
+from cachekit._methods import count_parameters
 
 # What a program may never use, and what takes longer to import than the package itself.
 NOT_IMPORTED = """
@@ -134,7 +134,7 @@ print("equal")
 
 def none() -> None: ...
 def one(a: int) -> None: ...
-def positional(a: int, /) -> None: ...
+def several(a: int, /, b: int, *args: int, c: int, **kwargs: int) -> None: ...
 def optional(a: int = 1) -> None: ...
 def keyword(*, a: int) -> None: ...
 def many(*args: int) -> None: ...
@@ -171,45 +171,19 @@ def signed() -> None: ...
 signed.__signature__ = inspect.signature(one)  # pyright: ignore[reportFunctionMemberAccess]
 
 
-def marked(a: int) -> Any: ...
-
-
-if hasattr(inspect, "markcoroutinefunction"):  # from Python 3.12 on
-    inspect.markcoroutinefunction(marked)
-
 CALLABLES = [
-    *(none, one, positional, optional, keyword, many, named, awaited, generated, generator, wrapper, signed, marked),
+    *(none, one, several, optional, keyword, many, named, awaited, generated, generator, wrapper, signed),
     *(Class, Class(), AsyncCallable(), Class.method, Class().method, Class.of_class, Class.of_nothing),
     *(lambda: 1, lambda a: a, functools.partial(one, 1), functools.partial(awaited), functools.lru_cache(one), len),
 ]
 
 
 @pytest.mark.parametrize("function", CALLABLES)
-def test_a_function_is_looked_at_as_the_module_inspect_does(function: Any) -> None:
-    assert is_async(function) is inspect.iscoroutinefunction(function)
-    assert has_parameters(function) is bool(inspect.signature(function).parameters)
+def test_parameters_are_counted_as_the_module_inspect_does(function: Any) -> None:
+    assert count_parameters(function) == len(inspect.signature(function).parameters)
 
 
-def test_a_function_that_does_not_say_may_have_parameters() -> None:
+def test_a_function_that_does_not_say_has_one() -> None:
     with pytest.raises(ValueError, match="signature"):
         inspect.signature(getattr)
-    assert has_parameters(getattr)
-    assert has_parameters(5)  # type: ignore[arg-type]
-    assert not is_async(getattr)
-
-
-def test_inspect_is_not_imported_for_ordinary_functions() -> None:
-    code = """
-import importlib.util, sys
-spec = importlib.util.find_spec("cachekit")
-path = spec.submodule_search_locations[0] + "/_callables.py"
-spec = importlib.util.spec_from_file_location("callables", path)
-callables = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(callables)
-def double(n): return 2 * n
-async def triple(): return 3
-assert not callables.is_async(double) and callables.has_parameters(double)
-assert callables.is_async(triple) and not callables.has_parameters(triple)
-print("inspect" in sys.modules)
-"""
-    assert python("import sys; print('inspect' in sys.modules)") == python(code)
+    assert count_parameters(getattr) == 1
