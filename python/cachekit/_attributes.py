@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import time
-import uuid
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
 from ._methods import count_parameters
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 _R = TypeVar("_R")
 
-_process_id = uuid.uuid4()
+_process_ids: dict[int, str] = {}
+
+
+def _process_id() -> str:
+    """A UUID of this process; a forked child has another one."""
+    process = os.getpid()
+    known = _process_ids.get(process)
+    if known is None:
+        import uuid  # for whom looks at counters
+
+        known = _process_ids.setdefault(process, str(uuid.uuid4()))
+    return known
 
 
 class CacheInfo(NamedTuple):
@@ -59,7 +70,7 @@ def attach(
     name = name_of(function)
     base: dict[str, int] = {}
     clears = itertools.count(1)
-    session = [f"{_process_id}:{name}"]
+    cleared = [0]
     parameters = count_parameters(function)
 
     def counted() -> dict[str, int]:
@@ -70,7 +81,8 @@ def attach(
         now = counted()
         hits = now["l1_hits"] + now["l2_hits"]
         used = time.time() if hits or now["misses"] else None
-        return CacheInfo(hits, now["misses"], now["l1_hits"], now["l2_hits"], None, None, 0.0, used, session[0])
+        session = f"{_process_id()}:{name}" + (f"#{cleared[0]}" if cleared[0] else "")
+        return CacheInfo(hits, now["misses"], now["l1_hits"], now["l2_hits"], None, None, 0.0, used, session)
 
     def cache_clear() -> None:
         """Forgets all results of this function and counts from zero again."""
@@ -81,7 +93,7 @@ def attach(
             )
         cached.forget_all()
         base.update(cached.counters())
-        session[0] = f"{_process_id}:{name}#{next(clears)}"
+        cleared[0] = next(clears)
 
     def forget(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not args and not kwargs and parameters:

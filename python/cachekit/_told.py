@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import functools
-import logging
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
-log = logging.getLogger("cachekit")
+if TYPE_CHECKING:
+    import logging
+
+    log = logging.getLogger("cachekit")
+else:
+
+    class _Log:
+        """The logger of the package. Importing logging takes as long as the package: it is, when there is something to
+        say."""
+
+        def __getattr__(self, name: str) -> Any:
+            import logging
+
+            return getattr(logging.getLogger("cachekit"), name)
+
+    log = _Log()
 
 _warned: dict[str, None] = {}
 

@@ -14,10 +14,10 @@ from cachekit._methods import count_parameters
 
 # What a program may never use, and what takes longer to import than the package itself.
 NOT_IMPORTED = """
-    argparse ast asyncio base64 concurrent.futures copy csv ctypes decimal difflib dis email fractions glob
-    hashlib hmac http.client importlib.metadata importlib.resources ipaddress json multiprocessing numbers pathlib pickle
-    pkgutil platform queue random secrets selectors shutil socket ssl statistics struct subprocess tempfile unittest
-    urllib.parse urllib.request xml zipfile
+    argparse ast asyncio base64 concurrent.futures copy csv ctypes dataclasses decimal difflib dis email fractions
+    glob hashlib hmac http.client importlib.metadata importlib.resources inspect ipaddress json logging
+    multiprocessing numbers pathlib pickle pkgutil platform queue random secrets selectors shutil socket ssl
+    statistics struct subprocess tempfile textwrap traceback unittest urllib.parse urllib.request uuid xml zipfile
     numpy orjson pandas polars prometheus_client pyarrow
     cachekit.backends.base cachekit.serializers cachekit.serializers.advice
 """.split()
@@ -28,9 +28,9 @@ def python(code: str) -> str:
 
 
 def test_importing_the_package_imports_no_module_that_it_may_not_need() -> None:
-    # What the interpreter itself has loaded does not count, nor what uuid, logging and inspect need at times.
+    # What the interpreter itself has loaded does not count, nor what typing brings along in some versions.
     code = """
-import sys, inspect, logging, uuid
+import sys, typing, weakref
 before = set(sys.modules)
 from cachekit import cache
 @cache(ttl=60, backend=None)
@@ -187,3 +187,23 @@ def test_a_function_that_does_not_say_has_one() -> None:
     with pytest.raises(ValueError, match="signature"):
         inspect.signature(getattr)
     assert count_parameters(getattr) == 1
+
+
+def test_a_forked_child_counts_in_a_session_of_its_own() -> None:
+    code = """
+import os
+from cachekit import cache
+@cache(ttl=60, backend=None)
+def double(n): return 2 * n
+ours = double.cache_info().session_id
+assert ours == double.cache_info().session_id
+read, write = os.pipe()
+if os.fork() == 0:
+    os.write(write, double.cache_info().session_id.encode())
+    os._exit(0)
+os.wait()
+theirs = os.read(read, 1000).decode()
+assert ours.split(":")[1:] == theirs.split(":")[1:] == ["__main__.double"], (ours, theirs)
+print(ours != theirs)
+"""
+    assert python(code) == "True\n"
