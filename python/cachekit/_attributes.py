@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import sys
@@ -9,8 +10,9 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
 from ._methods import count_parameters
-from ._told import name_of
+from ._told import log, name_of
 from .decorators.orchestrator import FeatureOrchestrator
+from .errors import CachekitError
 
 if TYPE_CHECKING:
     from ._core import CachedFunction
@@ -91,11 +93,21 @@ def attach(
                 f"{name}: cache_clear() would wait for the store and stop the event loop meanwhile; use "
                 "`await ....ainvalidate_cache()`"
             )
-        cached.forget_all()
+        without_the_store(cached.forget_all)
         base.update(cached.counters())
         cleared[0] = next(clears)
 
+    def without_the_store(forget: Callable[[], object]) -> None:
+        """Memory forgets in any case; what the store keeps when it fails ends with its lifetime."""
+        try:
+            forget()
+        except CachekitError as error:
+            log.error("%s: the store has failed to forget: %s", name, error)
+
     def forget(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        without_the_store(functools.partial(forget_call, args, kwargs))
+
+    def forget_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not args and not kwargs and parameters:
             cached.forget_all()
         elif len(args) != 1 or kwargs or not cached.forget_receiver(args[0]):

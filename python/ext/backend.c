@@ -160,14 +160,18 @@ static ckit_status status_of(const char *kind) {
     return CKIT_E_IO;
 }
 
+/* Python's main thread raises it where it can be raised: the call into the library cannot. */
+static int raise_interrupt(void *unused) {
+    (void)unused;
+    PyErr_SetNone(PyExc_KeyboardInterrupt);
+    return -1;
+}
+
 /* The pending exception as a failure of the store; clears it. The adapter says what kind it is. */
 static ckit_status failed(const visit *v) {
     PyObject *type, *exception, *traceback;
     PyErr_Fetch(&type, &exception, &traceback);
     PyErr_NormalizeException(&type, &exception, &traceback);
-    if (PyErr_GivenExceptionMatches(type, PyExc_KeyboardInterrupt)) {
-        PyErr_SetInterrupt(); /* it comes again where it can be raised */
-    }
     ckit_status st;
     const char *kind, *text;
     PyObject   *adapter = v->backend->adapter;
@@ -180,6 +184,9 @@ static ckit_status failed(const visit *v) {
         PyErr_Clear();
         const char *name = type == NULL ? "a failure" : ((PyTypeObject *)type)->tp_name;
         st = ckit_fail(v->err, CKIT_E_IO, v->backend->name, "%s: %s", v->operation, name);
+    }
+    if (PyErr_GivenExceptionMatches(type, PyExc_KeyboardInterrupt)) {
+        (void)Py_AddPendingCall(raise_interrupt, NULL);
     }
     Py_XDECREF(told);
     Py_XDECREF(key);

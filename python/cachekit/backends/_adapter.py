@@ -71,7 +71,7 @@ class Adapter:
         took = (time.perf_counter() - began) * 1000
         try:
             healthy, details = cast("tuple[Any, dict[str, Any]]", answer)
-            latency = details.get("latency_ms")
+            latency: Any = details.get("latency_ms")
         except (TypeError, ValueError, AttributeError):
             raise _WrongAnswer(f"health_check() gave {_told(answer)} instead of (bool, dict)") from None
         detail = str(details.get("error", "")) if not healthy else ""
@@ -99,7 +99,8 @@ class Adapter:
 
     def get_ttl(self, key: str) -> float | None | bool:
         """Seconds; None: no expiry; False: no entry."""
-        seconds: Any = self.backend.get_ttl(key)  # type: ignore[attr-defined]
+        backend: Any = self.backend
+        seconds: Any = backend.get_ttl(key)
         if seconds is None:
             return None if self.exists(key) else False
         if not _is_number(seconds):
@@ -107,7 +108,8 @@ class Adapter:
         return float(seconds)
 
     def refresh_ttl(self, key: str, ttl: int) -> bool:
-        return _truth("refresh_ttl", self.backend.refresh_ttl(key, ttl))  # type: ignore[attr-defined]
+        backend: Any = self.backend
+        return _truth("refresh_ttl", backend.refresh_ttl(key, ttl))
 
     # ---- what this process has stored: the protocol knows no other way to delete more than one ----------------------
 

@@ -18,6 +18,15 @@ __all__ = ["FileBackend", "FileBackendConfig"]
 _NO_EXPIRY = 2**64 - 1
 _DO_NOT_STORE = 2**64 - 2
 
+# By the codes of the catalogue (docs/errors.md).
+_KINDS: dict[str, BackendErrorType] = {
+    **dict.fromkeys(("E010", "E012", "E101", "E109", "E118"), BackendErrorType.TRANSIENT),
+    **dict.fromkeys(("E011", "E050"), BackendErrorType.TIMEOUT),
+    **dict.fromkeys(
+        ("E063", "E102", "E103", "E104", "E105", "E110", "E116", "E117", "E119"), BackendErrorType.PERMANENT
+    ),
+}
+
 
 class FileBackend:
     """The file store of the library.
@@ -93,7 +102,11 @@ class FileBackend:
             return getattr(self._opened(), operation)(*arguments)
         except CachekitError as error:
             raise BackendError(
-                str(error), error_type=BackendErrorType.UNKNOWN, operation=operation, key=arguments[0]
+                str(error),
+                error_type=_KINDS.get(error.code, BackendErrorType.UNKNOWN),
+                operation=operation,
+                key=arguments[0],
+                code=error.code,
             ) from error
 
     def __repr__(self) -> str:
