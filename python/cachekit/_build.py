@@ -13,12 +13,11 @@ from ._methods import copy_names, shape_of
 from ._refresh import Refresher
 from ._stores import Place, place_for
 from ._told import log, tell_of_entry, tell_of_receiver
-from .errors import UnsupportedError
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
 
-    from .config import DecoratorConfig, LocalConfig
+    from .config import DecoratorConfig
 
     _P = ParamSpec("_P")
 
@@ -89,7 +88,3 @@ def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place, a
         more["refresh"] = Refresher(function, awaited)
         more["early_refresh"] = float(config.l1.swr_threshold_ratio)
     return more
-
-
-def build_local(function: Callable[_P, _R], config: LocalConfig) -> CachedFunction[_P, _R]:
-    raise UnsupportedError("cache.local: this version has backend=None, which keeps live objects too")

@@ -350,3 +350,65 @@ class CachedFunction(Generic[_P, _R]):
     @overload
     def check_health(self) -> dict[str, Any]:
         """The same, after trying the store out. Of a coroutine function it is a coroutine function too."""
+
+@final
+class LocalFunction(Generic[_P, _R]):
+    """A function with a cache of its own, which keeps results as they are."""
+
+    def __new__(
+        cls,
+        function: Callable[_P, _R],
+        *,
+        ttl_ms: int,
+        max_entries: int,
+        key: Callable[_P, object] | None = None,
+        first: int = 0,
+        miss: Callable[..., Any] | None = None,
+    ) -> Self:
+        """See python/ext/local.h for what each of them is."""
+
+    __wrapped__: Callable[_P, _R]
+    """The function without its cache."""
+
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(
+        self: LocalFunction[Concatenate[_S, _Q], _R], instance: _S, owner: type[_S] | None = None, /
+    ) -> CachedMethod[_Q, _R]: ...
+    def forget(self, *args: _P.args, **kwargs: _P.kwargs) -> bool:
+        """Forgets the call with these arguments; True when there was one."""
+
+    def forget_all(self) -> None:
+        """Forgets every call."""
+
+    def forget_receiver(self, object: object, /) -> bool:
+        """Forgets every call of a method on this object; False when nothing is kept by its identity."""
+
+    def counters(self) -> dict[str, int]:
+        """``hits``, ``misses``, ``maxsize``, ``currsize``."""
+
+    def pack(self, *args: _P.args, **kwargs: _P.kwargs) -> bytes:
+        """What the call with these arguments is known by."""
+
+    def look(self, packed: bytes, /) -> tuple[_R] | None:
+        """The result that is kept for a call, in a tuple."""
+
+    def keep(self, result: object, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """Keeps a result of the call with these arguments."""
+
+    # What the decorator attaches.
+    __name__: str
+    __qualname__: str
+    def cache_info(self) -> CacheInfo:
+        """What this function has counted, and how many results are kept."""
+
+    def cache_clear(self) -> None:
+        """Forgets all results. What was counted stays."""
+
+    def invalidate_cache(self, *args: Any, **kwargs: Any) -> None:
+        """Forgets the result of one call; without arguments, of every call of a function that has parameters."""
+
+    def ainvalidate_cache(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
+        """The same; nothing waits."""

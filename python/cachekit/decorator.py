@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, overload
 
 from ._attributes import CacheInfo
-from ._build import build, build_local
+from ._build import build
 from ._core import CachedFunction
 from .config import resolve, resolve_local
 
@@ -44,6 +44,8 @@ class CacheDecorator:
         if not callable(function):
             raise TypeError(f"cache decorates a function, not {type(function).__name__}: options are keywords")
         if self._preset == "local":
+            from ._local import build_local
+
             return build_local(function, resolve_local(keywords))
         return build(function, resolve(function, keywords, self._preset))
 

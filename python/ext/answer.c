@@ -20,7 +20,8 @@ typedef struct core_answer {
     PyObject_HEAD answer_state state;
     bool                       stepping; /* `held` is at work */
     bool                       awaited;
-    core_function             *function;
+    core_state                *module;
+    PyObject                  *function; /* the decorated one */
     PyObject                  *held;
     PyObject                  *args; /* WITH_CALL: for the function */
     PyObject                  *kwargs;
@@ -34,16 +35,18 @@ static core_answer *answer_of(PyObject *object) { return (core_answer *)object; 
 
 /* ---- made and ended ------------------------------------------------------------------------------------------- */
 
-static core_answer *new_answer(core_function *f, PyObject *type, answer_state state, PyObject *held) {
+static core_answer *new_answer(core_state *module, PyObject *function, PyObject *type, answer_state state,
+                               PyObject *held) {
     core_answer *self = PyObject_GC_New(core_answer, (PyTypeObject *)type);
     if (self == NULL) {
         Py_DECREF(held);
         return NULL;
     }
-    Py_INCREF(f);
+    Py_INCREF(function);
+    self->module = module;
     self->state = state;
     self->stepping = self->awaited = false;
-    self->function = f;
+    self->function = function;
     self->held = held;
     self->args = self->kwargs = self->weakrefs = NULL;
     PyObject_GC_Track(self);
@@ -51,7 +54,11 @@ static core_answer *new_answer(core_function *f, PyObject *type, answer_state st
 }
 
 PyObject *core_answer_at_once(core_function *f, PyObject *result) {
-    return result == NULL ? NULL : (PyObject *)new_answer(f, f->state->answer_type, WITH_RESULT, result);
+    return core_answer_with(f->state, (PyObject *)f, result);
+}
+
+PyObject *core_answer_with(core_state *state, PyObject *function, PyObject *result) {
+    return result == NULL ? NULL : (PyObject *)new_answer(state, function, state->answer_type, WITH_RESULT, result);
 }
 
 static PyObject *tuple_of(PyObject *const *values, Py_ssize_t count) {
@@ -78,7 +85,8 @@ PyObject *core_answer_of_call(core_function *f, const ckit_args *args, PyObject 
                               PyObject *names) {
     Py_ssize_t   positional = PyVectorcall_NARGS(count);
     PyObject    *operation = core_operation_of_call(f, args);
-    core_answer *self = operation == NULL ? NULL : new_answer(f, f->state->answer_type, WITH_CALL, operation);
+    core_answer *self =
+        operation == NULL ? NULL : new_answer(f->state, (PyObject *)f, f->state->answer_type, WITH_CALL, operation);
     if (self == NULL) {
         return NULL;
     }
@@ -176,9 +184,10 @@ static int rename_coroutine(core_answer *self, PyObject *coroutine) {
 
 /* From one that was not awaited to RUNNING. -1 with an exception; then nothing has changed. */
 static int start(core_answer *self) {
-    PyObject *coroutine = self->state == WITH_RESULT ? coroutine_of_result(self)
-                                                     : PyObject_CallFunctionObjArgs(self->function->miss, self->held,
-                                                                                    self->args, self->kwargs, NULL);
+    PyObject *coroutine = self->state == WITH_RESULT
+                              ? coroutine_of_result(self)
+                              : PyObject_CallFunctionObjArgs(core_function_of(self->function)->miss, self->held,
+                                                             self->args, self->kwargs, NULL);
     if (coroutine == NULL || rename_coroutine(self, coroutine) < 0) {
         Py_XDECREF(coroutine);
         return -1;
@@ -323,11 +332,11 @@ static PyObject *await_method(PyObject *object, PyObject *unused) {
     core_answer *self = answer_of(object);
     (void)unused;
     PyObject *same = await_slot(object);
-    if (same == NULL || Py_TYPE(object) == (PyTypeObject *)self->function->state->steps_type) {
+    if (same == NULL || Py_TYPE(object) == (PyTypeObject *)self->module->steps_type) {
         return same;
     }
     Py_INCREF(Py_None);
-    core_answer *steps = new_answer(self->function, self->function->state->steps_type, OVER, Py_None);
+    core_answer *steps = new_answer(self->module, self->function, self->module->steps_type, OVER, Py_None);
     if (steps != NULL && self->state != OVER) {
         Py_DECREF(Py_None);
         steps->state = self->state;

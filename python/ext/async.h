@@ -13,6 +13,8 @@
 
 /* Awaiting it gives `result`, which is taken; NULL stays NULL. */
 PyObject *core_answer_at_once(core_function *f, PyObject *result);
+/* The same for any decorated function. */
+PyObject *core_answer_with(core_state *state, PyObject *function, PyObject *result);
 /* Awaiting it makes the call. `args` is what the call is known by; they stay the caller's. */
 PyObject *core_answer_of_call(core_function *f, const ckit_args *args, PyObject *const *values, size_t count,
                               PyObject *names);

@@ -35,6 +35,7 @@ typedef struct core_state {
     X(receiver_type)      /* Receiver: a weak reference */                                                             \
     X(receiver_gone)      /* what it calls */                                                                          \
     X(receiver_error)     /* ReceiverError */                                                                          \
+    X(new_lock)           /* _thread.allocate_lock */                                                                  \
     X(method_type)        /* CachedMethod */                                                                           \
     X(name_module)                                                                                                     \
     X(name_qualname)                                                                                                   \
@@ -51,6 +52,7 @@ typedef struct core_state {
     CORE_OBJECTS(CORE_DECLARE)
 #undef CORE_DECLARE
     uint64_t receivers; /* that have been given a number */
+    struct local_flight *flights; /* calls that threads are computing (local.c) */
 } core_state;
 
 static inline core_state *core_state_of(PyObject *module) { return (core_state *)PyModule_GetState(module); }
@@ -80,5 +82,6 @@ int core_lent_exec(PyObject *module);      /* lent.c */
 int core_refresh_exec(PyObject *module);   /* refresh.c */
 int core_receiver_exec(PyObject *module); /* receiver.c */
 int core_method_exec(PyObject *module); /* method.c */
+int core_local_exec(PyObject *module); /* local.c */
 
 #endif

@@ -101,11 +101,14 @@ void core_receivers_end(core_receivers *all) {
 
 static void forget_ties(core_receivers *all, core_receiver *receiver) {
     PyObject *owner = all->owner;
-    Py_INCREF(owner);
-    Py_INCREF(receiver);
-    all->forget(owner, &receiver->ties);
-    Py_DECREF(receiver);
-    Py_DECREF(owner);
+    core_tie *ties = receiver->ties; /* what code that runs meanwhile ties to it is not meant */
+    receiver->ties = NULL;
+    if (ties != NULL) {
+        ties->at = &ties;
+        Py_INCREF(owner);
+        all->forget(owner, &ties);
+        Py_DECREF(owner);
+    }
 }
 
 void core_receiver_forget(core_receivers *all, PyObject *object) {

@@ -296,7 +296,6 @@ def test_health_of_a_function(files: FileBackend) -> None:
     [
         lambda: cache.secure(print),
         lambda: cache.io(print),
-        lambda: cache.local(print),
         lambda: cache(backend=None, encryption=True)(print),
     ],
 )

@@ -40,12 +40,13 @@ def stub_names(body: list[ast.stmt]) -> set[str]:
 def test_the_stub_names_what_the_extension_has() -> None:
     stub = ast.parse((PACKAGE / "_core.pyi").read_text(encoding="utf-8"))
     assert stub_names(stub.body) == {name for name in vars(_core) if not name.startswith("_")}
-    attached = vars(cachekit.cache(backend=None)(test_types_are_shipped))
+    attached = {
+        "CachedFunction": vars(cachekit.cache(backend=None)(test_types_are_shipped)),
+        "LocalFunction": vars(cachekit.cache.local(test_types_are_shipped)),
+    }
     for node in stub.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            members = set(vars(getattr(_core, node.name)))
-            if node.name == "CachedFunction":
-                members |= set(attached)
+            members = {*vars(getattr(_core, node.name)), *attached.get(node.name, ())}
             assert stub_names(node.body) == {name for name in members if not name.startswith("_")}, node.name
 
 
