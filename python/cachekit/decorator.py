@@ -41,6 +41,8 @@ class CacheDecorator:
     def _decorate(self, keywords: dict[str, Any], function: Callable[_P, _R]) -> CachedFunction[_P, _R]:
         if isinstance(function, (classmethod, staticmethod)):
             return type(function)(self._decorate(keywords, function.__func__))
+        if not callable(function) and hasattr(type(function), "__get__"):
+            raise TypeError(f"cache decorates a function: put @{type(function).__name__} above it")
         if not callable(function):
             raise TypeError(f"cache decorates a function, not {type(function).__name__}: options are keywords")
         if self._preset == "local":

@@ -210,6 +210,21 @@ static PyObject *name_of_class(core_state *state, PyObject *class) {
     return full;
 }
 
+/* Whatever __cachekit_key__ has raised is about the key. */
+static PyObject *refuse_own_key(PyObject *object) {
+    PyObject *type, *exception, *traceback;
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return NULL;
+    }
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    PyErr_Format(PyExc_TypeError, "__cachekit_key__ of a '%.200s' raised %R", Py_TYPE(object)->tp_name, exception);
+    Py_XDECREF(type);
+    Py_XDECREF(exception);
+    Py_XDECREF(traceback);
+    return NULL;
+}
+
 /* What an instance says of itself. */
 static PyObject *own_key(core_state *state, PyObject *object) {
     PyObject *key = PyObject_GetAttr(object, state->name_cachekit_key);
@@ -219,13 +234,14 @@ static PyObject *own_key(core_state *state, PyObject *object) {
                      "a '%.200s' has no identity beyond this process, or cannot be referred to weakly: give key=, or "
                      "define __cachekit_key__ in its class",
                      Py_TYPE(object)->tp_name);
+        return NULL;
     }
     if (key != NULL && PyCallable_Check(key)) {
         PyObject *returned = PyObject_CallNoArgs(key);
         Py_DECREF(key);
         key = returned;
     }
-    return key;
+    return key != NULL ? key : refuse_own_key(object);
 }
 
 #define FEW_ARGUMENTS 16
