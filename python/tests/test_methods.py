@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from cachekit import L1CacheConfig, cache
+from cachekit import cache
 from cachekit._core import CachedMethod
 from cachekit.backends import FileBackend, FileBackendConfig
+from cachekit.config import L1CacheConfig
 
 
 @pytest.fixture
