@@ -102,10 +102,18 @@ CKIT_API ckit_status ckit_peek(ckit_function *function, ckit_args *args, ckit_va
 
 /* The same for an object of a binding (ckit_result.object), which is a miss when documents are kept: `retain` takes a hold
  * of it while it cannot go away, and *object is the caller's then. `retain` has to be short and must not call back into
- * the cache. `args` is not NULL. Made for hits of tens of nanoseconds: it counts for the cache's statistics but not for
- * the function's, which a binding can do without an atomic addition. */
+ * the cache. `args` is not NULL. `hint` may be NULL; with the answer CKIT_OK it is filled, or left so that it never holds.
+ * Made for hits of tens of nanoseconds: it counts for the cache's statistics but not for the function's, which a binding
+ * can do without an atomic addition. */
 CKIT_API ckit_status ckit_peek_object(ckit_function *function, ckit_args *args, void (*retain)(void *object),
-                                      void **object);
+                                      void **object, ckit_object_hint *hint);
+
+/* Whether a look with the same arguments would find the same object again, fresh: it has not been replaced, invalidated,
+ * evicted, given another lifetime, and has not expired. For a binding with a quicker way to recognise arguments it already
+ * knows. It may use the object without a hold of its own when everything that memory releases is let go under a lock that it
+ * holds meanwhile (an interpreter's): what is not there any more is told here before it is released. Counts as no use:
+ * look with ckit_peek_object now and then, or the entry seems unused and is evicted. */
+CKIT_API bool ckit_object_hint_holds(const ckit_function *function, const ckit_object_hint *hint);
 
 /* Runs the loader now, whatever is cached, and stores the result. `out` may be NULL. */
 CKIT_API ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);

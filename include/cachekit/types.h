@@ -157,6 +157,15 @@ typedef struct ckit_object {
     void *context;
 } ckit_object;
 
+/* What a binding may remember of an object that ckit_peek_object (function.h) has found. Start with {0}, which never
+ * holds. private */
+typedef struct ckit_object_hint {
+    const void *removals;
+    uint64_t    seen;
+    uint64_t    birth;
+    uint64_t    fresh_until_ms;
+} ckit_object_hint;
+
 /* Who an entry belongs to: what invalidation and listing select by. */
 typedef enum ckit_scope_kind {
     CKIT_SCOPE_ALL = 0,

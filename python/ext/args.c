@@ -4,11 +4,9 @@
  * tuples, floats, paths, UUIDs, Decimals, enum members, datetimes and numpy arrays, subclasses included. Plain values
  * come last there and first here: no exact built-in type is any of the others. */
 #include "args_pack.h"
-#include "receiver.h"
 
-#if PY_VERSION_HEX < 0x030b0000
-#include <longintrepr.h>
-#endif
+#include "receiver.h"
+#include "small_int.h"
 
 /* From this depth on the interpreter is asked whether its stack has room; what is above it never is much. */
 #define CHECKED_DEPTH 16
@@ -29,22 +27,6 @@ static uint8_t *pack_large_int(packer *p, uint8_t *at, PyObject *object) {
         PyErr_Clear();
     }
     return refuse(p, PyExc_OverflowError, "an integer outside -2**63 to 2**64-1; pass it as text, str(value)");
-}
-
-/* 1 and the value of an int of one digit; 0 for others. */
-static inline int is_small_int(PyObject *object, int64_t *value) {
-    PyLongObject *number = (PyLongObject *)object;
-#if PY_VERSION_HEX >= 0x030c0000
-    if (!PyUnstable_Long_IsCompact(number)) {
-        return 0;
-    }
-    *value = PyUnstable_Long_CompactValue(number);
-    return 1;
-#else
-    const Py_ssize_t digits = Py_SIZE(number);
-    *value = digits == 0 ? 0 : (int64_t)digits * (int64_t)number->ob_digit[0];
-    return digits >= -1 && digits <= 1;
-#endif
 }
 
 /* Of a str that PyUnicode_IS_COMPACT_ASCII. */
@@ -115,7 +97,7 @@ static inline __attribute__((always_inline)) uint8_t *pack_quickly(packer *p, ui
     if (p->end - at < SHORT) {
         return pack_slowly(p, at, object);
     }
-    if (type == &PyLong_Type && is_small_int(object, &number)) {
+    if (type == &PyLong_Type && core_small_int(object, &number)) {
         return put_int(at, number);
     }
     if (type == &PyUnicode_Type && PyUnicode_IS_COMPACT_ASCII(object) && PyUnicode_GET_LENGTH(object) < SHORT) {
@@ -374,7 +356,7 @@ static __attribute__((noinline)) uint8_t *pack_slowly(packer *p, uint8_t *at, Py
     }
     int64_t number;
     if (PyLong_CheckExact(object)) {
-        return is_small_int(object, &number) ? put_int(at, number) : pack_large_int(p, at, object);
+        return core_small_int(object, &number) ? put_int(at, number) : pack_large_int(p, at, object);
     }
     if (PyUnicode_CheckExact(object)) {
         return pack_text(p, at, object);

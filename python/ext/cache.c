@@ -165,6 +165,7 @@ static PyObject *cache_stats(PyObject *object, PyObject *unused) {
     PyObject        *dict = PyDict_New();
     (void)unused;
     ckit_cache_get_stats(((core_cache *)object)->cache, &s);
+    s.l1_hits += ((core_cache *)object)->front_hits;
     if (dict == NULL || ADD_COUNT(dict, s, l1_hits) < 0 || ADD_COUNT(dict, s, l1_stale_hits) < 0 ||
         ADD_COUNT(dict, s, l1_misses) < 0 || ADD_COUNT(dict, s, l1_entries) < 0 ||
         ADD_COUNT(dict, s, l1_used_bytes) < 0 || ADD_COUNT(dict, s, l1_max_bytes) < 0 ||

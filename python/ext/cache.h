@@ -16,12 +16,12 @@ typedef struct core_corpse {
 } core_corpse;
 
 typedef struct core_cache {
-    PyObject_HEAD
-    ckit_cache            *cache;
-    _Atomic(core_corpse *) graveyard; /* pushed to from any thread, emptied with the interpreter's lock held */
-    PyObject              *adapter;   /* of a store written in Python, else NULL */
-    core_backend          *backend;   /* borrowed from `cache` */
-    PyObject              *weakrefs;
+    PyObject_HEAD ckit_cache *cache;
+    _Atomic(core_corpse *)    graveyard; /* pushed to from any thread, emptied with the interpreter's lock held */
+    PyObject                 *adapter;   /* of a store written in Python, else NULL */
+    core_backend             *backend;   /* borrowed from `cache` */
+    PyObject                 *weakrefs;
+    uint64_t                  front_hits; /* of its functions (front.h), which the library has not seen */
 } core_cache;
 
 /* A live object as the library keeps it: holds a reference that core_bury gives back, and owns `tie` (or NULL), also

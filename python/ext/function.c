@@ -160,6 +160,7 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     f->cache = (core_cache *)kept(g.cache);
     f->kept = g.objects ? CORE_OBJECTS : g.dump != Py_None ? CORE_SERIALIZED : CORE_DOCUMENTS;
     f->first = (core_first)g.first;
+    f->has_front = f->kept == CORE_OBJECTS && g.key == Py_None && g.bound == Py_None;
     f->method = (core_first)g.method;
     f->receivers.owner = (PyObject *)f;
     f->receivers.forget = core_function_forget_ties;
@@ -212,6 +213,7 @@ static void function_dealloc(PyObject *self) {
     ckit_function_close(f->function);
     Py_END_ALLOW_THREADS;
     (void)function_clear(self);
+    core_front_fini(&f->front);
     Py_CLEAR(f->cache);
     type->tp_free(self);
     Py_DECREF(type);

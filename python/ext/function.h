@@ -12,6 +12,7 @@
 
 #include "args.h"
 #include "cache.h"
+#include "front.h"
 
 /* What the first argument of a call counts as. */
 typedef enum core_first {
@@ -31,26 +32,28 @@ typedef enum core_kept {
 typedef struct core_function {
     PyObject_HEAD vectorcallfunc vectorcall;
     ckit_function               *function;
-    core_state                  *state;
     core_cache                  *cache;
-    core_kept                    kept;
+    core_front                   front;
+    bool                         has_front; /* CORE_OBJECTS that are known by their arguments */
     core_first                   first;
-    core_first                   method; /* what `first` becomes when the function turns out to be a method */
+    uint64_t                     object_hits; /* CORE_OBJECTS: those that the library leaves to the binding to count */
+    core_kept                    kept;
+    core_state                  *state;
+    core_first                   method;    /* what `first` becomes when the function turns out to be a method */
     bool                         coroutine; /* `wrapped` is a coroutine function: calls are awaited */
     PyObject                    *wrapped;
-    PyObject                    *key;  /* makes the key's text from the arguments; None = the arguments are the key */
-    PyObject                    *warn; /* called with (reason, exception or None) when a call runs uncached; or None */
-    PyObject                    *dump; /* CORE_SERIALIZED: object -> bytes as they are stored */
-    PyObject                    *load; /* CORE_SERIALIZED: buffer -> object */
-    PyObject                    *miss; /* `coroutine`: a coroutine function (Operation, args, kwargs) -> result */
-    PyObject *bound;   /* CORE_FIRST_BOUND: (args, kwargs) that `wrapped` has already; else None */
+    PyObject                    *key;   /* makes the key's text from the arguments; None = the arguments are the key */
+    PyObject                    *warn;  /* called with (reason, exception or None) when a call runs uncached; or None */
+    PyObject                    *dump;  /* CORE_SERIALIZED: object -> bytes as they are stored */
+    PyObject                    *load;  /* CORE_SERIALIZED: buffer -> object */
+    PyObject                    *miss;  /* `coroutine`: a coroutine function (Operation, args, kwargs) -> result */
+    PyObject                    *bound; /* CORE_FIRST_BOUND: (args, kwargs) that `wrapped` has already; else None */
     PyObject *refresh; /* called with (Operation, args, kwargs, whether the first argument is a receiver) after a stale
                           value was served, returns whether it computes a fresh one; or None */
     core_receivers receivers; /* CORE_FIRST_IDENTITY */
-    PyObject *dict;
-    PyObject *weakrefs;
-    uint64_t  uncached;
-    uint64_t  object_hits; /* CORE_OBJECTS: those that the library leaves to the binding to count */
+    PyObject      *dict;
+    PyObject      *weakrefs;
+    uint64_t       uncached;
 } core_function;
 
 static inline core_function *core_function_of(PyObject *object) { return (core_function *)object; }

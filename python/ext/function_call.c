@@ -91,12 +91,16 @@ static void retain(void *object) { Py_INCREF((PyObject *)object); }
 
 /* Looks into memory: CKIT_OK or CKIT_STALE with *result (NULL with an exception), or CKIT_MISS, also for a value that
  * cannot be read: the store's is looked at then. */
-static ckit_status look(core_function *f, ckit_args *args, PyObject **result) {
+static ckit_status look(core_function *f, ckit_args *args, const core_front_key *front_key, PyObject **result) {
     if (f->kept == CORE_OBJECTS) {
-        void       *object = NULL;
-        ckit_status st = ckit_peek_object(f->function, args, retain, &object);
+        ckit_object_hint hint;
+        void            *object = NULL;
+        ckit_status      st = ckit_peek_object(f->function, args, retain, &object, &hint);
         *result = object;
         f->object_hits += st != CKIT_MISS;
+        if (st == CKIT_OK && front_key != NULL) {
+            core_front_keep(&f->front, front_key, object, &hint);
+        }
         return st;
     }
     ckit_value  value = CKIT_VALUE_INIT;
@@ -105,30 +109,41 @@ static ckit_status look(core_function *f, ckit_args *args, PyObject **result) {
     return *result != NULL || st == CKIT_MISS || core_function_forgive(f) == CORE_CALLERS ? st : CKIT_MISS;
 }
 
-PyObject *core_function_call(PyObject *self, PyObject *const *values, size_t count, PyObject *names) {
-    core_function *f = core_function_of(self);
-    Py_ssize_t     positional = PyVectorcall_NARGS(count);
-    ckit_args      args;
-    PyObject      *result;
-    Py_ssize_t     bypass = names == NULL ? -1 : find_bypass(names);
-    if (bypass >= 0) {
-        return call_bypassing(f, values, positional, names, bypass);
-    }
+static PyObject *call_with_key(core_function *f, const core_front_key *front_key, PyObject *const *values, size_t count,
+                               PyObject *names) {
+    ckit_args args;
+    PyObject *result;
     ckit_args_init(&args);
-    if (core_function_pack(f, &args, values, positional, names) < 0) {
+    if (core_function_pack(f, &args, values, PyVectorcall_NARGS(count), names) < 0) {
         result = call_without_key(f, values, count, names);
     } else {
-        ckit_status st = look(f, &args, &result);
+        ckit_status st = look(f, &args, front_key, &result);
         if (st == CKIT_MISS) {
-            result = f->coroutine ? core_answer_of_call(f, &args, values, count, names)
-                                  : core_function_miss(f, &args, values, count, names);
+            result = core_function_miss(f, &args, values, count, names);
         } else if (st == CKIT_STALE && result != NULL && core_refresh(f, &args, values, count, names) < 0) {
             Py_CLEAR(result);
-        }
-        if (st != CKIT_MISS && f->coroutine) {
-            result = core_answer_at_once(f, result);
         }
     }
     ckit_args_fini(&args);
     return result;
+}
+
+PyObject *core_function_call(PyObject *self, PyObject *const *values, size_t count, PyObject *names) {
+    core_function *f = core_function_of(self);
+    Py_ssize_t     positional = PyVectorcall_NARGS(count);
+    core_front_key key;
+    bool           described = false;
+    if (f->has_front) {
+        const core_receivers *receivers = f->first == CORE_FIRST_IDENTITY ? &f->receivers : NULL;
+        PyObject             *result =
+            core_front_find(&f->front, f->function, receivers, values, positional, names, &key, &described);
+        if (result != NULL) {
+            f->object_hits++;
+            f->cache->front_hits++;
+            return result;
+        }
+    }
+    Py_ssize_t bypass = names == NULL ? -1 : find_bypass(names);
+    return bypass >= 0 ? call_bypassing(f, values, positional, names, bypass)
+                       : call_with_key(f, described ? &key : NULL, values, count, names);
 }

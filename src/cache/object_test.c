@@ -301,7 +301,7 @@ static void retain_thing(void *object) {
 
 static ckit_status peek_object(ckit_function *fn, ckit_args *args, void **object) {
     *object = NULL;
-    return ckit_peek_object(fn, args, retain_thing, object);
+    return ckit_peek_object(fn, args, retain_thing, object, NULL);
 }
 
 /* One argument of `len` bytes. */
@@ -453,7 +453,7 @@ static void *look_again_and_again(void *context) {
     ckit_args_int(&args, 7);
     while (!atomic_load(&c->over)) {
         void *object;
-        if (ckit_peek_object(c->fn, &args, hold_counted, &object) == CKIT_OK) {
+        if (ckit_peek_object(c->fn, &args, hold_counted, &object, NULL) == CKIT_OK) {
             atomic_fetch_add(&c->found, 1);
             drop_counted(object, NULL);
         }
@@ -485,4 +485,87 @@ CKIT_TEST(object, is_never_retained_after_its_release) {
     }
     scene_close(&s);
     CHECK_EQ_I(0, atomic_load(&risen_from_the_dead));
+}
+
+/* ---- hints --------------------------------------------------------------------------------------------------- */
+
+static ckit_object_hint hint_of(ckit_function *fn, int64_t argument) {
+    ckit_object_hint hint = {0};
+    ckit_args        args;
+    void            *object;
+    ckit_args_init(&args);
+    ckit_args_int(&args, argument);
+    CHECK_OK(ckit_peek_object(fn, &args, retain_thing, &object, &hint));
+    CHECK_OK(ckit_peek_object(fn, &args, retain_thing, &object, &hint)); /* a thread's first look leaves none */
+    ckit_args_fini(&args);
+    return hint;
+}
+
+CKIT_TEST(object, hint_holds_until_the_entry_is_gone_replaced_or_no_longer_fresh) {
+    scene                 s;
+    thing                 things[4] = {{0}};
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    ckit_function        *fn;
+    ckit_object_hint      hint = {0};
+    scene_open(&s);
+    options.ttl_ms = 1000;
+    CHECK_OK(ckit_function_new(s.f.cache, "test.hint", NULL, NULL, &options, &fn, NULL));
+    CHECK(!ckit_object_hint_holds(fn, &hint));
+
+    ckit_object first = object_of(&things[0], 100);
+    give(fn, 7, &first, 0, NULL);
+    hint = hint_of(fn, 7);
+    CHECK(ckit_object_hint_holds(fn, &hint));
+    CHECK_OK(invalidate(fn, 7));
+    CHECK(!ckit_object_hint_holds(fn, &hint));
+
+    ckit_object second = object_of(&things[1], 100);
+    give(fn, 7, &second, 0, NULL);
+    CHECK(!ckit_object_hint_holds(fn, &hint));
+    hint = hint_of(fn, 7);
+    CHECK_OK(ckit_function_invalidate(fn, NULL, NULL));
+    CHECK(!ckit_object_hint_holds(fn, &hint));
+
+    ckit_object third = object_of(&things[2], 100);
+    give(fn, 7, &third, 0, NULL);
+    hint = hint_of(fn, 7);
+    ckit_scope everything = {.kind = CKIT_SCOPE_ALL};
+    CHECK_OK(ckit_cache_invalidate(s.f.cache, &everything, NULL, NULL));
+    CHECK(!ckit_object_hint_holds(fn, &hint));
+
+    ckit_object fourth = object_of(&things[3], 100);
+    give(fn, 7, &fourth, 0, NULL);
+    hint = hint_of(fn, 7);
+    fake_clock_advance(&s.f.time, 999);
+    CHECK(ckit_object_hint_holds(fn, &hint));
+    fake_clock_advance(&s.f.time, 1);
+    CHECK(!ckit_object_hint_holds(fn, &hint));
+    ckit_function_close(fn);
+    scene_close(&s);
+}
+
+CKIT_TEST(object, hint_does_not_hold_after_an_eviction) {
+    scene            s;
+    thing            things[400] = {{0}};
+    ckit_object_hint hints[400];
+    unsigned         held = 0, found = 0;
+    scene_open(&s);
+    for (int i = 0; i < 400; i++) {
+        ckit_object object = object_of(&things[i], 10000);
+        give(s.fn, i, &object, 0, NULL);
+        hints[i] = hint_of(s.fn, i);
+    }
+    for (int i = 0; i < 400; i++) {
+        ckit_args args;
+        void     *object;
+        ckit_args_init(&args);
+        ckit_args_int(&args, i);
+        bool is_there = peek_object(s.fn, &args, &object) == CKIT_OK;
+        CHECK(is_there || !ckit_object_hint_holds(s.fn, &hints[i]));
+        held += ckit_object_hint_holds(s.fn, &hints[i]);
+        found += is_there;
+        ckit_args_fini(&args);
+    }
+    CHECK(found > 0 && found < 400 && held <= found);
+    scene_close(&s);
 }

@@ -45,25 +45,32 @@ ckit_status ckit_peek(ckit_function *function, ckit_args *args, ckit_value *out)
 /* ---- objects --------------------------------------------------------------------------------------------------- */
 
 /* Arguments that are many or long. */
-static __attribute__((noinline)) ckit_status peek_otherwise(ckit_function *function, ckit_slice  packed,
-                                                            void (*retain)(void *object), void **object) {
+static __attribute__((noinline)) ckit_status peek_otherwise(ckit_function *function, ckit_slice packed,
+                                                            void (*retain)(void *object), void **object,
+                                                            ckit_object_hint *hint) {
     ckiti_memkey   memkey;
     ckiti_l1_query query;
     ckiti_memkey_make(&memkey, function->record->id, packed);
     query.key = ckiti_memkey_slice(&memkey);
     uint64_t now_ms = begin_query(function, &query);
-    return ckiti_l1_get_object(function->record->ns->l1, &query, now_ms, retain, object);
+    return ckiti_l1_get_object(function->record->ns->l1, &query, now_ms, retain, object, hint);
 }
 
-ckit_status ckit_peek_object(ckit_function *function, ckit_args *args, void (*retain)(void *object), void **object) {
+ckit_status ckit_peek_object(ckit_function *function, ckit_args *args, void (*retain)(void *object), void **object,
+                             ckit_object_hint *hint) {
     ckit_slice     packed;
     ckiti_l1_query query;
     if (!has_memory(function) || ckit_args_pack(args, &packed, NULL) != CKIT_OK) {
         return CKIT_MISS;
     }
     if (!name_in_place(function, args, packed, &query)) {
-        return peek_otherwise(function, packed, retain, object);
+        return peek_otherwise(function, packed, retain, object, hint);
     }
     uint64_t now_ms = begin_query(function, &query);
-    return ckiti_l1_get_object(function->record->ns->l1, &query, now_ms, retain, object);
+    return ckiti_l1_get_object(function->record->ns->l1, &query, now_ms, retain, object, hint);
+}
+
+bool ckit_object_hint_holds(const ckit_function *function, const ckit_object_hint *hint) {
+    return ckiti_l1_hint_holds(function->record->ns->l1, hint, ckiti_function_min_birth(function),
+                               ckiti_cache_now(function->cache));
 }

@@ -26,6 +26,7 @@ static ckit_status open_shard(ckiti_l1 *l1, ckiti_shard *shard, ckit_error *err)
     pthread_mutex_init(&shard->lock, NULL);
     shard->seed = l1->seed;
     shard->arena = &l1->arena;
+    shard->removals = &l1->removals[shard - l1->shards];
     ckiti_table *table = ckiti_table_new(FIRST_ENTRIES, l1->alloc);
     if (table == NULL) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, "memory", "no memory for a table of %u entries", FIRST_ENTRIES);
@@ -316,6 +317,7 @@ static void publish(ckiti_l1 *l1, ckiti_shard *shard, const ckiti_l1_put_args *a
         ckiti_entry *old = ckiti_place_entry(place, &l1->arena);
         ckiti_policy_replace(&shard->policy, &old->node, &entry->node);
         atomic_store_explicit(&place.bucket->refs[place.slot], reference, CKITI_UNPUBLISH);
+        ckiti_count_removal(shard);
         ckiti_add(&shard->bytes, -ckiti_entry_charge(&l1->arena, old));
         shard->heavy -= (ckiti_life_flags(ckiti_entry_life(old)) & CKITI_ENTRY_COUNTED) != 0;
         ckiti_limbo_add(&shard->limbo, &l1->arena, old);
@@ -392,6 +394,7 @@ ckit_status ckiti_l1_touch(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t l
             uint64_t life = ckiti_entry_life(entry);
             life = ckiti_life_make(ckiti_life_after(now_ms, life_ms), ckiti_life_tag(life), ckiti_life_flags(life));
             atomic_store_explicit(&entry->life, life, memory_order_relaxed);
+            ckiti_count_removal(shard);
             st = CKIT_OK;
         }
     }

@@ -52,9 +52,12 @@ uint64_t ckiti_l1_hash(const ckiti_l1 *l1, ckit_slice key);
  * `out` must be empty, or hold nothing to release (`release` NULL), as after a copied value. */
 ckit_status ckiti_l1_get(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out);
 /* The same for an object, which is a miss when the entry holds bytes: `retain` takes a hold of it while it cannot go away.
- * It is called with nothing locked, but inside the look: it must not call back into the cache, and has to be short. */
+ * It is called with nothing locked, but inside the look: it must not call back into the cache, and has to be short. `hint`
+ * (may be NULL) is filled when the answer is CKIT_OK. */
 ckit_status ckiti_l1_get_object(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms,
-                                void (*retain)(void *object), void **object);
+                                void (*retain)(void *object), void **object, ckit_object_hint *hint);
+/* Whether the same look would find the same object. No use is counted. */
+bool ckiti_l1_hint_holds(const ckiti_l1 *l1, const ckit_object_hint *hint, uint64_t min_birth, uint64_t now_ms);
 /* The same for many keys, with the table's lines prefetched. answers[i] as above. */
 void ckiti_l1_get_many(ckiti_l1 *l1, const ckiti_l1_query *queries, size_t count, uint64_t now_ms, ckit_value *out,
                        ckit_status *answers);

@@ -272,7 +272,7 @@ ckit_status ckiti_l1_get(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now
 /* As serve_plain, for a fresh object: `retain` is called while the entry is announced. */
 static ALWAYS_INLINE bool serve_object(ckiti_l1 *l1, ckiti_reader *reader, ckiti_entry *entry,
                                        const ckiti_l1_query *query, uint64_t now_ms, void (*retain)(void *object),
-                                       void **object) {
+                                       void **object, ckit_object_hint *hint) {
     uint64_t life = ckiti_entry_life(entry);
     uint64_t birth = ckiti_entry_birth(entry);
     if (UNLIKELY(birth < query->min_birth) || UNLIKELY(birth < ckiti_look(&l1->floor)) ||
@@ -282,18 +282,14 @@ static ALWAYS_INLINE bool serve_object(ckiti_l1 *l1, ckiti_reader *reader, ckiti
     }
     memcpy(object, ckiti_entry_value(entry) + offsetof(ckit_object, object), sizeof *object);
     retain(*object);
+    if (hint != NULL) {
+        hint->birth = birth;
+        hint->fresh_until_ms = ckiti_life_end(life);
+    }
     ckiti_policy_hit(&entry->node);
     forget(reader);
     ckiti_reader_count(&reader->hits);
     return true;
-}
-
-static ALWAYS_INLINE bool get_plain_object(ckiti_l1 *l1, ckiti_reader *reader, const ckiti_l1_query *query,
-                                           uint64_t now_ms, void (*retain)(void *object), void **object) {
-    published_table *published = &l1->tables[ckiti_shard_index(l1, query->hash)];
-    ckiti_entry     *entry;
-    return find_at_home(l1, reader, published, query, &entry) &&
-           serve_object(l1, reader, entry, query, now_ms, retain, object);
 }
 
 static NOINLINE ckit_status get_object_otherwise(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms,
@@ -311,13 +307,30 @@ static NOINLINE ckit_status get_object_otherwise(ckiti_l1 *l1, const ckiti_l1_qu
 }
 
 ckit_status ckiti_l1_get_object(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms,
-                                void (*retain)(void *object), void **object) {
+                                void (*retain)(void *object), void **object, ckit_object_hint *hint) {
+    uint32_t      shard = ckiti_shard_index(l1, query->hash);
     ckiti_reader *reader;
+    ckiti_entry  *entry;
+    if (hint != NULL) { /* before the look: what goes out of reach from now on is counted after it */
+        hint->removals = &l1->removals[shard];
+        hint->seen = atomic_load_explicit(&l1->removals[shard], memory_order_acquire);
+    }
     if (ckiti_reader_quick(&l1->readers, &reader) &&
-        LIKELY(get_plain_object(l1, reader, query, now_ms, retain, object))) {
+        LIKELY(find_at_home(l1, reader, &l1->tables[shard], query, &entry)) &&
+        LIKELY(serve_object(l1, reader, entry, query, now_ms, retain, object, hint))) {
         return CKIT_OK;
     }
+    if (hint != NULL) {
+        hint->removals = NULL;
+    }
     return get_object_otherwise(l1, query, now_ms, retain, object);
+}
+
+bool ckiti_l1_hint_holds(const ckiti_l1 *l1, const ckit_object_hint *hint, uint64_t min_birth, uint64_t now_ms) {
+    const _Atomic uint64_t *removals = hint->removals;
+    return removals != NULL && LIKELY(atomic_load_explicit(removals, memory_order_acquire) == hint->seen) &&
+           LIKELY(hint->birth >= min_birth) && LIKELY(hint->birth >= ckiti_look(&l1->floor)) &&
+           LIKELY(now_ms < hint->fresh_until_ms);
 }
 
 ckit_status ckiti_l1_peek(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, uint64_t *life_ms) {

@@ -83,6 +83,7 @@ void ckiti_limbo_add(ckiti_limbo *limbo, const ckiti_arena *arena, ckiti_entry *
 
 void ckiti_unlink(ckiti_shard *shard, ckiti_place place, uint64_t hash, ckiti_entry *entry, ckiti_limbo *limbo) {
     ckiti_table_remove(shard->table, hash, place);
+    ckiti_count_removal(shard);
     ckiti_add(&shard->bytes, -ckiti_entry_charge(shard->arena, entry));
     ckiti_add(&shard->entries, UINT64_MAX);
     shard->heavy -= (ckiti_life_flags(ckiti_entry_life(entry)) & CKITI_ENTRY_COUNTED) != 0;

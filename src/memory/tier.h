@@ -31,6 +31,7 @@ typedef struct ckiti_shard {
     ckiti_table       *table;
     uint64_t           seed;
     const ckiti_arena *arena;
+    _Atomic uint64_t  *removals; /* one of the tier's */
     ckiti_policy       policy;
     uint64_t           policy_bytes; /* as charged */
     ckiti_limbo        limbo;
@@ -53,7 +54,10 @@ struct ckiti_l1 {
     ckiti_readers          readers;
     ckiti_arena            arena;
     _Atomic(ckiti_table *) tables[CKITI_MAX_SHARDS]; /* of each shard, as published */
-    ckiti_shard           *shards;                   /* aligned to 64 */
+    _Atomic uint64_t       removals[CKITI_MAX_SHARDS]; /* entries of each shard that went out of reach or changed their
+                                                          lifetime: counted after that, before anything of theirs is
+                                                          released */
+    ckiti_shard           *shards;                     /* aligned to 64 */
     void                  *shards_block;
     const ckit_alloc      *alloc;
     void                  *block;       /* what the allocator gave for the tier */
@@ -82,6 +86,10 @@ static inline void ckiti_add(_Atomic uint64_t *counter, uint64_t by) {
 }
 static inline uint64_t ckiti_look(const _Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
+}
+/* After an entry went out of reach, or changed. The lock is held. */
+static inline void ckiti_count_removal(ckiti_shard *shard) {
+    atomic_store_explicit(shard->removals, ckiti_look(shard->removals) + 1, memory_order_release);
 }
 /* Whether the entry answers the query: CKIT_OK, CKIT_STALE or CKIT_MISS. The entry cannot be freed meanwhile. */
 ckit_status ckiti_entry_judge(const ckiti_l1 *l1, ckiti_entry *entry, const ckiti_l1_query *query, uint64_t now_ms);

@@ -16,7 +16,7 @@ programs=0 quotations=0 commands=0 sessions=0 links=0
 rm -rf "$work"
 mkdir -p "$work/blocks" "$work/run"
 cd "$source" || exit 1
-mapfile -t pages < <(ls README.md CONTRIBUTING.md docs/*.md docs/decisions/*.md 2>/dev/null)
+mapfile -t pages < <(ls README.md CONTRIBUTING.md docs/*.md docs/python/*.md docs/decisions/*.md 2>/dev/null)
 mapfile -t code < <(find examples include -name '*.[ch]' | LC_ALL=C sort)
 mapfile -t lists < <(find examples tests/package -name CMakeLists.txt | LC_ALL=C sort)
 
