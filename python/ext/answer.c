@@ -18,6 +18,7 @@ typedef enum answer_state {
 
 typedef struct core_answer {
     PyObject_HEAD answer_state state;
+    bool                       tracked;  /* by the collector */
     bool                       stepping; /* `held` is at work */
     bool                       awaited;
     core_state                *module;
@@ -35,30 +36,100 @@ static core_answer *answer_of(PyObject *object) { return (core_answer *)object; 
 
 /* ---- made and ended ------------------------------------------------------------------------------------------- */
 
+<<<<<<< ours
 static core_answer *new_answer(core_state *module, PyObject *function, PyObject *type, answer_state state,
                                PyObject *held) {
     core_answer *self = PyObject_GC_New(core_answer, (PyTypeObject *)type);
+=======
+/* Ended ones are used again: most live for a moment only. Linked by `weakrefs`. */
+#ifdef __SANITIZE_ADDRESS__
+#define MOST_SPARE 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MOST_SPARE 0
+#endif
+#endif
+#ifndef MOST_SPARE
+#define MOST_SPARE 16
+#endif
+
+static inline core_answer *take_spare(core_state *state) {
+    core_answer *self = (core_answer *)state->spare_answers;
+    if (self != NULL) {
+        state->spare_answers = self->weakrefs;
+        state->spare_answer_count--;
+        (void)PyObject_Init((PyObject *)self, (PyTypeObject *)state->answer_type);
+    }
+    return self;
+}
+
+/* The object is ended, with nothing left in it but its type. */
+static inline void free_answer(core_answer *self, core_state *state, bool was_finalized) {
+    if (was_finalized || Py_TYPE(self) != (PyTypeObject *)state->answer_type ||
+        state->spare_answer_count >= MOST_SPARE) {
+        PyObject_GC_Del(self);
+    } else {
+        self->tracked = self->stepping = self->awaited = false;
+        self->weakrefs = state->spare_answers;
+        state->spare_answers = (PyObject *)self;
+        state->spare_answer_count++;
+    }
+}
+
+void core_answer_free_spare(core_state *state) {
+    while (state->spare_answers != NULL) {
+        core_answer *self = (core_answer *)state->spare_answers;
+        state->spare_answers = self->weakrefs;
+        PyObject_GC_Del(self);
+    }
+    state->spare_answer_count = 0;
+}
+
+static void track(core_answer *self) {
+    if (!self->tracked) {
+        self->tracked = true;
+        PyObject_GC_Track(self);
+    }
+}
+
+/* The collector does not see it yet. */
+static inline core_answer *new_answer(core_function *f, answer_state state, PyObject *held) {
+    core_answer *self = take_spare(f->state);
+>>>>>>> theirs
     if (self == NULL) {
-        Py_DECREF(held);
-        return NULL;
+        self = PyObject_GC_New(core_answer, (PyTypeObject *)f->state->answer_type);
+        if (self == NULL) {
+            Py_DECREF(held);
+            return NULL;
+        }
+        self->args = self->kwargs = NULL;
+        self->tracked = self->stepping = self->awaited = false;
     }
     Py_INCREF(function);
     self->module = module;
     self->state = state;
+<<<<<<< ours
     self->stepping = self->awaited = false;
     self->function = function;
+=======
+    self->function = f;
+>>>>>>> theirs
     self->held = held;
-    self->args = self->kwargs = self->weakrefs = NULL;
-    PyObject_GC_Track(self);
+    self->weakrefs = NULL;
     return self;
 }
 
+/* A result is not tracked by the collector: only one that refers to the very Answer that holds it would need that. */
 PyObject *core_answer_at_once(core_function *f, PyObject *result) {
+<<<<<<< ours
     return core_answer_with(f->state, (PyObject *)f, result);
 }
 
 PyObject *core_answer_with(core_state *state, PyObject *function, PyObject *result) {
     return result == NULL ? NULL : (PyObject *)new_answer(state, function, state->answer_type, WITH_RESULT, result);
+=======
+    return result == NULL ? NULL : (PyObject *)new_answer(f, WITH_RESULT, result);
+>>>>>>> theirs
 }
 
 static PyObject *tuple_of(PyObject *const *values, Py_ssize_t count) {
@@ -85,11 +156,16 @@ PyObject *core_answer_of_call(core_function *f, const ckit_args *args, PyObject 
                               PyObject *names) {
     Py_ssize_t   positional = PyVectorcall_NARGS(count);
     PyObject    *operation = core_operation_of_call(f, args);
+<<<<<<< ours
     core_answer *self =
         operation == NULL ? NULL : new_answer(f->state, (PyObject *)f, f->state->answer_type, WITH_CALL, operation);
+=======
+    core_answer *self = operation == NULL ? NULL : new_answer(f, WITH_CALL, operation);
+>>>>>>> theirs
     if (self == NULL) {
         return NULL;
     }
+    track(self);
     self->args = tuple_of(values, positional);
     self->kwargs = dict_of(values + positional, names);
     if (self->args == NULL || self->kwargs == NULL) {
@@ -98,6 +174,46 @@ PyObject *core_answer_of_call(core_function *f, const ckit_args *args, PyObject 
     }
     return (PyObject *)self;
 }
+
+/* ---- the end of an await -------------------------------------------------------------------------------------------- */
+
+/* From Python 3.12 on `await` asks for the next step alone, and an answer has to be raised. Making an exception takes
+ * longer than all the rest, so one is kept, and used again as long as no code has seen it: it
+ * would have a traceback. */
+#if PY_VERSION_HEX >= 0x030c0000
+
+static inline bool is_untouched(const PyStopIterationObject *stop) {
+    return Py_REFCNT(stop) == 1 && stop->traceback == NULL && stop->context == NULL;
+}
+
+static void raise_quickly(core_state *state, PyObject *result) {
+    PyStopIterationObject *stop = (PyStopIterationObject *)state->spare_stop;
+    if (stop == NULL || !is_untouched(stop)) {
+        stop = (PyStopIterationObject *)PyObject_CallNoArgs(PyExc_StopIteration);
+        if (stop == NULL) {
+            Py_DECREF(result);
+            return;
+        }
+        Py_XSETREF(state->spare_stop, (PyObject *)stop);
+    }
+    Py_INCREF(stop);
+    Py_XSETREF(stop->value, result);
+    PyErr_SetRaisedException((PyObject *)stop);
+}
+
+/* Results do not outlive their await in it. */
+static void forget_last_stop(core_state *state) {
+    PyStopIterationObject *stop = (PyStopIterationObject *)state->spare_stop;
+    if (stop != NULL && Py_REFCNT(stop) == 1) {
+        Py_CLEAR(stop->value);
+    }
+}
+
+#else
+
+static void forget_last_stop(core_state *state) { (void)state; }
+
+#endif
 
 /* What it holds is given up. */
 static void end(core_answer *self) {
@@ -144,19 +260,24 @@ static int answer_clear(PyObject *object) {
 
 static void answer_dealloc(PyObject *object) {
     core_answer  *self = answer_of(object);
+    core_state   *state = self->function->state;
     PyTypeObject *type = Py_TYPE(object);
-    if (self->state != OVER) {
-        if (PyObject_CallFinalizerFromDealloc(object) < 0) {
-            return;
-        }
+    bool          finalize = self->state != OVER;
+    if (finalize && PyObject_CallFinalizerFromDealloc(object) < 0) {
+        return;
     }
-    PyObject_GC_UnTrack(object);
+    if (self->tracked) {
+        PyObject_GC_UnTrack(object);
+    }
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
     }
-    end(self);
-    Py_DECREF(self->function);
-    PyObject_GC_Del(object);
+    if (finalize) {
+        end(self);
+    }
+    forget_last_stop(state);
+    Py_DECREF(self->function); /* the module lives on: its type does */
+    free_answer(self, state, finalize);
     Py_DECREF(type);
 }
 
@@ -199,6 +320,7 @@ static int start(core_answer *self) {
     end(self);
     self->state = RUNNING;
     self->held = coroutine;
+    track(self);
     return 0;
 }
 
@@ -299,21 +421,29 @@ static PyObject *send_method(PyObject *object, PyObject *value) {
 }
 
 static PyObject *next_step(PyObject *object) {
-    PyObject *result;
-    if (step(answer_of(object), Py_None, &result) == SENT_RETURN) {
-        if (result == Py_None) { /* NULL without an exception: the same, without making one */
-            Py_DECREF(result);
-        } else {
-            raise_result(result);
-        }
-        return NULL;
+    core_answer *self = answer_of(object);
+    PyObject    *result = self->held;
+    if (self->state == WITH_RESULT) {
+        self->held = NULL;
+        self->state = OVER;
+    } else if (step(self, Py_None, &result) != SENT_RETURN) {
+        return result;
     }
-    return result;
+    if (result == Py_None) { /* NULL without an exception: the same, without making one */
+        Py_DECREF(result);
+    } else {
+#if PY_VERSION_HEX >= 0x030c0000
+        raise_quickly(self->function->state, result);
+#else
+        raise_result(result);
+#endif
+    }
+    return NULL;
 }
 
 static PyObject *await_slot(PyObject *object) {
     core_answer *self = answer_of(object);
-    if (self->state == RUNNING && self->awaited) {
+    if (self->awaited && self->state == RUNNING) {
         PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
         return NULL;
     }
@@ -335,6 +465,7 @@ static PyObject *await_method(PyObject *object, PyObject *unused) {
     if (same == NULL || Py_TYPE(object) == (PyTypeObject *)self->module->steps_type) {
         return same;
     }
+<<<<<<< ours
     Py_INCREF(Py_None);
     core_answer *steps = new_answer(self->module, self->function, self->module->steps_type, OVER, Py_None);
     if (steps != NULL && self->state != OVER) {
@@ -343,8 +474,17 @@ static PyObject *await_method(PyObject *object, PyObject *unused) {
         steps->held = self->held;
         steps->args = self->args;
         steps->kwargs = self->kwargs;
+=======
+    core_answer *steps = PyObject_GC_New(core_answer, (PyTypeObject *)self->function->state->steps_type);
+    if (steps != NULL) {
+        memcpy((char *)steps + sizeof(PyObject), (char *)self + sizeof(PyObject), sizeof *self - sizeof(PyObject));
+        Py_INCREF(steps->function);
+        steps->weakrefs = NULL;
+>>>>>>> theirs
         self->held = self->args = self->kwargs = NULL;
         self->state = OVER;
+        steps->tracked = false;
+        track(steps);
     }
     Py_DECREF(same);
     return (PyObject *)steps;

@@ -43,6 +43,7 @@ typedef struct core_state {
     X(answer_type)        /* Answer */                                                                                 \
     X(steps_type)         /* AnswerSteps */                                                                            \
     X(poll_type)          /* Poll */                                                                                   \
+    X(spare_stop)         /* a StopIteration that answer.c uses again */                                               \
     X(cache_type)         /* Cache */                                                                                  \
     X(value_advice)       /* for values that no document holds: called with one, returns TypeError's text */           \
     X(values)             /* capsule: core_values (values_parts.h) */                                                  \
@@ -51,8 +52,14 @@ typedef struct core_state {
 #define CORE_DECLARE(name) PyObject *name;
     CORE_OBJECTS(CORE_DECLARE)
 #undef CORE_DECLARE
+<<<<<<< ours
     uint64_t receivers; /* that have been given a number */
     struct local_flight *flights; /* calls that threads are computing (local.c) */
+=======
+    uint64_t  receivers; /* that have been given a number */
+    PyObject *spare_answers; /* ended ones, no references; see answer.c */
+    unsigned  spare_answer_count;
+>>>>>>> theirs
 } core_state;
 
 static inline core_state *core_state_of(PyObject *module) { return (core_state *)PyModule_GetState(module); }
@@ -77,6 +84,7 @@ int core_cache_exec(PyObject *module);    /* cache.c */
 int core_function_exec(PyObject *module); /* function.c */
 int core_operation_exec(PyObject *module); /* operation.c */
 int core_answer_exec(PyObject *module);    /* answer.c */
+void core_answer_free_spare(core_state *state);
 int core_poll_exec(PyObject *module);      /* poll.c */
 int core_lent_exec(PyObject *module);      /* lent.c */
 int core_refresh_exec(PyObject *module);   /* refresh.c */

@@ -39,6 +39,7 @@ static int clear(PyObject *module) {
 #define CORE_CLEAR(name) Py_CLEAR(state->name);
         CORE_OBJECTS(CORE_CLEAR)
 #undef CORE_CLEAR
+        core_answer_free_spare(state);
     }
     return 0;
 }
