@@ -36,11 +36,6 @@ static core_answer *answer_of(PyObject *object) { return (core_answer *)object; 
 
 /* ---- made and ended ------------------------------------------------------------------------------------------- */
 
-<<<<<<< ours
-static core_answer *new_answer(core_state *module, PyObject *function, PyObject *type, answer_state state,
-                               PyObject *held) {
-    core_answer *self = PyObject_GC_New(core_answer, (PyTypeObject *)type);
-=======
 /* Ended ones are used again: most live for a moment only. Linked by `weakrefs`. */
 #ifdef __SANITIZE_ADDRESS__
 #define MOST_SPARE 0
@@ -93,11 +88,10 @@ static void track(core_answer *self) {
 }
 
 /* The collector does not see it yet. */
-static inline core_answer *new_answer(core_function *f, answer_state state, PyObject *held) {
-    core_answer *self = take_spare(f->state);
->>>>>>> theirs
+static inline core_answer *new_answer(core_state *module, PyObject *function, answer_state state, PyObject *held) {
+    core_answer *self = take_spare(module);
     if (self == NULL) {
-        self = PyObject_GC_New(core_answer, (PyTypeObject *)f->state->answer_type);
+        self = PyObject_GC_New(core_answer, (PyTypeObject *)module->answer_type);
         if (self == NULL) {
             Py_DECREF(held);
             return NULL;
@@ -106,30 +100,21 @@ static inline core_answer *new_answer(core_function *f, answer_state state, PyOb
         self->tracked = self->stepping = self->awaited = false;
     }
     Py_INCREF(function);
-    self->module = module;
     self->state = state;
-<<<<<<< ours
-    self->stepping = self->awaited = false;
+    self->module = module;
     self->function = function;
-=======
-    self->function = f;
->>>>>>> theirs
     self->held = held;
     self->weakrefs = NULL;
     return self;
 }
 
 /* A result is not tracked by the collector: only one that refers to the very Answer that holds it would need that. */
-PyObject *core_answer_at_once(core_function *f, PyObject *result) {
-<<<<<<< ours
-    return core_answer_with(f->state, (PyObject *)f, result);
+PyObject *core_answer_with(core_state *state, PyObject *function, PyObject *result) {
+    return result == NULL ? NULL : (PyObject *)new_answer(state, function, WITH_RESULT, result);
 }
 
-PyObject *core_answer_with(core_state *state, PyObject *function, PyObject *result) {
-    return result == NULL ? NULL : (PyObject *)new_answer(state, function, state->answer_type, WITH_RESULT, result);
-=======
-    return result == NULL ? NULL : (PyObject *)new_answer(f, WITH_RESULT, result);
->>>>>>> theirs
+PyObject *core_answer_at_once(core_function *f, PyObject *result) {
+    return core_answer_with(f->state, (PyObject *)f, result);
 }
 
 static PyObject *tuple_of(PyObject *const *values, Py_ssize_t count) {
@@ -156,12 +141,7 @@ PyObject *core_answer_of_call(core_function *f, const ckit_args *args, PyObject 
                               PyObject *names) {
     Py_ssize_t   positional = PyVectorcall_NARGS(count);
     PyObject    *operation = core_operation_of_call(f, args);
-<<<<<<< ours
-    core_answer *self =
-        operation == NULL ? NULL : new_answer(f->state, (PyObject *)f, f->state->answer_type, WITH_CALL, operation);
-=======
-    core_answer *self = operation == NULL ? NULL : new_answer(f, WITH_CALL, operation);
->>>>>>> theirs
+    core_answer *self = operation == NULL ? NULL : new_answer(f->state, (PyObject *)f, WITH_CALL, operation);
     if (self == NULL) {
         return NULL;
     }
@@ -260,7 +240,7 @@ static int answer_clear(PyObject *object) {
 
 static void answer_dealloc(PyObject *object) {
     core_answer  *self = answer_of(object);
-    core_state   *state = self->function->state;
+    core_state   *state = self->module;
     PyTypeObject *type = Py_TYPE(object);
     bool          finalize = self->state != OVER;
     if (finalize && PyObject_CallFinalizerFromDealloc(object) < 0) {
@@ -433,7 +413,7 @@ static PyObject *next_step(PyObject *object) {
         Py_DECREF(result);
     } else {
 #if PY_VERSION_HEX >= 0x030c0000
-        raise_quickly(self->function->state, result);
+        raise_quickly(self->module, result);
 #else
         raise_result(result);
 #endif
@@ -465,22 +445,11 @@ static PyObject *await_method(PyObject *object, PyObject *unused) {
     if (same == NULL || Py_TYPE(object) == (PyTypeObject *)self->module->steps_type) {
         return same;
     }
-<<<<<<< ours
-    Py_INCREF(Py_None);
-    core_answer *steps = new_answer(self->module, self->function, self->module->steps_type, OVER, Py_None);
-    if (steps != NULL && self->state != OVER) {
-        Py_DECREF(Py_None);
-        steps->state = self->state;
-        steps->held = self->held;
-        steps->args = self->args;
-        steps->kwargs = self->kwargs;
-=======
-    core_answer *steps = PyObject_GC_New(core_answer, (PyTypeObject *)self->function->state->steps_type);
+    core_answer *steps = PyObject_GC_New(core_answer, (PyTypeObject *)self->module->steps_type);
     if (steps != NULL) {
         memcpy((char *)steps + sizeof(PyObject), (char *)self + sizeof(PyObject), sizeof *self - sizeof(PyObject));
         Py_INCREF(steps->function);
         steps->weakrefs = NULL;
->>>>>>> theirs
         self->held = self->args = self->kwargs = NULL;
         self->state = OVER;
         steps->tracked = false;

@@ -52,14 +52,10 @@ typedef struct core_state {
 #define CORE_DECLARE(name) PyObject *name;
     CORE_OBJECTS(CORE_DECLARE)
 #undef CORE_DECLARE
-<<<<<<< ours
-    uint64_t receivers; /* that have been given a number */
-    struct local_flight *flights; /* calls that threads are computing (local.c) */
-=======
-    uint64_t  receivers; /* that have been given a number */
-    PyObject *spare_answers; /* ended ones, no references; see answer.c */
-    unsigned  spare_answer_count;
->>>>>>> theirs
+    uint64_t             receivers;     /* that have been given a number */
+    struct local_flight *flights;       /* calls that threads are computing (local.c) */
+    PyObject            *spare_answers; /* ended ones, without references (answer.c) */
+    unsigned             spare_answer_count;
 } core_state;
 
 static inline core_state *core_state_of(PyObject *module) { return (core_state *)PyModule_GetState(module); }
