@@ -119,9 +119,13 @@ static PyObject *call_with_key(core_function *f, const core_front_key *front_key
     } else {
         ckit_status st = look(f, &args, front_key, &result);
         if (st == CKIT_MISS) {
-            result = core_function_miss(f, &args, values, count, names);
+            result = f->coroutine ? core_answer_of_call(f, &args, values, count, names)
+                                  : core_function_miss(f, &args, values, count, names);
         } else if (st == CKIT_STALE && result != NULL && core_refresh(f, &args, values, count, names) < 0) {
             Py_CLEAR(result);
+        }
+        if (st != CKIT_MISS && f->coroutine) {
+            result = core_answer_at_once(f, result);
         }
     }
     ckit_args_fini(&args);
@@ -140,7 +144,7 @@ PyObject *core_function_call(PyObject *self, PyObject *const *values, size_t cou
         if (result != NULL) {
             f->object_hits++;
             f->cache->front_hits++;
-            return result;
+            return f->coroutine ? core_answer_at_once(f, result) : result;
         }
     }
     Py_ssize_t bypass = names == NULL ? -1 : find_bypass(names);
