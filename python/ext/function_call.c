@@ -11,6 +11,10 @@ int core_function_tell_uncached(core_function *f, const char *reason) {
     if (f->warn != Py_None) {
         answer = PyObject_CallFunction(f->warn, "sO", reason, exception == NULL ? Py_None : exception);
         Py_XDECREF(answer);
+        if (answer == NULL && PyErr_ExceptionMatches(PyExc_Exception)) { /* a log that fails does not fail the call */
+            PyErr_WriteUnraisable(f->warn);
+            answer = Py_None;
+        }
     }
     Py_XDECREF(type);
     Py_XDECREF(exception);
@@ -22,18 +26,10 @@ PyObject *core_function_run(core_function *f, PyObject *const *values, size_t co
     return PyObject_Vectorcall(f->wrapped, values, (size_t)PyVectorcall_NARGS(count), names);
 }
 
-/* The pending exception is about the key: an argument that has none, or whatever key= has raised. */
-static bool is_about_the_key(const core_function *f) {
-    if (f->key != Py_None) {
-        return PyErr_ExceptionMatches(PyExc_Exception) != 0;
-    }
-    return PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError) ||
-           PyErr_ExceptionMatches(PyExc_OverflowError) || PyErr_ExceptionMatches(PyExc_RecursionError);
-}
-
-/* Calls without a key run the function uncached; what is no fault of a key goes to the caller. */
+/* Calls without a key run the function uncached, whatever code of an argument or key= has raised; but what is no
+ * Exception, a signal's for instance, goes to the caller. */
 static PyObject *call_without_key(core_function *f, PyObject *const *values, size_t count, PyObject *names) {
-    if (!is_about_the_key(f) || core_function_tell_uncached(f, "key") < 0) {
+    if (!PyErr_ExceptionMatches(PyExc_Exception) || core_function_tell_uncached(f, "key") < 0) {
         return NULL;
     }
     return core_function_run(f, values, count, names);

@@ -107,7 +107,12 @@ static int give_object(core_function *f, ckit_op *op, core_tie *tie, PyObject *v
     ckit_object object;
     ckit_result result = {.status = CKIT_OK, .object = &object};
     ckit_status st;
-    if (!core_object_of(f->cache, value, core_size_of(value) + core_function_tie_size(tie), tie, &object)) {
+    size_t      size = core_size_of(value);
+    if (PyErr_Occurred()) { /* it is the caller's */
+        core_function_tie_free(tie);
+        return -1;
+    }
+    if (!core_object_of(f->cache, value, size + core_function_tie_size(tie), tie, &object)) {
         return -1;
     }
     Py_BEGIN_ALLOW_THREADS;

@@ -16,6 +16,7 @@ typedef struct walk {
     PyObject **order;
     size_t     count, next, room;
     size_t     bytes;
+    PyObject  *type, *exception, *traceback; /* what __sizeof__ has raised that is no Exception: a signal, for instance */
 } walk;
 
 static size_t slot_of(const walk *w, PyObject *object) {
@@ -59,11 +60,17 @@ static void meet_container(walk *w, PyObject *object) {
     }
 }
 
-static size_t asked(PyObject *object) {
+static size_t asked(walk *w, PyObject *object) {
+    if (w->type != NULL) {
+        return FALLBACK;
+    }
     PyObject *size = PyObject_CallMethod(object, "__sizeof__", NULL);
     size_t    bytes = size == NULL ? (size_t)-1 : PyLong_AsSize_t(size);
     Py_XDECREF(size);
     if (bytes == (size_t)-1 || bytes > (size_t)PY_SSIZE_T_MAX) {
+        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
+            PyErr_Fetch(&w->type, &w->exception, &w->traceback);
+        }
         PyErr_Clear();
         return FALLBACK;
     }
@@ -91,7 +98,7 @@ static void meet(walk *w, PyObject *object) {
                type == &PyFrozenSet_Type) {
         meet_container(w, object);
     } else {
-        w->bytes += asked(object);
+        w->bytes += asked(w, object);
     }
 }
 
@@ -120,7 +127,7 @@ static void walk_dict(walk *w, PyObject *dict) {
 }
 
 static void walk_container(walk *w, PyObject *object) {
-    w->bytes += GC_HEAD + asked(object);
+    w->bytes += GC_HEAD + asked(w, object);
     if (PyDict_CheckExact(object)) {
         walk_dict(w, object);
     } else if (PyAnySet_CheckExact(object)) {
@@ -148,5 +155,6 @@ size_t core_size_of(PyObject *object) {
     }
     free(w.table);
     free(w.order);
+    PyErr_Restore(w.type, w.exception, w.traceback);
     return w.bytes > 0 ? w.bytes : sizeof(PyObject);
 }

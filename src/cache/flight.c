@@ -117,6 +117,7 @@ ckiti_seat_state ckiti_flight_join(ckiti_flights *flights, ckiti_seat *seat, boo
         state = CKITI_SEAT_LEADER;
     } else if (may_wait && would_wait_for_itself(flight, seat)) {
         seat->flight = NULL;
+        seat->reentrant = true;
         state = seat->state = CKITI_SEAT_LEADER;
     } else if (may_wait) {
         stand_in_line(flight, seat);

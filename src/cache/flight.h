@@ -38,6 +38,7 @@ typedef struct ckiti_seat {
     void (*changed)(struct ckiti_seat *seat);
     /* Of a leader, called with the shard's lock held: its work began before an invalidation. NULL: never. */
     bool (*overtaken)(const struct ckiti_seat *seat);
+    bool      reentrant;     /* leads nothing: this thread computes the key already */
     bool      elsewhere;     /* this thread does not run what the seat is for: a background refresh */
     bool      computed_only; /* takes no result that was only found: its caller has rejected one */
     pthread_t thread;    /* that took the seat */

@@ -206,8 +206,10 @@ ckit_status ckiti_op_run(ckit_op *op) {
     } else if (ckiti_op_is_fresh_by_now(op)) {
         ckiti_count(&op->function->counters, CKITI_FN_L1_HITS, 1);
         st = CKIT_OK;
+    } else if (op->seat.reentrant) { /* the call around this one has asked the store, and holds its lock */
+        (void)ckiti_op_turn_of_the_function(op);
     }
-    if (st != CKIT_OK) {
+    if (st != CKIT_OK && !op->seat.reentrant) {
         do {
             st = ckiti_op_advance(op);
             if (op->retry_at_ms != 0) {
