@@ -160,9 +160,7 @@ static void keep(core_local *f, ckit_slice key, uint64_t hash, core_receiver *re
     if (known != NULL) {
         take_out(f, known, &dead);
     }
-    if (f->count >= f->max_entries) {
-        take_out_ended(f, &dead);
-    }
+    take_out_ended(f, &dead);
     while (f->count >= f->max_entries) {
         take_out(f, f->oldest, &dead);
     }
@@ -541,14 +539,14 @@ static PyObject *kept(PyObject *object) {
 static PyObject *local_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char       *names[] = {"function", "ttl_ms", "max_entries", "key", "first", "miss", NULL};
     PyObject          *wrapped, *key = Py_None, *miss_function = Py_None;
-    unsigned long long ttl_ms, max_entries;
+    unsigned long long ttl_ms = 0, max_entries = 0;
     int                first = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O$KKOiO", names, &wrapped, &ttl_ms, &max_entries, &key, &first,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$KKOiO", names, &wrapped, &ttl_ms, &max_entries, &key, &first,
                                      &miss_function)) {
         return NULL;
     }
-    if (max_entries < 1 || first < CORE_FIRST_PLAIN || first > CORE_FIRST_IDENTITY) {
-        PyErr_SetString(PyExc_ValueError, "max_entries= is 1 or more, first= is 0 or 1");
+    if (ttl_ms < 1 || max_entries < 1 || first < CORE_FIRST_PLAIN || first > CORE_FIRST_IDENTITY) {
+        PyErr_SetString(PyExc_ValueError, "ttl_ms= and max_entries= are 1 or more, first= is 0 or 1");
         return NULL;
     }
     core_local *f = (core_local *)type->tp_alloc(type, 0);

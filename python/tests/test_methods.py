@@ -9,6 +9,7 @@ import gc
 import inspect
 import itertools
 import logging
+import os
 import pickle
 import sys
 import threading
@@ -401,7 +402,7 @@ def test_an_object_that_comes_at_the_address_of_another_is_another() -> None:
         addresses.add(id(plain))
         assert plain.method() == number
         del plain
-    assert len(addresses) < 1000
+    assert len(addresses) < 1000 or "CKIT_SANITIZE" in os.environ  # where no address comes again soon
 
 
 def test_weak_references_of_others_do_not_disturb() -> None:
