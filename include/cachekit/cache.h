@@ -46,6 +46,9 @@ typedef struct ckit_cache_options {
     uint32_t          sweep_interval_ms;  /* how often expired entries are freed in the background; default 30,000 */
     uint32_t          workers;            /* most background threads (started when needed); default 4; up to 64 */
     uint32_t          queue_max;          /* most background jobs waiting; default 1024 */
+    ckit_switch       coherence;          /* copies in memory die when another process changes the entry, where the store
+                                             can tell (`watch`, ext/backend.h); default on. Off: they live out their
+                                             remaining life */
 } ckit_cache_options;
 #define CKIT_CACHE_OPTIONS_INIT CKIT_SIZED_INIT(ckit_cache_options)
 CKIT_API void ckit_cache_options_init(ckit_cache_options *options, size_t struct_size);
@@ -165,6 +168,9 @@ typedef struct ckit_cache_stats {
     uint64_t refreshes;        /* background refreshes of stale values */
     uint64_t too_large;        /* values over the limit, given to the caller and not stored */
     uint64_t uncached;         /* calls that ran without the cache because of a cache problem */
+    uint64_t changes_told;     /* messages of the store about changes, of entries that are in memory here and others */
+    uint64_t copies_dropped;   /* copies in memory that such messages named */
+    uint64_t watches_lost;     /* times that changes may have been missed, and all copies were dropped */
 } ckit_cache_stats;
 #define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);

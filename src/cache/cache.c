@@ -88,7 +88,7 @@ static ckit_status check_options(const ckit_cache_options *o, ckit_error *err) {
     const struct {
         const char *name;
         ckit_switch value;
-    } switches[] = {{"l1", o->l1}, {"integrity", o->integrity}, {"lock", o->lock}};
+    } switches[] = {{"l1", o->l1}, {"integrity", o->integrity}, {"lock", o->lock}, {"coherence", o->coherence}};
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
         ckit_status st = check_range(switches[i].name, (uint64_t)switches[i].value, CKIT_DEFAULT, CKIT_OFF, err);
         if (st != CKIT_OK) {
@@ -113,6 +113,7 @@ ckiti_namespace *ckiti_namespace_find(ckit_cache *cache, ckit_slice name) {
 }
 
 static void free_namespace(ckit_cache *cache, ckiti_namespace *ns) {
+    ckiti_copies_free(ns->copies);
     ckiti_l1_close(ns->l1);
     ckiti_free(cache->alloc, ns, sizeof *ns + ns->name_len);
 }
@@ -136,6 +137,10 @@ static ckit_status make_namespace(ckit_cache *cache, ckit_slice name, ckiti_name
                                     .alloc = cache->alloc,
                                     .seed = cache->seed};
         st = ckiti_l1_open(&options, &ns->l1, err);
+        if (st == CKIT_OK && cache->coherence.on &&
+            (ns->copies = ckiti_copies_new(ns->l1, options.max_bytes, cache->alloc)) == NULL) {
+            st = ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a namespace");
+        }
     }
     if (st != CKIT_OK) {
         free_namespace(cache, ns);
@@ -235,12 +240,14 @@ static void fork_prepare(void *self) {
         poll->fork_prepare(poll);
     }
     ckiti_workers_fork_prepare(&cache->workers);
+    ckiti_coherence_lock_all(&cache->coherence);
     each_l1(cache, ckiti_l1_fork_prepare);
 }
 
 static void fork_parent(void *self) {
     ckit_cache *cache = self;
     each_l1(cache, ckiti_l1_fork_parent);
+    ckiti_coherence_unlock_all(&cache->coherence);
     ckiti_workers_fork_parent(&cache->workers);
     for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
         poll->fork_parent(poll);
@@ -253,6 +260,8 @@ static void fork_parent(void *self) {
 static void fork_child(void *self) {
     ckit_cache *cache = self;
     each_l1(cache, ckiti_l1_fork_child);
+    ckiti_coherence_forked(cache);
+    ckiti_coherence_unlock_all(&cache->coherence);
     for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
         poll->fork_child(poll);
     }
@@ -290,6 +299,7 @@ static ckit_status open_parts(ckit_cache *cache, ckit_error *err) {
     pthread_mutex_init(&cache->mu, NULL);
     pthread_cond_init(&cache->refreshed, NULL);
     ckiti_stripes_init(&cache->stripes);
+    ckiti_coherence_init(&cache->coherence);
     ckiti_flights_init(&cache->flights, cache->alloc);
     ckit_status st = ckiti_workers_init(&cache->workers, cache->options.workers, cache->options.queue_max, cache->clock,
                                         cache->alloc);
@@ -325,12 +335,14 @@ ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *back
     if (backend != NULL) {
         cache->ops = ckit_backend_operations(backend);
         cache->store = ckit_backend_self(backend);
+        cache->coherence.on = cache->ops->watch != NULL && o.coherence != CKIT_OFF && o.l1 != CKIT_OFF;
     }
     st = open_parts(cache, err);
     if (st != CKIT_OK) {
         ckit_cache_close(cache);
         return st;
     }
+    ckiti_coherence_start(cache);
     cache->fork = (ckiti_fork_hooks){fork_prepare, fork_parent, fork_child, cache, NULL, NULL};
     ckiti_fork_register(&cache->fork);
     *out = cache;
@@ -356,6 +368,7 @@ void ckit_cache_close(ckit_cache *cache) {
     }
     ckiti_workers_fini(&cache->workers);
     ckiti_flights_fini(&cache->flights);
+    ckiti_coherence_fini(&cache->coherence);
     ckiti_stripes_fini(&cache->stripes);
     pthread_cond_destroy(&cache->refreshed);
     pthread_mutex_destroy(&cache->mu);

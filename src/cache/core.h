@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/fork.h"
 #include "base/log.h"
+#include "cache/coherence.h"
 #include "cache/flight.h"
 #include "cache/stripes.h"
 #include "cache/workers.h"
@@ -38,7 +39,10 @@ enum {
     CKITI_FLIGHT_HANDOVERS,
     CKITI_REFRESHES,
     CKITI_TOO_LARGE,
-    CKITI_UNCACHED
+    CKITI_UNCACHED,
+    CKITI_CHANGES_TOLD,
+    CKITI_COPIES_DROPPED,
+    CKITI_WATCHES_LOST
 };
 
 /* Counters of a function. */
@@ -48,6 +52,7 @@ enum { CKITI_FN_L1_HITS, CKITI_FN_L2_HITS, CKITI_FN_MISSES, CKITI_FN_COMPUTED, C
 typedef struct ckiti_namespace {
     struct ckiti_namespace *next;
     ckiti_l1               *l1;     /* NULL: memory is off, or could not be had */
+    ckiti_copies           *copies; /* NULL: the store does not watch */
     _Atomic uint64_t        births; /* the counter of invalidations where there is no tier to keep it */
     _Atomic uint64_t        floor;  /* what was born below is invalidated */
     _Atomic uint32_t        named;  /* functions in it whose calls have custom keys */
@@ -101,6 +106,7 @@ typedef struct ckiti_poll_hooks {
 struct ckit_cache {
     ckiti_counters          counters;
     ckiti_stripes           stripes;
+    ckiti_coherence         coherence;
     ckiti_flights           flights;
     ckiti_workers           workers;
     ckit_cache_options      options; /* with the defaults filled in */

@@ -51,6 +51,7 @@ ckit_status ckiti_access_begin(ckiti_access *a, ckit_cache *cache, ckit_slice ke
     }
     a->cache = cache;
     a->key = key;
+    a->note = NULL;
     a->options = (ckit_entry_options)CKIT_ENTRY_OPTIONS_INIT;
     if (options != NULL) {
         size_t size = options->struct_size < sizeof a->options ? options->struct_size : sizeof a->options;
@@ -114,7 +115,7 @@ static void fill_memory(const ckiti_access *a, ckit_slice bytes, uint64_t life_m
                                   .life_ms = ckiti_life_in_memory(life_ms),
                                   .birth = a->birth,
                                   .tag = a->query.tag};
-        (void)ckiti_l1_put(a->l1, &args, ckiti_cache_now(a->cache));
+        (void)ckiti_copy_put(a->cache, a->ns, a->note, CKITI_COPY_READ, &args, ckiti_cache_now(a->cache));
     }
     pthread_mutex_unlock(&a->stripe->mu);
     ckiti_sweep_start(a->cache);
@@ -151,13 +152,17 @@ ckit_status ckiti_access_answer(const ckiti_access *a, ckit_status got, ckit_buf
     return st == CKIT_OK ? ckiti_access_present(a, out, err) : st;
 }
 
-ckit_status ckiti_access_ask(const ckiti_access *a, ckit_value *out, ckit_error *err) {
+ckit_status ckiti_access_ask(ckiti_access *a, ckit_value *out, ckit_error *err) {
     ckit_error why = CKIT_ERROR_INIT;
     uint64_t   life_ms = CKIT_LIFE_UNKNOWN;
+    ckiti_note note;
     ckit_buf   stored;
     ckit_buf_init(&stored, a->cache->alloc);
+    ckiti_note_begin(a->cache, &note, a->key);
+    a->note = &note;
     ckit_status st = a->cache->ops->get(a->cache->store, a->key, deadline_of(a), &stored, &life_ms, &why);
     st = ckiti_access_answer(a, st, &stored, life_ms, &why, out, err);
+    ckiti_note_end(a->cache, &note);
     ckit_buf_fini(&stored);
     return st;
 }
@@ -283,7 +288,7 @@ static ckit_status seal(const ckiti_access *a, ckit_slice in_memory, ckit_buf *s
 
 /* After the store has the new value: memory gets it, unless somebody else changed the key meanwhile (then nobody can
  * tell which of the two the store holds). */
-static ckit_status put_in_memory(const ckiti_access *a, ckit_slice bytes, uint64_t ttl_ms) {
+static ckit_status put_in_memory(const ckiti_access *a, ckiti_copy_of how, ckit_slice bytes, uint64_t ttl_ms) {
     ckit_status st = CKIT_OK;
     pthread_mutex_lock(&a->stripe->mu);
     bool alone = ckiti_stripe_is_unchanged(a->stripe, a->query.hash, a->version);
@@ -295,7 +300,7 @@ static ckit_status put_in_memory(const ckiti_access *a, ckit_slice bytes, uint64
                                   .life_ms = ttl_ms,
                                   .birth = a->birth,
                                   .tag = a->query.tag};
-        st = ckiti_l1_put(a->l1, &args, ckiti_cache_now(a->cache));
+        st = ckiti_copy_put(a->cache, a->ns, a->note, how, &args, ckiti_cache_now(a->cache));
         if (st == CKIT_MISS) { /* an invalidation came in between; what was read from the store since then is older */
             (void)ckiti_l1_remove(a->l1, a->query.key, a->query.hash);
         }
@@ -308,7 +313,7 @@ static ckit_status put_in_memory(const ckiti_access *a, ckit_slice bytes, uint64
     return st;
 }
 
-static ckit_status write_everywhere(const ckiti_access *a, ckit_slice in_memory, ckit_slice stored, uint64_t ttl_ms,
+static ckit_status write_both(const ckiti_access *a, ckit_slice in_memory, ckit_slice stored, uint64_t ttl_ms,
                                     ckit_error *err) {
     ckit_status st = CKIT_OK;
     bool        of_call = a->of_call && a->cache->ops != NULL; /* without a store the text is a key like any other */
@@ -329,13 +334,24 @@ static ckit_status write_everywhere(const ckiti_access *a, ckit_slice in_memory,
         } else {
             st = pass_on(a, "set", st, &why, err);
         }
-        (void)put_in_memory(a, in_memory, ttl_ms);
-    } else if (put_in_memory(a, in_memory, ttl_ms) == CKIT_E_TOO_LARGE) {
+        (void)put_in_memory(a, st == CKIT_OK ? CKITI_COPY_WRITTEN : CKITI_COPY_ALONE, in_memory, ttl_ms);
+    } else if (put_in_memory(a, CKITI_COPY_ALONE, in_memory, ttl_ms) == CKIT_E_TOO_LARGE) {
         st = ckit_fail(err, CKIT_E_TOO_LARGE, where, "a value of %zu bytes does not fit into memory", in_memory.len);
     }
     if (of_call) {
         ckiti_forget_call_by_key(a->cache, a->key);
     }
+    return st;
+}
+
+static ckit_status write_everywhere(ckiti_access *a, ckit_slice in_memory, ckit_slice stored, uint64_t ttl_ms,
+                                    ckit_error *err) {
+    ckiti_note note;
+    ckiti_note_begin(a->cache, &note, a->key);
+    a->note = &note;
+    ckit_status st = write_both(a, in_memory, stored, ttl_ms, err);
+    ckiti_note_end(a->cache, &note);
+    a->note = NULL;
     return st;
 }
 
@@ -397,7 +413,7 @@ static ckit_status touch_memory(const ckiti_access *a, uint64_t ttl_ms) {
     pthread_mutex_lock(&a->stripe->mu);
     ckiti_stripe_advance(a->stripe, a->query.hash);
     if (a->l1 != NULL) {
-        st = ckiti_l1_touch(a->l1, &a->query, ttl_ms, ckiti_cache_now(a->cache));
+        st = ckiti_l1_touch(a->l1, &a->query, ckiti_copy_life(a->cache, ttl_ms), ckiti_cache_now(a->cache));
     }
     ckiti_forget_elsewhere(a->cache, a->ns, a->query.key, a->query.hash);
     pthread_mutex_unlock(&a->stripe->mu);

@@ -17,6 +17,7 @@ typedef struct ckiti_access {
     ckiti_l1_query     query;
     uint64_t           birth;
     uint64_t           version;
+    ckiti_note        *note; /* of who asks the store or writes to it */
     ckiti_memkey       memkey;
 } ckiti_access;
 
@@ -28,8 +29,8 @@ ckit_status ckiti_access_present(const ckiti_access *a, ckit_value *out, ckit_er
 /* A cache without a store does not have it in memory: CKIT_MISS, or CKIT_E_VALUE_TYPE for another encoding. */
 ckit_status ckiti_access_absent(const ckiti_access *a, ckit_error *err);
 /* Asks the store. */
-ckit_status ckiti_access_ask(const ckiti_access *a, ckit_value *out, ckit_error *err);
-/* The store has answered `got` (`why` when it failed); takes the bytes of `stored`. */
+ckit_status ckiti_access_ask(ckiti_access *a, ckit_value *out, ckit_error *err);
+/* The store has answered `got` (`why` when it failed) to whoever began `a->note` before; takes the bytes of `stored`. */
 ckit_status ckiti_access_answer(const ckiti_access *a, ckit_status got, ckit_buf *stored, uint64_t life_ms,
                                 const ckit_error *why, ckit_value *out, ckit_error *err);
 

@@ -10,9 +10,10 @@ static const char where[] = "cache";
 
 /* Where a key of the batch stands in the caller's arrays, and when it was looked for. */
 typedef struct batch_row {
-    size_t   index;
-    uint64_t birth;
-    uint64_t version;
+    size_t     index;
+    uint64_t   birth;
+    uint64_t   version;
+    ckiti_note note; /* from before the store is asked until it has answered */
 } batch_row;
 
 /* The keys that memory did not have, as the store is asked for them. */
@@ -103,7 +104,10 @@ static void look_in_memory(const request *r, size_t from, size_t count, ckiti_ac
         if (r->cache->ops == NULL) {
             r->answers[places[i]] = ckiti_access_absent(&span[i], NULL);
         } else {
-            b->rows[b->count] = (batch_row){places[i], span[i].birth, span[i].version};
+            batch_row *row = &b->rows[b->count];
+            row->index = places[i];
+            row->birth = span[i].birth;
+            row->version = span[i].version;
             b->keys[b->count++] = r->keys[places[i]];
         }
     }
@@ -114,7 +118,7 @@ static void look_in_memory(const request *r, size_t from, size_t count, ckiti_ac
 /* The answers are there, or (`whole`) the whole failed. */
 static void take_answers(const request *r, batch *b, ckiti_access *a, ckit_status whole) {
     for (size_t i = 0; i < b->count; i++) {
-        const batch_row *row = &b->rows[i];
+        batch_row       *row = &b->rows[i];
         ckit_status     *answer = &r->answers[row->index];
         ckit_error       why = CKIT_ERROR_INIT;
         *answer = whole != CKIT_OK ? whole : ckiti_access_begin(a, r->cache, b->keys[i], r->options, NULL);
@@ -123,6 +127,7 @@ static void take_answers(const request *r, batch *b, ckiti_access *a, ckit_statu
         }
         a->birth = row->birth;
         a->version = row->version;
+        a->note = &row->note;
         if (b->answers[i] >= CKIT_E_FIRST) {
             ckit_fail(&why, b->answers[i], r->cache->ops->name, "one key of a batch: %s",
                       ckit_status_text(b->answers[i]));
@@ -134,6 +139,9 @@ static void take_answers(const request *r, batch *b, ckiti_access *a, ckit_statu
 static ckit_status ask_for_all(const request *r, batch *b, ckiti_access *scratch, ckit_error *err) {
     uint64_t    deadline = ckiti_store_deadline(r->cache, scratch->options.timeout_ms);
     ckit_error  why = CKIT_ERROR_INIT;
+    for (size_t i = 0; i < b->count; i++) {
+        ckiti_note_begin(r->cache, &b->rows[i].note, b->keys[i]);
+    }
     ckit_status whole =
         r->cache->ops->get_many(r->cache->store, b->keys, b->count, deadline, b->stored, b->life_ms, b->answers, &why);
     if (whole != CKIT_OK) {
@@ -143,6 +151,9 @@ static ckit_status ask_for_all(const request *r, batch *b, ckiti_access *scratch
         }
     }
     take_answers(r, b, scratch, whole);
+    for (size_t i = 0; i < b->count; i++) {
+        ckiti_note_end(r->cache, &b->rows[i].note);
+    }
     return whole;
 }
 

@@ -44,11 +44,16 @@ static ckiti_stripe *stripe_of(const ckit_op *op) { return ckiti_stripe_of(&op->
 static void stamp(ckit_op *op) {
     atomic_store(&op->birth, ckiti_namespace_birth(op->function->record->ns));
     atomic_store(&op->version, ckiti_stripe_version(stripe_of(op), op->hash));
+    ckiti_note_again(op->cache, &op->note);
+}
+
+static bool was_invalidated_here(const ckit_op *op) {
+    return atomic_load(&op->birth) < ckiti_function_min_birth(op->function) ||
+           !ckiti_stripe_is_unchanged(stripe_of(op), op->hash, atomic_load(&op->version));
 }
 
 static bool was_invalidated(const ckit_op *op) {
-    return atomic_load(&op->birth) < ckiti_function_min_birth(op->function) ||
-           !ckiti_stripe_is_unchanged(stripe_of(op), op->hash, atomic_load(&op->version));
+    return was_invalidated_here(op) || ckiti_note_is_changed(&op->note);
 }
 
 bool ckiti_op_was_overtaken(const ckit_op *op) { return was_invalidated(op); }
@@ -83,11 +88,16 @@ ckit_status ckiti_op_init(ckit_op *op, ckit_function *function, ckit_slice packe
     op->seat.hash = hash;
     op->seat.scope = function->record->ns;
     op->seat.overtaken = is_overtaken;
-    stamp(op);
     if (op->cache->ops == NULL) {
         op->phase = CKITI_PHASE_COMPUTE;
     }
-    return op->cache->ops != NULL || function->custom_key ? ckiti_call_key(function, packed, &op->key, err) : CKIT_OK;
+    ckit_status st =
+        op->cache->ops != NULL || function->custom_key ? ckiti_call_key(function, packed, &op->key, err) : CKIT_OK;
+    if (st == CKIT_OK) {
+        ckiti_note_begin(op->cache, &op->note, ckit_buf_slice(&op->key));
+    }
+    stamp(op);
+    return st;
 }
 
 void ckiti_op_reject(ckit_op *op, ckit_slice bytes, bool keep) {
@@ -128,6 +138,7 @@ static void hand_over(ckit_op *op) {
 void ckiti_op_fini(ckit_op *op) {
     let_lock_go(op);
     hand_over(op);
+    ckiti_note_end(op->cache, &op->note);
     ckit_value_fini(&op->seat.value);
     ckit_value_fini(&op->value);
     ckit_buf_fini(&op->key);
@@ -153,8 +164,8 @@ static uint64_t fresh_part(const ckit_op *op, uint64_t life_ms, uint64_t now_ms)
 }
 
 /* With the stripe's lock held. The value is fresh for `fresh_ms` of its life. */
-static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *object, uint64_t life_ms,
-                          uint64_t fresh_ms) {
+static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *object, ckiti_copy_of how,
+                          uint64_t life_ms, uint64_t fresh_ms) {
     ckiti_l1 *l1 = op->function->record->ns->l1;
     if (l1 == NULL || life_ms == 0) {
         return false;
@@ -171,23 +182,26 @@ static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *o
                               .stale_ms = op->function->stale_ms + (life_ms - fresh_ms),
                               .birth = atomic_load(&op->birth),
                               .tag = CKITI_TAG_DOCUMENT};
-    ckit_status       st = ckiti_l1_put(l1, &args, ckiti_cache_now(op->cache));
+    ckit_status       st = ckiti_copy_put(op->cache, op->function->record->ns, &op->note, how, &args,
+                                          ckiti_cache_now(op->cache));
     if (st == CKIT_MISS) { /* an invalidation came in between: what is there may be older than this */
         (void)ckiti_l1_remove(l1, ckiti_memkey_slice(&op->memkey), op->hash);
     }
     return st == CKIT_OK;
 }
 
-/* A new value: what began before, a slower reader or computation, does not overwrite it. False when the key changed
- * meanwhile; then nothing is done. */
-static bool keep_in_memory(ckit_op *op, ckit_slice document, const ckit_object *object, bool *kept) {
+/* A new value: what began before, a slower reader or computation, does not overwrite it. False when the key was
+ * invalidated in this process meanwhile; then nothing is done. A change elsewhere, which may be our own write come back, only
+ * keeps it out of memory. */
+static bool keep_in_memory(ckit_op *op, ckit_slice document, const ckit_object *object, ckiti_copy_of how, bool *kept) {
     ckiti_stripe *stripe = stripe_of(op);
     pthread_mutex_lock(&stripe->mu);
-    bool valid = !was_invalidated(op);
+    bool valid = !was_invalidated_here(op);
     if (valid) {
         ckiti_stripe_advance(stripe, op->hash);
         atomic_store(&op->version, ckiti_stripe_version(stripe, op->hash));
-        *kept = put_in_memory(op, document, object, op->ttl_ms, fresh_part(op, op->ttl_ms, ckiti_cache_now(op->cache)));
+        *kept = put_in_memory(op, document, object, how, op->ttl_ms,
+                              fresh_part(op, op->ttl_ms, ckiti_cache_now(op->cache)));
     }
     pthread_mutex_unlock(&stripe->mu);
     ckiti_sweep_start(op->cache);
@@ -205,7 +219,7 @@ static bool believe(ckit_op *op, uint64_t life_ms) {
     bool valid = stripe->doomed == 0 && !was_invalidated(op);
     if (valid && op->function->use_l1) {
         life_ms = ckiti_life_in_memory(life_ms);
-        (void)put_in_memory(op, ckit_buf_slice(&op->document), NULL, life_ms, life_ms);
+        (void)put_in_memory(op, ckit_buf_slice(&op->document), NULL, CKITI_COPY_READ, life_ms, life_ms);
     }
     pthread_mutex_unlock(&stripe->mu);
     ckiti_sweep_start(op->cache);
@@ -487,7 +501,7 @@ static void end_write(ckit_op *op, uint64_t began) {
     pthread_mutex_unlock(&stripe->mu);
 }
 
-/* CKIT_E_TOO_LARGE when the store takes no value of that size, else CKIT_OK: other failures are only counted. */
+/* CKIT_E_TOO_LARGE when the store takes no value of that size; other failures are counted. */
 static ckit_status write_to_store(ckit_op *op, ckit_slice stored) {
     const ckiti_function_record *record = op->function->record;
     ckit_entry_info              info = {.ttl_ms = op->ttl_ms,
@@ -501,7 +515,6 @@ static ckit_status write_to_store(ckit_op *op, ckit_slice stored) {
         ckiti_count(&op->cache->counters, CKITI_L2_WRITES, 1);
     } else if (st != CKIT_E_TOO_LARGE) {
         ckiti_store_failed(op->cache, "set", key, &why);
-        st = CKIT_OK;
     }
     return st;
 }
@@ -509,15 +522,20 @@ static ckit_status write_to_store(ckit_op *op, ckit_slice stored) {
 /* Both tiers, the store first; `stored` is empty when it is not written. What was overtaken meanwhile is taken back. A
  * refresh that somebody asked for leaves at least nothing older behind. */
 static void keep(ckit_op *op, ckit_slice document, ckit_slice stored) {
-    uint64_t began = 0;
-    bool     kept;
-    bool     writes = stored.len > 0 && begin_write(op, &began);
-    if (writes && write_to_store(op, stored) == CKIT_E_TOO_LARGE) {
-        end_write(op, began);
-        too_large(op);
-        return;
+    uint64_t      began = 0;
+    bool          kept;
+    bool          writes = stored.len > 0 && begin_write(op, &began);
+    ckiti_copy_of how = CKITI_COPY_ALONE;
+    if (writes) {
+        ckit_status st = write_to_store(op, stored);
+        if (st == CKIT_E_TOO_LARGE) {
+            end_write(op, began);
+            too_large(op);
+            return;
+        }
+        how = st == CKIT_OK ? CKITI_COPY_WRITTEN : CKITI_COPY_ALONE;
     }
-    bool valid = (writes || stored.len == 0) && keep_in_memory(op, document, NULL, &kept);
+    bool valid = (writes || stored.len == 0) && keep_in_memory(op, document, NULL, how, &kept);
     if (!valid && (writes || op->refresh)) {
         forget_everywhere(op);
     }
@@ -611,7 +629,7 @@ ckit_status ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_
         bool kept = false;
         if (op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE) {
             ckit_object held = ckiti_shared_hold(shared);
-            (void)keep_in_memory(op, ckit_slice_of(NULL, 0), &held, &kept);
+            (void)keep_in_memory(op, ckit_slice_of(NULL, 0), &held, CKITI_COPY_ALONE, &kept);
             if (!kept) {
                 ckiti_shared_release(shared);
             }

@@ -45,6 +45,7 @@ struct ckit_op {
     _Atomic uint64_t birth; /* when its present work (a look at the store, a computation) began: the namespace's ... */
     _Atomic uint64_t version; /* ... and the key's count, for invalidation */
     uint8_t          looks;   /* values read from the store and not believed */
+    ckiti_note       note;    /* the same for changes elsewhere */
     ckiti_seat       seat;
     ckit_buf         key; /* the store's key; empty without a store */
     bool             locked;

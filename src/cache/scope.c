@@ -1,6 +1,7 @@
 #include "cache/scope.h"
 
 #include "cache/store.h"
+#include "format/key_of_hash.h"
 
 #include <cachekit/key.h>
 
@@ -131,6 +132,63 @@ static bool written_as(const ckiti_namespace *ns, ckit_slice text) {
         }
     }
     return true;
+}
+
+/* ---- what the store tells ---------------------------------------------------------------------------------------- */
+
+/* The store may tell a name as it was given, or as keys hold it. */
+static bool is_meant(const ckiti_namespace *ns, ckit_slice name) {
+    return written_as(ns, name) || ckit_slice_equal(ckit_slice_of(ns->name, ns->name_len), name);
+}
+
+void ckiti_forget_scope_as_told(ckit_cache *cache, const ckit_scope *scope) {
+    for (ckiti_namespace *ns = atomic_load_explicit(&cache->namespaces, memory_order_acquire); ns != NULL;
+         ns = ns->next) {
+        if (scope->kind != CKIT_SCOPE_ALL && !is_meant(ns, scope->namespace_name)) {
+            continue;
+        }
+        if (scope->kind == CKIT_SCOPE_FUNCTION) {
+            forget_function(cache, ns, scope->function);
+        } else {
+            forget_namespace(ns);
+        }
+    }
+    tell_stripes(cache);
+}
+
+static ckit_status key_of_hash(const ckit_cache *cache, const ckiti_function_record *record, ckit_slice hash,
+                               ckit_buf *key) {
+    ckit_key_prefix     prefix;
+    const ckit_key_spec spec = {.namespace_name = ckit_slice_of(record->ns->name, record->ns->name_len),
+                                .function = ckit_slice_of(record->name, record->name_len),
+                                .integrity = (record->traits & CKITI_TRAIT_INTEGRITY) != 0};
+    ckit_status         st = ckit_key_prefix_init(&prefix, &spec, cache->alloc, NULL);
+    if (st == CKIT_OK) {
+        st = ckiti_key_of_hash(&prefix, hash, key, NULL);
+    }
+    ckit_key_prefix_fini(&prefix);
+    return st;
+}
+
+void ckiti_each_key_of_hash(ckit_cache *cache, ckit_slice namespace_name, ckit_slice hash,
+                            void (*each)(ckit_cache *cache, ckit_slice key)) {
+    ckit_buf key;
+    ckit_buf_init(&key, cache->alloc);
+    for (const ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
+         record != NULL; record = record->next) {
+        if ((record->traits & CKITI_TRAIT_CUSTOM_KEY) != 0 ||
+            (namespace_name.len > 0 && !is_meant(record->ns, namespace_name))) {
+            continue;
+        }
+        key.len = 0;
+        if (key_of_hash(cache, record, hash, &key) == CKIT_OK) {
+            each(cache, ckit_buf_slice(&key));
+        } else {
+            forget_function(cache, record->ns, ckit_slice_of(record->name, record->name_len));
+            tell_stripes(cache);
+        }
+    }
+    ckit_buf_fini(&key);
 }
 
 /* ---- calls with custom keys ------------------------------------------------------------------------------------- */

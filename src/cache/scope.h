@@ -20,6 +20,14 @@ void ckiti_forget_elsewhere(ckit_cache *cache, const ckiti_namespace *ns, ckit_s
  * still have served it. */
 bool ckiti_forget_namesakes(const ckit_function *function, const ckiti_memkey *memkey);
 
+/* The store tells that everything of the scope has changed: memory's part of an invalidation. A function's name is as keys
+ * hold it. */
+void ckiti_forget_scope_as_told(ckit_cache *cache, const ckit_scope *scope);
+/* Calls `each` with the keys that calls with this hash of their arguments have, of the functions of that namespace (of all
+ * when it is empty). Without memory to make a key the function is forgotten instead. */
+void ckiti_each_key_of_hash(ckit_cache *cache, ckit_slice namespace_name, ckit_slice hash,
+                            void (*each)(ckit_cache *cache, ckit_slice key));
+
 /* The key is that of a function's call: an automatic one, or a custom one of a namespace in which functions have such. */
 bool ckiti_key_is_of_call(ckit_cache *cache, ckit_slice key);
 

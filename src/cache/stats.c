@@ -45,7 +45,10 @@ void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
                                  .flight_handovers = ckiti_counted(c, CKITI_FLIGHT_HANDOVERS),
                                  .refreshes = ckiti_counted(c, CKITI_REFRESHES),
                                  .too_large = ckiti_counted(c, CKITI_TOO_LARGE),
-                                 .uncached = ckiti_counted(c, CKITI_UNCACHED)};
+                                 .uncached = ckiti_counted(c, CKITI_UNCACHED),
+                                 .changes_told = ckiti_counted(c, CKITI_CHANGES_TOLD),
+                                 .copies_dropped = ckiti_counted(c, CKITI_COPIES_DROPPED),
+                                 .watches_lost = ckiti_counted(c, CKITI_WATCHES_LOST)};
     add_memory(cache, &all);
     memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);
 }

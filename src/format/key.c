@@ -2,6 +2,7 @@
 #include <cachekit/key.h>
 
 #include "base/hash.h"
+#include "format/key_of_hash.h"
 
 #define DIGEST 32
 #define HASH_DIGITS 64
@@ -161,22 +162,28 @@ static void shorten(ckit_buf *out, size_t start) {
     out->len += SHORT_DIGITS;
 }
 
-ckit_status ckit_key_from_prefix(const ckit_key_prefix *prefix, ckit_slice packed, ckit_buf *out, ckit_error *err) {
+static ckit_status put_around_hash(const ckit_key_prefix *prefix, const char hash[HASH_DIGITS], ckit_buf *out,
+                                   ckit_error *err) {
     const size_t size = prefix->text.len + HASH_DIGITS + TAIL;
     if (ckit_buf_reserve(out, size) != CKIT_OK) {
         return no_memory(err, size);
     }
     const size_t start = out->len;
-    uint8_t      digest[DIGEST];
-    ckiti_blake2b(digest, sizeof digest, packed);
     put(out, prefix->text.ptr, prefix->text.len);
-    ckiti_hex((char *)out->ptr + out->len, digest, sizeof digest);
-    out->len += HASH_DIGITS;
+    put(out, hash, HASH_DIGITS);
     put(out, prefix->tail, TAIL);
     if (prefix->characters + HASH_DIGITS + TAIL > CKIT_KEY_MAX_CHARACTERS) {
         shorten(out, start);
     }
     return CKIT_OK;
+}
+
+ckit_status ckit_key_from_prefix(const ckit_key_prefix *prefix, ckit_slice packed, ckit_buf *out, ckit_error *err) {
+    uint8_t digest[DIGEST];
+    char    hash[HASH_DIGITS + 1];
+    ckiti_blake2b(digest, sizeof digest, packed);
+    ckiti_hex(hash, digest, sizeof digest);
+    return put_around_hash(prefix, hash, out, err);
 }
 
 ckit_status ckit_key_automatic(const ckit_key_spec *spec, ckit_slice packed, ckit_buf *out, ckit_error *err) {
@@ -268,6 +275,14 @@ static bool describe_whole(ckit_slice key, ckit_key_parts *parts) {
     parts->integrity = tail[1] == '1';
     parts->code = (char)tail[2];
     return true;
+}
+
+ckit_status ckiti_key_of_hash(const ckit_key_prefix *prefix, ckit_slice hash, ckit_buf *out, ckit_error *err) {
+    if (hash.len != HASH_DIGITS || !are_hex_digits(hash.ptr, HASH_DIGITS)) {
+        return ckit_fail(err, CKIT_E_MISUSE, "key", "a hash of %zu bytes, not %d lower-case digits", hash.len,
+                         HASH_DIGITS);
+    }
+    return put_around_hash(prefix, (const char *)hash.ptr, out, err);
 }
 
 /* The namespace of a shortened key, where all of it is left. */

@@ -328,17 +328,23 @@ static void publish(ckiti_l1 *l1, ckiti_shard *shard, const ckiti_l1_put_args *a
     charge_policy(l1, shard, ckiti_policy_memory_bytes(&shard->policy));
 }
 
-/* Takes the key's entry out. The lock is held. */
-static bool take_out(ckiti_l1 *l1, ckiti_shard *shard, ckit_slice key, uint64_t hash) {
-    ckiti_place place = ckiti_table_find_key(shard->table, &l1->arena, hash, key);
-    if (place.bucket == NULL) {
-        return false;
-    }
+static bool is_visible(const ckiti_l1 *l1, ckiti_place place) {
+    return ckiti_entry_birth(ckiti_place_entry(place, &l1->arena)) >= ckiti_look(&l1->floor);
+}
+
+/* Takes the entry out that stands there. The lock is held. */
+static bool take_out_at(ckiti_l1 *l1, ckiti_shard *shard, ckiti_place place, uint64_t hash) {
     ckiti_entry *entry = ckiti_place_entry(place, &l1->arena);
-    bool         visible = ckiti_entry_birth(entry) >= ckiti_look(&l1->floor);
+    bool         visible = is_visible(l1, place);
     ckiti_policy_remove(&shard->policy, &entry->node);
     ckiti_unlink(shard, place, hash, entry, &shard->limbo);
     return visible;
+}
+
+/* Takes the key's entry out. The lock is held. */
+static bool take_out(ckiti_l1 *l1, ckiti_shard *shard, ckit_slice key, uint64_t hash) {
+    ckiti_place place = ckiti_table_find_key(shard->table, &l1->arena, hash, key);
+    return place.bucket != NULL && take_out_at(l1, shard, place, hash);
 }
 
 /* Nothing is stored, and nothing outdated stays. */
@@ -382,6 +388,32 @@ ckit_status ckiti_l1_remove(ckiti_l1 *l1, ckit_slice key, uint64_t hash) {
     leave(l1, shard);
     return removed ? CKIT_OK : CKIT_MISS;
 }
+
+size_t ckiti_l1_remove_hash(ckiti_l1 *l1, uint64_t hash) {
+    ckiti_shard *shard = ckiti_shard_of(l1, hash);
+    size_t       removed = 0;
+    pthread_mutex_lock(&shard->lock);
+    ckiti_place place = ckiti_table_find_hash(shard->table, &l1->arena, hash, l1->seed);
+    while (place.bucket != NULL) {
+        removed += take_out_at(l1, shard, place, hash);
+        place = ckiti_table_find_hash(shard->table, &l1->arena, hash, l1->seed);
+    }
+    leave(l1, shard);
+    return removed;
+}
+
+bool ckiti_l1_has_hash(ckiti_l1 *l1, uint64_t hash) {
+    ckiti_shard *shard = ckiti_shard_of(l1, hash);
+    pthread_mutex_lock(&shard->lock);
+    ckiti_place place = ckiti_table_find_hash(shard->table, &l1->arena, hash, l1->seed);
+    bool        there = place.bucket != NULL && is_visible(l1, place);
+    pthread_mutex_unlock(&shard->lock);
+    return there;
+}
+
+void ckiti_l1_charge(ckiti_l1 *l1, uint64_t bytes) { ckiti_books_force(&l1->books, bytes); }
+
+void ckiti_l1_discharge(ckiti_l1 *l1, uint64_t bytes) { ckiti_books_give(&l1->books, bytes); }
 
 ckit_status ckiti_l1_touch(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t life_ms, uint64_t now_ms) {
     ckiti_shard *shard = ckiti_shard_of(l1, query->hash);

@@ -15,6 +15,7 @@
 
 #include <cachekit/error.h>
 #include <cachekit/types.h>
+#include <stdbool.h>
 
 typedef struct ckiti_l1 ckiti_l1;
 
@@ -82,6 +83,14 @@ typedef struct ckiti_l1_put_args {
 ckit_status ckiti_l1_put(ckiti_l1 *l1, const ckiti_l1_put_args *args, uint64_t now_ms);
 /* CKIT_OK or CKIT_MISS. */
 ckit_status ckiti_l1_remove(ckiti_l1 *l1, ckit_slice key, uint64_t hash);
+/* Removes every entry whose name has this hash, and tells how many of them could still be found. */
+size_t ckiti_l1_remove_hash(ckiti_l1 *l1, uint64_t hash);
+/* There is an entry whose name has this hash, that no ckiti_l1_invalidate_all has hit. */
+bool ckiti_l1_has_hash(ckiti_l1 *l1, uint64_t hash);
+/* Counts bytes that somebody keeps beside the tier, for its entries, against its budget; the next ckiti_l1_put makes
+ * room. And takes them off again. */
+void ckiti_l1_charge(ckiti_l1 *l1, uint64_t bytes);
+void ckiti_l1_discharge(ckiti_l1 *l1, uint64_t bytes);
 /* Gives a live entry a new lifetime from now. CKIT_OK or CKIT_MISS. */
 ckit_status ckiti_l1_touch(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t life_ms, uint64_t now_ms);
 

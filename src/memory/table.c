@@ -90,6 +90,26 @@ ckiti_place ckiti_table_find_key(ckiti_table *table, const ckiti_arena *arena, u
     return (ckiti_place){NULL, 0};
 }
 
+ckiti_place ckiti_table_find_hash(ckiti_table *table, const ckiti_arena *arena, uint64_t hash, uint64_t seed) {
+    ckiti_bucket *bucket = &table->buckets[ckiti_table_home(table, hash)];
+    for (uint32_t i = 0; i < table->bucket_count; i++) {
+        uint64_t upper = tags_of(bucket, 1);
+        unsigned mask = ckiti_bucket_match(tags_of(bucket, 0), upper, ckiti_table_tag(hash));
+        for (; mask != 0; mask &= mask - 1) {
+            unsigned slot = (unsigned)__builtin_ctz(mask);
+            uint32_t reference = reference_at(bucket, slot);
+            if (reference != 0 && ckiti_xxh3(ckiti_entry_key(ckiti_arena_entry(arena, reference)), seed) == hash) {
+                return (ckiti_place){bucket, slot};
+            }
+        }
+        if (ckiti_bucket_overflow(upper) == 0) {
+            break;
+        }
+        bucket = ckiti_table_after(table, bucket);
+    }
+    return (ckiti_place){NULL, 0};
+}
+
 ckiti_place ckiti_table_find_reference(ckiti_table *table, uint64_t hash, uint32_t reference) {
     ckiti_bucket *bucket = &table->buckets[ckiti_table_home(table, hash)];
     for (uint32_t i = 0; i < table->bucket_count; i++) {

@@ -56,6 +56,8 @@ static inline unsigned ckiti_bucket_overflow(uint64_t upper_tags) { return (unsi
 static inline unsigned ckiti_bucket_match(uint64_t lower_tags, uint64_t upper_tags, uint8_t tag);
 
 ckiti_place ckiti_table_find_key(ckiti_table *table, const ckiti_arena *arena, uint64_t hash, ckit_slice key);
+/* The first entry whose key has this hash. */
+ckiti_place ckiti_table_find_hash(ckiti_table *table, const ckiti_arena *arena, uint64_t hash, uint64_t seed);
 ckiti_place ckiti_table_find_reference(ckiti_table *table, uint64_t hash, uint32_t reference);
 /* False when every slot is taken. */
 bool ckiti_table_insert(ckiti_table *table, uint64_t hash, uint32_t reference);

@@ -109,6 +109,36 @@ typedef struct ckit_request {
     void *context; /* the submitter's */
 } ckit_request;
 
+/* What a store that watches is given by the cache above it, and tells it (see `watch`). Every function may be called from
+ * any thread of the backend, with no lock of the backend held, also before `watch` has returned. They take microseconds
+ * and never wait for the store. `lost` and `guarded` are called one after the other, never at once.
+ *
+ * From `guarded` to `lost` the backend vouches for this: whatever anybody, another process or this one, changes in the
+ * store of a key that has been read through this backend since `guarded` is told, sooner or later: a new value, a new
+ * lifetime, its end. A change is told after the store has made it, and a read that begins after it was told sees it (so
+ * no replica that lags behind is read). Changes made through this backend may be left out, but only those: where the
+ * backend cannot be sure that a message is about its own change alone, it passes it on. That costs this process the copy
+ * that it has just made, and a read. */
+typedef struct ckit_watch_sink {
+    void *self;
+    /* The entry of this key has changed, or may have. Keys that nobody here has read may be told as well. */
+    void (*changed)(void *self, ckit_slice key);
+    /* The same for the call with this hash of its arguments (64 lower-case hexadecimal digits, as in an automatic key)
+     * of every function of the namespace, or of every namespace when the name is empty. */
+    void (*call_changed)(void *self, ckit_slice namespace_name, ckit_slice hash);
+    /* All entries of the scope have changed, or may have. */
+    void (*scope_changed)(void *self, const ckit_scope *scope);
+    /* From now on changes may be missed (the link dropped, a queue overflowed): every copy in memory goes. The state in
+     * which a watch begins. Until `guarded`, memory keeps what it reads from this store for a second at most. */
+    void (*lost)(void *self);
+    /* From now on every change is told; the store has confirmed it. `what` is a sum of CKIT_GUARDS_*. Copies made before
+     * go. Without a `lost` before it, it is taken as one. */
+    void (*guarded)(void *self, unsigned what);
+} ckit_watch_sink;
+#define CKIT_GUARDS_READS 1u  /* keys that have been read; always there */
+#define CKIT_GUARDS_WRITES 2u /* and keys that `set` or `set_if_owner` has written, without having been read. Without it
+                                 memory keeps no copy of what it writes: the next read makes one */
+
 typedef struct ckit_backend_ops {
     uint32_t    abi;  /* CKIT_BACKEND_ABI of the header it was built with */
     const char *name; /* "file"; short, lower case, a constant */
@@ -186,6 +216,13 @@ typedef struct ckit_backend_ops {
     /* Removes now what has expired and what dead writers left behind. out->deleted counts the entries that went, in any
      * case; live entries are not touched. A failure when one may have been left that should be gone. */
     ckit_status (*sweep)(void *self, uint64_t deadline_ms, ckit_deleted *out, ckit_error *err);
+    /* Tells `sink` about changes that others make, so that copies of their entries in this process's memory die, until
+     * `close` has returned. Called at most once, before every other operation, and does not wait: what it needs (a
+     * connection, a thread) may come into being later, with the first call of `sink->guarded`. `sink` lives as long as
+     * the backend. CKIT_OK, or a failure: then nothing is ever told, and memory keeps copies for their whole life. In a
+     * forked child the cache takes the watch for lost by itself; there the backend makes a new one with its first
+     * operation. */
+    ckit_status (*watch)(void *self, const ckit_watch_sink *sink, ckit_error *err);
 } ckit_backend_ops;
 
 /* A backend in use. */
