@@ -496,7 +496,6 @@ static ckit_object_hint hint_of(ckit_function *fn, int64_t argument) {
     ckit_args_init(&args);
     ckit_args_int(&args, argument);
     CHECK_OK(ckit_peek_object(fn, &args, retain_thing, &object, &hint));
-    CHECK_OK(ckit_peek_object(fn, &args, retain_thing, &object, &hint)); /* a thread's first look leaves none */
     ckit_args_fini(&args);
     return hint;
 }

@@ -292,8 +292,9 @@ static ALWAYS_INLINE bool serve_object(ckiti_l1 *l1, ckiti_reader *reader, ckiti
     return true;
 }
 
-static NOINLINE ckit_status get_object_otherwise(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms,
-                                                 void (*retain)(void *object), void **object) {
+/* Stale ones, threads without a record, and misses. */
+static ckit_status get_object_held(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms,
+                                   void (*retain)(void *object), void **object) {
     ckit_value  value = CKIT_VALUE_INIT;
     ckit_status st = get_otherwise(l1, query, now_ms, &value);
     if (st == CKIT_MISS || value.object == NULL) {
@@ -304,6 +305,22 @@ static NOINLINE ckit_status get_object_otherwise(ckiti_l1 *l1, const ckiti_l1_qu
     retain(*object);
     ckit_value_fini(&value);
     return st;
+}
+
+static NOINLINE ckit_status get_object_otherwise(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms,
+                                                 void (*retain)(void *object), void **object, ckit_object_hint *hint) {
+    ckiti_reader *reader = ckiti_reader_find(&l1->readers);
+    ckiti_entry  *entry = reader == NULL ? NULL : find(l1, reader, ckiti_readers_fenced(&l1->readers), query);
+    if (entry != NULL && serve_object(l1, reader, entry, query, now_ms, retain, object, hint)) {
+        return CKIT_OK;
+    }
+    if (reader != NULL) {
+        forget(reader);
+    }
+    if (hint != NULL) {
+        hint->removals = NULL;
+    }
+    return get_object_held(l1, query, now_ms, retain, object);
 }
 
 ckit_status ckiti_l1_get_object(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms,
@@ -320,10 +337,7 @@ ckit_status ckiti_l1_get_object(ckiti_l1 *l1, const ckiti_l1_query *query, uint6
         LIKELY(serve_object(l1, reader, entry, query, now_ms, retain, object, hint))) {
         return CKIT_OK;
     }
-    if (hint != NULL) {
-        hint->removals = NULL;
-    }
-    return get_object_otherwise(l1, query, now_ms, retain, object);
+    return get_object_otherwise(l1, query, now_ms, retain, object, hint);
 }
 
 bool ckiti_l1_hint_holds(const ckiti_l1 *l1, const ckit_object_hint *hint, uint64_t min_birth, uint64_t now_ms) {
