@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from ._attributes import attach
 from ._core import CachedFunction, ReceiverError
 from ._kinds import is_async
-from ._methods import copy_names, shape_of
+from ._methods import copy_names, find_namesake, shape_of
 from ._refresh import Refresher
 from ._stores import Place, place_for
-from ._told import log, tell_of_entry, tell_of_receiver
+from ._told import log, tell_of_entry, tell_of_receiver, tell_once
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
@@ -49,11 +49,14 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
     place = place_for(function, config)
     shape = shape_of(function, place.stored)
     name = shape.name
+    if place.stored and config.key is None and find_namesake(function, name, config.namespace):
+        tell_once(function, "another lambda of this name uses the same entries: give one of them a namespace= or key=")
     cached = CachedFunction(
         place.cache,
         function,
-        # Objects belong to one decorated function; documents to all functions of one name, as in the store.
-        f"{name}#{next(_numbers)}" if place.objects or shape.own else name,
+        # Objects belong to one decorated function; documents to all functions of one name, as in the store. The number
+        # stands in front, where no name has one, and long names are not cut off.
+        f"{next(_numbers)}.{name}" if place.objects or shape.own else name,
         namespace=config.namespace,
         ttl_ms=_NO_EXPIRY if config.ttl_ms is None else config.ttl_ms or _DO_NOT_STORE,
         integrity=config.integrity_checking,

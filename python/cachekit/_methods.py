@@ -43,7 +43,8 @@ def shape_of(function: Callable[..., Any], stored: bool) -> Shape:
     bound = bound_arguments(function)
     if bound is None:
         first = receiver if _is_in_class(function) and first_parameter(function) in ("self", "cls") else PLAIN
-        return Shape(name, False, first, receiver, None)
+        # Two functions that are made inside another one, and two lambdas, may have one name.
+        return Shape(name, not stored and "<" in name, first, receiver, None)
     if stored:
         return Shape(name, False, BOUND, NAMED, bound)
     return Shape(name, True, PLAIN, receiver, None)  # it need not tell what is bound
@@ -76,6 +77,17 @@ def first_parameter(function: Callable[..., Any]) -> str | None:
             break
     code = getattr(function, "__code__", None)
     return code.co_varnames[0] if isinstance(code, types.CodeType) and code.co_argcount else None
+
+
+_lambdas: dict[tuple[str, str | None], types.CodeType] = {}
+
+
+def find_namesake(function: Callable[..., Any], name: str, namespace: str | None) -> bool:
+    """Whether there has been another lambda of this name over a store: their entries cannot be told apart."""
+    code = getattr(function_of(function), "__code__", None)
+    if not name.endswith("<lambda>") or not isinstance(code, types.CodeType) or len(_lambdas) >= 4096:
+        return False
+    return _lambdas.setdefault((name, namespace), code) != code
 
 
 def count_parameters(function: Callable[..., Any]) -> int:

@@ -68,4 +68,5 @@ def names_of(function: Callable[..., Any]) -> tuple[str, str]:
 
 def name_of(function: Callable[..., Any]) -> str:
     """The name of a function, as its entries have it."""
-    return ".".join(names_of(function))
+    # What no key holds stands in few names: surrogates, and the end of a text in C.
+    return ".".join(names_of(function)).replace("\0", "_").encode("utf-8", "replace").decode()

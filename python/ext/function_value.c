@@ -31,7 +31,12 @@ static PyObject *open_object(core_function *f, PyObject *object) {
     switch (f->kept) {
     case CORE_OBJECTS: Py_INCREF(object); return object;
     case CORE_SERIALIZED: return PyObject_CallOneArg(f->load, object);
-    default: return core_decode(f->state, ckit_slice_of(PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object)));
+    default:
+        if (!PyBytes_CheckExact(object)) {
+            PyErr_SetString(PyExc_ValueError, "what is kept in memory is no document");
+            return NULL;
+        }
+        return core_decode(f->state, ckit_slice_of(PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object)));
     }
 }
 
@@ -191,7 +196,8 @@ static int give_serialized(core_function *f, ckit_op *op, core_tie *tie, PyObjec
 int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result) {
     if (is_used_up(result)) {
         core_function_tie_free(tie);
-        PyErr_Format(PyExc_TypeError, "a %.100s can be used only once, by its first receiver", Py_TYPE(result)->tp_name);
+        PyErr_Format(PyExc_TypeError, "a %.100s can be used only once, by its first receiver",
+                     Py_TYPE(result)->tp_name);
         return -1;
     }
     switch (f->kept) {
