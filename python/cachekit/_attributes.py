@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import sys
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
 from ._methods import count_parameters
@@ -32,6 +32,21 @@ def _process_id() -> str:
 
         known = _process_ids.setdefault(process, str(uuid.uuid4()))
     return known
+
+
+_counting: weakref.WeakKeyDictionary[CachedFunction[..., Any], Callable[[CachedFunction[..., Any]], None]] = (
+    weakref.WeakKeyDictionary()
+)
+"""What begins the count of a function anew."""
+
+
+def _count_anew() -> None:
+    for cached, restart in list(_counting.items()):
+        restart(cached)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_anew)
 
 
 class CacheInfo(NamedTuple):
@@ -71,9 +86,14 @@ def attach(
     features = FeatureOrchestrator.from_config(config)
     name = name_of(function)
     base: dict[str, int] = {}
-    clears = itertools.count(1)
     cleared = [0]
     parameters = count_parameters(function)
+
+    def restart(cached: CachedFunction[..., Any]) -> None:  # which is an argument, so that it can go
+        base.update(cached.counters())
+        cleared[0] = 0
+
+    _counting[cached] = restart
 
     def counted() -> dict[str, int]:
         return {field: number - base.get(field, 0) for field, number in cached.counters().items()}
@@ -95,7 +115,7 @@ def attach(
             )
         without_the_store(cached.forget_all)
         base.update(cached.counters())
-        cleared[0] = next(clears)
+        cleared[0] += 1
 
     def without_the_store(forget: Callable[[], object]) -> None:
         """Memory forgets in any case; what the store keeps when it fails ends with its lifetime."""

@@ -150,4 +150,5 @@ def _wait_for_threads() -> None:
 
 
 atexit.register(_wait_for_threads)
-os.register_at_fork(after_in_child=_threads.clear)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.clear)

@@ -1,0 +1,247 @@
+"""Threads: one computation for each key, whatever happens to the thread that computes, and nobody is kept from running."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from typing import Any, Callable
+
+import pytest
+
+from cachekit import cache
+from cachekit.backends import FileBackend, FileBackendConfig
+
+
+@pytest.fixture(params=["objects", "files"])
+def decorate(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
+    if request.param == "objects":
+        return cache(backend=None)
+    return cache(backend=FileBackend(FileBackendConfig(cache_dir=tmp_path / "store")))
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+class Outcome:
+    """What a call in a thread of its own came to."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, args=(function, args), daemon=True)
+        self.thread.start()
+
+    def _run(self, function: Callable[..., Any], args: Any) -> None:
+        try:
+            self.result = function(*args)
+        except BaseException as error:
+            self.error = error
+
+    def __call__(self) -> Any:
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+def waiting(function: Any, count: int) -> None:
+    """Until so many calls wait for another one of their key."""
+    until(lambda: function.cache.stats()["flight_waits"] >= count)
+
+
+def test_eight_threads_and_one_cold_key_run_the_function_once(decorate: Any) -> None:
+    runs: list[int] = []
+    gate = threading.Event()
+
+    @decorate
+    def function(x: int) -> list[int]:
+        runs.append(x)
+        assert gate.wait(60)
+        return [x]
+
+    before = function.cache.stats()["flight_waits"]
+    calls = [Outcome(function, 5) for _ in range(8)]
+    waiting(function, before + 7)
+    gate.set()
+    assert [call() for call in calls] == [[5]] * 8
+    assert runs == [5]
+
+
+def test_many_threads_and_many_keys(decorate: Any) -> None:
+    runs: list[int] = []
+
+    @decorate
+    def function(x: int) -> int:
+        runs.append(x)
+        return x * 2
+
+    start = threading.Barrier(8)
+
+    def work() -> list[int]:
+        start.wait(60)
+        return [function(number) for number in range(200)]
+
+    calls = [Outcome(work) for _ in range(8)]
+    for call in calls:
+        assert call() == [number * 2 for number in range(200)]
+    assert sorted(runs) == list(range(200))
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_a_follower_takes_over_from_a_leader_that_fails_and_only_that_one_is_told(
+    decorate: Any, error: type[BaseException]
+) -> None:
+    gate = threading.Event()
+    runs: list[int] = []
+
+    @decorate
+    def function(x: int) -> int:
+        runs.append(x)
+        if len(runs) == 1:
+            assert gate.wait(60)
+            raise error("the first one")
+        return len(runs)
+
+    leader = Outcome(function, 1)
+    until(lambda: runs)
+    before = function.cache.stats()["flight_waits"]
+    followers = [Outcome(function, 1) for _ in range(4)]
+    waiting(function, before + 4)
+    gate.set()
+    with pytest.raises(error, match="the first one"):
+        leader()
+    assert [follower() for follower in followers] == [2] * 4
+    assert len(runs) == 2
+
+
+def test_a_result_that_nobody_can_store_is_computed_by_each(tmp_path: Any) -> None:
+    gate = threading.Event()
+    runs: list[int] = []
+
+    @cache(backend=FileBackend(FileBackendConfig(cache_dir=tmp_path / "store")))
+    def function(x: int) -> object:
+        runs.append(x)
+        assert gate.wait(60)
+        return object()
+
+    calls = [Outcome(function, 1) for _ in range(4)]
+    waiting(function, 3)
+    gate.set()
+    assert len({id(call()) for call in calls}) == len(runs) == 4
+
+
+def test_other_threads_run_while_a_call_waits(decorate: Any) -> None:
+    inside, seen = threading.Event(), threading.Event()
+
+    @decorate
+    def function(x: int) -> int:
+        inside.set()
+        assert seen.wait(60)  # by a thread that has to run meanwhile, also while another one waits for this call
+        return x
+
+    leader = Outcome(function, 1)
+    assert inside.wait(60)
+    before = function.cache.stats()["flight_waits"]
+    follower = Outcome(function, 1)
+    waiting(function, before + 1)
+    other = Outcome(function.__wrapped__, 2)
+    seen.set()
+    assert [leader(), follower(), other()] == [1, 1, 2]
+
+
+def test_other_keys_and_other_functions_do_not_wait(decorate: Any) -> None:
+    inside, gate = threading.Event(), threading.Event()
+
+    @decorate
+    def function(x: int) -> int:
+        if x == 1:
+            inside.set()
+            assert gate.wait(60)
+        return x
+
+    @decorate
+    def other(x: int) -> int:
+        return function(x) + 1
+
+    slow = Outcome(function, 1)
+    assert inside.wait(60)
+    assert [function(2), other(2), function(2)] == [2, 3, 2]
+    gate.set()
+    assert slow() == 1
+
+
+def test_who_invalidates_during_a_computation_gets_a_new_one(decorate: Any) -> None:
+    inside, gate = threading.Event(), threading.Event()
+    data = ["old"]
+
+    @decorate
+    def function() -> str:
+        found = data[0]
+        if found == "old":
+            inside.set()
+            assert gate.wait(60)
+        return found
+
+    slow = Outcome(function)
+    assert inside.wait(60)
+    data[0] = "new"
+    function.invalidate_cache()
+    assert function() == "new"
+    gate.set()
+    assert slow() == "old"
+    assert function() == "new"
+
+
+def test_clearing_and_calling_at_once(decorate: Any) -> None:
+    stop = threading.Event()
+
+    @decorate
+    def function(x: int) -> list[int]:
+        return [x]
+
+    def work() -> int:
+        number = 0
+        while not stop.is_set():
+            assert function(number % 50) == [number % 50]
+            number += 1
+        return number
+
+    calls = [Outcome(work) for _ in range(4)]
+    for number in range(200):
+        function.invalidate_cache(number % 50)
+        if number % 20 == 0:
+            function.cache_clear()
+            gc.collect()
+        function.cache_info(), function.get_health_status()
+    stop.set()
+    assert all(call() > 0 for call in calls)
+
+
+def test_threads_that_end_leave_their_results() -> None:
+    @cache(backend=None)
+    def function(x: int) -> list[int]:
+        return [x]
+
+    first = [Outcome(function, number)() for number in range(300)]
+    assert all(Outcome(function, number)() is first[number] for number in range(300))
+
+
+def test_functions_are_decorated_and_dropped_in_many_threads() -> None:
+    def work() -> None:
+        for number in range(50):
+
+            @cache(backend=None)
+            def function(x: int) -> list[int]:
+                return [x, number]
+
+            assert function(1) is function(1)
+            assert function(1) == [1, number]
+
+    for call in [Outcome(work) for _ in range(8)]:
+        call()
