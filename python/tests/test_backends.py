@@ -124,7 +124,7 @@ def test_defect_15_a_ttl_of_zero_stores_nothing_in_either_tier(shelf: Shelf) -> 
     assert body.runs == 2 and shelf.entries == {} and "set" not in shelf.methods()
 
 
-@pytest.mark.parametrize("value", [b"", b"\0", b"\0" * 1000, b"\xff\xfe\xc3", bytes(range(256)) * 4096])
+@pytest.mark.parametrize("value", [b"", b"\0", b"\0" * 1000, b"\xff\xfe\xc3", bytes(range(256)) * 4096], ids=len)
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_bytes_come_and_go_unchanged(shelf: Shelf, store: _core.Cache, value: bytes, kind: Any) -> None:
     store.set("key", value, 60_000)
@@ -140,7 +140,7 @@ def test_views_with_gaps_are_values_too(shelf: Shelf, store: _core.Cache) -> Non
     assert store.get("key") == b"abc"
 
 
-@pytest.mark.parametrize("key", ["a:b", "a/b", "a%b?c#d e", "ключ", "x" * 250, "x" * 1000])
+@pytest.mark.parametrize("key", ["a:b", "a/b", "a%b?c#d e", "ключ", "x" * 250, "x" * 1000], ids=len)
 def test_keys_arrive_as_they_are(shelf: Shelf, store: _core.Cache, key: str) -> None:
     store.set(key, b"value", 1000)
     assert list(shelf.entries) == [key] and store.get(key) == b"value"
