@@ -53,7 +53,12 @@ static inline core_answer *take_spare(core_state *state) {
     if (self != NULL) {
         state->spare_answers = self->weakrefs;
         state->spare_answer_count--;
+#ifdef Py_DEBUG
         (void)PyObject_Init((PyObject *)self, (PyTypeObject *)state->answer_type);
+#else
+        Py_INCREF(state->answer_type);
+        Py_SET_REFCNT((PyObject *)self, 1); /* what PyObject_Init comes to for an object that has its type */
+#endif
     }
     return self;
 }

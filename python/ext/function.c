@@ -240,7 +240,20 @@ static PyMemberDef members[] = {
     {"cache", T_OBJECT, offsetof(core_function, cache), READONLY, "The Cache that it uses."},
     {NULL, 0, 0, 0, NULL}};
 
+#if PY_VERSION_HEX < 0x030a0000
+/* There `inspect` takes nothing but functions for coroutine functions. */
+static PyObject *get_class(PyObject *self, void *unused) {
+    PyObject *class = (PyObject *)(core_function_of(self)->coroutine ? &PyFunction_Type : Py_TYPE(self));
+    (void)unused;
+    Py_INCREF(class);
+    return class;
+}
+#endif
+
 static PyGetSetDef getset[] = {{"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+#if PY_VERSION_HEX < 0x030a0000
+                               {"__class__", get_class, NULL, NULL, NULL},
+#endif
                                {NULL, NULL, NULL, NULL, NULL}};
 
 #define SLOT(function) ((void *)(uintptr_t)(function))
