@@ -9,7 +9,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
-from ._methods import count_parameters
+from ._methods import check_class, count_parameters, needs_class
 from ._told import log, name_of
 from .decorators.orchestrator import FeatureOrchestrator
 from .errors import CachekitError
@@ -124,7 +124,11 @@ def attach(
         except CachekitError as error:
             log.error("%s: the store has failed to forget: %s", name, error)
 
+    of_class = needs_class(function)
+
     def forget(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if of_class:
+            check_class(function, args, kwargs)
         without_the_store(functools.partial(forget_call, args, kwargs))
 
     def forget_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -263,6 +263,10 @@ class CachedMethod(Generic[_P, _R]):
         """The same for event loops."""
 
 @final
+class CachedClassMethod(classmethod[Any, Any, Any]):
+    """A class method whose bound methods are `CachedMethod` objects."""
+
+@final
 class CachedFunction(Generic[_P, _R]):
     """A function with a cache in front."""
 

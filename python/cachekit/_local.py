@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from ._attributes import CacheInfo
 from ._core import LocalFunction
 from ._kinds import is_async
-from ._methods import copy_names, count_parameters, shape_of
+from ._methods import check_class, copy_names, count_parameters, needs_class, shape_of
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
@@ -51,7 +51,7 @@ def _attach(
     local: LocalFunction[..., Any], function: Callable[..., Any], doom: Callable[[bytes | None], None] | None
 ) -> None:
     """The attributes of a decorated function."""
-    parameters = count_parameters(function)
+    parameters, of_class = count_parameters(function), needs_class(function)
 
     def cache_info() -> CacheInfo:
         """What this function has counted, and how many results are kept."""
@@ -71,6 +71,8 @@ def _attach(
         A method is told the object first: `Class.method.invalidate_cache(obj, 1)`, or `obj.method.invalidate_cache(1)`.
         Without further arguments that is every call on the object.
         """
+        if of_class:
+            check_class(function, args, kwargs)
         if not args and not kwargs and parameters:
             cache_clear()
             return

@@ -79,6 +79,20 @@ def first_parameter(function: Callable[..., Any]) -> str | None:
     return code.co_varnames[0] if isinstance(code, types.CodeType) and code.co_argcount else None
 
 
+def needs_class(function: Callable[..., Any]) -> bool:
+    """Whether a class comes first among its arguments."""
+    return _is_in_class(function) and first_parameter(function) == "cls"
+
+
+def check_class(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """From Python 3.13 on `classmethod` tells the function no more which class `Class.method.invalidate_cache(1)` means."""
+    if (args or kwargs) and not (args and isinstance(args[0], type)):
+        name = names_of(function)[1]
+        raise TypeError(
+            f"{name}: which class is meant? invalidate_cache(cls, ...) says so, or put @classmethod below @cache"
+        )
+
+
 _lambdas: dict[tuple[str, str | None], types.CodeType] = {}
 
 

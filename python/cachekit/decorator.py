@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar, overload
 
 from ._attributes import CacheInfo
 from ._build import build
-from ._core import CachedFunction
+from ._core import CachedClassMethod, CachedFunction
 from .config import resolve, resolve_local
 
 if TYPE_CHECKING:
@@ -39,8 +39,10 @@ class CacheDecorator:
         return self._decorate(keywords, function)
 
     def _decorate(self, keywords: dict[str, Any], function: Callable[_P, _R]) -> CachedFunction[_P, _R]:
-        if isinstance(function, (classmethod, staticmethod)):
-            return type(function)(self._decorate(keywords, function.__func__))
+        if isinstance(function, classmethod):
+            return CachedClassMethod(self._decorate(keywords, function.__func__))
+        if isinstance(function, staticmethod):
+            return staticmethod(self._decorate(keywords, function.__func__))
         if not callable(function) and hasattr(type(function), "__get__"):
             raise TypeError(f"cache decorates a function: put @{type(function).__name__} above it")
         if not callable(function):

@@ -39,6 +39,7 @@ typedef struct core_state {
     X(method_type)        /* CachedMethod */                                                                           \
     X(name_module)                                                                                                     \
     X(name_qualname)                                                                                                   \
+    X(name_func)                                                                                                       \
     X(name_cachekit_key)                                                                                               \
     X(answer_type)        /* Answer */                                                                                 \
     X(steps_type)         /* AnswerSteps */                                                                            \

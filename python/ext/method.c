@@ -206,8 +206,54 @@ static PyType_Slot slots[] = {{Py_tp_new, SLOT(method_new)},
 static PyType_Spec spec = {"cachekit._core.CachedMethod", (int)sizeof(core_method), 0,
                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
 
+/* ---- class methods ------------------------------------------------------------------------------------------ */
+
+/* A classmethod whose bound methods are CachedMethods in every version of Python. */
+static PyObject *bind_class(PyObject *self, PyObject *object, PyObject *owner) {
+    core_state *state = PyType_GetModuleState(Py_TYPE(self));
+    PyObject   *function = PyObject_GetAttr(self, state->name_func), *bound = NULL;
+    if (function != NULL) {
+        PyObject *class = owner == NULL ? (PyObject *)Py_TYPE(object) : owner;
+        bound = bind_to((PyTypeObject *)state->method_type, function, class);
+        Py_DECREF(function);
+    }
+    return bound;
+}
+
+static int visit_type(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    return PyClassMethod_Type.tp_traverse(self, visit, arg);
+}
+
+static int clear_class(PyObject *self) { return PyClassMethod_Type.tp_clear(self); }
+
+static void dealloc_class(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyClassMethod_Type.tp_dealloc(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot class_slots[] = {{Py_tp_descr_get, SLOT(bind_class)},
+                                    {Py_tp_traverse, SLOT(visit_type)},
+                                    {Py_tp_clear, SLOT(clear_class)},
+                                    {Py_tp_dealloc, SLOT(dealloc_class)},
+                                    {0, NULL}};
+
+static PyType_Spec class_spec = {"cachekit._core.CachedClassMethod", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+                                 class_slots};
+
 int core_method_exec(PyObject *module) {
     core_state *state = core_state_of(module);
+    state->name_func = PyUnicode_InternFromString("__func__");
     state->method_type = PyType_FromModuleAndSpec(module, &spec, NULL);
-    return state->method_type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)state->method_type);
+    if (state->name_func == NULL || state->method_type == NULL ||
+        PyModule_AddType(module, (PyTypeObject *)state->method_type) < 0) {
+        return -1;
+    }
+    PyObject *bases = PyTuple_Pack(1, &PyClassMethod_Type);
+    PyObject *type = bases == NULL ? NULL : PyType_FromModuleAndSpec(module, &class_spec, bases);
+    const int added = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
+    Py_XDECREF(bases);
+    Py_XDECREF(type);
+    return added;
 }

@@ -300,11 +300,17 @@ def test_forgetting_through_an_object_means_that_object() -> None:
 
 def test_forgetting_through_a_class() -> None:
     first, other = Derived.of_class_too(7), Counter.of_class_too(7)
-    if sys.version_info < (3, 13):
-        Derived.of_class_too.invalidate_cache(7)  # type: ignore[attr-defined]
-    else:
-        Derived.of_class_too.invalidate_cache(Derived, 7)  # type: ignore[attr-defined]
+    Derived.of_class_too.invalidate_cache(7)  # type: ignore[attr-defined]
     assert Derived.of_class_too(7) is not first and Counter.of_class_too(7) is other
+    assert isinstance(vars(Counter)["of_class_too"], classmethod)
+    first, other = Derived.of_class(7), Counter.of_class(7)
+    if sys.version_info < (3, 13):
+        Derived.of_class.invalidate_cache(7)  # type: ignore[attr-defined]
+    else:
+        with pytest.raises(TypeError, match="which class"):
+            Derived.of_class.invalidate_cache(7)  # type: ignore[attr-defined]
+        Derived.of_class.invalidate_cache(Derived, 7)  # type: ignore[attr-defined]
+    assert Derived.of_class(7) is not first and Counter.of_class(7) is other
 
 
 # ---- lifetimes ------------------------------------------------------------------------------------------------
