@@ -19,10 +19,13 @@ typedef struct fake_clock {
     ckit_clock       clock; /* hand out &time.clock; `time` must stay where it is */
     _Atomic uint64_t now_ms;
     _Atomic int64_t  wall_ms;
-    _Atomic uint64_t readings; /* of the monotonic clock */
+    _Atomic uint64_t readings;  /* of the monotonic clock */
+    _Atomic int64_t *mirror_us; /* when not NULL, the wall clock is written here too, in microseconds */
 } fake_clock;
 
 void fake_clock_init(fake_clock *time);
+/* From here on a clock elsewhere, a server's, follows this one. */
+void fake_clock_mirror(fake_clock *time, _Atomic int64_t *wall_us);
 /* Moves both clocks forward. */
 void fake_clock_advance(fake_clock *time, uint64_t ms);
 /* Somebody sets the wall clock; the monotonic one does not notice. */

@@ -37,10 +37,10 @@ void ckiti_resp_joined(ckiti_resp_writer *w, const ckit_slice *parts, size_t cou
 /* ---- reading ----------------------------------------------------------------------------------------------- */
 
 #define CKITI_RESP_MAX_DEPTH 16u
-#define CKITI_RESP_MAX_ELEMENTS (UINT64_C(1) << 24)  /* of one reply, all levels together */
-#define CKITI_RESP_MAX_BULK (UINT64_C(512) << 20)    /* what a server can store */
-#define CKITI_RESP_BUFFER_BYTES 65536u               /* what is read at once */
-#define CKITI_RESP_STREAM_MIN 4096u                  /* shorter bulks always come in one piece */
+#define CKITI_RESP_MAX_ELEMENTS (UINT64_C(1) << 24) /* of one reply, all levels together */
+#define CKITI_RESP_MAX_BULK (UINT64_C(512) << 20)   /* what a server can store */
+#define CKITI_RESP_BUFFER_BYTES 65536u              /* what is read at once */
+#define CKITI_RESP_STREAM_MIN 4096u                 /* shorter bulks always come in one piece */
 
 typedef enum ckiti_resp_type {
     CKITI_RESP_SIMPLE = 1, /* text */
@@ -59,9 +59,9 @@ typedef enum ckiti_resp_type {
 
 typedef struct ckiti_resp_item {
     ckiti_resp_type type;
-    uint32_t        depth; /* 0: the reply itself */
-    bool            ends;  /* the reply is complete with it */
-    bool            push;  /* part of a push message, which answers no command */
+    uint32_t        depth;    /* 0: the reply itself */
+    bool            ends;     /* the reply is complete with it */
+    bool            push;     /* part of a push message, which answers no command */
     bool            streamed; /* the bytes went where ckiti_resp_into said */
     int64_t         integer;
     ckit_slice      text; /* valid until the reader is fed or asked again */

@@ -39,7 +39,8 @@ static uint64_t read_all(const uint8_t *data, size_t size, size_t portion, uint8
             if (item.depth > CKITI_RESP_MAX_DEPTH || (item.type == CKITI_RESP_BULK && item.integer < 0)) {
                 abort();
             }
-            sum = mix(sum, (uint64_t)item.type << 34 | (uint64_t)item.depth << 2 | (uint64_t)item.ends << 1 | item.push);
+            sum =
+                mix(sum, (uint64_t)item.type << 34 | (uint64_t)item.depth << 2 | (uint64_t)item.ends << 1 | item.push);
             sum = mix(sum, (uint64_t)item.integer);
             if (item.type != CKITI_RESP_BULK || item.integer <= (int64_t)BODY_MAX) {
                 sum = mix(sum, text.len == 0 ? 0 : ckiti_xxh3(text, 0));

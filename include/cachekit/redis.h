@@ -1,0 +1,88 @@
+/* cachekit/redis.h - the Redis store: one server, shared by processes, hosts and languages.
+ *
+ * All callers of a process share a few connections. What threads ask at the same time travels together: one of them writes
+ * and reads for the others, so a crowd costs the server few packets; a lone caller does its own socket work. Values larger
+ * than 64 KiB travel on connections of their own, so that they keep nobody waiting. Requests that are handed over without
+ * waiting (`submit` of ext/backend.h) are served by one thread, started with the first of them.
+ *
+ * RESP3 is spoken where the server knows HELLO (Redis 6), else RESP2. Entries are plain strings under the key itself, as
+ * the released CacheKit SDKs write them:
+ *
+ *   KEY           the value, with its expiry in the server's hands; lifetimes are exact to the millisecond
+ *   KEY:lock      who holds the lock of KEY: 32 hexadecimal digits
+ *   ck:fence      counts holders of locks
+ *   ck:own:KEY, ck:idx:HASH   whose entry KEY is, and the entries of a namespace; only for keys that do not tell it
+ *                 themselves (shortened ones, those the program chose). They expire with the entries
+ *
+ * An entry whose key itself looks like one of these (it begins with "ck:" or ends with ":lock") is kept under
+ * "ck:key:KEY" and its lock under "ck:lock:KEY", so that nothing is taken for something else. `key_prefix` stands in front
+ * of everything.
+ *
+ * Listing and removing a scope walk with SCAN and remove with UNLINK: the server is never blocked, and keys that are not
+ * entries of this library are left alone.
+ *
+ * When the server is away a call fails at once after the first failed attempt, until a pause that grows from 50 ms up to
+ * `backoff_max_ms` is over; one caller then tries again. Nobody waits longer than his deadline or `socket_timeout_ms`.
+ *
+ * The operation `stats` tells what the server counts for all its users: keyspace_hits, keyspace_misses, expired_keys,
+ * evicted_keys, commands, connections, rejected_connections; as levels clients, used_memory, limit_memory, keys.
+ *
+ * Most programs open it by URL instead: ckit_cache_open("redis://cache.internal:6379/0", ...). */
+#ifndef CACHEKIT_REDIS_H
+#define CACHEKIT_REDIS_H
+
+#include <cachekit/error.h>
+#include <cachekit/ext/backend.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum ckit_redis_switch { CKIT_REDIS_DEFAULT = 0, CKIT_REDIS_ON = 1, CKIT_REDIS_OFF = 2 } ckit_redis_switch;
+
+/* For `retries`: a command that met a lost connection is not sent again. */
+#define CKIT_REDIS_NO_RETRY UINT32_MAX
+
+/* Zero means: what the URL says, and where it says nothing, the default. A field that is not zero wins over the URL. */
+typedef struct ckit_redis_options {
+    size_t struct_size;
+    /* Required:
+     *     redis://[[user]:password@]host[:port][/database][?name=value...]
+     *     unix://[[user]:password@]/path/of/socket[?db=0...]
+     * Parameters: db, username, password, socket_timeout, socket_connect_timeout (seconds, fractions allowed),
+     * socket_keepalive (true, false), connection_pool_size (or max_connections), client_name, protocol (2, 3), key_prefix,
+     * retries, retry_on_timeout (true, false), backoff_max (seconds). */
+    const char *url;
+    const char *username;
+    const char *password;
+    const char *client_name;       /* shown by the server's CLIENT LIST; printable, no blanks; default "cachekit" */
+    const char *key_prefix;        /* in front of every key; default none; at most 1024 bytes */
+    uint64_t    max_value_bytes;   /* default 100 MiB; 1 .. 512 MiB */
+    uint32_t    socket_timeout_ms; /* longest silence of the server, and longest wait of a call that has no
+                                              deadline (values above 1 MiB: a second more for each); default 1000;
+                                              1 .. 3,600,000 */
+    uint32_t    socket_connect_timeout_ms; /* for connection and login together; default 1000; 1 .. 3,600,000 */
+    uint32_t connection_pool_size; /* most connections at a time; default 10; 1 .. 10,000. Up to two carry everybody's
+                                         small commands, the others one large value or one listing each; at least one of
+                                         those is always allowed */
+    uint32_t retries;              /* how often a command is sent again after a lost connection; default 1; 1 .. 10, or
+                                         CKIT_REDIS_NO_RETRY */
+    uint32_t backoff_max_ms;       /* longest pause between attempts to connect; default 5000; 50 .. 3,600,000 */
+    uint32_t protocol;             /* 3: RESP3 where the server has it (default); 2: RESP2 */
+    ckit_redis_switch socket_keepalive; /* TCP keepalive after 60 s, every 15 s, 4 times; default on */
+    ckit_redis_switch retry_on_timeout; /* a command that got no answer in time is sent again too; default off */
+} ckit_redis_options;
+#define CKIT_REDIS_OPTIONS_INIT CKIT_SIZED_INIT(ckit_redis_options)
+CKIT_API void ckit_redis_options_init(ckit_redis_options *options, size_t struct_size);
+
+/* Makes the store. Connects to nobody: the first operation does.
+ *
+ * CKIT_E_CONFIGURATION  the URL or an option is wrong; the text names it and never shows user, password or URL
+ * CKIT_E_UNSUPPORTED    a URL of an encrypted connection, of sentinels or of a cluster */
+CKIT_API ckit_status ckit_redis_open(const ckit_redis_options *options, const ckit_backend_env *env, ckit_backend **out,
+                                     ckit_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

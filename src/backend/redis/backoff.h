@@ -1,0 +1,25 @@
+/* backoff.h - pauses between attempts to connect, shared by all connections to one server. Thread-safe. */
+#ifndef CKITI_REDIS_BACKOFF_H
+#define CKITI_REDIS_BACKOFF_H
+
+#include <cachekit/error.h>
+#include <pthread.h>
+
+typedef struct ckiti_redis_backoff {
+    pthread_mutex_t lock; /* a leaf: guards what follows */
+    uint32_t        max_ms;
+    uint32_t        failures; /* in a row */
+    uint64_t        next_ms;  /* no attempt before; 0: any time */
+    ckit_error      last;
+} ckiti_redis_backoff;
+
+void ckiti_redis_backoff_init(ckiti_redis_backoff *b, uint32_t max_ms);
+void ckiti_redis_backoff_fini(ckiti_redis_backoff *b);
+
+/* Whether somebody may try now. When not, the last failure says why, in a sentence that tells how long it still takes. */
+ckit_status ckiti_redis_backoff_ask(ckiti_redis_backoff *b, uint64_t now_ms, ckit_error *err);
+/* How an attempt ended. Pauses double from 50 ms up to the longest, each taken between a half and the whole of it. */
+void ckiti_redis_backoff_failed(ckiti_redis_backoff *b, uint64_t now_ms, const ckit_error *why);
+void ckiti_redis_backoff_succeeded(ckiti_redis_backoff *b);
+
+#endif

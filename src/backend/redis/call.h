@@ -1,0 +1,62 @@
+/* call.h - one request to a server: commands that travel together, and what takes their replies.
+ *
+ * A call stands at the beginning of a struct of its operation, in the caller's storage, and belongs to whoever serves the
+ * connection between being handed over and being done. */
+#ifndef CKITI_REDIS_CALL_H
+#define CKITI_REDIS_CALL_H
+
+#include "resp.h"
+
+#include <stdatomic.h>
+
+typedef struct ckiti_redis_call ckiti_redis_call;
+
+struct ckiti_redis_call {
+    /* ---- filled by the operation ---- */
+
+    /* Appends the commands; may be asked again when the call is repeated. */
+    void (*write)(const ckiti_redis_call *call, ckiti_resp_writer *w);
+    /* Gets every item of reply number `got` (from 0) as it arrives, error replies included. Not called after a failure of
+     * the connection: then `status` and `err` tell it. */
+    void (*take)(ckiti_redis_call *call, const ckiti_resp_item *item);
+    /* Where a long bulk of item->integer bytes goes; NULL: drop it. May be NULL itself. */
+    uint8_t *(*place)(ckiti_redis_call *call, const ckiti_resp_item *item);
+    /* Undoes what was taken, before the first attempt and every repetition. May be NULL. */
+    void (*begin)(ckiti_redis_call *call);
+    uint32_t    replies; /* how many there will be */
+    bool        large;   /* travels on a connection of its own */
+    bool        once;    /* must not be repeated when its fate is unknown */
+    ckit_error *err;     /* the caller's, or NULL */
+
+    /* For calls that nobody waits for: told once when done, from the thread that serves them. NULL: somebody waits. */
+    void (*finish)(ckiti_redis_call *call);
+
+    /* ---- filled by who serves it ---- */
+
+    _Atomic uint64_t  until_ms; /* on CLOCK_MONOTONIC */
+    bool              patient;  /* the time limit is the store's own: it grows with the size of a value */
+    bool              lost;     /* failed because the connection or the answer was lost: may be tried again */
+    uint32_t          attempts; /* repetitions so far */
+    uint32_t          got;      /* replies that are complete */
+    ckit_status       status;   /* CKIT_OK until somebody says otherwise */
+    uint32_t          word;     /* of the two that waiters sleep on */
+    uint64_t          sequence;
+    ckiti_redis_call *next; /* in a list of those to repeat */
+    _Atomic bool      done;
+};
+
+/* The first failure of a call counts. */
+static inline void ckiti_redis_call_set(ckiti_redis_call *call, ckit_status status) {
+    if (call->status < CKIT_E_FIRST) {
+        call->status = status;
+    }
+}
+/* Fails it with a record that is already filled. */
+void ckiti_redis_call_fail(ckiti_redis_call *call, const ckit_error *why, bool lost);
+/* For `take`: an error reply becomes the call's failure; anything but what was expected too. True when `item` was one. */
+bool ckiti_redis_call_refused(ckiti_redis_call *call, const ckiti_resp_item *item);
+void ckiti_redis_call_unexpected(ckiti_redis_call *call);
+/* Before an attempt. */
+void ckiti_redis_call_begin(ckiti_redis_call *call);
+
+#endif

@@ -1,0 +1,118 @@
+/* channel.h - one connection that many callers share: their commands are queued, travel together and are answered in
+ * order.
+ *
+ * Whoever serves the channel (`leader`) owns the connection and everything marked so; there is one at a time. combine.c
+ * lets the callers take turns at it, pump.c has a thread for it. */
+#ifndef CKITI_REDIS_CHANNEL_H
+#define CKITI_REDIS_CHANNEL_H
+
+#include "backoff.h"
+#include "connection.h"
+
+#include <pthread.h>
+
+#define CKITI_REDIS_IN_FLIGHT 4096u                        /* calls at a time */
+#define CKITI_REDIS_QUEUE_BYTES ((size_t)64 * 1024 * 1024) /* not sent yet */
+
+/* A call that waits for its replies. Whoever takes the pointer out owns the call: the leader, to answer it, or its caller,
+ * to leave without an answer. */
+typedef struct ckiti_redis_place {
+    _Atomic(ckiti_redis_call *) call;
+    uint32_t                    replies; /* still to be read when the caller has left */
+} ckiti_redis_place;
+
+typedef struct ckiti_redis_channel {
+    /* never changed */
+    ckiti_redis_backoff *backoff;
+    uint32_t             silence_ms;
+    uint32_t             connect_ms;
+
+    /* guarded by `lock`, a leaf: never held across I/O or a call's functions, but for `write` */
+    pthread_mutex_t lock;
+    ckit_buf        pending; /* commands not sent yet */
+    bool            closing;
+
+    /* Numbers of calls: [head, sent) wait for replies, [sent, tail) for being sent. */
+    ckiti_redis_place *places; /* by number modulo CKITI_REDIS_IN_FLIGHT */
+    _Atomic uint64_t   head;   /* changed by the leader */
+    _Atomic uint64_t   tail;   /* changed under the lock */
+    _Atomic uint32_t   word;   /* which of `words` those wait on who are queued now; changed under the lock */
+
+    /* the leader's */
+    ckiti_redis_connection connection; /* `stream` changes only under the lock, so that others can interrupt it */
+    uint64_t               sent;
+    ckit_buf               sending;
+    ckiti_redis_turn       turn;
+
+    /* those who wait (combine.c) */
+    _Atomic bool     led;
+    _Atomic bool     orphan;   /* leadership was offered and nobody has taken it yet */
+    _Atomic uint32_t words[2]; /* those of one batch sleep on one, those of the next on the other */
+} ckiti_redis_channel;
+
+ckit_status ckiti_redis_channel_init(ckiti_redis_channel *ch, const ckiti_redis_dial *dial,
+                                     ckiti_redis_backoff *backoff);
+/* Nobody uses it any more. Accepts zeroed memory. */
+void ckiti_redis_channel_fini(ckiti_redis_channel *ch);
+/* In a forked child: forgets connection, callers and the other threads. The lock is held, and released. */
+void ckiti_redis_channel_forget(ckiti_redis_channel *ch);
+
+/* With the lock held: queues a call. CKIT_E_BUSY when too many are under way, CKIT_E_NO_MEMORY, CKIT_E_CLOSED; `err` is
+ * filled. */
+ckit_status ckiti_redis_channel_queue(ckiti_redis_channel *ch, ckiti_redis_call *call, ckit_error *err);
+/* Takes a call out that its caller gives up; false when somebody is answering it. */
+bool ckiti_redis_channel_withdraw(ckiti_redis_channel *ch, ckiti_redis_call *call);
+
+static inline bool ckiti_redis_channel_empty(ckiti_redis_channel *ch) {
+    return atomic_load(&ch->head) == atomic_load(&ch->tail);
+}
+
+/* ---- for the leader -------------------------------------------------------------------------------------------------- */
+
+/* Answered calls: those that somebody waits for are marked in a mask, one bit for each of `words`. */
+typedef unsigned ckiti_redis_woken;
+
+/* Connects, unless an attempt has failed a moment ago. */
+ckit_status ckiti_redis_channel_connect(ckiti_redis_channel *ch, uint64_t until_ms, ckit_error *err);
+/* Sends what is queued. */
+ckit_status ckiti_redis_channel_flush(ckiti_redis_channel *ch, uint64_t until_ms, ckit_error *err);
+/* Waits for bytes; CKIT_E_TIMEOUT when none came. */
+ckit_status ckiti_redis_channel_receive(ckiti_redis_channel *ch, uint64_t until_ms, ckit_error *err);
+/* Answers calls with what has been received. */
+ckit_status ckiti_redis_channel_answer(ckiti_redis_channel *ch, ckiti_redis_woken *woken, ckit_error *err);
+/* Ends the connection and fails the calls that were sent, with `unsent` also those that were not. Calls that nobody waits
+ * for and that may be repeated are put in `again` instead, when that is not NULL. */
+void ckiti_redis_channel_break(ckiti_redis_channel *ch, const ckit_error *why, bool unsent, ckiti_redis_woken *woken,
+                               ckiti_redis_call **again);
+/* How long the server has been silent while something was asked of it. */
+uint64_t ckiti_redis_channel_silence(const ckiti_redis_channel *ch, uint64_t now_ms);
+/* A call's replies are being read and nobody wants them any more. */
+void ckiti_redis_channel_drop_turn(ckiti_redis_channel *ch);
+
+/* ---- the two ways ------------------------------------------------------------------------------------------------------ */
+
+/* Sends a call and waits for its answer, until call->until_ms. */
+void ckiti_redis_combine(ckiti_redis_channel *ch, ckiti_redis_call *call);
+
+/* A thread that serves calls nobody waits for. */
+typedef struct ckiti_redis_pump {
+    ckiti_redis_channel channel;
+    pthread_cond_t      work; /* with channel.lock */
+    pthread_t           thread;
+    uint32_t            retries;
+    bool                retry_late;
+    /* guarded by channel.lock */
+    uint64_t expires_ms; /* no call's time is over before */
+    bool     ready;      /* the thread runs */
+    bool     idle;       /* it sleeps */
+    bool     stop;
+} ckiti_redis_pump;
+
+ckit_status ckiti_redis_pump_init(ckiti_redis_pump *pump, const ckiti_redis_dial *dial, ckiti_redis_backoff *backoff);
+/* Answers what is under way with CKIT_E_CLOSED. Accepts zeroed memory. */
+void ckiti_redis_pump_fini(ckiti_redis_pump *pump);
+void ckiti_redis_pump_forget(ckiti_redis_pump *pump);
+/* CKIT_PENDING; any other status: not taken, call->finish will not be called. */
+ckit_status ckiti_redis_pump_submit(ckiti_redis_pump *pump, ckiti_redis_call *call, ckit_error *err);
+
+#endif

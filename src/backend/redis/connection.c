@@ -1,0 +1,204 @@
+#include "connection.h"
+
+#include "base/clock.h"
+#include "failure.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- calls -------------------------------------------------------------------------------------------------------- */
+
+void ckiti_redis_call_begin(ckiti_redis_call *call) {
+    call->got = 0;
+    call->status = CKIT_OK;
+    call->lost = false;
+    call->next = NULL;
+    if (call->begin != NULL) {
+        call->begin(call);
+    }
+}
+
+void ckiti_redis_call_fail(ckiti_redis_call *call, const ckit_error *why, bool lost) {
+    call->status = why->status;
+    call->lost = lost;
+    if (call->err != NULL) {
+        *call->err = *why;
+    }
+}
+
+bool ckiti_redis_call_refused(ckiti_redis_call *call, const ckiti_resp_item *item) {
+    if (item->type != CKITI_RESP_ERROR) {
+        return false;
+    }
+    if (call->status < CKIT_E_FIRST) {
+        call->status = ckiti_redis_refusal(call->err, item->text);
+    }
+    return true;
+}
+
+void ckiti_redis_call_unexpected(ckiti_redis_call *call) {
+    if (call->status < CKIT_E_FIRST) {
+        call->status = ckiti_redis_garbage(call->err, "a reply of another type than the command has");
+    }
+}
+
+/* ---- making and ending ---------------------------------------------------------------------------------------------- */
+
+ckit_status ckiti_redis_connection_init(ckiti_redis_connection *c, const ckiti_redis_dial *dial) {
+    *c = (ckiti_redis_connection){.dial = dial, .protocol = 2};
+    return ckiti_resp_reader_init(&c->reader, dial->alloc);
+}
+
+void ckiti_redis_connection_close(ckiti_redis_connection *c) {
+    if (c->stream != NULL) {
+        c->stream->ops->close(c->stream);
+        c->stream = NULL;
+    }
+}
+
+void ckiti_redis_connection_forget(ckiti_redis_connection *c) {
+    if (c->stream != NULL) {
+        c->stream->ops->forget(c->stream);
+        c->stream = NULL;
+    }
+}
+
+void ckiti_redis_connection_fini(ckiti_redis_connection *c) {
+    ckiti_redis_connection_close(c);
+    ckiti_resp_reader_fini(&c->reader);
+}
+
+/* ---- bytes ---------------------------------------------------------------------------------------------------------- */
+
+ckit_status ckiti_redis_connection_send(ckiti_redis_connection *c, struct iovec *parts, int count, uint64_t until_ms,
+                                        ckit_error *err) {
+    if (c->stream->ops->write(c->stream, parts, count, until_ms) != 0) {
+        return ckiti_redis_network(err, errno, "sending");
+    }
+    return CKIT_OK;
+}
+
+ckit_status ckiti_redis_connection_receive(ckiti_redis_connection *c, uint64_t until_ms, ckit_error *err) {
+    struct iovec parts[2];
+    int          count = ckiti_resp_room(&c->reader, parts);
+    ssize_t      n = c->stream->ops->read(c->stream, parts, count, until_ms);
+    if (n > 0) {
+        ckiti_resp_fed(&c->reader, (size_t)n);
+        c->read_at_ms = ckiti_system_monotonic_ms();
+        return CKIT_OK;
+    }
+    if (n == 0) {
+        return ckit_fail(err, CKIT_E_NETWORK, CKITI_REDIS_WHERE, "the server closed the connection");
+    }
+    return errno == ETIMEDOUT ? CKIT_E_TIMEOUT : ckiti_redis_network(err, errno, "receiving");
+}
+
+/* ---- replies -------------------------------------------------------------------------------------------------------- */
+
+static ckiti_redis_progress garbage(const char *why, ckit_error *err) {
+    (void)ckiti_redis_garbage(err, why);
+    return CKITI_REDIS_BAD;
+}
+
+/* A long value begins: its reader may need longer than the store's own limit. */
+static uint8_t *place_of(const ckiti_redis_turn *turn, const ckiti_resp_item *item) {
+    ckiti_redis_call *call = turn->call;
+    if (item->push || call == NULL || call->place == NULL) {
+        return NULL;
+    }
+    if (call->patient) {
+        call->until_ms += (uint64_t)item->integer / 1048576 * 1000;
+    }
+    return call->place(call, item);
+}
+
+ckiti_redis_progress ckiti_redis_connection_take(ckiti_redis_connection *c, ckiti_redis_turn *turn, ckit_error *err) {
+    for (;;) {
+        ckiti_resp_item item;
+        switch (ckiti_resp_next(&c->reader, &item)) {
+        case CKITI_RESP_MORE: return CKITI_REDIS_MORE;
+        case CKITI_RESP_BAD: return garbage(c->reader.why, err);
+        case CKITI_RESP_BODY: ckiti_resp_into(&c->reader, place_of(turn, &item)); continue;
+        default: break;
+        }
+        if (item.push) {
+            if (c->dial->push.take != NULL) {
+                c->dial->push.take(c->dial->push.self, &item);
+            }
+            continue;
+        }
+        if (turn->left == 0) {
+            return garbage("a reply to nothing that was asked", err);
+        }
+        if (turn->call != NULL) {
+            turn->call->take(turn->call, &item);
+            turn->call->got += item.ends;
+        }
+        if (item.ends && --turn->left == 0) {
+            return CKITI_REDIS_DONE;
+        }
+    }
+}
+
+void ckiti_redis_connection_drop(ckiti_redis_connection *c, ckiti_redis_turn *turn) {
+    turn->call = NULL;
+    if (c->reader.body) {
+        ckiti_resp_into(&c->reader, NULL);
+    }
+}
+
+/* ---- one call alone --------------------------------------------------------------------------------------------------- */
+
+static ckit_status send_call(ckiti_redis_connection *c, ckiti_redis_call *call, ckit_buf *scratch, ckit_error *why) {
+    ckiti_resp_writer w;
+    scratch->len = 0;
+    ckiti_resp_writer_init(&w, scratch, CKITI_RESP_INLINE_MAX);
+    call->write(call, &w);
+    if (w.status != CKIT_OK) {
+        return ckiti_redis_no_memory(why, "a command");
+    }
+    if (call->patient) {
+        call->until_ms += w.late.len / 1048576 * 1000;
+    }
+    struct iovec parts[3] = {{scratch->ptr, w.late.len > 0 ? w.late_at : scratch->len}};
+    int          count = 1;
+    if (w.late.len > 0) {
+        parts[count++] = (struct iovec){(void *)(uintptr_t)w.late.ptr, w.late.len};
+        parts[count++] = (struct iovec){scratch->ptr + w.late_at, scratch->len - w.late_at};
+    }
+    c->read_at_ms = ckiti_system_monotonic_ms();
+    return ckiti_redis_connection_send(c, parts, count, call->until_ms, why);
+}
+
+static ckit_status receive_call(ckiti_redis_connection *c, ckiti_redis_call *call, ckit_error *why) {
+    ckiti_redis_turn turn = {call, call->replies};
+    for (;;) {
+        ckiti_redis_progress progress = ckiti_redis_connection_take(c, &turn, why);
+        if (progress != CKITI_REDIS_MORE) {
+            return progress == CKITI_REDIS_DONE ? CKIT_OK : why->status;
+        }
+        uint64_t    silence = ckiti_time_after(c->read_at_ms, c->dial->address->socket_timeout_ms);
+        ckit_status st = ckiti_redis_connection_receive(c, call->until_ms < silence ? call->until_ms : silence, why);
+        if (st == CKIT_E_TIMEOUT) {
+            return ckiti_redis_late(why, "waiting for a reply");
+        }
+        if (st != CKIT_OK) {
+            return st;
+        }
+    }
+}
+
+void ckiti_redis_connection_run(ckiti_redis_connection *c, ckiti_redis_call *call, ckit_buf *scratch) {
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_status st = send_call(c, call, scratch, &why);
+    bool        sent = st != CKIT_E_NO_MEMORY;
+    if (st == CKIT_OK) {
+        st = receive_call(c, call, &why);
+    }
+    if (st != CKIT_OK) {
+        if (sent) {
+            ckiti_redis_connection_close(c);
+        }
+        ckiti_redis_call_fail(call, &why, st == CKIT_E_NETWORK);
+    }
+}

@@ -1,0 +1,80 @@
+/* connection.h - one connection, logged in and ready, and the replies that come over it.
+ *
+ * Used by one thread at a time. */
+#ifndef CKITI_REDIS_CONNECTION_H
+#define CKITI_REDIS_CONNECTION_H
+
+#include "call.h"
+#include "stream.h"
+
+/* Tells where the server for a key is. Asked whenever a connection is made, so that sentinels, a cluster's map of slots or
+ * a changed name can give another answer than before. */
+typedef struct ckiti_redis_resolver {
+    ckit_status (*resolve)(void *self, uint16_t slot, uint64_t until_ms, ckiti_redis_endpoint *out, ckit_error *err);
+    void *self;
+} ckiti_redis_resolver;
+
+/* Gets every item of a push message (RESP3) that arrives on a connection, from the thread that serves it. `item->ends`
+ * marks the last one. Long bulks in it are dropped. */
+typedef struct ckiti_redis_push {
+    void (*take)(void *self, const ckiti_resp_item *item);
+    void *self;
+} ckiti_redis_push;
+
+/* How connections of one kind are made; outlives them. */
+typedef struct ckiti_redis_dial {
+    const ckiti_redis_address    *address;
+    const ckiti_redis_stream_ops *streams;
+    ckiti_redis_resolver          resolver;
+    uint16_t                      slot;
+    ckiti_redis_push              push; /* `take` NULL: push messages are dropped */
+    const ckit_alloc             *alloc;
+} ckiti_redis_dial;
+
+typedef struct ckiti_redis_connection {
+    const ckiti_redis_dial *dial;
+    ckiti_redis_stream     *stream; /* NULL: not connected */
+    ckiti_resp_reader       reader;
+    uint32_t                protocol; /* 2 or 3, as agreed with the server */
+    uint64_t read_at_ms;              /* when something arrived last, or a request went out while nothing was awaited */
+} ckiti_redis_connection;
+
+/* Prepares without connecting. CKIT_E_NO_MEMORY. */
+ckit_status ckiti_redis_connection_init(ckiti_redis_connection *c, const ckiti_redis_dial *dial);
+/* Closes what is open and frees. Accepts zeroed memory. */
+void ckiti_redis_connection_fini(ckiti_redis_connection *c);
+
+/* Connects and logs in: HELLO 3, or AUTH where the server does not know it; SELECT; the client's name. Closed on failure. */
+ckit_status ckiti_redis_connection_open(ckiti_redis_connection *c, uint64_t until_ms, ckit_error *err);
+void        ckiti_redis_connection_close(ckiti_redis_connection *c);
+/* In a forked child: closes without a word to the server. */
+void ckiti_redis_connection_forget(ckiti_redis_connection *c);
+
+/* Sends all bytes. */
+ckit_status ckiti_redis_connection_send(ckiti_redis_connection *c, struct iovec *parts, int count, uint64_t until_ms,
+                                        ckit_error *err);
+/* Waits for some bytes and takes them in. CKIT_E_TIMEOUT when none came (without filling `err`); CKIT_E_NETWORK. */
+ckit_status ckiti_redis_connection_receive(ckiti_redis_connection *c, uint64_t until_ms, ckit_error *err);
+
+/* Whose replies are being read. `call` NULL: nobody wants them. */
+typedef struct ckiti_redis_turn {
+    ckiti_redis_call *call;
+    uint32_t          left; /* replies that still come; 0: only push messages may */
+} ckiti_redis_turn;
+
+typedef enum ckiti_redis_progress {
+    CKITI_REDIS_DONE, /* the turn's replies are complete */
+    CKITI_REDIS_MORE, /* more bytes are needed */
+    CKITI_REDIS_BAD   /* the connection is of no use any more; `err` is filled */
+} ckiti_redis_progress;
+
+/* Hands on what has been received, until the turn is over. */
+ckiti_redis_progress ckiti_redis_connection_take(ckiti_redis_connection *c, ckiti_redis_turn *turn, ckit_error *err);
+/* Whoever had the turn has given up. */
+void ckiti_redis_connection_drop(ckiti_redis_connection *c, ckiti_redis_turn *turn);
+
+/* One call with the connection to itself: sends, and reads until it is done. The call's status; after a failure that
+ * leaves the connection useless (call->lost, a timeout, garbage) it is closed. */
+void ckiti_redis_connection_run(ckiti_redis_connection *c, ckiti_redis_call *call, ckit_buf *scratch);
+
+#endif

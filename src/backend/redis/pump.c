@@ -1,0 +1,213 @@
+/* Calls that nobody waits for: one thread sends and reads for all of them. It sleeps while nothing is under way; while
+ * something is, whatever is handed over meanwhile goes out with the next batch, without a system call of its own. */
+#include "channel.h"
+
+#include "base/clock.h"
+#include "failure.h"
+
+#include <signal.h>
+
+#define TICK_MS 200u /* how long it waits for the server at a time */
+
+ckit_status ckiti_redis_pump_init(ckiti_redis_pump *pump, const ckiti_redis_dial *dial, ckiti_redis_backoff *backoff) {
+    pump->ready = pump->idle = pump->stop = false;
+    pump->expires_ms = UINT64_MAX;
+    pump->retries = dial->address->retries;
+    pump->retry_late = dial->address->retry_on_timeout;
+    pthread_cond_init(&pump->work, NULL);
+    return ckiti_redis_channel_init(&pump->channel, dial, backoff);
+}
+
+/* ---- calls that end without an answer, or once more ------------------------------------------------------------------- */
+
+static void repeat(ckiti_redis_pump *pump, ckiti_redis_call *list) {
+    ckiti_redis_channel *ch = &pump->channel;
+    while (list != NULL) {
+        ckiti_redis_call *call = list;
+        ckit_error       *err = call->err;
+        list = call->next;
+        bool wanted = call->attempts++ < pump->retries && (call->status != CKIT_E_TIMEOUT || pump->retry_late) &&
+                      call->until_ms > ckiti_system_monotonic_ms();
+        if (wanted) {
+            ckiti_redis_call_begin(call);
+            pthread_mutex_lock(&ch->lock);
+            ckit_status st = ckiti_redis_channel_queue(ch, call, err);
+            pthread_mutex_unlock(&ch->lock);
+            if (st == CKIT_OK) {
+                continue;
+            }
+            call->status = st;
+        }
+        call->finish(call);
+    }
+}
+
+static void break_off(ckiti_redis_pump *pump, const ckit_error *why, bool unsent) {
+    ckiti_redis_woken woken = 0;
+    ckiti_redis_call *again = NULL;
+    ckiti_redis_channel_break(&pump->channel, why, unsent, &woken, unsent ? NULL : &again);
+    repeat(pump, again);
+}
+
+static void tell_late(ckiti_redis_call *call) {
+    ckit_error why = CKIT_ERROR_INIT;
+    (void)ckiti_redis_late(&why, "waiting for a reply");
+    ckiti_redis_call_fail(call, &why, true);
+    call->finish(call);
+}
+
+/* Answers those whose time is over, and notes when the next one's is. */
+static void expire(ckiti_redis_pump *pump, uint64_t now_ms) {
+    ckiti_redis_channel *ch = &pump->channel;
+    ckiti_redis_call    *late = NULL;
+    uint64_t             next = UINT64_MAX;
+    pthread_mutex_lock(&ch->lock);
+    for (uint64_t i = atomic_load(&ch->head); i < atomic_load(&ch->tail); i++) {
+        ckiti_redis_call *call = atomic_load(&ch->places[i % CKITI_REDIS_IN_FLIGHT].call);
+        if (call != NULL && call->until_ms <= now_ms && ckiti_redis_channel_withdraw(ch, call)) {
+            call->next = late;
+            late = call;
+        } else if (call != NULL && call->until_ms < next) {
+            next = call->until_ms;
+        }
+    }
+    ckiti_redis_call *current = ch->turn.call;
+    if (current != NULL && current->until_ms <= now_ms) {
+        ckiti_redis_channel_drop_turn(ch);
+        current->next = late;
+        late = current;
+    } else if (current != NULL && current->until_ms < next) {
+        next = current->until_ms;
+    }
+    pump->expires_ms = next;
+    pthread_mutex_unlock(&ch->lock);
+    while (late != NULL) {
+        ckiti_redis_call *call = late;
+        late = call->next;
+        tell_late(call);
+    }
+}
+
+/* ---- the thread -------------------------------------------------------------------------------------------------------- */
+
+static void serve(ckiti_redis_pump *pump, uint64_t expires_ms) {
+    ckiti_redis_channel *ch = &pump->channel;
+    ckiti_redis_woken    woken = 0;
+    ckit_error           why = CKIT_ERROR_INIT;
+    uint64_t             now = ckiti_system_monotonic_ms();
+    if (expires_ms <= now) {
+        expire(pump, now);
+        return;
+    }
+    if (ch->connection.stream == NULL) {
+        if (ckiti_redis_channel_connect(ch, expires_ms, &why) != CKIT_OK) {
+            break_off(pump, &why, true);
+        }
+        return;
+    }
+    ckit_status st = ckiti_redis_channel_flush(ch, ckiti_time_after(now, ch->silence_ms), &why);
+    if (st == CKIT_OK) {
+        uint64_t tick = ckiti_time_after(now, TICK_MS);
+        st = ckiti_redis_channel_receive(ch, expires_ms < tick ? expires_ms : tick, &why);
+        if (st == CKIT_OK) {
+            st = ckiti_redis_channel_answer(ch, &woken, &why);
+        } else if (st == CKIT_E_TIMEOUT &&
+                   ckiti_redis_channel_silence(ch, ckiti_system_monotonic_ms()) < ch->silence_ms) {
+            st = CKIT_OK;
+        } else if (st == CKIT_E_TIMEOUT) {
+            (void)ckiti_redis_late(&why, "waiting for a reply");
+        }
+    }
+    if (st != CKIT_OK) {
+        break_off(pump, &why, false);
+    }
+}
+
+static void *run(void *arg) {
+    ckiti_redis_pump    *pump = arg;
+    ckiti_redis_channel *ch = &pump->channel;
+    for (;;) {
+        pthread_mutex_lock(&ch->lock);
+        while (!pump->stop && ckiti_redis_channel_empty(ch)) {
+            pump->idle = true;
+            pthread_cond_wait(&pump->work, &ch->lock);
+        }
+        pump->idle = false;
+        bool     stop = pump->stop;
+        uint64_t expires_ms = pump->expires_ms;
+        pthread_mutex_unlock(&ch->lock);
+        if (stop) {
+            return NULL;
+        }
+        serve(pump, expires_ms);
+    }
+}
+
+/* With the lock held. The program's signals are not for this thread. */
+static ckit_status start(ckiti_redis_pump *pump, ckit_error *err) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&pump->thread, NULL, run, pump);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (code != 0) {
+        return ckit_fail_errno(err, CKIT_E_NO_MEMORY, code, CKITI_REDIS_WHERE, "starting a thread");
+    }
+    pump->ready = true;
+    return CKIT_OK;
+}
+
+ckit_status ckiti_redis_pump_submit(ckiti_redis_pump *pump, ckiti_redis_call *call, ckit_error *err) {
+    ckiti_redis_channel *ch = &pump->channel;
+    uint64_t             until_ms = call->until_ms;
+    pthread_mutex_lock(&ch->lock);
+    ckit_status st = pump->ready || ch->closing ? CKIT_OK : start(pump, err);
+    if (st == CKIT_OK) {
+        st = ckiti_redis_channel_queue(ch, call, err);
+    }
+    if (st == CKIT_OK) {
+        st = CKIT_PENDING;
+        pump->expires_ms = until_ms < pump->expires_ms ? until_ms : pump->expires_ms;
+        if (pump->idle) {
+            pump->idle = false;
+            pthread_cond_signal(&pump->work);
+        }
+    }
+    pthread_mutex_unlock(&ch->lock);
+    return st;
+}
+
+/* ---- ending ------------------------------------------------------------------------------------------------------------- */
+
+void ckiti_redis_pump_fini(ckiti_redis_pump *pump) {
+    ckiti_redis_channel *ch = &pump->channel;
+    if (ch->connection.dial == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&ch->lock);
+    bool joined = pump->ready;
+    ch->closing = true;
+    pump->stop = true;
+    pthread_cond_signal(&pump->work);
+    if (ch->connection.stream != NULL) {
+        ch->connection.stream->ops->interrupt(ch->connection.stream);
+    }
+    pthread_mutex_unlock(&ch->lock);
+    if (joined) {
+        pthread_join(pump->thread, NULL);
+    }
+    ckit_error why = CKIT_ERROR_INIT;
+    (void)ckit_fail(&why, CKIT_E_CLOSED, CKITI_REDIS_WHERE, "the store is closing");
+    if (ch->places != NULL) {
+        break_off(pump, &why, true);
+    }
+    ckiti_redis_channel_fini(ch);
+    pthread_cond_destroy(&pump->work);
+}
+
+void ckiti_redis_pump_forget(ckiti_redis_pump *pump) {
+    pump->ready = pump->idle = false;
+    pump->expires_ms = UINT64_MAX;
+    pthread_cond_init(&pump->work, NULL);
+    ckiti_redis_channel_forget(&pump->channel);
+}

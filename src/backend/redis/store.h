@@ -1,0 +1,81 @@
+/* store.h - the Redis store as its own files see it. */
+#ifndef CKITI_REDIS_STORE_H
+#define CKITI_REDIS_STORE_H
+
+#include "base/clock.h"
+#include "base/fork.h"
+#include "failure.h"
+#include "node.h"
+#include "submit.h"
+
+#define CKITI_REDIS_MAX_KEY_BYTES 65536u
+#define CKITI_REDIS_REMEMBERED 1024u
+
+typedef struct ckiti_redis_store {
+    ckiti_redis_address address;
+    ckit_slice          prefix; /* in address */
+    const ckit_alloc   *alloc;
+    const ckit_clock   *clock;
+    ckit_log            log;
+    ckiti_redis_node    node;
+    ckiti_redis_spare   spare;
+    ckiti_fork_hooks    fork_hooks;
+    uint64_t            seed;
+    /* Keys whose values were large when last seen, by hash: such values are fetched apart from the others. */
+    _Atomic uint32_t large[CKITI_REDIS_REMEMBERED];
+} ckiti_redis_store;
+
+/* ckit_redis_open over other streams; with `others` parameters of the URL that are not this store's are passed over. */
+ckit_status ckiti_redis_open_with(const ckit_redis_options *options, const ckit_backend_env *env,
+                                  const ckiti_redis_stream_ops *streams, bool others, ckit_backend **out,
+                                  ckit_error *err);
+
+/* ---- what operations begin with ------------------------------------------------------------------------------------------ */
+
+/* Refuses keys outside 1 byte .. 64 KiB. */
+ckit_status ckiti_redis_check_key(ckit_slice key, ckit_error *err);
+ckit_status ckiti_redis_check_value(const ckiti_redis_store *store, ckit_slice value, ckit_error *err);
+/* Puts the deadline, which is one of the store's clock, into the call. CKIT_E_TIMEOUT when it has passed. */
+ckit_status ckiti_redis_limit(const ckiti_redis_store *store, ckiti_redis_call *call, uint64_t deadline_ms,
+                              ckit_error *err);
+/* ckiti_redis_limit, then the call, on the server that has `key`. */
+ckit_status ckiti_redis_perform(ckiti_redis_store *store, ckit_slice key, ckiti_redis_call *call, uint64_t deadline_ms);
+/* The server that has `key`. */
+ckiti_redis_node *ckiti_redis_route(ckiti_redis_store *store, ckit_slice key);
+
+bool ckiti_redis_was_large(const ckiti_redis_store *store, ckit_slice key);
+void ckiti_redis_remember_size(ckiti_redis_store *store, ckit_slice key, uint64_t bytes);
+
+/* ---- operations ------------------------------------------------------------------------------------------------------------ */
+
+ckit_status ckiti_redis_get(void *self, ckit_slice key, uint64_t deadline_ms, ckit_buf *out, uint64_t *life_ms,
+                            ckit_error *err);
+ckit_status ckiti_redis_set(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
+                            uint64_t deadline_ms, ckit_error *err);
+ckit_status ckiti_redis_remove(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err);
+ckit_status ckiti_redis_exists(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err);
+ckit_status ckiti_redis_ttl(void *self, ckit_slice key, uint64_t deadline_ms, uint64_t *life_ms, ckit_error *err);
+ckit_status ckiti_redis_touch(void *self, ckit_slice key, uint64_t ttl_ms, uint64_t deadline_ms, ckit_error *err);
+ckit_status ckiti_redis_get_many(void *self, const ckit_slice *keys, size_t count, uint64_t deadline_ms, ckit_buf *out,
+                                 uint64_t *life_ms, ckit_status *answers, ckit_error *err);
+ckit_status ckiti_redis_set_many(void *self, const ckit_slice *keys, const ckit_slice *values,
+                                 const ckit_entry_info *infos, size_t count, uint64_t deadline_ms, ckit_status *answers,
+                                 ckit_error *err);
+ckit_status ckiti_redis_submit(void *self, ckit_request *request, ckit_error *err);
+ckit_status ckiti_redis_list(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_list_fn each,
+                             void *context, ckit_error *err);
+ckit_status ckiti_redis_delete_scope(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_deleted *out,
+                                     ckit_error *err);
+ckit_status ckiti_redis_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *lease,
+                                 ckit_error *err);
+ckit_status ckiti_redis_lock_renew(void *self, ckit_slice key, const ckit_lease *lease, uint64_t lease_ms,
+                                   uint64_t deadline_ms, ckit_error *err);
+ckit_status ckiti_redis_lock_release(void *self, ckit_slice key, const ckit_lease *lease, uint64_t deadline_ms,
+                                     ckit_error *err);
+ckit_status ckiti_redis_set_if_owner(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
+                                     const ckit_lease *lease, uint64_t deadline_ms, ckit_error *err);
+void        ckiti_redis_health(void *self, uint64_t deadline_ms, ckit_health *out);
+ckit_status ckiti_redis_stats(void *self, uint64_t deadline_ms, ckit_stat_fn each, void *context,
+                              int64_t *since_wall_ms, ckit_error *err);
+
+#endif
