@@ -18,9 +18,6 @@ extern "C" {
 
 typedef struct ckit_cache ckit_cache;
 
-/* A switch with a default. */
-typedef enum ckit_switch { CKIT_DEFAULT = 0, CKIT_ON = 1, CKIT_OFF = 2 } ckit_switch;
-
 /* ---- opening ---------------------------------------------------------------------------------------------- */
 
 /* Zero means default everywhere. Pointers are kept: what they point to must outlive the cache. */

@@ -67,6 +67,11 @@ typedef struct ckit_buf {
 
 #define CKIT_BUF_INIT {NULL, 0, 0, NULL}
 
+/* ---- options --------------------------------------------------------------------------------------------- */
+
+/* A switch with a default. */
+typedef enum ckit_switch { CKIT_DEFAULT = 0, CKIT_ON = 1, CKIT_OFF = 2 } ckit_switch;
+
 /* ---- time ------------------------------------------------------------------------------------------------ */
 
 /* A lifetime is a count of milliseconds. In options 0 means "the default" (3600 s unless configured); the other

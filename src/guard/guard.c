@@ -1,0 +1,314 @@
+/* A guard from making to closing: options, statistics, fork. */
+#include "guard/guard.h"
+
+#include "base/alloc.h"
+
+#include <string.h>
+
+static const char where[] = "guard";
+
+#define HOUR_MS 3600000u
+#define DAY_MS 86400000u
+
+void ckit_guard_options_init(ckit_guard_options *options, size_t struct_size) {
+    memset(options, 0, struct_size);
+    options->struct_size = struct_size;
+}
+
+void ckit_guard_stats_init(ckit_guard_stats *stats, size_t struct_size) {
+    memset(stats, 0, struct_size);
+    stats->struct_size = struct_size;
+}
+
+const char *ckit_breaker_state_name(ckit_breaker_state state) {
+    switch (state) {
+    case CKIT_BREAKER_CLOSED: return "closed";
+    case CKIT_BREAKER_OPEN: return "open";
+    case CKIT_BREAKER_HALF_OPEN: return "half_open";
+    }
+    return "unknown";
+}
+
+/* ---- options ------------------------------------------------------------------------------------------------------- */
+
+static void fill(uint32_t *field, uint32_t value) {
+    if (*field == 0) {
+        *field = value;
+    }
+}
+
+static void fill_defaults(ckit_guard_options *o) {
+    fill(&o->failure_threshold, 5);
+    fill(&o->success_threshold, 3);
+    fill(&o->recovery_timeout_ms, 30000);
+    fill(&o->half_open_requests, 3);
+    fill(&o->timeout_min_ms, 100);
+    fill(&o->timeout_max_ms, 10000);
+    if (o->timeout_initial_ms == 0) {
+        uint32_t usual = 1000;
+        usual = usual < o->timeout_min_ms ? o->timeout_min_ms : usual;
+        o->timeout_initial_ms = usual > o->timeout_max_ms ? o->timeout_max_ms : usual;
+    }
+    fill(&o->timeout_window, 1000);
+    if (o->timeout_percentile == 0) {
+        o->timeout_percentile = 95;
+    }
+    fill(&o->max_concurrent, 100);
+    fill(&o->queue_size, 1000);
+    fill(&o->queue_timeout_ms, 100);
+    fill(&o->max_retries, 3);
+    fill(&o->retry_delay_ms, 100);
+}
+
+static ckit_status check_range(const char *name, uint64_t value, uint64_t low, uint64_t high, ckit_error *err) {
+    if (value >= low && value <= high) {
+        return CKIT_OK;
+    }
+    return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s is %llu, allowed is %llu to %llu", name,
+                     (unsigned long long)value, (unsigned long long)low, (unsigned long long)high);
+}
+
+static ckit_status check_numbers(const ckit_guard_options *o, ckit_error *err) {
+    const struct {
+        const char *name;
+        uint64_t    value;
+        uint64_t    low;
+        uint64_t    high;
+    } ranges[] = {
+        {"enabled", (uint64_t)o->enabled, CKIT_DEFAULT, CKIT_OFF},
+        {"breaker", (uint64_t)o->breaker, CKIT_DEFAULT, CKIT_OFF},
+        {"failure_threshold", o->failure_threshold, 1, UINT32_MAX},
+        {"success_threshold", o->success_threshold, 1, UINT32_MAX},
+        {"recovery_timeout_ms", o->recovery_timeout_ms, 1, DAY_MS},
+        {"half_open_requests", o->half_open_requests, 1, CKITI_BREAKER_PROBES_MAX},
+        {"adaptive_timeout", (uint64_t)o->adaptive_timeout, CKIT_DEFAULT, CKIT_OFF},
+        {"timeout_max_ms", o->timeout_max_ms, 1, HOUR_MS},
+        {"timeout_min_ms", o->timeout_min_ms, 1, o->timeout_max_ms},
+        {"timeout_initial_ms", o->timeout_initial_ms, o->timeout_min_ms, o->timeout_max_ms},
+        {"timeout_window", o->timeout_window, CKITI_TIMEOUT_FEWEST, 100000},
+        {"backpressure", (uint64_t)o->backpressure, CKIT_DEFAULT, CKIT_OFF},
+        {"max_concurrent", o->max_concurrent, 1, UINT32_MAX},
+        {"queue_size", o->queue_size, 1, UINT32_MAX},
+        {"queue_timeout_ms", o->queue_timeout_ms, 1, HOUR_MS},
+        {"retry", (uint64_t)o->retry, CKIT_DEFAULT, CKIT_OFF},
+        {"retry_on_timeout", (uint64_t)o->retry_on_timeout, CKIT_DEFAULT, CKIT_OFF},
+        {"max_retries", o->max_retries, 1, 100},
+        {"retry_delay_ms", o->retry_delay_ms, 1, HOUR_MS},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        ckit_status st = check_range(ranges[i].name, ranges[i].value, ranges[i].low, ranges[i].high, err);
+        if (st != CKIT_OK) {
+            return st;
+        }
+    }
+    return CKIT_OK;
+}
+
+static ckit_status check_options(const ckit_guard_options *o, ckit_error *err) {
+    const uint32_t sick =
+        CKIT_KIND_BIT(CKIT_KIND_TRANSIENT) | CKIT_KIND_BIT(CKIT_KIND_TIMEOUT) | CKIT_KIND_BIT(CKIT_KIND_UNKNOWN);
+    ckit_status st = check_numbers(o, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    if (!(o->timeout_percentile > 0 && o->timeout_percentile <= 100)) { /* also what is no number */
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "timeout_percentile is %g, allowed is above 0, up to 100",
+                         o->timeout_percentile);
+    }
+    if (o->breaker != CKIT_OFF && (o->excluded_kinds & sick) == sick) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "every kind of failure that counts is excluded: switch the breaker off instead");
+    }
+    return CKIT_OK;
+}
+
+/* ---- making ---------------------------------------------------------------------------------------------------------- */
+
+static void sleep_ms(uint64_t ms) {
+    struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000L};
+    (void)nanosleep(&pause, NULL); /* a signal makes the pause shorter, which is no harm */
+}
+
+static void keep_env(ckiti_guard *guard, const ckit_backend_env *env) {
+    guard->alloc = env->alloc;
+    if (env->clock != NULL) {
+        guard->clock_copy = *env->clock;
+        guard->clock = &guard->clock_copy;
+    }
+    if (env->log != NULL) {
+        guard->log = *env->log;
+    }
+}
+
+static void prepare_parts(ckiti_guard *guard, const ckit_guard_options *o) {
+    const ckiti_breaker_options breaker = {.failure_threshold = o->failure_threshold,
+                                           .success_threshold = o->success_threshold,
+                                           .most_probes = o->half_open_requests,
+                                           .recovery_ms = o->recovery_timeout_ms};
+    guard->breaks = o->breaker != CKIT_OFF;
+    guard->presses_back = o->backpressure != CKIT_OFF;
+    guard->excluded_kinds = o->excluded_kinds;
+    guard->retry = (ckiti_retry_options){.most = o->retry == CKIT_OFF ? 0 : o->max_retries,
+                                         .delay_ms = o->retry_delay_ms,
+                                         .on_timeout = o->retry_on_timeout != CKIT_OFF};
+    guard->sleep_ms = sleep_ms;
+    ckiti_breaker_init(&guard->breaker, &breaker);
+    ckiti_backpressure_init(&guard->backpressure, o->max_concurrent, o->queue_size, o->queue_timeout_ms);
+}
+
+static ckit_status make_timeouts(ckiti_guard *guard, const ckit_guard_options *o, ckit_error *err) {
+    const ckiti_timeout_options timeout = {.adapts = o->adaptive_timeout != CKIT_OFF,
+                                           .initial_ms = o->timeout_initial_ms,
+                                           .min_ms = o->timeout_min_ms,
+                                           .max_ms = o->timeout_max_ms,
+                                           .window = o->timeout_window,
+                                           .percentile = o->timeout_percentile};
+    ckit_status                 st = ckiti_timeout_init(&guard->data, &timeout, guard->alloc, err);
+    return st == CKIT_OK ? ckiti_timeout_init(&guard->locks, &timeout, guard->alloc, err) : st;
+}
+
+static void fork_prepare(void *self) {
+    ckiti_guard *guard = self;
+    ckiti_breaker_fork_prepare(&guard->breaker);
+    ckiti_backpressure_fork_prepare(&guard->backpressure);
+}
+
+static void fork_parent(void *self) {
+    ckiti_guard *guard = self;
+    ckiti_backpressure_fork_parent(&guard->backpressure);
+    ckiti_breaker_fork_parent(&guard->breaker);
+}
+
+static void fork_child(void *self) {
+    ckiti_guard *guard = self;
+    ckiti_backpressure_fork_child(&guard->backpressure);
+    ckiti_breaker_fork_child(&guard->breaker);
+    ckiti_timeout_fork_child(&guard->data);
+    ckiti_timeout_fork_child(&guard->locks);
+}
+
+static void close_guard(void *self) {
+    ckiti_guard *guard = self;
+    ckiti_fork_unregister(&guard->fork);
+    ckit_backend_close(guard->backend);
+    ckiti_timeout_fini(&guard->data);
+    ckiti_timeout_fini(&guard->locks);
+    ckiti_backpressure_fini(&guard->backpressure);
+    ckiti_breaker_fini(&guard->breaker);
+    ckiti_free(guard->alloc, guard, sizeof *guard);
+}
+
+static ckit_status make(ckit_backend *backend, const ckit_guard_options *o, const ckit_backend_env *env,
+                        ckit_backend **out, ckit_error *err) {
+    ckiti_guard *guard = ckiti_alloc_zeroed(env->alloc, 1, sizeof *guard);
+    if (guard == NULL) {
+        ckit_backend_close(backend);
+        return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a guard");
+    }
+    keep_env(guard, env);
+    guard->backend = backend;
+    guard->inner = ckit_backend_operations(backend);
+    guard->store = ckit_backend_self(backend);
+    ckiti_guard_fill_table(&guard->ops, guard->inner);
+    guard->ops.close = close_guard;
+    prepare_parts(guard, o);
+    ckit_status st = make_timeouts(guard, o, err);
+    if (st == CKIT_OK) {
+        st = ckit_backend_new(&guard->ops, guard, env, out, err);
+    }
+    if (st != CKIT_OK) {
+        close_guard(guard);
+        return st;
+    }
+    guard->fork = (ckiti_fork_hooks){fork_prepare, fork_parent, fork_child, guard, NULL, NULL};
+    ckiti_fork_register(&guard->fork);
+    return CKIT_OK;
+}
+
+ckit_status ckit_backend_guard(ckit_backend *backend, const ckit_guard_options *options, const ckit_backend_env *env,
+                               ckit_backend **out, ckit_error *err) {
+    ckit_guard_options o = CKIT_GUARD_OPTIONS_INIT;
+    ckit_backend_env   e = CKIT_BACKEND_ENV_INIT;
+    if (backend == NULL || out == NULL || (options != NULL && options->struct_size == 0)) {
+        ckit_backend_close(backend);
+        return ckit_fail(err, CKIT_E_MISUSE, where, "%s",
+                         backend == NULL ? "no store to guard"
+                         : out == NULL   ? "no place for the guarded store"
+                                         : "struct_size of the options is not set: begin with CKIT_GUARD_OPTIONS_INIT");
+    }
+    *out = NULL;
+    if (options != NULL) {
+        memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
+    }
+    if (env != NULL) {
+        memcpy(&e, env, env->struct_size < sizeof e ? env->struct_size : sizeof e);
+    }
+    fill_defaults(&o);
+    ckit_status st = check_options(&o, err);
+    if (st != CKIT_OK) {
+        ckit_backend_close(backend);
+        return st;
+    }
+    if (o.enabled == CKIT_OFF || ckiti_guard_of(backend) != NULL) {
+        *out = backend;
+        return CKIT_OK;
+    }
+    return make(backend, &o, &e, out, err);
+}
+
+/* ---- looking inside ---------------------------------------------------------------------------------------------------- */
+
+ckiti_guard *ckiti_guard_of(const ckit_backend *backend) {
+    bool guarded = backend != NULL && ckit_backend_operations(backend)->close == close_guard;
+    return guarded ? ckit_backend_self(backend) : NULL;
+}
+
+static void fill_stats(ckiti_guard *guard, ckit_guard_stats *out) {
+    ckiti_breaker_counts counts;
+    ckiti_breaker_look(&guard->breaker, ckiti_guard_now_us(guard) / 1000, &counts);
+    out->state = counts.state;
+    out->failures_in_a_row = counts.failures_in_a_row;
+    out->probe_successes = counts.successes_in_a_row;
+    out->probes = counts.probes;
+    out->recovery_in_ms = counts.recovery_in_ms;
+    out->failures = counts.failures;
+    out->refused = counts.refused;
+    out->opened = counts.opened;
+    out->half_opened = counts.half_opened;
+    out->closed = counts.closed;
+    out->in_flight = ckiti_backpressure_in_flight(&guard->backpressure);
+    out->waiting = atomic_load(&guard->backpressure.waiting);
+    out->waited = atomic_load(&guard->backpressure.waited);
+    out->rejected = atomic_load(&guard->backpressure.rejected);
+    out->accepting = out->waiting < guard->backpressure.queue_size * 0.8;
+    out->retries = atomic_load(&guard->retries);
+    out->recovered = atomic_load(&guard->recovered);
+    ckiti_timeout_look(&guard->data, &out->data);
+    ckiti_timeout_look(&guard->locks, &out->locks);
+}
+
+bool ckit_backend_guard_stats(const ckit_backend *backend, ckit_guard_stats *out) {
+    ckiti_guard *guard = ckiti_guard_of(backend);
+    if (guard == NULL) {
+        return false;
+    }
+    ckit_guard_stats all = CKIT_GUARD_STATS_INIT;
+    size_t           size = out->struct_size < sizeof all ? out->struct_size : sizeof all;
+    fill_stats(guard, &all);
+    all.struct_size = out->struct_size;
+    memcpy(out, &all, size);
+    return true;
+}
+
+bool ckit_backend_guard_reset(const ckit_backend *backend) {
+    ckiti_guard *guard = ckiti_guard_of(backend);
+    bool         moved = false;
+    if (guard == NULL) {
+        return false;
+    }
+    ckiti_breaker_reset(&guard->breaker, &moved);
+    if (moved) {
+        ckiti_guard_say_state(guard, NULL);
+    }
+    return true;
+}

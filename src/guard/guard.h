@@ -1,0 +1,92 @@
+/* guard/guard.h - the parts of a guard, and the way of one operation through them.
+ *
+ *     breaker   refused? E_CIRCUIT_OPEN, nothing else happens
+ *     place     none? the pass goes back uncounted, E_BUSY
+ *     store     with the earlier of two deadlines
+ *     report    duration to the window, place back, outcome to the breaker
+ *     again?    after a pause, from the top, within the same deadline */
+#ifndef CKITI_GUARD_GUARD_H
+#define CKITI_GUARD_GUARD_H
+
+#include "base/clock.h"
+#include "base/fork.h"
+#include "guard/backpressure.h"
+#include "guard/breaker.h"
+#include "guard/retry.h"
+#include "guard/timeout.h"
+
+typedef struct ckiti_guard {
+    ckit_backend_ops        ops; /* what the guard offers: what the store has */
+    const ckit_backend_ops *inner;
+    void                   *store;
+    ckit_backend           *backend; /* owned */
+    bool                    breaks;
+    bool                    presses_back;
+    uint32_t                excluded_kinds;
+    ckiti_retry_options     retry;
+    const ckit_alloc       *alloc;
+    const ckit_clock       *clock; /* NULL = the system's */
+    ckit_clock              clock_copy;
+    ckit_log                log;
+    void (*sleep_ms)(uint64_t ms); /* between attempts; tests take their own */
+    _Atomic uint64_t   retries;
+    _Atomic uint64_t   recovered;
+    ckiti_fork_hooks   fork;
+    ckiti_timeout      data;
+    ckiti_timeout      locks;
+    ckiti_backpressure backpressure;
+    ckiti_breaker      breaker;
+} ckiti_guard;
+
+/* An operation on its way. */
+typedef struct ckiti_visit {
+    uint64_t       began_us;
+    uint64_t       deadline_ms;
+    ckiti_timeout *timing;
+    ckiti_pass     pass;
+    ckiti_place    place;
+    bool           hopeless; /* the caller's deadline had passed before it began */
+} ckiti_visit;
+
+/* What the guard does with an operation. */
+enum {
+    CKITI_TRAIT_PLACE = 1,   /* takes a place among those that are with the store at once */
+    CKITI_TRAIT_REPEATS = 2, /* may be tried again */
+    CKITI_TRAIT_LOCK = 4,    /* timed with the locks */
+    CKITI_TRAIT_ALWAYS = 8,  /* goes also while the breaker is open, and says nothing to it */
+    CKITI_TRAIT_NO_WAIT = 16 /* refused where it would have to wait */
+};
+
+/* The instance's clock in microseconds: the system's precise one where no other is given. */
+static inline uint64_t ckiti_guard_now_us(const ckiti_guard *guard) {
+    if (guard->clock != NULL) {
+        return guard->clock->monotonic_ms(guard->clock->self) * 1000;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+/* The guard of a backend, NULL when it has none. */
+ckiti_guard *ckiti_guard_of(const ckit_backend *backend);
+
+/* ---- visit.c ---- */
+
+/* Begins an operation at `now_us`: CKIT_OK, or the refusal. `weight_ms` is what it gets on top of the timeout for its size. */
+ckit_status ckiti_guard_enter(ckiti_guard *guard, unsigned traits, uint64_t now_us, uint64_t deadline_ms,
+                              uint64_t weight_ms, ckiti_visit *visit, ckit_error *err);
+/* Ends it with the store's answer. Tells the answer's kind, CKIT_KIND_NONE for no failure. */
+ckit_error_kind ckiti_guard_leave(ckiti_guard *guard, const ckiti_visit *visit, uint64_t now_us, ckit_status status,
+                                  const ckit_error *err);
+/* Ends it without one: it was never begun. */
+void ckiti_guard_give_up(ckiti_guard *guard, const ckiti_visit *visit, uint64_t now_us);
+
+/* One line about a change of the breaker's state; `why` may be NULL. */
+void ckiti_guard_say_state(const ckiti_guard *guard, const ckit_error *why);
+
+/* ---- operations.c ---- */
+
+/* The guard's table for what `inner` offers. */
+void ckiti_guard_fill_table(ckit_backend_ops *ops, const ckit_backend_ops *inner);
+
+#endif
