@@ -629,7 +629,20 @@ static PyMemberDef members[] = {
     {"__wrapped__", T_OBJECT, offsetof(core_local, wrapped), READONLY, "The function without its cache."},
     {NULL, 0, 0, 0, NULL}};
 
+#if PY_VERSION_HEX < 0x030a0000
+/* There `inspect` takes nothing but functions for coroutine functions. */
+static PyObject *get_class(PyObject *self, void *unused) {
+    PyObject *class = (PyObject *)(((core_local *)self)->miss != Py_None ? &PyFunction_Type : Py_TYPE(self));
+    (void)unused;
+    Py_INCREF(class);
+    return class;
+}
+#endif
+
 static PyGetSetDef getset[] = {{"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+#if PY_VERSION_HEX < 0x030a0000
+                               {"__class__", get_class, NULL, NULL, NULL},
+#endif
                                {NULL, NULL, NULL, NULL, NULL}};
 
 #define SLOT(function) ((void *)(uintptr_t)(function))
