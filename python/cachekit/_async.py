@@ -15,7 +15,7 @@ import sys
 import weakref
 from typing import Any, Callable, TypeVar
 
-from ._core import Answer, Cache, CachedFunction, Operation, Poll
+from ._core import Answer, Cache, CachedFunction, LocalFunction, Operation, Poll
 from ._told import tell_once
 from .errors import CachekitError
 
@@ -101,7 +101,7 @@ async def give(value: _R) -> _R:
     return value
 
 
-def mark(cached: CachedFunction[..., Any], function: Callable[..., Any]) -> None:
+def mark(cached: CachedFunction[..., Any] | LocalFunction[..., Any], function: Callable[..., Any]) -> None:
     """Makes a decorated coroutine function one to `inspect` and `asyncio` too."""
     if sys.version_info >= (3, 12):
         inspect.markcoroutinefunction(cached)

@@ -172,8 +172,10 @@ class Operation:
         """This thread is going to run the function, not the one that began: it will not wait for itself."""
 
     # Of a call that is awaited.
-    function: CachedFunction[..., Any]
-    """The function that was called."""
+    @property
+    def function(self) -> CachedFunction[..., Any]:
+        """The function that was called."""
+
     wake: Any
     """The future that waits for the next answer; it gets None as its result."""
     def advance(

@@ -81,7 +81,7 @@ def first_parameter(function: Callable[..., Any]) -> str | None:
 
 def needs_class(function: Callable[..., Any]) -> bool:
     """Whether a class comes first among its arguments."""
-    return _is_in_class(function) and first_parameter(function) == "cls"
+    return first_parameter(function) == "cls" and _is_in_class(function) and bound_arguments(function) is None
 
 
 def check_class(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CacheDecorator", "CacheInfo", "cache"]
 
 _R = TypeVar("_R")
+_T = TypeVar("_T")
 
 
 class CacheDecorator:
@@ -27,26 +28,28 @@ class CacheDecorator:
         self._preset = preset
 
     @overload
+    def __call__(self, function: classmethod[_T, _P, _R], /, **keywords: Any) -> classmethod[_T, _P, _R]: ...
+    @overload
     def __call__(self, function: Callable[_P, _R], /, **keywords: Any) -> CachedFunction[_P, _R]: ...
     @overload
     def __call__(
         self, function: None = None, /, **keywords: Any
     ) -> Callable[[Callable[_P, _R]], CachedFunction[_P, _R]]: ...
-    def __call__(self, function: Callable[..., Any] | None = None, /, **keywords: Any) -> Any:
+    def __call__(self, function: Any = None, /, **keywords: Any) -> Any:
         """Caches what a function returns. As `@cache`, or with keywords as `@cache(ttl=60)`; see `DecoratorConfig`."""
         if function is None:
             return functools.partial(self._decorate, keywords)
         return self._decorate(keywords, function)
 
-    def _decorate(self, keywords: dict[str, Any], function: Callable[_P, _R]) -> CachedFunction[_P, _R]:
-        if isinstance(function, classmethod):
-            return CachedClassMethod(self._decorate(keywords, function.__func__))
-        if isinstance(function, staticmethod):
-            return staticmethod(self._decorate(keywords, function.__func__))
-        if not callable(function) and hasattr(type(function), "__get__"):
-            raise TypeError(f"cache decorates a function: put @{type(function).__name__} above it")
+    def _decorate(self, keywords: dict[str, Any], function: Any) -> Any:
+        if isinstance(function, (classmethod, staticmethod)):
+            inner = self._decorate(keywords, function.__func__)  # pyright: ignore[reportUnknownMemberType]
+            return CachedClassMethod(inner) if isinstance(function, classmethod) else staticmethod(inner)
+        kind: type[Any] = type(function)
+        if not callable(function) and hasattr(kind, "__get__"):
+            raise TypeError(f"cache decorates a function: put @{kind.__name__} above it")
         if not callable(function):
-            raise TypeError(f"cache decorates a function, not {type(function).__name__}: options are keywords")
+            raise TypeError(f"cache decorates a function, not {kind.__name__}: options are keywords")
         if self._preset == "local":
             from ._local import build_local
 

@@ -13,6 +13,7 @@ import os
 import pickle
 import sys
 import threading
+import time
 import tracemalloc
 import weakref
 from typing import Any
@@ -224,6 +225,10 @@ def test_a_bound_method_can_be_decorated() -> None:
     assert (one(1), two(1), one(1)) == ([1, 1], [2, 1], [1, 1])
     assert one.cache_info().hits == 1
     assert inspect.signature(one) == inspect.signature(Plain(1).method)
+    of_class = cache(backend=None)(Derived.of_class.__func__.__wrapped__.__get__(Derived))
+    kept = of_class(1)
+    of_class.invalidate_cache(1)
+    assert of_class(1) == kept == ["Derived", 1] and of_class(1) is not kept
 
 
 # ---- bound methods as objects ---------------------------------------------------------------------------------
@@ -545,6 +550,35 @@ def test_threads_share_one_computation_of_an_object() -> None:
     for thread in threads:
         thread.join(60)
     assert plain.runs == 1 and len({id(result) for result in results}) == 1
+
+
+def test_a_background_refresh_keeps_the_object_meanwhile_and_its_results_belong_to_it() -> None:
+    started, leave, finished = threading.Event(), threading.Event(), threading.Event()
+
+    class Plain:
+        runs = 0
+
+        @cache(backend=None, ttl=1, l1=L1CacheConfig(max_size_mb=next(_sizes), swr_threshold_ratio=0.001))
+        def method(self) -> int:
+            self.runs += 1
+            if threading.current_thread() is not threading.main_thread():
+                started.set()
+                assert leave.wait(60)
+                weakref.finalize(self, finished.set)
+            return self.runs
+
+    plain = Plain()
+    deadline = time.monotonic() + 60
+    while not started.is_set() and time.monotonic() < deadline:
+        plain.method()
+    gone = weakref.ref(plain)
+    del plain
+    assert gone() is not None
+    leave.set()
+    assert finished.wait(60) and gone() is None
+    while entries(Plain.method) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert entries(Plain.method) == 0
 
 
 # ---- objects that cannot be told apart -------------------------------------------------------------------------
