@@ -64,13 +64,8 @@ def dump_stored(obj: Any, serializer: SerializerProtocol, name: str) -> bytes:
     return _core.frame_write(cast("bytes", payload), serializer=name, **_metadata_fields(metadata))
 
 
-def load_stored(stored: Bytes, serializer: SerializerProtocol, name: str) -> Any:
-    """The value of a stored form.
-
-    Raises:
-        CachekitError: It has no frame that can be read; the attribute `verdict` says whether the entry is damaged.
-        SerializationError: Another serializer wrote it, or the payload is damaged. E021 and others.
-    """
+def _parse(stored: Bytes, name: str) -> tuple[SerializationMetadata, Bytes]:
+    """What a frame says, and its payload."""
     fields, payload = _core.frame_parse(stored)
     written_by: str | None = fields["serializer"]
     if written_by not in (None, "unknown", name) and _SAME.get(written_by, written_by) != _SAME.get(name, name):
@@ -78,9 +73,23 @@ def load_stored(stored: Bytes, serializer: SerializerProtocol, name: str) -> Any
     metadata = SerializationMetadata.from_dict(fields)
     if metadata.encrypted:
         raise SerializationError("the entry is encrypted, which this version does not open", "E104")
+    return metadata, payload
+
+
+def _read(serializer: SerializerProtocol, metadata: SerializationMetadata, payload: Bytes) -> Any:
     if not getattr(serializer, "accepts_buffers", False):
         payload = bytes(payload)
     return serializer.deserialize(payload, metadata)  # pyright: ignore[reportArgumentType]
+
+
+def load_stored(stored: Bytes, serializer: SerializerProtocol, name: str) -> Any:
+    """The value of a stored form.
+
+    Raises:
+        CachekitError: It has no frame that can be read; the attribute `verdict` says whether the entry is damaged.
+        SerializationError: Another serializer wrote it, or the payload is damaged. E021 and others.
+    """
+    return _read(serializer, *_parse(stored, name))
 
 
 class Codec(NamedTuple):
@@ -99,7 +108,31 @@ def codec_for(serializer: object, *, integrity_checking: bool = True) -> Codec:
         ImportError: The package that the serializer needs is not installed; the message names the extra.
     """
     made, name = resolve_serializer(serializer, integrity_checking=integrity_checking)
-    return Codec(
-        functools.partial(dump_stored, serializer=made, name=name),
-        functools.partial(load_stored, serializer=made, name=name),
-    )
+    return Codec(functools.partial(dump_stored, serializer=made, name=name), _Loader(made, name).load)
+
+
+# A function's entries have few headers: what they say is read once.
+_MOST_HEADERS = 16
+_LONGEST_HEADER = 1024
+_BEFORE_HEADER = 7
+
+
+class _Loader:
+    """`load_stored` for the entries of one function."""
+
+    def __init__(self, serializer: SerializerProtocol, name: str) -> None:
+        self._serializer = serializer
+        self._name = name
+        self._known: dict[bytes, SerializationMetadata] = {}
+
+    def load(self, stored: Bytes) -> Any:
+        whole = memoryview(stored)
+        end = _BEFORE_HEADER + int.from_bytes(whole[3:_BEFORE_HEADER], "big")
+        front = whole[:end].tobytes() if end <= _LONGEST_HEADER else b""
+        metadata = self._known.get(front)
+        if metadata is not None:
+            return _read(self._serializer, metadata, whole[end:])
+        metadata, payload = _parse(stored, self._name)
+        if len(front) == end and front.startswith(b"CK") and len(self._known) < _MOST_HEADERS:
+            self._known[front] = metadata
+        return _read(self._serializer, metadata, payload)
