@@ -42,10 +42,10 @@ class CacheDecorator:
         return self._decorate(keywords, function)
 
     def _decorate(self, keywords: dict[str, Any], function: Any) -> Any:
+        kind: Any = function.__class__
         if isinstance(function, (classmethod, staticmethod)):
             inner = self._decorate(keywords, function.__func__)  # pyright: ignore[reportUnknownMemberType]
             return CachedClassMethod(inner) if isinstance(function, classmethod) else staticmethod(inner)
-        kind: type[Any] = type(function)
         if not callable(function) and hasattr(kind, "__get__"):
             raise TypeError(f"cache decorates a function: put @{kind.__name__} above it")
         if not callable(function):

@@ -60,3 +60,22 @@ assert_type(bare.cache_info().hits, int)
 assert_type(bare.__wrapped__(1), list[int])
 bare.cache_clear()
 bare.invalidate_cache(1)
+
+
+class Counter:
+    @cache.local(max_entries=10)
+    def kept(self, day: int) -> list[int]:
+        return [day]
+
+    @staticmethod
+    @cache
+    def static(day: int) -> bytes:
+        return bytes(day)
+
+
+assert_type(Counter().kept(1), list[int])
+Counter().kept("1")  # pyright: ignore[reportArgumentType]
+assert_type(Counter.static(1), bytes)
+Counter().kept.invalidate_cache(1)
+Counter.kept.invalidate_cache(Counter(), 1)
+assert_type(Counter.kept.cache_info(), CacheInfo)
