@@ -10,6 +10,7 @@
 
 #include <cachekit/error.h>
 #include <cachekit/ext/backend.h>
+#include <cachekit/guard.h>
 #include <cachekit/types.h>
 
 #ifdef __cplusplus
@@ -46,6 +47,9 @@ typedef struct ckit_cache_options {
     ckit_switch       coherence;          /* copies in memory die when another process changes the entry, where the store
                                              can tell (`watch`, ext/backend.h); default on. Off: they live out their
                                              remaining life */
+    const ckit_guard_options *guard; /* what stands between cache and store (guard.h); read while the cache is opened, not
+                                        kept. NULL: the defaults in ckit_cache_open and ckit_cache_open_over, no guard in
+                                        ckit_cache_new. Nothing for memory alone */
 } ckit_cache_options;
 #define CKIT_CACHE_OPTIONS_INIT CKIT_SIZED_INIT(ckit_cache_options)
 CKIT_API void ckit_cache_options_init(ckit_cache_options *options, size_t struct_size);
@@ -173,6 +177,10 @@ typedef struct ckit_cache_stats {
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);
 /* Fills as much of `out` as `out->struct_size` says. Counters are exact once the threads that count are quiet. */
 CKIT_API void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out);
+
+/* What the guard of the store has seen and thinks. False when there is none; then `out` stays as it is. Other caches over
+ * the same guarded backend are in these figures too. */
+CKIT_API bool ckit_cache_get_guard_stats(ckit_cache *cache, ckit_guard_stats *out);
 
 /* Tries the store out; a cache without one is healthy ("memory"). Never fails. */
 CKIT_API void ckit_cache_health(ckit_cache *cache, ckit_health *out);

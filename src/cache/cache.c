@@ -291,6 +291,7 @@ static void keep_options(ckit_cache *cache, const ckit_cache_options *options) {
         cache->log_copy = *options->log;
         cache->log = &cache->log_copy;
     }
+    cache->options.guard = NULL; /* not the cache's to keep */
     cache->budget.max_bytes = options->l1_total_max_bytes;
     cache->seed = ckiti_random_u64() | 1;
 }
@@ -309,6 +310,18 @@ static ckit_status open_parts(ckit_cache *cache, ckit_error *err) {
     return ckiti_namespace_get(cache, ckit_slice_of(NULL, 0), &cache->no_namespace, err);
 }
 
+/* On failure the store is closed, and *backend NULL. */
+static ckit_status put_guard(const ckit_cache_options *o, ckit_backend **backend, ckit_error *err) {
+    ckit_backend_env env = CKIT_BACKEND_ENV_INIT;
+    if (*backend == NULL || o->guard == NULL) {
+        return CKIT_OK;
+    }
+    env.alloc = o->alloc;
+    env.clock = o->clock;
+    env.log = o->log;
+    return ckit_backend_guard(*backend, o->guard, &env, backend, err);
+}
+
 ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *backend, ckit_cache **out,
                            ckit_error *err) {
     ckit_cache_options o = CKIT_CACHE_OPTIONS_INIT;
@@ -325,6 +338,9 @@ ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *back
     }
     fill_defaults(&o);
     ckit_status st = check_options(&o, err);
+    if (st == CKIT_OK) {
+        st = put_guard(&o, &backend, err);
+    }
     ckit_cache *cache = st == CKIT_OK ? ckiti_alloc_zeroed(o.alloc, 1, sizeof *cache) : NULL;
     if (cache == NULL) {
         ckit_backend_close(backend);
@@ -335,6 +351,7 @@ ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *back
     if (backend != NULL) {
         cache->ops = ckit_backend_operations(backend);
         cache->store = ckit_backend_self(backend);
+        cache->guard = ckiti_guard_of(backend);
         cache->coherence.on = cache->ops->watch != NULL && o.coherence != CKIT_OFF && o.l1 != CKIT_OFF;
     }
     st = open_parts(cache, err);

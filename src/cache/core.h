@@ -10,6 +10,7 @@
 #include "cache/flight.h"
 #include "cache/stripes.h"
 #include "cache/workers.h"
+#include "guard/guard.h"
 #include "memory/l1.h"
 #include "observe/counters.h"
 
@@ -118,6 +119,7 @@ struct ckit_cache {
     ckit_backend           *backend;
     const ckit_backend_ops *ops; /* NULL: memory only */
     void                   *store;
+    ckiti_guard            *guard; /* of the store; NULL = none */
     ckiti_l1_budget         budget;
     uint64_t                seed;
 

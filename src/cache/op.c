@@ -368,6 +368,9 @@ static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
         return found(op, life_ms);
     }
     op->document.len = 0;
+    if (got == CKIT_E_CIRCUIT_OPEN) {
+        return ckiti_op_turn_of_the_function(op); /* no store, so no lock either */
+    }
     if (got == CKIT_OK && ++op->looks < CKITI_MOST_LOOKS) {
         return CKIT_PENDING; /* once more, in the same phase */
     }

@@ -389,7 +389,7 @@ static ckit_status begin_in_background(ckit_op *op) {
         ckiti_count(&op->function->counters, CKITI_FN_L1_HITS, 1);
         return CKIT_OK;
     }
-    if (cache->ops == NULL) {
+    if (cache->ops == NULL || ckiti_guard_shuts(cache->guard)) {
         op->place = PLACE_HELD;
         return ckiti_op_turn_of_the_function(op);
     }

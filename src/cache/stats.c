@@ -53,6 +53,10 @@ void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
     memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);
 }
 
+bool ckit_cache_get_guard_stats(ckit_cache *cache, ckit_guard_stats *out) {
+    return ckit_backend_guard_stats(cache->backend, out);
+}
+
 void ckit_cache_health(ckit_cache *cache, ckit_health *out) {
     if (cache->ops != NULL) {
         cache->ops->health(cache->store, ckiti_store_deadline(cache, 0), out);

@@ -23,6 +23,9 @@ static key_mark mark_of(ckit_slice key) {
 }
 
 void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key, const ckit_error *error) {
+    if (error->status == CKIT_E_CIRCUIT_OPEN) {
+        return; /* it was not asked; the guard counts that, and has said why */
+    }
     uint64_t now = ckiti_cache_now(cache);
     uint64_t next = atomic_load_explicit(&cache->next_warning_ms, memory_order_relaxed);
     ckiti_count(&cache->counters, CKITI_L2_ERRORS, 1);

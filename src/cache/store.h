@@ -14,7 +14,8 @@ static inline uint64_t ckiti_life_in_memory(uint64_t life_ms) {
     return life_ms == CKIT_LIFE_UNKNOWN ? CKITI_UNKNOWN_LIFE_MS : life_ms;
 }
 
-/* Counts a failure of the store and tells the log, at most once a second; the key appears as a hash. */
+/* Counts a failure of the store and tells the log, at most once a second; the key appears as a hash. What
+ * an open circuit refused is no failure. */
 void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key, const ckit_error *error);
 
 /* Nobody can read what the store has under this key, for the reason in `why`: counted, logged, and removed when asked. */

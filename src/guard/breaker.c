@@ -145,6 +145,15 @@ void ckiti_breaker_report_troubled(ckiti_breaker *breaker, const ckiti_pass *pas
     pthread_mutex_unlock(&breaker->mu);
 }
 
+bool ckiti_breaker_shuts_troubled(ckiti_breaker *breaker, uint64_t now_ms) {
+    pthread_mutex_lock(&breaker->mu);
+    bool shuts =
+        breaker->counts.state == CKIT_BREAKER_OPEN && time_open(breaker, now_ms) <= breaker->options.recovery_ms;
+    breaker->counts.refused += shuts;
+    pthread_mutex_unlock(&breaker->mu);
+    return shuts;
+}
+
 void ckiti_breaker_reset(ckiti_breaker *breaker, bool *moved) {
     pthread_mutex_lock(&breaker->mu);
     if (breaker->counts.state != CKIT_BREAKER_CLOSED) {

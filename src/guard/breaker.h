@@ -98,6 +98,14 @@ static inline void ckiti_breaker_report(ckiti_breaker *breaker, const ckiti_pass
     }
 }
 
+bool ckiti_breaker_shuts_troubled(ckiti_breaker *breaker, uint64_t now_ms);
+
+/* Would an operation be refused because the circuit is open? Counted as a refusal then. Changes no state. */
+static inline bool ckiti_breaker_shuts(ckiti_breaker *breaker, uint64_t now_ms) {
+    return (atomic_load_explicit(&breaker->word, memory_order_relaxed) & 1) != 0 &&
+           ckiti_breaker_shuts_troubled(breaker, now_ms);
+}
+
 /* Closed by hand; counters stay. */
 void ckiti_breaker_reset(ckiti_breaker *breaker, bool *moved);
 void ckiti_breaker_look(ckiti_breaker *breaker, uint64_t now_ms, ckiti_breaker_counts *out);

@@ -229,6 +229,9 @@ ckit_status ckit_backend_guard(ckit_backend *backend, const ckit_guard_options *
                                ckit_backend **out, ckit_error *err) {
     ckit_guard_options o = CKIT_GUARD_OPTIONS_INIT;
     ckit_backend_env   e = CKIT_BACKEND_ENV_INIT;
+    if (out != NULL) {
+        *out = NULL;
+    }
     if (backend == NULL || out == NULL || (options != NULL && options->struct_size == 0)) {
         ckit_backend_close(backend);
         return ckit_fail(err, CKIT_E_MISUSE, where, "%s",
@@ -236,7 +239,6 @@ ckit_status ckit_backend_guard(ckit_backend *backend, const ckit_guard_options *
                          : out == NULL   ? "no place for the guarded store"
                                          : "struct_size of the options is not set: begin with CKIT_GUARD_OPTIONS_INIT");
     }
-    *out = NULL;
     if (options != NULL) {
         memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
     }
@@ -298,6 +300,10 @@ bool ckit_backend_guard_stats(const ckit_backend *backend, ckit_guard_stats *out
     all.struct_size = out->struct_size;
     memcpy(out, &all, size);
     return true;
+}
+
+bool ckiti_guard_shuts(ckiti_guard *guard) {
+    return guard != NULL && guard->breaks && ckiti_breaker_shuts(&guard->breaker, ckiti_guard_now_us(guard) / 1000);
 }
 
 bool ckit_backend_guard_reset(const ckit_backend *backend) {

@@ -70,6 +70,9 @@ static inline uint64_t ckiti_guard_now_us(const ckiti_guard *guard) {
 /* The guard of a backend, NULL when it has none. */
 ckiti_guard *ckiti_guard_of(const ckit_backend *backend);
 
+/* Nothing would get past the breaker now, so who may not wait need not ask; counted as a refusal. NULL shuts nobody out. */
+bool ckiti_guard_shuts(ckiti_guard *guard);
+
 /* ---- visit.c ---- */
 
 /* Begins an operation at `now_us`: CKIT_OK, or the refusal. `weight_ms` is what it gets on top of the timeout for its size. */

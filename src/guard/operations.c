@@ -375,6 +375,11 @@ static ckit_status through_sweep(void *self, uint64_t deadline_ms, ckit_deleted 
     return guard->inner->sweep(guard->store, deadline_ms, out, err);
 }
 
+static ckit_status through_watch(void *self, const ckit_watch_sink *sink, ckit_error *err) {
+    const ckiti_guard *guard = self;
+    return guard->inner->watch(guard->store, sink, err);
+}
+
 /* ---- the table ---------------------------------------------------------------------------------------------------------------- */
 
 #define WHERE_THE_STORE_HAS(field, function) .field = inner->field != NULL ? (function) : NULL
@@ -402,5 +407,6 @@ void ckiti_guard_fill_table(ckit_backend_ops *ops, const ckit_backend_ops *inner
         WHERE_THE_STORE_HAS(key_prefix, through_key_prefix),
         WHERE_THE_STORE_HAS(stats, through_stats),
         WHERE_THE_STORE_HAS(sweep, through_sweep),
+        WHERE_THE_STORE_HAS(watch, through_watch),
     };
 }
