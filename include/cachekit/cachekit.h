@@ -19,7 +19,7 @@
  *     settings.h  what can be configured, as a table
  *     envelope.h, frame.h  the bytes of stored values
  *     guard.h     what stands between a cache and its store, so that trouble there costs little
- *     file.h, memory.h, ext/backend.h  the stores, and writing one of your own
+ *     file.h, redis.h, memory.h, ext/backend.h  the stores, and writing one of your own
  */
 #ifndef CACHEKIT_CACHEKIT_H
 #define CACHEKIT_CACHEKIT_H
@@ -39,6 +39,7 @@
 #include <cachekit/msgpack.h>
 #include <cachekit/open.h>
 #include <cachekit/poll.h>
+#include <cachekit/redis.h>
 #include <cachekit/settings.h>
 #include <cachekit/types.h>
 #include <cachekit/value.h>

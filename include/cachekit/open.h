@@ -2,6 +2,8 @@
  *
  *     memory:                                  this process only
  *     file:///var/cache/app?max_size_mb=512    memory in front, files behind
+ *     redis://host:6379/0                      memory in front, a Redis server behind (redis.h)
+ *     unix:///run/redis.sock                   the same over a UNIX socket
  *     NULL                                     what the environment says (docs/configuration.md), else files under
  *                                              $TMPDIR/cachekit (or cachekit-UID beside it)
  */

@@ -1,5 +1,7 @@
 #include "config/plan.h"
 
+#include "backend/redis/store.h"
+
 #include <cachekit/file.h>
 #include <cachekit/memory.h>
 #include <cachekit/open.h>
@@ -10,6 +12,14 @@ static ckit_backend_env env_of(const ckiti_plan *plan) {
     env.clock = plan->cache.clock;
     env.log = plan->cache.log;
     return env;
+}
+
+static ckit_status open_store(const ckiti_plan *plan, const ckit_backend_env *env, ckit_backend **out,
+                              ckit_error *err) {
+    if (plan->has_redis) { /* the cache has read the other parameters of the URL */
+        return ckiti_redis_open_with(&plan->redis, env, &ckiti_redis_sockets, true, out, err);
+    }
+    return ckit_file_open(&plan->file, env, out, err);
 }
 
 ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, ckit_cache **out, ckit_error *err) {
@@ -24,9 +34,9 @@ ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, 
         return st;
     }
     ckiti_plan_announce(&plan, NULL);
-    if (plan.has_store) {
+    if (plan.has_store || plan.has_redis) {
         ckit_backend_env env = env_of(&plan);
-        st = ckit_file_open(&plan.file, &env, &backend, err);
+        st = open_store(&plan, &env, &backend, err);
     }
     return st == CKIT_OK ? ckit_cache_new(&plan.cache, backend, out, err) : st;
 }
@@ -61,8 +71,8 @@ ckit_status ckit_backend_open(const char *url, const ckit_backend_env *env, ckit
     }
     ckiti_plan_announce(&plan, NULL);
     ckit_backend_env filled = env_of(&plan);
-    if (plan.has_store) {
-        return ckit_file_open(&plan.file, &filled, out, err);
+    if (plan.has_store || plan.has_redis) {
+        return open_store(&plan, &filled, out, err);
     }
     ckit_memory_options memory = CKIT_MEMORY_OPTIONS_INIT;
     memory.max_bytes = plan.cache.l1_max_bytes;

@@ -1,5 +1,6 @@
 #include "config/plan.h"
 
+#include "backend/redis/address.h"
 #include "base/log.h"
 #include "config/environment.h"
 #include "config/scheme.h"
@@ -65,12 +66,29 @@ static ckit_status choose_from_environment(ckiti_plan *plan, const char *const *
     return CKIT_OK;
 }
 
+/* What is left belongs to the cache. The store reads its own from the text. */
+static void drop_parameters_of_redis(ckiti_url *url) {
+    size_t kept = 0;
+    for (size_t i = 0; i < url->param_count; i++) {
+        if (!ckiti_redis_is_parameter(url->params[i].name)) {
+            url->params[kept++] = url->params[i];
+        }
+    }
+    url->param_count = kept;
+}
+
 static ckit_status choose_from_url(ckiti_plan *plan, const char *text, ckit_error *err) {
     ckiti_url   url;
     ckiti_store store = CKITI_STORE_NONE;
     ckit_status st = ckiti_scheme_read(&url, ckit_slice_str(text), &store, err);
     plan->has_store = store == CKITI_STORE_FILE;
+    plan->has_redis = store == CKITI_STORE_REDIS;
     plan->reason = "the URL";
+    if (plan->has_redis) {
+        plan->redis = (ckit_redis_options)CKIT_REDIS_OPTIONS_INIT;
+        plan->redis.url = text;
+        drop_parameters_of_redis(&url);
+    }
     if (st == CKIT_OK && plan->has_store) {
         st = ckiti_settings_set_directory(&plan->settings, url.path, CKIT_FROM_URL, err);
     }
@@ -84,7 +102,8 @@ static ckit_status choose_from_url(ckiti_plan *plan, const char *text, ckit_erro
 /* Whoever configured a key expects that nothing is stored in the clear. Memory alone stores nothing, and a store without a
  * cache takes what its caller made. */
 static ckit_status check_secrecy(const ckiti_plan *plan, const char *const *environment, ckit_error *err) {
-    if (!plan->has_store || plan->alone || ckiti_variable(environment, CKITI_MASTER_KEY_VARIABLE) == NULL) {
+    if ((!plan->has_store && !plan->has_redis) || plan->alone ||
+        ckiti_variable(environment, CKITI_MASTER_KEY_VARIABLE) == NULL) {
         return CKIT_OK;
     }
     return ckit_fail(
@@ -158,6 +177,7 @@ static void derive_options(ckiti_plan *plan) {
     }
     plan->file = (ckit_file_options)CKIT_FILE_OPTIONS_INIT;
     plan->file.directory = settings->file_cache_dir;
+    plan->redis.max_value_bytes = settings->max_value_bytes;
     fill_options(plan);
     fit_memory(cache, namespace_given, total_given);
 }
@@ -227,6 +247,10 @@ void ckiti_plan_announce(const ckiti_plan *plan, const char *const *environment)
     const ckit_log *log = plan->cache.log;
     environment = ckiti_environment(environment);
     ckit_settings_advise(environment, log);
+    if (plan->has_redis) {
+        ckiti_log(log, CKIT_LOG_INFO, where, "store: Redis (%s)", plan->reason);
+        return;
+    }
     if (!plan->has_store) {
         ckiti_log(log, CKIT_LOG_INFO, where, "%s (%s)", plan->alone ? "store: memory" : "no store, memory only",
                   plan->reason);

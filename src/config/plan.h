@@ -4,6 +4,7 @@
 
 #include <cachekit/cache.h>
 #include <cachekit/file.h>
+#include <cachekit/redis.h>
 #include <cachekit/settings.h>
 
 /* The options point into the plan (and at what the caller's options point at). */
@@ -11,10 +12,12 @@ typedef struct ckiti_plan {
     ckit_settings      settings;
     ckit_cache_options cache;     /* complete: no field is left to a default of the cache, but alloc, clock and log */
     bool               alone;     /* the store without a cache in front of it */
-    bool               has_store; /* files; otherwise memory */
+    bool               has_store; /* files; otherwise memory, or Redis */
     ckit_file_options  file;      /* when has_store */
-    const char        *reason;    /* what chose the store, for people */
-    ckit_log           log;       /* what cache.log points at; cache and store copy it */
+    bool               has_redis;
+    ckit_redis_options redis;  /* when has_redis; the URL is the caller's */
+    const char        *reason; /* what chose the store, for people */
+    ckit_log           log;    /* what cache.log points at; cache and store copy it */
 } ckiti_plan;
 
 /* `url` NULL = the environment decides; `options` may be NULL. Touches nothing but the name of the default directory and

@@ -127,16 +127,32 @@ CKIT_TEST(plan, a_store_that_this_version_does_not_have_is_refused_clearly) {
     static const struct {
         const char *url;
         const char *store;
-    } rows[] = {{"redis://localhost:6379/0", "Redis"},     {"rediss://user:hunter2@host", "Redis"},
-                {"unix:///run/redis.sock", "Redis"},       {"redis+sentinel://h1,h2/name", "Redis"},
-                {"redis+cluster://h1:1,h2:2", "Redis"},    {"memcached://localhost:11211", "Memcached"},
-                {"https://api.cachekit.io", "CachekitIO"}, {"REDIS://#hunter2", "Redis"}};
+    } rows[] = {{"rediss://user:hunter2@host", "TLS-encrypted Redis"},
+                {"redis+sentinel://h1,h2/name", "Redis sentinel"},
+                {"redis+cluster://h1:1,h2:2", "Redis cluster"},
+                {"memcached://localhost:11211", "Memcached"},
+                {"https://api.cachekit.io", "CachekitIO"},
+                {"REDISS://#hunter2", "Redis"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *text = refusal(CKIT_E_UNSUPPORTED, rows[i].url);
         CHECK_CONTAINS(rows[i].store, text);
-        CHECK_CONTAINS("which this version does not have: open memory: or file:///directory", text);
+        CHECK_CONTAINS("which this version does not have: open memory:, file:///directory or redis://host", text);
         CHECK(strstr(text, "hunter2") == NULL);
     }
+}
+
+CKIT_TEST(plan, a_url_of_redis_chooses_it_and_keeps_its_own_parameters) {
+    ckiti_plan        plan;
+    static const char url[] = "redis://u:hunter2@h:1/3?socket_timeout=2&l1_max_size_mb=7&key_prefix=x:";
+    plan_ok(&plan, url, NULL, nothing);
+    CHECK(plan.has_redis);
+    CHECK(!plan.has_store);
+    CHECK_STR(url, plan.redis.url);
+    CHECK_EQ_U(UINT64_C(7) << 20, plan.cache.l1_max_bytes);
+    plan_ok(&plan, "unix:///run/redis.sock", NULL, nothing);
+    CHECK(plan.has_redis);
+    CHECK_CONTAINS("unknown parameter 'socket_timout'",
+                   refusal(CKIT_E_CONFIGURATION, "redis://u:hunter2@h?socket_timout=2"));
 }
 
 CKIT_TEST(plan, a_malformed_url_gets_one_line_of_advice) {
@@ -158,7 +174,7 @@ CKIT_TEST(plan, a_malformed_url_gets_one_line_of_advice) {
         {"", "the URL is empty: write memory: or file:///directory"},
         {"localhost", "not a URL: one begins with memory: or file:"},
         {" file:///x", "unknown scheme ' file:', did you mean file:///directory?"},
-        {"localhost:6379", "unknown scheme 'localhost:'; this version opens memory: and file:"},
+        {"localhost:6379", "unknown scheme 'localhost:'; this version opens memory:, file:, redis: and unix:"},
         {"flie:///x", "unknown scheme 'flie:'"},
         {"fil:///x", "unknown scheme 'fil:', did you mean file:///directory?"},
         {"memroy:", "unknown scheme 'memroy:', did you mean memory:?"},

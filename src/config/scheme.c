@@ -16,13 +16,13 @@ typedef struct scheme {
 static const scheme schemes[] = {
     {"memory", NULL, "memory:"},
     {"file", NULL, "file:///directory"},
-    {"redis", "Redis", "redis://host:6379"},
-    {"rediss", "Redis", "rediss://host:6379"},
-    {"unix", "Redis", "unix:///path/of/socket"},
-    {"redis+sentinel", "Redis", "redis+sentinel://host:26379/name"},
-    {"rediss+sentinel", "Redis", "rediss+sentinel://host:26379/name"},
-    {"redis+cluster", "Redis", "redis+cluster://host:6379"},
-    {"rediss+cluster", "Redis", "rediss+cluster://host:6379"},
+    {"redis", NULL, "redis://host:6379"},
+    {"unix", NULL, "unix:///path/of/socket"},
+    {"rediss", "TLS-encrypted Redis", "rediss://host:6379"},
+    {"redis+sentinel", "Redis sentinel", "redis+sentinel://host:26379/name"},
+    {"rediss+sentinel", "Redis sentinel", "rediss+sentinel://host:26379/name"},
+    {"redis+cluster", "Redis cluster", "redis+cluster://host:6379"},
+    {"rediss+cluster", "Redis cluster", "rediss+cluster://host:6379"},
     {"memcached", "Memcached", "memcached://host:11211"},
     {"https", "CachekitIO", "https://host"},
     {"http", "CachekitIO", "https://host"},
@@ -100,8 +100,9 @@ static ckit_status refuse_unknown(ckit_slice name, ckit_error *err) {
         }
     }
     return ckit_fail(err, CKIT_E_CONFIGURATION, where,
-                     "unknown scheme '%s:'%s%s%s; this version opens memory: and file:", ckiti_show(name, false, shown),
-                     *near == '\0' ? "" : ", did you mean ", near, *near == '\0' ? "" : "?");
+                     "unknown scheme '%s:'%s%s%s; this version opens memory:, file:, redis: and unix:",
+                     ckiti_show(name, false, shown), *near == '\0' ? "" : ", did you mean ", near,
+                     *near == '\0' ? "" : "?");
 }
 
 /* What follows is not looked at: it may be a password. */
@@ -109,12 +110,12 @@ static ckit_status refuse_unsupported(const scheme *of, ckit_slice rest, ckit_er
     if (!begins(rest, "//")) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where,
                          "'%s:' without '//' is malformed: did you mean %s? (This version has no %s store: it opens "
-                         "memory: and file:///directory)",
+                         "memory:, file:///directory and redis://host)",
                          of->name, of->form, of->store);
     }
     return ckit_fail(err, CKIT_E_UNSUPPORTED, where,
-                     "%s: means a %s store, which this version does not have: open memory: or file:///directory, or "
-                     "a store of your own (docs/custom-backends.md)",
+                     "%s: means a %s store, which this version does not have: open memory:, file:///directory or "
+                     "redis://host, or a store of your own (docs/custom-backends.md)",
                      of->name, of->store);
 }
 
@@ -167,6 +168,14 @@ ckit_status ckiti_scheme_read(ckiti_url *url, ckit_slice text, ckiti_store *stor
     if (st != CKIT_OK) {
         return st;
     }
-    *store = of == &schemes[0] ? CKITI_STORE_NONE : CKITI_STORE_FILE;
-    return *store == CKITI_STORE_NONE ? check_memory(url, err) : check_file(url, err);
+    if (of == &schemes[0]) {
+        *store = CKITI_STORE_NONE;
+        return check_memory(url, err);
+    }
+    *store = of == &schemes[1] ? CKITI_STORE_FILE : CKITI_STORE_REDIS;
+    if (*store == CKITI_STORE_REDIS && !url->has_authority) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "'%s:' without '//' is malformed: did you mean %s?",
+                         of->name, of->form);
+    }
+    return *store == CKITI_STORE_REDIS ? CKIT_OK : check_file(url, err);
 }
