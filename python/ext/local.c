@@ -345,8 +345,9 @@ static PyObject *run_bypassing(core_local *f, PyObject *const *values, Py_ssize_
 static PyObject *compute(core_local *f, ckit_args *args, ckit_slice key, uint64_t hash, PyObject *const *values,
                          size_t count, PyObject *names) {
     local_flight *flight = take_off(f, key);
-    if (flight == NULL) {
-        return NULL;
+    if (flight == NULL) { /* no memory: nobody waits for it, and it is not kept */
+        PyErr_Clear();
+        return run(f, values, count, names);
     }
     PyObject *value = run(f, values, count, names);
     if (value != NULL && !flight->doomed) {

@@ -581,6 +581,46 @@ def test_a_background_refresh_keeps_the_object_meanwhile_and_its_results_belong_
     assert entries(Plain.method) == 0
 
 
+@pytest.mark.parametrize("kind", ["objects", "documents", "local"])
+def test_any_allocation_may_fail(kind: str) -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    decorate = {"objects": cache(backend=None, **own_cache()), "documents": cache(**own_cache()), "local": cache.local}[kind]
+
+    class Plain:
+        @decorate
+        def method(self, x: Any, y: Any = 0) -> Any:
+            return [1, 2]
+
+    Plain().method(1)
+    gc.collect()
+    gc.disable()
+    failures = 0
+    try:
+        for failing in range(1, 40):
+            plain = Plain()
+            testcapi.set_nomemory(failing, failing + 1)
+            try:
+                plain.method("a" * 200, y=failing)
+            except MemoryError:
+                failures += 1
+            finally:
+                testcapi.remove_mem_hooks()
+            assert plain.method(2) == [1, 2] and plain.method("a" * 200, y=failing) == [1, 2]
+            testcapi.set_nomemory(failing, failing + 1)
+            try:
+                plain.method.invalidate_cache(2)
+            except MemoryError:
+                failures += 1
+            finally:
+                testcapi.remove_mem_hooks()
+            gone = weakref.ref(plain)
+            del plain
+            assert gone() is None
+    finally:
+        gc.enable()
+    assert failures > 0
+
+
 # ---- objects that cannot be told apart -------------------------------------------------------------------------
 
 
