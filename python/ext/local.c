@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <structmember.h>
 #include <time.h>
-#include <unistd.h>
 
 static core_local *local_of(PyObject *object) { return (core_local *)object; }
 
@@ -218,98 +217,6 @@ static void forget_ties(PyObject *self, core_tie **ties) {
     bury(dead);
 }
 
-/* ---- one computation at a time ------------------------------------------------------------------------------ */
-
-/* A call that a thread is computing. */
-typedef struct local_flight {
-    struct local_flight *next;
-    const core_local    *function;
-    unsigned long        thread;
-    pid_t                process;
-    PyObject            *lock;   /* held until it has ended */
-    bool                 doomed; /* forgotten meanwhile: the result is not kept */
-    size_t               len;
-    uint8_t              key[];
-} local_flight;
-
-static bool is_flight_of(const local_flight *flight, const core_local *f, const ckit_slice *key) {
-    return flight->function == f &&
-           (key == NULL || (flight->len == key->len && memcmp(flight->key, key->ptr, key->len) == 0));
-}
-
-/* The flight of another thread to wait for. NULL when there is none, or when this thread is computing something itself:
- * the other one may be waiting for that. */
-static local_flight *find_flight(const core_local *f, ckit_slice key) {
-    const pid_t         process = f->state->flights == NULL ? 0 : getpid();
-    const unsigned long thread = process == 0 ? 0 : PyThread_get_thread_ident();
-    local_flight       *found = NULL;
-    for (local_flight *flight = f->state->flights; flight != NULL; flight = flight->next) {
-        if (flight->process == process && flight->thread == thread) {
-            return NULL;
-        }
-        if (flight->process == process && is_flight_of(flight, f, &key)) { /* a forked child has none of the parent's */
-            found = flight;
-        }
-    }
-    return found;
-}
-
-/* The results of calls that are under way are not kept. `key` NULL: of all. */
-static void doom(const core_local *f, const ckit_slice *key) {
-    for (local_flight *flight = f->state->flights; flight != NULL; flight = flight->next) {
-        flight->doomed = flight->doomed || is_flight_of(flight, f, key);
-    }
-}
-
-/* NULL with an exception. */
-static local_flight *take_off(core_local *f, ckit_slice key) {
-    local_flight *flight = PyMem_Malloc(sizeof *flight + key.len);
-    if (flight == NULL) {
-        return (local_flight *)PyErr_NoMemory();
-    }
-    *flight = (local_flight){.function = f, .thread = PyThread_get_thread_ident(), .process = getpid(), .len = key.len};
-    memcpy(flight->key, key.ptr, key.len);
-    flight->lock = PyObject_CallNoArgs(f->state->new_lock);
-    PyObject *taken = flight->lock == NULL ? NULL : PyObject_CallMethod(flight->lock, "acquire", NULL);
-    if (taken == NULL) {
-        Py_XDECREF(flight->lock);
-        PyMem_Free(flight);
-        return NULL;
-    }
-    Py_DECREF(taken);
-    flight->next = f->state->flights;
-    f->state->flights = flight;
-    return flight;
-}
-
-static void land(core_local *f, local_flight *flight) {
-    PyObject *type, *exception, *traceback;
-    PyErr_Fetch(&type, &exception, &traceback);
-    local_flight **at = &f->state->flights;
-    while (*at != flight) {
-        at = &(*at)->next;
-    }
-    *at = flight->next;
-    Py_XDECREF(PyObject_CallMethod(flight->lock, "release", NULL));
-    PyErr_Clear();
-    Py_DECREF(flight->lock);
-    PyMem_Free(flight);
-    PyErr_Restore(type, exception, traceback);
-}
-
-/* Until the other thread has done. -1 with an exception, of a signal for instance. */
-static int wait_for(const local_flight *flight) {
-    PyObject *lock = flight->lock;
-    Py_INCREF(lock);
-    PyObject *taken = PyObject_CallMethod(lock, "acquire", NULL);
-    PyObject *released = taken == NULL ? NULL : PyObject_CallMethod(lock, "release", NULL);
-    const int failed = released == NULL ? -1 : 0;
-    Py_XDECREF(taken);
-    Py_XDECREF(released);
-    Py_DECREF(lock);
-    return failed;
-}
-
 /* ---- calls -------------------------------------------------------------------------------------------------- */
 
 static PyObject *run(core_local *f, PyObject *const *values, size_t count, PyObject *names) {
@@ -344,7 +251,7 @@ static PyObject *run_bypassing(core_local *f, PyObject *const *values, Py_ssize_
 
 static PyObject *compute(core_local *f, ckit_args *args, ckit_slice key, uint64_t hash, PyObject *const *values,
                          size_t count, PyObject *names) {
-    local_flight *flight = take_off(f, key);
+    local_flight *flight = local_take_off(f, key);
     if (flight == NULL) { /* no memory: nobody waits for it, and it is not kept */
         PyErr_Clear();
         return run(f, values, count, names);
@@ -353,7 +260,7 @@ static PyObject *compute(core_local *f, ckit_args *args, ckit_slice key, uint64_
     if (value != NULL && !flight->doomed) {
         keep(f, key, hash, core_receiver_of(&f->receivers, args), value);
     }
-    land(f, flight);
+    local_land(f, flight);
     return value;
 }
 
@@ -361,8 +268,8 @@ static PyObject *miss(core_local *f, ckit_args *args, ckit_slice key, uint64_t h
                       size_t count, PyObject *names) {
     const local_flight *flight;
     f->misses++;
-    while ((flight = find_flight(f, key)) != NULL) {
-        if (wait_for(flight) < 0) {
+    while ((flight = local_find_flight(f, key)) != NULL) {
+        if (local_wait_for(flight) < 0) {
             return NULL;
         }
         PyObject *value = look(f, key, hash);
@@ -432,7 +339,7 @@ static PyObject *forget(PyObject *self, PyObject *const *values, Py_ssize_t coun
     ckit_args_init(&args);
     if (pack(f, &args, values, count, names, &key) == 0) {
         local_entry *entry = find(f, key, hash_of(f, key));
-        doom(f, &key);
+        local_doom(f, &key);
         answer = PyBool_FromLong(entry != NULL);
         if (entry != NULL) {
             local_entry *dead = NULL;
@@ -446,7 +353,7 @@ static PyObject *forget(PyObject *self, PyObject *const *values, Py_ssize_t coun
 
 static PyObject *forget_all(PyObject *self, PyObject *unused) {
     (void)unused;
-    doom(local_of(self), NULL);
+    local_doom(local_of(self), NULL);
     drop_all(local_of(self));
     Py_RETURN_NONE;
 }

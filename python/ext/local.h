@@ -4,6 +4,8 @@
 
 #include "function.h"
 
+#include <sys/types.h>
+
 typedef struct local_entry local_entry;
 
 typedef struct core_local {
@@ -26,5 +28,31 @@ typedef struct core_local {
     PyObject      *dict;
     PyObject      *weakrefs;
 } core_local;
+
+/* ---- local_flight.c ----------------------------------------------------------------------------------------- */
+
+/* A call that a thread is computing. */
+typedef struct local_flight {
+    struct local_flight *next;
+    const core_local    *function;
+    unsigned long        thread;
+    pid_t                process;
+    PyObject            *lock;   /* held until it has ended */
+    bool                 doomed; /* forgotten meanwhile: the result is not kept */
+    size_t               len;
+    uint8_t              key[];
+} local_flight;
+
+/* The flight of another thread to wait for. NULL when there is none, or when this thread is computing something itself:
+ * the other one may be waiting for that. */
+local_flight *local_find_flight(const core_local *f, ckit_slice key);
+/* Until the other thread has done. -1 with an exception, of a signal for instance. */
+int local_wait_for(const local_flight *flight);
+/* This thread begins to compute. NULL with an exception. */
+local_flight *local_take_off(core_local *f, ckit_slice key);
+/* It has ended, with a result or with a pending exception, which stays. */
+void local_land(core_local *f, local_flight *flight);
+/* The results of calls that are under way are not kept. `key` NULL: of all. */
+void local_doom(const core_local *f, const ckit_slice *key);
 
 #endif
