@@ -471,4 +471,8 @@ ckit_backend *core_backend_new(core_state *state, PyObject *adapter, core_backen
     return made;
 }
 
+bool core_backend_is_stuck(const core_backend *backend) {
+    return atomic_load(&backend->gate->closed) && atomic_load(&backend->gate->inside) > 0;
+}
+
 void core_backend_let_go(core_backend *backend) { backend->adapter = NULL; }

@@ -142,6 +142,9 @@ static void cache_dealloc(PyObject *object) {
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
     }
+    if (core_cache_is_stuck(self)) {
+        return; /* left as it is: the process ends */
+    }
     Py_BEGIN_ALLOW_THREADS;
     ckit_cache_close(self->cache);
     Py_END_ALLOW_THREADS;

@@ -24,6 +24,11 @@ typedef struct core_cache {
     uint64_t                  front_hits; /* of its functions (front.h), which the library has not seen */
 } core_cache;
 
+/* Closing it, or a poll of it, would wait for ever (core_backend_is_stuck). */
+static inline bool core_cache_is_stuck(const core_cache *cache) {
+    return cache->backend != NULL && core_backend_is_stuck(cache->backend);
+}
+
 /* A live object as the library keeps it: holds a reference that core_bury gives back, and owns `tie` (or NULL), also
  * when it answers false with MemoryError. */
 bool core_object_of(core_cache *cache, PyObject *object, size_t size, core_tie *tie, ckit_object *out);

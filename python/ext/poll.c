@@ -125,6 +125,10 @@ static void poll_dealloc(PyObject *object) {
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
     }
+    if (self->poll != NULL && core_cache_is_stuck(self->cache)) {
+        PyErr_Restore(pending, exception, traceback);
+        return; /* left as it is: the process ends */
+    }
     if (self->poll != NULL) {
         wait_for_kept(self);
         Py_BEGIN_ALLOW_THREADS;

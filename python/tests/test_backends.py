@@ -589,6 +589,36 @@ ENDS = {
             threading.Thread(target=loop, daemon=True).start()
         time.sleep(0.2)
     """,
+    "with a store that never answers an awaited call": """
+        import asyncio
+        class Slow(Shelf):
+            def get(self, key):
+                time.sleep(600)
+        @cache(backend=Slow())
+        async def f(x): return x
+        async def main():
+            try:
+                await asyncio.wait_for(f(1), 0.1)
+            except (TimeoutError, asyncio.TimeoutError):
+                pass
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main())  # closing the loop would wait for the store
+    """,
+    "while what was awaited is written": """
+        import asyncio
+        class Slow(Shelf):
+            def set(self, key, value, ttl=None):
+                started.set()
+                time.sleep(0.5)
+        started = threading.Event()
+        @cache(backend=Slow())
+        async def f(x): return x
+        async def main():
+            call = asyncio.ensure_future(f(1))
+            while not started.is_set():
+                await asyncio.sleep(0.01)
+        asyncio.run(main())
+    """,
     "with a function of atexit that calls": """
         import atexit
         f = cache(backend=Shelf())(lambda x: x)

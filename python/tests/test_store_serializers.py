@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import threading
@@ -599,3 +600,58 @@ def test_an_error_of_the_function_that_looks_like_the_stores_is_the_callers(shel
     with pytest.raises(BackendError, match="mine"):
         function(1)
     assert runs == [1]
+
+
+# ---- functions that are awaited ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("serializer", ["default", "auto", "orjson"])
+def test_awaited_functions_store_and_read_the_same_entries(serializer: str, store: dict[str, Any]) -> None:
+    needs(serializer)
+    name = f"function_{next(_names)}"
+    value = {"a": [1, 2]}
+    runs = []
+
+    async def function(x: int) -> Any:
+        runs.append(x)
+        return value
+
+    function.__module__, function.__qualname__ = "tests", name
+    awaited = cache(serializer=serializer, ttl=60, **store)(function)
+
+    async def main() -> list[Any]:
+        return [await awaited(1), await awaited(1)] + await asyncio.gather(*(awaited(2) for _ in range(5)))
+
+    assert asyncio.run(main()) == [value] * 7 and runs == [1, 2]
+    if store:
+        plain, body = decorated(None, name=name, serializer=serializer, ttl=60, l1_enabled=False, **store)
+        assert plain(1) == value and body.runs == 0
+
+
+@pytest.mark.parametrize("l1", [True, False])
+@pytest.mark.parametrize("serializer", ["default", "auto"])
+def test_an_awaited_function_computes_a_damaged_entry_anew(shelf: Shelf, serializer: str, l1: bool) -> None:
+    runs = []
+
+    @cache(serializer=serializer, backend=shelf, l1_enabled=l1)
+    async def function(x: int) -> Any:
+        runs.append(x)
+        return {"numbers": list(range(20))}
+
+    asyncio.run(function(1))
+    ((key, stored),) = shelf.entries.items()
+    function.cache.delete(key)
+    shelf.deleted.clear()
+    shelf.entries[key] = damaged(stored)
+    assert asyncio.run(function(1)) == asyncio.run(function(1)) == {"numbers": list(range(20))}
+    assert len(runs) == 2 and shelf.deleted == [key] and shelf.entries[key] == stored
+
+
+def test_an_awaited_function_returns_what_cannot_be_stored(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    @cache(serializer="auto", backend=shelf)
+    async def function(x: int) -> Any:
+        return Decimal("1.5")
+
+    with caplog.at_level(logging.WARNING, "cachekit"):
+        assert asyncio.run(function(1)) == Decimal("1.5")
+    assert "str(value)" in caplog.text and shelf.entries == {}
