@@ -25,7 +25,7 @@
  * `backoff_max_ms` is over; one caller then tries again. Nobody waits longer than his deadline or `socket_timeout_ms`.
  *
  * The operation `stats` tells what the server counts for all its users: keyspace_hits, keyspace_misses, expired_keys,
- * evicted_keys, commands, connections, rejected_connections; as levels clients, used_memory, limit_memory, keys.
+ * evicted_keys, commands, connections, refused; as levels clients, used_memory, limit_memory, keys.
  *
  * Most programs open it by URL instead: ckit_cache_open("redis://cache.internal:6379/0", ...). */
 #ifndef CACHEKIT_REDIS_H

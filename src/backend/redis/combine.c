@@ -104,11 +104,13 @@ static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* One step: CKIT_OK, or `why` is filled and the connection must go. */
 static ckit_status serve(ckiti_redis_channel *ch, ckiti_redis_call *call, ckiti_redis_woken *woken, ckit_error *why) {
-    uint64_t silence = ckiti_time_after(ch->connection.read_at_ms, ch->silence_ms);
+    uint64_t    silence = ckiti_time_after(ch->connection.read_at_ms, ch->silence_ms);
+    ckit_status st;
     if (ch->sent == atomic_load_explicit(&ch->head, memory_order_relaxed)) {
-        return ckiti_redis_channel_flush(ch, call->until_ms, why);
+        st = ckiti_redis_connection_check(&ch->connection, why);
+        return st == CKIT_OK ? ckiti_redis_channel_flush(ch, call->until_ms, why) : st;
     }
-    ckit_status st = ckiti_redis_channel_receive(ch, earlier(call->until_ms, silence), why);
+    st = ckiti_redis_channel_receive(ch, earlier(call->until_ms, silence), why);
     if (st == CKIT_E_TIMEOUT) {
         leader_is_late(ch, call, woken);
         return CKIT_OK;

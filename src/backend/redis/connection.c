@@ -147,6 +147,19 @@ void ckiti_redis_connection_drop(ckiti_redis_connection *c, ckiti_redis_turn *tu
     }
 }
 
+ckit_status ckiti_redis_connection_check(ckiti_redis_connection *c, ckit_error *err) {
+    for (;;) {
+        ckiti_redis_turn nobody = {NULL, 0};
+        ckit_status      st = ckiti_redis_connection_receive(c, 0, err);
+        if (st != CKIT_OK) {
+            return st == CKIT_E_TIMEOUT ? CKIT_OK : st;
+        }
+        if (ckiti_redis_connection_take(c, &nobody, err) == CKITI_REDIS_BAD) {
+            return CKIT_E_IO;
+        }
+    }
+}
+
 /* ---- one call alone --------------------------------------------------------------------------------------------------- */
 
 static ckit_status send_call(ckiti_redis_connection *c, ckiti_redis_call *call, ckit_buf *scratch, ckit_error *why) {

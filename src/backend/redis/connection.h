@@ -73,6 +73,11 @@ ckiti_redis_progress ckiti_redis_connection_take(ckiti_redis_connection *c, ckit
 /* Whoever had the turn has given up. */
 void ckiti_redis_connection_drop(ckiti_redis_connection *c, ckiti_redis_turn *turn);
 
+/* Before commands go out on a connection that nothing is awaited from: takes in push messages that have come meanwhile.
+ * CKIT_E_NETWORK when the server has closed it, CKIT_E_IO for a reply that nobody asked for: no command may go out behind
+ * it, or it would be taken for its answer. */
+ckit_status ckiti_redis_connection_check(ckiti_redis_connection *c, ckit_error *err);
+
 /* One call with the connection to itself: sends, and reads until it is done. The call's status; after a failure that
  * leaves the connection useless (call->lost, a timeout, garbage) it is closed. */
 void ckiti_redis_connection_run(ckiti_redis_connection *c, ckiti_redis_call *call, ckit_buf *scratch);

@@ -59,9 +59,9 @@ static void describe(ckiti_redis_store *store, ckit_slice info, ckit_health *out
     ckit_slice used = info_text(info, "used_memory_human");
     ckit_slice clients = info_text(info, "connected_clients");
     uint32_t   all, taken;
-    ckiti_redis_pool_count(&store->node.pool, &all, &taken);
+    ckiti_redis_node_count(&store->node, &all, &taken);
     snprintf(out->detail, sizeof out->detail,
-             "version %.*s, used_memory_human %.*s, connected_clients %.*s; pool: %u connections, %u in use",
+             "version %.*s, used_memory_human %.*s, connected_clients %.*s; %u connections of ours, %u in use",
              (int)(version.len < 20 ? version.len : 20), (const char *)version.ptr,
              (int)(used.len < 20 ? used.len : 20), (const char *)used.ptr, (int)(clients.len < 20 ? clients.len : 20),
              (const char *)clients.ptr, all, taken);
@@ -106,16 +106,11 @@ ckit_status ckiti_redis_stats(void *self, uint64_t deadline_ms, ckit_stat_fn eac
         const char *field;
         const char *name;
         bool        counter;
-    } rows[] = {{"keyspace_hits", "keyspace_hits", true},
-                {"keyspace_misses", "keyspace_misses", true},
-                {"expired_keys", "expired_keys", true},
-                {"evicted_keys", "evicted_keys", true},
-                {"total_commands_processed", "commands", true},
-                {"total_connections_received", "connections", true},
-                {"rejected_connections", "rejected_connections", true},
-                {"connected_clients", "clients", false},
-                {"used_memory", "used_memory", false},
-                {"maxmemory", "limit_memory", false}};
+    } rows[] = {{"keyspace_hits", "keyspace_hits", true},       {"keyspace_misses", "keyspace_misses", true},
+                {"expired_keys", "expired_keys", true},         {"evicted_keys", "evicted_keys", true},
+                {"total_commands_processed", "commands", true}, {"total_connections_received", "connections", true},
+                {"rejected_connections", "refused", true},      {"connected_clients", "clients", false},
+                {"used_memory", "used_memory", false},          {"maxmemory", "limit_memory", false}};
     static const char *const words[] = {"INFO", "DBSIZE"};
     ckiti_redis_store       *store = self;
     ckiti_redis_asker        asker;

@@ -70,6 +70,19 @@ ckit_status ckiti_redis_node_submit(ckiti_redis_node *node, ckiti_redis_call *ca
     return ckiti_redis_pump_submit(&node->pump, call, call->err);
 }
 
+static void count_channel(ckiti_redis_channel *ch, uint32_t *all, uint32_t *taken) {
+    pthread_mutex_lock(&ch->lock);
+    *all += ch->connection.stream != NULL;
+    *taken += ch->connection.stream != NULL && !ckiti_redis_channel_empty(ch);
+    pthread_mutex_unlock(&ch->lock);
+}
+
+void ckiti_redis_node_count(ckiti_redis_node *node, uint32_t *all, uint32_t *taken) {
+    ckiti_redis_pool_count(&node->pool, all, taken);
+    count_channel(&node->channel, all, taken);
+    count_channel(&node->pump.channel, all, taken);
+}
+
 /* ---- fork ---------------------------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_node_before_fork(ckiti_redis_node *node) {

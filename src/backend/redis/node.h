@@ -25,6 +25,9 @@ ckit_status ckiti_redis_node_call(ckiti_redis_node *node, ckiti_redis_call *call
 /* Hands a call over; call->finish is told. CKIT_PENDING, or why it was not taken. */
 ckit_status ckiti_redis_node_submit(ckiti_redis_node *node, ckiti_redis_call *call);
 
+/* How many connections there are, and how many are in use at this moment. */
+void ckiti_redis_node_count(ckiti_redis_node *node, uint32_t *all, uint32_t *taken);
+
 /* Around fork: takes all locks; releases them in the parent; forgets and releases in the child. */
 void ckiti_redis_node_before_fork(ckiti_redis_node *node);
 void ckiti_redis_node_after_fork(ckiti_redis_node *node);

@@ -123,6 +123,10 @@ ckit_status ckiti_redis_pool_take(ckiti_redis_pool *pool, uint64_t until_ms, cki
     pthread_mutex_lock(&pool->lock);
     ckit_status st = find_one(pool, until_ms, out, &why);
     pthread_mutex_unlock(&pool->lock);
+    if (st == CKIT_OK && (*out)->connection.stream != NULL &&
+        ckiti_redis_connection_check(&(*out)->connection, NULL) != CKIT_OK) {
+        ckiti_redis_connection_close(&(*out)->connection);
+    }
     if (st == CKIT_OK && (*out)->connection.stream == NULL) {
         uint64_t now = ckiti_system_monotonic_ms();
         uint64_t limit = ckiti_time_after(now, pool->dial->address->connect_timeout_ms);

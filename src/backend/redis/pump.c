@@ -105,7 +105,13 @@ static void serve(ckiti_redis_pump *pump, uint64_t expires_ms) {
         }
         return;
     }
-    ckit_status st = ckiti_redis_channel_flush(ch, ckiti_time_after(now, ch->silence_ms), &why);
+    ckit_status st = CKIT_OK;
+    if (ch->sent == atomic_load_explicit(&ch->head, memory_order_relaxed)) {
+        st = ckiti_redis_connection_check(&ch->connection, &why);
+    }
+    if (st == CKIT_OK) {
+        st = ckiti_redis_channel_flush(ch, ckiti_time_after(now, ch->silence_ms), &why);
+    }
     if (st == CKIT_OK) {
         uint64_t tick = ckiti_time_after(now, TICK_MS);
         st = ckiti_redis_channel_receive(ch, expires_ms < tick ? expires_ms : tick, &why);

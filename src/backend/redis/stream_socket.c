@@ -163,7 +163,7 @@ static ssize_t socket_read(ckiti_redis_stream *stream, const struct iovec *parts
     for (;;) {
         uint64_t left = ckiti_time_left(ckiti_system_monotonic_ms(), until_ms);
         bool     patient = left >= PATIENCE_MS;
-        int      ready = patient ? 1 : wait_for(s->fd, POLLIN, until_ms);
+        int      ready = patient ? 1 : left == 0 ? 0 : wait_for(s->fd, POLLIN, until_ms);
         if (ready < 0) {
             return -1;
         }
