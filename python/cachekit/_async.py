@@ -35,20 +35,34 @@ def _poll_of(loop: asyncio.AbstractEventLoop, cache: Cache) -> Poll:
     known = polls.get(id(cache))
     poll = None if known is None else known()
     if poll is None:
+        _sweep()
         poll = Poll(cache)
         loop.add_reader(poll.fileno(), poll.dispatch)
         polls[id(cache)] = weakref.ref(poll)
     return poll
 
 
+def _sweep() -> None:
+    """What loops that are closed by now were computing, others take over."""
+    try:
+        closed = [loop for loop in _polls if loop.is_closed()]
+    except RuntimeError:  # another thread's loop came along
+        return
+    for loop in closed:
+        for known in _polls.pop(loop, {}).values():
+            poll = known()
+            if poll is not None:
+                poll.abandon()
+
+
 def _find_poll(function: CachedFunction[..., Any]) -> tuple[asyncio.AbstractEventLoop, Poll] | None:
     try:
         loop = asyncio.get_running_loop()
         return loop, _poll_of(loop, function.cache)
-    except RuntimeError:
-        why = "it is awaited without a running asyncio loop"
     except NotImplementedError:
         why = "the event loop watches no descriptors"
+    except RuntimeError:
+        why = "it is awaited without a running asyncio loop"
     except CachekitError as error:
         why = str(error)
     tell_once(function.__wrapped__, f"what is not in memory is not cached, {why}")

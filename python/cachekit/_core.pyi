@@ -206,6 +206,9 @@ class Poll:
     def fileno(self) -> int:
         """What to watch for reading."""
 
+    def abandon(self) -> None:
+        """The loop is closed: calls that wait elsewhere take over what it computes."""
+
     def dispatch(self) -> None:
         """Tells every future whose answer is there. In the thread of the loop."""
 

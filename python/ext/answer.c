@@ -69,7 +69,7 @@ static inline void free_answer(core_answer *self, core_state *state, bool was_fi
         state->spare_answer_count >= MOST_SPARE) {
         PyObject_GC_Del(self);
     } else {
-        self->tracked = self->stepping = self->awaited = false;
+        self->stepping = self->awaited = false;
         self->weakrefs = state->spare_answers;
         state->spare_answers = (PyObject *)self;
         state->spare_answer_count++;
@@ -209,7 +209,12 @@ static void end(core_answer *self) {
 }
 
 static PyObject *name_of(core_answer *self, const char *attribute) {
-    return PyObject_GetAttrString((PyObject *)self->function, attribute);
+    PyObject *name = PyObject_GetAttrString((PyObject *)self->function, attribute);
+    if (name == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) { /* not made by the decorator */
+        PyErr_Clear();
+        name = PyUnicode_FromString("function");
+    }
+    return name;
 }
 
 /* A forgotten `await` is a mistake also where the answer was there already. */
@@ -261,8 +266,8 @@ static void answer_dealloc(PyObject *object) {
         end(self);
     }
     forget_last_stop(state);
-    Py_DECREF(self->function); /* the module lives on: its type does */
-    free_answer(self, state, finalize);
+    Py_DECREF(self->function);                           /* the module lives on: its type does */
+    free_answer(self, state, finalize || self->tracked); /* the collector may have finalized it */
     Py_DECREF(type);
 }
 
@@ -584,7 +589,16 @@ static PyMemberDef members[] = {{"__weaklistoffset__", T_PYSSIZET, offsetof(core
 #define PART(name)                                                                                                     \
     { #name, get_part, NULL, NULL, #name }
 
-static PyGetSetDef getset[] = {{"__name__", get_name, NULL, NULL, "__name__"},
+/* `inspect.iscoroutine` asks whether it is an instance of the coroutines' type. */
+static PyObject *get_class(PyObject *object, void *unused) {
+    (void)object;
+    (void)unused;
+    Py_INCREF(&PyCoro_Type);
+    return (PyObject *)&PyCoro_Type;
+}
+
+static PyGetSetDef getset[] = {{"__class__", get_class, NULL, NULL, NULL},
+                               {"__name__", get_name, NULL, NULL, "__name__"},
                                {"__qualname__", get_name, NULL, NULL, "__qualname__"},
                                PART(cr_await),
                                PART(cr_code),

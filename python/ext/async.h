@@ -24,14 +24,18 @@ PyObject *core_answer_of_call(core_function *f, const ckit_args *args, PyObject 
 typedef struct core_poll {
     PyObject_HEAD core_cache *cache;
     ckit_poll                *poll;
-    core_operation
-             *landing; /* results on their way to the store: kept until they are there, whoever has lost interest */
-    PyObject *weakrefs;
-    long      process; /* that opened it */
+    core_operation           *operations; /* that refer to it */
+    PyObject                 *weakrefs;
+    long                      process; /* that opened it */
 } core_poll;
 
-/* Keeps an operation whose result is on its way to the store. Its reference to the poll is given up. */
+/* The operation refers to the poll from now on, which must outlive its ckit_op. */
+void core_poll_add(core_poll *self, core_operation *operation);
+/* Turns that round: a result on its way to the store is kept until it is there, whoever has lost interest, but does not
+ * keep the poll. */
 void core_poll_keep(core_operation *operation);
+/* They know nothing of each other any more. */
+void core_poll_remove(core_operation *operation);
 /* The `ready` of its operations; `context` is the core_operation. */
 void core_poll_ready(void *context, ckit_op *op, ckit_status answer);
 

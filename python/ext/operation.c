@@ -66,12 +66,15 @@ static void forget_args(core_operation *self) {
 
 void core_operation_drop(core_operation *self) {
     ckit_op *op = self->op;
-    forget_args(self);
-    Py_CLEAR(self->wake);
     if (op != NULL && !self->kept) {
         self->op = NULL;
         free_op(op, self->poll == NULL);
     }
+    if (self->poll != NULL && !self->kept) {
+        core_poll_remove(self);
+    }
+    forget_args(self);
+    Py_CLEAR(self->wake);
 }
 
 void core_operation_give_up(PyObject *operation) { core_operation_drop(core_operation_of(operation)); }
@@ -92,9 +95,6 @@ static int operation_clear(PyObject *object) {
     core_operation *self = core_operation_of(object);
     core_operation_drop(self);
     Py_CLEAR(self->result);
-    if (!self->kept) {
-        Py_CLEAR(self->poll);
-    }
     return 0;
 }
 
@@ -213,8 +213,7 @@ static PyObject *advance(PyObject *object, PyObject *args) {
         }
     }
     if (self->poll == NULL) {
-        Py_INCREF(poll);
-        self->poll = (core_poll *)poll;
+        core_poll_add((core_poll *)poll, self);
     }
     ckit_status st = go_on(self);
     return PyErr_Occurred() ? NULL : name_of_answer(st);

@@ -11,53 +11,62 @@
 
 static core_poll *poll_of(PyObject *object) { return (core_poll *)object; }
 
-/* ---- results on their way to the store ---------------------------------------------------------------------------- */
+/* ---- its operations ------------------------------------------------------------------------------------------------- */
+
+void core_poll_add(core_poll *self, core_operation *operation) {
+    Py_INCREF(self);
+    operation->poll = self;
+    operation->prev = NULL;
+    operation->next = self->operations;
+    if (self->operations != NULL) {
+        self->operations->prev = operation;
+    }
+    self->operations = operation;
+}
+
+/* Gives the references back that the two have to each other: to the poll, or to an operation that is kept. */
+void core_poll_remove(core_operation *operation) {
+    core_poll *self = operation->poll;
+    bool       was_kept = operation->kept;
+    if (operation->prev != NULL) {
+        operation->prev->next = operation->next;
+    } else {
+        self->operations = operation->next;
+    }
+    if (operation->next != NULL) {
+        operation->next->prev = operation->prev;
+    }
+    operation->poll = NULL;
+    operation->kept = false;
+    if (was_kept) {
+        Py_DECREF(operation);
+    } else {
+        Py_DECREF(self);
+    }
+}
 
 void core_poll_keep(core_operation *operation) {
     core_poll *self = operation->poll;
     Py_INCREF(operation);
     operation->answer = CKIT_PENDING;
     operation->kept = true;
-    operation->prev = NULL;
-    operation->next = self->landing;
-    if (self->landing != NULL) {
-        self->landing->prev = operation;
-    }
-    self->landing = operation;
     Py_DECREF(self);
-}
-
-/* Gives the operation back, with the reference that came from core_poll_keep. */
-static core_operation *unlink_kept(core_operation *operation) {
-    if (operation->prev != NULL) {
-        operation->prev->next = operation->next;
-    } else {
-        operation->poll->landing = operation->next;
-    }
-    if (operation->next != NULL) {
-        operation->next->prev = operation->prev;
-    }
-    operation->kept = false;
-    operation->poll = NULL;
-    return operation;
 }
 
 static void end_kept(core_operation *operation) {
     ckit_op *op = operation->op;
     operation->op = NULL;
-    (void)unlink_kept(operation);
     ckit_op_free(op); /* has nothing to wait for */
+    core_poll_remove(operation);
 }
 
 void core_poll_ready(void *context, ckit_op *op, ckit_status answer) {
     core_operation *operation = context;
-    bool            was_kept = operation->kept;
     (void)op;
+    Py_INCREF(operation);
     operation->answer = answer;
-    if (was_kept) {
+    if (operation->kept) {
         end_kept(operation);
-    } else {
-        Py_INCREF(operation);
     }
     core_operation_wake(operation);
     Py_DECREF(operation);
@@ -87,22 +96,21 @@ static PyObject *poll_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     return (PyObject *)self;
 }
 
-/* The loop is gone. What is on its way to the store arrives all the same; a store answers in bounded time. */
+/* The loop is gone, and nobody refers to an operation but those that are kept. What is on its way to the store arrives all
+ * the same; a store answers in bounded time. */
 static void wait_for_kept(core_poll *self) {
     struct pollfd watched = {.fd = ckit_poll_fd(self->poll), .events = POLLIN};
-    for (core_operation *operation = self->landing; operation != NULL; operation = operation->next) {
+    for (core_operation *operation = self->operations; operation != NULL; operation = operation->next) {
         Py_CLEAR(operation->wake);
     }
-    while (self->landing != NULL && self->process == (long)getpid()) {
+    while (self->operations != NULL && self->process == (long)getpid()) {
         Py_BEGIN_ALLOW_THREADS;
         (void)poll(&watched, 1, -1);
         Py_END_ALLOW_THREADS;
         (void)ckit_poll_dispatch(self->poll);
     }
-    while (self->landing != NULL) { /* a forked child's are the parent's to land */
-        core_operation *operation = self->landing;
-        end_kept(operation);
-        Py_DECREF(operation);
+    while (self->operations != NULL) { /* a forked child's are the parent's to land */
+        end_kept(self->operations);
     }
 }
 
@@ -110,8 +118,10 @@ static int poll_traverse(PyObject *object, visitproc visit, void *arg) {
     core_poll *self = poll_of(object);
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->cache);
-    for (core_operation *operation = self->landing; operation != NULL; operation = operation->next) {
-        Py_VISIT(operation);
+    for (core_operation *operation = self->operations; operation != NULL; operation = operation->next) {
+        if (operation->kept) {
+            Py_VISIT(operation);
+        }
     }
     return 0;
 }
@@ -154,9 +164,26 @@ static PyObject *poll_dispatch(PyObject *object, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+static PyObject *poll_abandon(PyObject *object, PyObject *unused) {
+    core_poll *self = poll_of(object);
+    (void)unused;
+    Py_INCREF(self);
+    for (core_operation *operation = self->operations; operation != NULL;) {
+        if (operation->kept) {
+            operation = operation->next;
+        } else {
+            core_operation_drop(operation);
+            operation = self->operations; /* from the start: what was dropped may have taken others along */
+        }
+    }
+    Py_DECREF(self);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"fileno", poll_fileno, METH_NOARGS, "What to watch for reading."},
     {"dispatch", poll_dispatch, METH_NOARGS, "Tells every future whose answer is there. In the thread of the loop."},
+    {"abandon", poll_abandon, METH_NOARGS, "The loop is closed: calls that wait elsewhere take over what it computes."},
     {NULL, NULL, 0, NULL}};
 
 static PyMemberDef members[] = {

@@ -206,7 +206,7 @@ def test_a_call_is_a_coroutine_to_everybody() -> None:
         assert asyncio.iscoroutinefunction(function)
     asyncio.run(function(1))
     for call in (function(1), function(2)):
-        assert inspect.isawaitable(call) and asyncio.iscoroutine(call)
+        assert inspect.isawaitable(call) and inspect.iscoroutine(call) and asyncio.iscoroutine(call)
         assert isinstance(call, collections.abc.Coroutine) and isinstance(call, collections.abc.Awaitable)
         assert inspect.getcoroutinestate(call) == inspect.CORO_CREATED
         assert not isinstance(call, collections.abc.Iterator)
