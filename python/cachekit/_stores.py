@@ -28,6 +28,16 @@ _caches: WeakValueDictionary[tuple[Any, ...], Cache] = WeakValueDictionary()
 _caches_lock = threading.RLock()
 
 
+def _renew_lock() -> None:
+    """In the child of a fork: a thread that is not there any more may have held it."""
+    global _caches_lock
+    _caches_lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 def _open(store: Any, config: DecoratorConfig) -> Cache:
     """The cache of a store with these limits. `store` is a URL, or a backend written in Python."""
     size = 0 if config.l1.max_size_mb is None else config.l1.max_size_mb * _MIB

@@ -236,7 +236,7 @@ def test_remembered_keys_are_bounded(shelf: Shelf, monkeypatch: pytest.MonkeyPat
     adapter = Adapter(shelf)
     for number in range(15):
         adapter.set(str(number), b"", None, "n", "f" if number % 2 else "g")
-    assert sum(len(keys) for keys in adapter._owners.values()) == 10
+    assert len(adapter._owners) == 10
     deleted, left = adapter.delete_scope(0, "", "")
     assert (deleted, left) == (10, 5)
 
@@ -525,7 +525,7 @@ def test_nothing_is_left_of_calls_and_failures(shelf: Shelf) -> None:
             function(number), function(number)
             function.invalidate_cache(number)
         shelf.fail.update(get=ValueError(), set=BackendError("no"), delete=OSError())
-        for number in range(50):
+        for number in range(2):  # fewer failures than open the circuit
             function(number)
         shelf.fail.clear()
         shelf.asked.clear()

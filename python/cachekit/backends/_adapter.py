@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,10 +30,8 @@ class Adapter:
     def __init__(self, backend: BaseBackend) -> None:
         self.backend = backend
         self.name = type(backend).__name__
-        self._owners: dict[tuple[str, str], dict[str, None]] = {}
-        self._count = 0
+        self._owners: dict[str, tuple[str, str]] = {}  # namespace and function of each key
         self._forgotten = 0
-        self._lock = threading.Lock()
 
     # ---- what every backend can -------------------------------------------------------------------------------
 
@@ -48,13 +45,17 @@ class Adapter:
         raise _WrongAnswer(f"get() gave {_told(value)} instead of bytes or None")
 
     def set(self, key: str, value: bytes, ttl: int | None, namespace: str, function: str) -> None:
+        self._remember(key, (namespace, function))  # before: a deletion of everything may come in between
         _refuse_coroutine("set", self.backend.set(key, value, ttl))
-        self._remember(key, (namespace, function))
 
     def delete(self, key: str) -> bool:
-        deleted = _truth("delete", self.backend.delete(key))
-        self._forget(key)
-        return deleted
+        owner = self._owners.pop(key, None)
+        try:
+            return _truth("delete", self.backend.delete(key))
+        except BaseException:
+            if owner is not None:
+                self._owners.setdefault(key, owner)
+            raise
 
     def exists(self, key: str) -> bool:
         if not hasattr(self.backend, "exists"):
@@ -112,41 +113,26 @@ class Adapter:
         return _truth("refresh_ttl", backend.refresh_ttl(key, ttl))
 
     # ---- what this process has stored: the protocol knows no other way to delete more than one ----------------------
+    # Without a lock, which a fork could leave locked: each step is one operation of a dict.
 
     def _remember(self, key: str, owner: tuple[str, str]) -> None:
-        with self._lock:
-            keys = self._owners.setdefault(owner, {})
-            if key in keys:
-                return
-            keys[key] = None
-            self._count += 1
-            if self._count > _MOST_KEYS:
-                largest = max(self._owners.values(), key=len)
-                del largest[next(iter(largest))]
-                self._count -= 1
-                self._forgotten += 1
-
-    def _forget(self, key: str) -> None:
-        with self._lock:
-            for keys in self._owners.values():
-                if key in keys:
-                    del keys[key]
-                    self._count -= 1
-                    return
+        self._owners[key] = owner
+        if len(self._owners) > _MOST_KEYS:
+            try:
+                del self._owners[next(iter(self._owners))]
+            except (KeyError, RuntimeError, StopIteration):
+                return  # another thread was quicker
+            self._forgotten += 1
 
     def delete_scope(self, kind: int, namespace: str, function: str) -> tuple[int, int]:
         """Deletes what this process has stored for a function, a namespace, or at all: how many, and how many may be
         left. A key whose deletion fails is tried again the next time."""
-        with self._lock:
-            found = [
-                key
-                for owner, keys in self._owners.items()
-                if kind not in (_NAMESPACE, _FUNCTION)
-                or (owner[0] == namespace and (kind == _NAMESPACE or owner[1] == function))
-                for key in keys
-            ]
         deleted, failure = 0, None
-        for key in found:
+        for key, owner in list(self._owners.items()):
+            if kind in (_NAMESPACE, _FUNCTION) and owner[0] != namespace:
+                continue
+            if kind == _FUNCTION and owner[1] != function:
+                continue
             try:
                 deleted += self.delete(key)
             except Exception as error:
