@@ -185,7 +185,7 @@ CKIT_API bool ckit_cache_get_guard_stats(ckit_cache *cache, ckit_guard_stats *ou
 /* Tries the store out; a cache without one is healthy ("memory"). Never fails. */
 CKIT_API void ckit_cache_health(ckit_cache *cache, ckit_health *out);
 
-/* The store behind the cache, borrowed; NULL when there is none. */
+/* The store behind the cache, with its guard where it has one; borrowed. NULL when there is none. */
 CKIT_API ckit_backend *ckit_cache_backend(ckit_cache *cache);
 
 #ifdef __cplusplus

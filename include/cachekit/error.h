@@ -17,8 +17,7 @@
 extern "C" {
 #endif
 
-/* What to do about it. The kind tells callers whether a retry makes sense; this version neither retries nor breaks the
- * circuit. */
+/* What to do about it. The guard of a store (guard.h) goes by the kind when it retries and breaks the circuit. */
 typedef enum ckit_error_kind {
     CKIT_KIND_NONE = 0,           /* not a failure */
     CKIT_KIND_TRANSIENT = 1,      /* passing trouble: a retry may succeed */

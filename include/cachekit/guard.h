@@ -17,7 +17,8 @@
  *   backpressure      at most 100 reads and writes are with the store at once; up to 1000 more wait up to 0.1 s for their
  *                     turn; who waits in vain gets CKIT_E_BUSY
  *   retries           what passes (TRANSIENT, TIMEOUT) is tried again up to 3 times after a random pause, within the same
- *                     deadline, where doing it twice is harmless: get, exists, ttl, set, remove, touch and the batches
+ *                     deadline, where doing it twice is harmless: get, exists, ttl, set, remove, touch and the batches.
+ *                     To the breaker all attempts together are one operation
  *
  * Locks are never retried and never wait for their turn. `health`, `list`, `delete_scope`, `stats` and `sweep` are asked for
  * by a person or a timer, take as long as they take, and go through untouched, also while the breaker is open. An operation

@@ -29,8 +29,9 @@ typedef struct ckit_setting {
     const char *variable;      /* "CACHEKIT_L1_MAX_SIZE_MB": exactly this spelling is read */
     const char *url_parameter; /* file:///path?max_size_mb=512; those of the group "files" in file: URLs only;
                                   NULL = not by URL */
-    const char *option;        /* the field that it fills: "l1_max_bytes" of ckit_cache_options, or of
-                                  ckit_file_options in the group "files"; NULL = see the help */
+    const char *option;        /* the field that it fills: "l1_max_bytes" of ckit_cache_options, of
+                                  ckit_file_options in the group "files", of ckit_guard_options in the group
+                                  "reliability"; NULL = see the help */
     const char *type;          /* "boolean", "whole number", "seconds", "MiB", "octal mode", "choice", "path" */
     const char *default_text;  /* "100" */
     const char *range;         /* "1 to 1048576" */
@@ -80,11 +81,14 @@ typedef struct ckit_settings {
     uint32_t       file_dir_permissions;
     uint32_t       file_sync; /* ckit_file_sync (file.h) */
     uint32_t       compression_level;
+    uint32_t       max_retries; /* 0 = none */
+    uint32_t       retry_delay_ms;
     ckit_log_level log_level;
     bool           l1_enabled;
     bool           compression;
     bool           integrity;
     bool           lock;
+    bool           retry_on_timeout;
     char           file_cache_dir[CKIT_SETTINGS_PATH_MAX];
     uint8_t        sources[CKIT_SETTINGS_MAX]; /* read it with ckit_settings_source */
 } ckit_settings;

@@ -119,6 +119,10 @@ CKIT_TEST(parse, every_numeric_setting_takes_its_least_and_largest_value_and_not
         CHECKF(ckiti_setting_parse(row, S(text), &value) && value == row->max, "%s=%s", row->page.name, text);
         text_beside(row, row->max, true, text, sizeof text);
         CHECKF(!ckiti_setting_parse(row, S(text), &value), "%s=%s", row->page.name, text);
+        if (row->min == 0) {
+            tried++;
+            continue;
+        }
         if (row->fallback != 0) { /* what is not set by default writes its 0 as "not set" */
             text_beside(row, row->min, false, text, sizeof text);
             CHECKF(!ckiti_setting_parse(row, S(text), &value), "%s=%s", row->page.name, text);
@@ -126,7 +130,7 @@ CKIT_TEST(parse, every_numeric_setting_takes_its_least_and_largest_value_and_not
         CHECKF(!ckiti_setting_parse(row, S("0"), &value), "%s=0", row->page.name);
         tried++;
     }
-    CHECK_EQ_U(20, tried);
+    CHECK_EQ_U(22, tried);
 }
 
 CKIT_TEST(parse, what_is_written_is_read_back) {

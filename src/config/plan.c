@@ -137,6 +137,14 @@ static void fill(char *option, size_t width, uint64_t value) {
     }
 }
 
+static char *home_of(ckiti_plan *plan, ckiti_option_home home) {
+    switch (home) {
+    case CKITI_OPTION_FILE: return (char *)&plan->file;
+    case CKITI_OPTION_GUARD: return (char *)&plan->guard;
+    default: return (char *)&plan->cache;
+    }
+}
+
 static void fill_options(ckiti_plan *plan) {
     for (size_t i = 0; i < ckit_settings_count(); i++) {
         const ckiti_setting_row *row = &ckiti_setting_rows[i];
@@ -147,8 +155,7 @@ static void fill_options(ckiti_plan *plan) {
         if (row->type == CKITI_SETTING_BOOLEAN) {
             value = value != 0 ? CKIT_ON : CKIT_OFF;
         }
-        char *home = row->home == CKITI_OPTION_FILE ? (char *)&plan->file : (char *)&plan->cache;
-        fill(home + row->option_offset, row->option_width, value);
+        fill(home_of(plan, row->home) + row->option_offset, row->option_width, value);
     }
 }
 
@@ -161,6 +168,21 @@ static void fit_memory(ckit_cache_options *cache, bool namespace_given, bool tot
             cache->l1_max_bytes = cache->l1_total_max_bytes;
         }
     }
+}
+
+/* A store behind a cache is guarded, unless the caller's options say otherwise. */
+static void derive_guard(ckiti_plan *plan) {
+    const ckit_guard_options *given = plan->cache.guard;
+    bool                      guarded = (plan->has_store || plan->has_redis) && !plan->alone;
+    plan->guard = (ckit_guard_options)CKIT_GUARD_OPTIONS_INIT;
+    if (given != NULL) { /* a size that is not set comes along, and is refused where a guard is made */
+        memcpy(&plan->guard, given, given->struct_size < sizeof *given ? given->struct_size : sizeof *given);
+        plan->guard.struct_size = given->struct_size == 0 ? 0 : sizeof plan->guard;
+    }
+    if (plan->settings.max_retries == 0 && plan->guard.retry == CKIT_DEFAULT && plan->guard.max_retries == 0) {
+        plan->guard.retry = CKIT_OFF;
+    }
+    plan->cache.guard = guarded ? &plan->guard : NULL;
 }
 
 static void derive_options(ckiti_plan *plan) {
@@ -178,6 +200,7 @@ static void derive_options(ckiti_plan *plan) {
     plan->file = (ckit_file_options)CKIT_FILE_OPTIONS_INIT;
     plan->file.directory = settings->file_cache_dir;
     plan->redis.max_value_bytes = settings->max_value_bytes;
+    derive_guard(plan);
     fill_options(plan);
     fit_memory(cache, namespace_given, total_given);
 }

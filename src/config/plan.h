@@ -11,6 +11,7 @@
 typedef struct ckiti_plan {
     ckit_settings      settings;
     ckit_cache_options cache;     /* complete: no field is left to a default of the cache, but alloc, clock and log */
+    ckit_guard_options guard;     /* what cache.guard points at, when there is a store behind a cache */
     bool               alone;     /* the store without a cache in front of it */
     bool               has_store; /* files; otherwise memory, or Redis */
     ckit_file_options  file;      /* when has_store */

@@ -325,6 +325,48 @@ CKIT_TEST(plan, options_win_over_the_url_that_wins_over_the_environment_that_win
     CHECK_EQ_U(sizeof(ckit_cache_options), plan.cache.struct_size);
 }
 
+/* ---- the guard -------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(plan, a_store_behind_a_cache_is_guarded_and_memory_is_not) {
+    ckiti_plan         plan;
+    ckit_guard_options own = CKIT_GUARD_OPTIONS_INIT;
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    plan_ok(&plan, "file:///c", NULL, nothing);
+    CHECK_EQ_P(&plan.guard, plan.cache.guard);
+    CHECK_EQ_U(sizeof plan.guard, plan.guard.struct_size);
+    CHECK_EQ_U(3, plan.guard.max_retries);
+    CHECK_EQ_U(100, plan.guard.retry_delay_ms);
+    CHECK_EQ_U(CKIT_ON, plan.guard.retry_on_timeout);
+    plan_ok(&plan, "redis://host", NULL, nothing);
+    CHECK_EQ_P(&plan.guard, plan.cache.guard);
+    plan_ok(&plan, "memory:", NULL, nothing);
+    CHECK(plan.cache.guard == NULL);
+    own.failure_threshold = 7;
+    own.max_retries = 9;
+    options.guard = &own;
+    plan_ok(&plan, "file:///c?max_retries=5&retry_delay_ms=20", &options, nothing);
+    CHECK_EQ_P(&plan.guard, plan.cache.guard);
+    CHECK_EQ_U(7, plan.guard.failure_threshold);
+    CHECK_EQ_U(9, plan.guard.max_retries);
+    CHECK_EQ_U(20, plan.guard.retry_delay_ms);
+    plan_ok(&plan, "memory:", &options, nothing);
+    CHECK(plan.cache.guard == NULL);
+}
+
+CKIT_TEST(plan, no_retries_are_no_retries) {
+    ckiti_plan         plan;
+    ckit_guard_options own = CKIT_GUARD_OPTIONS_INIT;
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    plan_ok(&plan, "file:///c", NULL, ENVIRONMENT("CACHEKIT_MAX_RETRIES=0", "CACHEKIT_RETRY_ON_TIMEOUT=no"));
+    CHECK_EQ_U(CKIT_OFF, plan.guard.retry);
+    CHECK_EQ_U(CKIT_OFF, plan.guard.retry_on_timeout);
+    own.max_retries = 2; /* code knows what it does */
+    options.guard = &own;
+    plan_ok(&plan, "file:///c", &options, ENVIRONMENT("CACHEKIT_MAX_RETRIES=0"));
+    CHECK_EQ_U(CKIT_DEFAULT, plan.guard.retry);
+    CHECK_EQ_U(2, plan.guard.max_retries);
+}
+
 CKIT_TEST(plan, every_option_is_filled) {
     ckiti_plan plan;
     plan_ok(&plan, "memory:", NULL, nothing);

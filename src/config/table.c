@@ -2,6 +2,7 @@
 
 #include <cachekit/cache.h>
 #include <cachekit/file.h>
+#include <cachekit/guard.h>
 #include <string.h>
 
 #define MIB 1048576
@@ -14,6 +15,7 @@
     .page.option = #field, .home = (home_), .option_offset = offsetof(struct_, field),                                 \
     .option_width = sizeof(((struct_ *)NULL)->field)
 #define CACHE(field) FILLS(ckit_cache_options, CKITI_OPTION_CACHE, field)
+#define GUARD(field) FILLS(ckit_guard_options, CKITI_OPTION_GUARD, field)
 #define FILES(field) FILLS(ckit_file_options, CKITI_OPTION_FILE, field), .files_only = true
 
 /* The texts of the default and the range are the numbers themselves, so they cannot disagree. */
@@ -122,6 +124,16 @@ const ckiti_setting_row ckiti_setting_rows[] = {
     {ROW(queue_max, "CACHEKIT_QUEUE_MAX", "queue_max", "waiting",
          "Most background jobs waiting."),
      NUMBER(1024, 1, 1000000), FIELD(queue_max), CACHE(queue_max)},
+
+    {ROW(max_retries, "CACHEKIT_MAX_RETRIES", "max_retries", "reliability",
+         "How often an operation of the store that failed with passing trouble is tried again, where that is harmless."),
+     NUMBER(3, 0, 100), FIELD(max_retries), GUARD(max_retries)},
+    {ROW(retry_delay_ms, "CACHEKIT_RETRY_DELAY_MS", "retry_delay_ms", "reliability",
+         "The first pause before that is random up to this many milliseconds, each further one up to twice as long."),
+     NUMBER(100, 1, 3600000), FIELD(retry_delay_ms), GUARD(retry_delay_ms)},
+    {ROW(retry_on_timeout, "CACHEKIT_RETRY_ON_TIMEOUT", "retry_on_timeout", "reliability",
+         "Whether it is tried again also after a time limit, when there is time left."),
+     BOOLEAN(true), FIELD(retry_on_timeout), GUARD(retry_on_timeout)},
 
     {ROW(file_cache_dir, "CACHEKIT_FILE_CACHE_DIR", NULL, "files",
          "The directory, made when absent; in a URL it is the path."),

@@ -78,9 +78,11 @@ bool ckiti_guard_shuts(ckiti_guard *guard);
 /* Begins an operation at `now_us`: CKIT_OK, or the refusal. `weight_ms` is what it gets on top of the timeout for its size. */
 ckit_status ckiti_guard_enter(ckiti_guard *guard, unsigned traits, uint64_t now_us, uint64_t deadline_ms,
                               uint64_t weight_ms, ckiti_visit *visit, ckit_error *err);
-/* Ends it with the store's answer. Tells the answer's kind, CKIT_KIND_NONE for no failure. */
-ckit_error_kind ckiti_guard_leave(ckiti_guard *guard, const ckiti_visit *visit, uint64_t now_us, ckit_status status,
-                                  const ckit_error *err);
+/* The kind of an answer as the store told it; CKIT_KIND_NONE when it is no failure. */
+ckit_error_kind ckiti_guard_kind(ckit_status status, const ckit_error *err);
+/* Ends it with the store's answer; one that is asked for again does not count for the breaker. */
+void ckiti_guard_leave(ckiti_guard *guard, const ckiti_visit *visit, uint64_t now_us, ckit_status status,
+                       ckit_error_kind kind, bool again, const ckit_error *err);
 /* Ends it without one: it was never begun. */
 void ckiti_guard_give_up(ckiti_guard *guard, const ckiti_visit *visit, uint64_t now_us);
 

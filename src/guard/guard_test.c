@@ -30,9 +30,9 @@ static void write_line(void *self, ckit_log_level level, const char *component, 
 }
 
 /* Pauses between attempts move the clock instead. */
-static fake_clock *paused;
-static unsigned    pauses;
-static uint64_t    longest_pause;
+static fake_clock      *paused;
+static _Atomic unsigned pauses;
+static _Atomic uint64_t longest_pause;
 
 static void pause_by_clock(uint64_t ms) {
     pauses++;
@@ -516,12 +516,14 @@ CKIT_TEST(guard, a_probe_is_not_tried_again) {
     scene s;
     begin_retrying(&s, FAKE_FULL);
     fake_fail(s.store, FAKE_GET, CKIT_E_UNREACHABLE, UINT64_MAX);
-    CHECK_STATUS(CKIT_E_UNREACHABLE, get(&s)); /* four attempts */
-    CHECK_STATUS(CKIT_E_UNREACHABLE, get(&s)); /* the fifth failure opens the circuit, and ends trying */
-    CHECK_EQ_U(5, fake_calls(s.store, FAKE_GET));
+    for (int i = 0; i < 5; i++) {
+        CHECK_STATUS(CKIT_E_UNREACHABLE, get(&s)); /* four attempts, one failure */
+    }
+    CHECK_EQ_U(20, fake_calls(s.store, FAKE_GET));
+    CHECK_EQ_U(5, stats_of(&s).failures);
     fake_clock_advance(&s.time, 30001);
     CHECK_STATUS(CKIT_E_UNREACHABLE, get(&s));
-    CHECK_EQ_U(6, fake_calls(s.store, FAKE_GET));
+    CHECK_EQ_U(21, fake_calls(s.store, FAKE_GET));
     CHECK_STATUS(CKIT_E_CIRCUIT_OPEN, get(&s));
     end(&s);
 }
@@ -803,7 +805,7 @@ static void *mixed_work(void *context) {
     scene *s = context;
     for (int i = 0; i < 2000; i++) {
         if (i % 50 == 0) {
-            fake_fail(s->store, i % 100 == 0 ? FAKE_GET : FAKE_SET, CKIT_E_NETWORK, 4);
+            fake_fail(s->store, i % 100 == 0 ? FAKE_GET : FAKE_SET, CKIT_E_NETWORK, 60);
         }
         (void)(i % 3 == 0 ? set(s) : get(s));
         if (i % 40 == 0) {

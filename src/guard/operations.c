@@ -48,29 +48,43 @@ static ckit_status judge(const operation *o, ckit_status st) {
 
 /* ---- the walk ---------------------------------------------------------------------------------------------------------- */
 
-/* After a failed attempt: waits and tells when the next begins, or 0 when there is to be none. */
-static uint64_t pause_before_next(ckiti_guard *guard, const operation *o, const ckiti_visit *visit, uint32_t attempts,
-                                  uint64_t now_us, ckit_status judged, ckit_error_kind kind) {
-    if ((o->traits & CKITI_TRAIT_REPEATS) == 0 || visit->pass.serial != 0 ||
-        !ckiti_retry_wants(&guard->retry, attempts, judged, kind)) {
-        return 0; /* a probe tells the breaker what it saw, at once */
+/* One attempt on its way. */
+typedef struct attempt {
+    ckiti_visit visit;
+    uint32_t    count;    /* this is the first, the second ... */
+    uint64_t    pause_ms; /* before the next, when there is to be one */
+} attempt;
+
+/* Is a failed attempt to be followed by another? A probe is not: it tells the breaker what it saw, at once. */
+static bool wants_another(const ckiti_guard *guard, const operation *o, attempt *a, uint64_t now_us, ckit_status judged,
+                          ckit_error_kind kind) {
+    if (kind == CKIT_KIND_NONE || (o->traits & CKITI_TRAIT_REPEATS) == 0 || a->visit.pass.serial != 0 ||
+        !ckiti_retry_wants(&guard->retry, a->count, judged, kind)) {
+        return false;
     }
-    uint64_t pause_ms = ckiti_retry_pause_ms(&guard->retry, attempts, ckiti_random_u64());
-    if (ckiti_time_left(now_us / 1000, visit->deadline_ms) <= pause_ms) {
-        return 0;
-    }
-    guard->sleep_ms(pause_ms);
-    return ckiti_guard_now_us(guard);
+    a->pause_ms = ckiti_retry_pause_ms(&guard->retry, a->count, ckiti_random_u64());
+    return ckiti_time_left(now_us / 1000, a->visit.deadline_ms) > a->pause_ms;
+}
+
+/* Asks the store; true when it is to be asked again. To the breaker all attempts are one operation: only the last, or
+ * the one that works, counts. */
+static bool attempt_fails(ckiti_guard *guard, const operation *o, attempt *a, ckit_status *st, ckit_error *err) {
+    *st = o->run(guard, o, a->visit.deadline_ms, err);
+    uint64_t        now_us = ckiti_guard_now_us(guard);
+    ckit_status     judged = judge(o, *st);
+    ckit_error_kind kind = ckiti_guard_kind(judged, err);
+    bool            again = wants_another(guard, o, a, now_us, judged, kind);
+    ckiti_guard_leave(guard, &a->visit, now_us, judged, kind, again, err);
+    return again;
 }
 
 /* Second and further attempts, within the deadline of the first. */
-static ckit_status try_again(ckiti_guard *guard, const operation *o, ckiti_visit *visit, uint64_t ended_us,
-                             ckit_status st, ckit_error_kind kind, ckit_error *err) {
-    uint64_t began_us;
-    uint64_t deadline_ms = visit->deadline_ms;
-    for (uint32_t attempts = 1;
-         (began_us = pause_before_next(guard, o, visit, attempts, ended_us, judge(o, st), kind)) != 0; attempts++) {
-        if (ckiti_guard_enter(guard, o->traits, began_us, deadline_ms, o->weight_ms, visit, NULL) != CKIT_OK) {
+static ckit_status try_again(ckiti_guard *guard, const operation *o, attempt *a, ckit_status st, ckit_error *err) {
+    bool again = true;
+    for (; again; a->count++) {
+        guard->sleep_ms(a->pause_ms);
+        if (ckiti_guard_enter(guard, o->traits, ckiti_guard_now_us(guard), a->visit.deadline_ms, o->weight_ms,
+                              &a->visit, NULL) != CKIT_OK) {
             return st; /* the store's own story is the better one */
         }
         atomic_fetch_add_explicit(&guard->retries, 1, memory_order_relaxed);
@@ -80,13 +94,10 @@ static ckit_status try_again(ckiti_guard *guard, const operation *o, ckiti_visit
         if (err != NULL) {
             *err = (ckit_error)CKIT_ERROR_INIT;
         }
-        st = o->run(guard, o, visit->deadline_ms, err);
-        ended_us = ckiti_guard_now_us(guard);
-        kind = ckiti_guard_leave(guard, visit, ended_us, judge(o, st), err);
-        if (kind == CKIT_KIND_NONE) {
-            atomic_fetch_add_explicit(&guard->recovered, 1, memory_order_relaxed);
-            return st;
-        }
+        again = attempt_fails(guard, o, a, &st, err);
+    }
+    if (judge(o, st) < CKIT_E_FIRST) {
+        atomic_fetch_add_explicit(&guard->recovered, 1, memory_order_relaxed);
     }
     return st;
 }
@@ -94,16 +105,14 @@ static ckit_status try_again(ckiti_guard *guard, const operation *o, ckiti_visit
 /* `self` is the guard. */
 static ckit_status walk(void *self, const operation *o, uint64_t deadline_ms, ckit_error *err) {
     ckiti_guard *guard = self;
-    ckiti_visit  visit;
+    attempt      a = {.count = 1};
     ckit_status  st =
-        ckiti_guard_enter(guard, o->traits, ckiti_guard_now_us(guard), deadline_ms, o->weight_ms, &visit, err);
-    if (st != CKIT_OK) {
-        return st;
+        ckiti_guard_enter(guard, o->traits, ckiti_guard_now_us(guard), deadline_ms, o->weight_ms, &a.visit, err);
+    if (st == CKIT_OK && attempt_fails(guard, o, &a, &st, err)) {
+        a.count = 2;
+        return try_again(guard, o, &a, st, err);
     }
-    st = o->run(guard, o, visit.deadline_ms, err);
-    uint64_t        ended_us = ckiti_guard_now_us(guard);
-    ckit_error_kind kind = ckiti_guard_leave(guard, &visit, ended_us, judge(o, st), err);
-    return kind == CKIT_KIND_NONE ? st : try_again(guard, o, &visit, ended_us, st, kind, err);
+    return st;
 }
 
 /* ---- reads and writes ---------------------------------------------------------------------------------------------------- */
@@ -308,7 +317,8 @@ static void hand_back(ckit_request *request, stand_in *s) {
 
 static void store_is_done(ckit_request *request, ckit_status status) {
     stand_in *s = request->context;
-    (void)ckiti_guard_leave(s->guard, &s->visit, ckiti_guard_now_us(s->guard), status, &request->error);
+    ckiti_guard_leave(s->guard, &s->visit, ckiti_guard_now_us(s->guard), status,
+                      ckiti_guard_kind(status, &request->error), false, &request->error);
     hand_back(request, s);
     request->done(request, status);
 }

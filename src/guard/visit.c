@@ -9,8 +9,7 @@ static const char where[] = "guard";
 
 /* ---- what an answer means ------------------------------------------------------------------------------------------ */
 
-/* The kind as the store told it. */
-static ckit_error_kind kind_of(ckit_status status, const ckit_error *err) {
+ckit_error_kind ckiti_guard_kind(ckit_status status, const ckit_error *err) {
     if (status < CKIT_E_FIRST) {
         return CKIT_KIND_NONE;
     }
@@ -137,15 +136,14 @@ static void report(ckiti_guard *guard, const ckiti_visit *visit, ckiti_outcome o
     ckiti_guard_say_state(guard, outcome == CKITI_OUTCOME_FAILURE ? err : NULL);
 }
 
-ckit_error_kind ckiti_guard_leave(ckiti_guard *guard, const ckiti_visit *visit, uint64_t now_us, ckit_status status,
-                                  const ckit_error *err) {
-    ckit_error_kind kind = kind_of(status, err);
+void ckiti_guard_leave(ckiti_guard *guard, const ckiti_visit *visit, uint64_t now_us, ckit_status status,
+                       ckit_error_kind kind, bool again, const ckit_error *err) {
     ckiti_backpressure_give_back(&guard->backpressure, &visit->place);
     measure(visit, now_us, kind);
     if (visit->pass.period != NO_PERIOD) {
-        report(guard, visit, outcome_of(guard, visit, status, kind), now_us, status, err);
+        report(guard, visit, again ? CKITI_OUTCOME_NEITHER : outcome_of(guard, visit, status, kind), now_us, status,
+               err);
     }
-    return kind;
 }
 
 void ckiti_guard_give_up(ckiti_guard *guard, const ckiti_visit *visit, uint64_t now_us) {

@@ -17,8 +17,8 @@
  *   - Keys are any bytes, 1 to 64 KiB. A key that the store cannot hold is a PERMANENT error, never another key.
  *   - Absent and empty are different things: an empty value is a value.
  *   - An expired entry is absent for `get`, `exists`, `ttl` and `touch`, also when its bytes are still there.
- *   - Failures carry a status whose kind is true: it tells callers whether a retry makes sense. (This version neither
- *     retries nor breaks the circuit.)
+ *   - Failures carry a status whose kind is true: the guard of the store (guard.h) goes by it when it retries and
+ *     breaks the circuit.
  *   - After fork the child's first call works on connections and locks of its own.
  *   - No secret, no value and no whole key in an error text.
  *

@@ -120,8 +120,8 @@ class CachekitConfig(Settings):
     socket_timeout: float = seconds(1.0, 0, None, "The longest wait for a server's answer." + _ELSEWHERE, above=True)
     socket_connect_timeout: float = seconds(1.0, 0, None, "The longest wait for a connection." + _ELSEWHERE, above=True)
     retry_on_timeout: bool = without_effect(boolean(True, "Whether reading is tried again after a time limit."))
-    max_retries: int = without_effect(whole(3, 0, None, "How often."))
-    retry_delay_ms: int = without_effect(whole(100, 1, None, "The first pause before it, in milliseconds."))
+    max_retries: int = without_effect(whole(3, 0, 100, "How often."))
+    retry_delay_ms: int = without_effect(whole(100, 1, 3600000, "The first pause before it, in milliseconds."))
     early_refresh_ratio: float = without_effect(
         number(0.9, 0, 1, "The part of a lifetime after which a value is refreshed early.")
     )
