@@ -61,6 +61,9 @@ typedef struct ckit_function_options {
                                       is refreshed before it ends. 0 = not at all. Lifetimes end when they would */
     bool        raw;               /* results are in a format of the caller's own: see below */
     bool        custom_key;        /* the only argument of each call is a text that names its entry: see below */
+    double      renew_below;       /* more than 0 and at most 1: a value that the store has less than this part of `ttl_ms`
+                                      left of gets all of it again when it is found there (sliding expiration), where the
+                                      store can do that. 0 = not at all */
 } ckit_function_options;
 #define CKIT_FUNCTION_OPTIONS_INIT CKIT_SIZED_INIT(ckit_function_options)
 CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);

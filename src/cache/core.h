@@ -85,6 +85,7 @@ struct ckit_function {
     uint64_t               ttl_ms;
     uint64_t               stale_ms;
     double                 early_refresh;
+    uint64_t               renew_below_ms; /* remaining life in the store below which a hit renews it; 0 = never */
     int                    compression_level;
     bool                   integrity;
     bool                   raw;

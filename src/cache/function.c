@@ -56,8 +56,10 @@ static ckit_status check_options(const ckit_function_options *o, ckit_loader loa
                          ttl_fits ? "stale_ms" : "ttl_ms", (unsigned long long)(ttl_fits ? o->stale_ms : o->ttl_ms),
                          (unsigned long long)CKIT_TTL_MAX_MS);
     }
-    if (!(o->early_refresh >= 0 && o->early_refresh <= 1)) {
-        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "early_refresh is %g, allowed is 0 to 1", o->early_refresh);
+    bool early_fits = o->early_refresh >= 0 && o->early_refresh <= 1;
+    if (!early_fits || !(o->renew_below >= 0 && o->renew_below <= 1)) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s is %g, allowed is 0 to 1",
+                         early_fits ? "renew_below" : "early_refresh", early_fits ? o->renew_below : o->early_refresh);
     }
     if (o->compression_level < CKIT_COMPRESSION_OFF || o->compression_level > 9) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "compression_level is %d, allowed is 1 to 9, 0 or off",
@@ -71,6 +73,8 @@ static void apply_options(ckit_function *function, const ckit_function_options *
     function->ttl_ms = o->ttl_ms != 0 ? o->ttl_ms : defaults->default_ttl_ms;
     function->stale_ms = o->stale_ms;
     function->early_refresh = o->early_refresh;
+    function->renew_below_ms =
+        function->ttl_ms <= CKIT_TTL_MAX_MS ? (uint64_t)((double)function->ttl_ms * o->renew_below) : 0;
     function->compression_level = o->compression_level != 0 ? o->compression_level : defaults->compression_level;
     function->integrity = (o->integrity != CKIT_DEFAULT ? o->integrity : defaults->integrity) != CKIT_OFF;
     function->raw = o->raw;

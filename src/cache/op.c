@@ -52,9 +52,7 @@ static bool was_invalidated_here(const ckit_op *op) {
            !ckiti_stripe_is_unchanged(stripe_of(op), op->hash, atomic_load(&op->version));
 }
 
-static bool was_invalidated(const ckit_op *op) {
-    return was_invalidated_here(op) || ckiti_note_is_changed(&op->note);
-}
+static bool was_invalidated(const ckit_op *op) { return was_invalidated_here(op) || ckiti_note_is_changed(&op->note); }
 
 bool ckiti_op_was_overtaken(const ckit_op *op) { return was_invalidated(op); }
 
@@ -182,8 +180,8 @@ static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *o
                               .stale_ms = op->function->stale_ms + (life_ms - fresh_ms),
                               .birth = atomic_load(&op->birth),
                               .tag = CKITI_TAG_DOCUMENT};
-    ckit_status       st = ckiti_copy_put(op->cache, op->function->record->ns, &op->note, how, &args,
-                                          ckiti_cache_now(op->cache));
+    ckit_status       st =
+        ckiti_copy_put(op->cache, op->function->record->ns, &op->note, how, &args, ckiti_cache_now(op->cache));
     if (st == CKIT_MISS) { /* an invalidation came in between: what is there may be older than this */
         (void)ckiti_l1_remove(l1, ckiti_memkey_slice(&op->memkey), op->hash);
     }
@@ -356,10 +354,31 @@ static ckit_status open_stored(ckit_op *op) {
     return CKIT_MISS;
 }
 
+/* A value that is found late in its life gets all of it again, where that is wanted and can be done. Returns what it has
+ * left. */
+static uint64_t renew(ckit_op *op, uint64_t life_ms) {
+    const ckit_function *function = op->function;
+    if (life_ms >= function->renew_below_ms || op->cache->ops->touch == NULL) {
+        return life_ms;
+    }
+    ckit_slice  key = ckit_buf_slice(&op->key);
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_status st =
+        op->cache->ops->touch(op->cache->store, key, function->ttl_ms, ckiti_store_deadline(op->cache, 0), &why);
+    if (st == CKIT_OK) {
+        return function->ttl_ms;
+    }
+    if (st != CKIT_MISS) {
+        ckiti_store_failed(op->cache, "touch", key, &why);
+    }
+    return life_ms;
+}
+
 /* What the store answered to a look: op->stored holds the bytes. */
 static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
     if (got == CKIT_OK) {
         got = open_stored(op);
+        life_ms = got == CKIT_OK ? renew(op, life_ms) : life_ms;
     } else if (got != CKIT_MISS) {
         ckiti_store_failed(op->cache, "get", ckit_buf_slice(&op->key), &op->error);
     }

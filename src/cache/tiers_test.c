@@ -1,6 +1,8 @@
 /* How long results live, which tiers keep them, explicit refreshes, and what is counted. */
 #include "cache/cache_fixture.h"
 
+#include <math.h>
+
 /* ---- lifetimes -------------------------------------------------------------------------------------------------------- */
 
 static void check_life(uint64_t cache_ttl, uint64_t function_ttl, uint64_t chosen, uint64_t expected) {
@@ -313,5 +315,91 @@ CKIT_TEST(stats, an_older_program_gets_as_much_as_it_knows) {
     CHECK_EQ_U(1, stats.l2_misses);
     CHECK_EQ_U(0xaaaaaaaaaaaaaaaa, stats.l2_writes);
     ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+/* ---- sliding expiration ----------------------------------------------------------------------------------------- */
+
+/* A function without memory whose values live a second, and are renewed in its last half. */
+static void renewing(fixture *f, loader *l, ckit_function **fn, fake_kind kind) {
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    fixture_open(f, kind);
+    loader_init(l);
+    options.ttl_ms = 1000;
+    options.renew_below = 0.5;
+    options.l1 = CKIT_OFF;
+    *fn = function_of(f->cache, "test.renewed", l, &options);
+}
+
+CKIT_TEST(renewal, comes_with_a_hit_late_in_life_and_not_before) {
+    fixture        f;
+    loader         l;
+    ckit_function *fn;
+    renewing(&f, &l, &fn, FAKE_FULL);
+    (void)call(fn, 7);
+    fake_clock_advance(&f.time, 500);
+    CHECK_EQ_U(500, call(fn, 7).life_ms);
+    CHECK_EQ_U(0, fake_calls(f.store, FAKE_TOUCH));
+    fake_clock_advance(&f.time, 1);
+    CHECK_EQ_U(1000, call(fn, 7).life_ms);
+    CHECK_EQ_U(1, fake_calls(f.store, FAKE_TOUCH));
+    for (int i = 0; i < 10; i++) {
+        fake_clock_advance(&f.time, 900);
+        CHECK_CALL(CKIT_SOURCE_STORE, 1, fn, 7);
+    }
+    CHECK_EQ_U(1, l.runs);
+    fake_clock_advance(&f.time, 1000);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(renewal, that_fails_or_cannot_be_leaves_the_value_as_it_is) {
+    fixture        f;
+    loader         l;
+    ckit_function *fn;
+    renewing(&f, &l, &fn, FAKE_FULL);
+    (void)call(fn, 7);
+    fake_clock_advance(&f.time, 900);
+    fake_fail(f.store, FAKE_TOUCH, CKIT_E_IO, 1);
+    CHECK_EQ_U(100, call(fn, 7).life_ms);
+    CHECK_EQ_U(1, stats_of(f.cache).l2_errors);
+    ckit_function_close(fn);
+    fixture_close(&f);
+    renewing(&f, &l, &fn, FAKE_REQUIRED);
+    (void)call(fn, 7);
+    fake_clock_advance(&f.time, 900);
+    CHECK_CALL(CKIT_SOURCE_STORE, 1, fn, 7);
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(renewal, is_not_for_values_without_end) {
+    fixture               f;
+    loader                l;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    options.ttl_ms = CKIT_TTL_NO_EXPIRY;
+    options.renew_below = 1;
+    options.l1 = CKIT_OFF;
+    ckit_function *fn = function_of(f.cache, "test.renewed", &l, &options);
+    (void)call(fn, 7);
+    (void)call(fn, 7);
+    CHECK_EQ_U(0, fake_calls(f.store, FAKE_TOUCH));
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(renewal, threshold_beyond_the_whole_is_refused) {
+    static const double wrong[] = {-0.1, 1.1, (double)NAN};
+    fixture             f;
+    fixture_open(&f, FAKE_FULL);
+    for (size_t i = 0; i < 3; i++) {
+        ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+        ckit_function        *fn;
+        options.renew_below = wrong[i];
+        CHECK_STATUS(CKIT_E_CONFIGURATION, ckit_function_new(f.cache, "test", NULL, NULL, &options, &fn, NULL));
+    }
     fixture_close(&f);
 }
