@@ -17,7 +17,7 @@ _S = TypeVar("_S")
 version: str
 """The version of the library that is linked in."""
 is_main_interpreter: bool
-"""Whether this is the process's first interpreter: others end with their threads."""
+"""Whether this is the process's first interpreter: others cannot end while they have threads."""
 
 class _Setting(TypedDict):
     name: str

@@ -38,6 +38,7 @@ class Refresher:
     def __init__(self, function: Callable[..., Any], is_coroutine: bool) -> None:
         self._function = function
         self._name = name_of(function)
+        self._is_coroutine = is_coroutine
         self._start = self._start_task if is_coroutine else self._start_thread
         self._running: set[Operation] = set()
         self._process = os.getpid()
@@ -49,7 +50,7 @@ class Refresher:
         running = self._running
         running.add(operation)
         try:
-            if len(running) <= MOST_AT_ONCE and not _ending:
+            if len(running) <= MOST_AT_ONCE and self._may_start():
                 self._start(running, operation, *_copied(args, kwargs, receiver))
                 return True
             running.discard(operation)
@@ -61,6 +62,10 @@ class Refresher:
             raise
         return False
 
+    def _may_start(self) -> bool:
+        # Other interpreters than the first cannot end while they have threads.
+        return not _ending and (is_main_interpreter or self._is_coroutine)
+
     # ---- plain functions --------------------------------------------------------------------------------------------
 
     def _start_thread(self, running: set[Operation], operation: Operation, args: Any, kwargs: Any) -> None:
@@ -69,7 +74,7 @@ class Refresher:
             target=run,
             args=(self._in_thread, running, operation, args, kwargs),
             name=self._name,
-            daemon=is_main_interpreter,
+            daemon=True,
         )
         _threads.add(thread)
         try:

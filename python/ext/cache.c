@@ -145,9 +145,9 @@ static void cache_dealloc(PyObject *object) {
     if (core_cache_is_stuck(self)) {
         return; /* left as it is: the process ends */
     }
-    Py_BEGIN_ALLOW_THREADS;
+    PyThreadState *saved = core_let_go();
     ckit_cache_close(self->cache);
-    Py_END_ALLOW_THREADS;
+    core_take_back(saved);
     core_bury(self);
     Py_CLEAR(self->adapter);
     type->tp_free(object);

@@ -36,5 +36,11 @@ bool core_object_of(core_cache *cache, PyObject *object, size_t size, core_tie *
 void core_object_drop(const ckit_object *object);
 /* Gives the references of buried objects back. Runs destructors, that is, any code. */
 void core_bury(core_cache *cache);
+/* The same for hits, which mostly find none. */
+static inline void core_bury_some(core_cache *cache) {
+    if (__builtin_expect(atomic_load_explicit(&cache->graveyard, memory_order_relaxed) != NULL, 0)) {
+        core_bury(cache);
+    }
+}
 
 #endif

@@ -209,9 +209,12 @@ static void function_dealloc(PyObject *self) {
         PyObject_ClearWeakRefs(self);
     }
     core_receivers_end(&f->receivers);
-    Py_BEGIN_ALLOW_THREADS;
+    PyThreadState *saved = core_let_go();
+    if (f->function != NULL && f->kept == CORE_OBJECTS) { /* which are this function's alone */
+        (void)ckit_function_invalidate(f->function, NULL, NULL);
+    }
     ckit_function_close(f->function);
-    Py_END_ALLOW_THREADS;
+    core_take_back(saved);
     (void)function_clear(self);
     core_front_fini(&f->front);
     Py_CLEAR(f->cache);

@@ -120,6 +120,7 @@ static PyObject *call_with_key(core_function *f, const core_front_key *front_key
         } else if (st == CKIT_STALE && result != NULL && core_refresh(f, &args, values, count, names) < 0) {
             Py_CLEAR(result);
         }
+        core_bury_some(f->cache);
         if (st != CKIT_MISS && f->coroutine) {
             result = core_answer_at_once(f, result);
         }
@@ -140,6 +141,7 @@ PyObject *core_function_call(PyObject *self, PyObject *const *values, size_t cou
         if (result != NULL) {
             f->object_hits++;
             f->cache->front_hits++;
+            core_bury_some(f->cache);
             return f->coroutine ? core_answer_at_once(f, result) : result;
         }
     }

@@ -25,9 +25,9 @@ static void free_op(ckit_op *op, bool waits) {
         ckit_op_free(op);
         return;
     }
-    Py_BEGIN_ALLOW_THREADS;
+    PyThreadState *saved = core_let_go();
     ckit_op_free(op);
-    Py_END_ALLOW_THREADS;
+    core_take_back(saved);
 }
 
 PyObject *core_operation_new(core_function *f, ckit_op *op, ckit_args *args) {

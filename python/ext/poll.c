@@ -141,9 +141,9 @@ static void poll_dealloc(PyObject *object) {
     }
     if (self->poll != NULL) {
         wait_for_kept(self);
-        Py_BEGIN_ALLOW_THREADS;
+        PyThreadState *saved = core_let_go();
         ckit_poll_close(self->poll);
-        Py_END_ALLOW_THREADS;
+        core_take_back(saved);
     }
     Py_XDECREF(self->cache);
     PyErr_Restore(pending, exception, traceback);

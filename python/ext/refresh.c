@@ -54,7 +54,7 @@ int core_refresh(core_function *f, ckit_args *args, PyObject *const *values, siz
     return op == NULL ? 0 : hand_over(f, op, args, values, count, names);
 }
 
-/* Threads of another interpreter than the first have to end with it. */
+/* Other interpreters than the first cannot end while they have threads. */
 int core_refresh_exec(PyObject *module) {
     long      first = PyInterpreterState_Get() == PyInterpreterState_Main();
     PyObject *truth = PyBool_FromLong(first);
