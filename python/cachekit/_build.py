@@ -87,7 +87,11 @@ def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place, a
         from .serializers.stored import codec_for
 
         more["dump"], more["load"] = codec_for(config.serializer, integrity_checking=config.integrity_checking)
-    if not place.stored and config.l1.swr_enabled and config.ttl_ms:
+    early = not place.stored and config.l1.swr_enabled
+    if config.ttl_ms and (early or config.stale_ms):
         more["refresh"] = Refresher(function, awaited)
-        more["early_refresh"] = float(config.l1.swr_threshold_ratio)
+        more["early_refresh"] = float(config.l1.swr_threshold_ratio) if early else 0.0
+        more["stale_ms"] = config.stale_ms
+    if config.refresh_ttl_on_get and place.stored:
+        more["renew_below"] = float(config.ttl_refresh_threshold)
     return more

@@ -102,9 +102,9 @@ static bool is_bound(PyObject *bound) {
 }
 
 static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kwargs) {
-    static char       *names[] = {"cache", "function", "name",    "namespace",     "ttl_ms", "stale_ms", "integrity",
-                                  "l1",    "first",    "method",  "objects",       "key",    "warn",     "dump",
-                                  "load",  "miss",     "refresh", "early_refresh", "bound",  NULL};
+    static char       *names[] = {"cache", "function", "name",    "namespace",     "ttl_ms", "stale_ms",    "integrity",
+                                  "l1",    "first",    "method",  "objects",       "key",    "warn",        "dump",
+                                  "load",  "miss",     "refresh", "early_refresh", "bound",  "renew_below", NULL};
     unsigned long long ttl_ms = 0, stale_ms = 0;
     *g = (given){.key = Py_None,
                  .warn = Py_None,
@@ -116,10 +116,11 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
                  .integrity = 1,
                  .l1 = 1,
                  .options = CKIT_FUNCTION_OPTIONS_INIT};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKKppiipOOOOOOdO", names, (PyTypeObject *)state->cache_type,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKKppiipOOOOOOdOd", names, (PyTypeObject *)state->cache_type,
                                      &g->cache, &g->wrapped, &g->name, &g->options.namespace_name, &ttl_ms, &stale_ms,
                                      &g->integrity, &g->l1, &g->first, &g->method, &g->objects, &g->key, &g->warn,
-                                     &g->dump, &g->load, &g->miss, &g->refresh, &g->options.early_refresh, &g->bound)) {
+                                     &g->dump, &g->load, &g->miss, &g->refresh, &g->options.early_refresh, &g->bound,
+                                     &g->options.renew_below)) {
         return false;
     }
     if ((g->dump == Py_None) != (g->load == Py_None) || (g->objects && g->dump != Py_None) ||

@@ -313,3 +313,47 @@ def test_a_child_process_is_not_held_up_by_refreshes_of_its_parent() -> None:
     os.close(reading)
     os.waitpid(child, 0)
     body.gate.set()
+
+
+# ---- past the lifetime, and lifetimes that slide -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_stale_ttl_serves_what_has_expired_while_it_is_computed_anew(stored: bool, tmp_path: Any) -> None:
+    backend = FileBackend(FileBackendConfig(cache_dir=tmp_path)) if stored else None
+    function, body = soon(ttl=0.001, stale_ttl=1000, l1=L1CacheConfig(swr_enabled=False), backend=backend)
+    assert function(1) == 1
+    body.gate.clear()
+    until(lambda: function(1) == 1 and body.runs == 2)
+    assert function(1) == 1
+    body.gate.set()
+    until(lambda: function(1) >= 2)
+
+
+def test_without_stale_ttl_nothing_is_served_past_its_lifetime() -> None:
+    function, body = soon(ttl=0.001, l1=L1CacheConfig(swr_enabled=False))
+    assert function(1) == 1
+    time.sleep(0.02)  # the coarse clock has moved
+    assert function(1) == 2
+    assert body.runs == 2
+
+
+@pytest.mark.parametrize("slides", [False, True])
+def test_a_hit_in_the_store_renews_the_lifetime_where_that_is_asked_for(slides: bool, tmp_path: Any) -> None:
+    backend = FileBackend(FileBackendConfig(cache_dir=tmp_path))
+
+    @cache(backend=backend, ttl=1000, l1_enabled=False, refresh_ttl_on_get=slides, ttl_refresh_threshold=1.0)
+    def function(number: int) -> str:
+        return "unmistakable"
+
+    def entry() -> bytes:
+        found = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        return b"".join(sorted(found))
+
+    function(1)
+    before = entry()
+    second = int(time.time())
+    until(lambda: int(time.time()) > second + 1)  # files keep whole seconds, rounded up
+    function(1)
+    assert (entry() != before) is slides
+    assert function.cache_info().l2_hits == 1
