@@ -23,9 +23,13 @@ struct ckiti_redis_call {
     uint8_t *(*place)(ckiti_redis_call *call, const ckiti_resp_item *item);
     /* Undoes what was taken, before the first attempt and every repetition. May be NULL. */
     void (*begin)(ckiti_redis_call *call);
+    /* Only of a call that reads the life and the value of one entry, PTTL and GET: appends the entry's name as one argument.
+     * Such calls may be sent as one MGET with others. Then `life` is told what PTTL answered (INT64_MIN: it was refused),
+     * and `take` gets the value as the last of its replies. NULL for all others. */
+    void (*put_name)(const ckiti_redis_call *call, ckiti_resp_writer *w);
+    void (*life)(ckiti_redis_call *call, int64_t pttl);
     uint32_t    replies; /* how many there will be */
     bool        large;   /* travels on a connection of its own */
-    bool        once;    /* must not be repeated when its fate is unknown */
     ckit_error *err;     /* the caller's, or NULL */
 
     /* For calls that nobody waits for: told once when done, from the thread that serves them. NULL: somebody waits. */
@@ -40,6 +44,7 @@ struct ckiti_redis_call {
     uint32_t          got;      /* replies that are complete */
     ckit_status       status;   /* CKIT_OK until somebody says otherwise */
     uint32_t          word;     /* of the two that waiters sleep on */
+    uint32_t          lane;     /* of the channel, and its number there */
     uint64_t          sequence;
     ckiti_redis_call *next; /* in a list of those to repeat */
     _Atomic bool      done;
@@ -49,6 +54,12 @@ struct ckiti_redis_call {
 static inline void ckiti_redis_call_set(ckiti_redis_call *call, ckit_status status) {
     if (call->status < CKIT_E_FIRST) {
         call->status = status;
+    }
+}
+/* A long value begins: who has only the store's own limit may take longer. */
+static inline void ckiti_redis_call_extend(ckiti_redis_call *call, uint64_t bytes) {
+    if (call->patient) {
+        call->until_ms += bytes / 1048576 * 1000;
     }
 }
 /* Fails it with a record that is already filled. */

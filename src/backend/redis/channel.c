@@ -3,10 +3,28 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "failure.h"
+#include "gather.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define KEPT_BYTES ((size_t)1024 * 1024) /* a buffer that has grown beyond is not kept */
+
+static void queue_init(ckiti_redis_queue *q, const ckit_alloc *alloc) {
+    ckit_buf_init(&q->plain, alloc);
+    ckit_buf_init(&q->lives, alloc);
+    ckit_buf_init(&q->names, alloc);
+}
+
+static void queue_fini(ckiti_redis_queue *q) {
+    ckit_buf_fini(&q->plain);
+    ckit_buf_fini(&q->lives);
+    ckit_buf_fini(&q->names);
+}
+
+static size_t queue_len(const ckiti_redis_queue *q) { return q->plain.len + q->lives.len + q->names.len; }
+static size_t queue_cap(const ckiti_redis_queue *q) { return q->plain.cap + q->lives.cap + q->names.cap; }
+static void   queue_clear(ckiti_redis_queue *q) { q->plain.len = q->lives.len = q->names.len = 0; }
 
 ckit_status ckiti_redis_channel_init(ckiti_redis_channel *ch, const ckiti_redis_dial *dial,
                                      ckiti_redis_backoff *backoff) {
@@ -14,12 +32,17 @@ ckit_status ckiti_redis_channel_init(ckiti_redis_channel *ch, const ckiti_redis_
     ch->backoff = backoff;
     ch->silence_ms = dial->address->socket_timeout_ms;
     ch->connect_ms = dial->address->connect_timeout_ms;
+    ch->gathers = dial->gathers;
     pthread_mutex_init(&ch->lock, NULL);
-    ckit_buf_init(&ch->pending, dial->alloc);
-    ckit_buf_init(&ch->sending, dial->alloc);
-    ch->places = ckiti_alloc_zeroed(dial->alloc, CKITI_REDIS_IN_FLIGHT, sizeof *ch->places);
+    queue_init(&ch->pending, dial->alloc);
+    queue_init(&ch->sending, dial->alloc);
     ckit_status st = ckiti_redis_connection_init(&ch->connection, dial);
-    return ch->places == NULL ? CKIT_E_NO_MEMORY : st;
+    for (int l = 0; l < CKITI_REDIS_LANES; l++) {
+        ch->lanes[l].places = ckiti_alloc_zeroed(dial->alloc, CKITI_REDIS_IN_FLIGHT, sizeof(ckiti_redis_place));
+        st = ch->lanes[l].places == NULL ? CKIT_E_NO_MEMORY : st;
+    }
+    ch->batches = st == CKIT_OK ? ckiti_alloc(dial->alloc, CKITI_REDIS_IN_FLIGHT * sizeof *ch->batches) : NULL;
+    return ch->batches == NULL ? CKIT_E_NO_MEMORY : st;
 }
 
 void ckiti_redis_channel_fini(ckiti_redis_channel *ch) {
@@ -28,25 +51,37 @@ void ckiti_redis_channel_fini(ckiti_redis_channel *ch) {
     }
     const ckit_alloc *alloc = ch->connection.dial->alloc;
     ckiti_redis_connection_fini(&ch->connection);
-    ckit_buf_fini(&ch->pending);
-    ckit_buf_fini(&ch->sending);
-    ckiti_free(alloc, ch->places, CKITI_REDIS_IN_FLIGHT * sizeof *ch->places);
+    queue_fini(&ch->pending);
+    queue_fini(&ch->sending);
+    for (int l = 0; l < CKITI_REDIS_LANES; l++) {
+        ckiti_free(alloc, ch->lanes[l].places, CKITI_REDIS_IN_FLIGHT * sizeof(ckiti_redis_place));
+    }
+    ckiti_free(alloc, ch->batches, CKITI_REDIS_IN_FLIGHT * sizeof *ch->batches);
     pthread_mutex_destroy(&ch->lock);
     ch->connection.dial = NULL;
 }
 
+static void forget_answers(ckiti_redis_channel *ch) {
+    ckiti_resp_reader_reset(&ch->connection.reader);
+    ch->turn = (ckiti_redis_turn){NULL, 0};
+    ch->gathered = (ckiti_redis_gathered){.count = 0};
+    ch->first_batch = ch->end_batch;
+}
+
 void ckiti_redis_channel_forget(ckiti_redis_channel *ch) {
     ckiti_redis_connection_forget(&ch->connection);
-    ckiti_resp_reader_reset(&ch->connection.reader);
-    for (size_t i = 0; i < CKITI_REDIS_IN_FLIGHT; i++) {
-        atomic_store(&ch->places[i].call, NULL);
+    for (int l = 0; l < CKITI_REDIS_LANES; l++) {
+        ckiti_redis_lane *lane = &ch->lanes[l];
+        for (size_t i = 0; i < CKITI_REDIS_IN_FLIGHT; i++) {
+            atomic_store(&lane->places[i].call, NULL);
+        }
+        atomic_store(&lane->head, 0);
+        atomic_store(&lane->tail, 0);
+        lane->sent = 0;
     }
-    atomic_store(&ch->head, 0);
-    atomic_store(&ch->tail, 0);
-    ch->sent = 0;
-    ch->pending.len = 0;
-    ch->sending.len = 0;
-    ch->turn = (ckiti_redis_turn){NULL, 0};
+    queue_clear(&ch->pending);
+    queue_clear(&ch->sending);
+    forget_answers(ch);
     atomic_store(&ch->led, false);
     atomic_store(&ch->orphan, false);
     pthread_mutex_unlock(&ch->lock);
@@ -54,40 +89,59 @@ void ckiti_redis_channel_forget(ckiti_redis_channel *ch) {
 
 /* ---- callers ---------------------------------------------------------------------------------------------------------- */
 
-static ckiti_redis_place *place_at(ckiti_redis_channel *ch, uint64_t number) {
-    return &ch->places[number % CKITI_REDIS_IN_FLIGHT];
+/* Appends the commands, all or nothing. */
+static ckit_status write_call(ckiti_redis_queue *q, const ckiti_redis_call *call, bool gathered) {
+    ckiti_redis_queue before = *q;
+    ckiti_resp_writer w, names;
+    ckiti_resp_writer_init(&w, gathered ? &q->lives : &q->plain, SIZE_MAX);
+    ckiti_resp_writer_init(&names, &q->names, SIZE_MAX);
+    if (gathered) {
+        ckiti_resp_command(&w, 2);
+        ckiti_resp_text(&w, "PTTL");
+        call->put_name(call, &w);
+        call->put_name(call, &names);
+    } else {
+        call->write(call, &w);
+    }
+    if (w.status == CKIT_OK && names.status == CKIT_OK) {
+        return CKIT_OK;
+    }
+    q->plain.len = before.plain.len;
+    q->lives.len = before.lives.len;
+    q->names.len = before.names.len;
+    return CKIT_E_NO_MEMORY;
 }
 
 ckit_status ckiti_redis_channel_queue(ckiti_redis_channel *ch, ckiti_redis_call *call, ckit_error *err) {
-    uint64_t tail = atomic_load_explicit(&ch->tail, memory_order_relaxed);
-    size_t   before = ch->pending.len;
+    bool              gathered = ch->gathers && call->put_name != NULL;
+    ckiti_redis_lane *lane = &ch->lanes[gathered ? CKITI_REDIS_READS : CKITI_REDIS_PLAIN];
+    uint64_t          tail = atomic_load_explicit(&lane->tail, memory_order_relaxed);
+    size_t            waiting = queue_len(&ch->pending);
     if (ch->closing) {
         return ckit_fail(err, CKIT_E_CLOSED, CKITI_REDIS_WHERE, "the store is closing");
     }
-    if (tail - atomic_load_explicit(&ch->head, memory_order_acquire) == CKITI_REDIS_IN_FLIGHT ||
-        before > CKITI_REDIS_QUEUE_BYTES) {
+    if (tail - atomic_load_explicit(&lane->head, memory_order_acquire) == CKITI_REDIS_IN_FLIGHT ||
+        waiting > CKITI_REDIS_QUEUE_BYTES) {
         return ckit_fail(err, CKIT_E_BUSY, CKITI_REDIS_WHERE, "%u calls or %zu bytes are under way",
-                         CKITI_REDIS_IN_FLIGHT, before);
+                         CKITI_REDIS_IN_FLIGHT, waiting);
     }
-    ckiti_resp_writer w;
-    ckiti_resp_writer_init(&w, &ch->pending, SIZE_MAX);
-    call->write(call, &w);
-    if (w.status != CKIT_OK) {
-        ch->pending.len = before;
+    if (write_call(&ch->pending, call, gathered) != CKIT_OK) {
         return ckiti_redis_no_memory(err, "a command");
     }
-    ckiti_redis_place *place = place_at(ch, tail);
+    ckiti_redis_place *place = ckiti_redis_place_at(lane, tail);
+    call->lane = gathered ? CKITI_REDIS_READS : CKITI_REDIS_PLAIN;
     call->sequence = tail;
     call->word = atomic_load_explicit(&ch->word, memory_order_relaxed);
     place->replies = call->replies;
     atomic_store_explicit(&place->call, call, memory_order_release);
-    atomic_store(&ch->tail, tail + 1);
+    atomic_store(&lane->tail, tail + 1);
     return CKIT_OK;
 }
 
 bool ckiti_redis_channel_withdraw(ckiti_redis_channel *ch, ckiti_redis_call *call) {
     ckiti_redis_call *expected = call;
-    return atomic_compare_exchange_strong(&place_at(ch, call->sequence)->call, &expected, NULL);
+    return atomic_compare_exchange_strong(&ckiti_redis_place_at(&ch->lanes[call->lane], call->sequence)->call,
+                                          &expected, NULL);
 }
 
 /* ---- the leader: the connection ---------------------------------------------------------------------------------------- */
@@ -104,8 +158,7 @@ ckit_status ckiti_redis_channel_connect(ckiti_redis_channel *ch, uint64_t until_
     if (st == CKIT_OK) {
         ckiti_redis_backoff_succeeded(ch->backoff);
     } else if (limit <= until_ms || st != CKIT_E_TIMEOUT) { /* a caller in a hurry says nothing about the server */
-        ckit_error why = CKIT_ERROR_INIT;
-        ckiti_redis_backoff_failed(ch->backoff, ckiti_system_monotonic_ms(), err != NULL ? err : &why);
+        ckiti_redis_backoff_failed(ch->backoff, ckiti_system_monotonic_ms(), err);
     }
     pthread_mutex_lock(&ch->lock);
     ch->connection = fresh;
@@ -113,27 +166,51 @@ ckit_status ckiti_redis_channel_connect(ckiti_redis_channel *ch, uint64_t until_
     return st;
 }
 
+/* Takes what is queued, with the lock held; false when nothing is. */
+static bool take_batch(ckiti_redis_channel *ch, ckiti_redis_batch *batch) {
+    uint32_t count[CKITI_REDIS_LANES];
+    if (queue_len(&ch->pending) == 0) {
+        return false;
+    }
+    ckiti_redis_queue swapped = ch->pending;
+    ch->pending = ch->sending;
+    ch->sending = swapped;
+    for (int l = 0; l < CKITI_REDIS_LANES; l++) {
+        uint64_t tail = atomic_load_explicit(&ch->lanes[l].tail, memory_order_relaxed);
+        count[l] = (uint32_t)(tail - ch->lanes[l].sent);
+        ch->lanes[l].sent = tail;
+    }
+    uint32_t word = atomic_load_explicit(&ch->word, memory_order_relaxed);
+    atomic_store_explicit(&ch->word, 1 - word, memory_order_relaxed);
+    *batch = (ckiti_redis_batch){count[CKITI_REDIS_PLAIN], count[CKITI_REDIS_READS]};
+    return true;
+}
+
 ckit_status ckiti_redis_channel_flush(ckiti_redis_channel *ch, uint64_t until_ms, ckit_error *err) {
+    ckiti_redis_batch batch;
+    char              get[40];
     pthread_mutex_lock(&ch->lock);
-    if (ch->pending.len == 0) {
-        pthread_mutex_unlock(&ch->lock);
+    bool any = take_batch(ch, &batch);
+    pthread_mutex_unlock(&ch->lock);
+    if (!any) {
         return CKIT_OK;
     }
-    bool     idle = ch->sent == atomic_load_explicit(&ch->head, memory_order_relaxed);
-    ckit_buf batch = ch->pending;
-    ch->pending = ch->sending;
-    ch->sending = batch;
-    ch->sent = atomic_load_explicit(&ch->tail, memory_order_relaxed);
-    atomic_store_explicit(&ch->word, 1 - atomic_load_explicit(&ch->word, memory_order_relaxed), memory_order_relaxed);
-    pthread_mutex_unlock(&ch->lock);
-    if (idle) {
+    if (ckiti_redis_channel_idle(ch)) {
         ch->connection.read_at_ms = ckiti_system_monotonic_ms();
     }
-    struct iovec part = {ch->sending.ptr, ch->sending.len};
-    ckit_status  st = ckiti_redis_connection_send(&ch->connection, &part, 1, until_ms, err);
-    ch->sending.len = 0;
-    if (ch->sending.cap > KEPT_BYTES) {
-        ckit_buf_fini(&ch->sending);
+    ch->batches[ch->end_batch++ % CKITI_REDIS_IN_FLIGHT] = batch;
+    int          len = batch.reads > 1 ? snprintf(get, sizeof get, "*%u\r\n$4\r\nMGET\r\n", batch.reads + 1)
+                                       : snprintf(get, sizeof get, "*2\r\n$3\r\nGET\r\n");
+    struct iovec all[] = {{ch->sending.plain.ptr, ch->sending.plain.len},
+                          {ch->sending.lives.ptr, ch->sending.lives.len},
+                          {get, (size_t)len},
+                          {ch->sending.names.ptr, ch->sending.names.len}};
+    int          first = batch.plain > 0 ? 0 : 1;
+    ckit_status  st =
+        ckiti_redis_connection_send(&ch->connection, all + first, (batch.reads > 0 ? 4 : 1) - first, until_ms, err);
+    queue_clear(&ch->sending);
+    if (queue_cap(&ch->sending) > KEPT_BYTES) {
+        queue_fini(&ch->sending);
     }
     return st;
 }
@@ -146,12 +223,27 @@ uint64_t ckiti_redis_channel_silence(const ckiti_redis_channel *ch, uint64_t now
     return now_ms > ch->connection.read_at_ms ? now_ms - ch->connection.read_at_ms : 0;
 }
 
-void ckiti_redis_channel_drop_turn(ckiti_redis_channel *ch) { ckiti_redis_connection_drop(&ch->connection, &ch->turn); }
+static bool is_gathered(const ckiti_redis_channel *ch) { return ch->turn.call == &ch->gathered.call; }
+
+ckiti_redis_call *ckiti_redis_channel_current(const ckiti_redis_channel *ch) {
+    return is_gathered(ch) ? ch->gathered.member : ch->turn.call;
+}
+
+void ckiti_redis_channel_drop_current(ckiti_redis_channel *ch) {
+    if (is_gathered(ch)) {
+        ch->gathered.member = NULL;
+    } else {
+        ch->turn.call = NULL;
+    }
+    if (ch->connection.reader.body) {
+        ckiti_resp_into(&ch->connection.reader, NULL);
+    }
+}
 
 /* ---- the leader: answers ----------------------------------------------------------------------------------------------- */
 
 /* The call may be gone as soon as it is done. */
-static void finish(ckiti_redis_call *call, ckiti_redis_woken *woken) {
+void ckiti_redis_channel_finish(ckiti_redis_call *call, ckiti_redis_woken *woken) {
     if (call->finish != NULL) {
         call->finish(call);
         return;
@@ -160,23 +252,37 @@ static void finish(ckiti_redis_call *call, ckiti_redis_woken *woken) {
     atomic_store_explicit(&call->done, true, memory_order_release);
 }
 
-/* Takes the oldest call that was sent; its caller cannot leave from here on. */
+/* Takes the oldest call that was sent, or the reads of its batch together; its caller cannot leave from here on. */
 static void begin_turn(ckiti_redis_channel *ch) {
-    uint64_t head = atomic_load_explicit(&ch->head, memory_order_relaxed);
-    if (head == ch->sent || ckiti_resp_idle(&ch->connection.reader)) {
+    if (ckiti_redis_channel_idle(ch) || ckiti_resp_idle(&ch->connection.reader)) {
         return;
     }
-    ckiti_redis_place *place = place_at(ch, head);
+    const ckiti_redis_batch *batch = &ch->batches[ch->first_batch % CKITI_REDIS_IN_FLIGHT];
+    if (batch->plain == 0) {
+        ckiti_redis_gather(ch, batch->reads);
+        ch->turn = (ckiti_redis_turn){&ch->gathered.call, batch->reads + 1};
+        return;
+    }
+    ckiti_redis_lane  *lane = &ch->lanes[CKITI_REDIS_PLAIN];
+    ckiti_redis_place *place = ckiti_redis_place_at(lane, atomic_load_explicit(&lane->head, memory_order_relaxed));
     ch->turn.left = place->replies;
     ch->turn.call = atomic_exchange_explicit(&place->call, NULL, memory_order_acq_rel);
 }
 
 static void end_turn(ckiti_redis_channel *ch, ckiti_redis_woken *woken) {
-    ckiti_redis_call *call = ch->turn.call;
+    ckiti_redis_batch *batch = &ch->batches[ch->first_batch % CKITI_REDIS_IN_FLIGHT];
+    ckiti_redis_call  *call = is_gathered(ch) ? NULL : ch->turn.call;
+    bool               gathered = is_gathered(ch);
     ch->turn = (ckiti_redis_turn){NULL, 0};
-    atomic_store_explicit(&ch->head, atomic_load_explicit(&ch->head, memory_order_relaxed) + 1, memory_order_release);
+    if (!gathered) {
+        ckiti_redis_lane *lane = &ch->lanes[CKITI_REDIS_PLAIN];
+        batch->plain--;
+        atomic_store_explicit(&lane->head, atomic_load_explicit(&lane->head, memory_order_relaxed) + 1,
+                              memory_order_release);
+    }
+    ch->first_batch += batch->plain == 0 && batch->reads == 0;
     if (call != NULL) {
-        finish(call, woken);
+        ckiti_redis_channel_finish(call, woken);
     }
 }
 
@@ -185,44 +291,59 @@ ckit_status ckiti_redis_channel_answer(ckiti_redis_channel *ch, ckiti_redis_woke
         if (ch->turn.left == 0) {
             begin_turn(ch);
         }
-        switch (ckiti_redis_connection_take(&ch->connection, &ch->turn, err)) {
-        case CKITI_REDIS_MORE: return CKIT_OK;
-        case CKITI_REDIS_BAD: return CKIT_E_IO;
-        default: end_turn(ch, woken);
+        ckiti_redis_progress progress = ckiti_redis_connection_take(&ch->connection, &ch->turn, err);
+        *woken |= ch->gathered.woken;
+        ch->gathered.woken = 0;
+        if (is_gathered(ch) && progress != CKITI_REDIS_BAD &&
+            (ch->gathered.why != NULL || (progress == CKITI_REDIS_DONE && ch->gathered.at < ch->gathered.count))) {
+            return ckiti_redis_garbage(err, ch->gathered.why != NULL ? ch->gathered.why : "fewer values than keys");
         }
+        if (progress != CKITI_REDIS_DONE) {
+            return progress == CKITI_REDIS_MORE ? CKIT_OK : CKIT_E_IO;
+        }
+        end_turn(ch, woken);
     }
 }
 
-static bool may_repeat(const ckiti_redis_call *call) { return call->finish != NULL && !call->once; }
+/* ---- the leader: the end of a connection ---------------------------------------------------------------------------------- */
 
-void ckiti_redis_channel_break(ckiti_redis_channel *ch, const ckit_error *why, bool unsent, ckiti_redis_woken *woken,
-                               ckiti_redis_call **again) {
-    pthread_mutex_lock(&ch->lock);
-    ckiti_redis_connection_close(&ch->connection);
-    if (unsent) {
-        ch->pending.len = 0;
-        ch->sent = atomic_load_explicit(&ch->tail, memory_order_relaxed);
-    }
-    pthread_mutex_unlock(&ch->lock);
-    ckiti_resp_reader_reset(&ch->connection.reader);
-    bool              lost = why->status == CKIT_E_NETWORK || why->status == CKIT_E_TIMEOUT;
-    ckiti_redis_call *current = ch->turn.call;
-    ch->turn = (ckiti_redis_turn){NULL, 0};
-    uint64_t head = atomic_load_explicit(&ch->head, memory_order_relaxed);
-    for (; head < ch->sent; head++) {
-        ckiti_redis_call *call =
-            current != NULL ? current : atomic_exchange_explicit(&place_at(ch, head)->call, NULL, memory_order_acq_rel);
+static void fail_lane(ckiti_redis_lane *lane, ckiti_redis_call *current, const ckit_error *why,
+                      ckiti_redis_woken *woken, ckiti_redis_call **again) {
+    bool     lost = why->status == CKIT_E_NETWORK || why->status == CKIT_E_TIMEOUT;
+    uint64_t end = lane->sent; /* a repeated call may be queued meanwhile */
+    for (uint64_t head = atomic_load_explicit(&lane->head, memory_order_relaxed); head < end; head++) {
+        ckiti_redis_place *place = ckiti_redis_place_at(lane, head);
+        ckiti_redis_call  *call = atomic_exchange_explicit(&place->call, NULL, memory_order_acq_rel);
+        call = current != NULL ? current : call; /* that one was taken out before */
         current = NULL;
-        atomic_store_explicit(&ch->head, head + 1, memory_order_release);
+        atomic_store_explicit(&lane->head, head + 1, memory_order_release);
         if (call == NULL) {
             continue;
         }
         ckiti_redis_call_fail(call, why, lost);
-        if (again != NULL && lost && may_repeat(call)) {
+        if (again != NULL && lost && call->finish != NULL) {
             call->next = *again;
             *again = call;
         } else {
-            finish(call, woken);
+            ckiti_redis_channel_finish(call, woken);
         }
     }
+}
+
+void ckiti_redis_channel_break(ckiti_redis_channel *ch, const ckit_error *why, bool unsent, ckiti_redis_woken *woken,
+                               ckiti_redis_call **again) {
+    ckiti_redis_call *plain = is_gathered(ch) ? NULL : ch->turn.call;
+    ckiti_redis_call *read = is_gathered(ch) ? ch->gathered.member : NULL;
+    pthread_mutex_lock(&ch->lock);
+    ckiti_redis_connection_close(&ch->connection);
+    if (unsent) {
+        queue_clear(&ch->pending);
+        for (int l = 0; l < CKITI_REDIS_LANES; l++) {
+            ch->lanes[l].sent = atomic_load_explicit(&ch->lanes[l].tail, memory_order_relaxed);
+        }
+    }
+    pthread_mutex_unlock(&ch->lock);
+    forget_answers(ch);
+    fail_lane(&ch->lanes[CKITI_REDIS_PLAIN], plain, why, woken, again);
+    fail_lane(&ch->lanes[CKITI_REDIS_READS], read, why, woken, again);
 }

@@ -19,30 +19,67 @@
 typedef struct ckiti_redis_place {
     _Atomic(ckiti_redis_call *) call;
     uint32_t                    replies; /* still to be read when the caller has left */
+    int64_t                     pttl;    /* of a gathered read, once it is known; the leader's */
 } ckiti_redis_place;
+
+/* Calls in order. Numbers: [head, sent) wait for replies, [sent, tail) for being sent. */
+typedef struct ckiti_redis_lane {
+    ckiti_redis_place *places; /* by number modulo CKITI_REDIS_IN_FLIGHT */
+    _Atomic uint64_t   head;   /* changed by the leader */
+    uint64_t           sent;   /* the leader's */
+    _Atomic uint64_t   tail;   /* changed under the lock */
+} ckiti_redis_lane;
+
+enum {
+    CKITI_REDIS_PLAIN, /* commands as they are */
+    CKITI_REDIS_READS, /* reads that are gathered */
+    CKITI_REDIS_LANES
+};
+
+/* What is queued, as bytes. A batch is: plain commands, PTTL of every key that is read, and one MGET (or GET) of them all.
+ * A server needs half the time for a read that way. */
+typedef struct ckiti_redis_queue {
+    ckit_buf plain;
+    ckit_buf lives;
+    ckit_buf names;
+} ckiti_redis_queue;
+
+typedef struct ckiti_redis_batch {
+    uint32_t plain, reads; /* calls that have not been answered */
+} ckiti_redis_batch;
+
+/* The reads of a batch as one call, which hands the replies out. */
+typedef struct ckiti_redis_gathered {
+    ckiti_redis_call            call;
+    struct ckiti_redis_channel *channel;
+    uint32_t                    count, at;
+    bool                        claimed; /* the read at `at` is being answered: */
+    ckiti_redis_call           *member;  /* by this call, or nobody's any more */
+    const char                 *why;     /* the answer is none; NULL: all is well */
+    unsigned                    woken;
+} ckiti_redis_gathered;
 
 typedef struct ckiti_redis_channel {
     /* never changed */
     ckiti_redis_backoff *backoff;
     uint32_t             silence_ms;
     uint32_t             connect_ms;
+    bool                 gathers;
 
-    /* guarded by `lock`, a leaf: never held across I/O or a call's functions, but for `write` */
-    pthread_mutex_t lock;
-    ckit_buf        pending; /* commands not sent yet */
-    bool            closing;
-
-    /* Numbers of calls: [head, sent) wait for replies, [sent, tail) for being sent. */
-    ckiti_redis_place *places; /* by number modulo CKITI_REDIS_IN_FLIGHT */
-    _Atomic uint64_t   head;   /* changed by the leader */
-    _Atomic uint64_t   tail;   /* changed under the lock */
-    _Atomic uint32_t   word;   /* which of `words` those wait on who are queued now; changed under the lock */
+    /* guarded by `lock`, a leaf: never held across I/O or a call's functions, but for those that write */
+    pthread_mutex_t   lock;
+    ckiti_redis_queue pending; /* not sent yet */
+    bool              closing;
+    ckiti_redis_lane  lanes[CKITI_REDIS_LANES];
+    _Atomic uint32_t  word; /* which of `words` those wait on who are queued now; changed under the lock */
 
     /* the leader's */
     ckiti_redis_connection connection; /* `stream` changes only under the lock, so that others can interrupt it */
-    uint64_t               sent;
-    ckit_buf               sending;
+    ckiti_redis_queue      sending;
+    ckiti_redis_batch     *batches; /* those sent and not answered, by number modulo CKITI_REDIS_IN_FLIGHT */
+    uint64_t               first_batch, end_batch;
     ckiti_redis_turn       turn;
+    ckiti_redis_gathered   gathered;
 
     /* those who wait (combine.c) */
     _Atomic bool     led;
@@ -63,8 +100,14 @@ ckit_status ckiti_redis_channel_queue(ckiti_redis_channel *ch, ckiti_redis_call 
 /* Takes a call out that its caller gives up; false when somebody is answering it. */
 bool ckiti_redis_channel_withdraw(ckiti_redis_channel *ch, ckiti_redis_call *call);
 
+/* Nothing is queued or under way. */
 static inline bool ckiti_redis_channel_empty(ckiti_redis_channel *ch) {
-    return atomic_load(&ch->head) == atomic_load(&ch->tail);
+    for (int l = 0; l < CKITI_REDIS_LANES; l++) {
+        if (atomic_load(&ch->lanes[l].head) != atomic_load(&ch->lanes[l].tail)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- for the leader -------------------------------------------------------------------------------------------------- */
@@ -86,8 +129,12 @@ void ckiti_redis_channel_break(ckiti_redis_channel *ch, const ckit_error *why, b
                                ckiti_redis_call **again);
 /* How long the server has been silent while something was asked of it. */
 uint64_t ckiti_redis_channel_silence(const ckiti_redis_channel *ch, uint64_t now_ms);
-/* A call's replies are being read and nobody wants them any more. */
-void ckiti_redis_channel_drop_turn(ckiti_redis_channel *ch);
+/* Nothing that was sent waits for an answer. */
+static inline bool ckiti_redis_channel_idle(const ckiti_redis_channel *ch) { return ch->first_batch == ch->end_batch; }
+/* The call whose replies are being read, or NULL. */
+ckiti_redis_call *ckiti_redis_channel_current(const ckiti_redis_channel *ch);
+/* Nobody wants them any more. */
+void ckiti_redis_channel_drop_current(ckiti_redis_channel *ch);
 
 /* ---- the two ways ------------------------------------------------------------------------------------------------------ */
 

@@ -77,8 +77,8 @@ static void fail_own(ckiti_redis_call *call, const ckit_error *why) {
 static void leader_is_late(ckiti_redis_channel *ch, ckiti_redis_call *call, ckiti_redis_woken *woken) {
     ckit_error why = CKIT_ERROR_INIT;
     (void)ckiti_redis_late(&why, "waiting for a reply");
-    if (ch->turn.call == call) {
-        ckiti_redis_channel_drop_turn(ch);
+    if (ckiti_redis_channel_current(ch) == call) {
+        ckiti_redis_channel_drop_current(ch);
     } else {
         (void)ckiti_redis_channel_withdraw(ch, call);
     }
@@ -106,7 +106,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static ckit_status serve(ckiti_redis_channel *ch, ckiti_redis_call *call, ckiti_redis_woken *woken, ckit_error *why) {
     uint64_t    silence = ckiti_time_after(ch->connection.read_at_ms, ch->silence_ms);
     ckit_status st;
-    if (ch->sent == atomic_load_explicit(&ch->head, memory_order_relaxed)) {
+    if (ckiti_redis_channel_idle(ch)) {
         st = ckiti_redis_connection_check(&ch->connection, why);
         return st == CKIT_OK ? ckiti_redis_channel_flush(ch, call->until_ms, why) : st;
     }

@@ -100,15 +100,12 @@ static ckiti_redis_progress garbage(const char *why, ckit_error *err) {
     return CKITI_REDIS_BAD;
 }
 
-/* A long value begins: its reader may need longer than the store's own limit. */
 static uint8_t *place_of(const ckiti_redis_turn *turn, const ckiti_resp_item *item) {
     ckiti_redis_call *call = turn->call;
     if (item->push || call == NULL || call->place == NULL) {
         return NULL;
     }
-    if (call->patient) {
-        call->until_ms += (uint64_t)item->integer / 1048576 * 1000;
-    }
+    ckiti_redis_call_extend(call, (uint64_t)item->integer);
     return call->place(call, item);
 }
 
@@ -170,9 +167,7 @@ static ckit_status send_call(ckiti_redis_connection *c, ckiti_redis_call *call, 
     if (w.status != CKIT_OK) {
         return ckiti_redis_no_memory(why, "a command");
     }
-    if (call->patient) {
-        call->until_ms += w.late.len / 1048576 * 1000;
-    }
+    ckiti_redis_call_extend(call, w.late.len);
     struct iovec parts[3] = {{scratch->ptr, w.late.len > 0 ? w.late_at : scratch->len}};
     int          count = 1;
     if (w.late.len > 0) {

@@ -28,7 +28,8 @@ typedef struct ckiti_redis_dial {
     ckiti_redis_resolver          resolver;
     uint16_t                      slot;
     ckiti_redis_push              push; /* `take` NULL: push messages are dropped */
-    const ckit_alloc             *alloc;
+    bool              gathers;          /* reads of several keys may be one command: not where slots keep them apart */
+    const ckit_alloc *alloc;
 } ckiti_redis_dial;
 
 typedef struct ckiti_redis_connection {

@@ -44,6 +44,23 @@ static void write_read(const ckiti_redis_call *call, ckiti_resp_writer *w) {
     ckiti_redis_put_name(w, &name);
 }
 
+static void put_read_name(const ckiti_redis_call *call, ckiti_resp_writer *w) {
+    const ckiti_redis_read *read = (const ckiti_redis_read *)call;
+    ckiti_redis_name        name = ckiti_redis_entry_name(read->store->prefix, read->key);
+    ckiti_redis_put_name(w, &name);
+}
+
+static void take_life(ckiti_redis_call *call, int64_t pttl) {
+    *((ckiti_redis_read *)call)->life_ms = ckiti_redis_life_of(pttl);
+}
+
+/* What another program keeps under this name in another form is no entry; a gathered read does not even see it. */
+static bool is_foreign(const ckiti_resp_item *item) {
+    static const char mark[] = "WRONGTYPE";
+    return item->type == CKITI_RESP_ERROR && item->text.len >= sizeof mark - 1 &&
+           memcmp(item->text.ptr, mark, sizeof mark - 1) == 0;
+}
+
 static void begin_read(ckiti_redis_call *call) {
     ckiti_redis_read *read = (ckiti_redis_read *)call;
     read->out->len = read->before;
@@ -70,6 +87,10 @@ static void take_value(ckiti_redis_read *read, const ckiti_resp_item *item) {
 static void take_read(ckiti_redis_call *call, const ckiti_resp_item *item) {
     ckiti_redis_read *read = (ckiti_redis_read *)call;
     bool              last = call->got + 1 == call->replies;
+    if (is_foreign(item)) {
+        ckiti_redis_call_set(call, CKIT_MISS);
+        return;
+    }
     if (ckiti_redis_call_refused(call, item)) {
         return;
     }
@@ -99,6 +120,8 @@ void ckiti_redis_read_init(ckiti_redis_read *read, ckiti_redis_store *store, cki
                                         .take = take_read,
                                         .place = place_read,
                                         .begin = begin_read,
+                                        .put_name = life_ms != NULL ? put_read_name : NULL,
+                                        .life = take_life,
                                         .replies = life_ms != NULL ? 2 : 1,
                                         .large = ckiti_redis_was_large(store, key),
                                         .err = err},

@@ -21,7 +21,7 @@ typedef struct client {
     ckit_buf          command; /* arguments of the current one, each with a zero behind it */
     uint64_t          words;
     ckit_buf          answers;
-    ckit_buf          body; /* of a long argument */
+    ckit_buf          body;       /* of a long argument */
     bool              login_only; /* all that `answers` holds belongs to a login */
 } client;
 

@@ -39,8 +39,7 @@ static void run_alone(ckiti_redis_node *node, ckiti_redis_call *call) {
 
 static bool again(const ckiti_redis_node *node, ckiti_redis_call *call) {
     const ckiti_redis_address *a = node->dial.address;
-    return call->lost && !call->once && call->attempts++ < a->retries &&
-           (call->status != CKIT_E_TIMEOUT || a->retry_on_timeout);
+    return call->lost && call->attempts++ < a->retries && (call->status != CKIT_E_TIMEOUT || a->retry_on_timeout);
 }
 
 ckit_status ckiti_redis_node_call(ckiti_redis_node *node, ckiti_redis_call *call) {

@@ -62,18 +62,21 @@ static void expire(ckiti_redis_pump *pump, uint64_t now_ms) {
     ckiti_redis_call    *late = NULL;
     uint64_t             next = UINT64_MAX;
     pthread_mutex_lock(&ch->lock);
-    for (uint64_t i = atomic_load(&ch->head); i < atomic_load(&ch->tail); i++) {
-        ckiti_redis_call *call = atomic_load(&ch->places[i % CKITI_REDIS_IN_FLIGHT].call);
-        if (call != NULL && call->until_ms <= now_ms && ckiti_redis_channel_withdraw(ch, call)) {
-            call->next = late;
-            late = call;
-        } else if (call != NULL && call->until_ms < next) {
-            next = call->until_ms;
+    for (int l = 0; l < CKITI_REDIS_LANES; l++) {
+        const ckiti_redis_lane *lane = &ch->lanes[l];
+        for (uint64_t i = atomic_load(&lane->head); i < atomic_load(&lane->tail); i++) {
+            ckiti_redis_call *call = atomic_load(&lane->places[i % CKITI_REDIS_IN_FLIGHT].call);
+            if (call != NULL && call->until_ms <= now_ms && ckiti_redis_channel_withdraw(ch, call)) {
+                call->next = late;
+                late = call;
+            } else if (call != NULL && call->until_ms < next) {
+                next = call->until_ms;
+            }
         }
     }
-    ckiti_redis_call *current = ch->turn.call;
+    ckiti_redis_call *current = ckiti_redis_channel_current(ch);
     if (current != NULL && current->until_ms <= now_ms) {
-        ckiti_redis_channel_drop_turn(ch);
+        ckiti_redis_channel_drop_current(ch);
         current->next = late;
         late = current;
     } else if (current != NULL && current->until_ms < next) {
@@ -106,7 +109,7 @@ static void serve(ckiti_redis_pump *pump, uint64_t expires_ms) {
         return;
     }
     ckit_status st = CKIT_OK;
-    if (ch->sent == atomic_load_explicit(&ch->head, memory_order_relaxed)) {
+    if (ckiti_redis_channel_idle(ch)) {
         st = ckiti_redis_connection_check(&ch->connection, &why);
     }
     if (st == CKIT_OK) {
@@ -204,7 +207,7 @@ void ckiti_redis_pump_fini(ckiti_redis_pump *pump) {
     }
     ckit_error why = CKIT_ERROR_INIT;
     (void)ckit_fail(&why, CKIT_E_CLOSED, CKITI_REDIS_WHERE, "the store is closing");
-    if (ch->places != NULL) {
+    if (ch->batches != NULL) {
         break_off(pump, &why, true);
     }
     ckiti_redis_channel_fini(ch);

@@ -162,6 +162,7 @@ ckit_status ckiti_redis_open_with(const ckit_redis_options *options, const ckit_
         ckiti_redis_dial dial = {.address = &store->address,
                                  .streams = streams,
                                  .resolver = {resolve_single, &store->address},
+                                 .gathers = true,
                                  .alloc = alloc};
         if (ckiti_redis_node_init(&store->node, &dial) != CKIT_OK) {
             st = ckiti_redis_no_memory(err, "a store");
