@@ -26,6 +26,8 @@ _R = TypeVar("_R")
 _NO_EXPIRY = 2**64 - 1
 _DO_NOT_STORE = 2**64 - 2
 _numbers = itertools.count(1)
+_free_numbers: dict[str, list[int]] = {}
+"""Of functions that are gone, with all they have kept: a cache remembers every name it has heard."""
 
 _ADVICE = {
     "key": "an argument cannot be part of a key",
@@ -51,12 +53,13 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
     name = shape.name
     if place.stored and config.key is None and find_namesake(function, name, config.namespace):
         tell_once(function, "another lambda of this name uses the same entries: give one of them a namespace= or key=")
+    number = _number_for(name)
     cached = CachedFunction(
         place.cache,
         function,
         # Objects belong to one decorated function; documents to all functions of one name, as in the store. The number
         # stands in front, where no name has one, and long names are not cut off.
-        f"{next(_numbers)}.{name}" if place.objects or shape.own else name,
+        f"{number}.{name}" if place.objects or shape.own else name,
         namespace=config.namespace,
         ttl_ms=_NO_EXPIRY if config.ttl_ms is None else config.ttl_ms or _DO_NOT_STORE,
         integrity=config.integrity_checking,
@@ -65,6 +68,7 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
         key=config.key,
         warn=functools.partial(_say_uncached, name),
         **shape.keywords(),
+        gone=functools.partial(_free_numbers.setdefault(name, []).append, number) if place.objects else None,
         **_more(function, config, place, awaited),
     )
     copy_names(cached, function)
@@ -74,6 +78,13 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
 
         mark(cached, function)
     return cached
+
+
+def _number_for(name: str) -> int:
+    try:
+        return _free_numbers[name].pop()
+    except (KeyError, IndexError):
+        return next(_numbers)
 
 
 def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place, awaited: bool) -> dict[str, Any]:

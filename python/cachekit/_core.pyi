@@ -298,6 +298,7 @@ class CachedFunction(Generic[_P, _R]):
         early_refresh: float = 0.0,
         bound: tuple[tuple[Any, ...], dict[str, Any]] | None = None,
         renew_below: float = 0,
+        gone: Callable[[], object] | None = None,
     ) -> Self:
         """See python/ext/function.h for what each of them is. `first`, `method` and `bound` as
         _methods.Shape has them."""

@@ -89,7 +89,7 @@ static PyObject *copy(PyObject *self, PyObject *unused) {
 
 /* What `CachedFunction(...)` was given; every object is borrowed. */
 typedef struct given {
-    PyObject             *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh, *bound;
+    PyObject             *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh, *bound, *gone;
     const char           *name;
     int                   objects, first, method, integrity, l1;
     ckit_function_options options;
@@ -102,9 +102,10 @@ static bool is_bound(PyObject *bound) {
 }
 
 static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kwargs) {
-    static char       *names[] = {"cache", "function", "name",    "namespace",     "ttl_ms", "stale_ms",    "integrity",
-                                  "l1",    "first",    "method",  "objects",       "key",    "warn",        "dump",
-                                  "load",  "miss",     "refresh", "early_refresh", "bound",  "renew_below", NULL};
+    static char       *names[] = {"cache",     "function",    "name",  "namespace", "ttl_ms",  "stale_ms",
+                                  "integrity", "l1",          "first", "method",    "objects", "key",
+                                  "warn",      "dump",        "load",  "miss",      "refresh", "early_refresh",
+                                  "bound",     "renew_below", "gone",  NULL};
     unsigned long long ttl_ms = 0, stale_ms = 0;
     *g = (given){.key = Py_None,
                  .warn = Py_None,
@@ -113,14 +114,15 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
                  .miss = Py_None,
                  .refresh = Py_None,
                  .bound = Py_None,
+                 .gone = Py_None,
                  .integrity = 1,
                  .l1 = 1,
                  .options = CKIT_FUNCTION_OPTIONS_INIT};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKKppiipOOOOOOdOd", names, (PyTypeObject *)state->cache_type,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKKppiipOOOOOOdOdO", names, (PyTypeObject *)state->cache_type,
                                      &g->cache, &g->wrapped, &g->name, &g->options.namespace_name, &ttl_ms, &stale_ms,
                                      &g->integrity, &g->l1, &g->first, &g->method, &g->objects, &g->key, &g->warn,
                                      &g->dump, &g->load, &g->miss, &g->refresh, &g->options.early_refresh, &g->bound,
-                                     &g->options.renew_below)) {
+                                     &g->options.renew_below, &g->gone)) {
         return false;
     }
     if ((g->dump == Py_None) != (g->load == Py_None) || (g->objects && g->dump != Py_None) ||
@@ -174,6 +176,7 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     f->miss = kept(g.miss);
     f->refresh = kept(g.refresh);
     f->bound = kept(g.bound);
+    f->gone = kept(g.gone);
     if (ckit_function_new(f->cache->cache, g.name, NULL, NULL, &g.options, &f->function, &err) != CKIT_OK) {
         Py_DECREF(f);
         return core_raise(state, &err);
@@ -202,6 +205,21 @@ static int function_clear(PyObject *self) {
     return 0;
 }
 
+/* Weak references hear too early of a function that the garbage collector takes: it still has its results then. */
+static void tell_gone(core_function *f) {
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    if (f->gone != NULL && f->gone != Py_None) {
+        PyObject *answer = PyObject_CallNoArgs(f->gone);
+        if (answer == NULL) {
+            PyErr_WriteUnraisable(f->gone);
+        }
+        Py_XDECREF(answer);
+    }
+    Py_CLEAR(f->gone);
+    PyErr_Restore(type, exception, traceback);
+}
+
 static void function_dealloc(PyObject *self) {
     core_function *f = core_function_of(self);
     PyTypeObject  *type = Py_TYPE(self);
@@ -216,6 +234,7 @@ static void function_dealloc(PyObject *self) {
     }
     ckit_function_close(f->function);
     core_take_back(saved);
+    tell_gone(f);
     (void)function_clear(self);
     core_front_fini(&f->front);
     Py_CLEAR(f->cache);

@@ -48,6 +48,7 @@ typedef struct core_function {
     PyObject                    *load;  /* CORE_SERIALIZED: buffer -> object */
     PyObject                    *miss;  /* `coroutine`: a coroutine function (Operation, args, kwargs) -> result */
     PyObject                    *bound; /* CORE_FIRST_BOUND: (args, kwargs) that `wrapped` has already; else None */
+    PyObject *gone; /* called when the function has ended and forgotten its objects; not part of cycles; or None */
     PyObject *refresh; /* called with (Operation, args, kwargs, whether the first argument is a receiver) after a stale
                           value was served, returns whether it computes a fresh one; or None */
     core_receivers receivers; /* CORE_FIRST_IDENTITY */

@@ -195,6 +195,22 @@ def test_a_dropped_function_forgets_its_objects_in_a_cache_that_others_use() -> 
     assert other(1) is other(1)
 
 
+def test_functions_that_come_and_go_do_not_see_what_the_ones_before_kept() -> None:
+    def make(number: int) -> Any:
+        @cache(backend=None)
+        def function(x: int) -> list[int]:
+            return [x, number]
+
+        return function
+
+    other = make(-1)  # keeps the cache
+    for number in range(300):
+        function = make(number)
+        assert function(1) is function(1) and function(1) == [1, number]
+        del function
+    assert other(1) == [1, -1]
+
+
 def test_a_result_that_refers_to_its_own_function_keeps_it_until_it_is_forgotten() -> None:
     # The garbage collector does not see what is in memory; forgetting, or the end of the lifetime, lets it go.
     def make() -> Any:
