@@ -518,3 +518,35 @@ CKIT_TEST(handed, nobody_there_fails_them_all) {
     CHECK_STATUS(CKIT_E_UNREACHABLE, all[19].status);
     fixture_close(&f);
 }
+
+/* ---- thrift ------------------------------------------------------------------------------------------------------------------------ */
+
+CKIT_TEST(thrift, steady_reads_ask_for_no_memory) {
+    fixture f;
+    fixture_init(&f);
+    fixture_open(&f);
+    for (int i = 0; i < 3; i++) { /* both buffers of the connection are made */
+        expect_get(&f, "value");
+    }
+    uint64_t before = f.memory.requests;
+    for (int i = 0; i < 100; i++) {
+        expect_get(&f, "value");
+    }
+    CHECK_EQ_U(before, f.memory.requests);
+    fixture_close(&f);
+}
+
+CKIT_TEST(thrift, requests_one_after_the_other_ask_for_no_memory) {
+    static handed one;
+    fixture       f;
+    uint64_t      before = 0;
+    fixture_init(&f);
+    fixture_open(&f);
+    for (int i = 0; i < 100; i++) {
+        before = i == 3 ? f.memory.requests : before;
+        hand_over(&f, &one, 1, CKIT_NO_DEADLINE);
+        collect(&one, 1);
+    }
+    CHECK_EQ_U(before, f.memory.requests);
+    fixture_close(&f);
+}
