@@ -78,22 +78,30 @@ bool ckiti_breaker_admit_troubled(ckiti_breaker *breaker, uint64_t now_ms, uint6
 void ckiti_breaker_report_troubled(ckiti_breaker *breaker, const ckiti_pass *pass, ckiti_outcome outcome,
                                    uint64_t now_ms, bool *moved);
 
+/* Admits while the breaker is closed and no failure is remembered; false says nothing yet. */
+static inline bool ckiti_breaker_admit_well(ckiti_breaker *breaker, ckiti_pass *pass) {
+    uint64_t word = atomic_load_explicit(&breaker->word, memory_order_relaxed);
+    pass->period = word >> 1;
+    pass->serial = 0;
+    return (word & 1) == 0;
+}
+
 /* May an operation go that ends by `ends_ms` at the latest? False = refused, and there is nothing to report. */
 static inline bool ckiti_breaker_admit(ckiti_breaker *breaker, uint64_t now_ms, uint64_t ends_ms, ckiti_pass *pass,
                                        bool *moved) {
-    uint64_t word = atomic_load_explicit(&breaker->word, memory_order_relaxed);
-    if ((word & 1) == 0) {
-        *pass = (ckiti_pass){.period = word >> 1};
-        return true;
-    }
-    return ckiti_breaker_admit_troubled(breaker, now_ms, ends_ms, pass, moved);
+    return ckiti_breaker_admit_well(breaker, pass) ||
+           ckiti_breaker_admit_troubled(breaker, now_ms, ends_ms, pass, moved);
+}
+
+/* Still closed since the pass was given, and no failure is remembered: a success changes nothing. */
+static inline bool ckiti_breaker_is_well(const ckiti_breaker *breaker, const ckiti_pass *pass) {
+    return atomic_load_explicit(&breaker->word, memory_order_relaxed) == pass->period << 1;
 }
 
 /* What became of it. To be called once for every pass. */
 static inline void ckiti_breaker_report(ckiti_breaker *breaker, const ckiti_pass *pass, ckiti_outcome outcome,
                                         uint64_t now_ms, bool *moved) {
-    if (outcome != CKITI_OUTCOME_SUCCESS || atomic_load_explicit(&breaker->word, memory_order_relaxed) != pass->period
-                                                                                                              << 1) {
+    if (outcome != CKITI_OUTCOME_SUCCESS || !ckiti_breaker_is_well(breaker, pass)) {
         ckiti_breaker_report_troubled(breaker, pass, outcome, now_ms, moved);
     }
 }

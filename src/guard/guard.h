@@ -1,10 +1,4 @@
-/* guard/guard.h - the parts of a guard, and the way of one operation through them.
- *
- *     breaker   refused? E_CIRCUIT_OPEN, nothing else happens
- *     place     none? the pass goes back uncounted, E_BUSY
- *     store     with the earlier of two deadlines
- *     report    duration to the window, place back, outcome to the breaker
- *     again?    after a pause, from the top, within the same deadline */
+/* guard/guard.h - the parts of a guard. The way of an operation through them is in visit.h. */
 #ifndef CKITI_GUARD_GUARD_H
 #define CKITI_GUARD_GUARD_H
 
@@ -32,21 +26,11 @@ typedef struct ckiti_guard {
     _Atomic uint64_t   retries;
     _Atomic uint64_t   recovered;
     ckiti_fork_hooks   fork;
+    ckiti_breaker      breaker; /* read by every operation: away from what every operation writes */
     ckiti_timeout      data;
     ckiti_timeout      locks;
     ckiti_backpressure backpressure;
-    ckiti_breaker      breaker;
 } ckiti_guard;
-
-/* An operation on its way. */
-typedef struct ckiti_visit {
-    uint64_t       began_us;
-    uint64_t       deadline_ms;
-    ckiti_timeout *timing;
-    ckiti_pass     pass;
-    ckiti_place    place;
-    bool           hopeless; /* the caller's deadline had passed before it began */
-} ckiti_visit;
 
 /* What the guard does with an operation. */
 enum {
@@ -73,21 +57,8 @@ ckiti_guard *ckiti_guard_of(const ckit_backend *backend);
 /* Nothing would get past the breaker now, so who may not wait need not ask; counted as a refusal. NULL shuts nobody out. */
 bool ckiti_guard_shuts(ckiti_guard *guard);
 
-/* ---- visit.c ---- */
-
-/* Begins an operation at `now_us`: CKIT_OK, or the refusal. `weight_ms` is what it gets on top of the timeout for its size. */
-ckit_status ckiti_guard_enter(ckiti_guard *guard, unsigned traits, uint64_t now_us, uint64_t deadline_ms,
-                              uint64_t weight_ms, ckiti_visit *visit, ckit_error *err);
-/* The kind of an answer as the store told it; CKIT_KIND_NONE when it is no failure. */
-ckit_error_kind ckiti_guard_kind(ckit_status status, const ckit_error *err);
-/* Ends it with the store's answer; one that is asked for again does not count for the breaker. */
-void ckiti_guard_leave(ckiti_guard *guard, const ckiti_visit *visit, uint64_t now_us, ckit_status status,
-                       ckit_error_kind kind, bool again, const ckit_error *err);
-/* Ends it without one: it was never begun. */
-void ckiti_guard_give_up(ckiti_guard *guard, const ckiti_visit *visit, uint64_t now_us);
-
 /* One line about a change of the breaker's state; `why` may be NULL. */
-void ckiti_guard_say_state(const ckiti_guard *guard, const ckit_error *why);
+void ckiti_guard_say_state(ckiti_guard *guard, const ckit_error *why);
 
 /* ---- operations.c ---- */
 

@@ -1,5 +1,5 @@
 /* The guard's table of operations: each hands the store's own function to the same walk. */
-#include "guard/guard.h"
+#include "guard/visit.h"
 
 #include "base/alloc.h"
 #include "base/random.h"
@@ -11,186 +11,237 @@
 #define BYTES_PER_MS 32768u
 #define KEYS_PER_MS 16u
 
-/* One call of the contract: the function that makes it, and its arguments. Each uses what it needs. */
+/* An operation of the contract; `args` is a struct of its own arguments. */
 typedef struct operation {
-    ckit_status (*run)(const ckiti_guard *guard, const struct operation *o, uint64_t deadline_ms, ckit_error *err);
-    /* Puts right what a failed attempt left behind; NULL = nothing can be. */
-    void (*undo)(const struct operation *o);
-    unsigned               traits;
-    uint64_t               weight_ms;
-    ckit_slice             key;
-    ckit_slice             value;
-    const ckit_entry_info *info;
-    uint64_t               ms; /* a lifetime or a lease */
-    ckit_buf              *out;
-    uint64_t              *life_ms;
-    ckit_lease            *lease;
-    const ckit_lease      *held;
-    const ckit_slice      *keys;
-    const ckit_slice      *values;
-    size_t                 count;
-    ckit_status           *answers;
+    ckit_status (*run)(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err);
+    /* What an answer says about the store; NULL = what it is. */
+    ckit_status (*judge)(const void *args, ckit_status st);
+    /* Takes away what a failed attempt left behind; NULL = it leaves nothing. */
+    void (*clear)(const void *args);
+    unsigned traits;
 } operation;
 
-/* What an answer says about the store. A batch of which every key failed the same way is a failure of the store, though
- * its call was none. */
-static ckit_status judge(const operation *o, ckit_status st) {
-    if (st != CKIT_OK || o->count == 0) {
-        return st;
-    }
-    for (size_t i = 0; i < o->count; i++) {
-        if (o->answers[i] < CKIT_E_FIRST || o->answers[i] != o->answers[0]) {
-            return st;
-        }
-    }
-    return o->answers[0];
+static inline __attribute__((always_inline)) ckit_status judge(const operation *o, const void *args, ckit_status st) {
+    return o->judge == NULL ? st : o->judge(args, st);
 }
 
 /* ---- the walk ---------------------------------------------------------------------------------------------------------- */
 
-/* One attempt on its way. */
-typedef struct attempt {
-    ckiti_visit visit;
-    uint32_t    count;    /* this is the first, the second ... */
-    uint64_t    pause_ms; /* before the next, when there is to be one */
-} attempt;
-
-/* Is a failed attempt to be followed by another? A probe is not: it tells the breaker what it saw, at once. */
-static bool wants_another(const ckiti_guard *guard, const operation *o, attempt *a, uint64_t now_us, ckit_status judged,
-                          ckit_error_kind kind) {
-    if (kind == CKIT_KIND_NONE || (o->traits & CKITI_TRAIT_REPEATS) == 0 || a->visit.pass.serial != 0 ||
-        !ckiti_retry_wants(&guard->retry, a->count, judged, kind)) {
+/* How long to pause before the next attempt, in *pause_ms; false when there is to be none. A probe is not repeated: it
+ * tells the breaker what it saw, at once. */
+static bool wants_another(const ckiti_guard *guard, unsigned traits, const ckiti_visit *visit, uint32_t attempts,
+                          uint64_t now_us, ckit_status judged, ckit_error_kind kind, uint64_t *pause_ms) {
+    if ((traits & CKITI_TRAIT_REPEATS) == 0 || visit->pass.serial != 0 ||
+        !ckiti_retry_wants(&guard->retry, attempts, judged, kind)) {
         return false;
     }
-    a->pause_ms = ckiti_retry_pause_ms(&guard->retry, a->count, ckiti_random_u64());
-    return ckiti_time_left(now_us / 1000, a->visit.deadline_ms) > a->pause_ms;
+    *pause_ms = ckiti_retry_pause_ms(&guard->retry, attempts, ckiti_random_u64());
+    return ckiti_time_left(now_us / 1000, visit->deadline_ms) > *pause_ms;
 }
 
-/* Asks the store; true when it is to be asked again. To the breaker all attempts are one operation: only the last, or
- * the one that works, counts. */
-static bool attempt_fails(ckiti_guard *guard, const operation *o, attempt *a, ckit_status *st, ckit_error *err) {
-    *st = o->run(guard, o, a->visit.deadline_ms, err);
-    uint64_t        now_us = ckiti_guard_now_us(guard);
-    ckit_status     judged = judge(o, *st);
+/* Ends a failed attempt; true when it is to be followed by another. To the breaker all attempts are one operation: only
+ * the last counts. */
+static bool end_failed(ckiti_guard *guard, unsigned traits, const ckiti_visit *visit, uint32_t attempts,
+                       uint64_t now_us, ckit_status judged, const ckit_error *err, uint64_t *pause_ms) {
     ckit_error_kind kind = ckiti_guard_kind(judged, err);
-    bool            again = wants_another(guard, o, a, now_us, judged, kind);
-    ckiti_guard_leave(guard, &a->visit, now_us, judged, kind, again, err);
+    bool            again = wants_another(guard, traits, visit, attempts, now_us, judged, kind, pause_ms);
+    ckiti_guard_leave_failed(guard, visit, now_us, judged, kind, again, err);
     return again;
 }
 
-/* Second and further attempts, within the deadline of the first. */
-static ckit_status try_again(ckiti_guard *guard, const operation *o, attempt *a, ckit_status st, ckit_error *err) {
-    bool again = true;
-    for (; again; a->count++) {
-        guard->sleep_ms(a->pause_ms);
-        if (ckiti_guard_enter(guard, o->traits, ckiti_guard_now_us(guard), a->visit.deadline_ms, o->weight_ms,
-                              &a->visit, NULL) != CKIT_OK) {
-            return st; /* the store's own story is the better one */
+static void clear(const operation *o, const void *args, ckit_error *err) {
+    if (o->clear != NULL) {
+        o->clear(args);
+    }
+    if (err != NULL) {
+        *err = (ckit_error)CKIT_ERROR_INIT;
+    }
+}
+
+/* The first attempt failed with `st`. Further ones happen within its deadline, whatever they would get by themselves. */
+static __attribute__((noinline)) ckit_status failed(ckiti_guard *guard, const operation *o, const void *args,
+                                                    ckiti_visit *visit, uint64_t now_us, ckit_status st,
+                                                    ckit_error *err) {
+    uint64_t pause_ms;
+    uint64_t deadline_ms = visit->deadline_ms;
+    for (uint32_t attempts = 1;
+         end_failed(guard, o->traits, visit, attempts, now_us, judge(o, args, st), err, &pause_ms); attempts++) {
+        guard->sleep_ms(pause_ms);
+        if (ckiti_guard_enter(guard, o->traits, ckiti_guard_now_us(guard), deadline_ms, 0, visit, NULL) != CKIT_OK) {
+            break; /* the store's own story is the better one */
         }
         atomic_fetch_add_explicit(&guard->retries, 1, memory_order_relaxed);
-        if (o->undo != NULL) {
-            o->undo(o);
+        clear(o, args, err);
+        st = o->run(guard, args, visit->deadline_ms, err);
+        now_us = ckiti_guard_now_us(guard);
+        if (judge(o, args, st) < CKIT_E_FIRST) {
+            ckiti_guard_leave_well(guard, visit, now_us);
+            atomic_fetch_add_explicit(&guard->recovered, 1, memory_order_relaxed);
+            break;
         }
-        if (err != NULL) {
-            *err = (ckit_error)CKIT_ERROR_INIT;
-        }
-        again = attempt_fails(guard, o, a, &st, err);
-    }
-    if (judge(o, st) < CKIT_E_FIRST) {
-        atomic_fetch_add_explicit(&guard->recovered, 1, memory_order_relaxed);
     }
     return st;
 }
 
-/* `self` is the guard. */
-static ckit_status walk(void *self, const operation *o, uint64_t deadline_ms, ckit_error *err) {
+/* `self` is the guard. Inline, so that each operation becomes straight code while all is well. */
+static inline __attribute__((always_inline)) ckit_status
+walk(void *self, const operation *o, const void *args, uint64_t weight_ms, uint64_t deadline_ms, ckit_error *err) {
     ckiti_guard *guard = self;
-    attempt      a = {.count = 1};
+    ckiti_visit  visit;
     ckit_status  st =
-        ckiti_guard_enter(guard, o->traits, ckiti_guard_now_us(guard), deadline_ms, o->weight_ms, &a.visit, err);
-    if (st == CKIT_OK && attempt_fails(guard, o, &a, &st, err)) {
-        a.count = 2;
-        return try_again(guard, o, &a, st, err);
+        ckiti_guard_enter(guard, o->traits, ckiti_guard_now_us(guard), deadline_ms, weight_ms, &visit, err);
+    if (st != CKIT_OK) {
+        return st;
     }
+    st = o->run(guard, args, visit.deadline_ms, err);
+    uint64_t now_us = ckiti_guard_now_us(guard);
+    if (judge(o, args, st) >= CKIT_E_FIRST) {
+        return failed(guard, o, args, &visit, now_us, st, err);
+    }
+    ckiti_guard_leave_well(guard, &visit, now_us);
     return st;
 }
-
-/* ---- reads and writes ---------------------------------------------------------------------------------------------------- */
 
 #define LARGE (CKITI_TRAIT_PLACE | CKITI_TRAIT_REPEATS)
 /* What removes or prolongs is small, and turning it away leaves a wrong entry behind: no place needed. */
 #define SMALL CKITI_TRAIT_REPEATS
 
-static ckit_status run_get(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms, ckit_error *err) {
-    return guard->inner->get(guard->store, o->key, deadline_ms, o->out, o->life_ms, err);
+/* ---- reading and writing ------------------------------------------------------------------------------------------------- */
+
+typedef struct reading {
+    ckit_slice key;
+    ckit_buf  *out;
+    uint64_t  *life_ms;
+} reading;
+
+static ckit_status run_get(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const reading *a = args;
+    return guard->inner->get(guard->store, a->key, deadline_ms, a->out, a->life_ms, err);
 }
 
 static ckit_status guarded_get(void *self, ckit_slice key, uint64_t deadline_ms, ckit_buf *out, uint64_t *life_ms,
                                ckit_error *err) {
-    operation o = {.run = run_get, .traits = LARGE, .key = key, .out = out, .life_ms = life_ms};
-    return walk(self, &o, deadline_ms, err);
+    static const operation get = {.run = run_get, .traits = LARGE};
+    const reading          args = {key, out, life_ms};
+    return walk(self, &get, &args, 0, deadline_ms, err);
 }
 
-static ckit_status run_set(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms, ckit_error *err) {
-    return guard->inner->set(guard->store, o->key, o->value, o->info, deadline_ms, err);
+static ckit_status run_ttl(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const reading *a = args;
+    return guard->inner->ttl(guard->store, a->key, deadline_ms, a->life_ms, err);
+}
+
+static ckit_status guarded_ttl(void *self, ckit_slice key, uint64_t deadline_ms, uint64_t *life_ms, ckit_error *err) {
+    static const operation ttl = {.run = run_ttl, .traits = SMALL};
+    const reading          args = {key, NULL, life_ms};
+    return walk(self, &ttl, &args, 0, deadline_ms, err);
+}
+
+typedef struct writing {
+    ckit_slice             key;
+    ckit_slice             value;
+    const ckit_entry_info *info;
+    const ckit_lease      *lease;
+} writing;
+
+static ckit_status run_set(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const writing *a = args;
+    return guard->inner->set(guard->store, a->key, a->value, a->info, deadline_ms, err);
 }
 
 static ckit_status guarded_set(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
                                uint64_t deadline_ms, ckit_error *err) {
-    operation o = {.run = run_set,
-                   .traits = LARGE,
-                   .weight_ms = value.len / BYTES_PER_MS,
-                   .key = key,
-                   .value = value,
-                   .info = info};
-    return walk(self, &o, deadline_ms, err);
+    static const operation set = {.run = run_set, .traits = LARGE};
+    const writing          args = {key, value, info, NULL};
+    return walk(self, &set, &args, value.len / BYTES_PER_MS, deadline_ms, err);
 }
 
-static ckit_status run_remove(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms, ckit_error *err) {
-    return guard->inner->remove(guard->store, o->key, deadline_ms, err);
+static ckit_status run_set_if_owner(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const writing *a = args;
+    return guard->inner->set_if_owner(guard->store, a->key, a->value, a->info, a->lease, deadline_ms, err);
+}
+
+/* Not tried again: the lease may be lost between two attempts that look like one to the caller. */
+static ckit_status guarded_set_if_owner(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
+                                        const ckit_lease *lease, uint64_t deadline_ms, ckit_error *err) {
+    static const operation set_if_owner = {.run = run_set_if_owner, .traits = CKITI_TRAIT_PLACE};
+    const writing          args = {key, value, info, lease};
+    return walk(self, &set_if_owner, &args, value.len / BYTES_PER_MS, deadline_ms, err);
+}
+
+typedef struct changing {
+    ckit_slice key;
+    uint64_t   ttl_ms;
+} changing;
+
+static ckit_status run_remove(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const changing *a = args;
+    return guard->inner->remove(guard->store, a->key, deadline_ms, err);
 }
 
 static ckit_status guarded_remove(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err) {
-    operation o = {.run = run_remove, .traits = SMALL, .key = key};
-    return walk(self, &o, deadline_ms, err);
+    static const operation remove = {.run = run_remove, .traits = SMALL};
+    const changing         args = {key, 0};
+    return walk(self, &remove, &args, 0, deadline_ms, err);
 }
 
-static ckit_status run_exists(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms, ckit_error *err) {
-    return guard->inner->exists(guard->store, o->key, deadline_ms, err);
+static ckit_status run_exists(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const changing *a = args;
+    return guard->inner->exists(guard->store, a->key, deadline_ms, err);
 }
 
 static ckit_status guarded_exists(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err) {
-    operation o = {.run = run_exists, .traits = LARGE, .key = key};
-    return walk(self, &o, deadline_ms, err);
+    static const operation exists = {.run = run_exists, .traits = LARGE};
+    const changing         args = {key, 0};
+    return walk(self, &exists, &args, 0, deadline_ms, err);
 }
 
-static ckit_status run_ttl(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms, ckit_error *err) {
-    return guard->inner->ttl(guard->store, o->key, deadline_ms, o->life_ms, err);
-}
-
-static ckit_status guarded_ttl(void *self, ckit_slice key, uint64_t deadline_ms, uint64_t *life_ms, ckit_error *err) {
-    operation o = {.run = run_ttl, .traits = SMALL, .key = key, .life_ms = life_ms};
-    return walk(self, &o, deadline_ms, err);
-}
-
-static ckit_status run_touch(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms, ckit_error *err) {
-    return guard->inner->touch(guard->store, o->key, o->ms, deadline_ms, err);
+static ckit_status run_touch(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const changing *a = args;
+    return guard->inner->touch(guard->store, a->key, a->ttl_ms, deadline_ms, err);
 }
 
 static ckit_status guarded_touch(void *self, ckit_slice key, uint64_t ttl_ms, uint64_t deadline_ms, ckit_error *err) {
-    operation o = {.run = run_touch, .traits = SMALL, .key = key, .ms = ttl_ms};
-    return walk(self, &o, deadline_ms, err);
+    static const operation touch = {.run = run_touch, .traits = SMALL};
+    const changing         args = {key, ttl_ms};
+    return walk(self, &touch, &args, 0, deadline_ms, err);
 }
 
 /* ---- batches --------------------------------------------------------------------------------------------------------------- */
 
-static ckit_status run_get_many(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms, ckit_error *err) {
-    return guard->inner->get_many(guard->store, o->keys, o->count, deadline_ms, o->out, o->life_ms, o->answers, err);
+typedef struct batch {
+    const ckit_slice      *keys;
+    const ckit_slice      *values;
+    const ckit_entry_info *infos;
+    size_t                 count;
+    ckit_buf              *out;
+    uint64_t              *life_ms;
+    ckit_status           *answers;
+} batch;
+
+/* A batch of which every key failed the same way is a failure of the store, though its call was none. */
+static ckit_status judge_batch(const void *args, ckit_status st) {
+    const batch *a = args;
+    if (st != CKIT_OK || a->count == 0) {
+        return st;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        if (a->answers[i] < CKIT_E_FIRST || a->answers[i] != a->answers[0]) {
+            return st;
+        }
+    }
+    return a->answers[0];
 }
 
-static void empty_all(const operation *o) {
-    for (size_t i = 0; i < o->count; i++) {
-        o->out[i].len = 0;
+static ckit_status run_get_many(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const batch *a = args;
+    return guard->inner->get_many(guard->store, a->keys, a->count, deadline_ms, a->out, a->life_ms, a->answers, err);
+}
+
+static void empty_all(const void *args) {
+    const batch *a = args;
+    for (size_t i = 0; i < a->count; i++) {
+        a->out[i].len = 0;
     }
 }
 
@@ -204,96 +255,74 @@ static bool all_empty(const ckit_buf *out, size_t count) {
 
 static ckit_status guarded_get_many(void *self, const ckit_slice *keys, size_t count, uint64_t deadline_ms,
                                     ckit_buf *out, uint64_t *life_ms, ckit_status *answers, ckit_error *err) {
-    operation o = {.run = run_get_many,
-                   .undo = empty_all,
-                   /* What an attempt appended to buffers that held something could not be told apart. */
-                   .traits = all_empty(out, count) ? LARGE : CKITI_TRAIT_PLACE,
-                   .weight_ms = count / KEYS_PER_MS,
-                   .keys = keys,
-                   .count = count,
-                   .out = out,
-                   .life_ms = life_ms,
-                   .answers = answers};
-    return walk(self, &o, deadline_ms, err);
+    static const operation get_many = {run_get_many, judge_batch, empty_all, LARGE};
+    /* What an attempt appended to buffers that held something could not be told apart. */
+    static const operation get_once = {run_get_many, judge_batch, NULL, CKITI_TRAIT_PLACE};
+    const batch            args = {keys, NULL, NULL, count, out, life_ms, answers};
+    return walk(self, all_empty(out, count) ? &get_many : &get_once, &args, count / KEYS_PER_MS, deadline_ms, err);
 }
 
-/* `info` points to the first of them all. */
-static ckit_status run_set_many(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms, ckit_error *err) {
-    return guard->inner->set_many(guard->store, o->keys, o->values, o->info, o->count, deadline_ms, o->answers, err);
+static ckit_status run_set_many(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const batch *a = args;
+    return guard->inner->set_many(guard->store, a->keys, a->values, a->infos, a->count, deadline_ms, a->answers, err);
 }
 
 static ckit_status guarded_set_many(void *self, const ckit_slice *keys, const ckit_slice *values,
                                     const ckit_entry_info *infos, size_t count, uint64_t deadline_ms,
                                     ckit_status *answers, ckit_error *err) {
-    uint64_t bytes = 0;
+    static const operation set_many = {run_set_many, judge_batch, NULL, LARGE};
+    const batch            args = {keys, values, infos, count, NULL, NULL, answers};
+    uint64_t               bytes = 0;
     for (size_t i = 0; i < count; i++) {
         bytes += values[i].len;
     }
-    operation o = {.run = run_set_many,
-                   .traits = LARGE,
-                   .weight_ms = count / KEYS_PER_MS + bytes / BYTES_PER_MS,
-                   .keys = keys,
-                   .values = values,
-                   .info = infos,
-                   .count = count,
-                   .answers = answers};
-    return walk(self, &o, deadline_ms, err);
+    return walk(self, &set_many, &args, count / KEYS_PER_MS + bytes / BYTES_PER_MS, deadline_ms, err);
 }
 
 /* ---- locks ------------------------------------------------------------------------------------------------------------------- */
 
-static ckit_status run_lock_try(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms, ckit_error *err) {
-    return guard->inner->lock_try(guard->store, o->key, o->ms, deadline_ms, o->lease, err);
+typedef struct locking {
+    ckit_slice        key;
+    uint64_t          lease_ms;
+    ckit_lease       *taken;
+    const ckit_lease *held;
+} locking;
+
+static ckit_status run_lock_try(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const locking *a = args;
+    return guard->inner->lock_try(guard->store, a->key, a->lease_ms, deadline_ms, a->taken, err);
 }
 
 static ckit_status guarded_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms,
                                     ckit_lease *lease, ckit_error *err) {
-    operation o = {.run = run_lock_try, .traits = CKITI_TRAIT_LOCK, .key = key, .ms = lease_ms, .lease = lease};
-    return walk(self, &o, deadline_ms, err);
+    static const operation lock_try = {.run = run_lock_try, .traits = CKITI_TRAIT_LOCK};
+    const locking          args = {key, lease_ms, lease, NULL};
+    return walk(self, &lock_try, &args, 0, deadline_ms, err);
 }
 
-static ckit_status run_lock_renew(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms, ckit_error *err) {
-    return guard->inner->lock_renew(guard->store, o->key, o->held, o->ms, deadline_ms, err);
+static ckit_status run_lock_renew(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const locking *a = args;
+    return guard->inner->lock_renew(guard->store, a->key, a->held, a->lease_ms, deadline_ms, err);
 }
 
 /* A lock that is held is kept and let go whatever the breaker thinks: others wait for it, and there are few. */
 static ckit_status guarded_lock_renew(void *self, ckit_slice key, const ckit_lease *lease, uint64_t lease_ms,
                                       uint64_t deadline_ms, ckit_error *err) {
-    operation o = {.run = run_lock_renew,
-                   .traits = CKITI_TRAIT_LOCK | CKITI_TRAIT_ALWAYS,
-                   .key = key,
-                   .ms = lease_ms,
-                   .held = lease};
-    return walk(self, &o, deadline_ms, err);
+    static const operation lock_renew = {.run = run_lock_renew, .traits = CKITI_TRAIT_LOCK | CKITI_TRAIT_ALWAYS};
+    const locking          args = {key, lease_ms, NULL, lease};
+    return walk(self, &lock_renew, &args, 0, deadline_ms, err);
 }
 
-static ckit_status run_lock_release(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms,
-                                    ckit_error *err) {
-    return guard->inner->lock_release(guard->store, o->key, o->held, deadline_ms, err);
+static ckit_status run_lock_release(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const locking *a = args;
+    return guard->inner->lock_release(guard->store, a->key, a->held, deadline_ms, err);
 }
 
 static ckit_status guarded_lock_release(void *self, ckit_slice key, const ckit_lease *lease, uint64_t deadline_ms,
                                         ckit_error *err) {
-    operation o = {.run = run_lock_release, .traits = CKITI_TRAIT_LOCK | CKITI_TRAIT_ALWAYS, .key = key, .held = lease};
-    return walk(self, &o, deadline_ms, err);
-}
-
-static ckit_status run_set_if_owner(const ckiti_guard *guard, const operation *o, uint64_t deadline_ms,
-                                    ckit_error *err) {
-    return guard->inner->set_if_owner(guard->store, o->key, o->value, o->info, o->held, deadline_ms, err);
-}
-
-/* Not tried again: the lease may be lost between two attempts that look like one to the caller. */
-static ckit_status guarded_set_if_owner(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
-                                        const ckit_lease *lease, uint64_t deadline_ms, ckit_error *err) {
-    operation o = {.run = run_set_if_owner,
-                   .traits = CKITI_TRAIT_PLACE,
-                   .weight_ms = value.len / BYTES_PER_MS,
-                   .key = key,
-                   .value = value,
-                   .info = info,
-                   .held = lease};
-    return walk(self, &o, deadline_ms, err);
+    static const operation lock_release = {.run = run_lock_release, .traits = CKITI_TRAIT_LOCK | CKITI_TRAIT_ALWAYS};
+    const locking          args = {key, 0, NULL, lease};
+    return walk(self, &lock_release, &args, 0, deadline_ms, err);
 }
 
 /* ---- without waiting ------------------------------------------------------------------------------------------------------- */
@@ -317,8 +346,13 @@ static void hand_back(ckit_request *request, stand_in *s) {
 
 static void store_is_done(ckit_request *request, ckit_status status) {
     stand_in *s = request->context;
-    ckiti_guard_leave(s->guard, &s->visit, ckiti_guard_now_us(s->guard), status,
-                      ckiti_guard_kind(status, &request->error), false, &request->error);
+    uint64_t  now_us = ckiti_guard_now_us(s->guard);
+    if (status < CKIT_E_FIRST) {
+        ckiti_guard_leave_well(s->guard, &s->visit, now_us);
+    } else {
+        ckiti_guard_leave_failed(s->guard, &s->visit, now_us, status, ckiti_guard_kind(status, &request->error), false,
+                                 &request->error);
+    }
     hand_back(request, s);
     request->done(request, status);
 }

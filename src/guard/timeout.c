@@ -9,6 +9,7 @@ ckit_status ckiti_timeout_init(ckiti_timeout *timeout, const ckiti_timeout_optio
     memset(timeout, 0, sizeof *timeout);
     timeout->options = *options;
     timeout->alloc = alloc;
+    timeout->reciprocal = UINT64_MAX / options->window + 1;
     atomic_flag_clear(&timeout->finding);
     atomic_init(&timeout->current_ms, options->initial_ms);
     timeout->ring = ckiti_alloc_zeroed(alloc, options->window, sizeof *timeout->ring);
@@ -104,7 +105,7 @@ static void publish(ckiti_timeout *timeout, uint32_t count, uint32_t percentile_
     atomic_store_explicit(&timeout->current_ms, timeout_from(timeout, count, percentile_us), memory_order_relaxed);
 }
 
-void ckiti_timeout_find(ckiti_timeout *timeout, uint64_t now_ms) {
+void ckiti_timeout_find(ckiti_timeout *timeout, uint64_t now_us) {
     if (atomic_flag_test_and_set_explicit(&timeout->finding, memory_order_acquire)) {
         return; /* somebody is at it */
     }
@@ -113,7 +114,8 @@ void ckiti_timeout_find(ckiti_timeout *timeout, uint64_t now_ms) {
     if (timeout->options.adapts) {
         publish(timeout, count, percentile_of(timeout, count, &average));
     }
-    atomic_store_explicit(&timeout->due_ms, timeout->options.adapts ? now_ms + CKITI_TIMEOUT_PAUSE_MS : UINT64_MAX,
+    atomic_store_explicit(&timeout->due_us,
+                          timeout->options.adapts ? now_us + CKITI_TIMEOUT_PAUSE_MS * 1000 : UINT64_MAX,
                           memory_order_relaxed);
     atomic_flag_clear_explicit(&timeout->finding, memory_order_release);
 }

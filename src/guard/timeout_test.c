@@ -16,7 +16,7 @@ static ckiti_timeout start(const ckiti_timeout_options *options) {
 
 static void record_times(ckiti_timeout *t, uint64_t took_us, int times, uint64_t now_ms) {
     for (int i = 0; i < times; i++) {
-        ckiti_timeout_record(t, took_us, now_ms);
+        ckiti_timeout_record(t, took_us, now_ms * 1000);
     }
 }
 
@@ -135,7 +135,7 @@ CKIT_TEST(timeout, the_percentile_is_the_one_that_sorting_finds) {
         uint32_t      count = 1 + (uint32_t)(draw(&random) % 600);
         for (uint32_t i = 0; i < count; i++) {
             history[i] = duration(&random, round / 5, i);
-            ckiti_timeout_record(&t, history[i], i);
+            ckiti_timeout_record(&t, history[i], i * 1000);
             if (i + 1 == count || draw(&random) % 64 == 0) {
                 check_against_sorting(&t, history, i + 1);
             }
@@ -159,7 +159,7 @@ CKIT_TEST(timeout, without_memory_nothing_is_left_behind) {
 
 static void *record_many(void *context) {
     for (uint64_t i = 0; i < 20000; i++) {
-        ckiti_timeout_record(context, 150000 + i % 7, i / 10);
+        ckiti_timeout_record(context, 150000 + i % 7, i * 100);
     }
     return NULL;
 }
