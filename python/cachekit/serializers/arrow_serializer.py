@@ -20,6 +20,7 @@ from cachekit.serializers.base import (
 )
 
 _CHECKSUM = 8
+_MANY_CELLS = 5_000_000
 _MAGIC = b"ARROW1"
 _BATCH_BYTES = 8 * 1024 * 1024
 _COMPRESSIONS = ("zstd", "lz4", "none")
@@ -94,7 +95,8 @@ class ArrowSerializer:
         if isinstance(obj, arrow.RecordBatch):
             return arrow.Table.from_batches([obj])
         if pandas is not None and isinstance(obj, pandas.DataFrame):
-            return arrow.Table.from_pandas(obj)
+            # Below that a pool of threads takes longer to start than the columns to convert.
+            return arrow.Table.from_pandas(obj, nthreads=1 if obj.size < _MANY_CELLS else None)
         if pandas is not None and isinstance(obj, pandas.Series):
             raise self._refuse(obj, "return value.to_frame()")
         if polars is not None and isinstance(obj, polars.DataFrame):
