@@ -357,3 +357,52 @@ def test_a_hit_in_the_store_renews_the_lifetime_where_that_is_asked_for(slides: 
     function(1)
     assert (entry() != before) is slides
     assert function.cache_info().l2_hits == 1
+
+
+# ---- coroutine functions ------------------------------------------------------------------------------------------------------
+
+
+def test_a_stale_hit_of_a_coroutine_function_starts_a_task() -> None:
+    import asyncio
+
+    variable = contextvars.ContextVar("variable", default="nothing")
+    runs: list[str] = []
+
+    @cache(backend=None, ttl=1000, l1=SOON)
+    async def function(x: list[int]) -> int:
+        number = len(runs) + 1
+        runs.append(variable.get())
+        await asyncio.sleep(0)
+        return number
+
+    async def main() -> None:
+        assert await function([1]) == 1
+        variable.set("the caller's")
+        while await function([1]) < 2:
+            await asyncio.sleep(0.001)
+        assert runs[1] == "the caller's"
+
+    asyncio.run(main())
+    assert function.cache_info().misses == 1
+
+
+def test_a_task_that_its_loop_abandons_gives_the_ticket_back(capfd: pytest.CaptureFixture[str]) -> None:
+    import asyncio
+
+    runs: list[int] = []
+
+    @cache(backend=None, ttl=1000, l1=SOON)
+    async def function() -> int:
+        runs.append(1)
+        if len(runs) == 2:
+            await asyncio.sleep(3600)
+        return len(runs)
+
+    async def main(most: int) -> None:
+        while len(runs) < most:
+            await function()
+            await asyncio.sleep(0.001)
+
+    asyncio.run(main(2))  # cancels the refresh
+    asyncio.run(main(3))
+    assert capfd.readouterr().err == ""
