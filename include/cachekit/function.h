@@ -86,7 +86,8 @@ CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t 
  * CKIT_E_MISUSE for a loader of a raw function, CKIT_E_NO_MEMORY. */
 CKIT_API ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader loader, void *context,
                                        const ckit_function_options *options, ckit_function **out, ckit_error *err);
-/* No call is under way or comes later. Waits for a background refresh of this function that is running. Accepts NULL. */
+/* No call is under way or comes later. Waits for background refreshes of this function that are running, and for what
+ * operations that were freed (poll.h) are still doing. Accepts NULL. */
 CKIT_API void ckit_function_close(ckit_function *function);
 
 /* The value of the call, as one document in out->data: from memory, from the store, from another call of this process

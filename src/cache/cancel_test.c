@@ -177,3 +177,26 @@ CKIT_TEST(cancel, letting_the_lock_go_does_not_hold_up_the_loop) {
     CHECK_OK(ckit_poll_new(lp.f.cache, &lp.poll, NULL));
     loop_close(&lp);
 }
+
+/* The function is closed while a worker is at work with what was cancelled. */
+static void close_function_over(fake_op op) {
+    loop    lp;
+    pending p = {.number = 1};
+    loop_open(&lp, FAKE_LOCKING);
+    fake_shut(lp.f.store, op, FAKE_BEFORE);
+    CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
+    if (op == FAKE_SET) {
+        (void)loop_turn(&lp);
+    }
+    fake_wait_stopped(lp.f.store, op, 1);
+    ckit_op_free(p.op);
+    fake_open_gate(lp.f.store, op);
+    ckit_function_close(lp.fn);
+    lp.fn = NULL;
+    CHECK(!fake_is_locked(lp.f.store));
+    CHECK_EQ_U(op == FAKE_SET, fake_count(lp.f.store));
+    loop_close(&lp);
+}
+
+CKIT_TEST(cancel, then_closing_the_function_waits_for_the_look_at_the_store) { close_function_over(FAKE_GET); }
+CKIT_TEST(cancel, then_closing_the_function_waits_for_the_result_to_be_stored) { close_function_over(FAKE_SET); }

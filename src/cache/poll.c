@@ -121,10 +121,30 @@ static void destroy(ckit_op *op) {
     ckiti_free(alloc, op, sizeof *op);
 }
 
+/* While somebody is at work with an operation that its caller has freed, the function is not closed. Counted with its
+ * refreshes. No other lock is held. */
+static void hold_function(ckit_function *function) {
+    pthread_mutex_lock(&function->cache->mu);
+    function->refreshing++;
+    pthread_mutex_unlock(&function->cache->mu);
+}
+
+static void let_function_go(ckit_function *function) {
+    ckit_cache *cache = function->cache;
+    pthread_mutex_lock(&cache->mu);
+    if (function->refreshing > 0) { /* a forked child has forgotten its parent's */
+        function->refreshing--;
+    }
+    pthread_cond_broadcast(&cache->refreshed);
+    pthread_mutex_unlock(&cache->mu);
+}
+
 /* Ends an operation whose caller has freed it. */
 static void end_abandoned(ckit_op *op) {
-    ckit_poll *poll = op->poll;
+    ckit_poll     *poll = op->poll;
+    ckit_function *function = op->function;
     destroy(op);
+    let_function_go(function);
     pthread_mutex_lock(&poll->mu);
     poll->abandoned--;
     pthread_cond_broadcast(&poll->returned);
@@ -568,8 +588,10 @@ const ckit_error *ckit_op_error(const ckit_op *op) { return op->error.status == 
 
 /* Takes it back from whoever has it. False when somebody is at work with it; he will end it. */
 static bool reclaim(ckit_op *op) {
-    ckit_poll *poll = op->poll;
-    bool       left_flight = ckiti_flight_leave(&op->cache->flights, &op->seat);
+    ckit_poll     *poll = op->poll;
+    ckit_function *function = op->function;
+    bool           left_flight = ckiti_flight_leave(&op->cache->flights, &op->seat);
+    hold_function(function);
     pthread_mutex_lock(&poll->mu);
     if (op->place == PLACE_READY) {
         unlink_ready(poll, op);
@@ -580,6 +602,9 @@ static bool reclaim(ckit_op *op) {
         poll->abandoned++;
     }
     pthread_mutex_unlock(&poll->mu);
+    if (here) {
+        let_function_go(function);
+    }
     return here;
 }
 
@@ -595,7 +620,9 @@ static void reclaim_inherited(ckit_op *op) {
 
 /* Letting a lock of the store go takes time. */
 static bool leave_end_to_worker(ckit_op *op) {
-    ckit_poll *poll = op->poll;
+    ckit_poll     *poll = op->poll;
+    ckit_function *function = op->function;
+    hold_function(function);
     pthread_mutex_lock(&poll->mu);
     poll->abandoned++;
     pthread_mutex_unlock(&poll->mu);
@@ -605,6 +632,7 @@ static bool leave_end_to_worker(ckit_op *op) {
     pthread_mutex_lock(&poll->mu);
     poll->abandoned--;
     pthread_mutex_unlock(&poll->mu);
+    let_function_go(function);
     return false;
 }
 
