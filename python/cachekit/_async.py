@@ -21,7 +21,8 @@ from .errors import CachekitError
 
 _R = TypeVar("_R")
 
-collections.abc.Coroutine.register(Answer)
+_coroutine_abc: Any = collections.abc.Coroutine
+_coroutine_abc.register(Answer)
 
 # What this task, and those it was started by, compute at the moment: waiting for one of these would be waiting for itself.
 _computing: contextvars.ContextVar[tuple[Operation, ...]] = contextvars.ContextVar("cachekit_computing", default=())
