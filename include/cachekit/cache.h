@@ -47,6 +47,12 @@ typedef struct ckit_cache_options {
     ckit_switch       coherence;          /* copies in memory die when another process changes the entry, where the store
                                              can tell (`watch`, ext/backend.h); default on. Off: they live out their
                                              remaining life */
+    const char *tenant;         /* whose entries, in a Redis store that ckit_cache_open opens: their keys begin with
+                                   "t:TENANT:". NULL: "default" where the environment chose the store (open.h), nobody's
+                                   where a URL did. One cache for each tenant: memory is kept apart too */
+    ckit_switch store_optional; /* the store may not be there: one warning says so, the first time that it fails, then
+                                   memory serves alone and the store is tried again quietly. Default off; on where
+                                   ckit_cache_open finds nothing configured */
     const ckit_guard_options *guard; /* what stands between cache and store (guard.h); read while the cache is opened, not
                                         kept. NULL: the defaults in ckit_cache_open and ckit_cache_open_over, no guard in
                                         ckit_cache_new. Nothing for memory alone */

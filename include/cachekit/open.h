@@ -4,9 +4,16 @@
  *     file:///var/cache/app?max_size_mb=512    memory in front, files behind
  *     redis://host:6379/0                      memory in front, a Redis server behind (redis.h)
  *     unix:///run/redis.sock                   the same over a UNIX socket
- *     NULL                                     what the environment says (docs/configuration.md), else files under
- *                                              $TMPDIR/cachekit (or cachekit-UID beside it)
- */
+ *     NULL                                     what the environment says, else redis://localhost:6379 if it is there
+ *
+ * In the environment CACHEKIT_REDIS_URL or CACHEKIT_FILE_CACHE_DIR chooses the store; two such variables at once are refused.
+ * REDIS_URL, which other programs read too, counts when neither is set. A Redis that was chosen by the environment, or by
+ * nobody, holds entries of tenants: their keys begin with "t:default:", or the tenant of ckit_cache_options, as the other
+ * SDKs of the CacheKit family write them. A Redis that was opened by its URL holds the bare keys.
+ *
+ * With nothing configured a Redis on this machine is used if one answers. While none does, memory serves alone: one warning
+ * says so, and it is looked for again every few seconds. Whoever may listen on port 6379 of this machine then sees what is
+ * stored, and what he answers is believed: on machines with users who do not trust each other choose a store, or memory:. */
 #ifndef CACHEKIT_OPEN_H
 #define CACHEKIT_OPEN_H
 
@@ -35,8 +42,7 @@ CKIT_API ckit_status ckit_cache_open_over(ckit_backend *backend, const ckit_cach
  * what they mean for ckit_cache_open; those of the cache itself are checked and have no effect. CACHEKIT_MASTER_KEY does
  * not matter: the caller moves stored bytes as they are, and whoever stores plain ones has them stored in the clear.
  *
- * `url` NULL: the store that the environment chooses, and none where it chooses none. REDIS_URL chooses one too, unless a
- * CACHEKIT_ variable does. `memory:` is a store that begins empty and ends with its handle; l1_max_size_mb bounds it.
+ * `url` NULL: the store that the environment chooses, and none where it chooses none. `memory:` is a store that begins empty and ends with its handle; l1_max_size_mb bounds it.
  * `env` may be NULL. The caller ends the store with ckit_backend_close, or hands it to ckit_cache_new.
  *
  * CKIT_E_NO_URL         `url` is NULL and nothing chooses a store: the caller may have a default of its own

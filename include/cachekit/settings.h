@@ -27,11 +27,11 @@ typedef struct ckit_setting {
     const char *name;          /* "l1_max_size_mb" */
     const char *group;         /* "memory": what the tables of a help text are headed with */
     const char *variable;      /* "CACHEKIT_L1_MAX_SIZE_MB": exactly this spelling is read */
-    const char *url_parameter; /* file:///path?max_size_mb=512; those of the group "files" in file: URLs only;
-                                  NULL = not by URL */
+    const char *url_parameter; /* file:///path?max_size_mb=512; those of the groups "files" and "redis" in URLs of
+                                  such stores only; NULL = not by URL */
     const char *option;        /* the field that it fills: "l1_max_bytes" of ckit_cache_options, of
                                   ckit_file_options in the group "files", of ckit_guard_options in the group
-                                  "reliability"; NULL = see the help */
+                                  "reliability", of ckit_redis_options in the group "redis"; NULL = see the help */
     const char *type;          /* "boolean", "whole number", "seconds", "MiB", "octal mode", "choice", "path" */
     const char *default_text;  /* "100" */
     const char *range;         /* "1 to 1048576" */
@@ -83,12 +83,16 @@ typedef struct ckit_settings {
     uint32_t       compression_level;
     uint32_t       max_retries; /* 0 = none */
     uint32_t       retry_delay_ms;
+    uint32_t       connection_pool_size;
+    uint32_t       socket_timeout_ms;
+    uint32_t       socket_connect_timeout_ms;
     ckit_log_level log_level;
     bool           l1_enabled;
     bool           compression;
     bool           integrity;
     bool           lock;
     bool           retry_on_timeout;
+    bool           socket_keepalive;
     char           file_cache_dir[CKIT_SETTINGS_PATH_MAX];
     uint8_t        sources[CKIT_SETTINGS_MAX]; /* read it with ckit_settings_source */
 } ckit_settings;

@@ -292,6 +292,7 @@ static void keep_options(ckit_cache *cache, const ckit_cache_options *options) {
         cache->log = &cache->log_copy;
     }
     cache->options.guard = NULL; /* not the cache's to keep */
+    cache->options.tenant = NULL;
     cache->budget.max_bytes = options->l1_total_max_bytes;
     cache->seed = ckiti_random_u64() | 1;
 }
@@ -319,6 +320,10 @@ static ckit_status put_guard(const ckit_cache_options *o, ckit_backend **backend
     env.alloc = o->alloc;
     env.clock = o->clock;
     env.log = o->log;
+    ckit_log quiet = {.level = CKIT_LOG_OFF};
+    if (o->store_optional == CKIT_ON) { /* the cache says it once (store.c) */
+        env.log = &quiet;
+    }
     return ckit_backend_guard(*backend, o->guard, &env, backend, err);
 }
 

@@ -1,5 +1,6 @@
 /* One call from beginning to end: which tier answers, for how long, and what happens when the store is in trouble. */
 #include "cache/cache_fixture.h"
+#include "cache/core.h"
 
 /* ---- the walk ------------------------------------------------------------------------------------------------------ */
 
@@ -423,6 +424,25 @@ CKIT_TEST(call, every_wait_for_the_store_has_the_configured_deadline) {
     CHECK_EQ_U(deadline, fake_last_deadline(f.store, FAKE_REMOVE));
     CHECK_EQ_U(deadline, fake_last_deadline(f.store, FAKE_LOCK_TRY));
     CHECK_EQ_U(deadline, fake_last_deadline(f.store, FAKE_LOCK_RELEASE));
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(call, a_store_that_may_be_absent_gets_one_warning_for_good) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_FULL);
+    f.cache->options.store_optional = CKIT_ON;
+    loader_init(&l);
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    for (uint64_t i = 0; i < 5; i++) {
+        fake_fail(f.store, FAKE_GET, CKIT_E_UNREACHABLE, 1);
+        l.result = i;
+        CHECK_CALL(CKIT_SOURCE_FUNCTION, i, fn, (int64_t)i);
+        fake_clock_advance(&f.time, 10000);
+    }
+    CHECK_EQ_U(1, f.log.lines);
+    CHECK_CONTAINS("no store is configured, and fake on this machine does not serve", f.log.text);
     ckit_function_close(fn);
     fixture_close(&f);
 }

@@ -26,6 +26,7 @@ void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key
     if (error->status == CKIT_E_CIRCUIT_OPEN) {
         return; /* it was not asked; the guard counts that, and has said why */
     }
+    bool     optional = cache->options.store_optional == CKIT_ON;
     uint64_t now = ckiti_cache_now(cache);
     uint64_t next = atomic_load_explicit(&cache->next_warning_ms, memory_order_relaxed);
     ckiti_count(&cache->counters, CKITI_L2_ERRORS, 1);
@@ -33,7 +34,15 @@ void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key
         atomic_fetch_add_explicit(&cache->unsaid, 1, memory_order_relaxed);
         return;
     }
-    ckiti_log(cache->log, CKIT_LOG_WARNING, "cache", "%s: %s of key #%s: %s %s: %s (%llu failures before it unsaid)",
+    if (optional && next == 0) {
+        ckiti_log(cache->log, CKIT_LOG_WARNING, "cache",
+                  "no store is configured, and %s on this machine does not serve (%s %s): values stay in the memory of "
+                  "this process. It is tried again now and then, which is not said again",
+                  cache->ops->name, ckit_status_code(error->status), error->text);
+        return;
+    }
+    ckiti_log(cache->log, optional ? CKIT_LOG_DEBUG : CKIT_LOG_WARNING, "cache",
+              "%s: %s of key #%s: %s %s: %s (%llu failures before it unsaid)",
               cache->ops->name, operation, mark_of(key).text, ckit_status_code(error->status), error->where,
               error->text, (unsigned long long)atomic_exchange(&cache->unsaid, 0));
 }

@@ -46,11 +46,11 @@ CKIT_TEST(advice, a_misspelt_name_is_met_with_the_nearest_one) {
 }
 
 CKIT_TEST(advice, settings_of_other_members_of_the_family_are_only_information) {
-    CHECK_STR("info settings: CACHEKIT_SOCKET_TIMEOUT has nothing to act on in this version\n",
-              ADVISED("CACHEKIT_SOCKET_TIMEOUT=1").text);
+    CHECK_STR("info settings: CACHEKIT_DISABLE_HIREDIS has nothing to act on in this version\n",
+              ADVISED("CACHEKIT_DISABLE_HIREDIS=1").text);
     captured quiet;
     captured_init(&quiet, CKIT_LOG_WARNING);
-    ckit_settings_advise((const char *const[]){"CACHEKIT_SOCKET_TIMEOUT=1", NULL}, &quiet.log);
+    ckit_settings_advise((const char *const[]){"CACHEKIT_DISABLE_HIREDIS=1", NULL}, &quiet.log);
     CHECK_EQ_U(0, quiet.count);
 }
 

@@ -9,7 +9,7 @@
 
 const ckiti_selector ckiti_selectors[CKITI_SELECTOR_COUNT] = {
     {"CACHEKIT_API_KEY", "CachekitIO", false},
-    {"CACHEKIT_REDIS_URL", "Redis", false},
+    {CKITI_OWN_REDIS_VARIABLE, "Redis", true},
     {"CACHEKIT_MEMCACHED_SERVERS", "Memcached", false},
     {CKITI_FILE_VARIABLE, "file", true},
 };
@@ -20,7 +20,6 @@ const char *const ckiti_idle_variables[] = {
     "CACHEKIT_ARROW_COMPRESSION",
     "CACHEKIT_AUTO_INTENT",
     "CACHEKIT_BACKEND_PROVIDER_CLASS",
-    "CACHEKIT_CONNECTION_POOL_SIZE",
     "CACHEKIT_DEPLOYMENT_UUID",
     "CACHEKIT_DEV_MODE",
     "CACHEKIT_DISABLE_HIREDIS",
@@ -38,9 +37,6 @@ const char *const ckiti_idle_variables[] = {
     "CACHEKIT_MEMCACHED_RETRY_ATTEMPTS",
     "CACHEKIT_MEMCACHED_TIMEOUT",
     "CACHEKIT_PREVIOUS_MASTER_KEYS",
-    "CACHEKIT_SOCKET_CONNECT_TIMEOUT",
-    "CACHEKIT_SOCKET_KEEPALIVE",
-    "CACHEKIT_SOCKET_TIMEOUT",
     "CACHEKIT_TIMEOUT",
     NULL,
 };

@@ -25,6 +25,7 @@ extern const char *const ckiti_idle_variables[];
 
 #define CKITI_MASTER_KEY_VARIABLE "CACHEKIT_MASTER_KEY"
 #define CKITI_FILE_VARIABLE "CACHEKIT_FILE_CACHE_DIR"
+#define CKITI_OWN_REDIS_VARIABLE "CACHEKIT_REDIS_URL"
 /* Other programs read it too, so it never stands against one of the selectors. */
 #define CKITI_REDIS_VARIABLE "REDIS_URL"
 

@@ -30,9 +30,96 @@ static ckit_status refuse_several(const bool *chosen, ckit_error *err) {
 
 static ckit_status refuse_selector(const ckiti_selector *selector, ckit_error *err) {
     return ckit_fail(err, CKIT_E_UNSUPPORTED, where,
-                     "%s asks for a %s store, which this version does not have: unset it to use files (%s), or open "
-                     "a URL such as file:///directory or memory:",
-                     selector->variable, selector->store, CKITI_FILE_VARIABLE);
+                     "%s asks for a %s store, which this version does not have: unset it, and set %s or %s, or open a "
+                     "URL such as file:///directory or memory:",
+                     selector->variable, selector->store, CKITI_OWN_REDIS_VARIABLE, CKITI_FILE_VARIABLE);
+}
+
+/* What is left are settings. The store reads its own from the text. */
+static void drop_parameters_of_redis(ckiti_url *url) {
+    size_t kept = 0;
+    for (size_t i = 0; i < url->param_count; i++) {
+        ckiti_url_param param = url->params[i];
+        if (ckit_slice_equal(param.name, ckit_slice_str("max_connections"))) {
+            param.name = ckit_slice_str("connection_pool_size");
+        }
+        size_t setting = 0;
+        while (setting < ckit_settings_count() &&
+               !(ckiti_setting_rows[setting].redis_only &&
+                 ckit_slice_equal(param.name, ckit_slice_str(ckit_settings_at(setting)->url_parameter)))) {
+            setting++;
+        }
+        if (setting < ckit_settings_count() || !ckiti_redis_is_parameter(param.name)) {
+            url->params[kept++] = param;
+        }
+    }
+    url->param_count = kept;
+}
+
+static bool has_parameter(const ckiti_url *url, const char *name) {
+    size_t i = 0;
+    while (i < url->param_count && !ckit_slice_equal(url->params[i].name, ckit_slice_str(name))) {
+        i++;
+    }
+    return i < url->param_count;
+}
+
+static ckit_status take_redis(ckiti_plan *plan, const char *text, ckiti_url *url, const char *tenant, ckit_error *err) {
+    plan->has_redis = true;
+    plan->redis = (ckit_redis_options)CKIT_REDIS_OPTIONS_INIT;
+    plan->redis.url = text;
+    bool prefixed = has_parameter(url, "key_prefix");
+    drop_parameters_of_redis(url);
+    if (tenant == NULL || (prefixed && plan->cache.tenant == NULL)) {
+        return CKIT_OK;
+    }
+    plan->redis.key_prefix = plan->prefix;
+    return ckiti_tenant_prefix(tenant, plan->prefix, err);
+}
+
+/* `tenant` NULL = nobody's in particular. */
+static ckit_status choose_from_url(ckiti_plan *plan, const char *text, const char *reason, const char *tenant,
+                                   ckit_error *err) {
+    ckiti_url   url;
+    ckiti_store store = CKITI_STORE_NONE;
+    ckit_status st = ckiti_scheme_read(&url, ckit_slice_str(text), &store, err);
+    plan->has_store = store == CKITI_STORE_FILE;
+    plan->reason = reason;
+    if (st == CKIT_OK && store == CKITI_STORE_REDIS) {
+        st = take_redis(plan, text, &url, tenant, err);
+    }
+    if (st == CKIT_OK && plan->has_store) {
+        st = ckiti_settings_set_directory(&plan->settings, url.path, CKIT_FROM_URL, err);
+    }
+    if (st == CKIT_OK) {
+        st = ckiti_settings_read_url(&plan->settings, &url, store, err);
+    }
+    ckiti_url_fini(&url);
+    return st;
+}
+
+/* A Redis by environment is the tenants' together: each has keys of his own. */
+static ckit_status choose_redis(ckiti_plan *plan, const char *text, const char *reason, ckit_error *err) {
+    ckit_error  why = CKIT_ERROR_INIT;
+    const char *tenant = plan->cache.tenant != NULL ? plan->cache.tenant : "default";
+    ckit_status st = choose_from_url(plan, text, reason, tenant, &why);
+    if (st == CKIT_OK && !plan->has_redis) {
+        st = ckit_fail(&why, CKIT_E_CONFIGURATION, where, "not a URL of Redis: one begins with redis:// or unix://");
+    }
+    return st == CKIT_OK ? st : ckit_fail(err, st, why.where, "%s: %s", reason, why.text);
+}
+
+/* Nobody has chosen anything, so nobody has promised that it is there. */
+static ckit_status choose_default(ckiti_plan *plan, ckit_error *err) {
+    if (plan->alone) {
+        return ckit_fail(err, CKIT_E_NO_URL, where,
+                         "no store is configured: set %s or %s, or open a URL such as file:///directory",
+                         CKITI_OWN_REDIS_VARIABLE, CKITI_FILE_VARIABLE);
+    }
+    if (plan->cache.store_optional == CKIT_DEFAULT) {
+        plan->cache.store_optional = CKIT_ON;
+    }
+    return choose_redis(plan, "redis://localhost:6379", "the default", err);
 }
 
 static ckit_status choose_from_environment(ckiti_plan *plan, const char *const *environment, ckit_error *err) {
@@ -49,54 +136,17 @@ static ckit_status choose_from_environment(ckiti_plan *plan, const char *const *
     if (count > 1) {
         return refuse_several(chosen, err);
     }
-    if (plan->alone && selector == NULL) {
-        static const ckiti_selector fallback = {CKITI_REDIS_VARIABLE, "Redis", false};
-        if (ckiti_variable(environment, fallback.variable) == NULL) {
-            return ckit_fail(err, CKIT_E_NO_URL, where,
-                             "no store is configured: set %s, or open a URL such as file:///directory",
-                             CKITI_FILE_VARIABLE);
-        }
-        selector = &fallback;
-    }
     if (selector != NULL && !selector->supported) {
         return refuse_selector(selector, err);
     }
-    plan->has_store = true;
-    plan->reason = selector != NULL ? selector->variable : "the default";
-    return CKIT_OK;
-}
-
-/* What is left belongs to the cache. The store reads its own from the text. */
-static void drop_parameters_of_redis(ckiti_url *url) {
-    size_t kept = 0;
-    for (size_t i = 0; i < url->param_count; i++) {
-        if (!ckiti_redis_is_parameter(url->params[i].name)) {
-            url->params[kept++] = url->params[i];
-        }
+    const char *variable = selector != NULL ? selector->variable : CKITI_REDIS_VARIABLE;
+    if (strcmp(variable, CKITI_FILE_VARIABLE) == 0) {
+        plan->has_store = true;
+        plan->reason = variable;
+        return CKIT_OK;
     }
-    url->param_count = kept;
-}
-
-static ckit_status choose_from_url(ckiti_plan *plan, const char *text, ckit_error *err) {
-    ckiti_url   url;
-    ckiti_store store = CKITI_STORE_NONE;
-    ckit_status st = ckiti_scheme_read(&url, ckit_slice_str(text), &store, err);
-    plan->has_store = store == CKITI_STORE_FILE;
-    plan->has_redis = store == CKITI_STORE_REDIS;
-    plan->reason = "the URL";
-    if (plan->has_redis) {
-        plan->redis = (ckit_redis_options)CKIT_REDIS_OPTIONS_INIT;
-        plan->redis.url = text;
-        drop_parameters_of_redis(&url);
-    }
-    if (st == CKIT_OK && plan->has_store) {
-        st = ckiti_settings_set_directory(&plan->settings, url.path, CKIT_FROM_URL, err);
-    }
-    if (st == CKIT_OK) {
-        st = ckiti_settings_read_url(&plan->settings, &url, plan->has_store, err);
-    }
-    ckiti_url_fini(&url);
-    return st;
+    const char *url = ckiti_variable(environment, variable);
+    return url == NULL ? choose_default(plan, err) : choose_redis(plan, url, variable, err);
 }
 
 /* Whoever configured a key expects that nothing is stored in the clear. Memory alone stores nothing, and a store without a
@@ -141,6 +191,7 @@ static char *home_of(ckiti_plan *plan, ckiti_option_home home) {
     switch (home) {
     case CKITI_OPTION_FILE: return (char *)&plan->file;
     case CKITI_OPTION_GUARD: return (char *)&plan->guard;
+    case CKITI_OPTION_REDIS: return (char *)&plan->redis;
     default: return (char *)&plan->cache;
     }
 }
@@ -170,6 +221,9 @@ static void fit_memory(ckit_cache_options *cache, bool namespace_given, bool tot
     }
 }
 
+/* How long a store that may not be there is left alone before it is looked for again. */
+#define OPTIONAL_RECOVERY_MS 5000u
+
 /* A store behind a cache is guarded, unless the caller's options say otherwise. */
 static void derive_guard(ckiti_plan *plan) {
     const ckit_guard_options *given = plan->cache.guard;
@@ -179,10 +233,21 @@ static void derive_guard(ckiti_plan *plan) {
         memcpy(&plan->guard, given, given->struct_size < sizeof *given ? given->struct_size : sizeof *given);
         plan->guard.struct_size = given->struct_size == 0 ? 0 : sizeof plan->guard;
     }
+    if (plan->cache.store_optional == CKIT_ON) { /* nobody waits for what may not exist; it is looked for more often */
+        plan->guard.retry = plan->guard.retry == CKIT_DEFAULT ? CKIT_OFF : plan->guard.retry;
+        plan->guard.recovery_timeout_ms =
+            plan->guard.recovery_timeout_ms == 0 ? OPTIONAL_RECOVERY_MS : plan->guard.recovery_timeout_ms;
+    }
     if (plan->settings.max_retries == 0 && plan->guard.retry == CKIT_DEFAULT && plan->guard.max_retries == 0) {
         plan->guard.retry = CKIT_OFF;
     }
     plan->cache.guard = guarded ? &plan->guard : NULL;
+}
+
+/* Of a value with its envelope and frame; at most what a Redis server can hold. */
+static uint64_t stored_max(uint64_t value_max) {
+    static const uint64_t mib = UINT64_C(1) << 20, largest = UINT64_C(512) << 20;
+    return value_max < largest - mib ? value_max + mib : largest;
 }
 
 static void derive_options(ckiti_plan *plan) {
@@ -199,9 +264,9 @@ static void derive_options(ckiti_plan *plan) {
     }
     plan->file = (ckit_file_options)CKIT_FILE_OPTIONS_INIT;
     plan->file.directory = settings->file_cache_dir;
-    plan->redis.max_value_bytes = settings->max_value_bytes;
     derive_guard(plan);
     fill_options(plan);
+    plan->redis.max_value_bytes = stored_max(cache->max_value_bytes);
     fit_memory(cache, namespace_given, total_given);
 }
 
@@ -226,7 +291,11 @@ static ckit_status make(ckiti_plan *plan, const char *url, const ckit_cache_opti
         st = ckiti_settings_read(&plan->settings, environment, err);
     }
     if (st == CKIT_OK) {
-        st = url == NULL ? choose_from_environment(plan, environment, err) : choose_from_url(plan, url, err);
+        st = url == NULL ? choose_from_environment(plan, environment, err)
+                         : choose_from_url(plan, url, "the URL", plan->cache.tenant, err);
+    }
+    if (st == CKIT_OK && plan->cache.tenant != NULL && !plan->has_redis) {
+        st = ckit_fail(err, CKIT_E_UNSUPPORTED, where, "entries of tenants are kept apart in Redis only");
     }
     if (st == CKIT_OK) {
         st = ckiti_settings_settle(&plan->settings, err);
@@ -260,6 +329,7 @@ ckit_status ckiti_plan_make_store(ckiti_plan *plan, const char *url, const ckit_
         options.alloc = env->alloc;
         options.clock = env->clock;
         options.log = env->log;
+        options.tenant = env->struct_size >= sizeof *env ? env->tenant : NULL;
     }
     memset(plan, 0, sizeof *plan);
     plan->alone = true;
@@ -271,7 +341,10 @@ void ckiti_plan_announce(const ckiti_plan *plan, const char *const *environment)
     environment = ckiti_environment(environment);
     ckit_settings_advise(environment, log);
     if (plan->has_redis) {
-        ckiti_log(log, CKIT_LOG_INFO, where, "store: Redis (%s)", plan->reason);
+        ckiti_log(log, CKIT_LOG_INFO, where, "store: Redis%s%s%s (%s)",
+                  plan->cache.store_optional == CKIT_ON ? " on this machine, when there is one" : "",
+                  plan->redis.key_prefix != NULL ? ", keys begin with " : "",
+                  plan->redis.key_prefix != NULL ? plan->redis.key_prefix : "", plan->reason);
         return;
     }
     if (!plan->has_store) {
@@ -284,10 +357,5 @@ void ckiti_plan_announce(const ckiti_plan *plan, const char *const *environment)
         ckiti_log(log, CKIT_LOG_WARNING, where,
                   "%.400s begins in the working directory, not at home: '~' is a name like any other here",
                   plan->file.directory);
-    }
-    /* Not chosen on purpose: other programs use this variable too. */
-    if (plan->settings.sources[ckiti_setting_named("file_cache_dir")] == CKIT_FROM_DEFAULT &&
-        ckiti_variable(environment, CKITI_REDIS_VARIABLE) != NULL) {
-        ckiti_log(log, CKIT_LOG_INFO, where, "%s is set, but this version has no Redis store", CKITI_REDIS_VARIABLE);
     }
 }

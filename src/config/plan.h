@@ -2,6 +2,8 @@
 #ifndef CKITI_CONFIG_PLAN_H
 #define CKITI_CONFIG_PLAN_H
 
+#include "config/tenant.h"
+
 #include <cachekit/cache.h>
 #include <cachekit/file.h>
 #include <cachekit/redis.h>
@@ -16,7 +18,8 @@ typedef struct ckiti_plan {
     bool               has_store; /* files; otherwise memory, or Redis */
     ckit_file_options  file;      /* when has_store */
     bool               has_redis;
-    ckit_redis_options redis;  /* when has_redis; the URL is the caller's */
+    ckit_redis_options redis;  /* when has_redis; the URL is the caller's, or the environment's */
+    char        prefix[CKITI_TENANT_PREFIX]; /* what redis.key_prefix points at when entries are a tenant's */
     const char        *reason; /* what chose the store, for people */
     ckit_log           log;    /* what cache.log points at; cache and store copy it */
 } ckiti_plan;

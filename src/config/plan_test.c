@@ -197,12 +197,107 @@ CKIT_TEST(plan, a_path_longer_than_the_system_takes_is_refused) {
 
 /* ---- the environment -------------------------------------------------------------------------------------- */
 
-CKIT_TEST(plan, without_a_url_files_in_the_default_directory_are_chosen) {
+CKIT_TEST(plan, with_nothing_configured_a_redis_on_this_machine_may_serve) {
     ckiti_plan plan;
-    plan_ok(&plan, NULL, NULL, ENVIRONMENT("TMPDIR=/nonexistent"));
-    CHECK(plan.has_store);
-    CHECK_STR("/nonexistent/cachekit", plan.file.directory);
+    plan_ok(&plan, NULL, NULL, nothing);
+    CHECK(plan.has_redis);
+    CHECK_STR("redis://localhost:6379", plan.redis.url);
+    CHECK_STR("t:default:", plan.redis.key_prefix);
     CHECK_STR("the default", plan.reason);
+    CHECK_EQ_U(CKIT_ON, plan.cache.store_optional);
+    CHECK_EQ_U(CKIT_OFF, plan.cache.guard->retry);
+    CHECK_EQ_U(5000, plan.cache.guard->recovery_timeout_ms);
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    options.store_optional = CKIT_OFF;
+    plan_ok(&plan, NULL, &options, nothing);
+    CHECK_EQ_U(CKIT_OFF, plan.cache.store_optional);
+    CHECK_EQ_U(CKIT_DEFAULT, plan.cache.guard->retry);
+}
+
+CKIT_TEST(plan, variables_choose_redis_and_the_family_s_own_wins) {
+    ckiti_plan plan;
+    plan_ok(&plan, NULL, NULL, ENVIRONMENT("REDIS_URL=redis://other", "CACHEKIT_REDIS_URL=unix:///run/redis.sock"));
+    CHECK(plan.has_redis);
+    CHECK_STR("unix:///run/redis.sock", plan.redis.url);
+    CHECK_STR("CACHEKIT_REDIS_URL", plan.reason);
+    CHECK_EQ_U(CKIT_DEFAULT, plan.cache.store_optional);
+    plan_ok(&plan, NULL, NULL, ENVIRONMENT("REDIS_URL=redis://h/2?default_ttl=60", "CACHEKIT_REDIS_URL="));
+    CHECK_STR("REDIS_URL", plan.reason);
+    CHECK_STR("t:default:", plan.redis.key_prefix);
+    CHECK_EQ_U(60000, plan.cache.default_ttl_ms);
+}
+
+CKIT_TEST(plan, a_variable_that_holds_no_url_of_redis_is_named) {
+    static const char *const variables[] = {"CACHEKIT_REDIS_URL=file:///x", "CACHEKIT_REDIS_URL=memory:",
+                                            "CACHEKIT_REDIS_URL=localhost:6379", "CACHEKIT_REDIS_URL=redis:hunter2@h"};
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        const char *text = refusal_in(CKIT_E_CONFIGURATION, NULL, ENVIRONMENT(variables[i]));
+        CHECK_CONTAINS("CACHEKIT_REDIS_URL: ", text);
+        CHECK(strstr(text, "hunter2") == NULL);
+    }
+}
+
+CKIT_TEST(plan, settings_of_redis_come_from_options_the_url_and_the_environment) {
+    static const char *const environment[] = {"CACHEKIT_SOCKET_TIMEOUT=0.25", "CACHEKIT_SOCKET_CONNECT_TIMEOUT=3",
+                                              "CACHEKIT_CONNECTION_POOL_SIZE=20", "CACHEKIT_SOCKET_KEEPALIVE=no", NULL};
+    ckiti_plan               plan;
+    plan_ok(&plan, "redis://h?socket_timeout=2&max_connections=7", NULL, environment);
+    CHECK_EQ_U(2000, plan.redis.socket_timeout_ms);
+    CHECK_EQ_U(3000, plan.redis.socket_connect_timeout_ms);
+    CHECK_EQ_U(7, plan.redis.connection_pool_size);
+    CHECK_EQ_U(CKIT_REDIS_OFF, plan.redis.socket_keepalive);
+    plan_ok(&plan, "redis://h", NULL, nothing);
+    CHECK_EQ_U(1000, plan.redis.socket_timeout_ms);
+    CHECK_EQ_U(10, plan.redis.connection_pool_size);
+    CHECK_CONTAINS("CACHEKIT_SOCKET_TIMEOUT=0: expected seconds, 0.001 to 3600",
+                   refusal_in(CKIT_E_CONFIGURATION, "redis://h", ENVIRONMENT("CACHEKIT_SOCKET_TIMEOUT=0")));
+    CHECK_CONTAINS("connection_pool_size=0 in the URL",
+                   refusal(CKIT_E_CONFIGURATION, "redis://u:hunter2@h?connection_pool_size=0"));
+    CHECK_CONTAINS("'connection_pool_size' is there twice",
+                   refusal(CKIT_E_CONFIGURATION, "redis://h?connection_pool_size=2&max_connections=3"));
+    CHECK_CONTAINS("unknown parameter 'socket_timeout'", refusal(CKIT_E_CONFIGURATION, "file:///c?socket_timeout=2"));
+}
+
+CKIT_TEST(plan, keys_begin_with_the_tenant_where_the_environment_chose_redis_or_code_names_one) {
+    static const char *const rows[][2] = {{"default", "t:default:"},
+                                          {"org:123", "t:org%3A123:"},
+                                          {"tenant/with:special@chars", "t:tenant%2Fwith%3Aspecial%40chars:"},
+                                          {"a b", "t:a%20b:"},
+                                          {"~x_y-z.1", "t:~x_y-z.1:"},
+                                          {"日本", "t:%E6%97%A5%E6%9C%AC:"},
+                                          {"100%", "t:100%25:"}};
+    ckiti_plan               plan;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+        options.tenant = rows[i][0];
+        plan_ok(&plan, NULL, &options, ENVIRONMENT("REDIS_URL=redis://h"));
+        CHECK_STR(rows[i][1], plan.redis.key_prefix);
+        plan_ok(&plan, "redis://h", &options, nothing);
+        CHECK_STR(rows[i][1], plan.redis.key_prefix);
+    }
+    plan_ok(&plan, "redis://h", NULL, nothing);
+    CHECK(plan.redis.key_prefix == NULL);
+    plan_ok(&plan, NULL, NULL, ENVIRONMENT("REDIS_URL=redis://h?key_prefix=mine:"));
+    CHECK(plan.redis.key_prefix == NULL);
+}
+
+CKIT_TEST(plan, a_tenant_that_cannot_be_kept_apart_is_refused) {
+    static char        endless[600];
+    static const char *const urls[] = {"file:///c", "memory:"};
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    ckit_error         err = CKIT_ERROR_INIT;
+    ckiti_plan         plan;
+    options.tenant = "joe";
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        CHECK_STATUS(CKIT_E_UNSUPPORTED, ckiti_plan_make(&plan, urls[i], &options, nothing, &err));
+    }
+    CHECK_STATUS(CKIT_E_UNSUPPORTED,
+                 ckiti_plan_make(&plan, NULL, &options, ENVIRONMENT("CACHEKIT_FILE_CACHE_DIR=/c"), &err));
+    memset(endless, '/', sizeof endless - 1);
+    options.tenant = endless;
+    CHECK_STATUS(CKIT_E_CONFIGURATION, ckiti_plan_make(&plan, "redis://h", &options, nothing, &err));
+    options.tenant = "";
+    CHECK_STATUS(CKIT_E_CONFIGURATION, ckiti_plan_make(&plan, "redis://h", &options, nothing, &err));
 }
 
 CKIT_TEST(plan, the_directory_variable_chooses_files) {
@@ -214,14 +309,14 @@ CKIT_TEST(plan, the_directory_variable_chooses_files) {
 }
 
 CKIT_TEST(plan, a_variable_that_chooses_an_absent_store_is_refused) {
-    static const char *const variables[] = {"CACHEKIT_REDIS_URL=redis://:hunter2@host",
-                                            "CACHEKIT_MEMCACHED_SERVERS=[\"hunter2:1\"]", "CACHEKIT_API_KEY=hunter2"};
+    static const char *const variables[] = {"CACHEKIT_MEMCACHED_SERVERS=[\"hunter2:1\"]",
+                                            "CACHEKIT_API_KEY=hunter2"};
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
         const char *text = refusal_in(CKIT_E_UNSUPPORTED, NULL, ENVIRONMENT(variables[i]));
         char        name[40];
         snprintf(name, sizeof name, "%.*s asks for a ", (int)strcspn(variables[i], "="), variables[i]);
         CHECK_CONTAINS(name, text);
-        CHECK_CONTAINS("which this version does not have: unset it to use files (CACHEKIT_FILE_CACHE_DIR), or open",
+        CHECK_CONTAINS("which this version does not have: unset it, and set CACHEKIT_REDIS_URL or CACHEKIT_FILE_CACHE",
                        text);
         CHECK(strstr(text, "hunter2") == NULL);
     }
@@ -237,9 +332,9 @@ CKIT_TEST(plan, several_variables_that_choose_are_refused_by_name) {
     CHECK_CONTAINS("CACHEKIT_API_KEY, CACHEKIT_REDIS_URL, CACHEKIT_MEMCACHED_SERVERS, CACHEKIT_FILE_CACHE_DIR", all);
 }
 
-CKIT_TEST(plan, redis_url_alone_and_empty_variables_choose_nothing) {
+CKIT_TEST(plan, empty_variables_choose_nothing) {
     ckiti_plan plan;
-    plan_ok(&plan, NULL, NULL, ENVIRONMENT("REDIS_URL=redis://x", "CACHEKIT_REDIS_URL=", "CACHEKIT_API_KEY="));
+    plan_ok(&plan, NULL, NULL, ENVIRONMENT("REDIS_URL=", "CACHEKIT_REDIS_URL=", "CACHEKIT_API_KEY="));
     CHECK_STR("the default", plan.reason);
 }
 
@@ -252,7 +347,7 @@ CKIT_TEST(plan, a_store_alone_has_no_default) {
     ckiti_plan plan;
     ckit_error err;
     CHECK_STATUS(CKIT_E_NO_URL, plan_store(&plan, NULL, nothing, &err));
-    CHECK_CONTAINS("no store is configured: set CACHEKIT_FILE_CACHE_DIR", err.text);
+    CHECK_CONTAINS("no store is configured: set CACHEKIT_REDIS_URL or CACHEKIT_FILE_CACHE_DIR", err.text);
     CHECK_OK_ERR(plan_store(&plan, NULL, ENVIRONMENT("CACHEKIT_FILE_CACHE_DIR=/c"), &err), &err);
     CHECK_STR("/c", plan.file.directory);
     CHECK_OK_ERR(plan_store(&plan, "file:///d?max_size_mb=5", ENVIRONMENT("CACHEKIT_FILE_SYNC=full"), &err), &err);
@@ -263,11 +358,9 @@ CKIT_TEST(plan, a_store_alone_has_no_default) {
 CKIT_TEST(plan, redis_url_chooses_a_store_alone_but_against_no_other_variable) {
     ckiti_plan plan;
     ckit_error err;
-    CHECK_STATUS(CKIT_E_UNSUPPORTED, plan_store(&plan, NULL, ENVIRONMENT("REDIS_URL=redis://:hunter2@h"), &err));
-    CHECK_CONTAINS(
-        "REDIS_URL asks for a Redis store, which this version does not have: unset it to use files (CACHEKIT",
-        err.text);
-    CHECK(strstr(err.text, "hunter2") == NULL);
+    CHECK_OK_ERR(plan_store(&plan, NULL, ENVIRONMENT("REDIS_URL=redis://:hunter2@h"), &err), &err);
+    CHECK_STR("REDIS_URL", plan.reason);
+    CHECK_STR("t:default:", plan.redis.key_prefix);
     CHECK_STATUS(CKIT_E_UNSUPPORTED, plan_store(&plan, NULL, ENVIRONMENT("CACHEKIT_API_KEY=hunter2"), &err));
     CHECK_OK_ERR(plan_store(&plan, NULL, ENVIRONMENT("CACHEKIT_FILE_CACHE_DIR=/c", "REDIS_URL=redis://x"), &err), &err);
     CHECK_OK_ERR(plan_store(&plan, "file:///d", ENVIRONMENT("REDIS_URL=redis://x"), &err), &err);
@@ -300,7 +393,7 @@ CKIT_TEST(plan, a_master_key_keeps_files_closed_rather_than_open_in_the_clear) {
 CKIT_TEST(plan, settings_with_nothing_to_act_on_are_never_refused) {
     ckiti_plan plan;
     plan_ok(&plan, "memory:", NULL,
-            ENVIRONMENT("CACHEKIT_SOCKET_TIMEOUT=soon", "CACHEKIT_MEMCACHED_KEY_PREFIX=x", "CACHEKIT_FLUX=1",
+            ENVIRONMENT("CACHEKIT_TIMEOUT=soon", "CACHEKIT_MEMCACHED_KEY_PREFIX=x", "CACHEKIT_FLUX=1",
                         "CACHE_DEFAULT_TTL=never"));
 }
 
@@ -486,9 +579,11 @@ CKIT_TEST(plan, one_line_says_which_store_was_chosen_and_why) {
               announced(NULL, ENVIRONMENT("CACHEKIT_FILE_CACHE_DIR=/c", "REDIS_URL=x")).text);
     CHECK_STR("info open: store: files in /c (the URL)\n", announced("file:///c", ENVIRONMENT("REDIS_URL=x")).text);
     CHECK_STR("info open: no store, memory only (the URL)\n", announced("memory:", nothing).text);
-    CHECK_STR("info open: store: files in /nonexistent/cachekit (the default)\n"
-              "info open: REDIS_URL is set, but this version has no Redis store\n",
-              announced(NULL, ENVIRONMENT("TMPDIR=/nonexistent", "REDIS_URL=redis://:hunter2@h")).text);
+    CHECK_STR("info open: store: Redis (the URL)\n", announced("redis://:hunter2@h", nothing).text);
+    CHECK_STR("info open: store: Redis, keys begin with t:default: (REDIS_URL)\n",
+              announced(NULL, ENVIRONMENT("REDIS_URL=redis://:hunter2@h")).text);
+    CHECK_STR("info open: store: Redis on this machine, when there is one, keys begin with t:default: (the default)\n",
+              announced(NULL, nothing).text);
 }
 
 CKIT_TEST(plan, a_directory_that_begins_with_a_tilde_is_not_at_home_and_gets_a_warning) {

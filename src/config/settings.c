@@ -112,17 +112,23 @@ ckit_status ckiti_settings_read(ckit_settings *settings, const char *const *envi
     return CKIT_OK;
 }
 
-static bool takes_parameter(size_t index, bool files) {
-    return ckit_settings_at(index)->url_parameter != NULL && (files || !ckiti_setting_rows[index].files_only);
+static bool is_of(size_t index, ckiti_store store) {
+    return (ckiti_setting_rows[index].files_only && store == CKITI_STORE_FILE) ||
+           (ckiti_setting_rows[index].redis_only && store == CKITI_STORE_REDIS);
+}
+
+static bool takes_parameter(size_t index, ckiti_store store) {
+    const ckiti_setting_row *row = &ckiti_setting_rows[index];
+    return row->page.url_parameter != NULL && (is_of(index, store) || (!row->files_only && !row->redis_only));
 }
 
 /* The settings of the store first: they are what a URL is mostly for. Cut where the message ends. */
-static void list_parameters(bool files, char *text, size_t size) {
+static void list_parameters(ckiti_store store, char *text, size_t size) {
     size_t used = 0;
     text[0] = '\0';
-    for (int pass = files ? 0 : 1; pass < 2; pass++) {
+    for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < ckit_settings_count(); i++) {
-            if (takes_parameter(i, files) && ckiti_setting_rows[i].files_only == (pass == 0)) {
+            if (takes_parameter(i, store) && is_of(i, store) == (pass == 0)) {
                 const char *name = ckit_settings_at(i)->url_parameter;
                 if (used + strlen(name) + sizeof ", ..." >= size) {
                     snprintf(text + used, size - used, ", ...");
@@ -134,11 +140,11 @@ static void list_parameters(bool files, char *text, size_t size) {
     }
 }
 
-static ckit_status refuse_parameter(const ckiti_url_param *param, bool files, ckit_error *err) {
+static ckit_status refuse_parameter(const ckiti_url_param *param, ckiti_store store, ckit_error *err) {
     const char *near = NULL;
     unsigned    distance = UINT_MAX;
     for (size_t i = 0; i < ckit_settings_count(); i++) {
-        if (takes_parameter(i, files)) {
+        if (takes_parameter(i, store)) {
             unsigned d = ckiti_edit_distance(param->name, ckit_slice_str(ckit_settings_at(i)->url_parameter));
             if (d < distance) {
                 distance = d;
@@ -148,24 +154,25 @@ static ckit_status refuse_parameter(const ckiti_url_param *param, bool files, ck
     }
     char known[120];
     char shown[CKITI_SHOWN];
-    list_parameters(files, known, sizeof known);
+    list_parameters(store, known, sizeof known);
     bool slip = near != NULL && ckiti_is_slip(distance, param->name.len);
     return ckit_fail(err, CKIT_E_CONFIGURATION, where, "unknown parameter '%s'%s%s%s; known: %s",
                      ckiti_show(param->name, false, shown), slip ? ", did you mean " : "", slip ? near : "",
                      slip ? "?" : "", known);
 }
 
-ckit_status ckiti_settings_read_url(ckit_settings *settings, const ckiti_url *url, bool files, ckit_error *err) {
+ckit_status ckiti_settings_read_url(ckit_settings *settings, const ckiti_url *url, ckiti_store store,
+                                    ckit_error *err) {
     for (size_t p = 0; p < url->param_count; p++) {
         const ckiti_url_param *param = &url->params[p];
         size_t                 i = 0;
         while (i < ckit_settings_count() &&
-               !(takes_parameter(i, files) &&
+               !(takes_parameter(i, store) &&
                  ckit_slice_equal(param->name, ckit_slice_str(ckit_settings_at(i)->url_parameter)))) {
             i++;
         }
         if (i == ckit_settings_count()) {
-            return refuse_parameter(param, files, err);
+            return refuse_parameter(param, store, err);
         }
         if (settings->sources[i] == CKIT_FROM_URL) {
             return ckit_fail(err, CKIT_E_CONFIGURATION, where, "the parameter '%s' is there twice",

@@ -3,6 +3,7 @@
 #include <cachekit/cache.h>
 #include <cachekit/file.h>
 #include <cachekit/guard.h>
+#include <cachekit/redis.h>
 #include <string.h>
 
 #define MIB 1048576
@@ -17,6 +18,7 @@
 #define CACHE(field) FILLS(ckit_cache_options, CKITI_OPTION_CACHE, field)
 #define GUARD(field) FILLS(ckit_guard_options, CKITI_OPTION_GUARD, field)
 #define FILES(field) FILLS(ckit_file_options, CKITI_OPTION_FILE, field), .files_only = true
+#define REDIS(field) FILLS(ckit_redis_options, CKITI_OPTION_REDIS, field), .redis_only = true
 
 /* The texts of the default and the range are the numbers themselves, so they cannot disagree. */
 #define TYPED(type_, name_, unit_, default_, min_, max_)                                                               \
@@ -160,6 +162,19 @@ const ckiti_setting_row ckiti_setting_rows[] = {
     {ROW(file_sync, "CACHEKIT_FILE_SYNC", "sync", "files",
          "What a write waits for: nothing, the file's data on the disk, or its name in the directory too."),
      CHOICE(sync_words, "data", CKIT_FILE_SYNC_DATA, "none, data, full"), FIELD(file_sync), FILES(sync)},
+
+    {ROW(connection_pool_size, "CACHEKIT_CONNECTION_POOL_SIZE", "connection_pool_size", "redis",
+         "Most connections at a time; callers share them, so few are enough."),
+     NUMBER(10, 1, 10000), FIELD(connection_pool_size), REDIS(connection_pool_size)},
+    {ROW(socket_timeout, "CACHEKIT_SOCKET_TIMEOUT", "socket_timeout", "redis",
+         "The longest silence of the server."),
+     SECONDS(1, 0.001, 3600), FIELD(socket_timeout_ms), REDIS(socket_timeout_ms)},
+    {ROW(socket_connect_timeout, "CACHEKIT_SOCKET_CONNECT_TIMEOUT", "socket_connect_timeout", "redis",
+         "The longest wait for a connection, login included."),
+     SECONDS(1, 0.001, 3600), FIELD(socket_connect_timeout_ms), REDIS(socket_connect_timeout_ms)},
+    {ROW(socket_keepalive, "CACHEKIT_SOCKET_KEEPALIVE", "socket_keepalive", "redis",
+         "Whether the system watches idle connections: after 60 s, every 15 s, 4 times."),
+     BOOLEAN(true), FIELD(socket_keepalive), REDIS(socket_keepalive)},
 
     {ROW(log_level, "LOG_LEVEL", "log_level", "log",
          "The least important lines that are written; the words of Python and syslog are understood too."),

@@ -14,7 +14,7 @@ typedef enum ckiti_setting_type {
 } ckiti_setting_type;
 
 /* Which options struct a setting fills. */
-typedef enum ckiti_option_home { CKITI_OPTION_NONE = 0, CKITI_OPTION_CACHE, CKITI_OPTION_FILE, CKITI_OPTION_GUARD } ckiti_option_home;
+typedef enum ckiti_option_home { CKITI_OPTION_NONE = 0, CKITI_OPTION_CACHE, CKITI_OPTION_FILE, CKITI_OPTION_GUARD, CKITI_OPTION_REDIS } ckiti_option_home;
 
 /* A word and its value; the first word of a value is the one that is written. */
 typedef struct ckiti_choice {
@@ -36,6 +36,7 @@ typedef struct ckiti_setting_row {
     size_t              option_offset;
     size_t              option_width;
     bool                files_only; /* makes sense with a file store only */
+    bool                redis_only; /* with a Redis store only */
     bool                everybodys; /* other programs read its variable too: what is not understood is not refused */
 } ckiti_setting_row;
 

@@ -234,6 +234,7 @@ typedef struct ckit_backend_env {
     const ckit_alloc *alloc; /* NULL = malloc */
     const ckit_clock *clock; /* NULL = the system's */
     const ckit_log   *log;   /* NULL = standard error, warnings. Copy it: the struct itself may end with the call */
+    const char       *tenant; /* for ckit_backend_open: as in ckit_cache_options (cache.h). Nothing for a backend */
 } ckit_backend_env;
 #define CKIT_BACKEND_ENV_INIT CKIT_SIZED_INIT(ckit_backend_env)
 
