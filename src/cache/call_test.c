@@ -433,6 +433,7 @@ CKIT_TEST(call, a_store_that_may_be_absent_gets_one_warning_for_good) {
     loader  l;
     fixture_open(&f, FAKE_FULL);
     f.cache->options.store_optional = CKIT_ON;
+    f.cache->log_copy.level = CKIT_LOG_WARNING;
     loader_init(&l);
     ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
     for (uint64_t i = 0; i < 5; i++) {
