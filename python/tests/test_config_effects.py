@@ -197,9 +197,6 @@ def test_the_thresholds_of_the_breaker_reach_the_configuration():
 # ---- settings that nothing acts on ----------------------------------------------------------------------------
 
 WITHOUT_EFFECT = [
-    ("retry_on_timeout", False, "false"),
-    ("max_retries", 5, "5"),
-    ("retry_delay_ms", 250, "250"),
     ("early_refresh_ratio", 0.5, "0.5"),
     ("backend_provider_class", "app.Provider", "app.Provider"),
     ("log_sampling_rate", 0.5, "0.5"),
@@ -238,16 +235,16 @@ def test_a_variable_that_nothing_acts_on_is_named_in_the_log(
 def test_a_variable_that_says_the_default_is_not_worth_a_word(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setenv("CACHEKIT_MAX_RETRIES", "3")
-    monkeypatch.setenv("CACHEKIT_RETRY_ON_TIMEOUT", "yes")
+    monkeypatch.setenv("CACHEKIT_LOG_BUFFER_SIZE", "10000")
+    monkeypatch.setenv("CACHEKIT_LOG_SAMPLING_RATE", "0.1")
     get_settings()
     assert caplog.messages == []
 
 
 def test_settings_with_such_a_variable_are_copied_and_pickled(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("CACHEKIT_MAX_RETRIES", "5")
+    monkeypatch.setenv("CACHEKIT_LOG_BUFFER_SIZE", "5")
     config = CachekitConfig()
-    assert dataclasses.replace(config, default_ttl=120).max_retries == 5
+    assert dataclasses.replace(config, default_ttl=120).log_buffer_size == 5
     assert copy.deepcopy(config) == config == pickle.loads(pickle.dumps(config))
-    monkeypatch.delenv("CACHEKIT_MAX_RETRIES")
-    assert pickle.loads(pickle.dumps(config)).max_retries == 3  # where it is not set
+    monkeypatch.delenv("CACHEKIT_LOG_BUFFER_SIZE")
+    assert pickle.loads(pickle.dumps(config)).log_buffer_size == 10000  # where it is not set

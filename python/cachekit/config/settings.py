@@ -119,9 +119,18 @@ class CachekitConfig(Settings):
     connection_pool_size: int = whole(10, 1, None, "Most connections to a server." + _ELSEWHERE)
     socket_timeout: float = seconds(1.0, 0, None, "The longest wait for a server's answer." + _ELSEWHERE, above=True)
     socket_connect_timeout: float = seconds(1.0, 0, None, "The longest wait for a connection." + _ELSEWHERE, above=True)
-    retry_on_timeout: bool = without_effect(boolean(True, "Whether reading is tried again after a time limit."))
-    max_retries: int = without_effect(whole(3, 0, 100, "How often."))
-    retry_delay_ms: int = without_effect(whole(100, 1, 3600000, "The first pause before it, in milliseconds."))
+    retry_on_timeout: bool = boolean(
+        True, "Whether an operation of the store is tried again also after a time limit, when there is time left."
+    )
+    max_retries: int = whole(
+        3, 0, 100, "How often an operation of the store that failed with passing trouble is tried again."
+    )
+    retry_delay_ms: int = whole(
+        100,
+        1,
+        3600000,
+        "The first pause before that is random up to this many milliseconds, each further one up to twice as long.",
+    )
     early_refresh_ratio: float = without_effect(
         number(0.9, 0, 1, "The part of a lifetime after which a value is refreshed early.")
     )
