@@ -89,17 +89,16 @@ uint64_t ckiti_copy_life(const ckit_cache *cache, uint64_t life_ms) {
 static ckit_status put(ckiti_namespace *ns, const ckiti_note *note, uint64_t guards, ckiti_copy_of how,
                        ckiti_l1_put_args *args, uint64_t now_ms) {
     bool guarded = (guards & (how == CKITI_COPY_READ ? CKIT_GUARDS_READS : CKIT_GUARDS_WRITES)) != 0;
-    if (guarded) {
-        if (ns->copies == NULL || !ckiti_copies_add(ns->copies, note->key_hash, args->hash)) {
-            return CKIT_MISS;
-        }
-    } else if (how == CKITI_COPY_WRITTEN && guards != 0) {
+    if (!guarded && how == CKITI_COPY_WRITTEN && guards != 0) {
         return CKIT_MISS; /* a read makes a copy that is guarded */
-    } else if (how != CKITI_COPY_ALONE || guards != 0) {
+    }
+    if (!guarded && (how != CKITI_COPY_ALONE || guards != 0)) {
         args->life_ms = shorter(args->life_ms);
         args->stale_ms = 0;
     }
-    return ckiti_l1_put(ns->l1, args, now_ms);
+    /* Messages may come that nobody has vouched for: they too find what they name. */
+    bool can_be_found = ns->copies != NULL && ckiti_copies_add(ns->copies, note->key_hash, args->hash);
+    return can_be_found ? ckiti_l1_put(ns->l1, args, now_ms) : CKIT_MISS;
 }
 
 ckit_status ckiti_copy_put(ckit_cache *cache, ckiti_namespace *ns, const ckiti_note *note, ckiti_copy_of how,
