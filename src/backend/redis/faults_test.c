@@ -406,6 +406,52 @@ CKIT_TEST(crowd, those_who_leave_early_leave_their_answers_to_nobody_else) {
     fixture_close(&f);
 }
 
+typedef struct asker {
+    fixture    *f;
+    pthread_t   thread;
+    const char *key;
+    bool        hurried;
+    ckit_status status;
+} asker;
+
+static void *ask_once(void *arg) {
+    asker *a = arg;
+    a->status = get(a->f, a->key, a->hurried ? soon(60) : CKIT_NO_DEADLINE, NULL);
+    return NULL;
+}
+
+/* Whoever leads reads a long value into the memory of somebody whose time ends, and the value never does. */
+CKIT_TEST(crowd, a_value_that_stops_on_its_way_holds_nobody_beyond_his_time) {
+    char *key = malloc(60001);
+    CHECK(key != NULL);
+    memset(key, 'k', 60000);
+    key[60000] = '\0';
+    for (int round = 0; round < 6; round++) {
+        fixture f;
+        asker   askers[5];
+        fixture_init(&f);
+        f.options.socket_timeout_ms = 400;
+        f.server.delay_ms = 20; /* so that the others queue up behind the first */
+        f.server.stall_after = 30000;
+        f.server.faulty = 1;
+        fixture_open(&f);
+        for (int i = 0; i < 5; i++) {
+            askers[i] = (asker){.f = &f, .key = i == 1 ? key : "short", .hurried = i == 1};
+            CHECK_EQ_I(0, pthread_create(&askers[i].thread, NULL, ask_once, &askers[i]));
+        }
+        for (int i = 0; i < 5; i++) {
+            CHECK_EQ_I(0, pthread_join(askers[i].thread, NULL));
+            CHECKF(i == 1 ? askers[i].status == CKIT_E_TIMEOUT || askers[i].status == CKIT_E_NETWORK
+                          : askers[i].status == CKIT_OK || askers[i].status == CKIT_E_TIMEOUT,
+                   "asker %d: %s", i, ckit_status_name(askers[i].status));
+        }
+        f.server.delay_ms = 0;
+        expect_recovery(&f, "after");
+        fixture_close(&f);
+    }
+    free(key);
+}
+
 /* ---- requests that are handed over ------------------------------------------------------------------------------------------------ */
 
 typedef struct handed {
