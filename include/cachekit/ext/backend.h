@@ -116,9 +116,10 @@ typedef struct ckit_request {
  * From `guarded` to `lost` the backend vouches for this: whatever anybody, another process or this one, changes in the
  * store of a key that has been read through this backend since `guarded` is told, sooner or later: a new value, a new
  * lifetime, its end. A change is told after the store has made it, and a read that begins after it was told sees it (so
- * no replica that lags behind is read). Changes made through this backend may be left out, but only those: where the
- * backend cannot be sure that a message is about its own change alone, it passes it on. That costs this process the copy
- * that it has just made, and a read. */
+ * no replica that lags behind is read). Changes made through this backend may be left out, but only those, and only
+ * when the operation has told that it succeeded: a write that was given up and takes effect later is told. Where the backend
+ * cannot be sure that a message is about its own change alone, it passes it on. That costs this process the copy that it
+ * has just made, and a read. */
 typedef struct ckit_watch_sink {
     void *self;
     /* The entry of this key has changed, or may have. Keys that nobody here has read may be told as well. */
@@ -129,7 +130,8 @@ typedef struct ckit_watch_sink {
     /* All entries of the scope have changed, or may have. */
     void (*scope_changed)(void *self, const ckit_scope *scope);
     /* From now on changes may be missed (the link dropped, a queue overflowed): every copy in memory goes. The state in
-     * which a watch begins. Until `guarded`, memory keeps what it reads from this store for a second at most. */
+     * which a watch begins. Until `guarded`, memory keeps what it reads from this store or writes to it for a
+     * second at most; only what the store did not take it keeps longer. */
     void (*lost)(void *self);
     /* From now on every change is told; the store has confirmed it. `what` is a sum of CKIT_GUARDS_*. Copies made before
      * go. Without a `lost` before it, it is taken as one. */
