@@ -1,4 +1,4 @@
-/* cachekit/redis.h - the Redis store: one server, shared by processes, hosts and languages.
+/* cachekit/redis.h - the Redis store: a server, or the master that sentinels name, shared by processes, hosts and languages.
  *
  * All callers of a process share a few connections. What threads ask at the same time travels together: one of them writes
  * and reads for the others, so a crowd costs the server few packets; a lone caller does its own socket work. Values larger
@@ -23,6 +23,11 @@
  *
  * When the server is away a call fails at once after the first failed attempt, until a pause that grows from 50 ms up to
  * `backoff_max_ms` is over; one caller then tries again. Nobody waits longer than his deadline or `socket_timeout_ms`.
+ *
+ * With sentinels (redis+sentinel://) every connection goes to the master that one of them names and that calls itself a
+ * master (ROLE, which the user must be allowed). A server that answers READONLY, or ends its connections as a fail-over
+ * makes it do, is left, and the next connection goes where the sentinels say then. While no sentinel answers, the master
+ * that was good last is used.
  *
  * The operation `stats` tells what the server counts for all its users: keyspace_hits, keyspace_misses, expired_keys,
  * evicted_keys, commands, connections, refused; as levels clients, used_memory, limit_memory, keys.
@@ -49,9 +54,10 @@ typedef struct ckit_redis_options {
     /* Required:
      *     redis://[[user]:password@]host[:port][/database][?name=value...]
      *     unix://[[user]:password@]/path/of/socket[?db=0...]
+     *     redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/name[/database][?name=value...]
      * Parameters: db, username, password, socket_timeout, socket_connect_timeout (seconds, fractions allowed),
      * socket_keepalive (true, false), connection_pool_size (or max_connections), client_name, protocol (2, 3), key_prefix,
-     * retries, retry_on_timeout (true, false), backoff_max (seconds). */
+     * retries, retry_on_timeout (true, false), backoff_max (seconds), sentinel_username, sentinel_password. */
     const char *url;
     const char *username;
     const char *password;
@@ -71,6 +77,8 @@ typedef struct ckit_redis_options {
     uint32_t protocol;             /* 3: RESP3 where the server has it (default); 2: RESP2 */
     ckit_redis_switch socket_keepalive; /* TCP keepalive after 60 s, every 15 s, 4 times; default on */
     ckit_redis_switch retry_on_timeout; /* a command that got no answer in time is sent again too; default off */
+    const char *sentinel_username;      /* for the sentinels themselves; user and password above are the master's */
+    const char *sentinel_password;
 } ckit_redis_options;
 #define CKIT_REDIS_OPTIONS_INIT CKIT_SIZED_INIT(ckit_redis_options)
 CKIT_API void ckit_redis_options_init(ckit_redis_options *options, size_t struct_size);
@@ -78,7 +86,7 @@ CKIT_API void ckit_redis_options_init(ckit_redis_options *options, size_t struct
 /* Makes the store. Connects to nobody: the first operation does.
  *
  * CKIT_E_CONFIGURATION  the URL or an option is wrong; the text names it and never shows user, password or URL
- * CKIT_E_UNSUPPORTED    a URL of an encrypted connection, of sentinels or of a cluster */
+ * CKIT_E_UNSUPPORTED    a URL of an encrypted connection, or of a cluster */
 CKIT_API ckit_status ckit_redis_open(const ckit_redis_options *options, const ckit_backend_env *env, ckit_backend **out,
                                      ckit_error *err);
 

@@ -128,7 +128,6 @@ CKIT_TEST(plan, a_store_that_this_version_does_not_have_is_refused_clearly) {
         const char *url;
         const char *store;
     } rows[] = {{"rediss://user:hunter2@host", "TLS-encrypted Redis"},
-                {"redis+sentinel://h1,h2/name", "Redis sentinel"},
                 {"redis+cluster://h1:1,h2:2", "Redis cluster"},
                 {"memcached://localhost:11211", "Memcached"},
                 {"https://api.cachekit.io", "CachekitIO"},
@@ -139,6 +138,16 @@ CKIT_TEST(plan, a_store_that_this_version_does_not_have_is_refused_clearly) {
         CHECK_CONTAINS("which this version does not have: open memory:, file:///directory or redis://host", text);
         CHECK(strstr(text, "hunter2") == NULL);
     }
+}
+
+CKIT_TEST(plan, a_url_with_a_list_of_hosts_is_read_as_a_whole_by_the_store) {
+    ckiti_plan        plan;
+    static const char url[] = "redis+sentinel://:hunter2@h1:1,h2,[::1]:3/main/3?socket_timeout=2&l1_max_size_mb=7";
+    plan_ok(&plan, url, NULL, nothing);
+    CHECK(plan.has_redis);
+    CHECK_STR(url, plan.redis.url);
+    CHECK_EQ_U(7 * 1024 * 1024, plan.cache.l1_max_bytes);
+    CHECK_CONTAINS("unknown", refusal(CKIT_E_CONFIGURATION, "redis+sentinel://h1,h2/main?flux=1"));
 }
 
 CKIT_TEST(plan, a_url_of_redis_chooses_it_and_keeps_its_own_parameters) {

@@ -1,9 +1,11 @@
 #include "config/scheme.h"
 
+#include "backend/redis/address.h"
 #include "config/advice.h"
 #include "config/parse.h"
 
 #include <cachekit/buf.h>
+#include <sodium.h>
 
 static const char where[] = "open";
 
@@ -19,7 +21,7 @@ static const scheme schemes[] = {
     {"redis", NULL, "redis://host:6379"},
     {"unix", NULL, "unix:///path/of/socket"},
     {"rediss", "TLS-encrypted Redis", "rediss://host:6379"},
-    {"redis+sentinel", "Redis sentinel", "redis+sentinel://host:26379/name"},
+    {"redis+sentinel", NULL, "redis+sentinel://host:26379/name"},
     {"rediss+sentinel", "Redis sentinel", "rediss+sentinel://host:26379/name"},
     {"redis+cluster", "Redis cluster", "redis+cluster://host:6379"},
     {"rediss+cluster", "Redis cluster", "rediss+cluster://host:6379"},
@@ -150,6 +152,19 @@ static ckit_status check_file(const ckiti_url *url, ckit_error *err) {
     return CKIT_OK;
 }
 
+/* Of a list of hosts, which the store alone can read, the first stands for all. */
+static ckit_status parse(ckiti_url *url, const scheme *of, ckit_slice text, ckit_error *err) {
+    char   one[CKITI_URL_MAX_BYTES];
+    bool   may_list = strchr(of->name, '+') != NULL;
+    size_t len = may_list ? ckiti_redis_with_one_host(text, one, sizeof one) : text.len;
+    if (len >= text.len || len > sizeof one) {
+        return ckiti_url_parse(url, text, err);
+    }
+    ckit_status st = ckiti_url_parse(url, ckit_slice_of(one, len), err);
+    sodium_memzero(one, sizeof one);
+    return st;
+}
+
 ckit_status ckiti_scheme_read(ckiti_url *url, ckit_slice text, ckiti_store *store, ckit_error *err) {
     url->used = 0;
     url->param_count = 0;
@@ -164,7 +179,7 @@ ckit_status ckiti_scheme_read(ckiti_url *url, ckit_slice text, ckiti_store *stor
     if (of->store != NULL) {
         return refuse_unsupported(of, ckit_slice_of(text.ptr + name.len + 1, text.len - name.len - 1), err);
     }
-    ckit_status st = ckiti_url_parse(url, text, err);
+    ckit_status st = parse(url, of, text, err);
     if (st != CKIT_OK) {
         return st;
     }

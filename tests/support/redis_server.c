@@ -30,7 +30,7 @@ static bool fail(char *why, size_t size, const char *format, ...) {
 
 /* ---- its place ------------------------------------------------------------------------------------------------------------- */
 
-static uint16_t free_port(void) {
+uint16_t redis_server_free_port(void) {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t          len = sizeof name;
     int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -73,6 +73,18 @@ static bool make_place(redis_server *server, char *why, size_t size) {
 
 /* ---- starting and stopping --------------------------------------------------------------------------------------------------- */
 
+static void exec_with(const char **args, const char *clock) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#ifdef CKIT_SERVER_CLOCK
+    if (access(CKIT_SERVER_CLOCK, R_OK) == 0) {
+        setenv("LD_PRELOAD", CKIT_SERVER_CLOCK, 1);
+        setenv("CKIT_SERVER_CLOCK_FILE", clock, 1);
+    }
+#endif
+    execvp(args[0], (char *const *)(uintptr_t)args);
+    _exit(127);
+}
+
 static void run(const redis_server *server) {
     char        port[8], log[160], clock[180];
     const char *args[64] = {"redis-server",
@@ -101,15 +113,15 @@ static void run(const redis_server *server) {
     for (size_t i = 0; server->arguments != NULL && server->arguments[i] != NULL && count < 62; i++) {
         args[count++] = server->arguments[i];
     }
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-#ifdef CKIT_SERVER_CLOCK
-    if (access(CKIT_SERVER_CLOCK, R_OK) == 0) {
-        setenv("LD_PRELOAD", CKIT_SERVER_CLOCK, 1);
-        setenv("CKIT_SERVER_CLOCK_FILE", clock, 1);
+    if (server->sentinel) { /* the file comes first */
+        char config[160];
+        snprintf(config, sizeof config, "%s/sentinel.conf", server->dir);
+        memmove(args + 3, args + 1, count * sizeof args[0]);
+        args[1] = config;
+        args[2] = "--sentinel";
+        exec_with(args, clock);
     }
-#endif
-    execvp(args[0], (char *const *)(uintptr_t)args);
-    _exit(127);
+    exec_with(args, clock);
 }
 
 static bool answers(redis_server *server) {
@@ -144,14 +156,9 @@ static bool launch(redis_server *server, char *why, size_t size) {
     return fail(why, size, "redis-server does not answer");
 }
 
-bool redis_server_start(redis_server *server, const char *const *arguments, char *why, size_t size) {
-    memset(server, 0, sizeof *server);
-    server->arguments = arguments;
-    if (!make_place(server, why, size)) {
-        return false;
-    }
+static bool launch_anywhere(redis_server *server, char *why, size_t size) {
     for (int tries = 0; tries < 3; tries++) { /* somebody may take the port in between */
-        server->port = free_port();
+        server->port = redis_server_free_port();
         snprintf(server->url, sizeof server->url, "redis://127.0.0.1:%u/0", server->port);
         if (launch(server, why, size)) {
             return true;
@@ -160,6 +167,28 @@ bool redis_server_start(redis_server *server, const char *const *arguments, char
     }
     redis_server_stop(server);
     return false;
+}
+
+bool redis_server_start(redis_server *server, const char *const *arguments, char *why, size_t size) {
+    memset(server, 0, sizeof *server);
+    server->arguments = arguments;
+    return make_place(server, why, size) && launch_anywhere(server, why, size);
+}
+
+bool redis_server_start_sentinel(redis_server *server, const char *lines, char *why, size_t size) {
+    char path[160];
+    memset(server, 0, sizeof *server);
+    server->sentinel = true;
+    if (!make_place(server, why, size)) {
+        return false;
+    }
+    snprintf(path, sizeof path, "%s/sentinel.conf", server->dir);
+    FILE *file = fopen(path, "we");
+    bool  written = file != NULL && fputs(lines, file) >= 0;
+    if (file == NULL || fclose(file) != 0 || !written) {
+        return fail(why, size, "%s: %s", path, strerror(errno));
+    }
+    return launch_anywhere(server, why, size);
 }
 
 void redis_server_kill(redis_server *server) {

@@ -29,11 +29,16 @@ typedef struct redis_server {
      * be: the server was built in a way that does not let its clock be replaced. */
     _Atomic int64_t   *clock_us;
     const char *const *arguments;
+    bool               sentinel; /* started with a configuration of its own */
 } redis_server;
 
 /* Starts it and waits until it answers. `arguments` (NULL-terminated, or NULL) go behind the others and stay where they
  * are. False with a reason when there is no redis-server or it does not come up. */
 bool redis_server_start(redis_server *server, const char *const *arguments, char *why, size_t size);
+/* The same as a sentinel, with the lines of a configuration. */
+bool redis_server_start_sentinel(redis_server *server, const char *lines, char *why, size_t size);
+/* A port that is free at this moment. */
+uint16_t redis_server_free_port(void);
 /* Ends it and removes its directory. Fine when it does not run. */
 void redis_server_stop(redis_server *server);
 

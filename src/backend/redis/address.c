@@ -106,6 +106,8 @@ static const parameter parameters[] = {
     FIELD("db", NUMBER, database),
     FIELD("username", TEXT, username),
     FIELD("password", TEXT, password),
+    FIELD("sentinel_username", TEXT, sentinel_username),
+    FIELD("sentinel_password", TEXT, sentinel_password),
     FIELD("client_name", TEXT, client_name),
     FIELD("key_prefix", TEXT, key_prefix),
     FIELD("protocol", NUMBER, protocol),
@@ -279,6 +281,19 @@ static bool find_list(ckit_slice text, size_t *comma, size_t *end) {
     return false;
 }
 
+size_t ckiti_redis_with_one_host(ckit_slice text, char *out, size_t size) {
+    size_t comma, end;
+    if (!find_list(text, &comma, &end)) {
+        comma = end = text.len;
+    }
+    size_t len = text.len - (end - comma);
+    if (len > 0 && len <= size) {
+        memcpy(out, text.ptr, comma);
+        memcpy(out + comma, text.ptr + end, text.len - end);
+    }
+    return len;
+}
+
 /* `url` is scratch. The first host is read with the URL around it, the others as URLs of their own. */
 static ckit_status read_url(ckiti_redis_address *a, ckit_slice text, bool others, ckiti_url *url, ckit_error *err) {
     char   one[CKITI_URL_MAX_BYTES];
@@ -291,9 +306,7 @@ static ckit_status read_url(ckiti_redis_address *a, ckit_slice text, bool others
         ckit_status st = ckiti_url_parse(url, text, err);
         return st == CKIT_OK ? take_url(a, url, others, err) : st;
     }
-    memcpy(one, text.ptr, comma);
-    memcpy(one + comma, text.ptr + end, text.len - end);
-    ckit_status st = ckiti_url_parse(url, ckit_slice_of(one, text.len - (end - comma)), err);
+    ckit_status st = ckiti_url_parse(url, ckit_slice_of(one, ckiti_redis_with_one_host(text, one, sizeof one)), err);
     if (st == CKIT_OK) {
         st = take_url(a, url, others, err);
     }
@@ -350,8 +363,15 @@ static ckit_status check(const ckiti_redis_address *a, ckit_error *err) {
             return wrong(err, "client_name", "must be printable characters without blanks");
         }
     }
-    if (a->username[0] != '\0' && a->password[0] == '\0') {
+    if ((a->username[0] != '\0' && a->password[0] == '\0') ||
+        (a->sentinel_username[0] != '\0' && a->sentinel_password[0] == '\0')) {
         return wrong(err, "a user", "is given without a password");
+    }
+    if (a->sentinel_password[0] != '\0' && a->kind != CKITI_REDIS_SENTINEL) {
+        return wrong(err, "sentinel_password", "is for redis+sentinel:// alone");
+    }
+    if (a->kind == CKITI_REDIS_CLUSTER && a->database != 0) {
+        return wrong(err, "db", "must be 0: a cluster has no other database");
     }
     return CKIT_OK;
 }
@@ -376,6 +396,8 @@ static ckit_status take_strings(ckiti_redis_address *a, const ckit_redis_options
         size_t      size;
     } rows[] = {{"username", o->username, a->username, sizeof a->username},
                 {"password", o->password, a->password, sizeof a->password},
+                {"sentinel_username", o->sentinel_username, a->sentinel_username, sizeof a->sentinel_username},
+                {"sentinel_password", o->sentinel_password, a->sentinel_password, sizeof a->sentinel_password},
                 {"client_name", o->client_name, a->client_name, sizeof a->client_name},
                 {"key_prefix", o->key_prefix, a->key_prefix, sizeof a->key_prefix}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -26,6 +26,8 @@ typedef struct ckiti_redis_address {
     ckiti_redis_endpoint hosts[CKITI_REDIS_HOSTS];
     size_t               host_count;
     char                 service[128]; /* sentinels: the name of the master */
+    char                 sentinel_username[256];
+    char                 sentinel_password[1024];
     char                 username[256];
     char                 password[1024];
     char                 client_name[64];
@@ -47,6 +49,10 @@ typedef struct ckiti_redis_address {
 ckit_status ckiti_redis_address_read(ckiti_redis_address *address, const ckit_redis_options *options, bool others,
                                      ckit_error *err);
 void        ckiti_redis_address_fini(ckiti_redis_address *address);
+
+/* For who reads such URLs without this store: the URL with the first host of its list alone, copied to `out`; a URL without
+ * a list as it is. The length; more than `size` when it does not fit. May hold a password. */
+size_t ckiti_redis_with_one_host(ckit_slice text, char *out, size_t size);
 
 /* Whether a URL's parameter is one of this store. */
 bool ckiti_redis_is_parameter(ckit_slice name);

@@ -302,6 +302,9 @@ ckit_status ckiti_redis_channel_answer(ckiti_redis_channel *ch, ckiti_redis_woke
             return progress == CKITI_REDIS_MORE ? CKIT_OK : CKIT_E_IO;
         }
         end_turn(ch, woken);
+        if (ch->connection.demoted) {
+            return ckiti_redis_connection_check_master(&ch->connection, err);
+        }
     }
 }
 

@@ -93,6 +93,23 @@ ckit_status ckiti_redis_connection_receive(ckiti_redis_connection *c, uint64_t u
     return errno == ETIMEDOUT ? CKIT_E_TIMEOUT : ckiti_redis_network(err, errno, "receiving");
 }
 
+/* ---- a master that is none any more --------------------------------------------------------------------------------- */
+
+static bool tells_demotion(const ckiti_resp_item *item) {
+    static const char *const marks[] = {"READONLY", "MASTERDOWN"};
+    for (size_t i = 0; i < 2 && item->type == CKITI_RESP_ERROR && item->depth == 0; i++) {
+        size_t len = strlen(marks[i]);
+        if (item->text.len >= len && memcmp(item->text.ptr, marks[i], len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+ckit_status ckiti_redis_connection_check_master(const ckiti_redis_connection *c, ckit_error *err) {
+    return c->demoted ? ckit_fail(err, CKIT_E_NETWORK, CKITI_REDIS_WHERE, "the server is no master any more") : CKIT_OK;
+}
+
 /* ---- replies -------------------------------------------------------------------------------------------------------- */
 
 static ckiti_redis_progress garbage(const char *why, ckit_error *err) {
@@ -130,6 +147,12 @@ ckiti_redis_progress ckiti_redis_connection_take(ckiti_redis_connection *c, ckit
         if (turn->call != NULL) {
             turn->call->take(turn->call, &item);
             turn->call->got += item.ends;
+        }
+        if (c->dial->masters_only && tells_demotion(&item)) {
+            c->demoted = true;
+            if (turn->call != NULL) { /* nothing was done: it may be asked again, of the new master */
+                turn->call->lost = true;
+            }
         }
         if (item.ends && --turn->left == 0) {
             return CKITI_REDIS_DONE;
@@ -202,6 +225,9 @@ void ckiti_redis_connection_run(ckiti_redis_connection *c, ckiti_redis_call *cal
     bool        sent = st != CKIT_E_NO_MEMORY;
     if (st == CKIT_OK) {
         st = receive_call(c, call, &why);
+    }
+    if (st == CKIT_OK && c->demoted) {
+        ckiti_redis_connection_close(c);
     }
     if (st != CKIT_OK) {
         if (sent) {

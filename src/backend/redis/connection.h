@@ -7,10 +7,15 @@
 #include "call.h"
 #include "stream.h"
 
-/* Tells where the server for a key is. Asked whenever a connection is made, so that sentinels, a cluster's map of slots or
- * a changed name can give another answer than before. */
+/* Tells where the server is. Asked whenever a connection is made, so that sentinels can give another answer than before.
+ * When the server at one place will not do, the next place is tried. */
 typedef struct ckiti_redis_resolver {
-    ckit_status (*resolve)(void *self, uint16_t slot, uint64_t until_ms, ckiti_redis_endpoint *out, ckit_error *err);
+    /* Suggestion number `*attempt` (from 0), or a later one when there is none of this number. Anything but CKIT_OK: there
+     * are no more, and `err` says why when this was the first. */
+    ckit_status (*resolve)(void *self, unsigned *attempt, uint64_t until_ms, ckiti_redis_endpoint *out,
+                           ckit_error *err);
+    /* This suggestion led to a server that will do. May be NULL. */
+    void (*good)(void *self, unsigned attempt, const ckiti_redis_endpoint *at);
     void *self;
 } ckiti_redis_resolver;
 
@@ -26,9 +31,9 @@ typedef struct ckiti_redis_dial {
     const ckiti_redis_address    *address;
     const ckiti_redis_stream_ops *streams;
     ckiti_redis_resolver          resolver;
-    uint16_t                      slot;
-    ckiti_redis_push              push; /* `take` NULL: push messages are dropped */
-    bool              gathers;          /* reads of several keys may be one command: not where slots keep them apart */
+    ckiti_redis_push              push;         /* `take` NULL: push messages are dropped */
+    bool                          masters_only; /* a server that calls itself a replica will not do */
+    bool              gathers; /* reads of several keys may be one command: not where slots keep them apart */
     const ckit_alloc *alloc;
 } ckiti_redis_dial;
 
@@ -37,6 +42,7 @@ typedef struct ckiti_redis_connection {
     ckiti_redis_stream     *stream; /* NULL: not connected */
     ckiti_resp_reader       reader;
     uint32_t                protocol; /* 2 or 3, as agreed with the server */
+    bool                    demoted;  /* where only masters will do: it has answered that it is none any more */
     uint64_t read_at_ms;              /* when something arrived last, or a request went out while nothing was awaited */
 } ckiti_redis_connection;
 
@@ -45,7 +51,8 @@ ckit_status ckiti_redis_connection_init(ckiti_redis_connection *c, const ckiti_r
 /* Closes what is open and frees. Accepts zeroed memory. */
 void ckiti_redis_connection_fini(ckiti_redis_connection *c);
 
-/* Connects and logs in: HELLO 3, or AUTH where the server does not know it; SELECT; the client's name. Closed on failure. */
+/* Connects and logs in: HELLO 3, or AUTH where the server does not know it; SELECT; the client's name; ROLE where only
+ * masters will do. Closed on failure. */
 ckit_status ckiti_redis_connection_open(ckiti_redis_connection *c, uint64_t until_ms, ckit_error *err);
 void        ckiti_redis_connection_close(ckiti_redis_connection *c);
 /* In a forked child: closes without a word to the server. */
@@ -71,6 +78,8 @@ typedef enum ckiti_redis_progress {
 
 /* Hands on what has been received, until the turn is over. */
 ckiti_redis_progress ckiti_redis_connection_take(ckiti_redis_connection *c, ckiti_redis_turn *turn, ckit_error *err);
+/* CKIT_E_NETWORK when the connection must go because of c->demoted. */
+ckit_status ckiti_redis_connection_check_master(const ckiti_redis_connection *c, ckit_error *err);
 /* Whoever had the turn has given up. */
 void ckiti_redis_connection_drop(ckiti_redis_connection *c, ckiti_redis_turn *turn);
 

@@ -41,13 +41,17 @@ static const char *first_of(_Atomic(const char *) *text, const char *otherwise) 
 }
 
 static void answer(fake_server *s, client *c) {
-    const char *name = (const char *)c->command.ptr;
-    const char *key = name + strlen(name) + 1;
-    bool        login = strcmp(name, "HELLO") == 0 || strcmp(name, "AUTH") == 0 || strcmp(name, "CLIENT") == 0;
-    const char *instead = atomic_load(&s->instead);
+    const char      *name = (const char *)c->command.ptr;
+    const char      *key = name + strlen(name) + 1;
+    bool             login = strcmp(name, "HELLO") == 0 || strcmp(name, "AUTH") == 0 || strcmp(name, "CLIENT") == 0;
+    const char      *instead = atomic_load(&s->instead);
+    fake_server_told told = atomic_load(&s->told);
+    const char      *own = told != NULL ? told(s, name, c->words) : NULL;
     c->login_only = c->login_only && login;
     atomic_fetch_add(&s->commands, 1);
-    if (strcmp(name, "HELLO") == 0) {
+    if (own != NULL) {
+        say(c, own);
+    } else if (strcmp(name, "HELLO") == 0) {
         say(c, first_of(&s->hello, "%1\r\n+proto\r\n:3\r\n"));
     } else if (strcmp(name, "AUTH") == 0) {
         say(c, first_of(&s->auth, "+OK\r\n"));

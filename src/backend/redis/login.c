@@ -108,29 +108,97 @@ static ckit_status log_in(ckiti_redis_connection *c, bool modern, uint64_t until
     return l.call.status;
 }
 
-ckit_status ckiti_redis_connection_open(ckiti_redis_connection *c, uint64_t until_ms, ckit_error *err) {
-    const ckiti_redis_dial *dial = c->dial;
-    ckiti_redis_endpoint    to;
-    ckit_error              why = CKIT_ERROR_INIT;
-    bool                    unknown = true;
-    ckit_status             st = dial->resolver.resolve(dial->resolver.self, dial->slot, until_ms, &to, &why);
-    if (st == CKIT_OK) {
-        st = dial->streams->open(dial->address, &to, dial->alloc, until_ms, &c->stream, &why);
+/* ---- whose role ------------------------------------------------------------------------------------------------------ */
+
+typedef struct role {
+    ckiti_redis_call call;
+    bool             master;
+    unsigned         items;
+} role;
+
+static void write_role(const ckiti_redis_call *call, ckiti_resp_writer *w) {
+    (void)call;
+    ckiti_resp_command(w, 1);
+    ckiti_resp_text(w, "ROLE");
+}
+
+static void take_role(ckiti_redis_call *call, const ckiti_resp_item *item) {
+    role *r = (role *)call;
+    if (!ckiti_redis_call_refused(call, item) && r->items++ == 1) { /* the first one in the array */
+        r->master = item->type == CKITI_RESP_BULK && item->text.len == 6 && memcmp(item->text.ptr, "master", 6) == 0;
     }
+}
+
+static ckit_status check_role(ckiti_redis_connection *c, uint64_t until_ms, ckit_error *err) {
+    role     r = {.call = {.write = write_role, .take = take_role, .replies = 1, .err = err, .until_ms = until_ms}};
+    ckit_buf scratch;
+    ckit_buf_init(&scratch, c->dial->alloc);
+    ckiti_redis_call_begin(&r.call);
+    ckiti_redis_connection_run(c, &r.call, &scratch);
+    ckit_buf_fini(&scratch);
+    if (r.call.status == CKIT_OK && !r.master) {
+        return ckit_fail(err, CKIT_E_SERVER, CKITI_REDIS_WHERE, "the server that should be the master is a replica");
+    }
+    return r.call.status;
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------------------- */
+
+static ckit_status open_at(ckiti_redis_connection *c, const ckiti_redis_endpoint *to, uint64_t until_ms,
+                           ckit_error *err) {
+    const ckiti_redis_dial *dial = c->dial;
+    bool                    unknown = true;
+    ckit_status             st = dial->streams->open(dial->address, to, dial->alloc, until_ms, &c->stream, err);
     if (st == CKIT_OK) {
         ckiti_resp_reader_reset(&c->reader);
+        c->demoted = false;
         c->protocol = dial->address->protocol;
-        st = c->protocol == 3 ? log_in(c, true, until_ms, &unknown, &why) : CKIT_OK;
+        st = c->protocol == 3 ? log_in(c, true, until_ms, &unknown, err) : CKIT_OK;
         if (unknown) {
             c->protocol = 2;
-            st = log_in(c, false, until_ms, &unknown, &why);
+            st = log_in(c, false, until_ms, &unknown, err);
         }
+    }
+    if (st == CKIT_OK && dial->masters_only) {
+        st = check_role(c, until_ms, err);
     }
     if (st != CKIT_OK) {
         ckiti_redis_connection_close(c);
-        if (err != NULL) {
-            *err = why;
+    }
+    return st;
+}
+
+/* Only where another suggestion may lead to another server; one that does not answer leaves half of the time to it. */
+static uint64_t share_of(const ckiti_redis_dial *dial, uint64_t until_ms) {
+    uint64_t now = ckiti_system_monotonic_ms();
+    return dial->resolver.good == NULL ? until_ms : ckiti_time_after(now, ckiti_time_left(now, until_ms) / 2);
+}
+
+ckit_status ckiti_redis_connection_open(ckiti_redis_connection *c, uint64_t until_ms, ckit_error *err) {
+    const ckiti_redis_resolver *resolver = &c->dial->resolver;
+    ckiti_redis_endpoint        to, last = {.port = 0};
+    ckit_error                  why = CKIT_ERROR_INIT;
+    ckit_status                 st = CKIT_OK;
+    for (unsigned attempt = 0;; attempt++) {
+        ckit_status more = resolver->resolve(resolver->self, &attempt, until_ms, &to, st == CKIT_OK ? &why : NULL);
+        if (more != CKIT_OK) {
+            st = st == CKIT_OK ? more : st;
+            break;
         }
+        if (to.port == last.port && strcmp(to.host, last.host) == 0) {
+            continue;
+        }
+        st = open_at(c, &to, share_of(c->dial, until_ms), &why);
+        if (st == CKIT_OK) {
+            if (resolver->good != NULL) {
+                resolver->good(resolver->self, attempt, &to);
+            }
+            return CKIT_OK;
+        }
+        last = to;
+    }
+    if (err != NULL) {
+        *err = why;
     }
     return st;
 }

@@ -80,29 +80,39 @@ void ckiti_redis_remember_size(ckiti_redis_store *store, ckit_slice key, uint64_
 /* ---- opening and closing --------------------------------------------------------------------------------------------------- */
 
 /* The only server there is. */
-static ckit_status resolve_single(void *self, uint16_t slot, uint64_t until_ms, ckiti_redis_endpoint *out,
+static ckit_status resolve_single(void *self, unsigned *attempt, uint64_t until_ms, ckiti_redis_endpoint *out,
                                   ckit_error *err) {
-    (void)slot;
     (void)until_ms;
     (void)err;
     *out = ((const ckiti_redis_address *)self)->hosts[0];
-    return CKIT_OK;
+    return *attempt == 0 ? CKIT_OK : CKIT_MISS;
 }
 
 static void before_fork(void *self) {
     ckiti_redis_store *store = self;
     ckiti_redis_node_before_fork(&store->node);
     pthread_mutex_lock(&store->spare.lock);
+    if (store->sentinel != NULL) {
+        pthread_mutex_lock(&store->sentinel->lock);
+    }
+}
+
+static void release(ckiti_redis_store *store) {
+    if (store->sentinel != NULL) {
+        pthread_mutex_unlock(&store->sentinel->lock);
+    }
 }
 
 static void in_parent(void *self) {
     ckiti_redis_store *store = self;
+    release(store);
     pthread_mutex_unlock(&store->spare.lock);
     ckiti_redis_node_after_fork(&store->node);
 }
 
 static void in_child(void *self) {
     ckiti_redis_store *store = self;
+    release(store);
     pthread_mutex_unlock(&store->spare.lock);
     ckiti_redis_node_in_child(&store->node);
 }
@@ -114,6 +124,10 @@ static void redis_close(void *self) {
     }
     ckiti_fork_unregister(&store->fork_hooks);
     ckiti_redis_node_fini(&store->node);
+    if (store->sentinel != NULL) {
+        ckiti_redis_sentinel_fini(store->sentinel);
+        ckiti_free(store->alloc, store->sentinel, sizeof *store->sentinel);
+    }
     ckiti_redis_handed_fini(&store->spare, store->alloc);
     ckiti_redis_address_fini(&store->address);
     ckiti_free(store->alloc, store, sizeof *store);
@@ -124,12 +138,29 @@ static ckit_status check_supported(const ckiti_redis_address *a, ckit_error *err
         return ckit_fail(err, CKIT_E_UNSUPPORTED, CKITI_REDIS_WHERE,
                          "rediss: means an encrypted connection, which this version cannot make");
     }
-    if (a->kind != CKITI_REDIS_SINGLE) {
-        return ckit_fail(err, CKIT_E_UNSUPPORTED, CKITI_REDIS_WHERE,
-                         "this version talks to a single server (redis:// or unix://), not to %s",
-                         a->kind == CKITI_REDIS_SENTINEL ? "sentinels" : "a cluster");
+    if (a->kind == CKITI_REDIS_CLUSTER) {
+        return ckit_fail(err, CKIT_E_UNSUPPORTED, CKITI_REDIS_WHERE, "this version does not talk to a cluster");
     }
     return CKIT_OK;
+}
+
+/* What leads to the server, or to the servers. */
+static ckit_status make_ways(ckiti_redis_store *store, const ckiti_redis_stream_ops *streams) {
+    ckiti_redis_dial dial = {.address = &store->address,
+                             .streams = streams,
+                             .resolver = {.resolve = resolve_single, .self = &store->address},
+                             .gathers = true,
+                             .alloc = store->alloc};
+    if (store->address.kind == CKITI_REDIS_SENTINEL) {
+        store->sentinel = ckiti_alloc_zeroed(store->alloc, 1, sizeof *store->sentinel);
+        if (store->sentinel == NULL) {
+            return CKIT_E_NO_MEMORY;
+        }
+        ckiti_redis_sentinel_init(store->sentinel, &store->address, streams, store->alloc);
+        dial.resolver = ckiti_redis_sentinel_resolver(store->sentinel);
+        dial.masters_only = true;
+    }
+    return ckiti_redis_node_init(&store->node, &dial);
 }
 
 static void take_env(ckiti_redis_store *store, const ckit_backend_env *env) {
@@ -159,12 +190,7 @@ ckit_status ckiti_redis_open_with(const ckit_redis_options *options, const ckit_
     }
     if (st == CKIT_OK) {
         store->prefix = ckit_slice_str(store->address.key_prefix);
-        ckiti_redis_dial dial = {.address = &store->address,
-                                 .streams = streams,
-                                 .resolver = {resolve_single, &store->address},
-                                 .gathers = true,
-                                 .alloc = alloc};
-        if (ckiti_redis_node_init(&store->node, &dial) != CKIT_OK) {
+        if (make_ways(store, streams) != CKIT_OK) {
             st = ckiti_redis_no_memory(err, "a store");
         }
     }
