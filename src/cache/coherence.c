@@ -119,13 +119,13 @@ ckit_status ckiti_copy_put(ckit_cache *cache, ckiti_namespace *ns, const ckiti_n
 
 /* ---- what the store tells ------------------------------------------------------------------------------------------ */
 
-static void tell_changed(ckit_cache *cache, ckit_slice key) {
-    uint64_t            hash = hash_of(cache, key);
+/* Marks what is under way with the key, but `own`, and drops its copies. */
+static size_t overtake(ckit_cache *cache, uint64_t hash, const ckiti_note *own) {
     ckiti_watch_stripe *stripe = stripe_of(cache, hash);
     size_t              dropped = 0;
     pthread_mutex_lock(&stripe->mu);
     for (ckiti_note *note = stripe->notes; note != NULL; note = note->next) {
-        if (note->key_hash == hash) {
+        if (note->key_hash == hash && note != own) {
             atomic_store_explicit(&note->changed, true, memory_order_release);
         }
     }
@@ -134,6 +134,23 @@ static void tell_changed(ckit_cache *cache, ckit_slice key) {
         dropped += ns->copies != NULL ? ckiti_copies_drop(ns->copies, hash) : 0;
     }
     pthread_mutex_unlock(&stripe->mu);
+    return dropped;
+}
+
+void ckiti_note_written(ckit_cache *cache, const ckiti_note *note) {
+    if (note->key_hash != 0) {
+        (void)overtake(cache, note->key_hash, note);
+    }
+}
+
+void ckiti_key_written(ckit_cache *cache, ckit_slice key) {
+    if (cache->coherence.on) {
+        (void)overtake(cache, hash_of(cache, key), NULL);
+    }
+}
+
+static void tell_changed(ckit_cache *cache, ckit_slice key) {
+    size_t dropped = overtake(cache, hash_of(cache, key), NULL);
     if (dropped > 0) {
         ckiti_count(&cache->counters, CKITI_COPIES_DROPPED, dropped);
     }

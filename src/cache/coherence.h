@@ -73,6 +73,10 @@ static inline bool ckiti_note_is_changed(const ckiti_note *note) {
     return atomic_load_explicit(&note->changed, memory_order_acquire);
 }
 
+/* This process has changed the key itself, by the operation of `note` or by one without: the store need not tell it. Everything else under way with the key is overtaken, and its copies go, under whatever name memory has them. */
+void ckiti_note_written(struct ckit_cache *cache, const ckiti_note *note);
+void ckiti_key_written(struct ckit_cache *cache, ckit_slice key);
+
 /* Where a value for memory comes from. */
 typedef enum ckiti_copy_of {
     CKITI_COPY_READ,    /* the store gave it */

@@ -293,6 +293,7 @@ static ckit_status put_in_memory(const ckiti_access *a, ckiti_copy_of how, ckit_
     pthread_mutex_lock(&a->stripe->mu);
     bool alone = ckiti_stripe_is_unchanged(a->stripe, a->query.hash, a->version);
     ckiti_stripe_advance(a->stripe, a->query.hash);
+    ckiti_note_written(a->cache, a->note);
     if (a->l1 != NULL && alone) {
         ckiti_l1_put_args args = {.key = a->query.key,
                                   .hash = a->query.hash,
@@ -431,6 +432,7 @@ static ckit_status touch_everywhere(const ckiti_access *a, uint64_t ttl_ms, ckit
         if (pass_on(a, "touch", st, &why, err) >= CKIT_E_FIRST) {
             return st;
         }
+        ckiti_key_written(a->cache, a->key);
     }
     ckit_status in_memory = touch_memory(a, ttl_ms);
     return st == CKIT_MISS ? in_memory : st;

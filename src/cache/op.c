@@ -198,6 +198,7 @@ static bool keep_in_memory(ckit_op *op, ckit_slice document, const ckit_object *
     if (valid) {
         ckiti_stripe_advance(stripe, op->hash);
         atomic_store(&op->version, ckiti_stripe_version(stripe, op->hash));
+        ckiti_note_written(op->cache, &op->note);
         *kept = put_in_memory(op, document, object, how, op->ttl_ms,
                               fresh_part(op, op->ttl_ms, ckiti_cache_now(op->cache)));
     }

@@ -63,6 +63,7 @@ ckit_status ckiti_remove_everywhere(ckit_cache *cache, ckiti_namespace *ns, ckit
             }
         }
         in_memory |= forget_key(cache, ns, memkey, hash);
+        ckiti_key_written(cache, key);
     }
     return st == CKIT_MISS && in_memory ? CKIT_OK : st;
 }

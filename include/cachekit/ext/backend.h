@@ -114,8 +114,8 @@ typedef struct ckit_request {
  * and never wait for the store. `lost` and `guarded` are called one after the other, never at once.
  *
  * From `guarded` to `lost` the backend vouches for this: whatever anybody, another process or this one, changes in the
- * store of a key that has been read through this backend since `guarded` is told, sooner or later: a new value, a new
- * lifetime, its end. A change is told after the store has made it, and a read that begins after it was told sees it (so
+ * store of a key that has been read through this backend since `guarded`, and since it was told or written last, is told,
+ * sooner or later: a new value, a new lifetime, its end. A change is told after the store has made it, and a read that begins after it was told sees it (so
  * no replica that lags behind is read). Changes made through this backend may be left out, but only those, and only
  * when the operation has told that it succeeded: a write that was given up and takes effect later is told. Where the backend
  * cannot be sure that a message is about its own change alone, it passes it on. That costs this process the copy that it
