@@ -29,6 +29,9 @@
  * makes it do, is left, and the next connection goes where the sentinels say then. While no sentinel answers, the master
  * that was good last is used.
  *
+ * A user of the server's access control needs GET MGET SET PTTL PEXPIRE PERSIST PEXPIREAT EXISTS STRLEN UNLINK DEL INCR TIME
+ * EVAL EVALSHA SCAN ZSCAN ZADD ZREM ZRANGEBYSCORE ZREVRANGE PING, and for figures INFO and DBSIZE.
+ *
  * The operation `stats` tells what the server counts for all its users: keyspace_hits, keyspace_misses, expired_keys,
  * evicted_keys, commands, connections, refused; as levels clients, used_memory, limit_memory, keys.
  *
