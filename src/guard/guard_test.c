@@ -759,6 +759,27 @@ CKIT_TEST(guard, without_memory_the_store_is_closed_and_nothing_is_left) {
     }
 }
 
+CKIT_TEST(guard, a_request_for_which_there_is_no_memory_is_not_taken) {
+    failing_alloc    memory;
+    scene            s;
+    submitted        r;
+    ckit_backend_env env = CKIT_BACKEND_ENV_INIT;
+    prepare(&s);
+    failing_alloc_init(&memory, FAILING_ALLOC_NEVER);
+    env.alloc = &memory.alloc;
+    CHECK_OK(ckit_backend_guard(fake_connect(s.store, FAKE_SUBMITTING), NULL, &env, &s.backend, NULL));
+    s.ops = ckit_backend_operations(s.backend);
+    s.self = ckit_backend_self(s.backend);
+    atomic_store(&memory.fail_at, atomic_load(&memory.requests));
+    CHECK_STATUS(CKIT_E_NO_MEMORY, submit(&s, &r));
+    CHECK(r.request.done == note_done);
+    CHECK_EQ_U(0, stats_of(&s).in_flight);
+    CHECK_STATUS(CKIT_PENDING, submit(&s, &r));
+    wait_done(&r);
+    end(&s);
+    failing_alloc_check_empty(&memory);
+}
+
 CKIT_TEST(guard, wrong_calls_are_told_and_close_the_store) {
     fake_store        *store = fake_store_open(NULL);
     ckit_backend      *out = NULL;
