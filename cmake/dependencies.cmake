@@ -6,8 +6,11 @@ find_package(PkgConfig REQUIRED)
 set(CKIT_PKG_MODE REQUIRED)
 include("${CMAKE_CURRENT_LIST_DIR}/pkgconfig_libraries.cmake")
 
+# Its headers, and the library for tests: what is shipped loads it when it needs it.
+pkg_check_modules(CKIT_OPENSSL REQUIRED IMPORTED_TARGET libssl>=3.0 libcrypto>=3.0)
+
 add_library(ckit_deps INTERFACE)
-target_link_libraries(ckit_deps INTERFACE ${CKIT_PKG_TARGETS} Threads::Threads m)
+target_link_libraries(ckit_deps INTERFACE ${CKIT_PKG_TARGETS} Threads::Threads m ${CMAKE_DL_LIBS})
 
 set(CKIT_WITH_TESTS OFF)
 if(NOT CKIT_TESTS STREQUAL "OFF")

@@ -28,7 +28,7 @@ foreach(dir IN ITEMS LIBDIR INCLUDEDIR)
     endif()
 endforeach()
 # Flags instead of Requires.private: that would make every user of the shared library install -dev packages.
-set(private ${CKIT_PKG_LDFLAGS} -pthread -lm)
+set(private ${CKIT_PKG_LDFLAGS} -pthread -lm -ldl)
 list(REMOVE_DUPLICATES private)
 list(TRANSFORM CMAKE_C_IMPLICIT_LINK_DIRECTORIES PREPEND "-L" OUTPUT_VARIABLE system)
 list(REMOVE_ITEM private ${system})

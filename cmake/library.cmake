@@ -24,7 +24,7 @@ endif()
 
 foreach(library IN ITEMS cachekit cachekit_static)
     set_target_properties(${library} PROPERTIES LINKER_LANGUAGE C)
-    target_link_libraries(${library} PRIVATE ${CKIT_PKG_TARGETS} Threads::Threads m)
+    target_link_libraries(${library} PRIVATE ${CKIT_PKG_TARGETS} Threads::Threads m ${CMAKE_DL_LIBS})
     target_include_directories(${library} INTERFACE
         $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
         $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

@@ -32,6 +32,10 @@
  * A user of the server's access control needs GET MGET SET PTTL PEXPIRE PERSIST PEXPIREAT EXISTS STRLEN UNLINK DEL INCR TIME
  * EVAL EVALSHA SCAN ZSCAN ZADD ZREM ZRANGEBYSCORE ZREVRANGE PING, and for figures INFO and DBSIZE.
  *
+ * rediss: encrypts with OpenSSL 3 (libssl.so.3), which is loaded when such a URL is opened and not before. TLS 1.2 or 1.3;
+ * the server's certificate must come from a known authority and name the host. What fails for a certificate, the server's
+ * or ours, is CKIT_E_CREDENTIALS; a server that speaks no TLS, or only older versions, CKIT_E_REJECTED.
+ *
  * The operation `stats` tells what the server counts for all its users: keyspace_hits, keyspace_misses, expired_keys,
  * evicted_keys, commands, connections, refused; as levels clients, used_memory, limit_memory, keys.
  *
@@ -46,6 +50,13 @@
 extern "C" {
 #endif
 
+/* Whether the server must prove who it is. */
+typedef enum ckit_redis_cert_reqs {
+    CKIT_REDIS_CERT_DEFAULT = 0, /* it must */
+    CKIT_REDIS_CERT_REQUIRED = 1,
+    CKIT_REDIS_CERT_NONE = 2 /* encrypted, and for all we know with an impostor: not even the host's name is checked */
+} ckit_redis_cert_reqs;
+
 typedef enum ckit_redis_switch { CKIT_REDIS_DEFAULT = 0, CKIT_REDIS_ON = 1, CKIT_REDIS_OFF = 2 } ckit_redis_switch;
 
 /* For `retries`: a command that met a lost connection is not sent again. */
@@ -56,11 +67,14 @@ typedef struct ckit_redis_options {
     size_t struct_size;
     /* Required:
      *     redis://[[user]:password@]host[:port][/database][?name=value...]
+     *     rediss://...     the same, encrypted
      *     unix://[[user]:password@]/path/of/socket[?db=0...]
      *     redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/name[/database][?name=value...]
      * Parameters: db, username, password, socket_timeout, socket_connect_timeout (seconds, fractions allowed),
      * socket_keepalive (true, false), connection_pool_size (or max_connections), client_name, protocol (2, 3), key_prefix,
-     * retries, retry_on_timeout (true, false), backoff_max (seconds), sentinel_username, sentinel_password. */
+     * retries, retry_on_timeout (true, false), backoff_max (seconds), sentinel_username, sentinel_password. Of encrypted
+     * connections alone: ssl_ca_certs, ssl_certfile, ssl_keyfile (paths), ssl_cert_reqs (required, none),
+     * ssl_check_hostname (true, false), tls_min_version (1.2, 1.3). */
     const char *url;
     const char *username;
     const char *password;
@@ -78,10 +92,21 @@ typedef struct ckit_redis_options {
                                          CKIT_REDIS_NO_RETRY */
     uint32_t backoff_max_ms;       /* longest pause between attempts to connect; default 5000; 50 .. 3,600,000 */
     uint32_t protocol;             /* 3: RESP3 where the server has it (default); 2: RESP2 */
-    ckit_redis_switch socket_keepalive; /* TCP keepalive after 60 s, every 15 s, 4 times; default on */
-    ckit_redis_switch retry_on_timeout; /* a command that got no answer in time is sent again too; default off */
-    const char *sentinel_username;      /* for the sentinels themselves; user and password above are the master's */
-    const char *sentinel_password;
+    ckit_redis_switch socket_keepalive;  /* TCP keepalive after 60 s, every 15 s, 4 times; default on */
+    ckit_redis_switch retry_on_timeout;  /* a command that got no answer in time is sent again too; default off */
+    const char       *sentinel_username; /* for the sentinels themselves; user and password above are the master's */
+    const char       *sentinel_password;
+
+    /* Of rediss: alone; with any other URL they are refused. Files are PEM and are read when the store is opened. */
+    const char *ssl_ca_certs; /* authorities that are believed: a file, or a directory as `openssl rehash` makes it;
+                                 default: the system's */
+    const char *ssl_certfile; /* our certificate, with those between it and the authority; default none */
+    const char *ssl_keyfile;  /* its key, without a password; default: in ssl_certfile too. Nobody else may be able to
+                                 read it: mode 0600, or 0640 of root */
+    ckit_redis_cert_reqs ssl_cert_reqs;
+    ckit_redis_switch    ssl_check_hostname; /* the certificate must name the host of the URL; default on */
+    uint32_t             tls_min_version;    /* 12: TLS 1.2 (default), 13: TLS 1.3; OpenSSL's own configuration may
+                                                ask for more */
 } ckit_redis_options;
 #define CKIT_REDIS_OPTIONS_INIT CKIT_SIZED_INIT(ckit_redis_options)
 CKIT_API void ckit_redis_options_init(ckit_redis_options *options, size_t struct_size);
@@ -89,7 +114,8 @@ CKIT_API void ckit_redis_options_init(ckit_redis_options *options, size_t struct
 /* Makes the store. Connects to nobody: the first operation does.
  *
  * CKIT_E_CONFIGURATION  the URL or an option is wrong; the text names it and never shows user, password or URL
- * CKIT_E_UNSUPPORTED    a URL of an encrypted connection, or of a cluster */
+ *                       (certificates and keys are looked at here)
+ * CKIT_E_UNSUPPORTED    a URL of a cluster; or an encrypted one where the system has no OpenSSL 3 */
 CKIT_API ckit_status ckit_redis_open(const ckit_redis_options *options, const ckit_backend_env *env, ckit_backend **out,
                                      ckit_error *err);
 

@@ -122,7 +122,7 @@ CKIT_TEST(open, null_opens_what_the_environment_says) {
 
 CKIT_TEST(open, a_refused_url_leaves_nothing_behind) {
     clear_environment();
-    static const char *const urls[] = {"redis://x/y", "rediss://x",       "redis:x", "",
+    static const char *const urls[] = {"redis://x/y", "rediss://x/y",     "redis:x", "",
                                        "/x",          "file:///x?flux=1", "memory:x"};
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
         ckit_cache *cache = (ckit_cache *)&cache;

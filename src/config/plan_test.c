@@ -127,11 +127,11 @@ CKIT_TEST(plan, a_store_that_this_version_does_not_have_is_refused_clearly) {
     static const struct {
         const char *url;
         const char *store;
-    } rows[] = {{"rediss://user:hunter2@host", "TLS-encrypted Redis"},
+    } rows[] = {{"rediss+cluster://h1,h2", "Redis cluster"},
                 {"redis+cluster://h1:1,h2:2", "Redis cluster"},
                 {"memcached://localhost:11211", "Memcached"},
                 {"https://api.cachekit.io", "CachekitIO"},
-                {"REDISS://#hunter2", "Redis"}};
+                {"REDISS+CLUSTER://#hunter2", "Redis cluster"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *text = refusal(CKIT_E_UNSUPPORTED, rows[i].url);
         CHECK_CONTAINS(rows[i].store, text);
@@ -160,6 +160,8 @@ CKIT_TEST(plan, a_url_of_redis_chooses_it_and_keeps_its_own_parameters) {
     CHECK_EQ_U(UINT64_C(7) << 20, plan.cache.l1_max_bytes);
     plan_ok(&plan, "unix:///run/redis.sock", NULL, nothing);
     CHECK(plan.has_redis);
+    plan_ok(&plan, "rediss://host?ssl_ca_certs=/etc/ca.pem", NULL, nothing);
+    CHECK(plan.has_redis);
     CHECK_CONTAINS("unknown parameter 'socket_timout'",
                    refusal(CKIT_E_CONFIGURATION, "redis://u:hunter2@h?socket_timout=2"));
 }
@@ -183,7 +185,7 @@ CKIT_TEST(plan, a_malformed_url_gets_one_line_of_advice) {
         {"", "the URL is empty: write memory: or file:///directory"},
         {"localhost", "not a URL: one begins with memory: or file:"},
         {" file:///x", "unknown scheme ' file:', did you mean file:///directory?"},
-        {"localhost:6379", "unknown scheme 'localhost:'; this version opens memory:, file:, redis: and unix:"},
+        {"localhost:6379", "unknown scheme 'localhost:'; this version opens memory:, file:, redis:, rediss: and unix:"},
         {"flie:///x", "unknown scheme 'flie:'"},
         {"fil:///x", "unknown scheme 'fil:', did you mean file:///directory?"},
         {"memroy:", "unknown scheme 'memroy:', did you mean memory:?"},
@@ -237,8 +239,9 @@ CKIT_TEST(plan, variables_choose_redis_and_the_family_s_own_wins) {
 }
 
 CKIT_TEST(plan, a_variable_that_holds_no_url_of_redis_is_named) {
-    static const char *const variables[] = {"CACHEKIT_REDIS_URL=file:///x", "CACHEKIT_REDIS_URL=memory:",
-                                            "CACHEKIT_REDIS_URL=localhost:6379", "CACHEKIT_REDIS_URL=redis:hunter2@h"};
+    static const char *const variables[] = {"CACHEKIT_REDIS_URL=file:///x",
+                                            "CACHEKIT_REDIS_URL=memory:", "CACHEKIT_REDIS_URL=localhost:6379",
+                                            "CACHEKIT_REDIS_URL=redis:hunter2@h"};
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
         const char *text = refusal_in(CKIT_E_CONFIGURATION, NULL, ENVIRONMENT(variables[i]));
         CHECK_CONTAINS("CACHEKIT_REDIS_URL: ", text);
@@ -291,11 +294,11 @@ CKIT_TEST(plan, keys_begin_with_the_tenant_where_the_environment_chose_redis_or_
 }
 
 CKIT_TEST(plan, a_tenant_that_cannot_be_kept_apart_is_refused) {
-    static char        endless[600];
+    static char              endless[600];
     static const char *const urls[] = {"file:///c", "memory:"};
-    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
-    ckit_error         err = CKIT_ERROR_INIT;
-    ckiti_plan         plan;
+    ckit_cache_options       options = CKIT_CACHE_OPTIONS_INIT;
+    ckit_error               err = CKIT_ERROR_INIT;
+    ckiti_plan               plan;
     options.tenant = "joe";
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
         CHECK_STATUS(CKIT_E_UNSUPPORTED, ckiti_plan_make(&plan, urls[i], &options, nothing, &err));
@@ -318,8 +321,7 @@ CKIT_TEST(plan, the_directory_variable_chooses_files) {
 }
 
 CKIT_TEST(plan, a_variable_that_chooses_an_absent_store_is_refused) {
-    static const char *const variables[] = {"CACHEKIT_MEMCACHED_SERVERS=[\"hunter2:1\"]",
-                                            "CACHEKIT_API_KEY=hunter2"};
+    static const char *const variables[] = {"CACHEKIT_MEMCACHED_SERVERS=[\"hunter2:1\"]", "CACHEKIT_API_KEY=hunter2"};
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
         const char *text = refusal_in(CKIT_E_UNSUPPORTED, NULL, ENVIRONMENT(variables[i]));
         char        name[40];

@@ -20,9 +20,9 @@ static const scheme schemes[] = {
     {"file", NULL, "file:///directory"},
     {"redis", NULL, "redis://host:6379"},
     {"unix", NULL, "unix:///path/of/socket"},
-    {"rediss", "TLS-encrypted Redis", "rediss://host:6379"},
+    {"rediss", NULL, "rediss://host:6379"},
     {"redis+sentinel", NULL, "redis+sentinel://host:26379/name"},
-    {"rediss+sentinel", "Redis sentinel", "rediss+sentinel://host:26379/name"},
+    {"rediss+sentinel", NULL, "rediss+sentinel://host:26379/name"},
     {"redis+cluster", "Redis cluster", "redis+cluster://host:6379"},
     {"rediss+cluster", "Redis cluster", "rediss+cluster://host:6379"},
     {"memcached", "Memcached", "memcached://host:11211"},
@@ -102,7 +102,7 @@ static ckit_status refuse_unknown(ckit_slice name, ckit_error *err) {
         }
     }
     return ckit_fail(err, CKIT_E_CONFIGURATION, where,
-                     "unknown scheme '%s:'%s%s%s; this version opens memory:, file:, redis: and unix:",
+                     "unknown scheme '%s:'%s%s%s; this version opens memory:, file:, redis:, rediss: and unix:",
                      ckiti_show(name, false, shown), *near == '\0' ? "" : ", did you mean ", near,
                      *near == '\0' ? "" : "?");
 }

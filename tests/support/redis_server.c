@@ -86,7 +86,7 @@ static void exec_with(const char **args, const char *clock) {
 }
 
 static void run(const redis_server *server) {
-    char        port[8], log[160], clock[180];
+    char        port[8], log[160], clock[180], tls_port[8], files[3][540];
     const char *args[64] = {"redis-server",
                             "--port",
                             port,
@@ -110,6 +110,20 @@ static void run(const redis_server *server) {
     snprintf(port, sizeof port, "%u", server->port);
     snprintf(log, sizeof log, "%s/log", server->dir);
     snprintf(clock, sizeof clock, "%s/clock", server->dir);
+    if (server->tls_port != 0) {
+        static const char *const names[] = {"server.pem", "server.key", "ca.pem"};
+        static const char *const options[] = {"--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file"};
+        snprintf(tls_port, sizeof tls_port, "%u", server->tls_port);
+        args[count++] = "--tls-port";
+        args[count++] = tls_port;
+        args[count++] = "--tls-auth-clients";
+        args[count++] = "no";
+        for (size_t i = 0; i < 3; i++) {
+            snprintf(files[i], sizeof files[i], "%s/%s", server->certificates, names[i]);
+            args[count++] = options[i];
+            args[count++] = files[i];
+        }
+    }
     for (size_t i = 0; server->arguments != NULL && server->arguments[i] != NULL && count < 62; i++) {
         args[count++] = server->arguments[i];
     }
@@ -159,6 +173,9 @@ static bool launch(redis_server *server, char *why, size_t size) {
 static bool launch_anywhere(redis_server *server, char *why, size_t size) {
     for (int tries = 0; tries < 3; tries++) { /* somebody may take the port in between */
         server->port = redis_server_free_port();
+        if (server->certificates[0] != '\0') {
+            server->tls_port = redis_server_free_port();
+        }
         snprintf(server->url, sizeof server->url, "redis://127.0.0.1:%u/0", server->port);
         if (launch(server, why, size)) {
             return true;
@@ -189,6 +206,14 @@ bool redis_server_start_sentinel(redis_server *server, const char *lines, char *
         return fail(why, size, "%s: %s", path, strerror(errno));
     }
     return launch_anywhere(server, why, size);
+}
+
+bool redis_server_start_tls(redis_server *server, const char *certificates, const char *const *arguments, char *why,
+                            size_t size) {
+    memset(server, 0, sizeof *server);
+    server->arguments = arguments;
+    snprintf(server->certificates, sizeof server->certificates, "%s", certificates);
+    return make_place(server, why, size) && launch_anywhere(server, why, size);
 }
 
 void redis_server_kill(redis_server *server) {

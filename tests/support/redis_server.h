@@ -25,6 +25,8 @@ typedef struct redis_server {
     char     socket[64];
     char     url[64];      /* redis://127.0.0.1:PORT/0 */
     char     unix_url[80]; /* unix:///... */
+    uint16_t tls_port;     /* 0: none */
+    char     certificates[512];
     /* The server's wall clock in microseconds. 0: the machine's. Tests that own time write here. NULL where that cannot
      * be: the server was built in a way that does not let its clock be replaced. */
     _Atomic int64_t   *clock_us;
@@ -39,6 +41,11 @@ bool redis_server_start(redis_server *server, const char *const *arguments, char
 bool redis_server_start_sentinel(redis_server *server, const char *lines, char *why, size_t size);
 /* A port that is free at this moment. */
 uint16_t redis_server_free_port(void);
+/* The same with a port for encrypted connections besides (`tls_port`): server.pem, server.key and ca.pem are those in the
+ * directory `certificates` (support/certificates.h), whose path is copied. Clients need none of their own, unless the
+ * arguments say otherwise. */
+bool redis_server_start_tls(redis_server *server, const char *certificates, const char *const *arguments, char *why,
+                            size_t size);
 /* Ends it and removes its directory. Fine when it does not run. */
 void redis_server_stop(redis_server *server);
 

@@ -92,7 +92,7 @@ static bool parse_switch(ckit_slice text, bool *out) {
 
 /* ---- parameters --------------------------------------------------------------------------------------------------- */
 
-typedef enum parameter_type { TEXT, NUMBER, SECONDS, SWITCH } parameter_type;
+typedef enum parameter_type { TEXT, NUMBER, SECONDS, SWITCH, CERTIFICATE, VERSION } parameter_type;
 typedef struct parameter {
     const char    *name;
     parameter_type type;
@@ -119,6 +119,12 @@ static const parameter parameters[] = {
     FIELD("retries", NUMBER, retries),
     FIELD("retry_on_timeout", SWITCH, retry_on_timeout),
     FIELD("backoff_max", SECONDS, backoff_max_ms),
+    FIELD("ssl_ca_certs", TEXT, ssl_ca_certs),
+    FIELD("ssl_certfile", TEXT, ssl_certfile),
+    FIELD("ssl_keyfile", TEXT, ssl_keyfile),
+    FIELD("ssl_cert_reqs", CERTIFICATE, ssl_verify),
+    FIELD("ssl_check_hostname", SWITCH, ssl_check_hostname),
+    FIELD("tls_min_version", VERSION, tls_min_version),
 };
 #define PARAMETERS (sizeof parameters / sizeof parameters[0])
 
@@ -131,14 +137,28 @@ static const parameter *find_parameter(ckit_slice name) {
     return NULL;
 }
 
+static bool parse_certificate(ckit_slice text, bool *verify) {
+    *verify = ckit_slice_equal(text, ckit_slice_str("required"));
+    return *verify || ckit_slice_equal(text, ckit_slice_str("none"));
+}
+
+static bool parse_version(ckit_slice text, uint32_t *out) {
+    *out = ckit_slice_equal(text, ckit_slice_str("1.3")) ? 13 : 12;
+    return *out == 13 || ckit_slice_equal(text, ckit_slice_str("1.2"));
+}
+
 bool ckiti_redis_is_parameter(ckit_slice name) { return find_parameter(name) != NULL; }
 
 static ckit_status take_parameter(ckiti_redis_address *a, const parameter *p, ckit_slice value, ckit_error *err) {
     void *field = (char *)a + p->offset;
+    a->ssl_given = a->ssl_given || strncmp(p->name, "ssl_", 4) == 0 || strncmp(p->name, "tls_", 4) == 0;
     switch (p->type) {
     case TEXT: return take_text(field, p->size, value, p->name, err);
     case NUMBER: return parse_u32(value, field) ? CKIT_OK : wrong(err, p->name, "must be a whole number");
     case SECONDS: return parse_seconds(value, field) ? CKIT_OK : wrong(err, p->name, "must be a number of seconds");
+    case CERTIFICATE:
+        return parse_certificate(value, field) ? CKIT_OK : wrong(err, p->name, "must be required or none");
+    case VERSION: return parse_version(value, field) ? CKIT_OK : wrong(err, p->name, "must be 1.2 or 1.3");
     default: return parse_switch(value, field) ? CKIT_OK : wrong(err, p->name, "must be true or false");
     }
 }
@@ -191,7 +211,7 @@ static ckit_status take_scheme(ckiti_redis_address *a, const ckiti_url *url, cki
         return CKIT_OK;
     }
     return ckit_fail(err, CKIT_E_CONFIGURATION, CKITI_REDIS_WHERE,
-                     "not a URL of Redis: one begins with redis:// or unix://");
+                     "not a URL of Redis: one begins with redis://, rediss:// or unix://");
 }
 
 static ckit_status add_host(ckiti_redis_address *a, const ckiti_url *url, ckit_error *err) {
@@ -340,6 +360,16 @@ static ckit_status check_range(const char *name, uint64_t value, uint64_t low, u
                      name, value, low, high);
 }
 
+static ckit_status check_encryption(const ckiti_redis_address *a, ckit_error *err) {
+    if (a->ssl_given && !a->tls) { /* who says how to encrypt believes that it is done */
+        return wrong(err, "ssl_ and tls_ options", "are for encrypted connections: write rediss:// with two s");
+    }
+    if (a->ssl_keyfile[0] != '\0' && a->ssl_certfile[0] == '\0') {
+        return wrong(err, "ssl_keyfile", "is given without ssl_certfile");
+    }
+    return CKIT_OK;
+}
+
 static ckit_status check(const ckiti_redis_address *a, ckit_error *err) {
     const struct {
         const char *name;
@@ -351,7 +381,8 @@ static ckit_status check(const ckiti_redis_address *a, ckit_error *err) {
                 {"retries", a->retries, 0, 10},
                 {"backoff_max (ms)", a->backoff_max_ms, 50, 3600000},
                 {"protocol", a->protocol, 2, 3},
-                {"db", a->database, 0, INT32_MAX}};
+                {"db", a->database, 0, INT32_MAX},
+                {"tls_min_version", a->tls_min_version, 12, 13}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         ckit_status st = check_range(rows[i].name, rows[i].value, rows[i].low, rows[i].high, err);
         if (st != CKIT_OK) {
@@ -373,7 +404,7 @@ static ckit_status check(const ckiti_redis_address *a, ckit_error *err) {
     if (a->kind == CKITI_REDIS_CLUSTER && a->database != 0) {
         return wrong(err, "db", "must be 0: a cluster has no other database");
     }
-    return CKIT_OK;
+    return check_encryption(a, err);
 }
 
 static void defaults(ckiti_redis_address *a) {
@@ -386,6 +417,9 @@ static void defaults(ckiti_redis_address *a) {
     a->backoff_max_ms = 5000;
     a->max_value_bytes = 100 * MIB;
     a->keepalive = true;
+    a->ssl_verify = true;
+    a->ssl_check_hostname = true;
+    a->tls_min_version = 12;
     memcpy(a->client_name, "cachekit", sizeof "cachekit");
 }
 
@@ -399,7 +433,10 @@ static ckit_status take_strings(ckiti_redis_address *a, const ckit_redis_options
                 {"sentinel_username", o->sentinel_username, a->sentinel_username, sizeof a->sentinel_username},
                 {"sentinel_password", o->sentinel_password, a->sentinel_password, sizeof a->sentinel_password},
                 {"client_name", o->client_name, a->client_name, sizeof a->client_name},
-                {"key_prefix", o->key_prefix, a->key_prefix, sizeof a->key_prefix}};
+                {"key_prefix", o->key_prefix, a->key_prefix, sizeof a->key_prefix},
+                {"ssl_ca_certs", o->ssl_ca_certs, a->ssl_ca_certs, sizeof a->ssl_ca_certs},
+                {"ssl_certfile", o->ssl_certfile, a->ssl_certfile, sizeof a->ssl_certfile},
+                {"ssl_keyfile", o->ssl_keyfile, a->ssl_keyfile, sizeof a->ssl_keyfile}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].value != NULL) {
             ckit_status st = take_text(rows[i].out, rows[i].size, ckit_slice_str(rows[i].value), rows[i].name, err);
@@ -417,7 +454,8 @@ static void take_numbers(ckiti_redis_address *a, const ckit_redis_options *o) {
         uint32_t *out;
     } rows[] = {{o->socket_timeout_ms, &a->socket_timeout_ms}, {o->socket_connect_timeout_ms, &a->connect_timeout_ms},
                 {o->connection_pool_size, &a->pool_size},      {o->retries, &a->retries},
-                {o->backoff_max_ms, &a->backoff_max_ms},       {o->protocol, &a->protocol}};
+                {o->backoff_max_ms, &a->backoff_max_ms},       {o->protocol, &a->protocol},
+                {o->tls_min_version, &a->tls_min_version}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         *rows[i].out = rows[i].value != 0 ? rows[i].value : *rows[i].out;
     }
@@ -429,6 +467,18 @@ static void take_numbers(ckiti_redis_address *a, const ckit_redis_options *o) {
     if (o->retry_on_timeout != CKIT_REDIS_DEFAULT) {
         a->retry_on_timeout = o->retry_on_timeout == CKIT_REDIS_ON;
     }
+}
+
+static void take_encryption(ckiti_redis_address *a, const ckit_redis_options *o) {
+    if (o->ssl_cert_reqs != CKIT_REDIS_CERT_DEFAULT) {
+        a->ssl_verify = o->ssl_cert_reqs != CKIT_REDIS_CERT_NONE;
+    }
+    if (o->ssl_check_hostname != CKIT_REDIS_DEFAULT) {
+        a->ssl_check_hostname = o->ssl_check_hostname == CKIT_REDIS_ON;
+    }
+    a->ssl_given = a->ssl_given || o->ssl_cert_reqs != CKIT_REDIS_CERT_DEFAULT ||
+                   o->ssl_check_hostname != CKIT_REDIS_DEFAULT || o->ssl_ca_certs != NULL || o->ssl_certfile != NULL ||
+                   o->ssl_keyfile != NULL || o->tls_min_version != 0;
 }
 
 ckit_status ckiti_redis_address_read(ckiti_redis_address *address, const ckit_redis_options *options, bool others,
@@ -452,6 +502,7 @@ ckit_status ckiti_redis_address_read(ckiti_redis_address *address, const ckit_re
     }
     if (st == CKIT_OK) {
         take_numbers(address, &o);
+        take_encryption(address, &o);
         st = check(address, err);
     }
     if (st != CKIT_OK) {

@@ -42,6 +42,17 @@ typedef struct ckiti_redis_address {
     uint64_t             max_value_bytes;
     bool                 keepalive;
     bool                 retry_on_timeout;
+
+    /* Of encrypted connections. */
+    bool     ssl_given; /* something was said about them */
+    bool     ssl_verify;
+    bool     ssl_check_hostname;
+    uint32_t tls_min_version; /* 12 or 13 */
+    char     ssl_ca_certs[1024];
+    char     ssl_certfile[1024];
+    char     ssl_keyfile[1024];
+    /* What they share (tls.h). Made and owned by the store; NULL where nothing is encrypted. */
+    struct ckiti_redis_tls *security;
 } ckiti_redis_address;
 
 /* Reads URL and options. With `others` parameters that are not this store's are passed over: somebody else has read them.

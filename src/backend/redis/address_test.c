@@ -84,7 +84,7 @@ CKIT_TEST(urls, sockets_sentinels_and_clusters) {
 }
 
 CKIT_TEST(urls, mistakes_are_named_and_secrets_are_not) {
-    bad("http://u:hunter2@h", "begins with redis://");
+    bad("http://u:hunter2@h", "begins with redis://, rediss:// or unix://");
     bad("redis:hunter2", "'//'");
     bad("redis://:hunter2@h/x", "number of a database");
     bad("redis://:hunter2@h/99999999999", "number of a database");
@@ -131,7 +131,7 @@ CKIT_TEST(options, they_win_over_the_url) {
 }
 
 CKIT_TEST(options, what_this_version_cannot_open_is_refused_before_anything_is_tried) {
-    static const char *const urls[] = {"rediss://:hunter2@h", "redis+cluster://h1,h2"};
+    static const char *const urls[] = {"redis+cluster://:hunter2@h1,h2", "rediss+cluster://h1,h2"};
     for (size_t i = 0; i < 2; i++) {
         ckit_redis_options options = CKIT_REDIS_OPTIONS_INIT;
         ckit_backend      *backend = NULL;

@@ -81,6 +81,10 @@ ckit_status ckiti_redis_network(ckit_error *err, int sys_errno, const char *what
     case EADDRNOTAVAIL: return ckit_fail_errno(err, CKIT_E_UNREACHABLE, sys_errno, CKITI_REDIS_WHERE, "%s", what);
     case EMFILE:
     case ENFILE: return ckit_fail_errno(err, CKIT_E_POOL_EXHAUSTED, sys_errno, CKITI_REDIS_WHERE, "%s", what);
+    case EKEYREJECTED: /* said by TLS */
+        return ckit_fail(
+            err, CKIT_E_CREDENTIALS, CKITI_REDIS_WHERE,
+            "%s: the server wants a client certificate that it trusts: look at ssl_certfile and ssl_keyfile", what);
     case EACCES:
     case EPERM: return ckit_fail_errno(err, CKIT_E_PERMISSION, sys_errno, CKITI_REDIS_WHERE, "%s", what);
     default: return ckit_fail_errno(err, CKIT_E_NETWORK, sys_errno, CKITI_REDIS_WHERE, "%s", what);

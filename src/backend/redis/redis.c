@@ -1,6 +1,8 @@
 /* Opening, closing, and the table of operations (at the end). */
 #include "store.h"
 
+#include "tls.h"
+
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/random.h"
@@ -95,6 +97,7 @@ static void before_fork(void *self) {
     if (store->sentinel != NULL) {
         pthread_mutex_lock(&store->sentinel->lock);
     }
+    ckiti_redis_tls_before_fork(store->tls);
 }
 
 static void release(ckiti_redis_store *store) {
@@ -105,6 +108,7 @@ static void release(ckiti_redis_store *store) {
 
 static void in_parent(void *self) {
     ckiti_redis_store *store = self;
+    ckiti_redis_tls_in_parent(store->tls);
     release(store);
     pthread_mutex_unlock(&store->spare.lock);
     ckiti_redis_node_after_fork(&store->node);
@@ -112,6 +116,7 @@ static void in_parent(void *self) {
 
 static void in_child(void *self) {
     ckiti_redis_store *store = self;
+    ckiti_redis_tls_in_child(store->tls);
     release(store);
     pthread_mutex_unlock(&store->spare.lock);
     ckiti_redis_node_in_child(&store->node);
@@ -129,15 +134,12 @@ static void redis_close(void *self) {
         ckiti_free(store->alloc, store->sentinel, sizeof *store->sentinel);
     }
     ckiti_redis_handed_fini(&store->spare, store->alloc);
+    ckiti_redis_tls_close(store->tls);
     ckiti_redis_address_fini(&store->address);
     ckiti_free(store->alloc, store, sizeof *store);
 }
 
 static ckit_status check_supported(const ckiti_redis_address *a, ckit_error *err) {
-    if (a->tls) {
-        return ckit_fail(err, CKIT_E_UNSUPPORTED, CKITI_REDIS_WHERE,
-                         "rediss: means an encrypted connection, which this version cannot make");
-    }
     if (a->kind == CKITI_REDIS_CLUSTER) {
         return ckit_fail(err, CKIT_E_UNSUPPORTED, CKITI_REDIS_WHERE, "this version does not talk to a cluster");
     }
@@ -187,6 +189,11 @@ ckit_status ckiti_redis_open_with(const ckit_redis_options *options, const ckit_
     ckit_status st = ckiti_redis_address_read(&store->address, options, others, err);
     if (st == CKIT_OK) {
         st = check_supported(&store->address, err);
+    }
+    if (st == CKIT_OK && store->address.tls) {
+        st = ckiti_redis_tls_open(&store->address, streams, alloc, CKITI_OPENSSL_NAME, &store->tls, err);
+        store->address.security = store->tls;
+        streams = &ckiti_redis_tls_streams;
     }
     if (st == CKIT_OK) {
         store->prefix = ckit_slice_str(store->address.key_prefix);

@@ -13,16 +13,17 @@
 #define CKITI_REDIS_REMEMBERED 1024u
 
 typedef struct ckiti_redis_store {
-    ckiti_redis_address   address;
-    ckit_slice            prefix; /* in address */
-    const ckit_alloc     *alloc;
-    const ckit_clock     *clock;
-    ckit_log              log;
-    ckiti_redis_sentinel *sentinel; /* NULL: no sentinels */
-    ckiti_redis_node      node;
-    ckiti_redis_spare     spare;
-    ckiti_fork_hooks      fork_hooks;
-    uint64_t              seed;
+    ckiti_redis_address     address;
+    struct ckiti_redis_tls *tls;    /* NULL: nothing is encrypted */
+    ckit_slice              prefix; /* in address */
+    const ckit_alloc       *alloc;
+    const ckit_clock       *clock;
+    ckit_log                log;
+    ckiti_redis_sentinel   *sentinel; /* NULL: no sentinels */
+    ckiti_redis_node        node;
+    ckiti_redis_spare       spare;
+    ckiti_fork_hooks        fork_hooks;
+    uint64_t                seed;
     /* Keys whose values were large when last seen, by hash: such values are fetched apart from the others. */
     _Atomic uint32_t large[CKITI_REDIS_REMEMBERED];
 } ckiti_redis_store;
