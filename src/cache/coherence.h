@@ -50,8 +50,8 @@ typedef struct ckiti_watch_stripe {
 } ckiti_watch_stripe;
 
 typedef struct ckiti_coherence {
-    bool               on; /* the store watches; set before the first namespace is made, constant once the cache is open */
-    uint64_t           forks;
+    bool     on; /* the store watches; set before the first namespace is made, constant once the cache is open */
+    uint64_t forks;
     _Atomic uint64_t   state; /* lower two bits: CKIT_GUARDS_*; above: how often it changed */
     ckit_watch_sink    sink;
     ckiti_watch_stripe stripes[CKITI_COPY_GROUPS];

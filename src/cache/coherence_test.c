@@ -70,9 +70,10 @@ static ckit_function *function_named(member *m, const char *name, const char *na
     return function_of(m->cache, name, &m->l, &options);
 }
 
-static const char long_namespace[] = "a namespace so long that with it every key of more than two hundred and fifty "
-                                     "characters is shortened to its beginning and a hash of all of it, as the automatic "
-                                     "keys of this function are, since nothing else would be left of the limit for it";
+static const char long_namespace[] =
+    "a namespace so long that with it every key of more than two hundred and fifty "
+    "characters is shortened to its beginning and a hash of all of it, as the automatic "
+    "keys of this function are, since nothing else would be left of the limit for it";
 
 CKIT_TEST(coherence, keys_of_every_kind_are_found) {
     static const struct {
@@ -553,7 +554,8 @@ CKIT_TEST(coherence, a_call_told_by_its_hash_is_found_in_every_function) {
         CHECK_CALL(CKIT_SOURCE_MEMORY, 1, all[i], 8);
     }
     fake_tell_call(fl.a.watch, S("ns"), S("no hash"));
-    CHECK_CALL(CKIT_SOURCE_STORE, 1, fl.a.fn, 8); /* what cannot be understood is taken for the widest that it can mean */
+    CHECK_CALL(CKIT_SOURCE_STORE, 1, fl.a.fn,
+               8); /* what cannot be understood is taken for the widest that it can mean */
     ckit_buf_fini(&key);
     ckit_function_close(sister);
     ckit_function_close(stranger);

@@ -315,7 +315,7 @@ static ckit_status put_in_memory(const ckiti_access *a, ckiti_copy_of how, ckit_
 }
 
 static ckit_status write_both(const ckiti_access *a, ckit_slice in_memory, ckit_slice stored, uint64_t ttl_ms,
-                                    ckit_error *err) {
+                              ckit_error *err) {
     ckit_status st = CKIT_OK;
     bool        of_call = a->of_call && a->cache->ops != NULL; /* without a store the text is a key like any other */
     if (of_call) {                                             /* before and after, as in ckiti_remove_everywhere */

@@ -118,9 +118,9 @@ static void look_in_memory(const request *r, size_t from, size_t count, ckiti_ac
 /* The answers are there, or (`whole`) the whole failed. */
 static void take_answers(const request *r, batch *b, ckiti_access *a, ckit_status whole) {
     for (size_t i = 0; i < b->count; i++) {
-        batch_row       *row = &b->rows[i];
-        ckit_status     *answer = &r->answers[row->index];
-        ckit_error       why = CKIT_ERROR_INIT;
+        batch_row   *row = &b->rows[i];
+        ckit_status *answer = &r->answers[row->index];
+        ckit_error   why = CKIT_ERROR_INIT;
         *answer = whole != CKIT_OK ? whole : ckiti_access_begin(a, r->cache, b->keys[i], r->options, NULL);
         if (*answer != CKIT_OK) {
             continue;
@@ -137,8 +137,8 @@ static void take_answers(const request *r, batch *b, ckiti_access *a, ckit_statu
 }
 
 static ckit_status ask_for_all(const request *r, batch *b, ckiti_access *scratch, ckit_error *err) {
-    uint64_t    deadline = ckiti_store_deadline(r->cache, scratch->options.timeout_ms);
-    ckit_error  why = CKIT_ERROR_INIT;
+    uint64_t   deadline = ckiti_store_deadline(r->cache, scratch->options.timeout_ms);
+    ckit_error why = CKIT_ERROR_INIT;
     for (size_t i = 0; i < b->count; i++) {
         ckiti_note_begin(r->cache, &b->rows[i].note, b->keys[i]);
     }

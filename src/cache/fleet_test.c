@@ -182,7 +182,8 @@ CKIT_TEST(fleet, a_forked_child_trusts_no_copy_of_its_parent_s) {
         CHECK_ENTRY(CKIT_SOURCE_STORE, "value", &fl.a, "k");
         CHECK_ENTRY(CKIT_SOURCE_MEMORY, "value", &fl.a, "k");
         fake_clock_advance(&fl.f.time, 1000);
-        CHECK_ENTRY(CKIT_SOURCE_STORE, "value", &fl.a, "k"); /* nobody guards it here, until the child's own watch does */
+        CHECK_ENTRY(CKIT_SOURCE_STORE, "value", &fl.a,
+                    "k"); /* nobody guards it here, until the child's own watch does */
         fake_guard(fl.a.watch, GUARDS_ALL);
         CHECK_ENTRY(CKIT_SOURCE_STORE, "value", &fl.a, "k");
         fake_clock_advance(&fl.f.time, 2000);

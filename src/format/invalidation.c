@@ -237,9 +237,8 @@ void ckiti_invalidation_tell(const ckiti_invalidation *what, const ckit_watch_si
     } else if (what->level == CKITI_INVALIDATE_PARAMS) {
         sink->call_changed(sink->self, what->namespace_name, what->hash);
     } else {
-        ckit_scope scope = {
-            .kind = what->level == CKITI_INVALIDATE_NAMESPACE ? CKIT_SCOPE_NAMESPACE : CKIT_SCOPE_ALL,
-            .namespace_name = what->namespace_name};
+        ckit_scope scope = {.kind = what->level == CKITI_INVALIDATE_NAMESPACE ? CKIT_SCOPE_NAMESPACE : CKIT_SCOPE_ALL,
+                            .namespace_name = what->namespace_name};
         sink->scope_changed(sink->self, &scope);
     }
 }

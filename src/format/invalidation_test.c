@@ -13,8 +13,10 @@
 
 #define DIGITS "3870b2ea5b0ad1f57e09c3b3d0d2b5a0c9e2f6f84a1d2c3b4a5968778695a4b3"
 #define DIGITS_HEX                                                                                                     \
-    "33383730623265613562306164316635376530396333623364306432623561306339653266366638346131643263336234613539363837373836" \
-    "39356134" "6233"
+    "3338373062326561356230616431663537653039633362336430643262356130633965326636663834613164326333623461353936383737" \
+    "3836"                                                                                                             \
+    "39356134"                                                                                                         \
+    "6233"
 #define L "a16c"
 #define GLOBAL "a6676c6f62616c"
 #define NAMESPACE "a96e616d657370616365"
@@ -68,10 +70,12 @@ CKIT_TEST(invalidation_message, reads_and_writes_the_same_bytes) {
 
 CKIT_TEST(invalidation_message, fields_may_come_in_any_order_be_nil_or_unknown) {
     static const char *const rows[] = {
-        "83" PH HASH NS USERS L PARAMS,
-        "85" L PARAMS NS USERS PH HASH "a178 93c0c3ca3f800000" "2a 81a179ff",
-        "85" L PARAMS NS USERS PH HASH K "c0" "91a0 c40100",
-        "84" L PARAMS NS USERS PH HASH "a178 9191919191 91a0",
+        "83" PH HASH NS USERS L        PARAMS,
+        "85" L PARAMS NS USERS PH      HASH "a178 93c0c3ca3f800000"
+             "2a 81a179ff",
+        "85" L PARAMS NS USERS PH HASH K "c0"
+        "91a0 c40100",
+        "84" L PARAMS NS USERS PH      HASH "a178 9191919191 91a0",
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         ckit_buf           hex = CKIT_BUF_INIT;
@@ -89,33 +93,34 @@ CKIT_TEST(invalidation_message, fields_may_come_in_any_order_be_nil_or_unknown) 
 CKIT_TEST(invalidation_message, what_is_malformed_is_refused) {
     static const char *const rows[] = {
         "",
-        "80",                                   /* no level */
-        "c0",                                   /* no map */
-        "91" L,                                 /* an array */
-        "81" L "a57468696e67",                  /* a level that does not exist */
-        "81" L "c4066 76c6f62616c",             /* bytes for text */
-        "81" L "00",                            /* a number */
-        "81" L GLOBAL "00",                     /* more behind it */
-        "82" L GLOBAL,                          /* less than it says */
-        "82" L GLOBAL L GLOBAL,                 /* a field twice */
-        "82" L GLOBAL NS USERS,                 /* a namespace beside global */
-        "82" L GLOBAL PH HASH,                  /* a call beside global */
-        "82" L GLOBAL K "c4016b",               /* a key beside global */
-        "81" L NAMESPACE,                       /* no namespace */
-        "82" L NAMESPACE NS "a0",               /* an empty one */
-        "82" L NAMESPACE NS "a3612062",         /* a space in it */
-        "82" L NAMESPACE NS "a3613a62",         /* a colon in it */
-        "82" L NAMESPACE NS "a3c3a462",         /* another letter than of ASCII */
-        "83" L NAMESPACE NS USERS PH HASH,      /* a call beside it */
-        "81" L PARAMS,                          /* no hash */
-        "82" L PARAMS NS USERS,                 /* none either */
-        "82" L PARAMS PH "d93f" "61616161616161616161616161616161616161616161616161616161616161616161616161616161616161616161616161"
-        "6161616161616161616161616161",         /* 63 digits */
-        "83" L PARAMS NS "a1 2a" PH HASH,       /* an improper namespace */
-        "83" L PARAMS PH HASH K "c400",         /* an empty key */
-        "83" L PARAMS PH HASH K "2a",           /* a number for a key */
-        "82" L GLOBAL "a178 d40100",            /* an extension type */
-        "82" L GLOBAL "a178 919191919191919100", /* too deep */
+        "80",                                       /* no level */
+        "c0",                                       /* no map */
+        "91" L,                                     /* an array */
+        "81" L "a57468696e67",                      /* a level that does not exist */
+        "81" L "c4066 76c6f62616c",                 /* bytes for text */
+        "81" L "00",                                /* a number */
+        "81" L                       GLOBAL "00",   /* more behind it */
+        "82" L                       GLOBAL,        /* less than it says */
+        "82" L GLOBAL L              GLOBAL,        /* a field twice */
+        "82" L GLOBAL NS             USERS,         /* a namespace beside global */
+        "82" L GLOBAL PH             HASH,          /* a call beside global */
+        "82" L GLOBAL                K "c4016b",    /* a key beside global */
+        "81" L                       NAMESPACE,     /* no namespace */
+        "82" L NAMESPACE             NS "a0",       /* an empty one */
+        "82" L NAMESPACE             NS "a3612062", /* a space in it */
+        "82" L NAMESPACE             NS "a3613a62", /* a colon in it */
+        "82" L NAMESPACE             NS "a3c3a462", /* another letter than of ASCII */
+        "83" L NAMESPACE NS USERS PH HASH,          /* a call beside it */
+        "81" L                       PARAMS,        /* no hash */
+        "82" L PARAMS NS             USERS,         /* none either */
+        "82" L PARAMS                PH "d93f"
+                       "61616161616161616161616161616161616161616161616161616161616161616161616161616161616161616161616161"
+                       "6161616161616161616161616161",                /* 63 digits */
+        "83" L PARAMS NS "a1 2a" PH HASH,                             /* an improper namespace */
+        "83" L PARAMS PH HASH       K "c400",                         /* an empty key */
+        "83" L PARAMS PH HASH       K "2a",                           /* a number for a key */
+        "82" L                      GLOBAL "a178 d40100",             /* an extension type */
+        "82" L                      GLOBAL "a178 919191919191919100", /* too deep */
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         ckit_buf           hex = CKIT_BUF_INIT;
@@ -181,12 +186,9 @@ CKIT_TEST(invalidation_message, is_no_longer_than_ten_kibibytes) {
 
 CKIT_TEST(invalidation_message, what_cannot_be_said_is_not_written) {
     const ckiti_invalidation rows[] = {
-        {.level = (ckiti_invalidation_level)3},
-        {.level = CKITI_INVALIDATE_GLOBAL, .namespace_name = S("users")},
-        {.level = CKITI_INVALIDATE_NAMESPACE},
-        {.level = CKITI_INVALIDATE_NAMESPACE, .namespace_name = S("my users")},
-        {.level = CKITI_INVALIDATE_PARAMS},
-        {.level = CKITI_INVALIDATE_PARAMS, .hash = S("ABC")},
+        {.level = (ckiti_invalidation_level)3}, {.level = CKITI_INVALIDATE_GLOBAL, .namespace_name = S("users")},
+        {.level = CKITI_INVALIDATE_NAMESPACE},  {.level = CKITI_INVALIDATE_NAMESPACE, .namespace_name = S("my users")},
+        {.level = CKITI_INVALIDATE_PARAMS},     {.level = CKITI_INVALIDATE_PARAMS, .hash = S("ABC")},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         ckit_buf   out = CKIT_BUF_INIT;
@@ -249,7 +251,9 @@ CKIT_TEST(invalidation_message, of_a_scope_covers_it) {
 
 /* ---- passing on ------------------------------------------------------------------------------------------------------- */
 
-static void note_key(void *self, ckit_slice key) { snprintf(self, 99, "key %.*s", (int)key.len, (const char *)key.ptr); }
+static void note_key(void *self, ckit_slice key) {
+    snprintf(self, 99, "key %.*s", (int)key.len, (const char *)key.ptr);
+}
 
 static void note_call(void *self, ckit_slice name, ckit_slice hash) {
     snprintf(self, 99, "call %.*s %.4s", (int)name.len, name.len > 0 ? (const char *)name.ptr : "",

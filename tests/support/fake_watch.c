@@ -16,17 +16,17 @@ typedef struct message {
 
 /* `hub->mu` guards the queues; nothing is called with it held. */
 struct fake_watch {
-    fake_watch            *next;
-    fake_hub              *hub;
-    ckit_backend          *inner;
+    fake_watch             *next;
+    fake_hub               *hub;
+    ckit_backend           *inner;
     const ckit_backend_ops *ops; /* of `inner` */
-    void                  *store;
-    ckit_backend_ops       table;
-    const ckit_watch_sink *sink;
-    message               *first;
-    message              **last;
-    bool                   broken;
-    pthread_mutex_t        delivering; /* one at a time, in order */
+    void                   *store;
+    ckit_backend_ops        table;
+    const ckit_watch_sink  *sink;
+    message                *first;
+    message               **last;
+    bool                    broken;
+    pthread_mutex_t         delivering; /* one at a time, in order */
 };
 
 struct fake_hub {
