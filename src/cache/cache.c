@@ -185,6 +185,8 @@ uint64_t ckiti_namespace_bump(ckiti_namespace *ns) {
 
 /* ---- the background sweep ---------------------------------------------------------------------------------- */
 
+#define SOON_MS 1000u /* after many entries have been invalidated at once */
+
 uint64_t ckiti_function_floor(ckit_cache *cache, ckit_slice memkey) {
     uint32_t               id = ckiti_memkey_function(memkey);
     ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
@@ -199,25 +201,33 @@ static bool is_dead(void *context, ckit_slice key, uint64_t birth) {
     return birth < ckiti_function_floor(context, key);
 }
 
+static void sweep_at(ckit_cache *cache, uint64_t due_ms) {
+    if (ckiti_workers_submit(&cache->workers, &cache->sweep, due_ms) != CKIT_OK) {
+        atomic_store(&cache->sweeping, false); /* the next value tries again */
+    }
+}
+
 static void sweep(ckiti_job *job) {
     ckit_cache *cache = (ckit_cache *)(void *)((char *)job - offsetof(ckit_cache, sweep));
     uint64_t    now = ckiti_cache_now(cache);
+    atomic_store(&cache->sweeps_soon, false);
     for (ckiti_namespace *ns = atomic_load(&cache->namespaces); ns != NULL; ns = ns->next) {
         while (ns->l1 != NULL && ckiti_l1_sweep(ns->l1, now, 1024, is_dead, cache) >= 1024) {}
     }
-    if (ckiti_workers_submit(&cache->workers, job, ckiti_time_after(now, cache->options.sweep_interval_ms)) !=
-        CKIT_OK) {
-        atomic_store(&cache->sweeping, false); /* the next value tries again */
-    }
+    sweep_at(cache, ckiti_time_after(now, cache->options.sweep_interval_ms));
 }
 
 void ckiti_sweep_start(ckit_cache *cache) {
     if (!atomic_load_explicit(&cache->sweeping, memory_order_relaxed) && !atomic_exchange(&cache->sweeping, true)) {
         cache->sweep.run = sweep;
-        uint64_t due = ckiti_time_after(ckiti_cache_now(cache), cache->options.sweep_interval_ms);
-        if (ckiti_workers_submit(&cache->workers, &cache->sweep, due) != CKIT_OK) {
-            atomic_store(&cache->sweeping, false); /* the next value tries again */
-        }
+        sweep_at(cache, ckiti_time_after(ckiti_cache_now(cache), cache->options.sweep_interval_ms));
+    }
+}
+
+void ckiti_sweep_soon(ckit_cache *cache) {
+    if (cache->options.sweep_interval_ms > SOON_MS && !atomic_exchange(&cache->sweeps_soon, true) &&
+        ckiti_workers_cancel(&cache->workers, &cache->sweep)) {
+        sweep_at(cache, ckiti_time_after(ckiti_cache_now(cache), SOON_MS));
     }
 }
 
@@ -276,6 +286,7 @@ static void fork_child(void *self) {
     pthread_mutex_unlock(&cache->mu);
     ckiti_workers_drop_jobs(&cache->workers);
     atomic_store(&cache->sweeping, false); /* the child's next value starts a sweep of its own */
+    atomic_store(&cache->sweeps_soon, false);
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------------------- */

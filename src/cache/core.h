@@ -138,6 +138,7 @@ struct ckit_cache {
     ckiti_namespace                 *no_namespace;
     ckiti_job                        sweep;
     _Atomic bool                     sweeping;        /* the sweep job has been submitted */
+    _Atomic bool                     sweeps_soon;     /* ... to run before its time */
     _Atomic bool                     custom_keys;     /* a function has been made whose calls have custom keys */
     _Atomic uint64_t                 next_warning_ms; /* until then failures of the store are only counted */
     _Atomic uint64_t                 unsaid;          /* failures since the last line about one */
@@ -156,6 +157,8 @@ uint64_t         ckiti_namespace_bump(ckiti_namespace *ns);
 uint64_t ckiti_function_floor(ckit_cache *cache, ckit_slice memkey);
 /* Starts the background sweep with the first value that memory keeps. */
 void ckiti_sweep_start(ckit_cache *cache);
+/* Brings the next sweep forward, so that what a whole scope held in memory is given back within a second. */
+void ckiti_sweep_soon(ckit_cache *cache);
 
 /* What was born below is invalidated, for a call of this function. */
 static inline uint64_t ckiti_function_min_birth(const ckit_function *function) {

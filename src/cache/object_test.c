@@ -2,6 +2,7 @@
 #include "cache/cache_fixture.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 typedef struct thing {
     _Atomic uint64_t released;
@@ -566,5 +567,22 @@ CKIT_TEST(object, hint_does_not_hold_after_an_eviction) {
         ckit_args_fini(&args);
     }
     CHECK(found > 0 && found < 400 && held <= found);
+    scene_close(&s);
+}
+
+CKIT_TEST(object, of_an_invalidated_function_is_given_back_within_a_second_without_another_call) {
+    scene       s;
+    thing       t = {0};
+    ckit_object object = object_of(&t, 100);
+    scene_open(&s);
+    give(s.fn, 7, &object, 0, NULL);
+    CHECK_OK(ckit_function_invalidate(s.fn, NULL, NULL));
+    CHECK_OK(ckit_function_invalidate(s.fn, NULL, NULL));
+    CHECK_EQ_U(0, t.released);
+    fake_clock_advance(&s.f.time, 1000);
+    for (int i = 0; i < 3000 && atomic_load(&t.released) == 0; i++) { /* the worker looks at the clock now and then */
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    CHECK_EQ_U(1, t.released);
     scene_close(&s);
 }

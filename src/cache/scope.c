@@ -119,6 +119,7 @@ static void forget_scope(ckit_cache *cache, const ckit_scope *scope) {
         forget_function(cache, ns, scope->function);
     }
     tell_stripes(cache);
+    ckiti_sweep_soon(cache);
 }
 
 /* Keys hold a namespace's name with spaces and line ends replaced, so several namespaces may stand for one text. */
