@@ -16,6 +16,7 @@ from .errors import CachekitError
 
 if TYPE_CHECKING:
     from ._core import CachedFunction
+    from ._tenants import Tenants
     from .config import DecoratorConfig
 
 _R = TypeVar("_R")
@@ -80,23 +81,32 @@ def attach(
     config: DecoratorConfig,
     stored: bool,
     awaited: bool,
+    tenants: Tenants | None,
 ) -> None:
-    """The attributes of a decorated function. `stored`: there is a store; `awaited`: it is a coroutine function, and what
-    may wait for the store is a coroutine function too."""
+    """The attributes of a decorated function. `stored`: there is a store, which `tenants` share; `awaited`: it is a
+    coroutine function, and what may wait for the store is a coroutine function too."""
     features = FeatureOrchestrator.from_config(config)
     name = name_of(function)
     base: dict[str, int] = {}
     cleared = [0]
     parameters = count_parameters(function)
 
+    def count_of(cached: CachedFunction[..., Any]) -> dict[str, int]:
+        return cached.counters() if tenants is None else tenants.counters(cached)
+
+    def here() -> CachedFunction[..., Any]:
+        return cached if tenants is None else tenants.here(cached)
+
     def restart(cached: CachedFunction[..., Any]) -> None:  # which is an argument, so that it can go
-        base.update(cached.counters())
+        if tenants is not None:
+            tenants.renew_lock()
+        base.update(count_of(cached))
         cleared[0] = 0
 
     _counting[cached] = restart
 
     def counted() -> dict[str, int]:
-        return {field: number - base.get(field, 0) for field, number in cached.counters().items()}
+        return {field: number - base.get(field, 0) for field, number in count_of(cached).items()}
 
     def cache_info() -> CacheInfo:
         """What this function has counted since the last `cache_clear`."""
@@ -113,8 +123,8 @@ def attach(
                 f"{name}: cache_clear() would wait for the store and stop the event loop meanwhile; use "
                 "`await ....ainvalidate_cache()`"
             )
-        without_the_store(cached.forget_all)
-        base.update(cached.counters())
+        without_the_store(here().forget_all)
+        base.update(count_of(cached))
         cleared[0] += 1
 
     def without_the_store(forget: Callable[[], object]) -> None:
@@ -132,10 +142,11 @@ def attach(
         without_the_store(functools.partial(forget_call, args, kwargs))
 
     def forget_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        own = here()
         if not args and not kwargs and parameters:
-            cached.forget_all()
-        elif len(args) != 1 or kwargs or not cached.forget_receiver(args[0]):
-            cached.forget(*args, **kwargs)
+            own.forget_all()
+        elif len(args) != 1 or kwargs or not own.forget_receiver(args[0]):
+            own.forget(*args, **kwargs)
 
     def invalidate_cache(*args: Any, **kwargs: Any) -> None:
         """Forgets the result of one call; without arguments, of every call of a function that has parameters.
@@ -163,7 +174,7 @@ def attach(
 
     def check_health() -> dict[str, Any]:
         """The same, after trying the store out."""
-        found = cached.cache.health()
+        found = here().cache.health()
         status = "healthy" if found["healthy"] else "unhealthy"
         return {
             "status": status,
@@ -173,8 +184,12 @@ def attach(
             # The documented shape, which a store without connections fills with what it has: none.
             "system": {
                 "status": status,
-                "redis_connection": "inactive",
-                "connection_pool": {"created_connections": 0, "available_connections": 0, "in_use_connections": 0},
+                "redis_connection": "active" if found["backend_type"] == "redis" and found["healthy"] else "inactive",
+                "connection_pool": {
+                    "created_connections": found["connections"],
+                    "available_connections": max(0, found["connections_max"] - found["connections_in_use"]),
+                    "in_use_connections": found["connections_in_use"],
+                },
             },
         }
 

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from ._attributes import attach
 from ._core import CachedFunction, ReceiverError
 from ._kinds import is_async
-from ._methods import copy_names, find_namesake, shape_of
+from ._methods import Shape, copy_names, find_namesake, shape_of
 from ._refresh import Refresher
-from ._stores import Place, place_for
+from ._stores import Place, place_for, tenant_place
+from .backends.redis.provider import tenant_context
 from ._told import log, tell_of_entry, tell_of_receiver, tell_once
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
 
+    from ._tenants import Tenants
     from .config import DecoratorConfig
 
     _P = ParamSpec("_P")
@@ -33,6 +35,7 @@ _ADVICE = {
     "key": "an argument cannot be part of a key",
     "value": "the result cannot be stored",
     "cache": "the cache cannot be used",
+    "tenant": "its tenant cannot be told",
 }
 
 
@@ -54,7 +57,39 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
     if place.stored and config.key is None and find_namesake(function, name, config.namespace):
         tell_once(function, "another lambda of this name uses the same entries: give one of them a namespace= or key=")
     number = _number_for(name)
-    cached = CachedFunction(
+    tenants = None
+    if place.chosen is not None:
+        from ._tenants import Tenants
+
+        chosen = place.chosen
+        tenants = Tenants(lambda tenant: make(tenant_place(config, chosen, tenant), None))
+
+    def make(place: Place, tenants: Tenants | None) -> CachedFunction[_P, _R]:
+        return _make(function, config, place, shape, awaited, number, tenants)
+
+    cached = make(place, tenants)
+    if tenants is not None:
+        tenants.belong_to(cached)
+    copy_names(cached, function)
+    attach(cached, function, config, place.stored, awaited, tenants)
+    if awaited:
+        from ._async import mark
+
+        mark(cached, function)
+    return cached
+
+
+def _make(
+    function: Callable[_P, _R],
+    config: DecoratorConfig,
+    place: Place,
+    shape: Shape,
+    awaited: bool,
+    number: int,
+    tenants: Tenants | None,
+) -> CachedFunction[_P, _R]:
+    name = shape.name
+    return CachedFunction(
         place.cache,
         function,
         # Objects belong to one decorated function; documents to all functions of one name, as in the store. The number
@@ -69,15 +104,9 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
         warn=functools.partial(_say_uncached, name),
         **shape.keywords(),
         gone=functools.partial(_free_numbers.setdefault(name, []).append, number) if place.objects else None,
+        tenants=None if tenants is None else (tenant_context, tenants.of),
         **_more(function, config, place, awaited),
     )
-    copy_names(cached, function)
-    attach(cached, function, config, place.stored, awaited)
-    if awaited:
-        from ._async import mark
-
-        mark(cached, function)
-    return cached
 
 
 def _number_for(name: str) -> int:

@@ -1,6 +1,7 @@
 """The part of cachekit that is written in C, over libcachekit. Programs use what `cachekit` and its modules offer."""
 
 from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextvars import ContextVar
 from inspect import Signature
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
@@ -136,6 +137,8 @@ class Cache:
         integrity: bool = True,
         max_value_bytes: int = 0,
         backend: Adapter | None = None,
+        tenant: str | None = None,
+        guard: bool = True,
     ) -> Self: ...
     def get(self, key: str | Buffer, /) -> bytes | None:
         """The stored bytes as they are, or None."""
@@ -153,7 +156,23 @@ class Cache:
         """Counters of this cache."""
 
     def health(self) -> dict[str, Any]:
-        """Tries the store out: ``healthy``, ``latency_ms``, ``backend_type``, ``detail``."""
+        """Tries the store out: ``healthy``, ``latency_ms``, ``backend_type``, ``detail``, ``connections``,
+        ``connections_in_use``, ``connections_max``."""
+
+    def ttl(self, key: str | Buffer, /) -> int | None:
+        """The remaining life in milliseconds; 2**64 - 1: no expiry, 2**64 - 2: unknown. None: no entry."""
+
+    def touch(self, key: str | Buffer, ttl_ms: int, /) -> bool:
+        """Gives the entry a new lifetime; True when there is one."""
+
+    def lock(self, key: str | Buffer, lease_ms: int, /) -> bytes | None:
+        """One attempt to take the store's lock of a key: a token, or None when somebody else holds it."""
+
+    def renew_lock(self, key: str | Buffer, token: bytes, lease_ms: int, /) -> bool:
+        """Lengthens the lease; True while it is ours."""
+
+    def unlock(self, key: str | Buffer, token: bytes, /) -> bool:
+        """Gives the lock back; True when it was ours."""
 
     def release_objects(self) -> None:
         """Gives back the references of objects that memory has let go of."""
@@ -290,7 +309,7 @@ class CachedFunction(Generic[_P, _R]):
         method: int = 0,
         objects: bool = False,
         key: Callable[_P, str] | None = None,
-        warn: Callable[[Literal["key", "value", "cache"], BaseException | None], object] | None = None,
+        warn: Callable[[Literal["key", "value", "cache", "tenant"], BaseException | None], object] | None = None,
         dump: Callable[[Any], bytes] | None = None,
         load: Callable[[Any], object] | None = None,
         miss: Callable[..., Any] | None = None,
@@ -299,6 +318,7 @@ class CachedFunction(Generic[_P, _R]):
         bound: tuple[tuple[Any, ...], dict[str, Any]] | None = None,
         renew_below: float = 0,
         gone: Callable[[], object] | None = None,
+        tenants: tuple[ContextVar[Any], Callable[[Any], CachedFunction[_P, _R]]] | None = None,
     ) -> Self:
         """See python/ext/function.h for what each of them is. `first`, `method` and `bound` as
         _methods.Shape has them."""

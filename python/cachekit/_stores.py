@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from typing import Any, Callable, NamedTuple
 from weakref import WeakValueDictionary
@@ -10,6 +11,7 @@ from weakref import WeakValueDictionary
 from ._core import Cache
 from ._told import tell_once
 from .backends.file import FileBackend
+from .backends.redis.provider import DEFAULT_TENANT
 from .config import DecoratorConfig, NOT_GIVEN
 from .errors import CachekitError, ConfigurationError
 
@@ -22,6 +24,7 @@ class Place(NamedTuple):
     cache: Cache
     objects: bool  # as they are, in memory alone
     stored: bool  # there is a store behind the memory
+    chosen: _Chosen | None = None  # it is one that tenants share
 
 
 _caches: WeakValueDictionary[tuple[Any, ...], Cache] = WeakValueDictionary()
@@ -38,16 +41,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def _open(store: Any, config: DecoratorConfig) -> Cache:
-    """The cache of a store with these limits. `store` is a URL, or a backend written in Python."""
+def _open(store: Any, config: DecoratorConfig, tenant: str | None = None) -> Cache:
+    """The cache of a store with these limits. `store` is a URL, a backend written in Python, or `_Chosen`."""
     size = 0 if config.l1.max_size_mb is None else config.l1.max_size_mb * _MIB
     # The cache holds its backend, so the number is no other's as long as the cache is found.
-    identity = (store if isinstance(store, str) else id(store), size, config.l1.enabled)
+    identity = (store if isinstance(store, (str, _Chosen)) else id(store), size, config.l1.enabled, tenant)
     with _caches_lock:
         cache = _caches.get(identity)
         if cache is None:
             l1 = config.l1.enabled or store == "memory:"
-            if isinstance(store, str):
+            if isinstance(store, _Chosen):
+                cache = Cache(None, l1=l1, l1_max_bytes=size, tenant=tenant)
+            elif isinstance(store, str):
                 cache = Cache(store, l1=l1, l1_max_bytes=size)
             else:
                 from .backends._adapter import Adapter
@@ -68,7 +73,14 @@ _SELECTORS = {
 }
 
 
-def _from_environment(function: Callable[..., Any]) -> FileBackend | None:
+class _Chosen(NamedTuple):
+    """A Redis that the environment chooses, or the one on this machine that may be there; shared by tenants."""
+
+    variable: str | None
+    url: str | None
+
+
+def _from_environment(function: Callable[..., Any]) -> FileBackend | _Chosen | None:
     """The store that the environment chooses.
 
     Raises:
@@ -79,28 +91,36 @@ def _from_environment(function: Callable[..., Any]) -> FileBackend | None:
         raise ConfigurationError(
             f"{' and '.join(chosen)} each choose a store: unset all but one, or say which one with backend="
         )
-    if not chosen and os.environ.get("REDIS_URL"):
-        tell_once(
-            function, "REDIS_URL chooses a Redis store, which this version does not have: results stay in this process"
-        )
-    elif not chosen:
-        tell_once(function, "no store is configured: results are kept in this process only")
-    elif chosen[0] == "CACHEKIT_FILE_CACHE_DIR":
+    variable = chosen[0] if chosen else "REDIS_URL" if os.environ.get("REDIS_URL") else None
+    if variable in ("CACHEKIT_REDIS_URL", "REDIS_URL"):
+        return _Chosen(variable, os.environ[variable])
+    if variable is None:
+        return _without_choice()
+    if variable == "CACHEKIT_FILE_CACHE_DIR":
         return FileBackend()
-    else:
-        tell_once(
-            function,
-            f"{chosen[0]} chooses a {_SELECTORS[chosen[0]]} store, which this version does not have: results stay in "
-            "this process",
-        )
+    tell_once(
+        function,
+        f"{variable} chooses a {_SELECTORS[variable]} store, which this version does not have: results stay in this "
+        "process",
+    )
     return None
+
+
+def _without_choice() -> _Chosen | None:
+    """Nothing is configured: the library tries a Redis on this machine, and says once when there is none."""
+    return _Chosen(None, None)
+
+
+def tenant_place(config: DecoratorConfig, store: _Chosen, tenant: str) -> Place:
+    """Where the results of a function are kept for one tenant."""
+    return Place(_open(store, config, tenant), objects=False, stored=True, chosen=store)
 
 
 def place_for(function: Callable[..., Any], config: DecoratorConfig) -> Place:
     """Where the results of a function with this configuration are kept.
 
     Raises:
-        ConfigurationError: the environment chooses two stores.
+        ConfigurationError: the environment chooses two stores, or a setting of its store is wrong.
     """
     if config.backend is None:
         return Place(_open("memory:", config), objects=True, stored=False)
@@ -108,9 +128,20 @@ def place_for(function: Callable[..., Any], config: DecoratorConfig) -> Place:
     if backend is None:
         return Place(_open("memory:", config), objects=False, stored=False)
     try:
-        # Only the class itself: methods that a subclass has written are to be asked.
-        store = backend.url if type(backend) is FileBackend else backend
-        return Place(_open(store, config), objects=False, stored=True)
+        if isinstance(backend, _Chosen):
+            return tenant_place(config, backend, DEFAULT_TENANT)
+        return Place(_open(_url_of(backend) or backend, config), objects=False, stored=True)
     except CachekitError as error:
+        if isinstance(backend, _Chosen) and error.code == ConfigurationError.code:
+            raise ConfigurationError(str(error)) from None
         tell_once(function, f"the store cannot be opened ({error}): results are kept in this process only")
         return Place(_open("memory:", config), objects=False, stored=False)
+
+
+def _url_of(backend: Any) -> str | None:
+    """The URL of a store that the library has itself. Only of the class itself: methods that a subclass has written are
+    to be asked."""
+    if type(backend) is FileBackend:
+        return backend.url
+    redis = sys.modules.get("cachekit.backends.redis.backend")  # who has such an object has imported it
+    return backend.url if redis is not None and type(backend) is redis.RedisBackend else None

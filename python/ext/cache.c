@@ -84,15 +84,18 @@ static int open_cache(core_cache *self, const char *url, const ckit_cache_option
 }
 
 static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char       *names[] = {"url",     "l1", "l1_max_bytes", "default_ttl_ms", "integrity", "max_value_bytes",
-                                  "backend", NULL};
+    static char *names[] = {
+        "url",   "l1", "l1_max_bytes", "default_ttl_ms", "integrity", "max_value_bytes", "backend", "tenant",
+        "guard", NULL};
     PyObject          *backend = Py_None;
     const char        *url = NULL;
-    int                l1 = -1, integrity = 1; /* -1: not given */
+    const char        *tenant = NULL;
+    int                l1 = -1, integrity = 1, guarded = 1; /* -1: not given */
+    ckit_guard_options guard = CKIT_GUARD_OPTIONS_INIT;
     unsigned long long l1_max_bytes = 0, default_ttl_ms = 0, max_value_bytes = 0;
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpKO", names, &url, &l1, &l1_max_bytes, &default_ttl_ms,
-                                     &integrity, &max_value_bytes, &backend)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpKOzp", names, &url, &l1, &l1_max_bytes, &default_ttl_ms,
+                                     &integrity, &max_value_bytes, &backend, &tenant, &guarded)) {
         return NULL;
     }
     if (backend != Py_None && url != NULL) {
@@ -104,6 +107,9 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     options.default_ttl_ms = default_ttl_ms;
     options.integrity = integrity ? CKIT_DEFAULT : CKIT_OFF;
     options.max_value_bytes = max_value_bytes;
+    options.tenant = tenant;
+    guard.enabled = CKIT_OFF;
+    options.guard = guarded ? NULL : &guard;
     core_cache *self = (core_cache *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
@@ -190,8 +196,10 @@ static PyObject *cache_health(PyObject *object, PyObject *unused) {
     Py_BEGIN_ALLOW_THREADS;
     ckit_cache_health(((core_cache *)object)->cache, &health);
     Py_END_ALLOW_THREADS;
-    return Py_BuildValue("{s:N,s:d,s:s,s:s}", "healthy", PyBool_FromLong(health.healthy), "latency_ms",
-                         health.latency_ms, "backend_type", health.backend_type, "detail", health.detail);
+    return Py_BuildValue("{s:N,s:d,s:s,s:s,s:I,s:I,s:I}", "healthy", PyBool_FromLong(health.healthy), "latency_ms",
+                         health.latency_ms, "backend_type", health.backend_type, "detail", health.detail, "connections",
+                         health.connections, "connections_in_use", health.connections_in_use, "connections_max",
+                         health.connections_max);
 }
 
 /* ---- stored bytes, for backends ----------------------------------------------------------------------------- */
@@ -269,6 +277,102 @@ static PyObject *on_key(PyObject *object, PyObject *args, key_operation operatio
 static PyObject *cache_delete(PyObject *object, PyObject *args) { return on_key(object, args, ckit_cache_delete); }
 static PyObject *cache_exists(PyObject *object, PyObject *args) { return on_key(object, args, ckit_cache_exists); }
 
+static PyObject *cache_ttl(PyObject *object, PyObject *args) {
+    core_cache *self = (core_cache *)object;
+    ckit_error  err = CKIT_ERROR_INIT;
+    uint64_t    life_ms = 0;
+    Py_buffer   key;
+    ckit_status st;
+    if (!PyArg_ParseTuple(args, "s*", &key)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS;
+    st = ckit_cache_ttl(self->cache, ckit_slice_of(key.buf, (size_t)key.len), NULL, &life_ms, &err);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&key);
+    if (st == CKIT_OK) {
+        return PyLong_FromUnsignedLongLong(life_ms);
+    }
+    if (st != CKIT_MISS) {
+        return core_raise(state_of_type(Py_TYPE(object)), &err);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *cache_touch(PyObject *object, PyObject *args) {
+    core_cache        *self = (core_cache *)object;
+    ckit_entry_options options = CKIT_ENTRY_OPTIONS_INIT;
+    ckit_error         err = CKIT_ERROR_INIT;
+    unsigned long long ttl_ms;
+    Py_buffer          key;
+    ckit_status        st;
+    if (!PyArg_ParseTuple(args, "s*K", &key, &ttl_ms)) {
+        return NULL;
+    }
+    options.ttl_ms = ttl_ms;
+    Py_BEGIN_ALLOW_THREADS;
+    st = ckit_cache_touch(self->cache, ckit_slice_of(key.buf, (size_t)key.len), &options, &err);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&key);
+    return answer_of(self, st, &err);
+}
+
+/* ---- locks of the store --------------------------------------------------------------------------------------- */
+
+typedef enum lock_step { LOCK_TRY, LOCK_RENEW, LOCK_RELEASE } lock_step;
+
+/* Without a lease for LOCK_TRY; `lease_ms` is nothing to LOCK_RELEASE. */
+static PyObject *on_lock(core_cache *self, PyObject *args, lock_step step) {
+    ckit_backend      *store = ckit_cache_backend(self->cache);
+    ckit_lease         lease = {.fence = 0};
+    ckit_error         err = CKIT_ERROR_INIT;
+    unsigned long long lease_ms = 0;
+    Py_buffer          key, token = {.buf = NULL};
+    ckit_status        st = CKIT_OK;
+    int                parsed = step == LOCK_TRY     ? PyArg_ParseTuple(args, "s*K", &key, &lease_ms)
+                                : step == LOCK_RENEW ? PyArg_ParseTuple(args, "s*y*K", &key, &token, &lease_ms)
+                                                     : PyArg_ParseTuple(args, "s*y*", &key, &token);
+    if (!parsed) {
+        return NULL;
+    }
+    const ckit_backend_ops *ops = store == NULL ? NULL : ckit_backend_operations(store);
+    if (ops == NULL || ops->lock_try == NULL || (step != LOCK_TRY && token.len != (Py_ssize_t)sizeof lease.token)) {
+        st = ckit_fail(&err, ops == NULL || ops->lock_try == NULL ? CKIT_E_UNSUPPORTED : CKIT_E_MISUSE, "lock",
+                       ops == NULL || ops->lock_try == NULL ? "the store has no locks" : "no token of a lock");
+    }
+    if (st == CKIT_OK) {
+        void      *store_self = ckit_backend_self(store);
+        ckit_slice name = ckit_slice_of(key.buf, (size_t)key.len);
+        if (step != LOCK_TRY) {
+            memcpy(lease.token, token.buf, sizeof lease.token);
+        }
+        Py_BEGIN_ALLOW_THREADS;
+        st = step == LOCK_TRY     ? ops->lock_try(store_self, name, lease_ms, CKIT_NO_DEADLINE, &lease, &err)
+             : step == LOCK_RENEW ? ops->lock_renew(store_self, name, &lease, lease_ms, CKIT_NO_DEADLINE, &err)
+                                  : ops->lock_release(store_self, name, &lease, CKIT_NO_DEADLINE, &err);
+        Py_END_ALLOW_THREADS;
+    }
+    PyBuffer_Release(&key);
+    if (token.buf != NULL) {
+        PyBuffer_Release(&token);
+    }
+    if (step == LOCK_TRY && st == CKIT_OK) {
+        return PyBytes_FromStringAndSize((const char *)lease.token, sizeof lease.token);
+    }
+    if (step == LOCK_TRY && st == CKIT_MISS) {
+        Py_RETURN_NONE;
+    }
+    return answer_of(self, st, &err);
+}
+
+static PyObject *cache_lock(PyObject *object, PyObject *args) { return on_lock((core_cache *)object, args, LOCK_TRY); }
+static PyObject *cache_renew_lock(PyObject *object, PyObject *args) {
+    return on_lock((core_cache *)object, args, LOCK_RENEW);
+}
+static PyObject *cache_unlock(PyObject *object, PyObject *args) {
+    return on_lock((core_cache *)object, args, LOCK_RELEASE);
+}
+
 static PyObject *cache_sweep(PyObject *object, PyObject *unused) {
     (void)unused;
     core_bury((core_cache *)object);
@@ -282,6 +386,11 @@ static PyMethodDef methods[] = {
     {"set", cache_set, METH_VARARGS, "set(key, value, ttl_ms): stores bytes as they are."},
     {"delete", cache_delete, METH_VARARGS, "delete(key): True when there was one."},
     {"exists", cache_exists, METH_VARARGS, "exists(key)"},
+    {"ttl", cache_ttl, METH_VARARGS, "ttl(key): remaining milliseconds, None for no entry."},
+    {"touch", cache_touch, METH_VARARGS, "touch(key, ttl_ms): a new lifetime; True when there was an entry."},
+    {"lock", cache_lock, METH_VARARGS, "lock(key, lease_ms): a token, None when somebody else holds it."},
+    {"renew_lock", cache_renew_lock, METH_VARARGS, "renew_lock(key, token, lease_ms): True while it is ours."},
+    {"unlock", cache_unlock, METH_VARARGS, "unlock(key, token): True when it was ours."},
     {"release_objects", cache_sweep, METH_NOARGS, "Gives back the references of objects that memory has let go of."},
     {NULL, NULL, 0, NULL}};
 
@@ -298,7 +407,7 @@ static PyType_Slot slots[] = {
     {Py_tp_members, members},
     {Py_tp_methods, methods},
     {Py_tp_doc, "Cache(url, *, l1=True, l1_max_bytes=0, default_ttl_ms=0, integrity=True, "
-                "max_value_bytes=0, backend=None)\n--\n\n"
+                "max_value_bytes=0, backend=None, tenant=None, guard=True)\n--\n\n"
                 "A cache: memory, and the store that `url` names (None: the environment) or `backend` is."},
     {0, NULL}};
 

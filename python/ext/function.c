@@ -89,7 +89,7 @@ static PyObject *copy(PyObject *self, PyObject *unused) {
 
 /* What `CachedFunction(...)` was given; every object is borrowed. */
 typedef struct given {
-    PyObject             *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh, *bound, *gone;
+    PyObject             *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh, *bound, *gone, *tenants;
     const char           *name;
     int                   objects, first, method, integrity, l1;
     ckit_function_options options;
@@ -101,11 +101,17 @@ static bool is_bound(PyObject *bound) {
            PyTuple_CheckExact(PyTuple_GET_ITEM(bound, 0)) && PyDict_CheckExact(PyTuple_GET_ITEM(bound, 1));
 }
 
+/* (context variable, callable) */
+static bool is_pair(PyObject *tenants) {
+    return PyTuple_CheckExact(tenants) && PyTuple_GET_SIZE(tenants) == 2 &&
+           PyContextVar_CheckExact(PyTuple_GET_ITEM(tenants, 0));
+}
+
 static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kwargs) {
     static char       *names[] = {"cache",     "function",    "name",  "namespace", "ttl_ms",  "stale_ms",
                                   "integrity", "l1",          "first", "method",    "objects", "key",
                                   "warn",      "dump",        "load",  "miss",      "refresh", "early_refresh",
-                                  "bound",     "renew_below", "gone",  NULL};
+                                  "bound",     "renew_below", "gone",  "tenants",   NULL};
     unsigned long long ttl_ms = 0, stale_ms = 0;
     *g = (given){.key = Py_None,
                  .warn = Py_None,
@@ -115,14 +121,15 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
                  .refresh = Py_None,
                  .bound = Py_None,
                  .gone = Py_None,
+                 .tenants = Py_None,
                  .integrity = 1,
                  .l1 = 1,
                  .options = CKIT_FUNCTION_OPTIONS_INIT};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKKppiipOOOOOOdOdO", names, (PyTypeObject *)state->cache_type,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKKppiipOOOOOOdOdOO", names, (PyTypeObject *)state->cache_type,
                                      &g->cache, &g->wrapped, &g->name, &g->options.namespace_name, &ttl_ms, &stale_ms,
                                      &g->integrity, &g->l1, &g->first, &g->method, &g->objects, &g->key, &g->warn,
                                      &g->dump, &g->load, &g->miss, &g->refresh, &g->options.early_refresh, &g->bound,
-                                     &g->options.renew_below, &g->gone)) {
+                                     &g->options.renew_below, &g->gone, &g->tenants)) {
         return false;
     }
     if ((g->dump == Py_None) != (g->load == Py_None) || (g->objects && g->dump != Py_None) ||
@@ -130,6 +137,10 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
         g->method > CORE_FIRST_NAMED || (g->first == CORE_FIRST_BOUND) != is_bound(g->bound)) {
         PyErr_SetString(PyExc_ValueError, "dump= and load= go together, and not with objects=True; first= is 0 to 3 "
                                           "and method= 0 to 2; bound= goes with first=3");
+        return false;
+    }
+    if (g->tenants != Py_None && !is_pair(g->tenants)) {
+        PyErr_SetString(PyExc_ValueError, "tenants= is a context variable and a callable");
         return false;
     }
     g->options.ttl_ms = ttl_ms;
@@ -177,6 +188,11 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     f->refresh = kept(g.refresh);
     f->bound = kept(g.bound);
     f->gone = kept(g.gone);
+    if (g.tenants != Py_None) {
+        f->vectorcall = core_function_call_tenant;
+        f->tenant = kept(PyTuple_GET_ITEM(g.tenants, 0));
+        f->tenants = kept(PyTuple_GET_ITEM(g.tenants, 1));
+    }
     if (ckit_function_new(f->cache->cache, g.name, NULL, NULL, &g.options, &f->function, &err) != CKIT_OK) {
         Py_DECREF(f);
         return core_raise(state, &err);
@@ -185,7 +201,7 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 }
 
 /* Every object that a function holds, but its cache, which goes last. */
-#define HELD(X) X(wrapped) X(key) X(warn) X(dump) X(load) X(miss) X(refresh) X(bound) X(dict)
+#define HELD(X) X(wrapped) X(key) X(warn) X(dump) X(load) X(miss) X(refresh) X(bound) X(tenant) X(tenants) X(dict)
 
 static int function_traverse(PyObject *self, visitproc visit, void *arg) {
     core_function *f = core_function_of(self);

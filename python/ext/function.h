@@ -51,6 +51,8 @@ typedef struct core_function {
     PyObject *gone; /* called when the function has ended and forgotten its objects; not part of cycles; or None */
     PyObject *refresh; /* called with (Operation, args, kwargs, whether the first argument is a receiver) after a stale
                           value was served, returns whether it computes a fresh one; or None */
+    PyObject *tenant;  /* the context variable that holds the tenant of a call; or NULL */
+    PyObject *tenants; /* called with its value when that is not None, returns the function of this tenant; or NULL */
     core_receivers receivers; /* CORE_FIRST_IDENTITY */
     PyObject      *dict;
     PyObject      *weakrefs;
@@ -63,6 +65,8 @@ static inline core_function *core_function_of(PyObject *object) { return (core_f
 
 /* The vectorcall of the type. */
 PyObject *core_function_call(PyObject *self, PyObject *const *values, size_t count, PyObject *names);
+/* That of functions with `tenants`. */
+PyObject *core_function_call_tenant(PyObject *self, PyObject *const *values, size_t count, PyObject *names);
 /* What a call is known by: its arguments, or what key= makes of them. As core_pack_args. */
 int core_function_pack(core_function *f, ckit_args *args, PyObject *const *values, Py_ssize_t positional,
                        PyObject *names);

@@ -129,6 +129,29 @@ static PyObject *call_with_key(core_function *f, const core_front_key *front_key
     return result;
 }
 
+/* The tenant is looked at in every call: the same function serves requests of many. */
+PyObject *core_function_call_tenant(PyObject *self, PyObject *const *values, size_t count, PyObject *names) {
+    core_function *f = core_function_of(self);
+    PyObject      *tenant = NULL;
+    if (PyContextVar_Get(f->tenant, Py_None, &tenant) < 0) {
+        return NULL;
+    }
+    if (tenant == Py_None || (names != NULL && find_bypass(names) >= 0)) {
+        Py_DECREF(tenant);
+        return core_function_call(self, values, count, names);
+    }
+    PyObject *own = PyObject_CallFunctionObjArgs(f->tenants, tenant, NULL);
+    Py_DECREF(tenant);
+    if (own == NULL) { /* nobody gets another tenant's value instead */
+        bool ours = PyErr_ExceptionMatches(PyExc_Exception);
+        return ours && core_function_tell_uncached(f, "tenant") == 0 ? core_function_run(f, values, count, names) : NULL;
+    }
+    PyObject *result = own == self ? core_function_call(self, values, count, names)
+                                   : PyObject_Vectorcall(own, values, count, names);
+    Py_DECREF(own);
+    return result;
+}
+
 PyObject *core_function_call(PyObject *self, PyObject *const *values, size_t count, PyObject *names) {
     core_function *f = core_function_of(self);
     Py_ssize_t     positional = PyVectorcall_NARGS(count);

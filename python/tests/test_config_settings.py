@@ -44,9 +44,9 @@ NUMBERS = [
     ("lock_wait_seconds", 5, 0.001, 86400, 0, 86401),
     ("workers", 4, 1, 64, 0, 65),
     ("queue_max", 1024, 1, 1000000, 0, 1000001),
-    ("connection_pool_size", 10, 1, None, 0, None),
-    ("socket_timeout", 1.0, 0.001, None, 0, None),
-    ("socket_connect_timeout", 1.0, 0.001, None, 0, None),
+    ("connection_pool_size", 10, 1, 10000, 0, 10001),
+    ("socket_timeout", 1, 0.001, 3600, 0, 3601),
+    ("socket_connect_timeout", 1, 0.001, 3600, 0, 3601),
     ("max_retries", 3, 0, None, -1, None),
     ("retry_delay_ms", 100, 1, None, 0, None),
     ("early_refresh_ratio", 0.9, 0, 1, -0.1, 1.1),
@@ -65,6 +65,8 @@ BOOLEANS = [
     ("dev_mode", False),
     ("encryption_fail_closed", False),
     ("retry_on_timeout", True),
+    ("socket_keepalive", True),
+    ("disable_hiredis", False),
 ]
 TEXTS = [
     ("arrow_compression", "zstd"),

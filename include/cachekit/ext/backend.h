@@ -91,6 +91,9 @@ typedef struct ckit_health {
     uint64_t bytes;       /* UINT64_MAX = unknown */
     uint64_t limit_bytes; /* UINT64_MAX = unknown */
     char     detail[160]; /* one line; what is wrong when not healthy */
+    uint32_t connections; /* that are open; 0 for a store without any */
+    uint32_t connections_in_use;
+    uint32_t connections_max; /* 0 for a store without any */
 } ckit_health;
 
 /* One operation handed over without waiting. Everything in it belongs to the caller and stays valid until `done` has

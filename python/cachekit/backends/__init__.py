@@ -8,14 +8,33 @@ from .file import FileBackend, FileBackendConfig
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
     from .base import BaseBackend
+    from .redis import RedisBackend, RedisBackendConfig, tenant_context
 
-__all__ = ["BackendError", "BackendErrorType", "BaseBackend", "FileBackend", "FileBackendConfig"]
+__all__ = [
+    "BackendError",
+    "BackendErrorType",
+    "BaseBackend",
+    "FileBackend",
+    "FileBackendConfig",
+    "RedisBackend",
+    "RedisBackendConfig",
+    "tenant_context",
+]
+
+# Imported when somebody asks for them: a Protocol needs typing, and not everybody has a Redis.
+_LATE = {
+    "BaseBackend": "base",
+    "RedisBackend": "redis.backend",
+    "RedisBackendConfig": "redis.config",
+    "tenant_context": "redis.provider",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name != "BaseBackend":
+    if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .base import BaseBackend  # a Protocol, which needs typing
+    from importlib import import_module
 
-    globals()[name] = BaseBackend
-    return BaseBackend
+    found = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    globals()[name] = found
+    return found

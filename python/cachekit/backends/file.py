@@ -8,6 +8,7 @@ from .._core import Cache
 from ..config.file import FileBackendConfig
 from ..config.settings import MAX_TTL_SECONDS
 from ..errors import BackendError, BackendErrorType, CachekitError
+from ._kinds import backend_error
 
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
@@ -17,15 +18,6 @@ __all__ = ["FileBackend", "FileBackendConfig"]
 
 _NO_EXPIRY = 2**64 - 1
 _DO_NOT_STORE = 2**64 - 2
-
-# By the codes of the catalogue (docs/errors.md).
-_KINDS: dict[str, BackendErrorType] = {
-    **dict.fromkeys(("E010", "E012", "E101", "E109", "E118"), BackendErrorType.TRANSIENT),
-    **dict.fromkeys(("E011", "E050"), BackendErrorType.TIMEOUT),
-    **dict.fromkeys(
-        ("E063", "E102", "E103", "E104", "E105", "E110", "E116", "E117", "E119"), BackendErrorType.PERMANENT
-    ),
-}
 
 
 class FileBackend:
@@ -101,13 +93,7 @@ class FileBackend:
         try:
             return getattr(self._opened(), operation)(*arguments)
         except CachekitError as error:
-            raise BackendError(
-                str(error),
-                error_type=_KINDS.get(error.code, BackendErrorType.UNKNOWN),
-                operation=operation,
-                key=arguments[0],
-                code=error.code,
-            ) from error
+            raise backend_error(error, operation, arguments[0]) from error
 
     def __repr__(self) -> str:
         return f"FileBackend({str(self.config.cache_dir)!r})"

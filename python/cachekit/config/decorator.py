@@ -415,7 +415,7 @@ def get_default_backend() -> Any:
 
 
 _CLIENTS = ("redis", "pymemcache", "memcache", "pylibmc", "aiomcache", "coredis", "valkey", "boto3", "botocore")
-_LATER = {"RedisBackend": "Redis", "MemcachedBackend": "Memcached", "CachekitIOBackend": "CachekitIO"}
+_LATER = {"MemcachedBackend": "Memcached", "CachekitIOBackend": "CachekitIO"}
 
 
 def check_backend(backend: Any) -> None:
@@ -433,7 +433,7 @@ def check_backend(backend: Any) -> None:
     if kind.__name__ in _LATER and package == "cachekit":
         raise UnsupportedError(
             f"backend={kind.__name__}(...): this version has no {_LATER[kind.__name__]} backend. It has FileBackend, "
-            "memory alone (backend=None), and backends of your own"
+            "RedisBackend, memory alone (backend=None), and backends of your own"
         )
     if isinstance(backend, type):
         raise ConfigurationTypeError(f"backend is the class {kind.__name__}: expected an object: {kind.__name__}(...)")

@@ -37,7 +37,6 @@ __all__ = ["CachekitConfig", "get_settings", "reset_settings", "settings_table"]
 MAX_TTL_SECONDS = 315360000
 """Ten years: the longest lifetime that is accepted."""
 _MAX_PREVIOUS_KEYS = 3
-_ELSEWHERE = " Read and checked; nothing in this version acts on it."
 
 
 class CachekitConfig(Settings):
@@ -115,10 +114,18 @@ class CachekitConfig(Settings):
     )
     deployment_uuid: str | None = text(None, "The tenant of single-tenant encryption.", kind="UUID")
 
-    redis_url: str = text("redis://localhost:6379", "The Redis server." + _ELSEWHERE, fallback_variable="REDIS_URL")
-    connection_pool_size: int = whole(10, 1, None, "Most connections to a server." + _ELSEWHERE)
-    socket_timeout: float = seconds(1.0, 0, None, "The longest wait for a server's answer." + _ELSEWHERE, above=True)
-    socket_connect_timeout: float = seconds(1.0, 0, None, "The longest wait for a connection." + _ELSEWHERE, above=True)
+    redis_url: str = text("redis://localhost:6379", "The Redis server.", fallback_variable="REDIS_URL")
+    connection_pool_size: int = whole(
+        10, 1, 10000, "Most connections at a time; callers share them, so few are enough."
+    )
+    socket_timeout: float = seconds(1, 0.001, 3600, "The longest silence of the server.")
+    socket_connect_timeout: float = seconds(1, 0.001, 3600, "The longest wait for a connection, login included.")
+    socket_keepalive: bool = boolean(
+        True, "Whether the system watches idle connections: after 60 s, every 15 s, 4 times."
+    )
+    disable_hiredis: bool = boolean(
+        False, "Accepted for other SDKs of the family; there is no hiredis here that could be disabled."
+    )
     retry_on_timeout: bool = boolean(
         True, "Whether an operation of the store is tried again also after a time limit, when there is time left."
     )

@@ -20,10 +20,12 @@ from cachekit.serializers.base import (
 )
 
 _CHECKSUM = 8
-_MANY_CELLS = 5_000_000
+# Below that threads take longer to wake than the columns to convert or to compress.
+_MANY_CELLS = 200_000
 # A tenth larger than at level 1, and written and read in half of the time; every reader of zstd reads it.
 _ZSTD_LEVEL = -7
 _MAGIC = b"ARROW1"
+_MANY_BYTES = 1024 * 1024
 _BATCH_BYTES = 8 * 1024 * 1024
 _COMPRESSIONS = ("zstd", "lz4", "none")
 _RETURN_FORMATS = ("pandas", "polars", "arrow")
@@ -49,6 +51,10 @@ def _batches(table: Any) -> Iterator[Any]:
 
 class _NotATable(TypeError):
     """What was given is of no type that holds a table."""
+
+
+def _is_large(table: Any) -> bool:
+    return table.num_rows * table.num_columns >= _MANY_CELLS
 
 
 class ArrowSerializer:
@@ -97,7 +103,6 @@ class ArrowSerializer:
         if isinstance(obj, arrow.RecordBatch):
             return arrow.Table.from_batches([obj])
         if pandas is not None and isinstance(obj, pandas.DataFrame):
-            # Below that a pool of threads takes longer to start than the columns to convert.
             return arrow.Table.from_pandas(obj, nthreads=1 if obj.size < _MANY_CELLS else None)
         if pandas is not None and isinstance(obj, pandas.Series):
             raise self._refuse(obj, "return value.to_frame()")
@@ -130,7 +135,7 @@ class ArrowSerializer:
         if codec == "zstd":
             codec = arrow.Codec("zstd", compression_level=_ZSTD_LEVEL)
         sink = arrow.BufferOutputStream()
-        options = self._ipc.IpcWriteOptions(compression=codec)
+        options = self._ipc.IpcWriteOptions(compression=codec, use_threads=_is_large(table))
         with self._ipc.new_file(sink, table.schema, options=options) as writer:
             for batch in _batches(table):
                 writer.write_batch(batch)
@@ -160,12 +165,13 @@ class ArrowSerializer:
         check_format("arrow", metadata, SerializationFormat.ARROW, "arrow")
         document = self._document(data)
         try:
-            table = self._ipc.open_file(self._arrow.py_buffer(document)).read_all()
+            options = self._ipc.IpcReadOptions(use_threads=len(document) >= _MANY_BYTES)
+            table = self._ipc.open_file(self._arrow.py_buffer(document), options=options).read_all()
         except (self._arrow.ArrowException, ValueError, OSError) as error:
             raise unreadable(f"not an Arrow IPC file: {error}") from None
         if self.return_format == "pandas":
             require("pandas", "pandas", 'return_format="pandas"')
-            return table.to_pandas()
+            return table.to_pandas(use_threads=_is_large(table))
         if self.return_format == "polars":
             return require("polars", "polars", 'return_format="polars"').from_arrow(table)
         return table

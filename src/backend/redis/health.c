@@ -54,17 +54,15 @@ static ckit_status ask_words(ckiti_redis_asker *asker, const char *const *words,
     return ckiti_redis_asker_run(asker, &w, count, deadline_ms);
 }
 
-static void describe(ckiti_redis_store *store, ckit_slice info, ckit_health *out) {
+static void describe(ckit_slice info, ckit_health *out) {
     ckit_slice version = info_text(info, "redis_version");
     ckit_slice used = info_text(info, "used_memory_human");
     ckit_slice clients = info_text(info, "connected_clients");
-    uint32_t   all, taken;
-    ckiti_redis_node_count(&store->node, &all, &taken);
     snprintf(out->detail, sizeof out->detail,
              "version %.*s, used_memory_human %.*s, connected_clients %.*s; %u connections of ours, %u in use",
              (int)(version.len < 20 ? version.len : 20), (const char *)version.ptr,
              (int)(used.len < 20 ? used.len : 20), (const char *)used.ptr, (int)(clients.len < 20 ? clients.len : 20),
-             (const char *)clients.ptr, all, taken);
+             (const char *)clients.ptr, out->connections, out->connections_in_use);
     if (!info_number(info, "used_memory", &out->bytes)) {
         out->bytes = UINT64_MAX;
     }
@@ -88,12 +86,14 @@ void ckiti_redis_health(void *self, uint64_t deadline_ms, ckit_health *out) {
                          .entries = UINT64_MAX,
                          .bytes = UINT64_MAX,
                          .limit_bytes = UINT64_MAX};
+    ckiti_redis_node_count(&store->node, &out->connections, &out->connections_in_use);
+    out->connections_max = store->address.pool_size;
     snprintf(out->backend_type, sizeof out->backend_type, "redis");
     if (st != CKIT_OK) {
         snprintf(out->detail, sizeof out->detail, "%.159s", err.text);
     } else if (ask_words(&asker, info, 1, deadline_ms) == CKIT_OK) { /* a server may forbid it */
         ckiti_redis_part part = ckiti_redis_part_at(&asker, 0);
-        describe(store, ckiti_redis_part_text(&asker, &part), out);
+        describe(ckiti_redis_part_text(&asker, &part), out);
     }
     ckiti_redis_asker_fini(&asker);
 }
