@@ -12,8 +12,9 @@
 #define OFTEN_ASKED 32u /* knows which of its entries are in use */
 
 struct core_front_slot {
-    core_front_key   key;    /* count 0 and names NULL: empty, and no call is found here, for the hint does not hold */
-    PyObject        *object; /* borrowed from memory */
+    core_front_key   key; /* count 0 and names NULL: empty, and no call is found here, for the hint does not hold */
+    core_receiver   *receiver; /* held: that of the first argument; NULL when it is an argument like any other */
+    PyObject        *object;   /* borrowed from memory */
     uint32_t         uses;
     uint32_t         credit;
     ckit_object_hint hint;
@@ -59,32 +60,22 @@ static inline bool describe_value(core_front_value *value, uint64_t *hash, PyObj
     return true;
 }
 
-static bool describe_receiver(core_front_value *value, uint64_t *hash, const core_receivers *receivers,
-                              PyObject *object) {
-    const core_receiver *receiver = core_receiver_find(receivers, object);
-    if (receiver == NULL) {
-        return false;
-    }
-    *value = (core_front_value){.type = NULL, .word = (int64_t)receiver->number};
-    *hash = mixed(*hash, receiver->number);
-    return true;
-}
-
 static inline bool describe(core_front_key *key, PyObject *const *values, Py_ssize_t positional, PyObject *names,
                             const core_receivers *receivers) {
     Py_ssize_t count = positional + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
-    Py_ssize_t first = 0;
     if (count > CORE_FRONT_VALUES) {
         return false;
     }
     uint64_t hash = (uint64_t)(uintptr_t)names ^ (uint64_t)positional;
-    if (receivers != NULL && positional > 0 && describe_receiver(&key->values[0], &hash, receivers, values[0])) {
-        first = 1;
-    }
-    for (Py_ssize_t i = first; i < count; i++) {
-        if (!describe_value(&key->values[i], &hash, values[i])) {
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (describe_value(&key->values[i], &hash, values[i])) {
+            continue;
+        }
+        if (i > 0 || receivers == NULL || positional == 0) {
             return false;
         }
+        key->values[0] = (core_front_value){.type = NULL, .word = (int64_t)(intptr_t)values[0]};
+        hash = mixed(hash, (uint64_t)(uintptr_t)values[0]);
     }
     key->hash = hash;
     key->names = names;
@@ -98,13 +89,13 @@ static bool same_text(PyObject *a, PyObject *b) {
                0;
 }
 
-static inline PyObject *text_of(const core_front_value *value) { return (PyObject *)(intptr_t)value->word; }
+static inline PyObject *object_of(const core_front_value *value) { return (PyObject *)(intptr_t)value->word; }
 
 static inline bool same_value(const core_front_value *a, const core_front_value *b) {
     if (a->type != b->type) {
         return false;
     }
-    return a->word == b->word || (a->type == &PyUnicode_Type && same_text(text_of(a), text_of(b)));
+    return a->word == b->word || (a->type == &PyUnicode_Type && same_text(object_of(a), object_of(b)));
 }
 
 static inline bool same_call(const core_front_key *a, const core_front_key *b) {
@@ -125,6 +116,11 @@ static inline core_front_slot *slot_of(const core_front *front, const core_front
     return &front->slots[(key->hash >> 16) % SLOTS];
 }
 
+/* An address may be used again; a weak reference that still leads there tells that it was not. */
+static inline bool same_receiver(const core_front_slot *slot, const core_front_key *key) {
+    return slot->receiver == NULL || slot->receiver->weak.wr_object == object_of(&key->values[0]);
+}
+
 PyObject *core_front_find(const core_front *front, const ckit_function *function, const core_receivers *receivers,
                           PyObject *const *values, Py_ssize_t positional, PyObject *names, core_front_key *key,
                           bool *described) {
@@ -133,7 +129,7 @@ PyObject *core_front_find(const core_front *front, const ckit_function *function
         return NULL;
     }
     core_front_slot *slot = slot_of(front, key);
-    if (!same_call(&slot->key, key) || !ckit_object_hint_holds(function, &slot->hint)) {
+    if (!same_call(&slot->key, key) || !same_receiver(slot, key) || !ckit_object_hint_holds(function, &slot->hint)) {
         return NULL;
     }
     uint32_t uses = slot->uses++;
@@ -145,48 +141,55 @@ PyObject *core_front_find(const core_front *front, const ckit_function *function
     return slot->object;
 }
 
-/* What a kept key refers to: the texts and the names. */
-static void hold_key(const core_front_key *key) {
-    Py_XINCREF(key->names);
-    for (size_t i = 0; i < count_of(key); i++) {
-        if (key->values[i].type == &PyUnicode_Type) {
-            Py_INCREF(text_of(&key->values[i]));
+/* What a slot holds: the texts, the names and the receiver. */
+static void hold(const core_front_slot *slot) {
+    Py_XINCREF(slot->key.names);
+    Py_XINCREF((PyObject *)slot->receiver);
+    for (size_t i = 0; i < count_of(&slot->key); i++) {
+        if (slot->key.values[i].type == &PyUnicode_Type) {
+            Py_INCREF(object_of(&slot->key.values[i]));
         }
     }
 }
 
-static void drop_key(const core_front_key *key) {
-    Py_XDECREF(key->names);
-    for (size_t i = 0; i < count_of(key); i++) {
-        if (key->values[i].type == &PyUnicode_Type) {
-            Py_DECREF(text_of(&key->values[i]));
+/* No code of anybody runs: a receiver is a weak reference of our own kind. */
+static void drop(const core_front_slot *slot) {
+    Py_XDECREF(slot->key.names);
+    Py_XDECREF((PyObject *)slot->receiver);
+    for (size_t i = 0; i < count_of(&slot->key); i++) {
+        if (slot->key.values[i].type == &PyUnicode_Type) {
+            Py_DECREF(object_of(&slot->key.values[i]));
         }
     }
 }
 
-void core_front_keep(core_front *front, const core_front_key *key, PyObject *object, const ckit_object_hint *hint) {
+void core_front_keep(core_front *front, const core_receivers *receivers, const core_front_key *key, PyObject *object,
+                     const ckit_object_hint *hint) {
+    core_front_slot fresh = {.key = *key, .object = object, .hint = *hint};
+    if (count_of(key) > 0 && key->values[0].type == NULL &&
+        (fresh.receiver = core_receiver_find(receivers, object_of(&key->values[0]))) == NULL) {
+        return; /* an object that does not count by its identity */
+    }
     if (front->slots == NULL && (front->slots = calloc(SLOTS, sizeof *front->slots)) == NULL) {
         return; /* memory answers */
     }
     core_front_slot *slot = slot_of(front, key);
-    if (!same_call(&slot->key, key)) {
-        if (slot->credit > 0) {
-            slot->credit--;
-            return;
-        }
-        core_front_key old = slot->key;
-        hold_key(key);
-        slot->key = *key;
-        slot->uses = 0;
-        drop_key(&old); /* text and tuples of text: no code of anybody runs */
+    if (same_call(&slot->key, key) && slot->receiver == fresh.receiver) {
+        slot->object = object;
+        slot->hint = *hint;
+    } else if (slot->credit > 0) {
+        slot->credit--;
+    } else {
+        core_front_slot old = *slot;
+        hold(&fresh);
+        *slot = fresh;
+        drop(&old);
     }
-    slot->object = object;
-    slot->hint = *hint;
 }
 
 void core_front_fini(core_front *front) {
     for (size_t i = 0; front->slots != NULL && i < SLOTS; i++) {
-        drop_key(&front->slots[i].key);
+        drop(&front->slots[i]);
     }
     free(front->slots);
     front->slots = NULL;

@@ -15,8 +15,8 @@
 
 /* An argument: the type, and what tells it from others of the type. */
 typedef struct core_front_value {
-    const void *type; /* NULL: a receiver */
-    int64_t     word; /* an int's value, a float's bits, a receiver's number, else the object's address */
+    const void *type; /* NULL: a receiver, perhaps */
+    int64_t     word; /* an int's value, a float's bits, else the object's address */
 } core_front_value;
 
 /* A call. */
@@ -39,7 +39,8 @@ PyObject *core_front_find(const core_front *front, const ckit_function *function
                           PyObject *const *values, Py_ssize_t positional, PyObject *names, core_front_key *key,
                           bool *described);
 /* Remembers what the library has just found. */
-void core_front_keep(core_front *front, const core_front_key *key, PyObject *object, const ckit_object_hint *hint);
+void core_front_keep(core_front *front, const core_receivers *receivers, const core_front_key *key, PyObject *object,
+                     const ckit_object_hint *hint);
 void core_front_fini(core_front *front);
 
 #endif

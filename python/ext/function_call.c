@@ -95,7 +95,7 @@ static ckit_status look(core_function *f, ckit_args *args, const core_front_key 
         *result = object;
         f->object_hits += st != CKIT_MISS;
         if (st == CKIT_OK && front_key != NULL) {
-            core_front_keep(&f->front, front_key, object, &hint);
+            core_front_keep(&f->front, &f->receivers, front_key, object, &hint);
         }
         return st;
     }
@@ -144,10 +144,11 @@ PyObject *core_function_call_tenant(PyObject *self, PyObject *const *values, siz
     Py_DECREF(tenant);
     if (own == NULL) { /* nobody gets another tenant's value instead */
         bool ours = PyErr_ExceptionMatches(PyExc_Exception);
-        return ours && core_function_tell_uncached(f, "tenant") == 0 ? core_function_run(f, values, count, names) : NULL;
+        return ours && core_function_tell_uncached(f, "tenant") == 0 ? core_function_run(f, values, count, names)
+                                                                     : NULL;
     }
-    PyObject *result = own == self ? core_function_call(self, values, count, names)
-                                   : PyObject_Vectorcall(own, values, count, names);
+    PyObject *result =
+        own == self ? core_function_call(self, values, count, names) : PyObject_Vectorcall(own, values, count, names);
     Py_DECREF(own);
     return result;
 }
