@@ -108,6 +108,42 @@ CKIT_TEST(urls, mistakes_are_named_and_secrets_are_not) {
     bad("", "url is empty");
 }
 
+CKIT_TEST(urls, encrypted_connections_have_parameters_of_their_own) {
+    ckiti_redis_address a = good("rediss://h");
+    CHECK(a.tls && a.ssl_verify && a.ssl_check_hostname);
+    CHECK_EQ_U(12, a.tls_min_version);
+    CHECK_STR("", a.ssl_ca_certs);
+    a = good("rediss://h?ssl_ca_certs=/etc/ca%20s.pem&ssl_certfile=c.pem&ssl_keyfile=k.pem&ssl_cert_reqs=none&"
+             "ssl_check_hostname=no&tls_min_version=1.3");
+    CHECK(!a.ssl_verify && !a.ssl_check_hostname);
+    CHECK_EQ_U(13, a.tls_min_version);
+    CHECK_STR("/etc/ca s.pem", a.ssl_ca_certs);
+    CHECK_STR("c.pem", a.ssl_certfile);
+    CHECK_STR("k.pem", a.ssl_keyfile);
+    CHECK(good("rediss+sentinel://h/main?ssl_cert_reqs=required").ssl_verify);
+    bad("rediss://:hunter2@h?ssl_cert_reqs=optional", "ssl_cert_reqs must be required or none");
+    bad("rediss://:hunter2@h?ssl_cert_reqs=", "ssl_cert_reqs must be required or none");
+    bad("rediss://:hunter2@h?tls_min_version=1.1", "tls_min_version must be 1.2 or 1.3");
+    bad("rediss://:hunter2@h?ssl_check_hostname=maybe", "true or false");
+    bad("rediss://:hunter2@h?ssl_keyfile=k.pem", "without ssl_certfile");
+}
+
+CKIT_TEST(urls, who_says_how_to_encrypt_must_encrypt) {
+    bad("redis://:hunter2@h?ssl_cert_reqs=none", "write rediss://");
+    bad("unix://:hunter2@/run/redis.sock?tls_min_version=1.3", "write rediss://");
+    ckiti_redis_address a;
+    ckit_redis_options  options = CKIT_REDIS_OPTIONS_INIT;
+    ckit_error          err = CKIT_ERROR_INIT;
+    options.url = "redis://h";
+    options.ssl_ca_certs = "/etc/ca.pem";
+    CHECK_STATUS_ERR(CKIT_E_CONFIGURATION, ckiti_redis_address_read(&a, &options, false, &err), &err);
+    CHECK_CONTAINS("write rediss://", err.text);
+    options = (ckit_redis_options)CKIT_REDIS_OPTIONS_INIT;
+    options.url = "rediss://h";
+    options.tls_min_version = 11;
+    CHECK_STATUS(CKIT_E_CONFIGURATION, ckiti_redis_address_read(&a, &options, false, NULL));
+}
+
 CKIT_TEST(options, they_win_over_the_url) {
     ckiti_redis_address a;
     ckit_redis_options  options = CKIT_REDIS_OPTIONS_INIT;

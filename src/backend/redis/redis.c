@@ -108,7 +108,7 @@ static void release(ckiti_redis_store *store) {
 
 static void in_parent(void *self) {
     ckiti_redis_store *store = self;
-    ckiti_redis_tls_in_parent(store->tls);
+    ckiti_redis_tls_after_fork(store->tls);
     release(store);
     pthread_mutex_unlock(&store->spare.lock);
     ckiti_redis_node_after_fork(&store->node);
@@ -116,7 +116,7 @@ static void in_parent(void *self) {
 
 static void in_child(void *self) {
     ckiti_redis_store *store = self;
-    ckiti_redis_tls_in_child(store->tls);
+    ckiti_redis_tls_after_fork(store->tls);
     release(store);
     pthread_mutex_unlock(&store->spare.lock);
     ckiti_redis_node_in_child(&store->node);

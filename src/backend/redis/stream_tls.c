@@ -16,17 +16,28 @@
 #define RECORD_BYTES 16384u
 
 typedef struct tls_stream {
-    ckiti_redis_stream  base;
-    ckiti_redis_tls    *tls;
-    ckiti_redis_stream *below;
-    SSL                *ssl;
-    BIO                *outside;
-    int                 broken; /* an error number: of no use any more */
-    bool                over;   /* the peer has said that nothing follows */
+    ckiti_redis_stream     base;
+    ckiti_redis_tls_member member;
+    ckiti_redis_tls       *tls;
+    ckiti_redis_stream    *below;
+    SSL                   *ssl;
+    BIO                   *outside;
+    int                    broken; /* an error number: of no use any more */
+    bool                   over;   /* the peer has said that nothing follows */
     /* Small parts of a write leave as one record. */
     size_t  staged;
     uint8_t staging[RECORD_BYTES];
 } tls_stream;
+
+static void begin(tls_stream *s) {
+    pthread_mutex_lock(&s->member.lock);
+    s->tls->lib.ERR_clear_error(); /* or an old error of this thread would be taken for a new one */
+}
+
+static void end(tls_stream *s) {
+    s->tls->lib.ERR_clear_error(); /* the program may use OpenSSL too */
+    pthread_mutex_unlock(&s->member.lock);
+}
 
 typedef enum outcome { DONE, WANTS_BYTES, WANTS_ROOM, OVER, BROKEN } outcome;
 
@@ -107,20 +118,18 @@ static outcome take(tls_stream *s, const struct iovec *parts, int count, size_t 
     const ckiti_openssl *lib = &s->tls->lib;
     outcome              o = DONE;
     *total = 0;
-    pthread_rwlock_rdlock(&s->tls->guard);
+    begin(s);
     for (int i = 0; i < count && o == DONE; i++) {
         size_t at = 0;
         while (at < parts[i].iov_len && o == DONE) {
             size_t n = 0;
-            lib->ERR_clear_error();
-            int ok = lib->SSL_read_ex(s->ssl, (char *)parts[i].iov_base + at, parts[i].iov_len - at, &n);
+            int    ok = lib->SSL_read_ex(s->ssl, (char *)parts[i].iov_base + at, parts[i].iov_len - at, &n);
             o = ok == 1 ? DONE : outcome_of(s, ok);
             at += n;
             *total += n;
         }
     }
-    lib->ERR_clear_error();
-    pthread_rwlock_unlock(&s->tls->guard);
+    end(s);
     return o;
 }
 
@@ -176,12 +185,10 @@ static int put(tls_stream *s, const void *bytes, size_t len, uint64_t until_ms) 
     const ckiti_openssl *lib = &s->tls->lib;
     for (;;) {
         size_t n = 0;
-        pthread_rwlock_rdlock(&s->tls->guard);
-        lib->ERR_clear_error();
+        begin(s);
         int     ok = lib->SSL_write_ex(s->ssl, bytes, len, &n);
         outcome o = ok == 1 ? DONE : outcome_of(s, ok);
-        lib->ERR_clear_error();
-        pthread_rwlock_unlock(&s->tls->guard);
+        end(s);
         if (o == DONE) {
             return 0;
         }
@@ -273,10 +280,34 @@ static bool name_peer(tls_stream *s, const ckiti_redis_address *a, const char *h
            (!check || lib->SSL_set1_host(s->ssl, name) == 1);
 }
 
+/* With the lock held. */
+static void join(tls_stream *s) {
+    ckiti_redis_tls_member *m = &s->member;
+    pthread_mutex_init(&m->lock, NULL);
+    m->next = s->tls->members;
+    m->place = &s->tls->members;
+    if (m->next != NULL) {
+        m->next->place = &m->next;
+    }
+    *m->place = m;
+}
+
+/* Also one that never joined. */
+static void leave(tls_stream *s) {
+    ckiti_redis_tls_member *m = &s->member;
+    if (m->place != NULL) {
+        *m->place = m->next;
+        if (m->next != NULL) {
+            m->next->place = m->place;
+        }
+        pthread_mutex_destroy(&m->lock);
+    }
+}
+
 static ckit_status make_ssl(tls_stream *s, const ckiti_redis_address *a, const char *host, ckit_error *err) {
     const ckiti_openssl *lib = &s->tls->lib;
     BIO                 *inside = NULL;
-    pthread_rwlock_rdlock(&s->tls->guard);
+    pthread_mutex_lock(&s->tls->lock);
     s->ssl = lib->SSL_new(s->tls->context);
     bool ready = s->ssl != NULL && lib->BIO_new_bio_pair(&inside, RING_BYTES, &s->outside, RING_BYTES) == 1;
     if (ready) {
@@ -285,7 +316,8 @@ static ckit_status make_ssl(tls_stream *s, const ckiti_redis_address *a, const c
         ready = name_peer(s, a, host);
     }
     lib->ERR_clear_error();
-    pthread_rwlock_unlock(&s->tls->guard);
+    join(s);
+    pthread_mutex_unlock(&s->tls->lock);
     return ready ? CKIT_OK : ckiti_redis_no_memory(err, "an encrypted connection");
 }
 
@@ -350,15 +382,13 @@ static ckit_status shake_hands(tls_stream *s, const char *host, uint64_t until_m
     const ckiti_openssl *lib = &s->tls->lib;
     for (;;) {
         ckit_status st = CKIT_OK;
-        pthread_rwlock_rdlock(&s->tls->guard);
-        lib->ERR_clear_error();
+        begin(s);
         int     result = lib->SSL_do_handshake(s->ssl);
         outcome o = result == 1 ? DONE : outcome_of(s, result);
         if (o == BROKEN || o == OVER) {
             st = refuse_handshake(s, host, err);
         }
-        lib->ERR_clear_error();
-        pthread_rwlock_unlock(&s->tls->guard);
+        end(s);
         int sent = flush(s, until_ms); /* after a failure too: the server is told why */
         if (st != CKIT_OK) {
             return st;
@@ -378,10 +408,11 @@ static ckit_status shake_hands(tls_stream *s, const char *host, uint64_t until_m
 
 static void free_stream(tls_stream *s) {
     const ckiti_openssl *lib = &s->tls->lib;
-    pthread_rwlock_rdlock(&s->tls->guard);
+    pthread_mutex_lock(&s->tls->lock);
+    leave(s);
     lib->SSL_free(s->ssl);
     lib->BIO_free(s->outside);
-    pthread_rwlock_unlock(&s->tls->guard);
+    pthread_mutex_unlock(&s->tls->lock);
     ckiti_free(s->tls->alloc, s, sizeof *s);
 }
 
@@ -427,14 +458,11 @@ static void tls_forget(ckiti_redis_stream *stream) {
 
 /* Takes leave without waiting. */
 static void tls_close(ckiti_redis_stream *stream) {
-    tls_stream          *s = (tls_stream *)stream;
-    const ckiti_openssl *lib = &s->tls->lib;
+    tls_stream *s = (tls_stream *)stream;
     if (s->broken == 0) {
-        pthread_rwlock_rdlock(&s->tls->guard);
-        lib->ERR_clear_error();
-        (void)lib->SSL_shutdown(s->ssl);
-        lib->ERR_clear_error();
-        pthread_rwlock_unlock(&s->tls->guard);
+        begin(s);
+        (void)s->tls->lib.SSL_shutdown(s->ssl);
+        end(s);
         (void)flush(s, 0);
     }
     s->below->ops->close(s->below);

@@ -174,24 +174,14 @@ static ckit_status make_context(ckiti_redis_tls *tls, const ckiti_redis_address 
     return CKIT_OK;
 }
 
-static int init_guard(pthread_rwlock_t *guard) {
-    pthread_rwlockattr_t attr;
-    pthread_rwlockattr_init(&attr);
-    /* Or a busy store would let nobody fork. */
-    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    int code = pthread_rwlock_init(guard, &attr);
-    pthread_rwlockattr_destroy(&attr);
-    return code;
-}
-
 ckit_status ckiti_redis_tls_open(const ckiti_redis_address *address, const ckiti_redis_stream_ops *below,
                                  const ckit_alloc *alloc, const char *library, ckiti_redis_tls **out, ckit_error *err) {
     ckiti_redis_tls *tls = ckiti_alloc_zeroed(alloc, 1, sizeof *tls);
     *out = NULL;
-    if (tls == NULL || init_guard(&tls->guard) != 0) {
-        ckiti_free(alloc, tls, sizeof *tls);
+    if (tls == NULL) {
         return ckiti_redis_no_memory(err, "encryption");
     }
+    pthread_mutex_init(&tls->lock, NULL);
     tls->below = below;
     tls->alloc = alloc;
     ckit_status st = ckiti_openssl_load(&tls->lib, library, err);
@@ -223,7 +213,7 @@ void ckiti_redis_tls_close(ckiti_redis_tls *tls) {
         tls->lib.SSL_CTX_free(tls->context);
     }
     ckiti_openssl_unload(&tls->lib);
-    pthread_rwlock_destroy(&tls->guard);
+    pthread_mutex_destroy(&tls->lock);
     ckiti_free(tls->alloc, tls, sizeof *tls);
 }
 
@@ -231,19 +221,18 @@ void ckiti_redis_tls_close(ckiti_redis_tls *tls) {
 
 void ckiti_redis_tls_before_fork(ckiti_redis_tls *tls) {
     if (tls != NULL) {
-        pthread_rwlock_wrlock(&tls->guard);
+        pthread_mutex_lock(&tls->lock);
+        for (ckiti_redis_tls_member *m = tls->members; m != NULL; m = m->next) {
+            pthread_mutex_lock(&m->lock);
+        }
     }
 }
 
-void ckiti_redis_tls_in_parent(ckiti_redis_tls *tls) {
+void ckiti_redis_tls_after_fork(ckiti_redis_tls *tls) {
     if (tls != NULL) {
-        pthread_rwlock_unlock(&tls->guard);
-    }
-}
-
-/* The lock knows its writer by a thread's number, and the child's is another. */
-void ckiti_redis_tls_in_child(ckiti_redis_tls *tls) {
-    if (tls != NULL) {
-        (void)init_guard(&tls->guard);
+        for (ckiti_redis_tls_member *m = tls->members; m != NULL; m = m->next) {
+            pthread_mutex_unlock(&m->lock);
+        }
+        pthread_mutex_unlock(&tls->lock);
     }
 }

@@ -10,15 +10,21 @@
 
 #include <pthread.h>
 
+/* What every encrypted stream has for the sake of forks. The lock is held while OpenSSL works on it, never while anybody
+ * waits for the peer; a fork holds all of them, so that the child finds no connection half-way through something. */
+typedef struct ckiti_redis_tls_member {
+    pthread_mutex_t                lock;
+    struct ckiti_redis_tls_member *next, **place;
+} ckiti_redis_tls_member;
+
 /* Settings that all connections share: certificates, versions, what is checked. */
 typedef struct ckiti_redis_tls {
     ckiti_openssl                 lib;
     SSL_CTX                      *context;
     const ckiti_redis_stream_ops *below;
     const ckit_alloc             *alloc;
-    /* Held for reading while OpenSSL works, never while anybody waits for the peer. A fork holds it for writing, so that
-     * the child finds no connection half-way through something. */
-    pthread_rwlock_t guard;
+    pthread_mutex_t         lock; /* over the list, and while OpenSSL makes and frees connections; before members' */
+    ckiti_redis_tls_member *members;
 } ckiti_redis_tls;
 
 /* Loads OpenSSL and reads the files that `address` names. `library` is CKITI_OPENSSL_NAME.
@@ -33,8 +39,7 @@ void ckiti_redis_tls_close(ckiti_redis_tls *tls);
 
 /* Around a fork, innermost; accept NULL. In the child before any stream is forgotten. */
 void ckiti_redis_tls_before_fork(ckiti_redis_tls *tls);
-void ckiti_redis_tls_in_parent(ckiti_redis_tls *tls);
-void ckiti_redis_tls_in_child(ckiti_redis_tls *tls);
+void ckiti_redis_tls_after_fork(ckiti_redis_tls *tls);
 
 /* Streams over those of address->security. */
 extern const ckiti_redis_stream_ops ckiti_redis_tls_streams;
