@@ -1,4 +1,5 @@
 /* Encrypted connections: whom they trust, what they say when they do not, and that they fail as other connections do. */
+#include "fake_server.h"
 #include "store.h"
 #include "tls.h"
 
@@ -590,6 +591,36 @@ CKIT_TEST(use, a_child_ends_without_ending_its_parents_connection) {
     CHECK_EQ_I(0, relay.hung_up);
     fixture_close(&f);
     tls_relay_stop(&relay);
+}
+
+/* The context is the answer. */
+static const char *told(fake_server *s, const char *words, uint64_t count) {
+    (void)count;
+    return strcmp(words, "SENTINEL") == 0 ? s->context : NULL;
+}
+
+CKIT_TEST(use, sentinels_and_their_master_are_reached_over_encrypted_connections) {
+    fixture     f;
+    fake_server sentinel;
+    char        answer[64], port[8];
+    tls_relay   to_sentinel = {.certificate = NULL}, to_master = {.certificate = NULL};
+    need_server();
+    fake_server_start(&sentinel);
+    relay_start(&to_master);
+    int n = snprintf(port, sizeof port, "%u", to_master.port);
+    snprintf(answer, sizeof answer, "*2\r\n$9\r\nlocalhost\r\n$%d\r\n%s\r\n", n, port);
+    sentinel.context = answer;
+    sentinel.told = told;
+    to_sentinel.target = (uint16_t)atoi(strrchr(sentinel.url, ':') + 1);
+    to_sentinel.certificates = dir;
+    tls_relay_start(&to_sentinel);
+    fixture_init(&f, 0);
+    snprintf(f.url, sizeof f.url, "rediss+sentinel://127.0.0.1:%u/main", to_sentinel.port);
+    expect_use(&f);
+    CHECK(to_sentinel.handshakes > 0 && to_master.handshakes > 0);
+    tls_relay_stop(&to_sentinel);
+    tls_relay_stop(&to_master);
+    fake_server_stop(&sentinel);
 }
 
 /* ---- OpenSSL itself --------------------------------------------------------------------------------------------------------------- */
