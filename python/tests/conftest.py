@@ -17,6 +17,9 @@ import pytest
 SOURCE = Path(os.environ.get("CKIT_SOURCE", Path(__file__).parents[2]))
 
 
+sys.path.insert(0, str(SOURCE / "tests" / "support"))  # redis_server
+
+
 def _is_setting(name: str) -> bool:
     return name.startswith("CACHEKIT_") or name in ("REDIS_URL", "LOG_LEVEL")
 
@@ -47,6 +50,42 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     if config is not None:
         config.set_default_backend(None)
         config.reset_settings()
+
+
+@pytest.fixture(scope="session")
+def one_redis():
+    import redis_server
+
+    if not redis_server.available():
+        pytest.skip("redis-server is not installed")
+    server = redis_server.RedisServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis(one_redis):
+    """A server that is empty and works."""
+    one_redis.send("FLUSHALL")
+    yield one_redis
+
+
+@pytest.fixture
+def redis_with():
+    """Makes servers with options: `redis_with(requirepass="secret")`."""
+    import redis_server
+
+    if not redis_server.available():
+        pytest.skip("redis-server is not installed")
+    servers = []
+
+    def make(**options):
+        servers.append(redis_server.RedisServer(**options))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
 
 
 @pytest.fixture

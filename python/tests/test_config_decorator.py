@@ -519,7 +519,6 @@ def test_what_is_no_backend():
     with pytest.raises(TypeError, match="client of redis, not a backend"):
         DecoratorConfig(backend=client)
     for name, shown in (
-        ("RedisBackend", "Redis"),
         ("MemcachedBackend", "Memcached"),
         ("CachekitIOBackend", "CachekitIO"),
     ):

@@ -20,10 +20,8 @@ DIRECTORY = Path(__file__).parent / "documented"
 
 # Examples of what this version does not have, and what they wait for. Each is refused with a word about it; one that is
 # not refused any more has no business in this list.
-REDIS, IO, ENCRYPTION, ASYNC_CACHE = "Redis", "CachekitIO", "encryption", "the async-cache surface"
+IO, ENCRYPTION, ASYNC_CACHE = "CachekitIO", "encryption", "the async-cache surface"
 LATER = {
-    "redis/basic_usage": REDIS,
-    "redis/configuration": REDIS,
     "backends/explicit_cachekitio": IO,
     "configuration/cachekitio": IO,
     "api/presets_above_each_other": ENCRYPTION,
@@ -40,6 +38,8 @@ LATER = {
     "async_cache/lifetime": ASYNC_CACHE,
     "async_cache/shutdown": ASYNC_CACHE,
 }
+# Examples that mean a server.
+REDIS = ("redis/basic_usage", "configuration/redis_by_default")
 # A list of decorators without a function: tried one by one.
 DECORATORS = "api/serializer_forms"
 # Examples that go on where another one ended.
@@ -184,12 +184,20 @@ def namespace(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LATER and name != DECORATORS])
-def test_example(name: str, namespace: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example(
+    name: str,
+    namespace: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
     if name == "backends/module_level_default":  # writes where only a service may
         from cachekit.backends import file
 
         real = file.FileBackendConfig
         monkeypatch.setattr(file, "FileBackendConfig", lambda cache_dir: real(cache_dir=tmp_path / cache_dir.lstrip("/")))
+    if name in REDIS:
+        monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis").url)
     bring(namespace, name)
     run(name, namespace)
     decorated = {key: value for key, value in namespace.items() if hasattr(value, "cache_info")}
@@ -229,7 +237,7 @@ def test_example_of_what_comes_later(name: str, namespace: dict[str, Any]) -> No
 
 
 def test_each_waiting_example_exists() -> None:
-    assert set(LATER) | set(AFTER) | set(NEEDS) | {DECORATORS} <= set(NAMES)
+    assert set(LATER) | set(AFTER) | set(NEEDS) | set(REDIS) | {DECORATORS} <= set(NAMES)
 
 
 def test_the_first_example_with_health_status_has_the_documented_shape(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,11 +57,15 @@ def run(block: Block, page: Path, namespace: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_page_shows_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     shown = list(blocks(page))
     missing = {name for block in shown for name in EXTRA.findall(block.text) if importlib.util.find_spec(name) is None}
     if missing:
         pytest.skip(f"{page.name} shows {', '.join(sorted(missing))}, which is not installed")
+    if page.stem == "redis":
+        monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis").url)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     namespace: dict[str, Any] = {"__name__": "guide"}
