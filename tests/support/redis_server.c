@@ -80,6 +80,8 @@ static void exec_with(const char **args, const char *clock) {
         setenv("LD_PRELOAD", CKIT_SERVER_CLOCK, 1);
         setenv("CKIT_SERVER_CLOCK_FILE", clock, 1);
     }
+#else
+    (void)clock;
 #endif
     execvp(args[0], (char *const *)(uintptr_t)args);
     _exit(127);
