@@ -196,10 +196,10 @@ static PyObject *cache_health(PyObject *object, PyObject *unused) {
     Py_BEGIN_ALLOW_THREADS;
     ckit_cache_health(((core_cache *)object)->cache, &health);
     Py_END_ALLOW_THREADS;
-    return Py_BuildValue("{s:N,s:d,s:s,s:s,s:I,s:I,s:I}", "healthy", PyBool_FromLong(health.healthy), "latency_ms",
-                         health.latency_ms, "backend_type", health.backend_type, "detail", health.detail, "connections",
-                         health.connections, "connections_in_use", health.connections_in_use, "connections_max",
-                         health.connections_max);
+    return Py_BuildValue("{s:N,s:d,s:N,s:N,s:I,s:I,s:I}", "healthy", PyBool_FromLong(health.healthy), "latency_ms",
+                         health.latency_ms, "backend_type", core_text(health.backend_type), "detail",
+                         core_text(health.detail), "connections", health.connections, "connections_in_use",
+                         health.connections_in_use, "connections_max", health.connections_max);
 }
 
 /* ---- stored bytes, for backends ----------------------------------------------------------------------------- */

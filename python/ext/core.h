@@ -78,6 +78,9 @@ static inline void core_take_back(PyThreadState *saved) {
     }
 }
 
+/* Text of the library's as a new str. It may have been cut off inside a character. */
+PyObject *core_text(const char *text);
+
 /* Raises the exception that fits a failure of the library: cachekit.errors.CachekitError (or MemoryError), with the
  * E-code. Returns NULL. */
 PyObject *core_raise(core_state *state, const ckit_error *err);

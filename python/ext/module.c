@@ -11,11 +11,14 @@ static int add_own(PyObject *module) {
     return state->error_type == NULL ? -1 : PyModule_AddStringConstant(module, "version", ckit_version());
 }
 
+PyObject *core_text(const char *text) { return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace"); }
+
 PyObject *core_raise(core_state *state, const ckit_error *err) {
     if (err->status == CKIT_E_NO_MEMORY) {
         return PyErr_NoMemory();
     }
-    PyObject *exception = PyObject_CallFunction(state->error_type, "ss", err->text, ckit_status_code(err->status));
+    PyObject *exception =
+        PyObject_CallFunction(state->error_type, "Ns", core_text(err->text), ckit_status_code(err->status));
     if (exception != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
         Py_DECREF(exception);
