@@ -240,10 +240,10 @@ static void function_dealloc(PyObject *self) {
     core_function *f = core_function_of(self);
     PyTypeObject  *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    core_receivers_end(&f->receivers); /* before the callbacks, in which a receiver may go */
     if (f->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
-    core_receivers_end(&f->receivers);
     PyThreadState *saved = core_let_go();
     if (f->function != NULL && f->kept == CORE_OBJECTS) { /* which are this function's alone */
         (void)ckit_function_invalidate(f->function, NULL, NULL);

@@ -390,12 +390,17 @@ static PyObject *pack_call(PyObject *self, PyObject *const *values, Py_ssize_t c
 
 /* look(key): (value,), or None. */
 static PyObject *look_for(PyObject *self, PyObject *bytes) {
+    if (!PyBytes_Check(bytes)) {
+        PyErr_Format(PyExc_TypeError, "look() takes what pack() gives, not '%.100s'", Py_TYPE(bytes)->tp_name);
+        return NULL;
+    }
     ckit_slice key = ckit_slice_of(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
     PyObject  *value = look(local_of(self), key, hash_of(local_of(self), key));
     if (value == NULL) {
         Py_RETURN_NONE;
     }
-    return PyTuple_Pack(1, value);
+    Py_INCREF(value); /* making a tuple may run the collector, and so anything */
+    return Py_BuildValue("(N)", value);
 }
 
 /* keep(value, *args, **kwargs) */
@@ -502,10 +507,10 @@ static void dealloc(PyObject *self) {
     core_local   *f = local_of(self);
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    core_receivers_end(&f->receivers); /* before the callbacks, in which a receiver may go */
     if (f->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
-    core_receivers_end(&f->receivers);
     (void)clear(self);
     PyMem_Free(f->buckets);
     type->tp_free(self);
