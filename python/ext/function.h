@@ -72,6 +72,8 @@ int core_function_pack(core_function *f, ckit_args *args, PyObject *const *value
                        PyObject *names);
 /* The wrapped function. */
 PyObject *core_function_run(core_function *f, PyObject *const *values, size_t count, PyObject *names);
+/* Calls `warn`, if there is one. As core_function_tell_uncached, but `exception` (or NULL) is not a pending one. */
+int core_function_warn(core_function *f, const char *reason, PyObject *exception);
 /* Tells why a call runs without the cache, with the pending exception as the reason (which is cleared). -1 with an
  * exception that is the caller's: a signal's, not that of a log that fails. */
 int core_function_tell_uncached(core_function *f, const char *reason);

@@ -2,24 +2,31 @@
  * interpreter's lock go. */
 #include "async.h"
 
+int core_function_warn(core_function *f, const char *reason, PyObject *exception) {
+    if (f->warn == Py_None) {
+        return 0;
+    }
+    PyObject *answer = PyObject_CallFunction(f->warn, "sO", reason, exception == NULL ? Py_None : exception);
+    if (answer == NULL && !PyErr_ExceptionMatches(PyExc_Exception)) {
+        return -1;
+    }
+    if (answer == NULL) { /* a log that fails does not fail the call */
+        PyErr_WriteUnraisable(f->warn);
+    }
+    Py_XDECREF(answer);
+    return 0;
+}
+
 int core_function_tell_uncached(core_function *f, const char *reason) {
     PyObject *type, *exception, *traceback;
     PyErr_Fetch(&type, &exception, &traceback);
     PyErr_NormalizeException(&type, &exception, &traceback);
     f->uncached++;
-    PyObject *answer = Py_None;
-    if (f->warn != Py_None) {
-        answer = PyObject_CallFunction(f->warn, "sO", reason, exception == NULL ? Py_None : exception);
-        Py_XDECREF(answer);
-        if (answer == NULL && PyErr_ExceptionMatches(PyExc_Exception)) { /* a log that fails does not fail the call */
-            PyErr_WriteUnraisable(f->warn);
-            answer = Py_None;
-        }
-    }
+    const int told = core_function_warn(f, reason, exception);
     Py_XDECREF(type);
     Py_XDECREF(exception);
     Py_XDECREF(traceback);
-    return answer == NULL ? -1 : 0;
+    return told;
 }
 
 PyObject *core_function_run(core_function *f, PyObject *const *values, size_t count, PyObject *names) {
@@ -72,13 +79,14 @@ int core_function_pack(core_function *f, ckit_args *args, PyObject *const *value
         return f->first != CORE_FIRST_PLAIN ? core_function_pack_method(f, args, values, positional, names)
                                             : core_pack_args(f->state, args, values, positional, names);
     }
-    PyObject *text = PyObject_Vectorcall(f->key, values, (size_t)positional, names);
-    int       packed = -1;
-    if (text != NULL && !PyUnicode_Check(text)) {
-        PyErr_Format(PyExc_TypeError, "key= returned %.100s: it has to return a str", Py_TYPE(text)->tp_name);
-    } else if (text != NULL) {
-        packed = core_pack_args(f->state, args, &text, 1, NULL);
+    PyObject *made = PyObject_Vectorcall(f->key, values, (size_t)positional, names);
+    if (made != NULL && !PyUnicode_Check(made)) {
+        PyErr_Format(PyExc_TypeError, "key= returned %.100s: it has to return a str", Py_TYPE(made)->tp_name);
+        Py_CLEAR(made);
     }
+    PyObject *text = made == NULL ? NULL : PyUnicode_FromObject(made); /* a subclass counts as the text that it is */
+    int       packed = text == NULL ? -1 : core_pack_args(f->state, args, &text, 1, NULL);
+    Py_XDECREF(made);
     Py_XDECREF(text);
     return packed;
 }

@@ -80,10 +80,8 @@ core_verdict core_function_forgive(core_function *f) {
     PyErr_Fetch(&type, &exception, &traceback);
     PyErr_NormalizeException(&type, &exception, &traceback);
     core_verdict verdict = is_malformed(exception) ? CORE_MALFORMED : CORE_DAMAGED;
-    if (f->warn != Py_None) {
-        PyObject *told = PyObject_CallFunction(f->warn, "sO", "entry", exception);
-        verdict = told == NULL ? CORE_CALLERS : verdict;
-        Py_XDECREF(told);
+    if (core_function_warn(f, "entry", exception) < 0) {
+        verdict = CORE_CALLERS;
     }
     Py_XDECREF(type);
     Py_XDECREF(exception);
