@@ -122,6 +122,14 @@ PyObject *core_answer_at_once(core_function *f, PyObject *result) {
     return core_answer_with(f->state, (PyObject *)f, result);
 }
 
+/* What it holds is given up. */
+static void end(core_answer *self) {
+    self->state = OVER;
+    Py_CLEAR(self->held);
+    Py_CLEAR(self->args);
+    Py_CLEAR(self->kwargs);
+}
+
 static PyObject *tuple_of(PyObject *const *values, Py_ssize_t count) {
     PyObject *tuple = PyTuple_New(count);
     for (Py_ssize_t i = 0; tuple != NULL && i < count; i++) {
@@ -154,7 +162,7 @@ PyObject *core_answer_of_call(core_function *f, const ckit_args *args, PyObject 
     self->args = tuple_of(values, positional);
     self->kwargs = dict_of(values + positional, names);
     if (self->args == NULL || self->kwargs == NULL) {
-        self->state = OVER;
+        end(self);
         Py_CLEAR(self);
     }
     return (PyObject *)self;
@@ -199,14 +207,6 @@ static void forget_last_stop(core_state *state) {
 static void forget_last_stop(core_state *state) { (void)state; }
 
 #endif
-
-/* What it holds is given up. */
-static void end(core_answer *self) {
-    self->state = OVER;
-    Py_CLEAR(self->held);
-    Py_CLEAR(self->args);
-    Py_CLEAR(self->kwargs);
-}
 
 static PyObject *name_of(core_answer *self, const char *attribute) {
     PyObject *name = PyObject_GetAttrString((PyObject *)self->function, attribute);
