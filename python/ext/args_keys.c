@@ -25,7 +25,11 @@ static int pack_with_keywords(core_state *state, ckit_args *args, PyObject *posi
         Py_INCREF(item);
         PyTuple_SET_ITEM(values, i, item);
     }
-    for (Py_ssize_t i = 0, at = 0; i < named && PyDict_Next(keywords, &at, &name, &value); i++) {
+    for (Py_ssize_t i = 0, at = 0; i < named; i++) {
+        if (!PyDict_Next(keywords, &at, &name, &value)) { /* the collector may have run, and so any code */
+            PyErr_SetString(PyExc_RuntimeError, "kwargs was changed while a key was made from it");
+            goto done;
+        }
         if (!PyUnicode_Check(name)) {
             PyErr_SetString(PyExc_TypeError, "keywords must be strings");
             goto done;

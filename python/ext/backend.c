@@ -175,8 +175,9 @@ static ckit_status failed(const visit *v) {
     ckit_status st;
     const char *kind, *text;
     PyObject   *adapter = v->backend->adapter;
-    PyObject   *key = PyUnicode_DecodeUTF8((const char *)v->key.ptr, (Py_ssize_t)v->key.len, "replace");
-    PyObject   *told =
+    Py_XINCREF(adapter);
+    PyObject *key = PyUnicode_DecodeUTF8((const char *)v->key.ptr, (Py_ssize_t)v->key.len, "replace");
+    PyObject *told =
         adapter == NULL || key == NULL ? NULL : PyObject_CallMethod(adapter, "explain", "OO", exception, key);
     if (told != NULL && PyArg_ParseTuple(told, "ss", &kind, &text)) {
         st = ckit_fail(v->err, status_of(kind), v->backend->name, "%s: %s", v->operation, text);
@@ -190,6 +191,7 @@ static ckit_status failed(const visit *v) {
     }
     Py_XDECREF(told);
     Py_XDECREF(key);
+    Py_XDECREF(adapter);
     Py_XDECREF(type);
     Py_XDECREF(exception);
     Py_XDECREF(traceback);
@@ -268,12 +270,13 @@ static ckit_status set(void *self, ckit_slice key, ckit_slice value, const ckit_
     PyObject   *ttl = info->ttl_ms == CKIT_TTL_NO_EXPIRY ? Py_BuildValue("") /* None */
                                                          : PyLong_FromUnsignedLongLong(seconds_of(info->ttl_ms));
     PyObject   *result = ttl == NULL ? NULL
-                                     : ask(&v, "set", "(s#y#Ns#s#)", KEY(&v), bytes, (Py_ssize_t)value.len, ttl,
+                                     : ask(&v, "set", "(s#y#Os#s#)", KEY(&v), bytes, (Py_ssize_t)value.len, ttl,
                                          info->namespace_name.len == 0 ? "" : (const char *)info->namespace_name.ptr,
                                            (Py_ssize_t)info->namespace_name.len,
                                          info->function.len == 0 ? "" : (const char *)info->function.ptr,
                                            (Py_ssize_t)info->function.len);
     ckit_status st = result == NULL ? failed(&v) : CKIT_OK;
+    Py_XDECREF(ttl);
     Py_XDECREF(result);
     leave(&v);
     return st;
@@ -370,7 +373,7 @@ static ckit_status ttl(void *self, ckit_slice key, uint64_t deadline_ms, uint64_
         if (seconds == -1.0 && PyErr_Occurred()) {
             st = failed(&v);
         } else {
-            *life_ms = seconds <= 0                                ? 0
+            *life_ms = !(seconds > 0)                              ? 0 /* nor is NaN a lifetime */
                        : seconds * 1000 >= (double)CKIT_TTL_MAX_MS ? CKIT_TTL_MAX_MS
                                                                    : (uint64_t)(seconds * 1000);
         }

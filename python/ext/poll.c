@@ -104,9 +104,9 @@ static void wait_for_kept(core_poll *self) {
         Py_CLEAR(operation->wake);
     }
     while (self->operations != NULL && self->process == (long)getpid()) {
-        Py_BEGIN_ALLOW_THREADS;
+        PyThreadState *saved = core_let_go();
         (void)poll(&watched, 1, -1);
-        Py_END_ALLOW_THREADS;
+        core_take_back(saved);
         (void)ckit_poll_dispatch(self->poll);
     }
     while (self->operations != NULL) { /* a forked child's are the parent's to land */

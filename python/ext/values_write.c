@@ -345,8 +345,14 @@ static int write_array_parts(writing *x, PyObject *parts) {
     int        result = WRITTEN;
     ckit_write_map(x->w, (uint32_t)PyDict_Size(parts));
     while (result == WRITTEN && PyDict_Next(parts, &at, &key, &value)) {
+        if (!PyUnicode_Check(key)) {
+            PyErr_SetString(PyExc_TypeError, "the parts of an array have names");
+            return FAILED;
+        }
+        Py_INCREF(value);
         result = write_text(x, key);
         result = result == WRITTEN ? write_value(x, value) : result;
+        Py_DECREF(value);
     }
     return result;
 }
