@@ -36,6 +36,9 @@ ckit_status ckiti_openssl_load(ckiti_openssl *lib, const char *name, ckit_error 
         memcpy((char *)lib + functions[i].offset, &found, sizeof found);
     }
     lib->handle = handle;
+    /* It would take itself apart when the process ends, under the feet of threads that still use it. Only the first call
+     * in a process decides; a program that uses OpenSSL before has decided itself. */
+    (void)lib->OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     return CKIT_OK;
 }
 

@@ -32,6 +32,7 @@
     X(ERR_peek_error)                                                                                                  \
     X(ERR_reason_error_string)                                                                                         \
     X(EVP_PKEY_free)                                                                                                   \
+    X(OPENSSL_init_crypto)                                                                                             \
     X(PEM_read_bio_PrivateKey)                                                                                         \
     X(SSL_CTX_check_private_key)                                                                                       \
     X(SSL_CTX_ctrl)                                                                                                    \
