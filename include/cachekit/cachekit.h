@@ -18,6 +18,7 @@
  *     error.h     statuses and the error record
  *     settings.h  what can be configured, as a table
  *     envelope.h, frame.h  the bytes of stored values
+ *     interop.h   keys and values of interop mode, which every SDK makes alike
  *     guard.h     what stands between a cache and its store, so that trouble there costs little
  *     file.h, redis.h, memory.h, ext/backend.h  the stores, and writing one of your own
  */
@@ -34,6 +35,7 @@
 #include <cachekit/frame.h>
 #include <cachekit/function.h>
 #include <cachekit/guard.h>
+#include <cachekit/interop.h>
 #include <cachekit/key.h>
 #include <cachekit/memory.h>
 #include <cachekit/msgpack.h>
