@@ -1,5 +1,6 @@
 #include "support/figures.h"
 #include "support/output.h"
+#include "support/shown_url.h"
 
 #include <cachekit/buf.h>
 
@@ -70,7 +71,9 @@ static int run(const cli_common *common, const void *options, char **operands, i
         code = ask(&store, common, o->timeout_ms);
     } else {
         if (common->json) {
-            print_json(NULL, common->store, err.text[0] == '\0' ? ckit_status_text(st) : err.text);
+            char shown[CLI_SHOWN_URL];
+            print_json(NULL, cli_url_shown(common->store, shown),
+                       err.text[0] == '\0' ? ckit_status_text(st) : err.text);
         }
         code = cli_call_failed(st, &err);
     }

@@ -3,6 +3,7 @@
 #include "bench/report.h"
 #include "command.h"
 #include "support/output.h"
+#include "support/shown_url.h"
 #include "support/units.h"
 
 #include <stdlib.h>
@@ -222,7 +223,8 @@ static int run_load(const cli_common *common, const bench_options *o, cli_load_p
         const ckit_backend *backend = ckit_cache_backend(place.cache);
         /* Names of backends are constants. */
         facts->backend = backend == NULL ? "memory" : ckit_backend_operations(backend)->name;
-        facts->store = common->store;
+        static char shown[CLI_SHOWN_URL];
+        facts->store = cli_url_shown(common->store, shown);
         facts->was_empty = is_empty(backend);
         facts->is_private = place.directory != NULL;
         plan->cache = place.cache;

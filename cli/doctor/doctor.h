@@ -28,6 +28,7 @@ typedef struct doctor_place {
     bool        chosen; /* there is something to open */
     bool        exists; /* as a directory that can be used as far as looking tells */
     const char *reason; /* "--store", "CACHEKIT_FILE_CACHE_DIR", "the default" */
+    bool        redis;
     const char *query;  /* the parameters of a URL; NULL = none */
     char        path[DOCTOR_PATH];
 } doctor_place;
@@ -55,7 +56,8 @@ doctor_grade doctor_grade_of(const ckit_error *err);
 /* settings.c: the environment. */
 void doctor_check_settings(doctor *d);
 /* The variables that choose a store and are set, separated by commas; returns how many they are. */
-#define DOCTOR_DIRECTORY "CACHEKIT_FILE_CACHE_DIR" /* the one that this version can follow */
+#define DOCTOR_DIRECTORY "CACHEKIT_FILE_CACHE_DIR" /* those that this version can follow */
+#define DOCTOR_REDIS "CACHEKIT_REDIS_URL"
 #define DOCTOR_NAMES 128
 size_t doctor_selected(char names[DOCTOR_NAMES]);
 /* A variable that is set and not empty, else NULL. */

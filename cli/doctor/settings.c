@@ -185,17 +185,26 @@ static void check_master_key(doctor *d) {
 static void check_application(doctor *d) {
     char        names[DOCTOR_NAMES];
     size_t      count = doctor_selected(names);
-    const char *refused = count > 1                                            ? "several variables choose a store"
-                          : count == 1 && strcmp(names, DOCTOR_DIRECTORY) != 0 ? "this version has files only"
-                          : d->wrong                                           ? "a setting is wrong"
-                          : doctor_variable(MASTER_KEY) != NULL                ? MASTER_KEY " is set"
-                                                                               : NULL;
+    const char *refused = count > 1 ? "several variables choose a store"
+                          : count == 1 && strcmp(names, DOCTOR_DIRECTORY) != 0 && strcmp(names, DOCTOR_REDIS) != 0
+                              ? "this version has no such store"
+                          : d->wrong                            ? "a setting is wrong"
+                          : doctor_variable(MASTER_KEY) != NULL ? MASTER_KEY " is set"
+                                                                : NULL;
     if (refused != NULL) {
         doctor_say(d, "applications", DOCTOR_WARNING, "let them open a URL, or change the environment",
                    "opened without a URL, a cache is refused: %s", refused);
-    } else {
+    } else if (strcmp(names, DOCTOR_DIRECTORY) == 0) {
         doctor_say(d, "applications", DOCTOR_OK, NULL, "opened without a URL, a cache uses files in %s (%s)",
-                   d->settings.file_cache_dir, count == 0 ? "the default" : names);
+                   d->settings.file_cache_dir, names);
+    } else if (count == 1 || doctor_variable("REDIS_URL") != NULL) {
+        doctor_say(d, "applications", DOCTOR_OK, NULL,
+                   "opened without a URL, a cache uses the Redis of %s, with keys that begin with t:default:",
+                   count == 1 ? names : "REDIS_URL");
+    } else {
+        doctor_say(d, "applications", DOCTOR_OK, NULL,
+                   "opened without a URL, a cache uses a Redis on this machine (port 6379) if one answers, and memory "
+                   "alone meanwhile");
     }
 }
 

@@ -24,17 +24,43 @@ static void take_line(void *self, ckit_log_level level, const char *component, c
 
 /* ---- health and figures ----------------------------------------------------------------------------------------- */
 
+/* A cache is full sooner or later: what then is the server's affair. */
+static void check_memory_policy(doctor *d, const ckit_health *health) {
+    static const char advice[] = "set maxmemory and maxmemory-policy, e.g. allkeys-lru, in the server's configuration";
+    bool              bounded = health->limit_bytes != UINT64_MAX;
+    const char       *policy = strstr(health->detail, "maxmemory_policy ");
+    policy = policy == NULL ? NULL : policy + strlen("maxmemory_policy ");
+    if (policy == NULL) {
+        doctor_say(d, "memory-policy", DOCTOR_OK, NULL, "the server does not tell what it does when memory is full");
+    } else if (strncmp(policy, "noeviction", strlen("noeviction")) == 0) {
+        doctor_say(d, "memory-policy", DOCTOR_WARNING, advice,
+                   bounded ? "noeviction: when its memory is full the server refuses every write"
+                           : "noeviction and no maxmemory: the server grows until the machine has no memory left");
+    } else {
+        doctor_say(d, "memory-policy", bounded ? DOCTOR_OK : DOCTOR_WARNING, bounded ? NULL : advice, "%.*s%s",
+                   (int)strcspn(policy, ",;"), policy,
+                   bounded ? "" : ", which never acts: without maxmemory the server grows until the machine is full");
+    }
+}
+
 static bool check_health(doctor *d, const cli_store *store) {
     ckit_health health;
     store->ops->health(store->self, cli_deadline_in(TIMEOUT_MS), &health);
     if (!health.healthy) {
-        doctor_say(d, "health", DOCTOR_STORE, "set right what the text names; the other lines may say more", "%s",
-                   health.detail);
+        doctor_say(d, "health", DOCTOR_STORE,
+                   d->store.redis ? "start the server, or correct address, user and password in the URL"
+                                  : "set right what the text names; the other lines may say more",
+                   "%s", health.detail);
     } else if (health.latency_ms > SLOW_MS) {
         doctor_say(d, "health", DOCTOR_WARNING, "look for a busy disk or network",
                    "a trial took %.0f ms, which is slow for a cache", health.latency_ms);
+    } else if (d->store.redis) {
+        doctor_say(d, "health", DOCTOR_OK, NULL, "it answers in %.2f ms: %s", health.latency_ms, health.detail);
     } else {
         doctor_say(d, "health", DOCTOR_OK, NULL, "written, read and removed in %.2f ms", health.latency_ms);
+    }
+    if (health.healthy && d->store.redis) {
+        check_memory_policy(d, &health);
     }
     if (health.healthy && d->store.files && health.entries == UINT64_MAX) {
         doctor_say(d, "health", DOCTOR_WARNING, "look for a program that hangs there (fuser, lsof)",
@@ -90,11 +116,29 @@ static uint64_t room(const cli_figures *figures, const char *used_name, const ch
     return used == NULL ? *limit : *used < *limit ? *limit - *used : 0;
 }
 
+static void check_memory(doctor *d, const cli_figures *figures) {
+    const uint64_t *used = level(figures, "used_memory");
+    const uint64_t *limit = level(figures, "limit_memory");
+    const uint64_t *evicted = level(figures, "evicted_keys");
+    const uint64_t *keys = level(figures, "keys");
+    char            text[CLI_OCCUPANCY_TEXT];
+    limit = limit != NULL && *limit == 0 ? NULL : limit;
+    bool full = cli_fullness(used, limit) >= NEARLY_FULL;
+    doctor_say(d, "fullness", full ? DOCTOR_WARNING : DOCTOR_OK,
+               full ? "give the server more memory, or shorten lifetimes" : NULL,
+               "memory of the server: %s; %" PRIu64 " keys, %" PRIu64 " evicted so far",
+               cli_occupancy_text(used, limit, true, text), keys == NULL ? 0 : *keys, evicted == NULL ? 0 : *evicted);
+}
+
 static void check_figures(doctor *d, const cli_store *store) {
     static cli_figures figures;
     ckit_error         err = CKIT_ERROR_INIT;
     if (cli_figures_take(store, cli_deadline_in(TIMEOUT_MS), &figures, &err) != CKIT_OK) {
         doctor_say(d, "fullness", DOCTOR_STORE, NULL, "it cannot be told: %s", err.text);
+        return;
+    }
+    if (d->store.redis) {
+        check_memory(d, &figures);
         return;
     }
     check_fullness(d, &figures, true);
@@ -157,7 +201,9 @@ static void check_open(doctor *d, const cli_store *store) {
     bool healthy = check_health(d, store);
     if (healthy) {
         check_figures(d, store);
-        check_ages(d, store);
+        if (!d->store.redis) { /* which does not tell when an entry was made, and may hold millions */
+            check_ages(d, store);
+        }
     } else if (d->store.files) {
         doctor_check_space(d, d->store.path, UINT64_MAX, UINT64_MAX);
     }
@@ -209,9 +255,10 @@ void doctor_check_store(doctor *d) {
         doctor_check_files(d, d->store.path);
     }
     if (cli_store_try(&store, d->common, &env, &err) == CKIT_OK) {
+        d->store.redis = strcmp(ckit_backend_name(store.backend), "redis") == 0;
         if (!d->store.files) {
-            doctor_say(d, "store", DOCTOR_OK, NULL, "a %s store (%s)", ckit_backend_name(store.backend),
-                       d->store.reason);
+            doctor_say(d, "store", DOCTOR_OK, NULL, "a %s store%s%s (%s)", ckit_backend_name(store.backend),
+                       d->store.redis ? ": " : "", d->store.redis ? store.url : "", d->store.reason);
         }
         check_open(d, &store);
     } else {

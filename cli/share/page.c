@@ -301,7 +301,12 @@ static void overview_text(FILE *out) {
 static void overview_environment(FILE *out) {
     section(out, "ENVIRONMENT");
     home_variables(out);
-    tagged(out, "CACHEKIT_REDIS_URL, CACHEKIT_MEMCACHED_SERVERS, CACHEKIT_API_KEY",
+    tagged(
+        out, "CACHEKIT_REDIS_URL, REDIS_URL",
+        "Select the Redis server of this URL, the first of them before the second. As programs do, commands then work "
+        "on the entries of the tenant \"default\" (keys begin with t:default:), with `--tenant` on those of another "
+        "one; a Redis server that `--store` names is shown with all its keys. Passwords are never shown.");
+    tagged(out, "CACHEKIT_MEMCACHED_SERVERS, CACHEKIT_API_KEY",
            "Select stores that this version does not have: then commands refuse to work, instead of on another store. "
            "Give "
            "`--store`, or unset the variable.");
@@ -315,10 +320,11 @@ static void overview_environment(FILE *out) {
             tagged(
                 out, row->variable,
                 "Selects the files in this directory, which is made when absent. Where it is not set, commands use the "
-                "user's own files, see below; programs that name no store use $TMPDIR/cachekit, which commands see "
-                "with `--store` only. The other CACHEKIT_FILE_ variables hold for this directory and for those that "
+                "user's own files, see below; programs that name no store use memory then, and a Redis server on "
+                "this machine if one answers, which commands see with `--store redis://localhost --tenant default`. "
+                "The other CACHEKIT_FILE_ variables hold for this directory and for those that "
                 "`--store` names, not for the user's own files: these have the defaults.");
-        } else if (strcmp(row->group, "files") == 0) {
+        } else if (strcmp(row->group, "files") == 0 || strcmp(row->group, "redis") == 0) {
             setting(out, row);
         }
     }

@@ -2,6 +2,7 @@
 
 #include "support/file_url.h"
 #include "support/output.h"
+#include "support/shown_url.h"
 
 #include <cachekit/buf.h>
 #include <cachekit/file.h>
@@ -35,8 +36,9 @@ bool cli_default_directory(char *path, size_t size) {
 static ckit_status finish(cli_store *store, const char *reason, const char *url) {
     store->ops = ckit_backend_operations(store->backend);
     store->self = ckit_backend_self(store->backend);
+    char shown[CLI_SHOWN_URL];
     store->reason = reason;
-    store->url = strdup(url);
+    store->url = strdup(cli_url_shown(url, shown));
     return store->url == NULL ? CKIT_E_NO_MEMORY : CKIT_OK;
 }
 
@@ -57,8 +59,36 @@ static ckit_status open_user_files(cli_store *store, const ckit_backend_env *env
     return finish(store, "the default", url);
 }
 
-static ckit_status open_url(cli_store *store, const char *url, const ckit_backend_env *env, ckit_error *err) {
+/* A Redis store keeps tenants apart itself. Opening one connects to nobody, so it may be done twice. */
+static ckit_status open_for(cli_store *store, const char *url, const char *tenant, const ckit_backend_env *env,
+                            ckit_error *err) {
     ckit_status st = ckit_backend_open(url, env, &store->backend, err);
+    if (st != CKIT_OK || tenant == NULL || strcmp(ckit_backend_name(store->backend), "redis") != 0) {
+        return st;
+    }
+    ckit_backend_env own = CKIT_BACKEND_ENV_INIT;
+    if (env != NULL) {
+        own = *env;
+    }
+    own.tenant = tenant;
+    ckit_backend_close(store->backend);
+    store->backend = NULL;
+    store->prefix.len = 0;
+    return ckit_backend_open(url, &own, &store->backend, err);
+}
+
+static const char *redis_of_environment(void) {
+    const char *url = getenv("CACHEKIT_REDIS_URL");
+    return url != NULL && *url != '\0' ? url : getenv("REDIS_URL");
+}
+
+static ckit_status open_url(cli_store *store, const char *url, const char *tenant, const ckit_backend_env *env,
+                            ckit_error *err) {
+    ckit_status st = open_for(store, url, tenant, env, err);
+    if (st == CKIT_OK && url == NULL && strcmp(ckit_backend_name(store->backend), "redis") == 0) {
+        const char *chosen = redis_of_environment();
+        return finish(store, "the environment", chosen == NULL ? "" : chosen);
+    }
     if (st == CKIT_OK && url == NULL) {
         const char *directory = getenv("CACHEKIT_FILE_CACHE_DIR"); /* what else could have chosen it */
         char        text[PATH_BYTES + 8];
@@ -95,13 +125,14 @@ ckit_status cli_store_open_own(cli_store *store, const cli_common *common, ckit_
     if (st != CKIT_OK) {
         return st;
     }
-    return common->store != NULL ? open_url(store, common->store, NULL, err) : open_user_files(store, NULL, err);
+    return common->store != NULL ? open_url(store, common->store, common->tenant, NULL, err)
+                                 : open_user_files(store, NULL, err);
 }
 
 ckit_status cli_store_try(cli_store *store, const cli_common *common, const ckit_backend_env *env, ckit_error *err) {
     ckit_status st = begin(store, common, err);
     if (st == CKIT_OK) {
-        st = open_url(store, common->store, env, err);
+        st = open_url(store, common->store, common->tenant, env, err);
         if (st == CKIT_E_NO_URL && common->store == NULL) {
             *err = (ckit_error)CKIT_ERROR_INIT;
             st = open_user_files(store, env, err);

@@ -10,9 +10,9 @@ typedef struct cli_store {
     ckit_backend           *backend;
     const ckit_backend_ops *ops;
     void                   *self;
-    char                   *url;    /* what was opened, for people */
+    char                   *url;    /* what was opened, for people: without passwords */
     const char             *reason; /* why: "--store", "the environment", "the default" */
-    ckit_buf                prefix; /* "t:NAME:" with --tenant, else empty */
+    ckit_buf                prefix; /* "t:NAME:" with --tenant, else empty; also where the store has it itself */
 } cli_store;
 
 /* --store, else the store that the environment selects, else files under $XDG_CACHE_HOME/cachekit. CLI_DONE, or an exit

@@ -58,11 +58,14 @@ static void describe(ckit_slice info, ckit_health *out) {
     ckit_slice version = info_text(info, "redis_version");
     ckit_slice used = info_text(info, "used_memory_human");
     ckit_slice clients = info_text(info, "connected_clients");
+    ckit_slice policy = info_text(info, "maxmemory_policy");
     snprintf(out->detail, sizeof out->detail,
-             "version %.*s, used_memory_human %.*s, connected_clients %.*s; %u connections of ours, %u in use",
+             "version %.*s, used_memory_human %.*s, connected_clients %.*s, maxmemory_policy %.*s; %u connections of "
+             "ours, %u in use",
              (int)(version.len < 20 ? version.len : 20), (const char *)version.ptr,
              (int)(used.len < 20 ? used.len : 20), (const char *)used.ptr, (int)(clients.len < 20 ? clients.len : 20),
-             (const char *)clients.ptr, out->connections, out->connections_in_use);
+             (const char *)clients.ptr, (int)(policy.len < 16 ? policy.len : 16), (const char *)policy.ptr,
+             out->connections, out->connections_in_use);
     if (!info_number(info, "used_memory", &out->bytes)) {
         out->bytes = UINT64_MAX;
     }
