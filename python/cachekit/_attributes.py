@@ -121,7 +121,7 @@ def attach(
         if awaited and stored:
             raise TypeError(
                 f"{name}: cache_clear() would wait for the store and stop the event loop meanwhile; use "
-                "`await ....ainvalidate_cache()`"
+                f"`await {name.rpartition('.')[2]}.ainvalidate_cache()`"
             )
         without_the_store(here().forget_all)
         base.update(count_of(cached))
@@ -157,7 +157,7 @@ def attach(
         forget(args, kwargs)
 
     async def ainvalidate_cache(*args: Any, **kwargs: Any) -> None:
-        """The same, without stopping the event loop while the store is asked."""
+        """Forgets as `invalidate_cache` does, and the event loop goes on while the store is asked."""
         if stored:
             await _off_loop(forget, args, kwargs)
         else:
@@ -173,7 +173,7 @@ def attach(
         return await _off_loop(check_health)
 
     def check_health() -> dict[str, Any]:
-        """The same, after trying the store out."""
+        """The features of this function and their state, after trying the store out."""
         found = here().cache.health()
         status = "healthy" if found["healthy"] else "unhealthy"
         return {

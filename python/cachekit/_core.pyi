@@ -12,7 +12,7 @@ from typing_extensions import Buffer, Concatenate, ParamSpec, Self, final
 
 _P = ParamSpec("_P")
 _Q = ParamSpec("_Q")
-_R = TypeVar("_R")
+_R = TypeVar("_R", covariant=True)
 _S = TypeVar("_S")
 
 version: str
@@ -284,7 +284,7 @@ class CachedMethod(Generic[_P, _R]):
         """Forgets one call on this object; without arguments every one."""
 
     def ainvalidate_cache(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
-        """The same for event loops."""
+        """Forgets as `invalidate_cache` does, for event loops."""
 
 @final
 class CachedClassMethod(classmethod[Any, Any, Any]):
@@ -371,7 +371,7 @@ class CachedFunction(Generic[_P, _R]):
         """
 
     def ainvalidate_cache(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
-        """The same, without stopping the event loop while the store is asked."""
+        """Forgets as `invalidate_cache` does, and the event loop goes on while the store is asked."""
 
     def get_health_status(self) -> dict[str, Any]:
         """The features of this function and their state. Does not touch the store."""
@@ -380,7 +380,10 @@ class CachedFunction(Generic[_P, _R]):
     def check_health(self: CachedFunction[_P, Coroutine[Any, Any, Any]]) -> Coroutine[Any, Any, dict[str, Any]]: ...
     @overload
     def check_health(self) -> dict[str, Any]:
-        """The same, after trying the store out. Of a coroutine function it is a coroutine function too."""
+        """The features of this function and their state, after trying the store out.
+
+        Of a coroutine function it is a coroutine function too.
+        """
 
 @final
 class LocalFunction(Generic[_P, _R]):
@@ -442,4 +445,4 @@ class LocalFunction(Generic[_P, _R]):
         """Forgets the result of one call; without arguments, of every call of a function that has parameters."""
 
     def ainvalidate_cache(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
-        """The same; nothing waits."""
+        """Forgets as `invalidate_cache` does. Nothing waits."""

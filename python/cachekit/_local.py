@@ -82,7 +82,7 @@ def _attach(
             local.forget(*args, **kwargs)
 
     async def ainvalidate_cache(*args: Any, **kwargs: Any) -> None:
-        """The same; nothing waits."""
+        """Forgets as `invalidate_cache` does. Nothing waits."""
         invalidate_cache(*args, **kwargs)
 
     attributes = (cache_info, cache_clear, invalidate_cache, ainvalidate_cache)

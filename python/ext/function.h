@@ -133,5 +133,7 @@ void core_function_forget_ties(PyObject *self, core_tie **ties);
 
 /* tp_descr_get of decorated functions: a CachedMethod, which passes the receiver on to invalidate_cache too. */
 PyObject *core_method_bind(PyObject *function, PyObject *object, PyObject *type);
+/* tp_repr of decorated functions. */
+PyObject *core_method_name_function(PyObject *function);
 
 #endif

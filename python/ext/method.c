@@ -125,13 +125,29 @@ static PyObject *reduce(PyObject *object, PyObject *unused) {
     return Py_BuildValue("N(ON)", getter, m->self, name);
 }
 
+/* The qualified name of a decorated function, which may have been given anything as its name, or "?". */
+static PyObject *name_of(PyObject *function) {
+    PyObject *name = PyObject_GetAttrString(function, "__qualname__");
+    PyObject *text = name == NULL ? NULL : PyObject_Str(name);
+    Py_XDECREF(name);
+    if (text == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_Clear();
+        text = PyUnicode_FromString("?");
+    }
+    return text;
+}
+
 static PyObject *repr(PyObject *object) {
     core_method *m = (core_method *)object;
-    PyObject    *name = PyObject_GetAttrString(m->function, "__qualname__");
-    if (name == NULL) {
-        PyErr_Clear();
-    }
-    PyObject *text = PyUnicode_FromFormat("<cached method %V of %R>", name, "?", m->self);
+    PyObject    *name = name_of(m->function);
+    PyObject    *text = name == NULL ? NULL : PyUnicode_FromFormat("<cached method %U of %R>", name, m->self);
+    Py_XDECREF(name);
+    return text;
+}
+
+PyObject *core_method_name_function(PyObject *function) {
+    PyObject *name = name_of(function);
+    PyObject *text = name == NULL ? NULL : PyUnicode_FromFormat("<cached function %U at %p>", name, (void *)function);
     Py_XDECREF(name);
     return text;
 }

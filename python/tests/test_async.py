@@ -673,7 +673,7 @@ def test_clearing_would_wait_for_a_store(options: dict[str, Any]) -> None:
         function.cache_clear()
         assert function.cache_info()[:2] == (0, 0)
     else:
-        with pytest.raises(TypeError, match="ainvalidate_cache"):
+        with pytest.raises(TypeError, match=r"`await function\.ainvalidate_cache\(\)`"):
             function.cache_clear()
         assert function.cache_info()[:4] == before[:4] and function.cache_info().session_id == before.session_id
     asyncio.run(function(1))

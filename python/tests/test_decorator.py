@@ -78,6 +78,11 @@ def test_what_a_decorated_function_looks_like() -> None:
     assert (decorated.__name__, decorated.__doc__, decorated.__module__) == ("plain", "Says nothing.", __name__)
     assert inspect.signature(decorated) == inspect.signature(plain)
     assert decorated.__qualname__ == plain.__qualname__
+    assert repr(decorated).startswith(f"<cached function {plain.__qualname__} at 0x")
+    decorated.__qualname__ = 5  # type: ignore[assignment]
+    assert repr(decorated).startswith("<cached function 5 at 0x")
+    del decorated.__qualname__
+    assert repr(decorated).startswith("<cached function ")
 
 
 def test_two_functions_of_one_name_do_not_share_objects() -> None:
@@ -90,6 +95,21 @@ def test_two_functions_of_one_name_do_not_share_objects() -> None:
 
     one, two = make(1), make(2)
     assert [one(), two(), one(), two()] == [1, 2, 1, 2]
+
+
+def test_every_method_of_a_decorated_function_says_by_itself_what_it_does() -> None:
+    @cache(backend=None)
+    def plain() -> int:
+        return 1
+
+    @cache(backend=None)
+    async def awaited() -> int:
+        return 1
+
+    for function in (plain, awaited, cache.local(lambda: 1)):
+        for name in (name for name in dir(function) if not name.startswith("_") and name != "cache"):
+            said = inspect.getdoc(getattr(function, name))
+            assert said and not said.startswith("The same"), name
 
 
 def test_counting_and_forgetting() -> None:

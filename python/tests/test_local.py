@@ -203,6 +203,7 @@ def test_attributes() -> None:
     assert (in_module.__name__, in_module.__doc__, in_module.__module__) == ("in_module", "Has a name.", __name__)
     assert inspect.signature(in_module) == inspect.signature(in_module.__wrapped__)
     assert pickle.loads(pickle.dumps(in_module)) is in_module is copy.deepcopy(in_module) is copy.copy(in_module)
+    assert repr(in_module).startswith("<cached function in_module at 0x")
     for absent in ("get_health_status", "check_health"):
         assert not hasattr(in_module, absent)
     function, runs = counted()

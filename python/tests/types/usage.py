@@ -5,9 +5,11 @@ types. An `ignore` that nothing needs is an error, so each one here claims that 
 
 from __future__ import annotations
 
+from typing import Any
+
 from typing_extensions import assert_type
 
-from cachekit import CacheInfo, cache
+from cachekit import CacheInfo, DecoratorConfig, cache
 
 
 @cache
@@ -79,3 +81,21 @@ assert_type(Counter.static(1), bytes)
 Counter().kept.invalidate_cache(1)
 Counter.kept.invalidate_cache(Counter(), 1)
 assert_type(Counter.kept.cache_info(), CacheInfo)
+
+
+@cache
+async def of_bare_cache(number: int) -> str:
+    return str(number)
+
+
+async def asks() -> None:
+    assert_type(await of_bare_cache.check_health(), dict[str, Any])
+    assert_type(await of_bare_cache.invalidate_cache(1), None)
+
+
+cache(ttl=1.5, l1_enabled=False, config=DecoratorConfig(backend=None))
+cache(tll=60)  # pyright: ignore[reportCallIssue]
+cache(ttl="60")  # pyright: ignore[reportArgumentType]
+cache.production(namespace=5)  # pyright: ignore[reportArgumentType]
+cache.local(ttl=60, max_entries=10, namespace="n", key=len)
+cache.local(backend=None)  # pyright: ignore[reportCallIssue]
