@@ -130,3 +130,12 @@ def test_the_standard_serializer_says_what_to_do() -> None:
     ):
         with pytest.raises(TypeError, match=advice):
             encode({"a": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"), [(pd.Series([1]), "tolist()"), (pd.DataFrame({"a": [1]}), 'to_dict("list")')]
+)
+def test_frames_and_series_inside_others_are_refused_without_advising_this_serializer(value: Any, plain: str) -> None:
+    with pytest.raises(TypeError, match="inside another value") as refused:
+        AutoSerializer().serialize({"part": value})
+    assert plain in str(refused.value) and "serializer=" not in str(refused.value)

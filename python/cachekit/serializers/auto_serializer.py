@@ -100,6 +100,10 @@ def _write_other(value: Any) -> Any:
         and value.dtype.itemsize <= 8
     ):
         return value.item()
+    pandas = loaded("pandas")
+    for name, plain in (("Series", "value.tolist()"), ("DataFrame", 'value.to_dict("list")')):
+        if pandas is not None and isinstance(value, getattr(pandas, name, ())):
+            raise TypeError(f"a {name} inside another value cannot be stored: return it by itself, or store {plain}.")
     from cachekit.serializers.advice import value_advice
 
     raise TypeError(value_advice(value))
