@@ -18,7 +18,7 @@ import pytest
 from cachekit import _core, cache
 from cachekit.backends import BackendError, BackendErrorType, BaseBackend, FileBackend, FileBackendConfig
 from cachekit.backends._adapter import Adapter
-from cachekit.errors import CachekitError
+from cachekit.errors import CachekitError, ConfigurationError
 
 
 class Shelf:
@@ -689,6 +689,12 @@ def test_in_a_sub_interpreter_a_backend_written_in_python_is_refused_with_a_word
 @pytest.fixture
 def files(tmp_path: Any) -> FileBackend:
     return FileBackend(FileBackendConfig(cache_dir=tmp_path / "store"))
+
+
+@pytest.mark.parametrize("config", ["store", {"cache_dir": "store"}, FileBackendConfig])
+def test_a_file_store_wants_its_configuration(config: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"expected a FileBackendConfig, such as .*\(cache_dir="):
+        FileBackend(config)
 
 
 def test_the_file_store_passes_what_a_custom_backend_has_to(files: FileBackend) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from .._core import Cache
+from ..config._checks import refuse_type
 from ..config.file import FileBackendConfig
 from ..config.settings import MAX_TTL_SECONDS
 from ..errors import BackendError, BackendErrorType, CachekitError
@@ -32,6 +33,9 @@ class FileBackend:
     """
 
     def __init__(self, config: FileBackendConfig | None = None) -> None:
+        given: object = config
+        if given is not None and not isinstance(given, FileBackendConfig):
+            raise refuse_type("FileBackend.config", "a FileBackendConfig, such as FileBackendConfig(cache_dir=...)", given)
         self.config = FileBackendConfig() if config is None else config
         self._cache: Cache | None = None
 
