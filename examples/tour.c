@@ -2,11 +2,13 @@
  *
  * It digests the files under /usr/share/doc (tour_digest.h, tour_files.h) through ckit_call, three times over: the
  * first pass computes, the second finds everything in memory, the third is a new process that finds everything in
- * files. It believes neither itself nor the library: answers are counted by the source that each value names and by the
- * cache's statistics, and a checksum over all results must be the same in all passes. Exit code 0 only if all that
+ * files. If a Redis server answers on this machine, or at the URL that is its argument, some of them go through it too
+ * (tour_redis.h). It believes neither itself nor the library: answers are counted by the source that each value names and
+ * by the cache's statistics, and a checksum over all results must be the same in all passes. Exit code 0 only if all that
  * holds. */
 #include "tour_digest.h"
 #include "tour_files.h"
+#include "tour_redis.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -344,7 +346,7 @@ static void drop_failed(tour *t, pass *first) {
     }
 }
 
-static bool run_tour(tour *t) {
+static bool run_tour(tour *t, const char *redis) {
     pass passes[3] = {{.failed = 0}};
     printf("CacheKit %s. The slow function reads a file, hashes it (BLAKE2b), counts its\n"
            "lines and words, and compresses it (LZ4 HC). It is called for %zu files\n(%.1f MB) of %s.\n",
@@ -367,7 +369,7 @@ static bool run_tour(tour *t) {
     }
     print_table(t, passes);
     print_sizes(t);
-    return verdict(t, passes) && !stop;
+    return verdict(t, passes) && tour_redis(&t->files, redis, &stop) && !stop;
 }
 
 int main(int argc, char **argv) {
@@ -379,7 +381,7 @@ int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], AGAIN) == 0) {
         return in_a_new_process(&t, argv[2]);
     }
-    bool fine = prepare(&t) && run_tour(&t);
+    bool fine = prepare(&t) && run_tour(&t, argc == 2 ? argv[1] : "redis://localhost:6379");
     ckit_function_close(t.digest);
     ckit_cache_close(t.cache);
     if (t.directory[0] != '\0') {
