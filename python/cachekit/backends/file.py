@@ -33,9 +33,9 @@ class FileBackend:
     """
 
     def __init__(self, config: FileBackendConfig | None = None) -> None:
-        given: object = config
-        if given is not None and not isinstance(given, FileBackendConfig):
-            raise refuse_type("FileBackend.config", "a FileBackendConfig, such as FileBackendConfig(cache_dir=...)", given)
+        if not isinstance(config, (FileBackendConfig, type(None))):  # pyright: ignore[reportUnnecessaryIsInstance]
+            wanted = "a FileBackendConfig, such as FileBackendConfig(cache_dir=...)"
+            raise refuse_type("FileBackend.config", wanted, config)
         self.config = FileBackendConfig() if config is None else config
         self._cache: Cache | None = None
 
