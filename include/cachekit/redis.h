@@ -29,8 +29,18 @@
  * makes it do, is left, and the next connection goes where the sentinels say then. While no sentinel answers, the master
  * that was good last is used.
  *
+ * A cache with copies in memory has one more connection, which its first operation makes, and a thread that reads it. The
+ * server tells over it of every key that changes (CLIENT TRACKING in broadcast mode; with `key_prefix`, of those alone), by
+ * whoever and for whatever reason. Where it cannot (RESP2, before Redis 6) or may not (access control), processes of this
+ * library tell each other what they change, by messages on the channel cachekit:invalidation, published in the round trip of
+ * the change; what other programs change is not heard of then, nor what a process changes that uses tracking: a fleet whose
+ * processes have different rights is given `invalidation=pubsub` everywhere. A link that is silent for 5 seconds is asked for
+ * a sign of life, which must come within `socket_timeout`; without a link memory keeps copies for a second. Closing waits
+ * for an attempt to connect, at most `socket_connect_timeout`.
+ *
  * A user of the server's access control needs GET MGET SET PTTL PEXPIRE PERSIST PEXPIREAT EXISTS STRLEN UNLINK DEL INCR TIME
- * EVAL EVALSHA SCAN ZSCAN ZADD ZREM ZRANGEBYSCORE ZREVRANGE PING, and for figures INFO and DBSIZE.
+ * EVAL EVALSHA SCAN ZSCAN ZADD ZREM ZRANGEBYSCORE ZREVRANGE PING, for figures INFO and DBSIZE, and to hear of changes CLIENT|TRACKING,
+ * SUBSCRIBE and PUBLISH on the channel cachekit:invalidation.
  *
  * rediss: encrypts with OpenSSL 3 (libssl.so.3), which is loaded when such a URL is opened and not before. TLS 1.2 or 1.3;
  * the server's certificate must come from a known authority and name the host. What fails for a certificate, the server's
@@ -59,6 +69,16 @@ typedef enum ckit_redis_cert_reqs {
 
 typedef enum ckit_redis_switch { CKIT_REDIS_DEFAULT = 0, CKIT_REDIS_ON = 1, CKIT_REDIS_OFF = 2 } ckit_redis_switch;
 
+/* How copies in memory hear that another process has changed the store. */
+typedef enum ckit_redis_invalidation {
+    CKIT_REDIS_INVALIDATION_DEFAULT = 0, /* auto */
+    CKIT_REDIS_INVALIDATION_AUTO =
+        1, /* by tracking, or by publish/subscribe where the server has or allows no tracking */
+    CKIT_REDIS_INVALIDATION_TRACKING = 2, /* or not at all: then memory keeps copies for a second */
+    CKIT_REDIS_INVALIDATION_PUBSUB = 3,   /* by publish/subscribe, and this process publishes what it changes */
+    CKIT_REDIS_INVALIDATION_OFF = 4       /* nothing is heard or published; memory keeps copies for their whole life */
+} ckit_redis_invalidation;
+
 /* For `retries`: a command that met a lost connection is not sent again. */
 #define CKIT_REDIS_NO_RETRY UINT32_MAX
 
@@ -72,7 +92,8 @@ typedef struct ckit_redis_options {
      *     redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/name[/database][?name=value...]
      * Parameters: db, username, password, socket_timeout, socket_connect_timeout (seconds, fractions allowed),
      * socket_keepalive (true, false), connection_pool_size (or max_connections), client_name, protocol (2, 3), key_prefix,
-     * retries, retry_on_timeout (true, false), backoff_max (seconds), sentinel_username, sentinel_password. Of encrypted
+     * retries, retry_on_timeout (true, false), backoff_max (seconds), invalidation (auto, tracking, pubsub, off),
+     * sentinel_username, sentinel_password. Of encrypted
      * connections alone: ssl_ca_certs, ssl_certfile, ssl_keyfile (paths), ssl_cert_reqs (required, none),
      * ssl_check_hostname (true, false), tls_min_version (1.2, 1.3). */
     const char *url;
@@ -92,10 +113,11 @@ typedef struct ckit_redis_options {
                                          CKIT_REDIS_NO_RETRY */
     uint32_t backoff_max_ms;       /* longest pause between attempts to connect; default 5000; 50 .. 3,600,000 */
     uint32_t protocol;             /* 3: RESP3 where the server has it (default); 2: RESP2 */
-    ckit_redis_switch socket_keepalive;  /* TCP keepalive after 60 s, every 15 s, 4 times; default on */
-    ckit_redis_switch retry_on_timeout;  /* a command that got no answer in time is sent again too; default off */
-    const char       *sentinel_username; /* for the sentinels themselves; user and password above are the master's */
-    const char       *sentinel_password;
+    ckit_redis_switch       socket_keepalive; /* TCP keepalive after 60 s, every 15 s, 4 times; default on */
+    ckit_redis_switch       retry_on_timeout; /* a command that got no answer in time is sent again too; default off */
+    ckit_redis_invalidation invalidation;
+    const char *sentinel_username; /* for the sentinels themselves; user and password above are the master's */
+    const char *sentinel_password;
 
     /* Of rediss: alone; with any other URL they are refused. Files are PEM and are read when the store is opened. */
     const char *ssl_ca_certs; /* authorities that are believed: a file, or a directory as `openssl rehash` makes it;

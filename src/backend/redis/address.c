@@ -92,7 +92,7 @@ static bool parse_switch(ckit_slice text, bool *out) {
 
 /* ---- parameters --------------------------------------------------------------------------------------------------- */
 
-typedef enum parameter_type { TEXT, NUMBER, SECONDS, SWITCH, CERTIFICATE, VERSION } parameter_type;
+typedef enum parameter_type { TEXT, NUMBER, SECONDS, SWITCH, CERTIFICATE, VERSION, INVALIDATION } parameter_type;
 typedef struct parameter {
     const char    *name;
     parameter_type type;
@@ -119,6 +119,7 @@ static const parameter parameters[] = {
     FIELD("retries", NUMBER, retries),
     FIELD("retry_on_timeout", SWITCH, retry_on_timeout),
     FIELD("backoff_max", SECONDS, backoff_max_ms),
+    FIELD("invalidation", INVALIDATION, invalidation),
     FIELD("ssl_ca_certs", TEXT, ssl_ca_certs),
     FIELD("ssl_certfile", TEXT, ssl_certfile),
     FIELD("ssl_keyfile", TEXT, ssl_keyfile),
@@ -147,6 +148,17 @@ static bool parse_version(ckit_slice text, uint32_t *out) {
     return *out == 13 || ckit_slice_equal(text, ckit_slice_str("1.2"));
 }
 
+static bool parse_invalidation(ckit_slice text, ckit_redis_invalidation *out) {
+    static const char *const names[] = {"auto", "tracking", "pubsub", "off"};
+    for (unsigned i = 0; i < 4; i++) {
+        if (ckit_slice_equal(text, ckit_slice_str(names[i]))) {
+            *out = (ckit_redis_invalidation)(CKIT_REDIS_INVALIDATION_AUTO + i);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool ckiti_redis_is_parameter(ckit_slice name) { return find_parameter(name) != NULL; }
 
 static ckit_status take_parameter(ckiti_redis_address *a, const parameter *p, ckit_slice value, ckit_error *err) {
@@ -158,6 +170,9 @@ static ckit_status take_parameter(ckiti_redis_address *a, const parameter *p, ck
     case SECONDS: return parse_seconds(value, field) ? CKIT_OK : wrong(err, p->name, "must be a number of seconds");
     case CERTIFICATE:
         return parse_certificate(value, field) ? CKIT_OK : wrong(err, p->name, "must be required or none");
+    case INVALIDATION:
+        return parse_invalidation(value, field) ? CKIT_OK
+                                                : wrong(err, p->name, "must be auto, tracking, pubsub or off");
     case VERSION: return parse_version(value, field) ? CKIT_OK : wrong(err, p->name, "must be 1.2 or 1.3");
     default: return parse_switch(value, field) ? CKIT_OK : wrong(err, p->name, "must be true or false");
     }
@@ -404,12 +419,19 @@ static ckit_status check(const ckiti_redis_address *a, ckit_error *err) {
     if (a->kind == CKITI_REDIS_CLUSTER && a->database != 0) {
         return wrong(err, "db", "must be 0: a cluster has no other database");
     }
+    if (a->invalidation > CKIT_REDIS_INVALIDATION_OFF) {
+        return wrong(err, "invalidation", "is none of those that there are");
+    }
+    if (a->invalidation == CKIT_REDIS_INVALIDATION_TRACKING && a->protocol == 2) {
+        return wrong(err, "invalidation", "by tracking needs protocol 3");
+    }
     return check_encryption(a, err);
 }
 
 static void defaults(ckiti_redis_address *a) {
     memset(a, 0, sizeof *a);
     a->protocol = 3;
+    a->invalidation = CKIT_REDIS_INVALIDATION_AUTO;
     a->socket_timeout_ms = 1000;
     a->connect_timeout_ms = 1000;
     a->pool_size = 10;
@@ -459,6 +481,7 @@ static void take_numbers(ckiti_redis_address *a, const ckit_redis_options *o) {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         *rows[i].out = rows[i].value != 0 ? rows[i].value : *rows[i].out;
     }
+    a->invalidation = o->invalidation != CKIT_REDIS_INVALIDATION_DEFAULT ? o->invalidation : a->invalidation;
     a->retries = o->retries == CKIT_REDIS_NO_RETRY ? 0 : a->retries;
     a->max_value_bytes = o->max_value_bytes != 0 ? o->max_value_bytes : a->max_value_bytes;
     if (o->socket_keepalive != CKIT_REDIS_DEFAULT) {

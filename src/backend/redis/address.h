@@ -21,27 +21,28 @@ typedef struct ckiti_redis_endpoint {
 /* Everything about a store that does not change while it is open. Holds the password: wipe it with
  * ckiti_redis_address_fini. */
 typedef struct ckiti_redis_address {
-    ckiti_redis_kind     kind;
-    bool                 tls;
-    ckiti_redis_endpoint hosts[CKITI_REDIS_HOSTS];
-    size_t               host_count;
-    char                 service[128]; /* sentinels: the name of the master */
-    char                 sentinel_username[256];
-    char                 sentinel_password[1024];
-    char                 username[256];
-    char                 password[1024];
-    char                 client_name[64];
-    char                 key_prefix[1025];
-    uint32_t             database;
-    uint32_t             protocol;
-    uint32_t             socket_timeout_ms;
-    uint32_t             connect_timeout_ms;
-    uint32_t             pool_size;
-    uint32_t             retries;
-    uint32_t             backoff_max_ms;
-    uint64_t             max_value_bytes;
-    bool                 keepalive;
-    bool                 retry_on_timeout;
+    ckiti_redis_kind        kind;
+    bool                    tls;
+    ckiti_redis_endpoint    hosts[CKITI_REDIS_HOSTS];
+    size_t                  host_count;
+    char                    service[128]; /* sentinels: the name of the master */
+    char                    sentinel_username[256];
+    char                    sentinel_password[1024];
+    char                    username[256];
+    char                    password[1024];
+    char                    client_name[64];
+    char                    key_prefix[1025];
+    uint32_t                database;
+    uint32_t                protocol;
+    uint32_t                socket_timeout_ms;
+    uint32_t                connect_timeout_ms;
+    uint32_t                pool_size;
+    uint32_t                retries;
+    uint32_t                backoff_max_ms;
+    uint64_t                max_value_bytes;
+    ckit_redis_invalidation invalidation; /* never DEFAULT */
+    bool                    keepalive;
+    bool                    retry_on_timeout;
 
     /* Of encrypted connections. */
     bool     ssl_given; /* something was said about them */

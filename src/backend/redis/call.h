@@ -28,9 +28,12 @@ struct ckiti_redis_call {
      * and `take` gets the value as the last of its replies. NULL for all others. */
     void (*put_name)(const ckiti_redis_call *call, ckiti_resp_writer *w);
     void (*life)(ckiti_redis_call *call, int64_t pttl);
-    uint32_t    replies; /* how many there will be */
-    bool        large;   /* travels on a connection of its own */
-    ckit_error *err;     /* the caller's, or NULL */
+    uint32_t replies; /* how many there will be */
+    /* Keys of which a message is published behind the commands (publish.h); `take` does not see the answers. */
+    const ckit_slice *told;
+    uint32_t          told_count;
+    bool              large; /* travels on a connection of its own */
+    ckit_error       *err;   /* the caller's, or NULL */
 
     /* For calls that nobody waits for: told once when done, from the thread that serves them. NULL: somebody waits. */
     void (*finish)(ckiti_redis_call *call);
@@ -67,6 +70,11 @@ void ckiti_redis_call_fail(ckiti_redis_call *call, const ckit_error *why, bool l
 /* For `take`: an error reply becomes the call's failure; anything but what was expected too. True when `item` was one. */
 bool ckiti_redis_call_refused(ckiti_redis_call *call, const ckiti_resp_item *item);
 void ckiti_redis_call_unexpected(ckiti_redis_call *call);
+/* Appends everything that it sends, and how many replies that has. */
+void                   ckiti_redis_call_write(const ckiti_redis_call *call, ckiti_resp_writer *w);
+static inline uint32_t ckiti_redis_call_replies(const ckiti_redis_call *call) {
+    return call->replies + call->told_count;
+}
 /* Before an attempt. */
 void ckiti_redis_call_begin(ckiti_redis_call *call);
 

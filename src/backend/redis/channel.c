@@ -101,7 +101,7 @@ static ckit_status write_call(ckiti_redis_queue *q, const ckiti_redis_call *call
         call->put_name(call, &w);
         call->put_name(call, &names);
     } else {
-        call->write(call, &w);
+        ckiti_redis_call_write(call, &w);
     }
     if (w.status == CKIT_OK && names.status == CKIT_OK) {
         return CKIT_OK;
@@ -132,7 +132,7 @@ ckit_status ckiti_redis_channel_queue(ckiti_redis_channel *ch, ckiti_redis_call 
     call->lane = gathered ? CKITI_REDIS_READS : CKITI_REDIS_PLAIN;
     call->sequence = tail;
     call->word = atomic_load_explicit(&ch->word, memory_order_relaxed);
-    place->replies = call->replies;
+    place->replies = ckiti_redis_call_replies(call);
     atomic_store_explicit(&place->call, call, memory_order_release);
     atomic_store(&lane->tail, tail + 1);
     return CKIT_OK;

@@ -51,6 +51,9 @@ ckit_status ckiti_redis_connection_init(ckiti_redis_connection *c, const ckiti_r
 
 void ckiti_redis_connection_close(ckiti_redis_connection *c) {
     if (c->stream != NULL) {
+        if (c->dial->observer.stream != NULL) {
+            c->dial->observer.stream(c->dial->observer.self, NULL);
+        }
         c->stream->ops->close(c->stream);
         c->stream = NULL;
     }
@@ -145,7 +148,9 @@ ckiti_redis_progress ckiti_redis_connection_take(ckiti_redis_connection *c, ckit
             return garbage("a reply to nothing that was asked", err);
         }
         if (turn->call != NULL) {
-            turn->call->take(turn->call, &item);
+            if (turn->call->got < turn->call->replies) {
+                turn->call->take(turn->call, &item);
+            }
             turn->call->got += item.ends;
         }
         if (c->dial->masters_only && tells_demotion(&item)) {
@@ -186,7 +191,7 @@ static ckit_status send_call(ckiti_redis_connection *c, ckiti_redis_call *call, 
     ckiti_resp_writer w;
     scratch->len = 0;
     ckiti_resp_writer_init(&w, scratch, CKITI_RESP_INLINE_MAX);
-    call->write(call, &w);
+    ckiti_redis_call_write(call, &w);
     if (w.status != CKIT_OK) {
         return ckiti_redis_no_memory(why, "a command");
     }
@@ -202,7 +207,7 @@ static ckit_status send_call(ckiti_redis_connection *c, ckiti_redis_call *call, 
 }
 
 static ckit_status receive_call(ckiti_redis_connection *c, ckiti_redis_call *call, ckit_error *why) {
-    ckiti_redis_turn turn = {call, call->replies};
+    ckiti_redis_turn turn = {call, ckiti_redis_call_replies(call)};
     for (;;) {
         ckiti_redis_progress progress = ckiti_redis_connection_take(c, &turn, why);
         if (progress != CKITI_REDIS_MORE) {

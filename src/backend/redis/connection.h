@@ -7,6 +7,8 @@
 #include "call.h"
 #include "stream.h"
 
+struct ckiti_redis_connection;
+
 /* Tells where the server is. Asked whenever a connection is made, so that sentinels can give another answer than before.
  * When the server at one place will not do, the next place is tried. */
 typedef struct ckiti_redis_resolver {
@@ -26,12 +28,22 @@ typedef struct ckiti_redis_push {
     void *self;
 } ckiti_redis_push;
 
+/* Sees what becomes of connections, from the thread that makes or ends them. Each may be NULL. */
+typedef struct ckiti_redis_observer {
+    /* There is a stream, not logged in yet, until this is called with NULL. */
+    void (*stream)(void *self, ckiti_redis_stream *stream);
+    /* Logged in at a server that will do. */
+    void (*opened)(void *self, const struct ckiti_redis_connection *c, const ckiti_redis_endpoint *at);
+    void *self;
+} ckiti_redis_observer;
+
 /* How connections of one kind are made; outlives them. */
 typedef struct ckiti_redis_dial {
     const ckiti_redis_address    *address;
     const ckiti_redis_stream_ops *streams;
     ckiti_redis_resolver          resolver;
-    ckiti_redis_push              push;         /* `take` NULL: push messages are dropped */
+    ckiti_redis_push              push; /* `take` NULL: push messages are dropped */
+    ckiti_redis_observer          observer;
     bool                          masters_only; /* a server that calls itself a replica will not do */
     bool              gathers; /* reads of several keys may be one command: not where slots keep them apart */
     const ckit_alloc *alloc;

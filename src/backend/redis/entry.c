@@ -1,5 +1,7 @@
 #include "entry.h"
 
+#include "publish.h"
+
 #include <cachekit/buf.h>
 
 #define SPLIT_BYTES 4096u /* a longer value may reach the server in parts */
@@ -210,6 +212,7 @@ ckit_status ckiti_redis_set(void *self, ckit_slice key, ckit_slice value, const 
     }
     if (st == CKIT_OK) {
         ckiti_redis_write_init(&write, store, key, value, info, false, err);
+        ckiti_redis_call_tells(&write.call, store->publishing, &key, 1);
         st = ckiti_redis_perform(store, key, &write.call, deadline_ms);
         if (st == CKIT_OK && write.missing) {
             write.registration.by_text = true;

@@ -1,6 +1,7 @@
 #include "keys.h"
 
 #include "owner.h"
+#include "publish.h"
 
 #include <stdio.h>
 
@@ -31,13 +32,14 @@ void ckiti_redis_count_init(ckiti_redis_count *count, const char *command, ckiti
                                  .argument = UINT64_MAX};
 }
 
-static ckit_status ask(ckiti_redis_store *store, const char *command, ckit_slice key, uint64_t argument,
+static ckit_status ask(ckiti_redis_store *store, const char *command, bool changes, ckit_slice key, uint64_t argument,
                        uint64_t deadline_ms, int64_t *answer, ckit_error *err) {
     ckiti_redis_count count;
     ckit_status       st = ckiti_redis_check_key(key, err);
     if (st == CKIT_OK) {
         ckiti_redis_count_init(&count, command, ckiti_redis_entry_name(store->prefix, key), err);
         count.argument = argument;
+        ckiti_redis_call_tells(&count.call, store->publishing, &key, changes);
         st = ckiti_redis_perform(store, key, &count.call, deadline_ms);
         *answer = count.answer;
     }
@@ -55,10 +57,11 @@ ckit_status ckiti_redis_remove(void *self, ckit_slice key, uint64_t deadline_ms,
     int64_t            removed = 0;
     ckit_status        st = ckiti_redis_check_key(key, err);
     if (st == CKIT_OK && ckiti_redis_key_tells(key)) {
-        st = ask(store, "UNLINK", key, UINT64_MAX, deadline_ms, &removed, err);
+        st = ask(store, "UNLINK", true, key, UINT64_MAX, deadline_ms, &removed, err);
     } else if (st == CKIT_OK) {
         char             indexes[sizeof store->address.key_prefix + 16];
         ckiti_redis_eval eval = {
+            .changes = true,
             .script = &ckiti_redis_script_remove,
             .keys = {ckiti_redis_entry_name(store->prefix, key), ckiti_redis_owner_name(store->prefix, key)},
             .key_count = 2,
@@ -72,13 +75,13 @@ ckit_status ckiti_redis_remove(void *self, ckit_slice key, uint64_t deadline_ms,
 
 ckit_status ckiti_redis_exists(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err) {
     int64_t     found = 0;
-    ckit_status st = ask(self, "EXISTS", key, UINT64_MAX, deadline_ms, &found, err);
+    ckit_status st = ask(self, "EXISTS", false, key, UINT64_MAX, deadline_ms, &found, err);
     return st == CKIT_OK && found == 0 ? CKIT_MISS : st;
 }
 
 ckit_status ckiti_redis_ttl(void *self, ckit_slice key, uint64_t deadline_ms, uint64_t *life_ms, ckit_error *err) {
     int64_t     left = 0;
-    ckit_status st = ask(self, "PTTL", key, UINT64_MAX, deadline_ms, &left, err);
+    ckit_status st = ask(self, "PTTL", false, key, UINT64_MAX, deadline_ms, &left, err);
     if (st != CKIT_OK || left == -2) {
         return st == CKIT_OK ? CKIT_MISS : st;
     }
@@ -92,12 +95,13 @@ ckit_status ckiti_redis_touch(void *self, ckit_slice key, uint64_t ttl_ms, uint6
     int64_t            found = 0;
     ckit_status        st = ckiti_redis_check_key(key, err);
     if (st == CKIT_OK && ttl_ms != CKIT_TTL_NO_EXPIRY && ckiti_redis_key_tells(key)) {
-        st = ask(store, "PEXPIRE", key, ttl_ms, deadline_ms, &found, err);
+        st = ask(store, "PEXPIRE", true, key, ttl_ms, deadline_ms, &found, err);
     } else if (st == CKIT_OK) {
         char indexes[sizeof store->address.key_prefix + 16];
         char ttl[24] = "";
         int  len = ttl_ms == CKIT_TTL_NO_EXPIRY ? 0 : snprintf(ttl, sizeof ttl, "%llu", (unsigned long long)ttl_ms);
         ckiti_redis_eval eval = {
+            .changes = true,
             .script = &ckiti_redis_script_touch,
             .keys = {ckiti_redis_entry_name(store->prefix, key), ckiti_redis_owner_name(store->prefix, key)},
             .key_count = 2,

@@ -1,6 +1,7 @@
 /* The lock of a key, and writing under it. */
 #include "entry.h"
 #include "owner.h"
+#include "publish.h"
 
 #include "base/hash.h"
 #include "base/random.h"
@@ -147,6 +148,7 @@ ckit_status ckiti_redis_set_if_owner(void *self, ckit_slice key, ckit_slice valu
                 .token = token_text(lease, token),
                 .ttl_ms = info->ttl_ms,
                 .registers = registers};
+    ckiti_redis_call_tells(&f.call, store->publishing, &key, 1);
     ckiti_redis_registration_init(&f.registration, store->prefix, key, info);
     ckiti_redis_remember_size(store, key, value.len);
     st = ckiti_redis_perform(store, key, &f.call, deadline_ms);

@@ -150,6 +150,9 @@ static ckit_status open_at(ckiti_redis_connection *c, const ckiti_redis_endpoint
     bool                    unknown = true;
     ckit_status             st = dial->streams->open(dial->address, to, dial->alloc, until_ms, &c->stream, err);
     if (st == CKIT_OK) {
+        if (dial->observer.stream != NULL) {
+            dial->observer.stream(dial->observer.self, c->stream);
+        }
         ckiti_resp_reader_reset(&c->reader);
         c->demoted = false;
         c->protocol = dial->address->protocol;
@@ -192,6 +195,9 @@ ckit_status ckiti_redis_connection_open(ckiti_redis_connection *c, uint64_t unti
         if (st == CKIT_OK) {
             if (resolver->good != NULL) {
                 resolver->good(resolver->self, attempt, &to);
+            }
+            if (c->dial->observer.opened != NULL) {
+                c->dial->observer.opened(c->dial->observer.self, c, &to);
             }
             return CKIT_OK;
         }

@@ -1,5 +1,6 @@
 /* Many entries at once: one round trip for each portion of keys. */
 #include "entry.h"
+#include "publish.h"
 
 #include <cachekit/buf.h>
 
@@ -220,6 +221,7 @@ static ckit_status write_portion(ckiti_redis_store *store, const ckit_slice *key
         many.call.replies += replies_of(keys[i]);
         ckiti_redis_remember_size(store, keys[i], values[i].len);
     }
+    ckiti_redis_call_tells(&many.call, store->publishing, keys, (uint32_t)count);
     ckit_status st = ckiti_redis_perform(store, keys[0], &many.call, deadline_ms);
     if (st == CKIT_OK && many.missing) {
         many.by_text = true;

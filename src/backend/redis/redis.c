@@ -1,6 +1,7 @@
 /* Opening, closing, and the table of operations (at the end). */
 #include "store.h"
 
+#include "publish.h"
 #include "tls.h"
 
 #include "base/alloc.h"
@@ -10,6 +11,7 @@
 #include <cachekit/buf.h>
 
 static const ckit_backend_ops redis_ops;
+static const ckit_backend_ops deaf_ops; /* without watch */
 
 /* ---- what operations begin with ------------------------------------------------------------------------------------------ */
 
@@ -35,6 +37,9 @@ ckit_status ckiti_redis_check_value(const ckiti_redis_store *store, ckit_slice v
 ckit_status ckiti_redis_limit(const ckiti_redis_store *store, ckiti_redis_call *call, uint64_t deadline_ms,
                               ckit_error *err) {
     uint64_t now = ckiti_system_monotonic_ms();
+    if (store->watch != NULL) {
+        ckiti_redis_watch_wake(store->watch);
+    }
     call->patient = deadline_ms == CKIT_NO_DEADLINE;
     if (call->patient) {
         call->until_ms = now + store->address.socket_timeout_ms;
@@ -97,6 +102,9 @@ static void before_fork(void *self) {
     if (store->sentinel != NULL) {
         pthread_mutex_lock(&store->sentinel->lock);
     }
+    if (store->watch != NULL) {
+        ckiti_redis_watch_before_fork(store->watch);
+    }
     ckiti_redis_tls_before_fork(store->tls);
 }
 
@@ -109,6 +117,9 @@ static void release(ckiti_redis_store *store) {
 static void in_parent(void *self) {
     ckiti_redis_store *store = self;
     ckiti_redis_tls_after_fork(store->tls);
+    if (store->watch != NULL) {
+        ckiti_redis_watch_after_fork(store->watch);
+    }
     release(store);
     pthread_mutex_unlock(&store->spare.lock);
     ckiti_redis_node_after_fork(&store->node);
@@ -117,6 +128,9 @@ static void in_parent(void *self) {
 static void in_child(void *self) {
     ckiti_redis_store *store = self;
     ckiti_redis_tls_after_fork(store->tls);
+    if (store->watch != NULL) {
+        ckiti_redis_watch_in_child(store->watch);
+    }
     release(store);
     pthread_mutex_unlock(&store->spare.lock);
     ckiti_redis_node_in_child(&store->node);
@@ -128,6 +142,10 @@ static void redis_close(void *self) {
         return;
     }
     ckiti_fork_unregister(&store->fork_hooks);
+    if (store->watch != NULL) {
+        ckiti_redis_watch_fini(store->watch);
+        ckiti_free(store->alloc, store->watch, sizeof *store->watch);
+    }
     ckiti_redis_node_fini(&store->node);
     if (store->sentinel != NULL) {
         ckiti_redis_sentinel_fini(store->sentinel);
@@ -143,6 +161,52 @@ static ckit_status check_supported(const ckiti_redis_address *a, ckit_error *err
     if (a->kind == CKITI_REDIS_CLUSTER) {
         return ckit_fail(err, CKIT_E_UNSUPPORTED, CKITI_REDIS_WHERE, "this version does not talk to a cluster");
     }
+    return CKIT_OK;
+}
+
+/* ---- changes made elsewhere ------------------------------------------------------------------------------------------------- */
+
+static ckiti_redis_publishing begin_publishing(const ckiti_redis_address *a) {
+    switch (a->invalidation) {
+    case CKIT_REDIS_INVALIDATION_PUBSUB: return CKITI_REDIS_PUBLISHES;
+    case CKIT_REDIS_INVALIDATION_AUTO:
+        return a->kind == CKITI_REDIS_CLUSTER ? CKITI_REDIS_SILENT
+               : a->protocol == 2             ? CKITI_REDIS_PUBLISHES
+                                              : CKITI_REDIS_MAYBE;
+    default: return CKITI_REDIS_SILENT;
+    }
+}
+
+static bool can_watch(const ckiti_redis_address *a) {
+    return a->kind != CKITI_REDIS_CLUSTER && a->invalidation != CKIT_REDIS_INVALIDATION_OFF;
+}
+
+/* An operation has a new connection. Where somebody watches, it is the watch that finds out whether there is tracking. */
+static void on_open(void *self, const ckiti_redis_connection *c, const ckiti_redis_endpoint *at) {
+    ckiti_redis_store *store = self;
+    int                unknown = CKITI_REDIS_MAYBE;
+    bool               watches = store->watch != NULL && store->watch->sink != NULL;
+    if (c->protocol == 2 || !watches) {
+        atomic_compare_exchange_strong(&store->publishing, &unknown,
+                                       c->protocol == 2 ? CKITI_REDIS_PUBLISHES : CKITI_REDIS_SILENT);
+    }
+    if (watches) {
+        ckiti_redis_watch_reached(store->watch, at);
+    }
+}
+
+static ckit_status make_watch(ckiti_redis_store *store, const ckiti_redis_dial *dial) {
+    if (!can_watch(&store->address)) {
+        return CKIT_OK;
+    }
+    store->watch = ckiti_alloc_zeroed(store->alloc, 1, sizeof *store->watch);
+    return store->watch == NULL ? CKIT_E_NO_MEMORY
+                                : ckiti_redis_watch_init(store->watch, dial, &store->log, &store->publishing);
+}
+
+static ckit_status redis_watch(void *self, const ckit_watch_sink *sink, ckit_error *err) {
+    (void)err;
+    ckiti_redis_watch_begin(((ckiti_redis_store *)self)->watch, sink);
     return CKIT_OK;
 }
 
@@ -162,7 +226,9 @@ static ckit_status make_ways(ckiti_redis_store *store, const ckiti_redis_stream_
         dial.resolver = ckiti_redis_sentinel_resolver(store->sentinel);
         dial.masters_only = true;
     }
-    return ckiti_redis_node_init(&store->node, &dial);
+    dial.observer = (ckiti_redis_observer){.opened = on_open, .self = store};
+    ckit_status st = ckiti_redis_node_init(&store->node, &dial);
+    return st == CKIT_OK ? make_watch(store, &dial) : st;
 }
 
 static void take_env(ckiti_redis_store *store, const ckit_backend_env *env) {
@@ -196,13 +262,14 @@ ckit_status ckiti_redis_open_with(const ckit_redis_options *options, const ckit_
         streams = &ckiti_redis_tls_streams;
     }
     if (st == CKIT_OK) {
+        atomic_init(&store->publishing, begin_publishing(&store->address));
         store->prefix = ckit_slice_str(store->address.key_prefix);
         if (make_ways(store, streams) != CKIT_OK) {
             st = ckiti_redis_no_memory(err, "a store");
         }
     }
     if (st == CKIT_OK) {
-        st = ckit_backend_new(&redis_ops, store, env, out, err);
+        st = ckit_backend_new(store->watch != NULL ? &redis_ops : &deaf_ops, store, env, out, err);
     }
     if (st != CKIT_OK) {
         redis_close(store);
@@ -221,26 +288,14 @@ ckit_status ckit_redis_open(const ckit_redis_options *options, const ckit_backen
 
 static ckit_slice redis_prefix(void *self) { return ((ckiti_redis_store *)self)->prefix; }
 
-static const ckit_backend_ops redis_ops = {
-    .abi = CKIT_BACKEND_ABI,
-    .name = "redis",
-    .get = ckiti_redis_get,
-    .set = ckiti_redis_set,
-    .remove = ckiti_redis_remove,
-    .exists = ckiti_redis_exists,
-    .health = ckiti_redis_health,
-    .close = redis_close,
-    .ttl = ckiti_redis_ttl,
-    .touch = ckiti_redis_touch,
-    .get_many = ckiti_redis_get_many,
-    .set_many = ckiti_redis_set_many,
-    .submit = ckiti_redis_submit,
-    .list = ckiti_redis_list,
-    .delete_scope = ckiti_redis_delete_scope,
-    .lock_try = ckiti_redis_lock_try,
-    .lock_renew = ckiti_redis_lock_renew,
-    .lock_release = ckiti_redis_lock_release,
-    .set_if_owner = ckiti_redis_set_if_owner,
-    .key_prefix = redis_prefix,
-    .stats = ckiti_redis_stats,
-};
+#define OPERATIONS                                                                                                     \
+    .abi = CKIT_BACKEND_ABI, .name = "redis", .get = ckiti_redis_get, .set = ckiti_redis_set,                          \
+    .remove = ckiti_redis_remove, .exists = ckiti_redis_exists, .health = ckiti_redis_health, .close = redis_close,    \
+    .ttl = ckiti_redis_ttl, .touch = ckiti_redis_touch, .get_many = ckiti_redis_get_many,                              \
+    .set_many = ckiti_redis_set_many, .submit = ckiti_redis_submit, .list = ckiti_redis_list,                          \
+    .delete_scope = ckiti_redis_delete_scope, .lock_try = ckiti_redis_lock_try, .lock_renew = ckiti_redis_lock_renew,  \
+    .lock_release = ckiti_redis_lock_release, .set_if_owner = ckiti_redis_set_if_owner, .key_prefix = redis_prefix,    \
+    .stats = ckiti_redis_stats
+
+static const ckit_backend_ops redis_ops = {OPERATIONS, .watch = redis_watch};
+static const ckit_backend_ops deaf_ops = {OPERATIONS};

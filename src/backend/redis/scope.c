@@ -1,6 +1,7 @@
 /* Listing and removing what belongs to somebody: keys that tell it themselves are found by SCAN, the others in the index
  * of their namespace. */
 #include "owner.h"
+#include "publish.h"
 #include "reply.h"
 
 #include <cachekit/key.h>
@@ -423,6 +424,12 @@ ckit_status ckiti_redis_delete_scope(void *self, const ckit_scope *scope, uint64
     walk_init(&w, self, scope, deadline_ms, err);
     ckit_status st = run_walk(&w);
     *out = w.deleted;
+    if (w.store->publishing != CKITI_REDIS_SILENT) { /* also when not all of it went */
+        ckiti_resp_writer writer = ckiti_redis_asker_begin(&w.work);
+        ckiti_redis_put_scope_news(&writer, scope);
+        w.work.call.err = NULL;
+        (void)ckiti_redis_asker_run(&w.work, &writer, 1, deadline_ms);
+    }
     walk_fini(&w);
     return st;
 }

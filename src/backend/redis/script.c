@@ -1,5 +1,7 @@
 #include "script.h"
 
+#include "publish.h"
+
 const ckiti_redis_script ckiti_redis_script_lock = {
     "71fe8f133a58f08f837e0834f3bc2728b49117a9",
     "if not redis.call('SET',KEYS[1],ARGV[1],'NX','PX',ARGV[2]) and redis.call('GET',KEYS[1])~=ARGV[1] then "
@@ -108,9 +110,11 @@ void ckiti_redis_eval_init(ckiti_redis_eval *eval, bool by_text, ckit_error *err
 ckit_status ckiti_redis_eval_run(ckiti_redis_store *store, ckit_slice key, ckiti_redis_eval *eval, uint64_t deadline_ms,
                                  ckit_error *err) {
     ckiti_redis_eval_init(eval, false, err);
+    ckiti_redis_call_tells(&eval->call, store->publishing, &key, eval->changes);
     ckit_status st = ckiti_redis_perform(store, key, &eval->call, deadline_ms);
     if (st == CKIT_OK && eval->missing) {
         ckiti_redis_eval_init(eval, true, err);
+        ckiti_redis_call_tells(&eval->call, store->publishing, &key, eval->changes);
         st = ckiti_redis_perform(store, key, &eval->call, deadline_ms);
     }
     return st;

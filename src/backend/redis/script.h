@@ -37,6 +37,7 @@ typedef struct ckiti_redis_eval {
     ckit_slice                args[3];
     size_t                    arg_count;
     int64_t                   answer;
+    bool                      changes; /* the entry of its key */
     bool                      by_text;
     bool                      missing;
 } ckiti_redis_eval;

@@ -8,6 +8,7 @@
 #include "node.h"
 #include "sentinel.h"
 #include "submit.h"
+#include "watch.h"
 
 #define CKITI_REDIS_MAX_KEY_BYTES 65536u
 #define CKITI_REDIS_REMEMBERED 1024u
@@ -22,6 +23,8 @@ typedef struct ckiti_redis_store {
     ckiti_redis_sentinel   *sentinel; /* NULL: no sentinels */
     ckiti_redis_node        node;
     ckiti_redis_spare       spare;
+    ckiti_redis_watch      *watch;      /* NULL: nobody hears of changes here */
+    _Atomic int             publishing; /* publish.h */
     ckiti_fork_hooks        fork_hooks;
     uint64_t                seed;
     /* Keys whose values were large when last seen, by hash: such values are fetched apart from the others. */

@@ -160,9 +160,9 @@ static ckit_status socket_open(const ckiti_redis_address *address, const ckiti_r
 static ssize_t socket_read(ckiti_redis_stream *stream, const struct iovec *parts, int count, uint64_t until_ms) {
     socket_stream *s = (socket_stream *)stream;
     struct msghdr  message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count};
-    for (;;) {
+    for (bool first = true;; first = false) { /* a long silence is one sleep */
         uint64_t left = ckiti_time_left(ckiti_system_monotonic_ms(), until_ms);
-        bool     patient = left >= PATIENCE_MS;
+        bool     patient = first && left >= PATIENCE_MS;
         int      ready = patient ? 1 : left == 0 ? 0 : wait_for(s->fd, POLLIN, until_ms);
         if (ready < 0) {
             return -1;

@@ -4,6 +4,7 @@
 
 #include "entry.h"
 #include "keys.h"
+#include "publish.h"
 
 #include "base/alloc.h"
 
@@ -137,6 +138,7 @@ ckit_status ckiti_redis_submit(void *self, ckit_request *request, ckit_error *er
     make(one, store, request);
     ckiti_redis_call *call = &one->as.call;
     call->finish = finish;
+    ckiti_redis_call_tells(call, store->publishing, &request->key, request->kind != CKIT_REQUEST_GET);
     call->err = err;
     st = ckiti_redis_limit(store, call, request->deadline_ms, err);
     if (st == CKIT_OK && call->large) {
