@@ -81,7 +81,7 @@ static bool is_ours(ckit_slice serializer) {
            ckit_slice_equal(serializer, ckit_slice_of("unknown", 7));
 }
 
-static ckit_status check_frame(const ckit_frame *frame, ckit_error *err) {
+ckit_status ckiti_stored_check(const ckit_frame *frame, ckit_error *err) {
     if (frame->encrypted) {
         return ckit_fail(err, CKIT_E_UNSUPPORTED, WHERE, "the entry is encrypted");
     }
@@ -110,10 +110,10 @@ static ckit_status open_bare(ckit_slice payload, uint64_t limit, ckit_buf *docum
     return ckit_buf_append(document, payload);
 }
 
-static ckit_status open_payload(const ckit_frame *frame, bool integrity_expected, uint64_t max_bytes,
-                                ckit_buf *document, ckit_error *err) {
+ckit_status ckiti_stored_open_payload(const ckit_frame *frame, bool integrity_expected, uint64_t max_bytes,
+                                      ckit_buf *document, ckit_error *err) {
     uint64_t    limit = max_bytes == 0 || max_bytes > CKIT_ENVELOPE_MAX_BYTES ? CKIT_ENVELOPE_MAX_BYTES : max_bytes;
-    ckit_status st = check_frame(frame, err);
+    ckit_status st = ckiti_stored_check(frame, err);
     if (st != CKIT_OK) {
         return st;
     }
@@ -131,7 +131,7 @@ ckit_status ckiti_stored_open(ckit_slice stored, bool integrity_expected, uint64
     ckit_frame  frame;
     ckit_status st = ckit_frame_parse(stored, &frame, &scratch, err);
     if (st == CKIT_OK) {
-        st = open_payload(&frame, integrity_expected, max_bytes, document, err);
+        st = ckiti_stored_open_payload(&frame, integrity_expected, max_bytes, document, err);
         *verdict = ckit_status_kind(st) == CKIT_KIND_CORRUPT ? CKITI_STORED_DELETE : CKITI_STORED_KEEP;
     } else {
         bool damaged = frame.verdict == CKIT_FRAME_CORRUPT || frame.verdict == CKIT_FRAME_SUSPICIOUS;

@@ -5,6 +5,7 @@
 #define CKITI_FORMAT_STORED_H
 
 #include <cachekit/error.h>
+#include <cachekit/frame.h>
 #include <cachekit/types.h>
 
 /* What to do with an entry that could not be opened; KEEP when it could. */
@@ -37,5 +38,12 @@ ckit_status ckiti_stored_seal(ckit_slice document, bool integrity, int compressi
  * A failure leaves document->len as it was. */
 ckit_status ckiti_stored_open(ckit_slice stored, bool integrity_expected, uint64_t max_bytes, ckit_buf *document,
                               ckiti_stored_verdict *verdict, ckit_error *err);
+
+/* Both halves of that for a frame that is parsed already. CKIT_E_DECODE when it is another serializer's,
+ * CKIT_E_UNSUPPORTED when it is encrypted. */
+ckit_status ckiti_stored_check(const ckit_frame *frame, ckit_error *err);
+/* Checks it, and appends the document in frame->payload. */
+ckit_status ckiti_stored_open_payload(const ckit_frame *frame, bool integrity_expected, uint64_t max_bytes,
+                                      ckit_buf *document, ckit_error *err);
 
 #endif

@@ -23,6 +23,7 @@ CKIT_TEST(twins, every_initializer_equals_its_function) {
     CHECK_TWIN(ckit_file_options, CKIT_FILE_OPTIONS_INIT, ckit_file_options_init);
     CHECK_TWIN(ckit_memory_options, CKIT_MEMORY_OPTIONS_INIT, ckit_memory_options_init);
     CHECK_TWIN(ckit_backend_env, CKIT_BACKEND_ENV_INIT, ckit_backend_env_init);
+    CHECK_TWIN(ckit_keyring_options, CKIT_KEYRING_OPTIONS_INIT, ckit_keyring_options_init);
     CHECK_TWIN(ckit_settings, CKIT_SETTINGS_INIT, ckit_settings_init);
 }
 

@@ -1,0 +1,83 @@
+/* format/seal_ring.h - what a key ring holds: master keys, and the tenants' keys at hand. */
+#ifndef CKITI_FORMAT_SEAL_RING_H
+#define CKITI_FORMAT_SEAL_RING_H
+
+#include <cachekit/seal.h>
+#include <pthread.h>
+
+#include "base/fork.h"
+#include "format/seal_cipher.h"
+#include "format/seal_nonce.h"
+#include "format/seal_secret.h"
+
+#define CKITI_RING_KEYS (1u + CKIT_PREVIOUS_KEYS_MAX)
+#define CKITI_TENANTS_CHUNK 16u
+
+/* The key of one tenant under one master key. Everything but `cipher` and `sealed` is guarded by the ring's lock. */
+typedef struct ckiti_tenant {
+    ckiti_cipher_key cipher;
+    _Atomic uint64_t sealed; /* at least as many values as this key has sealed in this process */
+    uint8_t          fingerprint[CKITI_FINGERPRINT]; /* set while it is made; never changes while it is lent */
+    uint64_t         hash;
+    uint64_t         used_at;
+    uint8_t         *name; /* NULL: free */
+    size_t           name_len;
+    unsigned         master;
+    uint32_t         lent;
+    uint32_t         next; /* in its bucket: number + 1; 0 = last */
+} ckiti_tenant;
+
+typedef struct ckiti_tenants_chunk {
+    ckiti_tenant  tenants[CKITI_TENANTS_CHUNK];
+    ckiti_secret *secrets;
+} ckiti_tenants_chunk;
+
+struct ckit_keyring {
+    const ckit_alloc *alloc;
+
+    uint8_t   *secret; /* all master keys */
+    ckit_slice masters[CKITI_RING_KEYS];
+    unsigned   first; /* 0, or 1 when there is no current key */
+    unsigned   count; /* masters[first .. count-1] */
+
+    bool             with_sodium;
+    bool             may_grow; /* OpenSSL is to be loaded when that pays */
+    _Atomic bool     grown;    /* it has been tried */
+    _Atomic uint64_t bytes;    /* sealed and opened before that */
+    _Atomic(void *)  openssl;  /* NULL: not in use */
+
+    ckiti_nonces nonces;
+    uint64_t     max_sealed;
+
+    /* Guards what follows and the tenants. Never held while values are sealed or opened. */
+    pthread_mutex_t       lock;
+    uint64_t              seed;
+    uint64_t              tick;
+    uint64_t              evicted_sealed; /* no evicted key has sealed more than this */
+    uint32_t              max_tenants;
+    uint32_t              tenants; /* made so far; they are never given back before the end */
+    uint32_t              buckets; /* a power of two */
+    uint32_t             *heads;   /* number + 1 */
+    ckiti_tenants_chunk **chunks;
+
+    ckiti_fork_hooks hooks;
+};
+
+/* Lends the key of `name` under masters[master]: found or made. Give it back.
+ * CKIT_E_CONFIGURATION (the name), CKIT_E_BUSY, CKIT_E_NO_MEMORY. */
+ckit_status ckiti_ring_borrow(ckit_keyring *ring, unsigned master, ckit_slice name, ckiti_tenant **out,
+                              ckit_error *err);
+void        ckiti_ring_give_back(ckit_keyring *ring, ckiti_tenant *tenant);
+
+ckit_status ckiti_tenants_init(ckit_keyring *ring, ckit_error *err);
+/* Accepts what was never initialised (zeroed). */
+void ckiti_tenants_fini(ckit_keyring *ring);
+
+/* Who seals or opens `len` bytes now, and the first argument of its functions. */
+const ckiti_cipher_ops *ckiti_ring_cipher(ckit_keyring *ring, size_t len, void **self);
+
+/* Hexadecimal text as Python's bytes.fromhex takes it: pairs of digits, blanks between them. The number of bytes, or
+ * SIZE_MAX when it is something else. `out` may be NULL: only counted. */
+size_t ckiti_hex_decode(ckit_slice text, uint8_t *out);
+
+#endif

@@ -1,0 +1,203 @@
+/* format/seal_tenants.c - the tenants' keys that are kept at hand. */
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "base/random.h"
+#include "format/seal_ring.h"
+
+#include <cachekit/buf.h>
+#include <cachekit/msgpack.h>
+#include <sodium.h>
+
+#define WHERE "seal"
+
+ckit_status ckiti_tenants_init(ckit_keyring *ring, ckit_error *err) {
+    const size_t chunks = (ring->max_tenants + CKITI_TENANTS_CHUNK - 1) / CKITI_TENANTS_CHUNK;
+    ring->buckets = 16;
+    while (ring->buckets < ring->max_tenants) {
+        ring->buckets *= 2;
+    }
+    ring->seed = ckiti_random_u64(); /* tenants' names may come from outside */
+    ring->heads = ckiti_alloc_zeroed(ring->alloc, ring->buckets, sizeof *ring->heads);
+    ring->chunks = ckiti_alloc_zeroed(ring->alloc, chunks, sizeof *ring->chunks);
+    if (ring->heads == NULL || ring->chunks == NULL) {
+        return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %u tenants", ring->max_tenants);
+    }
+    return CKIT_OK;
+}
+
+static ckiti_tenant *numbered(const ckit_keyring *ring, uint32_t number) {
+    return &ring->chunks[number / CKITI_TENANTS_CHUNK]->tenants[number % CKITI_TENANTS_CHUNK];
+}
+
+/* ---- making and forgetting one ------------------------------------------------------------------------------ */
+
+/* Wipes what was made of the key, and the key. */
+static void empty(ckit_keyring *ring, ckiti_tenant *tenant) {
+    void *openssl = atomic_load_explicit(&ring->openssl, memory_order_acquire);
+    if (openssl != NULL) {
+        ckiti_cipher_openssl.forget(openssl, &tenant->cipher);
+    }
+    sodium_memzero(tenant->cipher.secret, sizeof *tenant->cipher.secret);
+    ckiti_free(ring->alloc, tenant->name, tenant->name_len);
+    tenant->name = NULL;
+}
+
+static void unlink_tenant(ckit_keyring *ring, uint32_t number) {
+    ckiti_tenant *tenant = numbered(ring, number);
+    uint32_t     *link = &ring->heads[tenant->hash & (ring->buckets - 1)];
+    while (*link != number + 1) {
+        link = &numbered(ring, *link - 1)->next;
+    }
+    *link = tenant->next;
+}
+
+static bool add_chunk(ckit_keyring *ring) {
+    ckiti_tenants_chunk *chunk = ckiti_alloc_zeroed(ring->alloc, 1, sizeof *chunk);
+    if (chunk == NULL) {
+        return false;
+    }
+    chunk->secrets = ckiti_secret_alloc(CKITI_TENANTS_CHUNK * sizeof *chunk->secrets);
+    if (chunk->secrets == NULL) {
+        ckiti_free(ring->alloc, chunk, sizeof *chunk);
+        return false;
+    }
+    for (size_t i = 0; i < CKITI_TENANTS_CHUNK; i++) {
+        chunk->tenants[i].cipher.secret = &chunk->secrets[i];
+    }
+    ring->chunks[ring->tenants / CKITI_TENANTS_CHUNK] = chunk;
+    return true;
+}
+
+/* Whether `a` goes rather than `b`: what was used least recently, but keys that have sealed much stay, so that others do
+ * not inherit their count. */
+static bool goes_first(const ckit_keyring *ring, const ckiti_tenant *a, const ckiti_tenant *b) {
+    const bool a_much = atomic_load_explicit(&a->sealed, memory_order_relaxed) > ring->max_sealed / 2;
+    const bool b_much = atomic_load_explicit(&b->sealed, memory_order_relaxed) > ring->max_sealed / 2;
+    return a_much == b_much ? a->used_at < b->used_at : b_much;
+}
+
+/* Frees one that is not lent. UINT32_MAX when all are. */
+static uint32_t evict(ckit_keyring *ring) {
+    uint32_t oldest = UINT32_MAX;
+    for (uint32_t i = 0; i < ring->tenants; i++) {
+        const ckiti_tenant *tenant = numbered(ring, i);
+        if (tenant->lent == 0 && (oldest == UINT32_MAX || goes_first(ring, tenant, numbered(ring, oldest)))) {
+            oldest = i;
+        }
+    }
+    if (oldest != UINT32_MAX) {
+        ckiti_tenant  *tenant = numbered(ring, oldest);
+        const uint64_t sealed = atomic_load_explicit(&tenant->sealed, memory_order_relaxed);
+        /* Should it come back, it starts from there: what a key has sealed may be counted too high, never too low. */
+        ring->evicted_sealed = sealed > ring->evicted_sealed ? sealed : ring->evicted_sealed;
+        unlink_tenant(ring, oldest);
+        empty(ring, tenant);
+    }
+    return oldest;
+}
+
+/* A number that is free, its memory wiped. */
+static ckit_status find_room(ckit_keyring *ring, uint32_t *number, ckit_error *err) {
+    if (ring->tenants == ring->max_tenants) {
+        *number = evict(ring);
+        return *number != UINT32_MAX
+                   ? CKIT_OK
+                   : ckit_fail(err, CKIT_E_BUSY, WHERE, "the keys of all %u tenants are in use", ring->max_tenants);
+    }
+    if (ring->chunks[ring->tenants / CKITI_TENANTS_CHUNK] == NULL && !add_chunk(ring)) {
+        return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for keys");
+    }
+    *number = ring->tenants;
+    return CKIT_OK;
+}
+
+static ckit_status make(ckit_keyring *ring, unsigned master, ckit_slice name, uint64_t hash, ckiti_tenant **out,
+                        ckit_error *err) {
+    uint32_t number;
+    uint8_t *copy = ckiti_alloc(ring->alloc, name.len);
+    if (copy == NULL) {
+        return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %zu bytes", name.len);
+    }
+    ckit_status st = find_room(ring, &number, err);
+    if (st != CKIT_OK) {
+        ckiti_free(ring->alloc, copy, name.len);
+        return st;
+    }
+    ring->tenants += number == ring->tenants;
+    ckiti_tenant *tenant = numbered(ring, number);
+    memcpy(copy, name.ptr, name.len);
+    tenant->name = copy;
+    tenant->name_len = name.len;
+    tenant->master = master;
+    tenant->hash = hash;
+    tenant->lent = 0;
+    atomic_store_explicit(&tenant->sealed, ring->evicted_sealed, memory_order_relaxed);
+    ckiti_tenant_key(ring->masters[master], "encryption", name, tenant->cipher.secret->key);
+    ckiti_key_fingerprint(tenant->cipher.secret->key, tenant->fingerprint);
+    if (ring->with_sodium) {
+        ckiti_cipher_sodium_expand(&tenant->cipher);
+    }
+    tenant->next = ring->heads[hash & (ring->buckets - 1)];
+    ring->heads[hash & (ring->buckets - 1)] = number + 1;
+    *out = tenant;
+    return CKIT_OK;
+}
+
+/* ---- lending ------------------------------------------------------------------------------------------------ */
+
+static ckiti_tenant *find(const ckit_keyring *ring, unsigned master, ckit_slice name, uint64_t hash) {
+    for (uint32_t at = ring->heads[hash & (ring->buckets - 1)]; at != 0; at = numbered(ring, at - 1)->next) {
+        ckiti_tenant *tenant = numbered(ring, at - 1);
+        if (tenant->hash == hash && tenant->master == master &&
+            ckit_slice_equal(name, ckit_slice_of(tenant->name, tenant->name_len))) {
+            return tenant;
+        }
+    }
+    return NULL;
+}
+
+ckit_status ckiti_ring_borrow(ckit_keyring *ring, unsigned master, ckit_slice name, ckiti_tenant **out,
+                              ckit_error *err) {
+    if (name.len == 0 || name.len > CKIT_TENANT_MAX_BYTES) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, WHERE, "a tenant of %zu bytes, allowed are 1 to %u", name.len,
+                         CKIT_TENANT_MAX_BYTES);
+    }
+    const uint64_t hash = ckiti_xxh3(name, ring->seed + master);
+    ckit_status    st = CKIT_OK;
+    pthread_mutex_lock(&ring->lock);
+    ckiti_tenant *tenant = find(ring, master, name, hash);
+    if (tenant == NULL) {
+        st = ckit_utf8_valid(name) ? make(ring, master, name, hash, &tenant, err)
+                                   : ckit_fail(err, CKIT_E_CONFIGURATION, WHERE, "the tenant is not UTF-8");
+    }
+    if (st == CKIT_OK) {
+        tenant->lent++;
+        tenant->used_at = ++ring->tick;
+        *out = tenant;
+    }
+    pthread_mutex_unlock(&ring->lock);
+    return st;
+}
+
+void ckiti_ring_give_back(ckit_keyring *ring, ckiti_tenant *tenant) {
+    pthread_mutex_lock(&ring->lock);
+    tenant->lent--;
+    pthread_mutex_unlock(&ring->lock);
+}
+
+void ckiti_tenants_fini(ckit_keyring *ring) {
+    const size_t chunks = (ring->max_tenants + CKITI_TENANTS_CHUNK - 1) / CKITI_TENANTS_CHUNK;
+    for (uint32_t i = 0; i < ring->tenants; i++) {
+        if (numbered(ring, i)->name != NULL) {
+            empty(ring, numbered(ring, i));
+        }
+    }
+    for (size_t i = 0; ring->chunks != NULL && i < chunks; i++) {
+        if (ring->chunks[i] != NULL) {
+            ckiti_secret_free(ring->chunks[i]->secrets);
+            ckiti_free(ring->alloc, ring->chunks[i], sizeof *ring->chunks[i]);
+        }
+    }
+    ckiti_free(ring->alloc, ring->chunks, chunks * sizeof *ring->chunks);
+    ckiti_free(ring->alloc, ring->heads, ring->buckets * sizeof *ring->heads);
+}

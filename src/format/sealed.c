@@ -1,0 +1,260 @@
+#include "format/sealed.h"
+
+#include "format/envelope_block.h"
+#include "format/seal.h"
+#include "format/stored.h"
+
+#include <cachekit/buf.h>
+#include <cachekit/envelope.h>
+#include <sodium.h>
+
+#define WHERE "sealed value"
+#define NONCE 12
+#define TAG (CKIT_SEAL_OVERHEAD - NONCE)
+#define BESIDES 64 /* what an envelope has besides its block, at most */
+
+static const char algorithm[] = "AES-256-GCM";
+static const char encoding[] = "utf-8";
+
+static ckit_seal_subject subject_of(const ckit_frame *frame, ckit_slice tenant, ckit_slice key) {
+    return (ckit_seal_subject){
+        .tenant = tenant,
+        .key = key,
+        .format = frame->format,
+        .original_type = frame->has_original_type ? frame->original_type : (ckit_slice){NULL, 0},
+        .compressed = frame->compressed,
+    };
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------ */
+
+/* A stored value under way: the frame's header, room for a nonce, and then what becomes the ciphertext. */
+typedef struct writing {
+    const ckiti_sealed_place *place;
+    ckit_frame                frame;
+    ckit_buf                 *out;
+    size_t                    start;
+    size_t                    nonce; /* where it goes */
+    char                      fingerprint[CKIT_FINGERPRINT_DIGITS + 1];
+} writing;
+
+static ckit_status no_memory(ckit_error *err, size_t len) {
+    return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %zu bytes", len);
+}
+
+/* Reserves everything, so that what is still in the clear is never moved. */
+static ckit_status begin(writing *w, size_t max_payload, ckit_error *err) {
+    w->start = w->out->len;
+    ckit_status st = ckit_keyring_fingerprint(w->place->ring, w->place->tenant, w->fingerprint, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    w->frame.encrypted = true;
+    w->frame.tenant_id = w->place->tenant;
+    w->frame.encryption_algorithm = ckit_slice_of(algorithm, sizeof algorithm - 1);
+    w->frame.key_fingerprint = ckit_slice_of(w->fingerprint, CKIT_FINGERPRINT_DIGITS);
+    w->frame.payload = (ckit_slice){NULL, 0};
+    st = ckit_frame_write(&w->frame, w->out, err);
+    if (st == CKIT_OK && ckit_buf_reserve(w->out, CKIT_SEAL_OVERHEAD + max_payload) != CKIT_OK) {
+        st = no_memory(err, CKIT_SEAL_OVERHEAD + max_payload);
+    }
+    if (st == CKIT_OK) {
+        w->nonce = w->out->len;
+        w->out->len += NONCE;
+    }
+    return st;
+}
+
+/* The payload stands behind the nonce's room. Encrypted where it lies. */
+static ckit_status finish(writing *w, uint64_t max_stored_bytes, ckit_error *err) {
+    const uint64_t   limit = max_stored_bytes == 0 ? UINT64_MAX : max_stored_bytes;
+    const ckit_slice plain = ckit_slice_of(w->out->ptr + w->nonce + NONCE, w->out->len - w->nonce - NONCE);
+    const size_t     len = w->out->len + TAG - w->start;
+    if (len > limit) {
+        return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to store, limit %llu", len,
+                         (unsigned long long)limit);
+    }
+    const ckit_seal_subject subject = subject_of(&w->frame, w->place->tenant, w->place->key);
+    ckit_status st = ckiti_seal_with_nonce(w->place->ring, &subject, plain, NULL, w->out->ptr + w->nonce, err);
+    w->out->len += st == CKIT_OK ? TAG : 0;
+    return st;
+}
+
+static ckit_status leave(writing *w, ckit_status st) {
+    if (st != CKIT_OK) {
+        if (w->out->cap > w->start) {
+            sodium_memzero(w->out->ptr + w->start, w->out->cap - w->start);
+        }
+        w->out->len = w->start;
+    }
+    return st;
+}
+
+ckit_status ckiti_sealed_write(const ckiti_sealed_place *place, const ckit_frame *frame, uint64_t max_stored_bytes,
+                               ckit_buf *out, ckit_error *err) {
+    writing w = {.place = place, .frame = *frame, .out = out};
+    if (frame->payload.len > CKIT_SEAL_MAX_BYTES) {
+        return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to seal, limit %llu", frame->payload.len,
+                         (unsigned long long)CKIT_SEAL_MAX_BYTES);
+    }
+    ckit_status st = begin(&w, frame->payload.len, err);
+    if (st == CKIT_OK) {
+        (void)ckit_buf_append(out, frame->payload);
+        st = finish(&w, max_stored_bytes, err);
+    }
+    return leave(&w, st);
+}
+
+ckit_status ckiti_sealed_seal(const ckiti_sealed_place *place, ckit_slice document, bool integrity,
+                              int compression_level, uint64_t max_stored_bytes, ckit_buf *out, ckit_error *err) {
+    const ckit_slice msgpack = ckit_slice_of("msgpack", 7);
+    writing          w = {.place = place,
+                          .frame = {.serializer = ckit_slice_of("default", 7),
+                                    .format = msgpack,
+                                    .original_type = msgpack,
+                                    .has_original_type = true,
+                                    .compressed = integrity},
+                          .out = out};
+    if (document.len > CKIT_ENVELOPE_MAX_BYTES) {
+        return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to store, limit %llu", document.len,
+                         (unsigned long long)CKIT_ENVELOPE_MAX_BYTES);
+    }
+    ckit_status st = begin(&w, integrity ? ckiti_block_bound(document.len) + BESIDES : document.len, err);
+    if (st == CKIT_OK && integrity) {
+        ckit_envelope_options options = CKIT_ENVELOPE_OPTIONS_INIT;
+        options.compression_level = compression_level;
+        st = ckit_envelope_store(document, msgpack, &options, out, err);
+    } else if (st == CKIT_OK) {
+        (void)ckit_buf_append(out, document);
+    }
+    if (st == CKIT_OK) {
+        st = finish(&w, max_stored_bytes, err);
+    }
+    return leave(&w, st);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------ */
+
+static ckiti_sealed_class class_of_verdict(ckit_frame_verdict verdict) {
+    switch (verdict) {
+    case CKIT_FRAME_MALFORMED: return CKITI_SEALED_MALFORMED;
+    case CKIT_FRAME_CORRUPT: return CKITI_SEALED_CORRUPT;
+    case CKIT_FRAME_SUSPICIOUS: return CKITI_SEALED_SUSPICIOUS;
+    default: return CKITI_SEALED_LOCAL;
+    }
+}
+
+/* Whether the header is the text that our own writer makes of its fields. */
+static ckit_status check_spelling(const ckit_frame *frame, ckit_slice stored, bool *same, const ckit_alloc *alloc,
+                                  ckit_error *err) {
+    ckit_buf   written = {.alloc = alloc};
+    ckit_frame header = *frame;
+    header.payload = (ckit_slice){NULL, 0};
+    ckit_status st = ckit_frame_write(&header, &written, err);
+    *same = st == CKIT_OK && written.len == stored.len - frame->payload.len &&
+            memcmp(written.ptr, stored.ptr, written.len) == 0;
+    ckit_buf_fini(&written);
+    return st;
+}
+
+/* What can be said before anything is decrypted. */
+static ckit_status check_claims(const ckiti_sealed_place *place, const ckit_frame *frame, ckit_slice stored,
+                                const ckit_alloc *alloc, ckiti_sealed_class *cls, ckit_error *err) {
+    bool same = true;
+    *cls = CKITI_SEALED_SUSPICIOUS;
+    if (!frame->encrypted) {
+        return ckit_fail(err, CKIT_E_DECODE, WHERE, "not encrypted, and encryption is on");
+    }
+    if (!ckit_slice_equal(frame->encryption_algorithm, ckit_slice_str(algorithm))) {
+        return ckit_fail(err, CKIT_E_DECODE, WHERE, "the algorithm is not %s", algorithm);
+    }
+    if (frame->tenant_id.len > CKIT_TENANT_MAX_BYTES) {
+        return ckit_fail(err, CKIT_E_DECODE, WHERE, "a tenant of %zu bytes, limit %u", frame->tenant_id.len,
+                         CKIT_TENANT_MAX_BYTES);
+    }
+    if (!frame->legacy) {
+        ckit_status st = check_spelling(frame, stored, &same, alloc, err);
+        if (st == CKIT_E_NO_MEMORY) {
+            *cls = CKITI_SEALED_LOCAL;
+            return st;
+        }
+        same = same && frame->key_fingerprint.len == CKIT_FINGERPRINT_DIGITS &&
+               ckit_slice_equal(frame->encoding, ckit_slice_str(encoding));
+    }
+    if (!same) {
+        return ckit_fail(err, CKIT_E_DECODE, WHERE, "the header is not what any writer makes");
+    }
+    if (place->tenant.len > 0 && !ckit_slice_equal(place->tenant, frame->tenant_id)) {
+        *cls = CKITI_SEALED_AUTHENTICATION;
+        return ckit_fail(err, CKIT_E_AUTH_TAG, WHERE, "the entry belongs to another tenant");
+    }
+    return CKIT_OK;
+}
+
+/* frame->payload becomes what was sealed, as a slice of `payload`. */
+static ckit_status decrypt(const ckiti_sealed_place *place, ckit_frame *frame, uint64_t max_bytes, ckit_buf *payload,
+                           ckiti_sealed_class *cls, ckit_error *err) {
+    const ckit_seal_subject subject = subject_of(frame, frame->tenant_id, place->key);
+    const size_t            before = payload->len;
+    ckit_status             st =
+        ckit_unseal(place->ring, &subject, frame->key_fingerprint, frame->payload, max_bytes, payload, err);
+    *cls = st == CKIT_OK           ? CKITI_SEALED_READABLE
+           : st == CKIT_E_AUTH_TAG ? CKITI_SEALED_AUTHENTICATION
+                                   : CKITI_SEALED_LOCAL;
+    if (st == CKIT_OK) {
+        frame->payload =
+            payload->ptr == NULL ? (ckit_slice){NULL, 0} : ckit_slice_of(payload->ptr + before, payload->len - before);
+    }
+    return st;
+}
+
+static ckit_status parse(const ckiti_sealed_place *place, ckit_slice stored, ckit_frame *frame, ckit_buf *scratch,
+                         ckiti_sealed_class *cls, ckit_error *err) {
+    ckit_status st = ckit_frame_parse(stored, frame, scratch, err);
+    if (st != CKIT_OK) {
+        *cls = class_of_verdict(frame->verdict);
+        return st;
+    }
+    return check_claims(place, frame, stored, scratch->alloc, cls, err);
+}
+
+ckit_status ckiti_sealed_read(const ckiti_sealed_place *place, ckit_slice stored, uint64_t max_bytes, ckit_frame *frame,
+                              ckit_buf *payload, ckit_buf *scratch, ckiti_sealed_class *cls, ckit_error *err) {
+    ckit_status st = parse(place, stored, frame, scratch, cls, err);
+    return st == CKIT_OK ? decrypt(place, frame, max_bytes, payload, cls, err) : st;
+}
+
+/* Another serializer's entry is told from its header, without decrypting it. */
+static ckit_status check_serializer(const ckit_frame *frame, ckiti_sealed_class *cls, ckit_error *err) {
+    ckit_frame clear = *frame;
+    clear.encrypted = false;
+    ckit_status st = ckiti_stored_check(&clear, err);
+    *cls = st == CKIT_OK ? CKITI_SEALED_READABLE : CKITI_SEALED_CORRUPT;
+    return st;
+}
+
+ckit_status ckiti_sealed_open(const ckiti_sealed_place *place, ckit_slice stored, bool integrity_expected,
+                              uint64_t max_bytes, ckit_buf *document, ckiti_sealed_class *cls, ckit_error *err) {
+    ckit_buf    scratch = {.alloc = document->alloc}, payload = {.alloc = document->alloc};
+    ckit_frame  frame;
+    ckit_status st = parse(place, stored, &frame, &scratch, cls, err);
+    if (st == CKIT_OK) {
+        st = check_serializer(&frame, cls, err);
+    }
+    if (st == CKIT_OK) {
+        st = decrypt(place, &frame, 0, &payload, cls, err);
+    }
+    if (st == CKIT_OK) {
+        frame.encrypted = false;
+        st = ckiti_stored_open_payload(&frame, integrity_expected, max_bytes, document, err);
+        *cls = st == CKIT_OK                               ? CKITI_SEALED_READABLE
+               : ckit_status_kind(st) == CKIT_KIND_CORRUPT ? CKITI_SEALED_CORRUPT
+                                                           : CKITI_SEALED_LOCAL;
+        if (payload.ptr != NULL) {
+            sodium_memzero(payload.ptr, payload.cap);
+        }
+    }
+    ckit_buf_fini(&payload);
+    ckit_buf_fini(&scratch);
+    return st;
+}
