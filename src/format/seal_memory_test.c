@@ -1,0 +1,185 @@
+/* What stays in memory: blocks that are given back hold no key and no plaintext, and after the ring is closed no key is
+ * found anywhere in the process. */
+#include <cachekit/buf.h>
+
+#include "format/seal_ring.h"
+#include "format/sealed.h"
+#include "support/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+#define MASK 0x5a
+#define LARGEST_MAP ((size_t)64 << 20) /* larger ones are the sanitizers' own */
+
+static const uint8_t masked_master[32] = {0x91, 0x04, 0xe7, 0x3c, 0xaa, 0x58, 0x16, 0xdf, 0x20, 0x7b, 0xc9,
+                                          0x4d, 0x83, 0xf6, 0x0e, 0x65, 0xb2, 0x39, 0x9c, 0x47, 0xed, 0x18,
+                                          0x72, 0xa5, 0x5b, 0xc0, 0x0d, 0x8f, 0x34, 0xe1, 0x76, 0x29};
+static const char    text[] = "the plaintext that must not be found";
+
+static void wipe(void *bytes, size_t len) { explicit_bzero(bytes, len); }
+
+/* ---- blocks that are given back ----------------------------------------------------------------------------- */
+
+/* Looks for `needle` XOR MASK, without ever holding it in one piece. */
+static size_t occurrences(const uint8_t *bytes, size_t len, const uint8_t *masked, size_t needle) {
+    size_t found = 0;
+    for (size_t i = 0; needle <= len && i <= len - needle; i++) {
+        size_t k = 0;
+        while (k < needle && (uint8_t)(bytes[i + k] ^ MASK) == masked[k]) {
+            k++;
+        }
+        found += k == needle;
+    }
+    return found;
+}
+
+typedef struct watcher {
+    uint8_t key[32], plain[sizeof text - 1]; /* masked */
+    size_t  found;
+} watcher;
+
+static void look(watcher *w, const void *ptr, size_t size) {
+    w->found += occurrences(ptr, size, masked_master, sizeof masked_master);
+    w->found += occurrences(ptr, size, w->key, 16);
+    w->found += occurrences(ptr, size, w->plain, sizeof w->plain);
+}
+
+static void *watched_alloc(void *self, size_t size) {
+    (void)self;
+    return calloc(1, size);
+}
+static void watched_release(void *self, void *ptr, size_t size) {
+    look(self, ptr, size);
+    free(ptr);
+}
+/* Always moves. */
+static void *watched_resize(void *self, void *ptr, size_t old_size, size_t new_size) {
+    void *moved = calloc(1, new_size);
+    if (moved != NULL) {
+        memcpy(moved, ptr, old_size < new_size ? old_size : new_size);
+        watched_release(self, ptr, old_size);
+    }
+    return moved;
+}
+
+static ckit_keyring *open_ring(const ckit_alloc *alloc, ckit_seal_cipher cipher) {
+    ckit_keyring_options options = CKIT_KEYRING_OPTIONS_INIT;
+    ckit_keyring        *ring;
+    uint8_t              master[sizeof masked_master];
+    for (size_t i = 0; i < sizeof master; i++) {
+        master[i] = masked_master[i] ^ MASK;
+    }
+    options.master_key = S_ARRAY(master);
+    options.alloc = alloc;
+    options.cipher = cipher;
+    CHECK_OK(ckit_keyring_open(&options, &ring, NULL));
+    wipe(master, sizeof master);
+    return ring;
+}
+
+/* The tenant's key, masked, as the ring has it. */
+static void note_key(ckit_keyring *ring, const char *tenant, uint8_t masked[32]) {
+    ckiti_tenant *lent;
+    CHECK_OK(ckiti_ring_borrow(ring, 0, S(tenant), &lent, NULL));
+    for (size_t i = 0; i < 32; i++) {
+        masked[i] = lent->cipher.secret->key[i] ^ MASK;
+    }
+    ckiti_ring_give_back(ring, lent);
+}
+
+CKIT_TEST(seal_memory, what_goes_back_to_the_allocator_is_neither_key_nor_plaintext) {
+    for (int cipher = 0; cipher <= CKIT_SEAL_CIPHER_OPENSSL; cipher += CKIT_SEAL_CIPHER_OPENSSL) {
+        watcher            w = {.found = 0};
+        const ckit_alloc   alloc = {watched_alloc, watched_resize, watched_release, &w};
+        ckit_keyring      *ring = open_ring(&alloc, (ckit_seal_cipher)cipher);
+        ckiti_sealed_place place = {ring, S("t"), S("k")};
+        ckit_buf           stored = {.alloc = &alloc}, document = {.alloc = &alloc};
+        ckiti_sealed_class cls;
+        note_key(ring, "t", w.key);
+        for (size_t i = 0; i < sizeof w.plain; i++) {
+            w.plain[i] = (uint8_t)(text[i] ^ MASK);
+        }
+        for (int integrity = 0; integrity < 2; integrity++) {
+            stored.len = 0;
+            CHECK_OK(ckiti_sealed_seal(&place, S(text), integrity, 0, 0, &stored, NULL));
+            CHECK_OK(ckiti_sealed_open(&place, ckit_buf_slice(&stored), integrity, 0, &document, &cls, NULL));
+            CHECK_TEXT(text, ckit_buf_slice(&document));
+            wipe(document.ptr, document.cap); /* the caller's own */
+            document.len = 0;
+        }
+        stored.ptr[stored.len - 1] ^= 1;
+        CHECK_STATUS(CKIT_E_AUTH_TAG,
+                     ckiti_sealed_open(&place, ckit_buf_slice(&stored), true, 0, &document, &cls, NULL));
+        ckit_buf_fini(&stored);
+        ckit_buf_fini(&document);
+        ckit_keyring_close(ring);
+        CHECK_EQ_U(0, w.found);
+    }
+}
+
+/* ---- the whole process -------------------------------------------------------------------------------------- */
+
+/* Heap, stacks, data, and what belongs to nothing, as secret memory does: all but what files hold and the kernel's. */
+static size_t find_in_process(const uint8_t *masked, size_t needle) {
+    FILE  *maps = fopen("/proc/self/maps", "r");
+    FILE  *mem = fopen("/proc/self/mem", "r");
+    char   line[512], rights[8];
+    size_t found = 0, from, to;
+    CHECK(maps != NULL && mem != NULL);
+    setvbuf(mem, NULL, _IONBF, 0);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        if (sscanf(line, "%zx-%zx %7s", &from, &to, rights) != 3 || rights[0] != 'r' || to - from > LARGEST_MAP ||
+            (rights[1] != 'w' && strpbrk(line, "/[") != NULL)) {
+            continue;
+        }
+        uint8_t     *copy = malloc(to - from);
+        const size_t got = copy != NULL && fseek(mem, (long)from, SEEK_SET) == 0 ? fread(copy, 1, to - from, mem) : 0;
+        found += occurrences(copy, got, masked, needle);
+        if (copy != NULL) {
+            wipe(copy, to - from); /* or the next look would find it here */
+        }
+        free(copy);
+    }
+    (void)fclose(maps);
+    (void)fclose(mem);
+    return found;
+}
+
+/* In a process of its own, whose memory nothing else has filled. */
+static void search(ckit_seal_cipher cipher) {
+    ckit_keyring           *ring = open_ring(NULL, cipher);
+    const ckit_seal_subject subject = {.tenant = S("t"), .key = S("k"), .format = S("msgpack")};
+    ckit_buf                out = CKIT_BUF_INIT, back = CKIT_BUF_INIT;
+    uint8_t                 key[32];
+    note_key(ring, "t", key);
+    CHECK_OK(ckit_seal(ring, &subject, S("value"), &out, NULL));
+    CHECK_OK(ckit_unseal(ring, &subject, (ckit_slice){NULL, 0}, ckit_buf_slice(&out), 0, &back, NULL));
+    CHECK(find_in_process(masked_master, sizeof masked_master) > 0); /* the search finds */
+    CHECK(find_in_process(key, sizeof key) > 0);
+    ckit_keyring_close(ring);
+    CHECK_EQ_U(0, find_in_process(masked_master, sizeof masked_master));
+    CHECK_EQ_U(0, find_in_process(key, sizeof key));
+    /* The first half is also the first round key of what AES makes of it. */
+    CHECK_EQ_U(0, find_in_process(key, 16));
+    CHECK_EQ_U(0, find_in_process(key + 16, 16));
+    ckit_buf_fini(&out);
+    ckit_buf_fini(&back);
+}
+
+CKIT_TEST(seal_memory, after_closing_no_key_is_left_anywhere_in_the_process) {
+    for (int cipher = 0; cipher <= CKIT_SEAL_CIPHER_OPENSSL; cipher += CKIT_SEAL_CIPHER_OPENSSL) {
+        const pid_t child = fork();
+        int         status;
+        CHECK(child >= 0);
+        if (child == 0) {
+            search((ckit_seal_cipher)cipher);
+            _exit(0);
+        }
+        CHECK_EQ_I(child, waitpid(child, &status, 0));
+        CHECK_EQ_I(0, status);
+    }
+}

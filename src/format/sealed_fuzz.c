@@ -1,0 +1,69 @@
+/* Encrypted entries from outside: nothing opens that we did not seal, and what we sealed opens to what it was. */
+#include <cachekit/buf.h>
+
+#include "format/sealed.h"
+
+#include <stdlib.h>
+
+#define MAX_DOCUMENT (1 << 20)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(bool holds) {
+    if (!holds) {
+        abort();
+    }
+}
+
+static void ignore_line(void *self, ckit_log_level level, const char *component, const char *line) {
+    (void)self, (void)level, (void)component, (void)line;
+}
+
+/* The key of nobody's entries. The corpus was sealed with another. */
+static ckit_keyring *ring_once(void) {
+    static ckit_keyring  *ring;
+    static const ckit_log quiet = {.write = ignore_line};
+    if (ring == NULL) {
+        ckit_keyring_options options = CKIT_KEYRING_OPTIONS_INIT;
+        options.master_key_hex = "7c1d9b0e5f2a48c6b3d7e9f1a2c4b6d8e0f1a3b5c7d9ebfd0f1e2d3c4b5a6978";
+        options.max_tenants = 16;
+        options.log = &quiet;
+        check(ckit_keyring_open(&options, &ring, NULL) == CKIT_OK);
+    }
+    return ring;
+}
+
+static void open_foreign(const ckiti_sealed_place *place, ckit_slice stored) {
+    ckit_buf           document = CKIT_BUF_INIT;
+    ckit_error         err = CKIT_ERROR_INIT;
+    ckiti_sealed_class cls;
+    ckit_status        st = ckiti_sealed_open(place, stored, true, MAX_DOCUMENT, &document, &cls, &err);
+    check(st != CKIT_OK && st == err.status && cls != CKITI_SEALED_READABLE && document.len == 0);
+    ckit_seal_subject subject = {.tenant = ckit_slice_str("t"), .key = place->key, .format = ckit_slice_str("msgpack")};
+    st = ckit_unseal(place->ring, &subject, (ckit_slice){NULL, 0}, stored, MAX_DOCUMENT, &document, &err);
+    check(st == CKIT_E_AUTH_TAG || (st == CKIT_E_TOO_LARGE && stored.len > MAX_DOCUMENT));
+    ckit_buf_fini(&document);
+}
+
+static void seal_and_open(const ckiti_sealed_place *place, ckit_slice bytes, bool integrity) {
+    ckit_buf           stored = CKIT_BUF_INIT, document = CKIT_BUF_INIT;
+    ckiti_sealed_class cls;
+    check(ckiti_sealed_seal(place, bytes, integrity, 0, 0, &stored, NULL) == CKIT_OK);
+    check(ckiti_sealed_open(place, ckit_buf_slice(&stored), integrity, 0, &document, &cls, NULL) == CKIT_OK);
+    check(ckit_slice_equal(bytes, ckit_buf_slice(&document)));
+    ckit_buf_fini(&stored);
+    ckit_buf_fini(&document);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    ckiti_sealed_place place = {ring_once(), ckit_slice_str("tenant"), ckit_slice_str("ns:key")};
+    const ckit_slice   bytes = ckit_slice_of(data, size);
+    seal_and_open(&place, bytes, true);
+    if (size > 0) {
+        seal_and_open(&place, bytes, false);
+    }
+    open_foreign(&place, bytes);
+    place.tenant = (ckit_slice){NULL, 0}; /* whichever the header names */
+    open_foreign(&place, bytes);
+    return 0;
+}
