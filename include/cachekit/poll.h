@@ -52,6 +52,10 @@ typedef struct ckit_start {
                               waits. Answers CKIT_STALE, without a value */
     bool           keep_rejected; /* the store's entry stays until the new result replaces it */
     ckit_slice     rejected;      /* an answer to this call that its caller cannot read; empty = none */
+    /* Without a poll, or NULL: called with `context` about ten times a second while another call's computation or the
+     * store's lock is waited for, in this thread and with nothing locked. True ends the wait: CKIT_E_CANCELLED. For a
+     * binding whose user presses Ctrl-C. */
+    bool (*stop)(void *context);
 } ckit_start;
 
 /* A caller that was given a value it cannot read (damaged, in a format of its own) begins the call again with `rejected`
@@ -62,7 +66,7 @@ typedef struct ckit_start {
 
 /* CKIT_OK: *out is filled, *op is NULL. CKIT_STALE: *out is filled; *op is a refresh ticket, or NULL when somebody is
  * refreshing already. CKIT_COMPUTE: you are the leader: compute, then ckit_finish(*op, ...). CKIT_PENDING: see `ready`.
- * CKIT_E_NO_MEMORY, CKIT_E_MISUSE: nothing was begun. */
+ * CKIT_E_NO_MEMORY, CKIT_E_MISUSE: nothing was begun. CKIT_E_CANCELLED: `stop` said so. */
 CKIT_API ckit_status ckit_begin(const ckit_start *start, ckit_op **op, ckit_value *out, ckit_error *err);
 
 /* Tells that this thread is going to run the function, not the one that began the operation: a function that calls itself

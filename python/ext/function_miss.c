@@ -31,19 +31,33 @@ static PyObject *run_uncached(core_function *f, PyObject *const *values, size_t 
     return core_function_run(f, values, count, names);
 }
 
+/* Ctrl-C while another call, perhaps of another process, computes: the interpreter is taken to see. */
+static bool is_interrupted(void *context) {
+    PyThreadState **saved = context;
+    PyEval_RestoreThread(*saved);
+    bool interrupted = PyErr_CheckSignals() < 0;
+    *saved = PyEval_SaveThread();
+    return interrupted;
+}
+
 PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const *values, size_t count,
                              PyObject *names) {
-    ckit_start start = {.function = f->function, .args = args, .peeked = true};
+    PyThreadState *saved;
+    ckit_start     start = {
+            .function = f->function, .args = args, .peeked = true, .stop = is_interrupted, .context = &saved};
     ckit_value unreadable = CKIT_VALUE_INIT;
     for (int tries = 0;; tries++) {
         ckit_value  value = CKIT_VALUE_INIT;
         ckit_error  err = CKIT_ERROR_INIT;
         ckit_op    *op;
         ckit_status st;
-        Py_BEGIN_ALLOW_THREADS;
+        saved = PyEval_SaveThread();
         st = ckit_begin(&start, &op, &value, &err);
         ckit_value_fini(&unreadable);
-        Py_END_ALLOW_THREADS;
+        PyEval_RestoreThread(saved);
+        if (st == CKIT_E_CANCELLED) {
+            return NULL; /* with the signal handler's exception */
+        }
         if (st == CKIT_COMPUTE) {
             return compute(f, op, args, values, count, names);
         }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import threading
 import time
 from typing import Any, Callable
@@ -245,3 +247,32 @@ def test_functions_are_decorated_and_dropped_in_many_threads() -> None:
 
     for call in [Outcome(work) for _ in range(8)]:
         call()
+
+
+# ---- signals -------------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_is_heard_while_another_thread_computes() -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    @cache(backend=None)
+    def function(number: int) -> int:
+        started.set()
+        assert go_on.wait(60)
+        return number
+
+    other = threading.Thread(target=function, args=(1,))
+    other.start()
+    assert started.wait(60)
+    signals = threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT))
+    signals.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            function(1)
+        assert not go_on.is_set()
+    finally:
+        go_on.set()
+        other.join()
+        signals.join()
+    assert function(1) == 1
+    assert function.cache_info().misses == 1

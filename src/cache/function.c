@@ -181,11 +181,33 @@ static void pause_until(ckit_op *op, uint64_t retry_at_ms) {
     nanosleep(&span, NULL); /* a signal only makes the next look earlier */
 }
 
-/* Waits for another call of the same key. CKIT_OK with the value, or CKIT_COMPUTE: this call leads (or goes alone). */
+#define ASK_EVERY_MS 100u /* whether to wait on; the store's pauses are no longer than that */
+
+static bool is_told_to_stop(ckit_op *op) {
+    op->stopped = op->stop != NULL && op->stop(op->context);
+    return op->stopped;
+}
+
+static ckiti_seat_state wait_in_line(ckit_op *op) {
+    uint64_t         left = op->cache->options.flight_wait_ms;
+    ckiti_seat_state state;
+    do {
+        uint64_t span = op->stop != NULL && left > ASK_EVERY_MS ? ASK_EVERY_MS : left;
+        state = ckiti_flight_wait(&op->cache->flights, &op->seat, span);
+        left -= span;
+    } while (state == CKITI_SEAT_WAITING && left > 0 && !is_told_to_stop(op));
+    return state;
+}
+
+/* Waits for another call of the same key. CKIT_OK with the value, CKIT_COMPUTE: this call leads (or goes alone), or
+ * CKIT_E_CANCELLED. */
 static ckit_status follow(ckit_op *op) {
     ckit_cache *cache = op->cache;
     ckiti_count(&cache->counters, CKITI_FLIGHT_WAITS, 1);
-    ckiti_seat_state state = ckiti_flight_wait(&cache->flights, &op->seat, cache->options.flight_wait_ms);
+    ckiti_seat_state state = wait_in_line(op);
+    if (op->stopped) {
+        return CKIT_E_CANCELLED;
+    }
     if (state == CKITI_SEAT_WAITING && ckiti_flight_leave(&cache->flights, &op->seat)) {
         ckiti_log(cache->log, CKIT_LOG_WARNING, "cache",
                   "another call of the same key took more than %u ms: this one "
@@ -213,11 +235,12 @@ ckit_status ckiti_op_run(ckit_op *op) {
     } else if (op->seat.reentrant) { /* the call around this one has asked the store, and holds its lock */
         (void)ckiti_op_turn_of_the_function(op);
     }
-    if (st != CKIT_OK && !op->seat.reentrant) {
+    if (st == CKIT_COMPUTE && !op->seat.reentrant) {
         do {
             st = ckiti_op_advance(op);
             if (op->retry_at_ms != 0) {
                 pause_until(op, op->retry_at_ms);
+                st = is_told_to_stop(op) ? CKIT_E_CANCELLED : st;
             }
         } while (st == CKIT_PENDING);
     }

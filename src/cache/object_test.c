@@ -586,3 +586,51 @@ CKIT_TEST(object, of_an_invalidated_function_is_given_back_within_a_second_witho
     CHECK_EQ_U(1, t.released);
     scene_close(&s);
 }
+
+/* ---- waiting no longer ------------------------------------------------------------------------------------------ */
+
+typedef struct impatient {
+    ckit_function *fn;
+    unsigned       asked;
+    ckit_status    answer;
+    ckit_op       *op;
+} impatient;
+
+static bool stop_at_the_second_time(void *context) { return ++((impatient *)context)->asked == 2; }
+
+static void *wait_impatiently(void *context) {
+    impatient *i = context;
+    ckit_args  args;
+    ckit_value value = CKIT_VALUE_INIT;
+    ckit_args_init(&args);
+    ckit_args_int(&args, 7);
+    ckit_start start = {.function = i->fn, .args = &args, .context = i, .stop = stop_at_the_second_time};
+    i->answer = ckit_begin(&start, &i->op, &value, NULL);
+    ckit_args_fini(&args);
+    return NULL;
+}
+
+CKIT_TEST(object, a_waiting_call_that_is_told_to_stop_leaves_and_the_leader_goes_on) {
+    scene       s;
+    thing       t = {0};
+    ckit_object object = object_of(&t, 100);
+    ckit_result result = {.status = CKIT_OK, .object = &object};
+    impatient   i = {0};
+    ckit_op    *op;
+    ckit_value  value = CKIT_VALUE_INIT;
+    pthread_t   thread;
+    scene_open(&s);
+    i.fn = s.fn;
+    CHECK_STATUS(CKIT_COMPUTE, begin(s.fn, 7, &op, &value));
+    CHECK_EQ_I(0, pthread_create(&thread, NULL, wait_impatiently, &i));
+    pthread_join(thread, NULL);
+    CHECK_STATUS(CKIT_E_CANCELLED, i.answer);
+    CHECK_EQ_U(2, i.asked);
+    CHECK_EQ_P(NULL, i.op);
+    CHECK_OK(ckit_finish(op, &result, NULL, NULL));
+    ckit_op_free(op);
+    CHECK_OK(begin(s.fn, 7, &op, &value));
+    CHECK_EQ_P(&t, value.object);
+    ckit_value_fini(&value);
+    scene_close(&s);
+}

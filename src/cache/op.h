@@ -63,6 +63,8 @@ struct ckit_op {
     ckit_poll      *poll;
     ckit_op_ready   ready;
     void           *context;
+    bool (*stop)(void *context); /* the blocking driver's: whether to wait no longer */
+    bool            stopped;
     ckit_status     answer;
     ckit_status     got; /* of a submitted read */
     int             place;

@@ -419,15 +419,17 @@ static ckit_status begin_in_background(ckit_op *op) {
     return CKIT_PENDING;
 }
 
-static ckit_status begin_missed(ckit_op *op, ckit_op **out, ckit_value *value) {
+static ckit_status begin_missed(ckit_op *op, ckit_op **out, ckit_value *value, ckit_error *err) {
     *out = op; /* first: another thread may dispatch it before this one returns */
     ckit_status st = op->poll != NULL ? begin_in_background(op) : ckiti_op_run(op);
     if (st == CKIT_OK) {
-        *out = NULL;
         ckiti_op_give(op, value);
+    }
+    if (st == CKIT_OK || st == CKIT_E_CANCELLED) {
+        *out = NULL;
         destroy(op);
     }
-    return st;
+    return st == CKIT_E_CANCELLED ? ckit_fail(err, st, where, "the caller waits no longer") : st;
 }
 
 /* A stale value is there: the first who sees it gets the ticket to refresh it. */
@@ -496,10 +498,11 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
     op->poll = start->poll;
     op->ready = start->ready;
     op->context = start->context;
+    op->stop = start->stop;
     if (start->rejected.len > 0) {
         ckiti_op_reject(op, start->rejected, start->keep_rejected);
     }
-    return seen == CKIT_STALE ? begin_stale(op, start->stale, out) : begin_missed(op, out, value);
+    return seen == CKIT_STALE ? begin_stale(op, start->stale, out) : begin_missed(op, out, value, err);
 }
 
 void ckit_op_move_here(ckit_op *op) { ckiti_flight_move_here(&op->cache->flights, &op->seat); }
