@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import random
 import sys
 import threading
@@ -181,7 +182,7 @@ def test_an_instance_at_the_address_of_a_dead_one_is_another() -> None:
         for _ in range(10):
             assert thing.get(3) == (number, 3)
         del thing
-    assert len(addresses) < 500
+    assert len(addresses) < 500 or "CKIT_SANITIZE" in os.environ  # where no address comes again soon
 
 
 def test_threads_get_what_was_not_forgotten_before_they_asked() -> None:
