@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # python.sh: the Python package as its users get it. For each Python from 3.9 that is found: `pip install .` into a
-# virtual environment under build/python, then python/tests; in the newest with every extra, and the types are checked.
+# virtual environment under build/python, then python/tests; in the newest with every extra, the types are checked, and
+# entries are exchanged with the released package (tests/interchange).
 # The last line is `   python: N passed, N failed`. Without a package index one line says so and nothing is counted: the
 # same tests have run from the build tree. What was installed stays, so a second run only tests.
 set -uo pipefail
@@ -108,6 +109,17 @@ prepare_and_test() { # prepare_and_test MINOR INTERPRETER NEWEST HASH
         else
             echo "basedpyright found something" >>"$notes"
             failed=$((failed + 1))
+        fi
+    fi
+    if [ "$newest" = 1 ]; then
+        local exchanged
+        exchanged=$(timeout 300 tests/interchange/run.sh "$environment/bin/python" 2>&1)
+        echo "$exchanged"
+        if grep -qE 'interchange: [0-9]+ passed' <<<"$exchanged"; then
+            passed=$((passed + $(grep -oE 'interchange: [0-9]+' <<<"$exchanged" | grep -oE '[0-9]+')))
+            failed=$((failed + $(grep -oE '[0-9]+ failed$' <<<"$exchanged" | grep -oE '[0-9]+')))
+        else
+            grep -E 'interchange: skipped' <<<"$exchanged" | sed 's/^ *//' >>"$notes" || failed=$((failed + 1))
         fi
     fi
     echo "$passed $failed" >"$home/result"
