@@ -29,6 +29,11 @@ static inline bool core_cache_is_stuck(const core_cache *cache) {
     return cache->backend != NULL && core_backend_is_stuck(cache->backend);
 }
 
+/* What can be gone through, or awaited, only once is of no use to a second caller. */
+static inline bool core_is_for_one(PyObject *result) {
+    return PyGen_CheckExact(result) || PyCoro_CheckExact(result) || PyAsyncGen_CheckExact(result);
+}
+
 /* A live object as the library keeps it: holds a reference that core_bury gives back, and owns `tie` (or NULL), also
  * when it answers false with MemoryError. */
 bool core_object_of(core_cache *cache, PyObject *object, size_t size, core_tie *tie, ckit_object *out);

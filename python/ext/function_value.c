@@ -101,11 +101,6 @@ void core_function_fail(ckit_op *op) {
     PyErr_Restore(type, exception, traceback);
 }
 
-/* What can be gone through, or awaited, only once is of no use to a second caller. */
-static bool is_used_up(PyObject *result) {
-    return PyGen_CheckExact(result) || PyCoro_CheckExact(result) || PyAsyncGen_CheckExact(result);
-}
-
 static int give_object(core_function *f, ckit_op *op, core_tie *tie, PyObject *value) {
     ckit_object object;
     ckit_result result = {.status = CKIT_OK, .object = &object};
@@ -192,7 +187,7 @@ static int give_serialized(core_function *f, ckit_op *op, core_tie *tie, PyObjec
 }
 
 int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result) {
-    if (is_used_up(result)) {
+    if (core_is_for_one(result)) {
         core_function_tie_free(tie);
         PyErr_Format(PyExc_TypeError, "a %.100s can be used only once, by its first receiver",
                      Py_TYPE(result)->tp_name);

@@ -155,6 +155,9 @@ static void put_in(core_local *f, local_entry *entry) {
 
 /* Keeps a result, when there is memory for it. */
 static void keep(core_local *f, ckit_slice key, uint64_t hash, core_receiver *receiver, PyObject *value) {
+    if (core_is_for_one(value)) {
+        return;
+    }
     local_entry *dead = NULL, *known = find(f, key, hash), *entry;
     if (known != NULL) {
         take_out(f, known, &dead);

@@ -626,3 +626,12 @@ def test_many_loops_one_after_another() -> None:
 def test_the_configuration_as_an_object() -> None:
     function = build_local(len, LocalConfig(ttl=5, max_entries=3))
     assert function([1]) == 1 and function.cache_info().maxsize == 3
+
+
+def test_a_generator_is_not_kept() -> None:
+    @cache.local
+    def numbers(most: int) -> Any:
+        return (number for number in range(most))
+
+    assert list(numbers(3)) == list(numbers(3)) == [0, 1, 2]
+    assert numbers.cache_info().currsize == 0
