@@ -1,4 +1,5 @@
-/* cachekit/redis.h - the Redis store: a server, or the master that sentinels name, shared by processes, hosts and languages.
+/* cachekit/redis.h - the Redis store: a server, the master that sentinels name, or a cluster, shared by processes,
+ * hosts and languages.
  *
  * All callers of a process share a few connections. What threads ask at the same time travels together: one of them writes
  * and reads for the others, so a crowd costs the server few packets; a lone caller does its own socket work. Values larger
@@ -38,9 +39,25 @@
  * a sign of life, which must come within `socket_timeout`; without a link memory keeps copies for a second. Closing waits
  * for an attempt to connect, at most `socket_connect_timeout`.
  *
+ * In a cluster (redis+cluster://) each master has connections of its own, and `connection_pool_size` is for each of them. The
+ * hosts of the URL are asked for the map of slots; the map is kept true in the background when nodes say that a slot has
+ * moved, or fail. A call follows MOVED and ASK (six times at most) and waits a moment for TRYAGAIN; what meets a node that has
+ * just failed, a slot without a master (CLUSTERDOWN) or a replica (READONLY) fails in a way that may pass. Many at once go
+ * to all nodes side by side, and those of a node that is away fail alone. Entries have the names shown above; what stands
+ * beside an entry is in its slot, so where the key has no part in braces that decides the slot, the others get one:
+ *
+ *   ck:lock{TAG}:KEY, ck:own{TAG}:KEY, ck:fence{TAG}, ck:idx{TAG}:HASH   TAG: the first four characters, of 0000, 0001,
+ *                 ... zzzz, that lead to the slot; so there is one index for a namespace and slot
+ *
+ * A key_prefix with something in braces puts everything into one slot. A scope is listed and removed over all masters; a
+ * removal walks again when slots moved meanwhile, and fails rather than count as whole while slots have no master. Figures
+ * are sums over the masters. Of changes elsewhere nothing is heard in a cluster: memory keeps copies for their whole
+ * life.
+ *
  * A user of the server's access control needs GET MGET SET PTTL PEXPIRE PERSIST PEXPIREAT EXISTS STRLEN UNLINK DEL INCR TIME
- * EVAL EVALSHA SCAN ZSCAN ZADD ZREM ZRANGEBYSCORE ZREVRANGE PING, for figures INFO and DBSIZE, and to hear of changes CLIENT|TRACKING,
- * SUBSCRIBE and PUBLISH on the channel cachekit:invalidation.
+ * EVAL EVALSHA SCAN ZSCAN ZADD ZREM ZRANGEBYSCORE ZREVRANGE PING, for figures INFO and DBSIZE, and to hear of changes
+ * CLIENT|TRACKING, SUBSCRIBE and PUBLISH on the channel cachekit:invalidation; with sentinels ROLE; in a cluster
+ * CLUSTER|SLOTS, CLUSTER|NODES and ASKING.
  *
  * rediss: encrypts with OpenSSL 3 (libssl.so.3), which is loaded when such a URL is opened and not before. TLS 1.2 or 1.3;
  * the server's certificate must come from a known authority and name the host. What fails for a certificate, the server's
@@ -90,6 +107,8 @@ typedef struct ckit_redis_options {
      *     rediss://...     the same, encrypted
      *     unix://[[user]:password@]/path/of/socket[?db=0...]
      *     redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/name[/database][?name=value...]
+     *     redis+cluster://[[user]:password@]host[:port][,host[:port]...][?name=value...]
+     *     rediss+sentinel://..., rediss+cluster://...   the same, encrypted, to sentinels and nodes alike
      * Parameters: db, username, password, socket_timeout, socket_connect_timeout (seconds, fractions allowed),
      * socket_keepalive (true, false), connection_pool_size (or max_connections), client_name, protocol (2, 3), key_prefix,
      * retries, retry_on_timeout (true, false), backoff_max (seconds), invalidation (auto, tracking, pubsub, off),
@@ -137,7 +156,7 @@ CKIT_API void ckit_redis_options_init(ckit_redis_options *options, size_t struct
  *
  * CKIT_E_CONFIGURATION  the URL or an option is wrong; the text names it and never shows user, password or URL
  *                       (certificates and keys are looked at here)
- * CKIT_E_UNSUPPORTED    a URL of a cluster; or an encrypted one where the system has no OpenSSL 3 */
+ * CKIT_E_UNSUPPORTED    an encrypted connection where the system has no OpenSSL 3 */
 CKIT_API ckit_status ckit_redis_open(const ckit_redis_options *options, const ckit_backend_env *env, ckit_backend **out,
                                      ckit_error *err);
 

@@ -59,8 +59,10 @@ static bool make_place(redis_server *server, char *why, size_t size) {
     }
     snprintf(server->socket, sizeof server->socket, "%s/socket", server->dir);
     snprintf(server->unix_url, sizeof server->unix_url, "unix://%s", server->socket);
-    char path[160];
-    snprintf(path, sizeof path, "%s/clock", server->dir);
+    const char *path = server->clock_path;
+    if (path[0] == '\0') {
+        snprintf(server->clock_path, sizeof server->clock_path, "%s/clock", server->dir);
+    }
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, 8) != 0) {
         return fail(why, size, "%s: %s", path, strerror(errno));
@@ -88,7 +90,7 @@ static void exec_with(const char **args, const char *clock) {
 }
 
 static void run(const redis_server *server) {
-    char        port[8], log[160], clock[180], tls_port[8], files[3][540];
+    char        port[8], log[160], tls_port[8], files[3][540];
     const char *args[64] = {"redis-server",
                             "--port",
                             port,
@@ -111,7 +113,6 @@ static void run(const redis_server *server) {
     size_t      count = 19;
     snprintf(port, sizeof port, "%u", server->port);
     snprintf(log, sizeof log, "%s/log", server->dir);
-    snprintf(clock, sizeof clock, "%s/clock", server->dir);
     if (server->tls_port != 0) {
         static const char *const names[] = {"server.pem", "server.key", "ca.pem"};
         static const char *const options[] = {"--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file"};
@@ -135,9 +136,9 @@ static void run(const redis_server *server) {
         memmove(args + 3, args + 1, count * sizeof args[0]);
         args[1] = config;
         args[2] = "--sentinel";
-        exec_with(args, clock);
+        exec_with(args, server->clock_path);
     }
-    exec_with(args, clock);
+    exec_with(args, server->clock_path);
 }
 
 static bool answers(redis_server *server) {
@@ -191,6 +192,14 @@ static bool launch_anywhere(redis_server *server, char *why, size_t size) {
 bool redis_server_start(redis_server *server, const char *const *arguments, char *why, size_t size) {
     memset(server, 0, sizeof *server);
     server->arguments = arguments;
+    return make_place(server, why, size) && launch_anywhere(server, why, size);
+}
+
+bool redis_server_start_beside(redis_server *server, const redis_server *other, const char *const *arguments, char *why,
+                               size_t size) {
+    memset(server, 0, sizeof *server);
+    server->arguments = arguments;
+    memcpy(server->clock_path, other->clock_path, sizeof server->clock_path);
     return make_place(server, why, size) && launch_anywhere(server, why, size);
 }
 
@@ -251,24 +260,48 @@ void redis_server_thaw(redis_server *server) { kill(server->pid, SIGCONT); }
 
 /* ---- a word with it ---------------------------------------------------------------------------------------------------------- */
 
-const char *redis_server_tell(redis_server *server, const char *line, char answer[256]) {
+static int say(redis_server *server, const char *line) {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     char               text[512];
-    size_t             got = 0;
     int                fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     snprintf(name.sun_path, sizeof name.sun_path, "%s", server->socket);
     int len = snprintf(text, sizeof text, "%s\r\n", line);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof name) == 0 &&
-        send(fd, text, (size_t)len, MSG_NOSIGNAL) == len) {
-        ssize_t n;
-        while (got < 255 && memchr(answer, '\n', got) == NULL && (n = recv(fd, answer + got, 255 - got, 0)) > 0) {
-            got += (size_t)n;
-        }
+    if (fd >= 0 &&
+        (connect(fd, (struct sockaddr *)&name, sizeof name) != 0 || send(fd, text, (size_t)len, MSG_NOSIGNAL) != len)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+const char *redis_server_tell(redis_server *server, const char *line, char answer[256]) {
+    size_t  got = 0;
+    ssize_t n;
+    int     fd = say(server, line);
+    while (fd >= 0 && got < 255 && memchr(answer, '\n', got) == NULL &&
+           (n = recv(fd, answer + got, 255 - got, 0)) > 0) {
+        got += (size_t)n;
     }
     if (fd >= 0) {
         close(fd);
     }
     answer[got] = '\0';
     answer[strcspn(answer, "\r\n")] = '\0';
+    return answer;
+}
+
+const char *redis_server_ask(redis_server *server, const char *line, char *answer, size_t size) {
+    char  header[32] = "";
+    char *end = answer;
+    int   fd = say(server, line);
+    FILE *in = fd < 0 ? NULL : fdopen(fd, "r");
+    if (in != NULL && fgets(header, sizeof header, in) != NULL && header[0] == '$' && atol(header + 1) > 0) {
+        size_t len = (size_t)atol(header + 1);
+        end += fread(answer, 1, len < size ? len : size - 1, in);
+    }
+    if (in != NULL) {
+        fclose(in);
+    }
+    *end = '\0';
     return answer;
 }

@@ -32,11 +32,15 @@ typedef struct redis_server {
     _Atomic int64_t   *clock_us;
     const char *const *arguments;
     bool               sentinel; /* started with a configuration of its own */
+    char               clock_path[64];
 } redis_server;
 
 /* Starts it and waits until it answers. `arguments` (NULL-terminated, or NULL) go behind the others and stay where they
  * are. False with a reason when there is no redis-server or it does not come up. */
 bool redis_server_start(redis_server *server, const char *const *arguments, char *why, size_t size);
+/* The same with the clock of another one: moving that moves both. */
+bool redis_server_start_beside(redis_server *server, const redis_server *other, const char *const *arguments, char *why,
+                               size_t size);
 /* The same as a sentinel, with the lines of a configuration. */
 bool redis_server_start_sentinel(redis_server *server, const char *lines, char *why, size_t size);
 /* A port that is free at this moment. */
@@ -59,5 +63,7 @@ void redis_server_thaw(redis_server *server);
 /* Sends a line ("FLUSHALL", "CONFIG SET maxmemory 1mb") on a connection of its own and returns the first line of the
  * answer, up to 255 bytes; "" when there is none. */
 const char *redis_server_tell(redis_server *server, const char *line, char answer[256]);
+/* The same for an answer that is one text: all of it, up to `size` - 1 bytes. */
+const char *redis_server_ask(redis_server *server, const char *line, char *answer, size_t size);
 
 #endif

@@ -165,16 +165,3 @@ CKIT_TEST(options, they_win_over_the_url) {
     CHECK_STATUS(CKIT_E_CONFIGURATION, ckiti_redis_address_read(&a, &options, true, NULL));
     CHECK_STATUS(CKIT_E_MISUSE, ckiti_redis_address_read(&a, NULL, true, NULL));
 }
-
-CKIT_TEST(options, what_this_version_cannot_open_is_refused_before_anything_is_tried) {
-    static const char *const urls[] = {"redis+cluster://:hunter2@h1,h2", "rediss+cluster://h1,h2"};
-    for (size_t i = 0; i < 2; i++) {
-        ckit_redis_options options = CKIT_REDIS_OPTIONS_INIT;
-        ckit_backend      *backend = NULL;
-        ckit_error         err = CKIT_ERROR_INIT;
-        options.url = urls[i];
-        CHECK_STATUS_ERR(CKIT_E_UNSUPPORTED, ckit_redis_open(&options, NULL, &backend, &err), &err);
-        CHECK(strstr(err.text, "hunter2") == NULL);
-        CHECK_EQ_P(NULL, backend);
-    }
-}

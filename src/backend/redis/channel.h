@@ -156,6 +156,8 @@ typedef struct ckiti_redis_pump {
 } ckiti_redis_pump;
 
 ckit_status ckiti_redis_pump_init(ckiti_redis_pump *pump, const ckiti_redis_dial *dial, ckiti_redis_backoff *backoff);
+/* Takes no more calls, and its thread has ended; what was under way waits for the end. */
+void ckiti_redis_pump_stop(ckiti_redis_pump *pump);
 /* Answers what is under way with CKIT_E_CLOSED. Accepts zeroed memory. */
 void ckiti_redis_pump_fini(ckiti_redis_pump *pump);
 void ckiti_redis_pump_forget(ckiti_redis_pump *pump);

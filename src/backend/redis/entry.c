@@ -195,7 +195,7 @@ void ckiti_redis_write_init(ckiti_redis_write *write, ckiti_redis_store *store, 
     write->call.large = value.len > CKITI_REDIS_LARGE_BYTES;
     ckiti_redis_remember_size(store, key, value.len);
     if (write->registers) {
-        ckiti_redis_registration_init(&write->registration, store->prefix, key, info);
+        ckiti_redis_registration_init(&write->registration, &store->naming, key, info);
         write->registration.by_text = by_text;
         write->twice = value.len > SPLIT_BYTES;
         write->call.replies += CKITI_REDIS_REGISTRATION_REPLIES * (write->twice ? 2u : 1u);

@@ -46,12 +46,6 @@ static ckit_status ask(ckiti_redis_store *store, const char *command, bool chang
     return st;
 }
 
-/* The beginning of names of indexes, for scripts that find the rest in a record. */
-static ckit_slice index_beginning(const ckiti_redis_store *store, char *out, size_t size) {
-    int n = snprintf(out, size, "%s%s", store->address.key_prefix, CKITI_REDIS_INDEX_MARK);
-    return ckit_slice_of(out, (size_t)n);
-}
-
 ckit_status ckiti_redis_remove(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err) {
     ckiti_redis_store *store = self;
     int64_t            removed = 0;
@@ -59,13 +53,13 @@ ckit_status ckiti_redis_remove(void *self, ckit_slice key, uint64_t deadline_ms,
     if (st == CKIT_OK && ckiti_redis_key_tells(key)) {
         st = ask(store, "UNLINK", true, key, UINT64_MAX, deadline_ms, &removed, err);
     } else if (st == CKIT_OK) {
-        char             indexes[sizeof store->address.key_prefix + 16];
+        char             indexes[CKITI_REDIS_INDEX_ROOM];
         ckiti_redis_eval eval = {
             .changes = true,
             .script = &ckiti_redis_script_remove,
-            .keys = {ckiti_redis_entry_name(store->prefix, key), ckiti_redis_owner_name(store->prefix, key)},
+            .keys = {ckiti_redis_entry_name(store->prefix, key), ckiti_redis_owner_name(&store->naming, key)},
             .key_count = 2,
-            .args = {index_beginning(store, indexes, sizeof indexes), key},
+            .args = {ckiti_redis_index_beginning(&store->naming, key, indexes), key},
             .arg_count = 2};
         st = ckiti_redis_eval_run(store, key, &eval, deadline_ms, err);
         removed = eval.answer;
@@ -97,15 +91,15 @@ ckit_status ckiti_redis_touch(void *self, ckit_slice key, uint64_t ttl_ms, uint6
     if (st == CKIT_OK && ttl_ms != CKIT_TTL_NO_EXPIRY && ckiti_redis_key_tells(key)) {
         st = ask(store, "PEXPIRE", true, key, ttl_ms, deadline_ms, &found, err);
     } else if (st == CKIT_OK) {
-        char indexes[sizeof store->address.key_prefix + 16];
+        char indexes[CKITI_REDIS_INDEX_ROOM];
         char ttl[24] = "";
         int  len = ttl_ms == CKIT_TTL_NO_EXPIRY ? 0 : snprintf(ttl, sizeof ttl, "%llu", (unsigned long long)ttl_ms);
         ckiti_redis_eval eval = {
             .changes = true,
             .script = &ckiti_redis_script_touch,
-            .keys = {ckiti_redis_entry_name(store->prefix, key), ckiti_redis_owner_name(store->prefix, key)},
+            .keys = {ckiti_redis_entry_name(store->prefix, key), ckiti_redis_owner_name(&store->naming, key)},
             .key_count = 2,
-            .args = {index_beginning(store, indexes, sizeof indexes), key, ckit_slice_of(ttl, (size_t)len)},
+            .args = {ckiti_redis_index_beginning(&store->naming, key, indexes), key, ckit_slice_of(ttl, (size_t)len)},
             .arg_count = 3};
         st = ckiti_redis_eval_run(store, key, &eval, deadline_ms, err);
         found = eval.answer;

@@ -39,11 +39,12 @@ ckit_status ckiti_redis_lock_try(void *self, ckit_slice key, uint64_t lease_ms, 
         return st;
     }
     ckiti_random_bytes(mine.token, sizeof mine.token);
-    ckiti_redis_eval eval = {.script = &ckiti_redis_script_lock,
-                             .keys = {ckiti_redis_lock_name(store->prefix, key), ckiti_redis_fence_name(store->prefix)},
-                             .key_count = 2,
-                             .args = {token_text(&mine, token), number_text(lease_ms, duration)},
-                             .arg_count = 2};
+    ckiti_redis_eval eval = {
+        .script = &ckiti_redis_script_lock,
+        .keys = {ckiti_redis_lock_name(&store->naming, key), ckiti_redis_fence_name(&store->naming, key)},
+        .key_count = 2,
+        .args = {token_text(&mine, token), number_text(lease_ms, duration)},
+        .arg_count = 2};
     st = ckiti_redis_eval_run(store, key, &eval, deadline_ms, err);
     if (st != CKIT_OK || eval.answer <= 0) {
         return st == CKIT_OK ? CKIT_MISS : st;
@@ -57,7 +58,7 @@ static ckit_status with_lease(ckiti_redis_store *store, const ckiti_redis_script
                               const ckit_lease *lease, uint64_t lease_ms, uint64_t deadline_ms, ckit_error *err) {
     char             token[TOKEN_DIGITS], duration[24];
     ckiti_redis_eval eval = {.script = script,
-                             .keys = {ckiti_redis_lock_name(store->prefix, key)},
+                             .keys = {ckiti_redis_lock_name(&store->naming, key)},
                              .key_count = 1,
                              .args = {token_text(lease, token), number_text(lease_ms, duration)},
                              .arg_count = lease_ms > 0 ? 2 : 1};
@@ -91,7 +92,7 @@ typedef struct fenced {
 
 static void write_fenced(const ckiti_redis_call *call, ckiti_resp_writer *w) {
     const fenced    *f = (const fenced *)call;
-    ckiti_redis_name lock = ckiti_redis_lock_name(f->store->prefix, f->key);
+    ckiti_redis_name lock = ckiti_redis_lock_name(&f->store->naming, f->key);
     ckiti_redis_name entry = ckiti_redis_entry_name(f->store->prefix, f->key);
     if (f->registers) {
         ckiti_redis_registration_write(&f->registration, w);
@@ -149,7 +150,7 @@ ckit_status ckiti_redis_set_if_owner(void *self, ckit_slice key, ckit_slice valu
                 .ttl_ms = info->ttl_ms,
                 .registers = registers};
     ckiti_redis_call_tells(&f.call, store->publishing, &key, 1);
-    ckiti_redis_registration_init(&f.registration, store->prefix, key, info);
+    ckiti_redis_registration_init(&f.registration, &store->naming, key, info);
     ckiti_redis_remember_size(store, key, value.len);
     st = ckiti_redis_perform(store, key, &f.call, deadline_ms);
     if (st == CKIT_OK && f.missing) {

@@ -1,10 +1,13 @@
 /* Many entries at once: one round trip for each portion of keys. */
 #include "entry.h"
 #include "publish.h"
+#include "spread.h"
+
+#include "base/alloc.h"
 
 #include <cachekit/buf.h>
 
-#define PORTION 512u /* keys a call: the others on the connection wait for no more than these */
+#define PORTION CKITI_REDIS_PORTION
 
 /* ---- reading ----------------------------------------------------------------------------------------------------------------- */
 
@@ -122,12 +125,43 @@ static ckit_status read_portion(ckiti_redis_store *store, const ckit_slice *keys
     return st;
 }
 
+/* Over the nodes of a cluster. */
+static ckit_status read_spread(ckiti_redis_store *store, const ckit_slice *keys, size_t count, uint64_t deadline_ms,
+                               ckit_buf *out, uint64_t *life_ms, ckit_status *answers, ckit_error *err) {
+    ckiti_redis_call *calls[PORTION];
+    bool              alone[PORTION];
+    ckiti_redis_read *reads = ckiti_alloc(store->alloc, count * sizeof *reads);
+    if (reads == NULL) {
+        return ckiti_redis_no_memory(err, "reading many");
+    }
+    ckit_status st = CKIT_OK;
+    for (size_t i = 0; i < count; i++) {
+        st = st == CKIT_OK ? ckiti_redis_check_key(keys[i], err) : st;
+        ckiti_redis_read_init(&reads[i], store, keys[i], &out[i], life_ms == NULL ? NULL : &life_ms[i], NULL);
+        calls[i] = &reads[i].call;
+    }
+    if (st == CKIT_OK) {
+        st = ckiti_redis_spread(store, keys, calls, alone, count, deadline_ms, err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        answers[i] = reads[i].call.status;
+        out[i].len = st == CKIT_OK && answers[i] == CKIT_OK && !alone[i] ? out[i].len : reads[i].before;
+        if (st == CKIT_OK && alone[i]) {
+            answers[i] =
+                ckiti_redis_get(store, keys[i], deadline_ms, &out[i], life_ms == NULL ? NULL : &life_ms[i], NULL);
+        }
+    }
+    ckiti_free(store->alloc, reads, count * sizeof *reads);
+    return st;
+}
+
 ckit_status ckiti_redis_get_many(void *self, const ckit_slice *keys, size_t count, uint64_t deadline_ms, ckit_buf *out,
                                  uint64_t *life_ms, ckit_status *answers, ckit_error *err) {
+    bool spreads = ((ckiti_redis_store *)self)->cluster != NULL;
     for (size_t at = 0; at < count; at += PORTION) {
         size_t      some = count - at < PORTION ? count - at : PORTION;
-        ckit_status st = read_portion(self, keys + at, some, deadline_ms, out + at,
-                                      life_ms == NULL ? NULL : life_ms + at, answers + at, err);
+        ckit_status st = (spreads ? read_spread : read_portion)(
+            self, keys + at, some, deadline_ms, out + at, life_ms == NULL ? NULL : life_ms + at, answers + at, err);
         if (st != CKIT_OK) {
             return st;
         }
@@ -160,7 +194,7 @@ static void write_write_many(const ckiti_redis_call *call, ckiti_resp_writer *w)
     for (size_t i = 0; i < many->count; i++) {
         if (!ckiti_redis_key_tells(many->keys[i])) {
             ckiti_redis_registration r;
-            ckiti_redis_registration_init(&r, many->store->prefix, many->keys[i], &many->infos[i]);
+            ckiti_redis_registration_init(&r, &many->store->naming, many->keys[i], &many->infos[i]);
             r.by_text = many->by_text;
             ckiti_redis_registration_write(&r, w);
         }
@@ -230,9 +264,47 @@ static ckit_status write_portion(ckiti_redis_store *store, const ckit_slice *key
     return st;
 }
 
+/* Over the nodes of a cluster. A node that does not know the scripts is asked again by text, for all of them at once. */
+static ckit_status write_spread(ckiti_redis_store *store, const ckit_slice *keys, const ckit_slice *values,
+                                const ckit_entry_info *infos, size_t count, uint64_t deadline_ms, ckit_status *answers,
+                                ckit_error *err) {
+    ckiti_redis_call  *calls[PORTION];
+    bool               alone[PORTION];
+    ckiti_redis_write *writes = ckiti_alloc(store->alloc, count * sizeof *writes);
+    if (writes == NULL) {
+        return ckiti_redis_no_memory(err, "writing many");
+    }
+    ckit_status st = CKIT_OK;
+    for (size_t i = 0; st == CKIT_OK && i < count; i++) {
+        st = ckiti_redis_check_key(keys[i], err);
+        ckiti_redis_write_init(&writes[i], store, keys[i], values[i], &infos[i], false, NULL);
+        ckiti_redis_call_tells(&writes[i].call, store->publishing, &keys[i], 1);
+        calls[i] = &writes[i].call;
+    }
+    for (int pass = 0; st == CKIT_OK && pass < 2; pass++) {
+        bool any = false;
+        for (size_t i = 0; i < count; i++) {
+            any = any || calls[i] != NULL;
+        }
+        st = any ? ckiti_redis_spread(store, keys, calls, alone, count, deadline_ms, err) : CKIT_OK;
+        for (size_t i = 0; st == CKIT_OK && i < count; i++) {
+            if (calls[i] == NULL) {
+                continue;
+            }
+            answers[i] = alone[i] ? ckiti_redis_set(store, keys[i], values[i], &infos[i], deadline_ms, NULL)
+                                  : writes[i].call.status;
+            writes[i].registration.by_text = true;
+            calls[i] = !alone[i] && writes[i].missing && answers[i] == CKIT_OK ? calls[i] : NULL;
+        }
+    }
+    ckiti_free(store->alloc, writes, count * sizeof *writes);
+    return st;
+}
+
 ckit_status ckiti_redis_set_many(void *self, const ckit_slice *keys, const ckit_slice *values,
                                  const ckit_entry_info *infos, size_t count, uint64_t deadline_ms, ckit_status *answers,
                                  ckit_error *err) {
+    bool spreads = ((ckiti_redis_store *)self)->cluster != NULL;
     for (size_t at = 0; at < count;) {
         size_t      some = portion_of(values + at, count - at);
         ckit_status st;
@@ -241,7 +313,8 @@ ckit_status ckiti_redis_set_many(void *self, const ckit_slice *keys, const ckit_
             answers[at] = st;
             st = st == CKIT_E_TOO_LARGE ? CKIT_OK : st;
         } else {
-            st = write_portion(self, keys + at, values + at, infos + at, some, deadline_ms, answers + at, err);
+            st = (spreads ? write_spread : write_portion)(self, keys + at, values + at, infos + at, some, deadline_ms,
+                                                          answers + at, err);
         }
         if (st != CKIT_OK) {
             return st;

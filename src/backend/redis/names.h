@@ -3,22 +3,39 @@
 #define CKITI_REDIS_NAMES_H
 
 #include "resp.h"
+#include "slot.h"
 
 #define CKITI_REDIS_HASH_DIGITS 32u
-#define CKITI_REDIS_INDEX_MARK "ck:idx:"
+
+#define CKITI_REDIS_INDEX_ROOM (1024u + 32u) /* the longest prefix, and a mark */
 
 /* A name in parts, so that it is put together only in the command. */
 typedef struct ckiti_redis_name {
-    ckit_slice parts[4];
+    ckit_slice parts[5];
     size_t     count;
 } ckiti_redis_name;
 
+/* How things are named. */
+typedef struct ckiti_redis_naming {
+    ckit_slice prefix;
+    const ckiti_redis_tag
+        *tags; /* by slot: what stands beside an entry must be in the same one. NULL: there are none */
+} ckiti_redis_naming;
+
 ckiti_redis_name ckiti_redis_entry_name(ckit_slice prefix, ckit_slice key);
-ckiti_redis_name ckiti_redis_lock_name(ckit_slice prefix, ckit_slice key);
-ckiti_redis_name ckiti_redis_fence_name(ckit_slice prefix);
-ckiti_redis_name ckiti_redis_owner_name(ckit_slice prefix, ckit_slice key);
-/* `hash` of the namespace. */
-ckiti_redis_name ckiti_redis_index_name(ckit_slice prefix, ckit_slice hash);
+ckiti_redis_name ckiti_redis_lock_name(const ckiti_redis_naming *n, ckit_slice key);
+ckiti_redis_name ckiti_redis_fence_name(const ckiti_redis_naming *n, ckit_slice key);
+ckiti_redis_name ckiti_redis_owner_name(const ckiti_redis_naming *n, ckit_slice key);
+/* The index that an entry of the namespace with this hash is in; its name ends with the hash. */
+ckiti_redis_name ckiti_redis_index_name(const ckiti_redis_naming *n, ckit_slice key, ckit_slice hash);
+/* That name up to the hash, for scripts that find the hash in a record; `out` has CKITI_REDIS_INDEX_ROOM bytes. */
+ckit_slice ckiti_redis_index_beginning(const ckiti_redis_naming *n, ckit_slice key, char *out);
+/* Appends a pattern of SCAN for the indexes of that namespace. */
+ckit_status ckiti_redis_index_pattern(const ckiti_redis_naming *n, ckit_buf *pattern, ckit_slice hash);
+/* A name on the server is that of an index. */
+bool ckiti_redis_is_index(const ckiti_redis_naming *n, ckit_slice name);
+
+uint16_t ckiti_redis_slot_of(ckit_slice prefix, ckit_slice key);
 
 /* The digits that stand for a namespace. */
 void ckiti_redis_namespace_hash(char out[CKITI_REDIS_HASH_DIGITS], ckit_slice namespace_name);

@@ -10,9 +10,9 @@ bool ckiti_redis_key_tells(ckit_slice key) {
     return parts.automatic && !parts.shortened;
 }
 
-void ckiti_redis_registration_init(ckiti_redis_registration *r, ckit_slice prefix, ckit_slice key,
+void ckiti_redis_registration_init(ckiti_redis_registration *r, const ckiti_redis_naming *naming, ckit_slice key,
                                    const ckit_entry_info *info) {
-    *r = (ckiti_redis_registration){.prefix = prefix, .key = key, .info = info};
+    *r = (ckiti_redis_registration){.naming = naming, .key = key, .info = info};
     ckiti_redis_namespace_hash(r->hash, info->namespace_name);
 }
 
@@ -27,8 +27,8 @@ static void put_life(ckiti_resp_writer *w, uint64_t ttl_ms) {
 void ckiti_redis_registration_write(const ckiti_redis_registration *r, ckiti_resp_writer *w) {
     const ckit_entry_info *info = r->info;
     ckit_slice             hash = ckit_slice_of(r->hash, sizeof r->hash);
-    ckiti_redis_name       index = ckiti_redis_index_name(r->prefix, hash);
-    ckiti_redis_name       owner = ckiti_redis_owner_name(r->prefix, r->key);
+    ckiti_redis_name       index = ckiti_redis_index_name(r->naming, r->key, hash);
+    ckiti_redis_name       owner = ckiti_redis_owner_name(r->naming, r->key);
     char                   length[LENGTH_DIGITS + 1];
     ckiti_redis_put_script(w, &ckiti_redis_script_index, r->by_text, 1, 3);
     ckiti_redis_put_name(w, &index);

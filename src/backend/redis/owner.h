@@ -9,15 +9,15 @@ bool ckiti_redis_key_tells(ckit_slice key);
 
 /* What has to be written beside an entry. */
 typedef struct ckiti_redis_registration {
-    ckit_slice             prefix;
-    ckit_slice             key;
-    const ckit_entry_info *info;
-    bool                   by_text;
-    char                   hash[CKITI_REDIS_HASH_DIGITS];
+    const ckiti_redis_naming *naming;
+    ckit_slice                key;
+    const ckit_entry_info    *info;
+    bool                      by_text;
+    char                      hash[CKITI_REDIS_HASH_DIGITS];
 } ckiti_redis_registration;
 
 #define CKITI_REDIS_REGISTRATION_REPLIES 2u
-void ckiti_redis_registration_init(ckiti_redis_registration *r, ckit_slice prefix, ckit_slice key,
+void ckiti_redis_registration_init(ckiti_redis_registration *r, const ckiti_redis_naming *naming, ckit_slice key,
                                    const ckit_entry_info *info);
 /* Two commands: the index, then the record. */
 void ckiti_redis_registration_write(const ckiti_redis_registration *r, ckiti_resp_writer *w);

@@ -188,7 +188,7 @@ ckit_status ckiti_redis_pump_submit(ckiti_redis_pump *pump, ckiti_redis_call *ca
 
 /* ---- ending ------------------------------------------------------------------------------------------------------------- */
 
-void ckiti_redis_pump_fini(ckiti_redis_pump *pump) {
+void ckiti_redis_pump_stop(ckiti_redis_pump *pump) {
     ckiti_redis_channel *ch = &pump->channel;
     if (ch->connection.dial == NULL) {
         return;
@@ -204,7 +204,16 @@ void ckiti_redis_pump_fini(ckiti_redis_pump *pump) {
     pthread_mutex_unlock(&ch->lock);
     if (joined) {
         pthread_join(pump->thread, NULL);
+        pump->ready = false;
     }
+}
+
+void ckiti_redis_pump_fini(ckiti_redis_pump *pump) {
+    ckiti_redis_channel *ch = &pump->channel;
+    if (ch->connection.dial == NULL) {
+        return;
+    }
+    ckiti_redis_pump_stop(pump);
     ckit_error why = CKIT_ERROR_INIT;
     (void)ckit_fail(&why, CKIT_E_CLOSED, CKITI_REDIS_WHERE, "the store is closing");
     if (ch->batches != NULL) {

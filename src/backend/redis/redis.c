@@ -53,17 +53,6 @@ ckit_status ckiti_redis_limit(const ckiti_redis_store *store, ckiti_redis_call *
     return CKIT_OK;
 }
 
-ckiti_redis_node *ckiti_redis_route(ckiti_redis_store *store, ckit_slice key) {
-    (void)key; /* one server has all keys */
-    return &store->node;
-}
-
-ckit_status ckiti_redis_perform(ckiti_redis_store *store, ckit_slice key, ckiti_redis_call *call,
-                                uint64_t deadline_ms) {
-    ckit_status st = ckiti_redis_limit(store, call, deadline_ms, call->err);
-    return st == CKIT_OK ? ckiti_redis_node_call(ckiti_redis_route(store, key), call) : st;
-}
-
 static const _Atomic uint32_t *memory_of(const ckiti_redis_store *store, ckit_slice key, uint32_t *mark) {
     uint64_t hash = ckiti_xxh3(key, store->seed);
     *mark = (uint32_t)(hash >> 32) | 1u;
@@ -86,32 +75,14 @@ void ckiti_redis_remember_size(ckiti_redis_store *store, ckit_slice key, uint64_
 
 /* ---- opening and closing --------------------------------------------------------------------------------------------------- */
 
-/* The only server there is. */
-static ckit_status resolve_single(void *self, unsigned *attempt, uint64_t until_ms, ckiti_redis_endpoint *out,
-                                  ckit_error *err) {
-    (void)until_ms;
-    (void)err;
-    *out = ((const ckiti_redis_address *)self)->hosts[0];
-    return *attempt == 0 ? CKIT_OK : CKIT_MISS;
-}
-
 static void before_fork(void *self) {
     ckiti_redis_store *store = self;
-    ckiti_redis_node_before_fork(&store->node);
+    ckiti_redis_ways_before_fork(store);
     pthread_mutex_lock(&store->spare.lock);
-    if (store->sentinel != NULL) {
-        pthread_mutex_lock(&store->sentinel->lock);
-    }
     if (store->watch != NULL) {
         ckiti_redis_watch_before_fork(store->watch);
     }
     ckiti_redis_tls_before_fork(store->tls);
-}
-
-static void release(ckiti_redis_store *store) {
-    if (store->sentinel != NULL) {
-        pthread_mutex_unlock(&store->sentinel->lock);
-    }
 }
 
 static void in_parent(void *self) {
@@ -120,9 +91,8 @@ static void in_parent(void *self) {
     if (store->watch != NULL) {
         ckiti_redis_watch_after_fork(store->watch);
     }
-    release(store);
     pthread_mutex_unlock(&store->spare.lock);
-    ckiti_redis_node_after_fork(&store->node);
+    ckiti_redis_ways_in_parent(store);
 }
 
 static void in_child(void *self) {
@@ -131,9 +101,8 @@ static void in_child(void *self) {
     if (store->watch != NULL) {
         ckiti_redis_watch_in_child(store->watch);
     }
-    release(store);
     pthread_mutex_unlock(&store->spare.lock);
-    ckiti_redis_node_in_child(&store->node);
+    ckiti_redis_ways_in_child(store);
 }
 
 static void redis_close(void *self) {
@@ -146,22 +115,11 @@ static void redis_close(void *self) {
         ckiti_redis_watch_fini(store->watch);
         ckiti_free(store->alloc, store->watch, sizeof *store->watch);
     }
-    ckiti_redis_node_fini(&store->node);
-    if (store->sentinel != NULL) {
-        ckiti_redis_sentinel_fini(store->sentinel);
-        ckiti_free(store->alloc, store->sentinel, sizeof *store->sentinel);
-    }
+    ckiti_redis_ways_close(store);
     ckiti_redis_handed_fini(&store->spare, store->alloc);
     ckiti_redis_tls_close(store->tls);
     ckiti_redis_address_fini(&store->address);
     ckiti_free(store->alloc, store, sizeof *store);
-}
-
-static ckit_status check_supported(const ckiti_redis_address *a, ckit_error *err) {
-    if (a->kind == CKITI_REDIS_CLUSTER) {
-        return ckit_fail(err, CKIT_E_UNSUPPORTED, CKITI_REDIS_WHERE, "this version does not talk to a cluster");
-    }
-    return CKIT_OK;
 }
 
 /* ---- changes made elsewhere ------------------------------------------------------------------------------------------------- */
@@ -177,58 +135,10 @@ static ckiti_redis_publishing begin_publishing(const ckiti_redis_address *a) {
     }
 }
 
-static bool can_watch(const ckiti_redis_address *a) {
-    return a->kind != CKITI_REDIS_CLUSTER && a->invalidation != CKIT_REDIS_INVALIDATION_OFF;
-}
-
-/* An operation has a new connection. Where somebody watches, it is the watch that finds out whether there is tracking. */
-static void on_open(void *self, const ckiti_redis_connection *c, const ckiti_redis_endpoint *at) {
-    ckiti_redis_store *store = self;
-    int                unknown = CKITI_REDIS_MAYBE;
-    bool               watches = store->watch != NULL && store->watch->sink != NULL;
-    if (c->protocol == 2 || !watches) {
-        atomic_compare_exchange_strong(&store->publishing, &unknown,
-                                       c->protocol == 2 ? CKITI_REDIS_PUBLISHES : CKITI_REDIS_SILENT);
-    }
-    if (watches) {
-        ckiti_redis_watch_reached(store->watch, at);
-    }
-}
-
-static ckit_status make_watch(ckiti_redis_store *store, const ckiti_redis_dial *dial) {
-    if (!can_watch(&store->address)) {
-        return CKIT_OK;
-    }
-    store->watch = ckiti_alloc_zeroed(store->alloc, 1, sizeof *store->watch);
-    return store->watch == NULL ? CKIT_E_NO_MEMORY
-                                : ckiti_redis_watch_init(store->watch, dial, &store->log, &store->publishing);
-}
-
 static ckit_status redis_watch(void *self, const ckit_watch_sink *sink, ckit_error *err) {
     (void)err;
     ckiti_redis_watch_begin(((ckiti_redis_store *)self)->watch, sink);
     return CKIT_OK;
-}
-
-/* What leads to the server, or to the servers. */
-static ckit_status make_ways(ckiti_redis_store *store, const ckiti_redis_stream_ops *streams) {
-    ckiti_redis_dial dial = {.address = &store->address,
-                             .streams = streams,
-                             .resolver = {.resolve = resolve_single, .self = &store->address},
-                             .gathers = true,
-                             .alloc = store->alloc};
-    if (store->address.kind == CKITI_REDIS_SENTINEL) {
-        store->sentinel = ckiti_alloc_zeroed(store->alloc, 1, sizeof *store->sentinel);
-        if (store->sentinel == NULL) {
-            return CKIT_E_NO_MEMORY;
-        }
-        ckiti_redis_sentinel_init(store->sentinel, &store->address, streams, store->alloc);
-        dial.resolver = ckiti_redis_sentinel_resolver(store->sentinel);
-        dial.masters_only = true;
-    }
-    dial.observer = (ckiti_redis_observer){.opened = on_open, .self = store};
-    ckit_status st = ckiti_redis_node_init(&store->node, &dial);
-    return st == CKIT_OK ? make_watch(store, &dial) : st;
 }
 
 static void take_env(ckiti_redis_store *store, const ckit_backend_env *env) {
@@ -253,9 +163,6 @@ ckit_status ckiti_redis_open_with(const ckit_redis_options *options, const ckit_
     store->seed = ckiti_random_u64();
     ckiti_redis_handed_init(&store->spare);
     ckit_status st = ckiti_redis_address_read(&store->address, options, others, err);
-    if (st == CKIT_OK) {
-        st = check_supported(&store->address, err);
-    }
     if (st == CKIT_OK && store->address.tls) {
         st = ckiti_redis_tls_open(&store->address, streams, alloc, CKITI_OPENSSL_NAME, &store->tls, err);
         store->address.security = store->tls;
@@ -264,9 +171,7 @@ ckit_status ckiti_redis_open_with(const ckit_redis_options *options, const ckit_
     if (st == CKIT_OK) {
         atomic_init(&store->publishing, begin_publishing(&store->address));
         store->prefix = ckit_slice_str(store->address.key_prefix);
-        if (make_ways(store, streams) != CKIT_OK) {
-            st = ckiti_redis_no_memory(err, "a store");
-        }
+        st = ckiti_redis_ways_open(store, streams, err);
     }
     if (st == CKIT_OK) {
         st = ckit_backend_new(store->watch != NULL ? &redis_ops : &deaf_ops, store, env, out, err);

@@ -46,7 +46,8 @@ static void take(ckiti_redis_call *call, const ckiti_resp_item *item) {
 void ckiti_redis_asker_init(ckiti_redis_asker *asker, ckiti_redis_store *store, ckit_error *err) {
     *asker = (ckiti_redis_asker){
         .call = {.write = write_commands, .take = take, .place = place, .begin = begin, .large = true, .err = err},
-        .store = store};
+        .store = store,
+        .node = &store->node};
     ckit_buf_init(&asker->commands, store->alloc);
     ckit_buf_init(&asker->bytes, store->alloc);
     ckit_buf_init(&asker->parts, store->alloc);
@@ -71,8 +72,9 @@ ckit_status ckiti_redis_asker_run(ckiti_redis_asker *asker, const ckiti_resp_wri
         return ckiti_redis_no_memory(asker->call.err, "commands");
     }
     asker->call.replies = replies;
-    return replies == 0 ? CKIT_OK
-                        : ckiti_redis_perform(asker->store, ckit_slice_of(NULL, 0), &asker->call, deadline_ms);
+    ckit_status st =
+        replies == 0 ? CKIT_MISS : ckiti_redis_limit(asker->store, &asker->call, deadline_ms, asker->call.err);
+    return st == CKIT_OK ? ckiti_redis_node_call(asker->node, &asker->call) : st == CKIT_MISS ? CKIT_OK : st;
 }
 
 ckiti_redis_part ckiti_redis_part_at(const ckiti_redis_asker *asker, size_t index) {

@@ -17,12 +17,15 @@ typedef struct walk {
     ckiti_redis_asker  scan; /* names, a portion at a time */
     ckiti_redis_asker  work; /* what is asked about them, or done to them */
     ckit_buf           pattern;
-    ckit_buf           indexes;        /* hashes of the namespaces that have an index */
+    ckit_buf           index_pattern; /* of the scope's namespace; empty: all that the scan comes by */
+    ckit_buf           indexes;       /* names of indexes, all of one length */
+    size_t             index_len;
     ckit_buf           namespace_name; /* of the scope, as in keys */
     ckit_buf           function;
     ckit_list_fn       each; /* NULL: remove */
     void              *context;
     ckit_deleted       deleted;
+    bool               unsure; /* something was just moving to another node, and may have been passed by */
     ckit_error        *err;
 } walk;
 
@@ -99,6 +102,13 @@ static void ask_about(const walk *w, ckiti_resp_writer *writer, ckit_slice key) 
     ckiti_redis_put_name(writer, &name);
 }
 
+/* The key's slot is not, or not quite, at this node any more. */
+static bool is_turned(const ckiti_redis_asker *asker, const ckiti_redis_part *part) {
+    ckiti_redis_redirection to;
+    return part->type == CKITI_RESP_ERROR &&
+           ckiti_redis_redirection_read(ckiti_redis_part_text(asker, part), &to) != CKITI_REDIS_NOT_TURNED;
+}
+
 /* `size` and `pttl` are what the server answered about it. False for what is gone, and for what is no entry. */
 static bool is_live(const ckiti_redis_part *size, const ckiti_redis_part *pttl) {
     return size->type == CKITI_RESP_INTEGER && pttl->type == CKITI_RESP_INTEGER && pttl->integer != -2;
@@ -164,51 +174,79 @@ static ckit_status list_telling(walk *w, size_t first, size_t end) {
     return st;
 }
 
-static ckit_status remove_telling(walk *w, size_t first, size_t end) {
-    ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->work);
-    found             f;
-    uint64_t          count = 0;
+/* What a node does not have any more is removed where it is. */
+static ckit_status remove_elsewhere(walk *w, ckit_slice key) {
+    ckit_status st = ckiti_redis_remove(w->store, key, w->deadline_ms, w->err);
+    w->deleted.deleted += st == CKIT_OK;
+    return st == CKIT_MISS ? CKIT_OK : st;
+}
+
+/* An answer to UNLINK. */
+static ckit_status take_removal(walk *w, size_t index, ckit_slice key) {
+    ckiti_redis_part part = ckiti_redis_part_at(&w->work, index);
+    if (part.type == CKITI_RESP_INTEGER) {
+        w->deleted.deleted += (uint64_t)part.integer;
+        return CKIT_OK;
+    }
+    return is_turned(&w->work, &part)      ? remove_elsewhere(w, key)
+           : part.type == CKITI_RESP_ERROR ? ckiti_redis_refusal(w->err, ckiti_redis_part_text(&w->work, &part))
+                                           : ckiti_redis_garbage(w->err, "a reply of another type than UNLINK has");
+}
+
+/* In a cluster a command each: keys of one command must share a slot. */
+static uint32_t put_removals(walk *w, ckiti_resp_writer *writer, size_t first, size_t end) {
+    found    f;
+    uint32_t count = 0;
+    bool     one_each = w->store->cluster != NULL;
     for (size_t i = first; i < end; i++) {
         count += find_telling(w, i, &f);
     }
-    if (count == 0) {
-        return CKIT_OK;
+    if (count > 0 && !one_each) {
+        ckiti_resp_command(writer, 1 + (uint64_t)count);
+        ckiti_resp_text(writer, "UNLINK");
     }
-    ckiti_resp_command(&writer, 1 + count);
-    ckiti_resp_text(&writer, "UNLINK");
     for (size_t i = first; i < end; i++) {
         if (find_telling(w, i, &f)) {
             ckiti_redis_name name = ckiti_redis_entry_name(w->store->prefix, f.key);
-            ckiti_redis_put_name(&writer, &name);
+            if (one_each) {
+                ckiti_resp_command(writer, 2);
+                ckiti_resp_text(writer, "UNLINK");
+            }
+            ckiti_redis_put_name(writer, &name);
         }
     }
-    w->work.tolerant = false;
-    ckit_status st = ckiti_redis_asker_run(&w->work, &writer, 1, w->deadline_ms);
-    w->work.tolerant = true;
-    if (st == CKIT_OK) {
-        w->deleted.deleted += (uint64_t)ckiti_redis_part_at(&w->work, 0).integer;
+    return one_each ? count : count > 0;
+}
+
+static ckit_status remove_telling(walk *w, size_t first, size_t end) {
+    ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->work);
+    uint32_t          replies = put_removals(w, &writer, first, end);
+    ckit_status       st = ckiti_redis_asker_run(&w->work, &writer, replies, w->deadline_ms);
+    if (st == CKIT_OK && replies > 0 && w->store->cluster == NULL) {
+        return take_removal(w, 0, ckit_slice_of(NULL, 0));
+    }
+    found  f;
+    size_t at = 0;
+    for (size_t i = first; st == CKIT_OK && replies > 0 && i < end; i++) {
+        if (find_telling(w, i, &f)) {
+            st = take_removal(w, at++, f.key);
+        }
     }
     return st;
 }
 
 /* The index of a namespace that the scan came by. */
-static ckit_status note_index(walk *w, size_t index) {
-    ckiti_redis_part part = ckiti_redis_part_at(&w->scan, index);
-    ckit_slice       name = ckiti_redis_part_text(&w->scan, &part);
-    size_t           mark = strlen(CKITI_REDIS_INDEX_MARK);
-    size_t           prefix = w->store->prefix.len;
-    if (part.type != CKITI_RESP_BULK || name.len != prefix + mark + CKITI_REDIS_HASH_DIGITS ||
-        (prefix > 0 && memcmp(name.ptr, w->store->prefix.ptr, prefix) != 0) ||
-        memcmp(name.ptr + prefix, CKITI_REDIS_INDEX_MARK, mark) != 0) {
+static ckit_status note_index(walk *w, ckit_slice name) {
+    if (!ckiti_redis_is_index(&w->store->naming, name)) {
         return CKIT_OK;
     }
-    ckit_slice hash = ckit_slice_of(name.ptr + prefix + mark, CKITI_REDIS_HASH_DIGITS);
-    for (size_t at = 0; at < w->indexes.len; at += hash.len) { /* SCAN may show a key twice */
-        if (memcmp(w->indexes.ptr + at, hash.ptr, hash.len) == 0) {
+    for (size_t at = 0; at < w->indexes.len; at += name.len) { /* SCAN may show a key twice */
+        if (memcmp(w->indexes.ptr + at, name.ptr, name.len) == 0) {
             return CKIT_OK;
         }
     }
-    return ckit_buf_append(&w->indexes, hash) == CKIT_OK ? CKIT_OK : no_memory(w);
+    w->index_len = name.len;
+    return ckit_buf_append(&w->indexes, name) == CKIT_OK ? CKIT_OK : no_memory(w);
 }
 
 /* A reply of SCAN or ZSCAN: the cursor, and then the elements from the fourth part on. False at the end. */
@@ -221,25 +259,57 @@ static bool next_cursor(const ckiti_redis_asker *scan, char cursor[24]) {
     return strcmp(cursor, "0") != 0 && len > 0;
 }
 
+/* One portion of names. */
+static ckit_status scan(walk *w, const char *cursor, const ckit_buf *pattern) {
+    ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->scan);
+    ckiti_resp_command(&writer, 6);
+    ckiti_resp_text(&writer, "SCAN");
+    ckiti_resp_text(&writer, cursor);
+    ckiti_resp_text(&writer, "MATCH");
+    ckiti_resp_bytes(&writer, ckit_buf_slice(pattern));
+    ckiti_resp_text(&writer, "COUNT");
+    ckiti_resp_number(&writer, SCAN_COUNT);
+    return ckiti_redis_asker_run(&w->scan, &writer, 1, w->deadline_ms);
+}
+
+static ckit_slice scanned(const walk *w, size_t index) {
+    ckiti_redis_part part = ckiti_redis_part_at(&w->scan, index);
+    return part.type == CKITI_RESP_BULK ? ckiti_redis_part_text(&w->scan, &part) : ckit_slice_of(NULL, 0);
+}
+
 static ckit_status walk_telling(walk *w) {
     char        cursor[24] = "0";
     ckit_status st;
     do {
-        ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->scan);
-        ckiti_resp_command(&writer, 6);
-        ckiti_resp_text(&writer, "SCAN");
-        ckiti_resp_text(&writer, cursor);
-        ckiti_resp_text(&writer, "MATCH");
-        ckiti_resp_bytes(&writer, ckit_buf_slice(&w->pattern));
-        ckiti_resp_text(&writer, "COUNT");
-        ckiti_resp_number(&writer, SCAN_COUNT);
-        st = ckiti_redis_asker_run(&w->scan, &writer, 1, w->deadline_ms);
+        st = scan(w, cursor, &w->pattern);
         size_t end = ckiti_redis_part_count(&w->scan);
         if (st == CKIT_OK) {
             st = w->each != NULL ? list_telling(w, 3, end) : remove_telling(w, 3, end);
         }
         for (size_t i = 3; st == CKIT_OK && i < end && w->scope->kind == CKIT_SCOPE_ALL; i++) {
-            st = note_index(w, i);
+            st = note_index(w, scanned(w, i));
+        }
+    } while (st == CKIT_OK && next_cursor(&w->scan, cursor));
+    return st;
+}
+
+/* The indexes of the scope's namespace. One server has one; in a cluster there is one for each slot that has entries. */
+static ckit_status find_indexes(walk *w) {
+    char        cursor[24] = "0";
+    ckit_status st;
+    if (w->store->cluster == NULL) {
+        char hash[CKITI_REDIS_HASH_DIGITS], name[CKITI_REDIS_INDEX_ROOM];
+        ckiti_redis_namespace_hash(hash, w->scope->namespace_name);
+        ckit_slice beginning = ckiti_redis_index_beginning(&w->store->naming, ckit_slice_of(NULL, 0), name);
+        w->index_len = beginning.len + sizeof hash;
+        st = ckit_buf_append(&w->indexes, beginning);
+        st = st == CKIT_OK ? ckit_buf_append(&w->indexes, ckit_slice_of(hash, sizeof hash)) : st;
+        return st == CKIT_OK ? CKIT_OK : no_memory(w);
+    }
+    do {
+        st = scan(w, cursor, &w->index_pattern);
+        for (size_t i = 3; st == CKIT_OK && i < ckiti_redis_part_count(&w->scan); i++) {
+            st = note_index(w, scanned(w, i));
         }
     } while (st == CKIT_OK && next_cursor(&w->scan, cursor));
     return st;
@@ -254,12 +324,14 @@ static ckit_slice member(const walk *w, size_t index) {
 
 /* Whether the member at `index`, number `at` among those asked about, is a live entry of the scope. An entry that was
  * stored again for somebody else is in his index too, and counts there. */
-static bool find_indexed(walk *w, size_t index, size_t at, ckit_slice hash, found *f) {
+static bool find_indexed(walk *w, size_t index, size_t at, ckit_slice name, found *f) {
+    ckit_slice        hash = {name.ptr + name.len - CKITI_REDIS_HASH_DIGITS, CKITI_REDIS_HASH_DIGITS};
     ckiti_redis_part  record = ckiti_redis_part_at(&w->work, 3 * at);
     ckiti_redis_part  size = ckiti_redis_part_at(&w->work, 3 * at + 1);
     ckiti_redis_part  pttl = ckiti_redis_part_at(&w->work, 3 * at + 2);
     ckiti_redis_owner owner = {0};
     *f = (found){.key = member(w, index)};
+    w->unsure = w->unsure || is_turned(&w->work, &record) || is_turned(&w->work, &size) || is_turned(&w->work, &pttl);
     if (!is_live(&size, &pttl)) {
         return false;
     }
@@ -278,7 +350,7 @@ static ckit_status ask_members(walk *w, size_t end) {
     ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->work);
     uint32_t          count = 0;
     for (size_t i = 3; i + 1 < end; i += 2) {
-        ckiti_redis_name owner = ckiti_redis_owner_name(w->store->prefix, member(w, i));
+        ckiti_redis_name owner = ckiti_redis_owner_name(&w->store->naming, member(w, i));
         ckiti_resp_command(&writer, 2);
         ckiti_resp_text(&writer, "GET");
         ckiti_redis_put_name(&writer, &owner);
@@ -288,10 +360,9 @@ static ckit_status ask_members(walk *w, size_t end) {
     return ckiti_redis_asker_run(&w->work, &writer, 3 * count, w->deadline_ms);
 }
 
-static void put_removal(walk *w, ckiti_resp_writer *writer, ckit_slice key, ckit_slice hash) {
+static void put_removal(walk *w, ckiti_resp_writer *writer, ckit_slice key, ckit_slice index) {
     ckiti_redis_name names[] = {ckiti_redis_entry_name(w->store->prefix, key),
-                                ckiti_redis_owner_name(w->store->prefix, key)};
-    ckiti_redis_name index = ckiti_redis_index_name(w->store->prefix, hash);
+                                ckiti_redis_owner_name(&w->store->naming, key)};
     for (size_t i = 0; i < 2; i++) {
         ckiti_resp_command(writer, 2);
         ckiti_resp_text(writer, "UNLINK");
@@ -299,40 +370,48 @@ static void put_removal(walk *w, ckiti_resp_writer *writer, ckit_slice key, ckit
     }
     ckiti_resp_command(writer, 3);
     ckiti_resp_text(writer, "ZREM");
-    ckiti_redis_put_name(writer, &index);
+    ckiti_resp_bytes(writer, index);
     ckiti_resp_bytes(writer, key);
 }
 
-static ckit_status remove_members(walk *w, size_t end, ckit_slice hash) {
-    ckit_buf          commands;
+/* The answers about the members are needed until all of them have been decided on: what is to go is noted first. */
+static ckit_status remove_members(walk *w, size_t end, ckit_slice name) {
+    ckit_buf          commands, goes;
     ckiti_resp_writer writer;
     found             f;
     uint32_t          count = 0;
+    ckit_status       st = CKIT_OK;
     ckit_buf_init(&commands, w->store->alloc);
+    ckit_buf_init(&goes, w->store->alloc);
     ckiti_resp_writer_init(&writer, &commands, SIZE_MAX);
     for (size_t i = 3, at = 0; i + 1 < end; i += 2, at++) {
-        if (find_indexed(w, i, at, hash, &f)) {
-            put_removal(w, &writer, f.key, hash);
+        if (find_indexed(w, i, at, name, &f)) {
+            put_removal(w, &writer, f.key, name);
+            st = st == CKIT_OK ? ckit_buf_append(&goes, ckit_slice_of(&f.key, sizeof f.key)) : st;
             count++;
         }
     }
     ckit_buf old = w->work.commands;
     w->work.commands = commands;
     ckit_buf_fini(&old);
-    w->work.tolerant = false;
-    ckit_status st = ckiti_redis_asker_run(&w->work, &writer, 3 * count, w->deadline_ms);
-    w->work.tolerant = true;
+    st = st == CKIT_OK ? ckiti_redis_asker_run(&w->work, &writer, 3 * count, w->deadline_ms) : no_memory(w);
     for (uint32_t i = 0; st == CKIT_OK && i < count; i++) {
-        w->deleted.deleted += (uint64_t)ckiti_redis_part_at(&w->work, 3 * i).integer;
+        memcpy(&f.key, goes.ptr + i * sizeof f.key, sizeof f.key);
+        st = take_removal(w, 3 * i, f.key);
+        for (size_t part = 3 * i + 1; part < 3 * (size_t)i + 3; part++) { /* an entry in place, its bookkeeping not */
+            ckiti_redis_part answer = ckiti_redis_part_at(&w->work, part);
+            w->unsure = w->unsure || is_turned(&w->work, &answer);
+        }
     }
+    ckit_buf_fini(&goes);
     return st;
 }
 
-static ckit_status list_members(walk *w, size_t end, ckit_slice hash) {
+static ckit_status list_members(walk *w, size_t end, ckit_slice name) {
     ckit_status st = CKIT_OK;
     found       f;
     for (size_t i = 3, at = 0; st == CKIT_OK && i + 1 < end; i += 2, at++) {
-        if (find_indexed(w, i, at, hash, &f)) {
+        if (find_indexed(w, i, at, name, &f)) {
             ckiti_redis_part size = ckiti_redis_part_at(&w->work, 3 * at + 1);
             ckiti_redis_part pttl = ckiti_redis_part_at(&w->work, 3 * at + 2);
             st = tell(w, &f, &size, &pttl);
@@ -341,24 +420,33 @@ static ckit_status list_members(walk *w, size_t end, ckit_slice hash) {
     return st;
 }
 
-static ckit_status walk_index(walk *w, ckit_slice hash) {
-    ckiti_redis_name index = ckiti_redis_index_name(w->store->prefix, hash);
-    char             cursor[24] = "0";
-    ckit_status      st;
+static ckit_status walk_index(walk *w, ckit_slice name) {
+    char        cursor[24] = "0";
+    ckit_status st;
     do {
         ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->scan);
         ckiti_resp_command(&writer, 5);
         ckiti_resp_text(&writer, "ZSCAN");
-        ckiti_redis_put_name(&writer, &index);
+        ckiti_resp_bytes(&writer, name);
         ckiti_resp_text(&writer, cursor);
         ckiti_resp_text(&writer, "COUNT");
         ckiti_resp_number(&writer, SCAN_COUNT);
+        w->scan.tolerant = true;
         st = ckiti_redis_asker_run(&w->scan, &writer, 1, w->deadline_ms);
+        w->scan.tolerant = false;
+        ckiti_redis_part first = ckiti_redis_part_at(&w->scan, 0);
+        if (st == CKIT_OK && is_turned(&w->scan, &first)) {
+            w->unsure = true;
+            return CKIT_OK;
+        }
+        if (st == CKIT_OK && first.type == CKITI_RESP_ERROR) {
+            return ckiti_redis_refusal(w->err, ckiti_redis_part_text(&w->scan, &first));
+        }
         size_t end = ckiti_redis_part_count(&w->scan);
         if (st == CKIT_OK && end > 3) {
             st = ask_members(w, end);
             if (st == CKIT_OK) {
-                st = w->each != NULL ? list_members(w, end, hash) : remove_members(w, end, hash);
+                st = w->each != NULL ? list_members(w, end, name) : remove_members(w, end, name);
             }
         }
     } while (st == CKIT_OK && next_cursor(&w->scan, cursor));
@@ -373,8 +461,8 @@ static void walk_init(walk *w, ckiti_redis_store *store, const ckit_scope *scope
     ckiti_redis_asker_init(&w->scan, store, err);
     ckiti_redis_asker_init(&w->work, store, err);
     w->work.tolerant = true;
-    ckit_buf *const buffers[] = {&w->pattern, &w->indexes, &w->namespace_name, &w->function};
-    for (size_t i = 0; i < 4; i++) {
+    ckit_buf *const buffers[] = {&w->pattern, &w->index_pattern, &w->indexes, &w->namespace_name, &w->function};
+    for (size_t i = 0; i < 5; i++) {
         ckit_buf_init(buffers[i], store->alloc);
     }
 }
@@ -383,28 +471,113 @@ static void walk_fini(walk *w) {
     ckiti_redis_asker_fini(&w->scan);
     ckiti_redis_asker_fini(&w->work);
     ckit_buf_fini(&w->pattern);
+    ckit_buf_fini(&w->index_pattern);
     ckit_buf_fini(&w->indexes);
     ckit_buf_fini(&w->namespace_name);
     ckit_buf_fini(&w->function);
 }
 
-static ckit_status run_walk(walk *w) {
+static ckit_status make_patterns(walk *w) {
+    char        hash[CKITI_REDIS_HASH_DIGITS];
     ckit_status st = as_in_keys(w);
     if (st == CKIT_OK) {
         st = make_pattern(w);
     }
-    if (st == CKIT_OK) {
-        st = walk_telling(w);
-    }
-    if (st == CKIT_OK && w->scope->kind != CKIT_SCOPE_ALL) {
-        char hash[CKITI_REDIS_HASH_DIGITS];
-        ckiti_redis_namespace_hash(hash, w->scope->namespace_name);
-        return walk_index(w, ckit_slice_of(hash, sizeof hash));
-    }
-    for (size_t at = 0; st == CKIT_OK && at < w->indexes.len; at += CKITI_REDIS_HASH_DIGITS) {
-        st = walk_index(w, ckit_slice_of(w->indexes.ptr + at, CKITI_REDIS_HASH_DIGITS));
+    ckiti_redis_namespace_hash(hash, w->scope->namespace_name);
+    if (st == CKIT_OK &&
+        ckiti_redis_index_pattern(&w->store->naming, &w->index_pattern, ckit_slice_of(hash, sizeof hash)) != CKIT_OK) {
+        st = no_memory(w);
     }
     return st;
+}
+
+/* All that one server has. */
+static ckit_status walk_node(walk *w, ckiti_redis_node *node) {
+    w->scan.node = w->work.node = node;
+    w->indexes.len = 0;
+    ckit_status st = walk_telling(w);
+    if (st == CKIT_OK && w->scope->kind != CKIT_SCOPE_ALL) {
+        st = find_indexes(w);
+    }
+    for (size_t at = 0; st == CKIT_OK && at < w->indexes.len; at += w->index_len) {
+        st = walk_index(w, ckit_slice_of(w->indexes.ptr + at, w->index_len));
+    }
+    return st;
+}
+
+/* ---- all nodes of a cluster -------------------------------------------------------------------------------------------------- */
+
+#define ROUNDS 4u
+
+static uint64_t real_limit(const walk *w) {
+    ckiti_redis_call call = {.err = NULL};
+    return ckiti_redis_limit(w->store, &call, w->deadline_ms, NULL) == CKIT_OK ? call.until_ms : 0;
+}
+
+/* Slots are on their way from or to this node: CLUSTER NODES shows them as [93->-NODE] and [93-<-NODE]. */
+static ckit_status look_for_moving(walk *w, ckiti_redis_node *node) {
+    ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->scan);
+    w->scan.node = node;
+    ckiti_resp_command(&writer, 2);
+    ckiti_resp_text(&writer, "CLUSTER");
+    ckiti_resp_text(&writer, "NODES");
+    ckit_status      st = ckiti_redis_asker_run(&w->scan, &writer, 1, w->deadline_ms);
+    ckiti_redis_part part = ckiti_redis_part_at(&w->scan, 0);
+    ckit_slice       text = ckiti_redis_part_text(&w->scan, &part);
+    for (size_t i = 0; st == CKIT_OK && i + 3 <= text.len; i++) {
+        w->unsure = w->unsure || memcmp(text.ptr + i, "->-", 3) == 0 || memcmp(text.ptr + i, "-<-", 3) == 0;
+    }
+    return st;
+}
+
+static ckit_status walk_masters(walk *w, ckiti_redis_seat **seats, uint32_t count, bool look) {
+    ckit_status st = CKIT_OK;
+    for (uint32_t i = 0; st == CKIT_OK && i < count && look; i++) {
+        st = look_for_moving(w, &seats[i]->node);
+    }
+    for (uint32_t i = 0; st == CKIT_OK && i < count; i++) {
+        st = walk_node(w, &seats[i]->node);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        ckiti_redis_cluster_leave(seats[i]);
+    }
+    return st;
+}
+
+/* A key that moves to a node that has been walked through already is found in a second round: it has moved then. */
+static ckit_status walk_cluster(walk *w) {
+    ckiti_redis_cluster *c = w->store->cluster;
+    ckiti_redis_seat    *seats[CKITI_REDIS_SEATS];
+    bool                 removes = w->each == NULL;
+    ckit_status          st = ckiti_redis_cluster_refresh(c, real_limit(w), w->err);
+    for (unsigned round = 0; st == CKIT_OK && round < ROUNDS; round++) {
+        uint32_t holes, later;
+        uint32_t version = ckiti_redis_cluster_version(c, &holes);
+        if (removes && holes > 0) {
+            return ckit_fail(w->err, CKIT_E_SERVER, CKITI_REDIS_WHERE, "no node serves %u slots of the cluster", holes);
+        }
+        w->unsure = false;
+        st = walk_masters(w, seats, ckiti_redis_cluster_masters(c, seats), removes && round == 0);
+        bool moving = w->unsure;
+        if (st == CKIT_OK && removes) {
+            st = ckiti_redis_cluster_refresh(c, real_limit(w), w->err);
+        }
+        later = ckiti_redis_cluster_version(c, &holes);
+        if (st == CKIT_OK && (!removes || (!moving && later == version))) {
+            return CKIT_OK;
+        }
+    }
+    return st != CKIT_OK ? st
+                         : ckit_fail(w->err, CKIT_E_SERVER, CKITI_REDIS_WHERE,
+                                     "slots of the cluster moved all the time: entries may have been passed by");
+}
+
+static ckit_status run_walk(walk *w) {
+    ckit_status st = make_patterns(w);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    return w->store->cluster == NULL ? walk_node(w, &w->store->node) : walk_cluster(w);
 }
 
 ckit_status ckiti_redis_list(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_list_fn each,
@@ -418,6 +591,19 @@ ckit_status ckiti_redis_list(void *self, const ckit_scope *scope, uint64_t deadl
     return st;
 }
 
+/* Every node of a cluster passes it on. */
+static void tell_others(walk *w) {
+    ckiti_redis_seat *seat = w->store->cluster == NULL ? NULL : ckiti_redis_cluster_any(w->store->cluster);
+    ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->work);
+    ckiti_redis_put_scope_news(&writer, w->scope);
+    w->work.node = seat != NULL ? &seat->node : &w->store->node;
+    w->work.call.err = NULL;
+    if (seat != NULL || w->store->cluster == NULL) {
+        (void)ckiti_redis_asker_run(&w->work, &writer, 1, w->deadline_ms);
+    }
+    ckiti_redis_cluster_leave(seat);
+}
+
 ckit_status ckiti_redis_delete_scope(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_deleted *out,
                                      ckit_error *err) {
     walk w;
@@ -425,10 +611,7 @@ ckit_status ckiti_redis_delete_scope(void *self, const ckit_scope *scope, uint64
     ckit_status st = run_walk(&w);
     *out = w.deleted;
     if (w.store->publishing != CKITI_REDIS_SILENT) { /* also when not all of it went */
-        ckiti_resp_writer writer = ckiti_redis_asker_begin(&w.work);
-        ckiti_redis_put_scope_news(&writer, scope);
-        w.work.call.err = NULL;
-        (void)ckiti_redis_asker_run(&w.work, &writer, 1, deadline_ms);
+        tell_others(&w);
     }
     walk_fini(&w);
     return st;

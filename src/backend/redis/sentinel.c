@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "failure.h"
+#include "topology.h"
 
 #include <cachekit/buf.h>
 #include <sodium.h>
@@ -25,32 +26,6 @@ static void write_question(const ckiti_redis_call *call, ckiti_resp_writer *w) {
     ckiti_resp_text(w, ((const question *)call)->service);
 }
 
-static bool take_host(ckiti_redis_endpoint *out, ckit_slice text) {
-    if (text.len == 0 || text.len >= sizeof out->host) {
-        return false;
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] <= ' ' || text.ptr[i] > '~') {
-            return false;
-        }
-        out->host[i] = (char)text.ptr[i];
-    }
-    out->host[text.len] = '\0';
-    return true;
-}
-
-static bool take_port(ckiti_redis_endpoint *out, ckit_slice text) {
-    uint32_t port = 0;
-    for (size_t i = 0; i < text.len && port <= UINT16_MAX; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9') {
-            return false;
-        }
-        port = port * 10 + (uint32_t)(text.ptr[i] - '0');
-    }
-    out->port = (uint16_t)port;
-    return port > 0 && port <= UINT16_MAX;
-}
-
 static void take_answer(ckiti_redis_call *call, const ckiti_resp_item *item) {
     question *q = (question *)call;
     if (ckiti_redis_call_refused(call, item)) {
@@ -64,7 +39,7 @@ static void take_answer(ckiti_redis_call *call, const ckiti_resp_item *item) {
         return;
     }
     bool good = item->type == CKITI_RESP_BULK && !item->streamed && item->depth == 1 && q->parts < 2 &&
-                (q->parts == 0 ? take_host(q->out, item->text) : take_port(q->out, item->text));
+                (q->parts == 0 ? ckiti_redis_host_read(q->out, item->text) : ckiti_redis_port_read(q->out, item->text));
     if (!good) {
         ckiti_redis_call_unexpected(call);
     }

@@ -5,7 +5,9 @@
 #include "base/clock.h"
 #include "base/fork.h"
 #include "failure.h"
+#include "names.h"
 #include "node.h"
+#include "redirect.h"
 #include "sentinel.h"
 #include "submit.h"
 #include "watch.h"
@@ -17,9 +19,11 @@ typedef struct ckiti_redis_store {
     ckiti_redis_address     address;
     struct ckiti_redis_tls *tls;    /* NULL: nothing is encrypted */
     ckit_slice              prefix; /* in address */
+    ckiti_redis_naming      naming;
     const ckit_alloc       *alloc;
     const ckit_clock       *clock;
     ckit_log                log;
+    ckiti_redis_cluster    *cluster;  /* NULL: there is one server, `node` */
     ckiti_redis_sentinel   *sentinel; /* NULL: no sentinels */
     ckiti_redis_node        node;
     ckiti_redis_spare       spare;
@@ -44,13 +48,26 @@ ckit_status ckiti_redis_check_value(const ckiti_redis_store *store, ckit_slice v
 /* Puts the deadline, which is one of the store's clock, into the call. CKIT_E_TIMEOUT when it has passed. */
 ckit_status ckiti_redis_limit(const ckiti_redis_store *store, ckiti_redis_call *call, uint64_t deadline_ms,
                               ckit_error *err);
-/* ckiti_redis_limit, then the call, on the server that has `key`. */
+/* ckiti_redis_limit, then the call, on the server that has `key`: at most CKITI_REDIS_TURNABLE replies. */
 ckit_status ckiti_redis_perform(ckiti_redis_store *store, ckit_slice key, ckiti_redis_call *call, uint64_t deadline_ms);
-/* The server that has `key`. */
-ckiti_redis_node *ckiti_redis_route(ckiti_redis_store *store, ckit_slice key);
 
 bool ckiti_redis_was_large(const ckiti_redis_store *store, ckit_slice key);
 void ckiti_redis_remember_size(ckiti_redis_store *store, ckit_slice key, uint64_t bytes);
+
+/* ---- the way to servers (ways.c) ----------------------------------------------------------------------------------------- */
+
+ckit_status ckiti_redis_ways_open(ckiti_redis_store *store, const ckiti_redis_stream_ops *streams, ckit_error *err);
+/* Accepts what was opened halfway, or not at all. */
+void ckiti_redis_ways_close(ckiti_redis_store *store);
+void ckiti_redis_ways_before_fork(ckiti_redis_store *store);
+void ckiti_redis_ways_in_parent(ckiti_redis_store *store);
+void ckiti_redis_ways_in_child(ckiti_redis_store *store);
+/* How many connections there are, and how many are in use at this moment. */
+void ckiti_redis_ways_count(ckiti_redis_store *store, uint32_t *all, uint32_t *taken);
+/* Hands a call over to the server that has `key`; `turn` lasts until call->finish is told. CKIT_PENDING, or why it was not
+ * taken. */
+ckit_status ckiti_redis_hand_over(ckiti_redis_store *store, ckit_slice key, ckiti_redis_call *call,
+                                  ckiti_redis_turn_call *turn);
 
 /* ---- operations ------------------------------------------------------------------------------------------------------------ */
 

@@ -8,8 +8,6 @@
 
 #include "base/alloc.h"
 
-#include <stdio.h>
-
 #define KEPT 1024u
 
 struct ckiti_redis_handed {
@@ -20,10 +18,11 @@ struct ckiti_redis_handed {
         ckiti_redis_count count;
         ckiti_redis_eval  eval;
     } as;
-    ckiti_redis_store  *store;
-    ckit_request       *request;
-    ckiti_redis_handed *next;
-    char                indexes[sizeof((ckiti_redis_address *)0)->key_prefix + 16];
+    ckiti_redis_store    *store;
+    ckit_request         *request;
+    ckiti_redis_handed   *next;
+    ckiti_redis_turn_call turn;
+    char                  indexes[CKITI_REDIS_INDEX_ROOM];
 };
 
 void ckiti_redis_handed_init(ckiti_redis_spare *spare) {
@@ -90,12 +89,12 @@ static void make_remove(ckiti_redis_handed *one, ckiti_redis_store *store, ckit_
         ckiti_redis_count_init(&one->as.count, "UNLINK", entry, &request->error);
         return;
     }
-    int n = snprintf(one->indexes, sizeof one->indexes, "%s%s", store->address.key_prefix, CKITI_REDIS_INDEX_MARK);
-    one->as.eval = (ckiti_redis_eval){.script = &ckiti_redis_script_remove,
-                                      .keys = {entry, ckiti_redis_owner_name(store->prefix, request->key)},
-                                      .key_count = 2,
-                                      .args = {ckit_slice_of(one->indexes, (size_t)n), request->key},
-                                      .arg_count = 2};
+    one->as.eval = (ckiti_redis_eval){
+        .script = &ckiti_redis_script_remove,
+        .keys = {entry, ckiti_redis_owner_name(&store->naming, request->key)},
+        .key_count = 2,
+        .args = {ckiti_redis_index_beginning(&store->naming, request->key, one->indexes), request->key},
+        .arg_count = 2};
     ckiti_redis_eval_init(&one->as.eval, true, &request->error);
 }
 
@@ -148,7 +147,7 @@ ckit_status ckiti_redis_submit(void *self, ckit_request *request, ckit_error *er
     }
     if (st == CKIT_OK) {
         call->err = &request->error;
-        st = ckiti_redis_node_submit(ckiti_redis_route(store, request->key), call);
+        st = ckiti_redis_hand_over(store, request->key, call, &one->turn);
         if (st != CKIT_PENDING && err != NULL) {
             *err = request->error;
         }
