@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 from ._methods import check_class, count_parameters, needs_class
 from ._told import log, name_of
 from .decorators.orchestrator import FeatureOrchestrator
-from .errors import CachekitError
+from .errors import CachekitError, MisuseError
 
 if TYPE_CHECKING:
     from ._core import CachedFunction
@@ -119,7 +119,7 @@ def attach(
     def cache_clear() -> None:
         """Forgets all results of this function and counts from zero again."""
         if awaited and stored:
-            raise TypeError(
+            raise MisuseError(
                 f"{name}: cache_clear() would wait for the store and stop the event loop meanwhile; use "
                 f"`await {name.rpartition('.')[2]}.ainvalidate_cache()`"
             )

@@ -6,18 +6,20 @@ import sys
 from typing import Any, Callable
 
 from ._told import function_of, name_of
+from .errors import ConfigurationTypeError
 
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # of a code object, as in `inspect`
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether its calls are awaited. TypeError for generator functions, whose results cannot be kept."""
+    """Whether its calls are awaited. ConfigurationTypeError for generator functions, whose results cannot be kept."""
     body = _body_of(function)
     flags: int = getattr(getattr(body, "__code__", None), "co_flags", 0)
     if flags & _GENERATOR:
-        raise TypeError(_REFUSED.format(name_of(function), "a generator function", "list(...)"))
+        raise ConfigurationTypeError(_REFUSED.format(name_of(function), "a generator function", "list(...)"))
     if flags & _ASYNC_GENERATOR:
-        raise TypeError(_REFUSED.format(name_of(function), "an async generator function", "[item async for item in ...]"))
+        instead = "[item async for item in ...]"
+        raise ConfigurationTypeError(_REFUSED.format(name_of(function), "an async generator function", instead))
     return bool(flags & _COROUTINE) or _is_marked(function) or _is_marked(body)
 
 

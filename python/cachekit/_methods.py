@@ -8,6 +8,7 @@ import types
 from typing import Any, Callable, NamedTuple
 
 from ._told import function_of, name_of, names_of
+from .errors import MisuseError
 
 PLAIN = 0
 IDENTITY = 1  # of the object that a method is called on: where results stay in this process
@@ -88,7 +89,7 @@ def check_class(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
     """From Python 3.13 on `classmethod` tells the function no more which class `Class.method.invalidate_cache(1)` means."""
     if (args or kwargs) and not (args and isinstance(args[0], type)):
         name = names_of(function)[1]
-        raise TypeError(
+        raise MisuseError(
             f"{name}: which class is meant? invalidate_cache(cls, ...) says so, or put @classmethod below @cache"
         )
 

@@ -9,6 +9,7 @@ from ._attributes import CacheInfo
 from ._build import build
 from ._core import CachedClassMethod, CachedFunction, LocalFunction
 from .config import resolve, resolve_local
+from .errors import ConfigurationTypeError
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, TypedDict, Unpack
@@ -40,9 +41,9 @@ def _decorate(make: Callable[[Any], Any], function: Any) -> Any:
         inner = _decorate(make, function.__func__)  # pyright: ignore[reportUnknownMemberType]
         return CachedClassMethod(inner) if isinstance(function, classmethod) else staticmethod(inner)
     if not callable(function) and hasattr(kind, "__get__"):
-        raise TypeError(f"cache decorates a function: put @{kind.__name__} above it")
+        raise ConfigurationTypeError(f"cache decorates a function: put @{kind.__name__} above it")
     if not callable(function):
-        raise TypeError(f"cache decorates a function, not {kind.__name__}: options are keywords")
+        raise ConfigurationTypeError(f"cache decorates a function, not {kind.__name__}: options are keywords")
     return make(function)
 
 

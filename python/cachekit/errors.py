@@ -29,6 +29,12 @@ class ConfigurationTypeError(ConfigurationError, TypeError):
     """A setting has the wrong type, or there is no setting of that name."""
 
 
+class MisuseError(CachekitError, TypeError):
+    """A call that does not fit what it is made on. Nothing was done."""
+
+    code = "E102"
+
+
 class UnsupportedError(ConfigurationError):
     """Something was asked for that this version does not have. It is never done halfway instead."""
 

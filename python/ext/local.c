@@ -193,13 +193,33 @@ static inline PyObject *look(core_local *f, ckit_slice key, uint64_t hash) {
 
 /* ---- what a call is known by -------------------------------------------------------------------------------- */
 
+/* Arguments that make no key are the caller's mistake here, so the exception says its place in the catalogue. */
+static void add_code(void) {
+    PyObject *type, *exception, *traceback;
+    if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_OverflowError) &&
+        !PyErr_ExceptionMatches(PyExc_UnicodeEncodeError) && !PyErr_ExceptionMatches(PyExc_RecursionError)) {
+        return;
+    }
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    PyObject *code = PyUnicode_FromString(ckit_status_code(CKIT_E_KEY_ARGUMENT));
+    if (code == NULL || PyObject_SetAttrString(exception, "code", code) < 0) {
+        PyErr_Clear(); /* what went wrong first is what matters */
+    }
+    Py_XDECREF(code);
+    PyErr_Restore(type, exception, traceback);
+}
+
 static int pack(core_local *f, ckit_args *args, PyObject *const *values, Py_ssize_t positional, PyObject *names,
                 ckit_slice *key) {
     int packed;
     if (f->key != Py_None) {
         PyObject *made = PyObject_Vectorcall(f->key, values, (size_t)positional, names);
-        packed = made == NULL ? -1 : core_pack_args(f->state, args, &made, 1, NULL);
-        Py_XDECREF(made);
+        if (made == NULL) {
+            return -1;
+        }
+        packed = core_pack_args(f->state, args, &made, 1, NULL);
+        Py_DECREF(made);
     } else if (f->first != CORE_FIRST_PLAIN) {
         packed = core_receiver_pack(&f->receivers, f->state, args, values, positional, names);
     } else {
@@ -208,6 +228,8 @@ static int pack(core_local *f, ckit_args *args, PyObject *const *values, Py_ssiz
     if (packed == 0 && ckit_args_pack(args, key, NULL) != CKIT_OK) {
         PyErr_NoMemory();
         packed = -1;
+    } else if (packed < 0) {
+        add_code();
     }
     return packed;
 }

@@ -204,3 +204,57 @@ def test_a_local_function_is_asked_by_packed_arguments_only(packed: Any) -> None
 def test_the_parts_of_an_array_have_names() -> None:
     with pytest.raises(TypeError, match="names"):
         _core.encode(object(), lambda _: {"__ndarray__": True, 1: 2})
+
+
+# ---- every exception has a place in the catalogue ---------------------------------------------------------------------
+
+
+class Plain:
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("do", "code"),
+    [
+        (lambda: cache(3), "E103"),
+        (lambda: cache(property(len)), "E103"),
+        (lambda: cache(generate), "E103"),
+        (lambda: cache(generate_awaited), "E103"),
+        (lambda: cache.local(len)(Plain()), "E110"),
+        (lambda: cache.local(len)({1}), "E110"),
+        (lambda: cache.local(len)("\ud800"), "E110"),
+        (lambda: cache.local(len)(2**70), "E110"),
+        (lambda: cache.local(key=lambda x: {x})(len)("a"), "E110"),
+        (lambda: cache.local(len).invalidate_cache(object()), "E110"),
+        (lambda: over_files().cache_clear(), "E102"),
+    ],
+)
+def test_every_exception_has_a_code(do: Any, code: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((TypeError, OverflowError, UnicodeEncodeError)) as raised:
+        do()
+    assert getattr(raised.value, "code", None) == code
+
+
+def test_what_key_raises_is_left_as_it_is() -> None:
+    def key(x: Any) -> Any:
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match="mine") as raised:
+        cache.local(key=key)(len)("a")
+    assert not hasattr(raised.value, "code")
+
+
+def generate() -> Any:
+    yield 1
+
+
+async def generate_awaited() -> Any:
+    yield 1
+
+
+def over_files() -> Any:
+    async def function(x: int) -> int:
+        return x
+
+    return cache(backend=FileBackend(FileBackendConfig(cache_dir="store")))(function)
