@@ -49,8 +49,8 @@ typedef struct ckit_keyring ckit_keyring;
 
 /* Who does the arithmetic; the bytes are the same. */
 typedef enum ckit_seal_cipher {
-    CKIT_SEAL_CIPHER_AUTO = 0,   /* libsodium, and OpenSSL after the first mebibyte, for which loading it pays; OpenSSL
-                                     at once where the processor has no AES instructions */
+    CKIT_SEAL_CIPHER_AUTO = 0,   /* libsodium; OpenSSL for values that are not small, once there have been some MiB of
+                                     them and loading it pays; OpenSSL alone where the processor has no AES instructions */
     CKIT_SEAL_CIPHER_SODIUM = 1, /* needs a processor with AES instructions */
     CKIT_SEAL_CIPHER_OPENSSL = 2 /* libcrypto is loaded when the ring is opened */
 } ckit_seal_cipher;

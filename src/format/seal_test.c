@@ -469,7 +469,7 @@ typedef struct worker {
 
 static void *work(void *arg) {
     const worker *w = arg;
-    char          name[24], text[2000];
+    char          name[24], text[6000];
     memset(text, 'x', sizeof text);
     for (int i = 0; i < 200; i++) {
         ckit_buf sealed = CKIT_BUF_INIT, plain = CKIT_BUF_INIT;
