@@ -17,7 +17,7 @@ static size_t add(char *text, size_t used, const char *more, size_t length) {
 }
 
 const char *cli_url_shown(const char *url, char text[CLI_SHOWN_URL]) {
-    static const char *const secret[] = {"password=", "username="};
+    static const char *const secret[] = {"password=", "username=", "sentinel_password=", "sentinel_username="};
     if (url == NULL) {
         return NULL;
     }

@@ -194,8 +194,11 @@ def test_example(
     if name == "backends/module_level_default":  # writes where only a service may
         from cachekit.backends import file
 
-        real = file.FileBackendConfig
-        monkeypatch.setattr(file, "FileBackendConfig", lambda cache_dir: real(cache_dir=tmp_path / cache_dir.lstrip("/")))
+        class Elsewhere(file.FileBackendConfig):
+            def __init__(self, cache_dir: str) -> None:
+                super().__init__(cache_dir=tmp_path / cache_dir.lstrip("/"))
+
+        monkeypatch.setattr(file, "FileBackendConfig", Elsewhere)
     if name in REDIS:
         monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis").url)
     bring(namespace, name)

@@ -147,7 +147,8 @@ def test_doctor_finds_a_wrong_password_and_an_absent_server(tool, server):
     "url",
     ["redis://u:hunter2@127.0.0.1:1", "redis://:hunter2@127.0.0.1:1?password=hunter2&db=1", "redis:u:hunter2@x",
      "redis://u:hunter2@h:99999", "redis://u:hun@ter2:hunter2@127.0.0.1:1", "rediss:hunter2@h",
-     "redis://:hunter2@127.0.0.1:1/x", "redis://127.0.0.1:1?password=hunter2", "redis://:hunter2?x@127.0.0.1:1"],
+     "redis://:hunter2@127.0.0.1:1/x", "redis://127.0.0.1:1?password=hunter2", "redis://:hunter2?x@127.0.0.1:1",
+     "redis+sentinel://127.0.0.1:1/m?db=0&sentinel_password=hunter2&password=hunter2"],
 )  # fmt: skip
 @pytest.mark.parametrize("words", [["get", "k"], ["health"], ["health", "--json"], ["doctor"], ["ls"], ["stats"],
                                    ["inspect", "k"], ["run", "--", "true"], ["invalidate", "--all", "--yes"]],

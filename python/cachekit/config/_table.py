@@ -349,7 +349,10 @@ def _safe(setting: Setting, value: Any) -> Any:
         return MASK
     if isinstance(value, str) and "@" in value:
         scheme, separator, rest = value.partition("://")
-        return scheme + separator + MASK + "@" + rest.rpartition("@")[2] if separator else MASK
+        value = scheme + separator + MASK + "@" + rest.rpartition("@")[2] if separator else MASK
+    if isinstance(value, str) and "password=" in value:
+        parameters = (part.partition("password=") for part in value.split("&"))
+        value = "&".join(before + name + (MASK if name else after) for before, name, after in parameters)
     return value
 
 
