@@ -13,6 +13,15 @@
 #include <time.h>
 #include <unistd.h>
 
+/* ThreadSanitizer follows at most 64 locks held at once, and a fork, which starts a server again, holds more. */
+#define ROUNDS 3u
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#undef ROUNDS
+#define ROUNDS 2u
+#endif
+#endif
+
 #define PATIENCE_MS 30000u
 #define PROCESSES 5
 #define KEYS 100u
@@ -212,7 +221,7 @@ CKIT_TEST(redis_fleet, after_a_link_has_broken_copies_are_read_again_and_guarded
     ckit_cache *a = open_cache(server.url, true);
     ckit_cache *b = open_cache(server.url, false);
     await_guard(a, b);
-    for (uint64_t i = 1; i <= 3; i++) {
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
         uint64_t end = now_ms() + PATIENCE_MS;
         put(b, "k", "old");
         make_copy(a, "k");
