@@ -114,7 +114,8 @@ def attach(
         hits = now["l1_hits"] + now["l2_hits"]
         used = time.time() if hits or now["misses"] else None
         session = f"{_process_id()}:{name}" + (f"#{cleared[0]}" if cleared[0] else "")
-        return CacheInfo(hits, now["misses"], now["l1_hits"], now["l2_hits"], None, None, 0.0, used, session)
+        latency = now["l2_ns"] / now["l2_timed"] / 1e6 if now["l2_timed"] else 0.0
+        return CacheInfo(hits, now["misses"], now["l1_hits"], now["l2_hits"], None, None, latency, used, session)
 
     def cache_clear() -> None:
         """Forgets all results of this function and counts from zero again."""

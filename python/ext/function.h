@@ -57,6 +57,8 @@ typedef struct core_function {
     PyObject      *dict;
     PyObject      *weakrefs;
     uint64_t       uncached;
+    uint64_t       l2_timed; /* answers of the store, and how long they took altogether */
+    uint64_t       l2_ns;
 } core_function;
 
 static inline core_function *core_function_of(PyObject *object) { return (core_function *)object; }
@@ -80,6 +82,10 @@ int core_function_tell_uncached(core_function *f, const char *reason);
 
 /* ---- function_miss.c ---------------------------------------------------------------------------------------- */
 
+/* Nanoseconds of a clock that never goes back. */
+uint64_t core_now_ns(void);
+/* Counts the time that a call has taken, when the store has answered it. */
+void core_function_time(core_function *f, const ckit_value *value, uint64_t began_ns);
 /* A call that memory has not answered: waits, computes, keeps. `args` stay the caller's. */
 PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const *values, size_t count, PyObject *names);
 

@@ -150,7 +150,14 @@ static ckit_status begin(core_operation *self, const rejected *no, ckit_value *v
                          .peeked = no->value.data.len == 0,
                          .rejected = no->value.data,
                          .keep_rejected = no->keep};
-    ckit_status st = ckit_begin(&start, &self->op, value, &err);
+    ckit_status st;
+    self->began_ns = core_now_ns();
+    st = ckit_begin(&start, &self->op, value, &err);
+    if (st == CKIT_STALE) { /* begun again, and memory has got one meanwhile; who finds it next has it refreshed */
+        ckit_op_free(self->op);
+        self->op = NULL;
+        st = CKIT_OK;
+    }
     if (st != CKIT_OK && st != CKIT_PENDING && st != CKIT_COMPUTE) {
         (void)core_raise(self->function->state, &err);
         if (core_function_tell_uncached(self->function, "cache") < 0) {
@@ -179,6 +186,7 @@ static ckit_status go_on(core_operation *self) {
             self->answer = st;
             return st;
         }
+        core_function_time(self->function, &value, self->began_ns);
         self->result = core_function_read(self->function, &value);
         if (self->result != NULL) {
             return CKIT_OK;

@@ -16,6 +16,7 @@ typedef struct core_operation {
     PyObject              *wake;   /* the future that waits for the next answer */
     PyObject              *result; /* of one that was answered as it began */
     ckit_status            answer; /* CKIT_PENDING, or what has come */
+    uint64_t               began_ns;
     bool                   kept;   /* the poll holds it until the store has the result */
     struct core_operation *next;   /* among those */
     struct core_operation *prev;

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import math
 import sys
+import time
 import warnings
 import weakref
 from typing import Any
@@ -258,3 +260,34 @@ def over_files() -> Any:
         return x
 
     return cache(backend=FileBackend(FileBackendConfig(cache_dir="store")))(function)
+
+
+# ---- what is counted ----------------------------------------------------------------------------------------------------
+
+
+class Slow(Store):
+    def get(self, key: str) -> bytes | None:
+        time.sleep(0.02)
+        return super().get(key)
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_answers_of_the_store_are_timed(awaited: bool) -> None:
+    async def awaited_function(x: int) -> int:
+        return x
+
+    def plain_function(x: int) -> int:
+        return x
+
+    decorated: Any = cache(backend=Slow(), l1_enabled=False)(awaited_function if awaited else plain_function)
+
+    async def call() -> None:
+        answer = decorated(1)
+        assert (await answer if awaited else answer) == 1
+
+    asyncio.run(call())
+    assert decorated.cache_info().l2_avg_latency_ms == 0  # a miss is no answer
+    asyncio.run(call())
+    asyncio.run(call())
+    assert decorated.cache_info().l2_hits == 2
+    assert decorated.cache_info().l2_avg_latency_ms >= 20
