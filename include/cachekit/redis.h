@@ -37,7 +37,7 @@
  * the change; what other programs change is not heard of then, nor what a process changes that uses tracking: a fleet whose
  * processes have different rights is given `invalidation=pubsub` everywhere. A link that is silent for 5 seconds is asked for
  * a sign of life, which must come within `socket_timeout`; without a link memory keeps copies for a second. Closing waits
- * for an attempt to connect, at most `socket_connect_timeout`.
+ * for an attempt to connect, at most `socket_connect_timeout`. Over a cluster nothing is told: copies live out their life.
  *
  * In a cluster (redis+cluster://) each master has connections of its own, and `connection_pool_size` is for each of them. The
  * hosts of the URL are asked for the map of slots; the map is kept true in the background when nodes say that a slot has

@@ -702,9 +702,9 @@ CKIT_TEST(redis_watch, a_store_that_is_not_used_connects_to_nobody) {
 }
 
 CKIT_TEST(redis_watch, options_that_contradict_each_other_are_refused) {
-    static const char *const urls[] = {"redis://h?invalidation=sometimes",
-                                       "redis://h?protocol=2&invalidation=tracking"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const urls[] = {"redis://h?invalidation=sometimes", "redis://h?protocol=2&invalidation=tracking",
+                                       "redis+cluster://h?invalidation=pubsub"};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
         ckit_redis_options options = CKIT_REDIS_OPTIONS_INIT;
         ckit_backend      *backend;
         ckit_error         err = CKIT_ERROR_INIT;
