@@ -9,12 +9,7 @@ TYPE_CHECKING = False  # not from typing, whose import alone takes longer than t
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
-    from typing import Protocol
-
-    class _Locks(Protocol):
-        def _try_lock(self, key: str, lease_ms: int) -> bytes | None: ...
-        def _release_lock(self, key: str, token: bytes) -> bool: ...
-        def _renew_lock(self, key: str, token: bytes, lease_ms: int) -> bool: ...
+    from typing import Any, Callable
 
 
 _LONGEST_PAUSE = 0.5
@@ -23,12 +18,12 @@ _LONGEST_PAUSE = 0.5
 class Lock:
     """The right to work on one key, for a bounded time. See `RedisBackend.acquire_lock`."""
 
-    def __init__(self, locks: _Locks, key: str, timeout: float, blocking_timeout: float | None) -> None:
+    def __init__(self, do: Callable[..., Any], key: str, timeout: float, blocking_timeout: float | None) -> None:
         if not timeout > 0 or timeout == float("inf"):
             raise ValueError(f"timeout={timeout}: expected the seconds after which the lock frees itself, above 0")
         if blocking_timeout is not None and not blocking_timeout >= 0:
             raise ValueError(f"blocking_timeout={blocking_timeout}: expected seconds, or None for one attempt")
-        self._locks = locks
+        self._do = do  # "lock", "renew_lock" and "unlock" of the store
         self._key = key
         self._lease_ms = max(1, round(timeout * 1000))
         self._patience = blocking_timeout
@@ -36,7 +31,7 @@ class Lock:
 
     def renew(self) -> bool:
         """Lengthens the lease to the whole timeout again; False: it is not held (any more)."""
-        return self._token is not None and self._locks._renew_lock(self._key, self._token, self._lease_ms)
+        return self._token is not None and self._do("renew_lock", self._key, self._token, self._lease_ms)
 
     def _pauses(self) -> Iterator[float]:
         """Seconds to sleep between attempts: growing and random, so that those who wait do not come all at once."""
@@ -49,7 +44,7 @@ class Lock:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _attempt(self) -> bool:
-        self._token = self._locks._try_lock(self._key, self._lease_ms)
+        self._token = self._do("lock", self._key, self._lease_ms)
         return self._token is not None
 
     def _release(self) -> None:
@@ -58,7 +53,7 @@ class Lock:
             from ...errors import BackendError
 
             try:
-                self._locks._release_lock(self._key, token)
+                self._do("unlock", self._key, token)
             except BackendError:
                 pass  # it frees itself
 

@@ -42,17 +42,7 @@ class RedisBackend:
     ) -> None:
         if config is not None and redis_url is not None:
             raise ConfigurationTypeError("RedisBackend has a config and a redis_url: give one of them")
-        given: object = config if config is not None else redis_url
-        if given is None:
-            self.config = RedisBackendConfig()
-        elif isinstance(given, RedisBackendConfig):
-            self.config = given
-        elif isinstance(given, str):
-            self.config = RedisBackendConfig(redis_url=given)
-        else:
-            raise ConfigurationTypeError(
-                f"RedisBackend({type(given).__name__}): expected a RedisBackendConfig or a URL such as redis://host:6379"
-            )
+        self.config = _config_of(config if config is not None else redis_url)
         try:  # connects to nobody, but reads the URL
             self._cache = Cache(self.config.url, l1=False, guard=False)
         except CachekitError as error:
@@ -143,16 +133,7 @@ class RedisBackend:
             A context manager that gives True when the lock is held, and releases it at the end, also after an error.
             Waiting in an event loop stops nobody else there.
         """
-        return Lock(self, key, timeout, blocking_timeout)
-
-    def _try_lock(self, key: str, lease_ms: int) -> bytes | None:
-        return self._do("lock", key, lease_ms)
-
-    def _release_lock(self, key: str, token: bytes) -> bool:
-        return self._do("unlock", key, token)
-
-    def _renew_lock(self, key: str, token: bytes, lease_ms: int) -> bool:
-        return self._do("renew_lock", key, token, lease_ms)
+        return Lock(self._do, key, timeout, blocking_timeout)
 
     # ----------------------------------------------------------------------------------------------------------------
 
@@ -167,6 +148,18 @@ class RedisBackend:
 
     def __reduce__(self) -> tuple[type[RedisBackend], tuple[RedisBackendConfig]]:
         return type(self), (self.config,)
+
+
+def _config_of(given: object) -> RedisBackendConfig:
+    if given is None:
+        return RedisBackendConfig()
+    if isinstance(given, RedisBackendConfig):
+        return given
+    if isinstance(given, str):
+        return RedisBackendConfig(redis_url=given)
+    raise ConfigurationTypeError(
+        f"RedisBackend({type(given).__name__}): expected a RedisBackendConfig or a URL such as redis://host:6379"
+    )
 
 
 def connection_pool(health: dict[str, Any]) -> dict[str, int]:

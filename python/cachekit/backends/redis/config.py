@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ...config._checks import refuse_type
 from ...config._table import Settings, boolean, seconds, text, whole
 from ...errors import ConfigurationError
 
@@ -53,9 +52,7 @@ class RedisBackendConfig(Settings):
 
     def validate(self) -> None:
         """Checks the beginning of the URL; done by itself when the object is made. The store checks the rest."""
-        url: object = self.redis_url
-        if not isinstance(url, str):
-            raise refuse_type("RedisBackendConfig.redis_url", "a URL", url)
+        url = self.redis_url
         if not url:
             raise ConfigurationError("RedisBackendConfig.redis_url is empty: expected a URL such as redis://host:6379")
         scheme, found, _ = url.partition("://")
