@@ -5,6 +5,7 @@
  * that should have been awaited is an error. Where somebody looks for the parts of a coroutine (its frame, its code) a
  * real one takes over and is asked. */
 #include "async.h"
+#include "call.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -130,26 +131,6 @@ static void end(core_answer *self) {
     Py_CLEAR(self->kwargs);
 }
 
-static PyObject *tuple_of(PyObject *const *values, Py_ssize_t count) {
-    PyObject *tuple = PyTuple_New(count);
-    for (Py_ssize_t i = 0; tuple != NULL && i < count; i++) {
-        Py_INCREF(values[i]);
-        PyTuple_SET_ITEM(tuple, i, values[i]);
-    }
-    return tuple;
-}
-
-static PyObject *dict_of(PyObject *const *values, PyObject *names) {
-    PyObject  *dict = PyDict_New();
-    Py_ssize_t count = names == NULL ? 0 : PyTuple_GET_SIZE(names);
-    for (Py_ssize_t i = 0; dict != NULL && i < count; i++) {
-        if (PyDict_SetItem(dict, PyTuple_GET_ITEM(names, i), values[i]) < 0) {
-            Py_CLEAR(dict);
-        }
-    }
-    return dict;
-}
-
 PyObject *core_answer_of_call(core_function *f, const ckit_args *args, PyObject *const *values, size_t count,
                               PyObject *names) {
     Py_ssize_t   positional = PyVectorcall_NARGS(count);
@@ -159,9 +140,7 @@ PyObject *core_answer_of_call(core_function *f, const ckit_args *args, PyObject 
         return NULL;
     }
     track(self);
-    self->args = tuple_of(values, positional);
-    self->kwargs = dict_of(values + positional, names);
-    if (self->args == NULL || self->kwargs == NULL) {
+    if (core_gather(values, positional, names, &self->args, &self->kwargs) < 0) {
         end(self);
         Py_CLEAR(self);
     }

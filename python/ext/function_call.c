@@ -1,6 +1,7 @@
 /* A call that memory answers: packs the arguments, looks, and returns, without entering Python and without letting the
  * interpreter's lock go. */
 #include "async.h"
+#include "call.h"
 
 int core_function_warn(core_function *f, const char *reason, PyObject *exception) {
     if (f->warn == Py_None) {
@@ -40,37 +41,6 @@ static PyObject *call_without_key(core_function *f, PyObject *const *values, siz
         return NULL;
     }
     return core_function_run(f, values, count, names);
-}
-
-static Py_ssize_t find_bypass(PyObject *names) {
-    for (Py_ssize_t i = PyTuple_GET_SIZE(names); i-- > 0;) {
-        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), "_bypass_cache") == 0) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-/* The function with everything but the keyword `_bypass_cache`. */
-static PyObject *call_bypassing(core_function *f, PyObject *const *values, Py_ssize_t positional, PyObject *names,
-                                Py_ssize_t bypass) {
-    PyObject *args = PyTuple_New(positional);
-    PyObject *kwargs = PyDict_New();
-    PyObject *result = NULL;
-    for (Py_ssize_t i = 0; args != NULL && i < positional; i++) {
-        Py_INCREF(values[i]);
-        PyTuple_SET_ITEM(args, i, values[i]);
-    }
-    bool complete = args != NULL && kwargs != NULL;
-    for (Py_ssize_t i = 0; complete && i < PyTuple_GET_SIZE(names); i++) {
-        complete = i == bypass || PyDict_SetItem(kwargs, PyTuple_GET_ITEM(names, i), values[positional + i]) == 0;
-    }
-    if (complete) {
-        result = PyObject_Call(f->wrapped, args, kwargs);
-    }
-    Py_XDECREF(args);
-    Py_XDECREF(kwargs);
-    return result;
 }
 
 int core_function_pack(core_function *f, ckit_args *args, PyObject *const *values, Py_ssize_t positional,
@@ -144,7 +114,7 @@ PyObject *core_function_call_tenant(PyObject *self, PyObject *const *values, siz
     if (PyContextVar_Get(f->tenant, Py_None, &tenant) < 0) {
         return NULL;
     }
-    if (tenant == Py_None || (names != NULL && find_bypass(names) >= 0)) {
+    if (tenant == Py_None || core_find_bypass(names) >= 0) {
         Py_DECREF(tenant);
         return core_function_call(self, values, count, names);
     }
@@ -177,7 +147,7 @@ PyObject *core_function_call(PyObject *self, PyObject *const *values, size_t cou
             return f->coroutine ? core_answer_at_once(f, result) : result;
         }
     }
-    Py_ssize_t bypass = names == NULL ? -1 : find_bypass(names);
-    return bypass >= 0 ? call_bypassing(f, values, positional, names, bypass)
+    Py_ssize_t bypass = core_find_bypass(names);
+    return bypass >= 0 ? core_call_bypassing(f->wrapped, values, positional, names, bypass)
                        : call_with_key(f, described ? &key : NULL, values, count, names);
 }

@@ -6,6 +6,7 @@
 #include "local.h"
 
 #include "async.h"
+#include "call.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -248,32 +249,6 @@ static PyObject *run(core_local *f, PyObject *const *values, size_t count, PyObj
     return PyObject_Vectorcall(f->wrapped, values, (size_t)PyVectorcall_NARGS(count), names);
 }
 
-static bool is_bypass(PyObject *name) { return PyUnicode_CompareWithASCIIString(name, "_bypass_cache") == 0; }
-
-static bool has_bypass(PyObject *names) {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
-        if (is_bypass(PyTuple_GET_ITEM(names, i))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Without the keyword that asks for it. */
-static PyObject *run_bypassing(core_local *f, PyObject *const *values, Py_ssize_t positional, PyObject *names) {
-    PyObject *kwargs = PyDict_New(), *result = NULL;
-    bool      complete = kwargs != NULL;
-    for (Py_ssize_t i = 0; complete && i < PyTuple_GET_SIZE(names); i++) {
-        PyObject *name = PyTuple_GET_ITEM(names, i);
-        complete = is_bypass(name) || PyDict_SetItem(kwargs, name, values[positional + i]) == 0;
-    }
-    if (complete) {
-        result = PyObject_VectorcallDict(f->wrapped, values, (size_t)positional, kwargs);
-    }
-    Py_XDECREF(kwargs);
-    return result;
-}
-
 static PyObject *compute(core_local *f, ckit_args *args, ckit_slice key, uint64_t hash, PyObject *const *values,
                          size_t count, PyObject *names) {
     local_flight *flight = local_take_off(f, key);
@@ -339,8 +314,9 @@ static PyObject *call(PyObject *self, PyObject *const *values, size_t count, PyO
     PyObject   *result = NULL;
     ckit_args   args;
     ckit_slice  key;
-    if (names != NULL && has_bypass(names)) {
-        return run_bypassing(f, values, PyVectorcall_NARGS(count), names);
+    Py_ssize_t  bypass = core_find_bypass(names);
+    if (bypass >= 0) {
+        return core_call_bypassing(f->wrapped, values, PyVectorcall_NARGS(count), names, bypass);
     }
     ckit_args_init(&args);
     if (pack(f, &args, values, PyVectorcall_NARGS(count), names, &key) == 0) {

@@ -1,33 +1,13 @@
 /* A stale value was served: a fresh one is computed in the background, by whoever refresh= gives the ticket to. */
+#include "call.h"
 #include "operation.h"
-
-/* The arguments as a tuple and a dict. */
-static bool gather(PyObject *const *values, size_t count, PyObject *names, PyObject **args, PyObject **kwargs) {
-    Py_ssize_t positional = PyVectorcall_NARGS(count);
-    Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
-    *args = PyTuple_New(positional);
-    *kwargs = PyDict_New();
-    if (*args == NULL || *kwargs == NULL) {
-        return false;
-    }
-    for (Py_ssize_t i = 0; i < positional; i++) {
-        Py_INCREF(values[i]);
-        PyTuple_SET_ITEM(*args, i, values[i]);
-    }
-    for (Py_ssize_t i = 0; i < named; i++) {
-        if (PyDict_SetItem(*kwargs, PyTuple_GET_ITEM(names, i), values[positional + i]) < 0) {
-            return false;
-        }
-    }
-    return true;
-}
 
 /* Takes `op`. */
 static int hand_over(core_function *f, ckit_op *op, ckit_args *packed, PyObject *const *values, size_t count,
                      PyObject *names) {
     PyObject *args = NULL, *kwargs = NULL, *answer = NULL;
     PyObject *operation = core_operation_new(f, op, packed);
-    if (operation != NULL && gather(values, count, names, &args, &kwargs)) {
+    if (operation != NULL && core_gather(values, PyVectorcall_NARGS(count), names, &args, &kwargs) == 0) {
         bool      is_method = f->first == CORE_FIRST_IDENTITY || f->first == CORE_FIRST_NAMED;
         PyObject *receiver = is_method ? Py_True : Py_False;
         answer = PyObject_CallFunctionObjArgs(f->refresh, operation, args, kwargs, receiver, NULL);
