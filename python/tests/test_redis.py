@@ -231,6 +231,8 @@ def test_passwords_are_shown_nowhere():
     shown.append(str(backend.health_check()))
     assert all("hunter2" not in text for text in shown)
     assert "127.0.0.1:1" in shown[0]
+    for url in ("redis://127.0.0.1:1?password=hunter2&db=1", "redis+sentinel://:hunter2@h1,h2/m?sentinel_password=hunter2"):
+        assert "hunter2" not in repr(RedisBackend(url)) + str(RedisBackend(url).config.to_dict())
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1?password=hunter2", "redis://127.0.0.1:1?db=1&password=hunter2&protocol=2",

@@ -148,6 +148,7 @@ typedef struct ckiti_redis_pump {
     pthread_t           thread;
     uint32_t            retries;
     bool                retry_late;
+    bool                made; /* it is to be ended */
     /* guarded by channel.lock */
     uint64_t expires_ms; /* no call's time is over before */
     bool     ready;      /* the thread runs */

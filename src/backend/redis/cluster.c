@@ -82,7 +82,7 @@ static uint32_t free_seat(ckiti_redis_cluster *c) {
 /* With the lock held: the seat of a node, made when there is none yet; 0 when it cannot be. */
 static uint32_t make_seat(ckiti_redis_cluster *c, const ckiti_redis_endpoint *at) {
     uint32_t number = find_seat(c, at);
-    if (number != 0) {
+    if (number != 0 || atomic_load(&c->closing)) {
         return number;
     }
     number = free_seat(c);
@@ -90,7 +90,7 @@ static uint32_t make_seat(ckiti_redis_cluster *c, const ckiti_redis_endpoint *at
         sweep(c);
         number = free_seat(c);
     }
-    if (number == 0 || atomic_load(&c->closing)) {
+    if (number == 0) {
         return 0;
     }
     ckiti_redis_seat *seat = seat_number(c, number);
@@ -203,6 +203,9 @@ unsigned ckiti_redis_cluster_chances(const ckiti_redis_cluster *c) { return (uns
 static bool apply(ckiti_redis_cluster *c, const ckiti_redis_map *map) {
     bool     changed = c->version == 0;
     uint16_t numbers[CKITI_REDIS_MASTERS + 1];
+    if (atomic_load(&c->closing)) { /* who closes goes through the seats without the lock */
+        return false;
+    }
     for (uint32_t i = 1; i <= c->seat_count; i++) {
         seat_number(c, i)->listed = false;
     }
@@ -393,7 +396,9 @@ void ckiti_redis_cluster_fini(ckiti_redis_cluster *c) {
     if (c->address == NULL) {
         return;
     }
+    pthread_mutex_lock(&c->lock); /* from here on nobody changes what seats there are */
     atomic_store(&c->closing, true);
+    pthread_mutex_unlock(&c->lock);
     for (uint32_t i = 1; i <= c->seat_count; i++) {
         if (seat_number(c, i)->used) {
             ckiti_redis_pump_stop(&seat_number(c, i)->node.pump);

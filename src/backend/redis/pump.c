@@ -10,6 +10,7 @@
 #define TICK_MS 200u /* how long it waits for the server at a time */
 
 ckit_status ckiti_redis_pump_init(ckiti_redis_pump *pump, const ckiti_redis_dial *dial, ckiti_redis_backoff *backoff) {
+    pump->made = true;
     pump->ready = pump->idle = pump->stop = false;
     pump->expires_ms = UINT64_MAX;
     pump->retries = dial->address->retries;
@@ -190,7 +191,7 @@ ckit_status ckiti_redis_pump_submit(ckiti_redis_pump *pump, ckiti_redis_call *ca
 
 void ckiti_redis_pump_stop(ckiti_redis_pump *pump) {
     ckiti_redis_channel *ch = &pump->channel;
-    if (ch->connection.dial == NULL) {
+    if (!pump->made) {
         return;
     }
     pthread_mutex_lock(&ch->lock);
@@ -210,7 +211,7 @@ void ckiti_redis_pump_stop(ckiti_redis_pump *pump) {
 
 void ckiti_redis_pump_fini(ckiti_redis_pump *pump) {
     ckiti_redis_channel *ch = &pump->channel;
-    if (ch->connection.dial == NULL) {
+    if (!pump->made) {
         return;
     }
     ckiti_redis_pump_stop(pump);
@@ -221,6 +222,7 @@ void ckiti_redis_pump_fini(ckiti_redis_pump *pump) {
     }
     ckiti_redis_channel_fini(ch);
     pthread_cond_destroy(&pump->work);
+    pump->made = false;
 }
 
 void ckiti_redis_pump_forget(ckiti_redis_pump *pump) {

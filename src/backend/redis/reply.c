@@ -86,5 +86,5 @@ ckiti_redis_part ckiti_redis_part_at(const ckiti_redis_asker *asker, size_t inde
 }
 
 ckit_slice ckiti_redis_part_text(const ckiti_redis_asker *asker, const ckiti_redis_part *part) {
-    return ckit_slice_of(asker->bytes.ptr + part->at, part->len);
+    return part->len == 0 ? ckit_slice_of(NULL, 0) : ckit_slice_of(asker->bytes.ptr + part->at, part->len);
 }

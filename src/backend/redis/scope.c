@@ -2,7 +2,7 @@
  * of their namespace. */
 #include "owner.h"
 #include "publish.h"
-#include "reply.h"
+#include "walk.h"
 
 #include <cachekit/key.h>
 #include <stdio.h>
@@ -10,24 +10,7 @@
 
 #define SCAN_COUNT 1000u
 
-typedef struct walk {
-    ckiti_redis_store *store;
-    const ckit_scope  *scope;
-    uint64_t           deadline_ms;
-    ckiti_redis_asker  scan; /* names, a portion at a time */
-    ckiti_redis_asker  work; /* what is asked about them, or done to them */
-    ckit_buf           pattern;
-    ckit_buf           index_pattern; /* of the scope's namespace; empty: all that the scan comes by */
-    ckit_buf           indexes;       /* names of indexes, all of one length */
-    size_t             index_len;
-    ckit_buf           namespace_name; /* of the scope, as in keys */
-    ckit_buf           function;
-    ckit_list_fn       each; /* NULL: remove */
-    void              *context;
-    ckit_deleted       deleted;
-    bool               unsure; /* something was just moving to another node, and may have been passed by */
-    ckit_error        *err;
-} walk;
+typedef ckiti_redis_walk walk;
 
 /* An entry that was found. */
 typedef struct found {
@@ -491,8 +474,7 @@ static ckit_status make_patterns(walk *w) {
     return st;
 }
 
-/* All that one server has. */
-static ckit_status walk_node(walk *w, ckiti_redis_node *node) {
+ckit_status ckiti_redis_walk_node(walk *w, ckiti_redis_node *node) {
     w->scan.node = w->work.node = node;
     w->indexes.len = 0;
     ckit_status st = walk_telling(w);
@@ -505,79 +487,12 @@ static ckit_status walk_node(walk *w, ckiti_redis_node *node) {
     return st;
 }
 
-/* ---- all nodes of a cluster -------------------------------------------------------------------------------------------------- */
-
-#define ROUNDS 4u
-
-static uint64_t real_limit(const walk *w) {
-    ckiti_redis_call call = {.err = NULL};
-    return ckiti_redis_limit(w->store, &call, w->deadline_ms, NULL) == CKIT_OK ? call.until_ms : 0;
-}
-
-/* Slots are on their way from or to this node: CLUSTER NODES shows them as [93->-NODE] and [93-<-NODE]. */
-static ckit_status look_for_moving(walk *w, ckiti_redis_node *node) {
-    ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->scan);
-    w->scan.node = node;
-    ckiti_resp_command(&writer, 2);
-    ckiti_resp_text(&writer, "CLUSTER");
-    ckiti_resp_text(&writer, "NODES");
-    ckit_status      st = ckiti_redis_asker_run(&w->scan, &writer, 1, w->deadline_ms);
-    ckiti_redis_part part = ckiti_redis_part_at(&w->scan, 0);
-    ckit_slice       text = ckiti_redis_part_text(&w->scan, &part);
-    for (size_t i = 0; st == CKIT_OK && i + 3 <= text.len; i++) {
-        w->unsure = w->unsure || memcmp(text.ptr + i, "->-", 3) == 0 || memcmp(text.ptr + i, "-<-", 3) == 0;
-    }
-    return st;
-}
-
-static ckit_status walk_masters(walk *w, ckiti_redis_seat **seats, uint32_t count, bool look) {
-    ckit_status st = CKIT_OK;
-    for (uint32_t i = 0; st == CKIT_OK && i < count && look; i++) {
-        st = look_for_moving(w, &seats[i]->node);
-    }
-    for (uint32_t i = 0; st == CKIT_OK && i < count; i++) {
-        st = walk_node(w, &seats[i]->node);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        ckiti_redis_cluster_leave(seats[i]);
-    }
-    return st;
-}
-
-/* A key that moves to a node that has been walked through already is found in a second round: it has moved then. */
-static ckit_status walk_cluster(walk *w) {
-    ckiti_redis_cluster *c = w->store->cluster;
-    ckiti_redis_seat    *seats[CKITI_REDIS_SEATS];
-    bool                 removes = w->each == NULL;
-    ckit_status          st = ckiti_redis_cluster_refresh(c, real_limit(w), w->err);
-    for (unsigned round = 0; st == CKIT_OK && round < ROUNDS; round++) {
-        uint32_t holes, later;
-        uint32_t version = ckiti_redis_cluster_version(c, &holes);
-        if (removes && holes > 0) {
-            return ckit_fail(w->err, CKIT_E_SERVER, CKITI_REDIS_WHERE, "no node serves %u slots of the cluster", holes);
-        }
-        w->unsure = false;
-        st = walk_masters(w, seats, ckiti_redis_cluster_masters(c, seats), removes && round == 0);
-        bool moving = w->unsure;
-        if (st == CKIT_OK && removes) {
-            st = ckiti_redis_cluster_refresh(c, real_limit(w), w->err);
-        }
-        later = ckiti_redis_cluster_version(c, &holes);
-        if (st == CKIT_OK && (!removes || (!moving && later == version))) {
-            return CKIT_OK;
-        }
-    }
-    return st != CKIT_OK ? st
-                         : ckit_fail(w->err, CKIT_E_SERVER, CKITI_REDIS_WHERE,
-                                     "slots of the cluster moved all the time: entries may have been passed by");
-}
-
 static ckit_status run_walk(walk *w) {
     ckit_status st = make_patterns(w);
     if (st != CKIT_OK) {
         return st;
     }
-    return w->store->cluster == NULL ? walk_node(w, &w->store->node) : walk_cluster(w);
+    return w->store->cluster == NULL ? ckiti_redis_walk_node(w, &w->store->node) : ckiti_redis_walk_cluster(w);
 }
 
 ckit_status ckiti_redis_list(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_list_fn each,

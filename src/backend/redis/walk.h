@@ -1,0 +1,32 @@
+/* walk.h - a walk through what belongs to somebody, to list or to remove it: the parts that walk through one server (scope.c)
+ * and through the nodes of a cluster (walk_cluster.c). */
+#ifndef CKITI_REDIS_WALK_H
+#define CKITI_REDIS_WALK_H
+
+#include "reply.h"
+
+typedef struct ckiti_redis_walk {
+    ckiti_redis_store *store;
+    const ckit_scope  *scope;
+    uint64_t           deadline_ms;
+    ckiti_redis_asker  scan; /* names, a portion at a time */
+    ckiti_redis_asker  work; /* what is asked about them, or done to them */
+    ckit_buf           pattern;
+    ckit_buf           index_pattern; /* of the scope's namespace; empty: all that the scan comes by */
+    ckit_buf           indexes;       /* names of indexes, all of one length */
+    size_t             index_len;
+    ckit_buf           namespace_name; /* of the scope, as in keys */
+    ckit_buf           function;
+    ckit_list_fn       each; /* NULL: remove */
+    void              *context;
+    ckit_deleted       deleted;
+    bool               unsure; /* something was just moving to another node, and may have been passed by */
+    ckit_error        *err;
+} ckiti_redis_walk;
+
+/* All that one server has. */
+ckit_status ckiti_redis_walk_node(ckiti_redis_walk *w, ckiti_redis_node *node);
+/* All that the masters of the store's cluster have. */
+ckit_status ckiti_redis_walk_cluster(ckiti_redis_walk *w);
+
+#endif
