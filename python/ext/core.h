@@ -61,16 +61,20 @@ typedef struct core_state {
 
 static inline core_state *core_state_of(PyObject *module) { return (core_state *)PyModule_GetState(module); }
 
+/* The interpreter ends: a thread that asks for its lock now would end too, where it stands. */
+static inline bool core_is_finalizing(void) {
+#if PY_VERSION_HEX >= 0x030d0000
+    return Py_IsFinalizing() != 0;
+#else
+    return _Py_IsFinalizing() != 0;
+#endif
+}
+
 /* Around what may wait while something ends, instead of Py_BEGIN_ALLOW_THREADS: at the end of the process what is left of
  * other interpreters than the first is torn down by a thread that would not get the interpreter's lock back, and would
  * end in the attempt. NULL: the lock was kept. */
 static inline PyThreadState *core_let_go(void) {
-#if PY_VERSION_HEX >= 0x030d0000
-    int finalizing = Py_IsFinalizing();
-#else
-    int finalizing = _Py_IsFinalizing();
-#endif
-    return finalizing && PyInterpreterState_Get() != PyInterpreterState_Main() ? NULL : PyEval_SaveThread();
+    return core_is_finalizing() && PyInterpreterState_Get() != PyInterpreterState_Main() ? NULL : PyEval_SaveThread();
 }
 static inline void core_take_back(PyThreadState *saved) {
     if (saved != NULL) {

@@ -49,6 +49,9 @@ static PyObject *run_uncached(core_function *f, PyObject *const *values, size_t 
 /* Ctrl-C while another call, perhaps of another process, computes: the interpreter is taken to see. */
 static bool is_interrupted(void *context) {
     PyThreadState **saved = context;
+    if (core_is_finalizing()) {
+        return false; /* others may still look at where this thread waits */
+    }
     PyEval_RestoreThread(*saved);
     bool interrupted = PyErr_CheckSignals() < 0;
     *saved = PyEval_SaveThread();
