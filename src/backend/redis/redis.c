@@ -111,10 +111,6 @@ static void redis_close(void *self) {
         return;
     }
     ckiti_fork_unregister(&store->fork_hooks);
-    if (store->watch != NULL) {
-        ckiti_redis_watch_fini(store->watch);
-        ckiti_free(store->alloc, store->watch, sizeof *store->watch);
-    }
     ckiti_redis_ways_close(store);
     ckiti_redis_handed_fini(&store->spare, store->alloc);
     ckiti_redis_tls_close(store->tls);

@@ -90,7 +90,11 @@ ckit_status ckiti_redis_ways_open(ckiti_redis_store *store, const ckiti_redis_st
 }
 
 void ckiti_redis_ways_close(ckiti_redis_store *store) {
-    ckiti_redis_node_fini(&store->node);
+    ckiti_redis_node_fini(&store->node); /* first: whoever still connects there tells the watch */
+    if (store->watch != NULL) {          /* before the sentinels that it asks */
+        ckiti_redis_watch_fini(store->watch);
+        ckiti_free(store->alloc, store->watch, sizeof *store->watch);
+    }
     if (store->sentinel != NULL) {
         ckiti_redis_sentinel_fini(store->sentinel);
         ckiti_free(store->alloc, store->sentinel, sizeof *store->sentinel);
