@@ -90,7 +90,7 @@ prepare_and_test() { # prepare_and_test MINOR INTERPRETER NEWEST HASH
     fi
 
     local summary
-    timeout 240 "$environment/bin/python" -m pytest -q -p no:cacheprovider python/tests >"$home/pytest.log" 2>&1
+    timeout 600 "$environment/bin/python" -m pytest -q -p no:cacheprovider python/tests >"$home/pytest.log" 2>&1
     local code=$?
     cat "$home/pytest.log"
     summary=$(grep -E '^[0-9]+ .* in [0-9.]+s' "$home/pytest.log" | tail -n 1)

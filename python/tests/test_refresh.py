@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import pytest
 
-from cachekit import cache
+from cachekit import _refresh, cache
 from cachekit._refresh import MOST_AT_ONCE
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.config import L1CacheConfig
@@ -202,7 +202,7 @@ def test_what_was_forgotten_meanwhile_is_not_brought_back() -> None:
         old = body.runs
         forget()
         body.gate.set()
-        until(lambda: threading.active_count() == 1)
+        until(lambda: not _refresh._threads)
         assert function(1) > old  # computed anew
 
 
@@ -236,7 +236,7 @@ def test_a_refresh_that_calls_the_function_itself_does_not_wait_for_itself() -> 
 
     function(5)
     until(lambda: function(5) and len(runs) > 2)
-    until(lambda: threading.active_count() == 1)
+    until(lambda: not _refresh._threads)
     assert function(5) == 5
 
 
@@ -287,7 +287,7 @@ def test_a_function_that_is_dropped_during_its_refresh_goes_afterwards() -> None
     gc.collect()
     assert gone() is not None
     body.gate.set()
-    until(lambda: threading.active_count() == 1)
+    until(lambda: not _refresh._threads)
     gc.collect()
     assert gone() is None
 
