@@ -366,10 +366,23 @@ CKIT_TEST(breaker, does_what_the_model_does_with_other_numbers) {
 
 /* ---- threads ------------------------------------------------------------------------------------------------------------ */
 
+#define PERIODS (1u << 17) /* more than there can be: time moves 20,000 times */
+
 typedef struct crowd {
     ckiti_breaker         breaker;
+    _Atomic int           probing[PERIODS]; /* a probe that outlives its period holds no place of the next */
+    _Atomic int           most_probing;
     _Atomic unsigned long admitted;
 } crowd;
+
+/* Between being admitted and reporting, so never more than hold a place. */
+static void note_probe(crowd *c, const ckiti_pass *pass) {
+    _Atomic int *at_once = &c->probing[pass->period % PERIODS];
+    int          probing = atomic_fetch_add(at_once, 1) + 1;
+    int          most = atomic_load(&c->most_probing);
+    while (probing > most && !atomic_compare_exchange_weak(&c->most_probing, &most, probing)) {}
+    atomic_fetch_sub(at_once, 1);
+}
 
 static void *one_of_the_crowd(void *context) {
     crowd   *c = context;
@@ -383,6 +396,9 @@ static void *one_of_the_crowd(void *context) {
             continue;
         }
         atomic_fetch_add(&c->admitted, 1);
+        if (pass.serial != 0) {
+            note_probe(c, &pass);
+        }
         unsigned dice = (unsigned)(random >> 33) % 8;
         ckiti_breaker_report(&c->breaker, &pass,
                              dice == 0   ? CKITI_OUTCOME_NEITHER
@@ -393,9 +409,9 @@ static void *one_of_the_crowd(void *context) {
     return NULL;
 }
 
-CKIT_TEST(breaker, of_many_threads_admits_or_refuses_each_and_every_place_of_a_probe_comes_back) {
-    crowd     c;
-    pthread_t threads[4];
+CKIT_TEST(breaker, threads_never_probe_more_than_allowed_in_a_period_and_every_place_comes_back) {
+    static crowd c;
+    pthread_t    threads[4];
     memset(&c, 0, sizeof c);
     ckiti_breaker_init(&c.breaker, &(ckiti_breaker_options){3, 2, 2, 1});
     for (int i = 0; i < 4; i++) {
@@ -405,6 +421,7 @@ CKIT_TEST(breaker, of_many_threads_admits_or_refuses_each_and_every_place_of_a_p
         pthread_join(threads[i], NULL);
     }
     ckiti_breaker_counts counts = look(&c.breaker, 1000000);
+    CHECK_BETWEEN_U(1, 2, (uint64_t)atomic_load(&c.most_probing));
     CHECK_EQ_U(0, counts.probes);
     CHECK_EQ_U(4 * 20000, atomic_load(&c.admitted) + counts.refused);
     CHECK_BETWEEN_U(1, UINT64_MAX, counts.opened);
