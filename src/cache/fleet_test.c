@@ -163,13 +163,9 @@ CKIT_TEST(fleet, nor_when_own_writes_come_back) { run_big(true, FAKE_FULL); }
 CKIT_TEST(fleet, nor_with_locks) { run_big(false, FAKE_LOCKING); }
 
 CKIT_TEST(fleet, a_forked_child_trusts_no_copy_of_its_parent_s) {
-#if defined(CKITI_TSAN) || defined(__SANITIZE_ADDRESS__)
-    SKIP("a fork beside threads is tested without sanitizers");
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-    SKIP("a fork beside threads is tested without sanitizers");
-#endif
-#endif
+    if (UNDER_ASAN || UNDER_TSAN) {
+        SKIP("a fork beside threads is tested without sanitizers");
+    }
     fleet fl;
     fleet_open(&fl, FAKE_FULL);
     set_text(&fl.a, "k", "value");

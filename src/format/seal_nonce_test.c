@@ -112,16 +112,8 @@ CKIT_TEST(seal_nonce, threads_of_parent_and_children_never_use_one_twice) {
     ckit_keyring_close(ring);
 }
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
-
 CKIT_TEST(seal_nonce, a_child_that_no_hook_saw_begins_anew) {
-#ifdef UNDER_TSAN
+#if UNDER_TSAN
     SKIP("the thread sanitizer wants to see every fork");
 #else
     gathered      g = gather(2, 500);

@@ -211,6 +211,7 @@ def stop_in_the_middle(tool, count):
     while entry_files(tool) == count and process.poll() is None:
         pass
     process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # it may run on for a moment
     return process
 
 

@@ -7,17 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_THREAD__)
-#define SLOW_BUILD 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SLOW_BUILD 1
-#endif
-#endif
-#ifndef SLOW_BUILD
-#define SLOW_BUILD 0
-#endif
-
 #define KEYS 97u
 
 /* A forked child of a program with threads ends without them: that is no leak. */
@@ -114,7 +103,7 @@ static void start(worker *w, suite *s, uint32_t number, unsigned operations) {
 }
 
 CKIT_TEST(hardship, sixty_four_threads_never_see_each_others_values) {
-    unsigned operations = getenv("CKIT_SOAK") != NULL ? 1000 : SLOW_BUILD ? 60 : 250;
+    unsigned operations = getenv("CKIT_SOAK") != NULL ? 1000 : UNDER_TSAN ? 60 : 250;
     worker   workers[64];
     suite    s;
     suite_begin(&s);
@@ -169,15 +158,6 @@ CKIT_TEST(hardship, a_lock_is_held_by_one_thread_of_many) {
     suite_end(&s);
 }
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NO_THREADS_AFTER_FORK 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define NO_THREADS_AFTER_FORK 1
-#endif
-
 /* ---- fork --------------------------------------------------------------------------------------------------------------------- */
 
 static void use_after_fork(suite *s, const char *mine) {
@@ -223,15 +203,13 @@ CKIT_TEST(hardship, both_sides_of_a_fork_go_on) {
 CKIT_TEST(hardship, a_fork_in_the_middle_of_use_leaves_both_sides_working) {
     worker workers[2];
     suite  s;
-#ifdef NO_THREADS_AFTER_FORK
-    if (strcmp(suite_the_subject.name, "redis_cluster") == 0) {
+    if (UNDER_TSAN && strcmp(suite_the_subject.name, "redis_cluster") == 0) {
         SKIP("this store's child starts threads, which the thread sanitizer forbids after a fork among threads");
     }
-#endif
     suite_begin(&s);
     CHECK_OK(suite_set(&s, S("before"), S("fork"), 60000));
     for (uint32_t i = 0; i < 2; i++) {
-        start(&workers[i], &s, i + 100, SLOW_BUILD ? 300 : 1500);
+        start(&workers[i], &s, i + 100, UNDER_TSAN ? 300 : 1500);
     }
     for (int i = 0; i < 5; i++) {
         fork_and_use(&s);

@@ -9,18 +9,10 @@
 #include <unistd.h>
 
 /* The allocators of these two do not get over a fork while another thread allocates; that is theirs and not ours. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 static void skip_where_sanitized(void) {
-#ifdef SANITIZED
-    SKIP("not with a sanitizer's allocator");
-#endif
+    if (UNDER_ASAN || UNDER_TSAN) {
+        SKIP("not with a sanitizer's allocator");
+    }
 }
 
 #define KEYS 40u

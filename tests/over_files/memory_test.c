@@ -252,14 +252,6 @@ CKIT_TEST(memory, of_what_has_expired_is_free_again_though_nobody_asks) {
 
 /* ---- what the system sees -------------------------------------------------------------------------------------------- */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 static uint64_t resident_bytes(void) {
     unsigned long long pages = 0;
     FILE              *file = fopen("/proc/self/statm", "r");
@@ -287,9 +279,9 @@ static void overfill(ckit_cache *cache, uint64_t budget) {
 }
 
 CKIT_TEST(memory, that_the_process_takes_stays_within_a_tenth_of_the_budget) {
-#ifdef SANITIZED
-    SKIP("a sanitizer's memory is counted too");
-#endif
+    if (UNDER_ASAN || UNDER_TSAN) {
+        SKIP("a sanitizer's memory is counted too");
+    }
     const uint64_t     budget = UINT64_C(64) << 20;
     ckit_cache        *cache = NULL;
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;

@@ -10,29 +10,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NO_FORK 1
-#endif
-#if __has_feature(address_sanitizer)
-#define NO_BUSY_FORK 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define NO_FORK 1
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define NO_BUSY_FORK 1
-#endif
-
 /* ThreadSanitizer follows at most 64 locks held at once, and a fork holds more. */
 static void skip_under_tsan(void) {
-#ifdef NO_FORK
-    SKIP("not with ThreadSanitizer");
-#endif
+    if (UNDER_TSAN) {
+        SKIP("not with ThreadSanitizer");
+    }
 }
 
-#ifdef NO_BUSY_FORK
+#if UNDER_ASAN
 static bool sleeps(const char *thread) {
     char path[64];
     char stat[128] = "";
@@ -67,7 +52,7 @@ static bool others_sleep(void *context) {
  * the child would wait for a thread that it has not got. */
 static void prepare_to_fork(void) {
     (void)fflush(NULL);
-#ifdef NO_BUSY_FORK
+#if UNDER_ASAN
     for (int i = 0; i < 3; i++) {
         wait_for(others_sleep, NULL);
         breathe();
@@ -458,7 +443,7 @@ static void live_in_storm(void *context) { live(&((storm *)context)->s); }
 
 CKIT_TEST(fork, at_any_moment_of_a_busy_cache) {
     skip_under_tsan();
-#ifdef NO_BUSY_FORK
+#if UNDER_ASAN
     SKIP("the allocator of AddressSanitizer does not take its own locks before a fork");
 #endif
     for (int store = 0; store < 2; store++) {

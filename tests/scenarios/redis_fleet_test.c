@@ -14,13 +14,7 @@
 #include <unistd.h>
 
 /* ThreadSanitizer follows at most 64 locks held at once, and a fork, which starts a server again, holds more. */
-#define ROUNDS 3u
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#undef ROUNDS
-#define ROUNDS 2u
-#endif
-#endif
+#define ROUNDS (UNDER_TSAN ? 2u : 3u)
 
 #define PATIENCE_MS 30000u
 #define PROCESSES 5

@@ -255,7 +255,12 @@ void redis_server_stop(redis_server *server) {
     }
 }
 
-void redis_server_freeze(redis_server *server) { kill(server->pid, SIGSTOP); }
+void redis_server_freeze(redis_server *server) {
+    siginfo_t stopped;
+    kill(server->pid, SIGSTOP); /* which lets it run on for a moment */
+    waitid(P_PID, (id_t)server->pid, &stopped, WSTOPPED | WEXITED | WNOWAIT);
+}
+
 void redis_server_thaw(redis_server *server) { kill(server->pid, SIGCONT); }
 
 /* ---- a word with it ---------------------------------------------------------------------------------------------------------- */

@@ -274,19 +274,10 @@ CKIT_TEST(figures, are_those_of_all_nodes_together) {
     fixture_close(&f);
 }
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NO_FORK 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define NO_FORK 1
-#endif
-
 CKIT_TEST(forks, the_child_has_its_own_connections) {
-#ifdef NO_FORK
-    SKIP("the thread sanitizer starts no threads after a fork among threads");
-#endif
+    if (UNDER_TSAN) {
+        SKIP("the thread sanitizer starts no threads after a fork among threads");
+    }
     fixture f;
     fixture_init(&f);
     fixture_open(&f);

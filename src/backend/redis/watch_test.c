@@ -15,15 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NO_FORK 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define NO_FORK 1
-#endif
-
 #define KEPT 4096
 #define PATIENCE_S 30
 
@@ -625,9 +616,9 @@ CKIT_TEST(redis_watch, without_invalidation_there_is_no_watch_and_no_message) {
 /* ---- beginning and ending ------------------------------------------------------------------------------------------------------ */
 
 CKIT_TEST(redis_watch, the_child_of_a_fork_watches_by_itself) {
-#ifdef NO_FORK
-    SKIP("not with ThreadSanitizer");
-#endif
+    if (UNDER_TSAN) {
+        SKIP("not with ThreadSanitizer");
+    }
     redis_server server;
     member       a;
     int          status;
