@@ -1,24 +1,14 @@
 /* format/seal_openssl.c - AES-256-GCM by OpenSSL, which is loaded when it is wanted first: twice as fast for long values,
  * and two milliseconds of a process' start. Bound by a table of functions, as for TLS. */
 #include "base/alloc.h"
+#include "base/openssl.h"
 #include "format/seal_cipher.h"
 
-#include <dlfcn.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <sodium.h>
 #include <string.h>
 
-#if OPENSSL_VERSION_MAJOR < 3
-#error "OpenSSL 3 or later is needed"
-#endif
-
 #define WHERE "seal"
-
-/* The library's name follows the headers: what both promise each other holds for this number. */
-#define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
-#define LIBRARY "libcrypto.so." TEXT(OPENSSL_SHLIB_VERSION)
 
 #define FUNCTIONS(X)                                                                                                   \
     X(EVP_CIPHER_CTX_ctrl)                                                                                             \
@@ -29,8 +19,7 @@
     X(EVP_CipherFinal_ex)                                                                                              \
     X(EVP_CipherInit_ex)                                                                                               \
     X(EVP_CipherUpdate)                                                                                                \
-    X(ERR_clear_error)                                                                                                 \
-    X(OPENSSL_init_crypto)
+    X(ERR_clear_error)
 
 void ERR_clear_error(void); /* <openssl/err.h> brings much more */
 
@@ -42,38 +31,13 @@ typedef struct openssl {
 #undef FIELD
 } openssl;
 
-static const struct {
-    const char *name;
-    size_t      offset;
-} functions[] = {
+static const ckiti_openssl_function functions[] = {
 #define ROW(name) {#name, offsetof(openssl, name)},
     FUNCTIONS(ROW)
 #undef ROW
 };
 
 /* ---- loading ------------------------------------------------------------------------------------------------ */
-
-static ckit_status bind_functions(openssl *lib, ckit_error *err) {
-    /* Its functions stay out of the way of another OpenSSL in the process, and it cannot be unloaded cleanly. */
-    lib->handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (lib->handle == NULL) {
-        const char *why = dlerror();
-        return ckit_fail(err, CKIT_E_UNSUPPORTED, WHERE,
-                         "OpenSSL cannot be loaded: install it (Debian: libssl3). %.120s", why == NULL ? LIBRARY : why);
-    }
-    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
-        void *found = dlsym(lib->handle, functions[i].name);
-        if (found == NULL) {
-            return ckit_fail(err, CKIT_E_UNSUPPORTED, WHERE, "the %s that was found has no %s", LIBRARY,
-                             functions[i].name);
-        }
-        memcpy((char *)lib + functions[i].offset, &found, sizeof found);
-    }
-    /* It would take itself apart when the process ends, under the feet of threads that still use it. Only the first call
-     * in a process decides; a program that uses OpenSSL before has decided itself. */
-    (void)lib->OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
-    return CKIT_OK;
-}
 
 static void unload(const ckit_alloc *alloc, void *self) {
     openssl *lib = self;
@@ -83,9 +47,7 @@ static void unload(const ckit_alloc *alloc, void *self) {
     if (lib->cipher != NULL) {
         lib->EVP_CIPHER_free(lib->cipher);
     }
-    if (lib->handle != NULL) {
-        (void)dlclose(lib->handle);
-    }
+    ckiti_openssl_unload(lib->handle);
     ckiti_free(alloc, lib, sizeof *lib);
 }
 
@@ -95,7 +57,9 @@ static ckit_status load(const ckit_alloc *alloc, void **self, ckit_error *err) {
     if (lib == NULL) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %zu bytes", sizeof *lib);
     }
-    ckit_status st = bind_functions(lib, err);
+    ckit_status st =
+        ckiti_openssl_load(CKITI_OPENSSL_LIBRARY("libcrypto"), functions, sizeof functions / sizeof functions[0], lib,
+                           &lib->handle, WHERE, "sealing:", err);
     if (st == CKIT_OK) {
         lib->cipher = lib->EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
         if (lib->cipher == NULL) {

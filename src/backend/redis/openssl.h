@@ -1,22 +1,16 @@
-/* openssl.h - OpenSSL as a table of functions, found when it is wanted first. Nothing of the library needs it to start. */
+/* openssl.h - what TLS needs of OpenSSL, as a table that base/openssl.h fills. */
 #ifndef CKITI_REDIS_OPENSSL_H
 #define CKITI_REDIS_OPENSSL_H
 
-#include <cachekit/error.h>
+#include "base/openssl.h"
+
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#if OPENSSL_VERSION_MAJOR < 3
-#error "OpenSSL 3 or later is needed"
-#endif
-
-/* The library's name follows the headers: what both promise each other holds for this number. */
-#define CKITI_OPENSSL_TEXT_(x) #x
-#define CKITI_OPENSSL_TEXT(x) CKITI_OPENSSL_TEXT_(x)
-#define CKITI_OPENSSL_NAME "libssl.so." CKITI_OPENSSL_TEXT(OPENSSL_SHLIB_VERSION)
+#define CKITI_OPENSSL_NAME CKITI_OPENSSL_LIBRARY("libssl")
 
 /* Functions only, no macros of the headers: those that stand for calls of functions (SSL_set_tlsext_host_name and others)
  * are written out where they are used. */
@@ -32,7 +26,6 @@
     X(ERR_peek_error)                                                                                                  \
     X(ERR_reason_error_string)                                                                                         \
     X(EVP_PKEY_free)                                                                                                   \
-    X(OPENSSL_init_crypto)                                                                                             \
     X(PEM_read_bio_PrivateKey)                                                                                         \
     X(SSL_CTX_check_private_key)                                                                                       \
     X(SSL_CTX_ctrl)                                                                                                    \
@@ -69,11 +62,5 @@ typedef struct ckiti_openssl {
     CKITI_OPENSSL_FUNCTIONS(CKITI_OPENSSL_FIELD)
 #undef CKITI_OPENSSL_FIELD
 } ckiti_openssl;
-
-/* Fills the table from the library `name` (CKITI_OPENSSL_NAME), which stays in the process from then on.
- * CKIT_E_UNSUPPORTED when the system does not have it. */
-ckit_status ckiti_openssl_load(ckiti_openssl *lib, const char *name, ckit_error *err);
-/* Accepts what was never loaded. */
-void ckiti_openssl_unload(ckiti_openssl *lib);
 
 #endif

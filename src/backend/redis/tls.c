@@ -14,6 +14,12 @@
 
 #define KEY_MAX_BYTES (1024 * 1024)
 
+static const ckiti_openssl_function functions[] = {
+#define ROW(name) {#name, offsetof(ckiti_openssl, name)},
+    CKITI_OPENSSL_FUNCTIONS(ROW)
+#undef ROW
+};
+
 static ckit_status refuse(const ckiti_redis_tls *tls, const char *option, const char *what, ckit_error *err) {
     unsigned long code = tls->lib.ERR_peek_error();
     const char   *why = code == 0 ? NULL : tls->lib.ERR_reason_error_string(code);
@@ -184,7 +190,8 @@ ckit_status ckiti_redis_tls_open(const ckiti_redis_address *address, const ckiti
     pthread_mutex_init(&tls->lock, NULL);
     tls->below = below;
     tls->alloc = alloc;
-    ckit_status st = ckiti_openssl_load(&tls->lib, library, err);
+    ckit_status st = ckiti_openssl_load(library, functions, sizeof functions / sizeof functions[0], &tls->lib,
+                                        &tls->lib.handle, CKITI_REDIS_WHERE, "rediss:", err);
     if (st == CKIT_OK) {
         st = make_context(tls, address, err);
     }
@@ -212,7 +219,7 @@ void ckiti_redis_tls_close(ckiti_redis_tls *tls) {
     if (tls->context != NULL) {
         tls->lib.SSL_CTX_free(tls->context);
     }
-    ckiti_openssl_unload(&tls->lib);
+    ckiti_openssl_unload(tls->lib.handle);
     pthread_mutex_destroy(&tls->lock);
     ckiti_free(tls->alloc, tls, sizeof *tls);
 }
