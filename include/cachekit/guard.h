@@ -24,6 +24,10 @@
  * by a person or a timer, take as long as they take, and go through untouched, also while the breaker is open. An operation
  * of which the store has nothing is not there behind the guard either.
  *
+ * What a guard has learnt can be shared: stores that are opened apart (for two tenants of one server, say) and have one
+ * `ckit_guard` have one breaker, one window and one bound. And it can be driven by hand, for what is no store of this
+ * library (ckit_guard_enter).
+ *
  * Thread-safe. After fork the child goes on with what the parent had learnt, and without its operations under way. */
 #ifndef CACHEKIT_GUARD_H
 #define CACHEKIT_GUARD_H
@@ -38,6 +42,13 @@ extern "C" {
 
 /* For `excluded_kinds`. */
 #define CKIT_KIND_BIT(kind) (1u << (unsigned)(kind))
+
+/* What a guard has learnt and how busy it is, apart from the stores in front of which it stands. Counted: it ends with the
+ * last store and the last ckit_guard_release. */
+typedef struct ckit_guard ckit_guard;
+
+/* For recovery_timeout_ms, queue_size and queue_timeout_ms: really none, where zero means the default. */
+#define CKIT_GUARD_NONE UINT32_MAX
 
 /* Zero means default everywhere; contradictions are CKIT_E_CONFIGURATION. */
 typedef struct ckit_guard_options {
@@ -68,6 +79,7 @@ typedef struct ckit_guard_options {
     uint32_t    max_retries;      /* default 3; up to 100 */
     uint32_t    retry_delay_ms;   /* the first pause is random up to this, each further one up to twice as long; default
                                      100; up to an hour */
+    ckit_guard *shared;           /* the store joins this guard: but for `enabled` the fields above have no say */
 } ckit_guard_options;
 #define CKIT_GUARD_OPTIONS_INIT CKIT_SIZED_INIT(ckit_guard_options)
 CKIT_API void ckit_guard_options_init(ckit_guard_options *options, size_t struct_size);
@@ -112,12 +124,13 @@ typedef struct ckit_guard_stats {
     uint64_t           recovered; /* operations that such an attempt saved */
     ckit_guard_timing  data;      /* reads and writes */
     ckit_guard_timing  locks;
+    uint64_t           last_failure_ms_ago; /* that counted; UINT64_MAX: there was none */
 } ckit_guard_stats;
 #define CKIT_GUARD_STATS_INIT CKIT_SIZED_INIT(ckit_guard_stats)
 CKIT_API void ckit_guard_stats_init(ckit_guard_stats *stats, size_t struct_size);
 
 /* Puts a guard in front of `backend`, which is the guard's from now on, also when this fails. `options` and `env` may be
- * NULL; of `env` the guard takes allocator, clock and log. A store that is guarded already, or is to have no guard
+ * NULL; of `env` the guard takes allocator, clock and log, unless it is shared. A store that is guarded already, or is to have no guard
  * (enabled = off), is handed back as it is. */
 CKIT_API ckit_status ckit_backend_guard(ckit_backend *backend, const ckit_guard_options *options,
                                         const ckit_backend_env *env, ckit_backend **out, ckit_error *err);
@@ -126,6 +139,34 @@ CKIT_API ckit_status ckit_backend_guard(ckit_backend *backend, const ckit_guard_
 CKIT_API bool ckit_backend_guard_stats(const ckit_backend *backend, ckit_guard_stats *out);
 /* Closes the circuit by hand, as after a repair. False when there is no guard. */
 CKIT_API bool ckit_backend_guard_reset(const ckit_backend *backend);
+/* The guard of a store, for `shared`; one more reference, which ckit_guard_release gives back. NULL when there is none. */
+CKIT_API ckit_guard *ckit_backend_get_guard(const ckit_backend *backend);
+
+/* ---- a guard by itself ---------------------------------------------------------------------------------------- */
+
+/* `options` and `env` as for ckit_backend_guard; `enabled` and `shared` have no say. What `env` points at outlives it. */
+CKIT_API ckit_status ckit_guard_new(const ckit_guard_options *options, const ckit_backend_env *env, ckit_guard **out,
+                                    ckit_error *err);
+/* Accepts NULL. */
+CKIT_API void ckit_guard_release(ckit_guard *guard);
+/* As ckit_backend_guard_stats. */
+CKIT_API void ckit_guard_get_stats(ckit_guard *guard, ckit_guard_stats *out);
+/* The numbers in effect, with defaults filled in; as much of `out` as out->struct_size says. `shared` is NULL. */
+CKIT_API void ckit_guard_get_options(const ckit_guard *guard, ckit_guard_options *out);
+/* Closes the circuit, as ckit_backend_guard_reset. */
+CKIT_API void ckit_guard_reset(ckit_guard *guard);
+
+/* The right to one operation, between ckit_guard_enter and ckit_guard_leave. Copied as it is; left exactly once. */
+typedef struct ckit_guard_pass {
+    uint64_t opaque[8];
+} ckit_guard_pass;
+/* Asks for the right to one operation: CKIT_OK, and *timeout_ms (may be NULL) is how long it should take at most; or
+ * CKIT_E_CIRCUIT_OPEN; or CKIT_E_BUSY, after waiting for its turn. There is nothing to leave after a refusal. */
+CKIT_API ckit_status ckit_guard_enter(ckit_guard *guard, ckit_guard_pass *pass, uint32_t *timeout_ms, ckit_error *err);
+/* It is over, CKIT_KIND_NONE: well. Its duration goes into the window, its outcome to the breaker. */
+CKIT_API void ckit_guard_leave(ckit_guard *guard, const ckit_guard_pass *pass, ckit_error_kind kind);
+/* An operation that somebody else has measured: `locks` says in which of the two windows it belongs. */
+CKIT_API void ckit_guard_record(ckit_guard *guard, bool locks, uint64_t took_us);
 
 #ifdef __cplusplus
 }

@@ -93,6 +93,7 @@ static bool give_place_back(ckiti_breaker *breaker, const ckiti_pass *pass) {
 static void count_failure(ckiti_breaker *breaker, uint64_t now_ms, bool *moved) {
     ckiti_breaker_counts *counts = &breaker->counts;
     counts->failures++;
+    counts->failed_ms = now_ms;
     if (counts->failures_in_a_row < UINT32_MAX) {
         counts->failures_in_a_row++;
     }

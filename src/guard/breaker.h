@@ -50,6 +50,7 @@ typedef struct ckiti_breaker_counts {
     uint64_t           half_opened;
     uint64_t           closed;
     uint64_t           recovery_in_ms; /* while open: until a probe may go */
+    uint64_t           failed_ms;      /* when the last failure was counted; nothing while there is none */
 } ckiti_breaker_counts;
 
 typedef struct ckiti_breaker {

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char where[] = "guard";
@@ -68,6 +69,8 @@ static ckit_status check_range(const char *name, uint64_t value, uint64_t low, u
                      (unsigned long long)value, (unsigned long long)low, (unsigned long long)high);
 }
 
+static uint32_t number_of(uint32_t field) { return field == CKIT_GUARD_NONE ? 0 : field; }
+
 static ckit_status check_numbers(const ckit_guard_options *o, ckit_error *err) {
     const struct {
         const char *name;
@@ -79,7 +82,7 @@ static ckit_status check_numbers(const ckit_guard_options *o, ckit_error *err) {
         {"breaker", (uint64_t)o->breaker, CKIT_DEFAULT, CKIT_OFF},
         {"failure_threshold", o->failure_threshold, 1, UINT32_MAX},
         {"success_threshold", o->success_threshold, 1, UINT32_MAX},
-        {"recovery_timeout_ms", o->recovery_timeout_ms, 1, DAY_MS},
+        {"recovery_timeout_ms", number_of(o->recovery_timeout_ms), 0, DAY_MS},
         {"half_open_requests", o->half_open_requests, 1, CKITI_BREAKER_PROBES_MAX},
         {"adaptive_timeout", (uint64_t)o->adaptive_timeout, CKIT_DEFAULT, CKIT_OFF},
         {"timeout_max_ms", o->timeout_max_ms, 1, HOUR_MS},
@@ -88,8 +91,8 @@ static ckit_status check_numbers(const ckit_guard_options *o, ckit_error *err) {
         {"timeout_window", o->timeout_window, CKITI_TIMEOUT_FEWEST, 100000},
         {"backpressure", (uint64_t)o->backpressure, CKIT_DEFAULT, CKIT_OFF},
         {"max_concurrent", o->max_concurrent, 1, UINT32_MAX},
-        {"queue_size", o->queue_size, 1, UINT32_MAX},
-        {"queue_timeout_ms", o->queue_timeout_ms, 1, HOUR_MS},
+        {"queue_size", number_of(o->queue_size), 0, UINT32_MAX},
+        {"queue_timeout_ms", number_of(o->queue_timeout_ms), 0, HOUR_MS},
         {"retry", (uint64_t)o->retry, CKIT_DEFAULT, CKIT_OFF},
         {"retry_on_timeout", (uint64_t)o->retry_on_timeout, CKIT_DEFAULT, CKIT_OFF},
         {"max_retries", o->max_retries, 1, 100},
@@ -144,7 +147,7 @@ static void prepare_parts(ckiti_guard *guard, const ckit_guard_options *o) {
     const ckiti_breaker_options breaker = {.failure_threshold = o->failure_threshold,
                                            .success_threshold = o->success_threshold,
                                            .most_probes = o->half_open_requests,
-                                           .recovery_ms = o->recovery_timeout_ms};
+                                           .recovery_ms = number_of(o->recovery_timeout_ms)};
     guard->breaks = o->breaker != CKIT_OFF;
     guard->presses_back = o->backpressure != CKIT_OFF;
     guard->excluded_kinds = o->excluded_kinds;
@@ -153,7 +156,10 @@ static void prepare_parts(ckiti_guard *guard, const ckit_guard_options *o) {
                                          .on_timeout = o->retry_on_timeout != CKIT_OFF};
     guard->sleep_ms = sleep_ms;
     ckiti_breaker_init(&guard->breaker, &breaker);
-    ckiti_backpressure_init(&guard->backpressure, o->max_concurrent, o->queue_size, o->queue_timeout_ms);
+    guard->options = *o;
+    guard->options.shared = NULL;
+    ckiti_backpressure_init(&guard->backpressure, o->max_concurrent, number_of(o->queue_size),
+                            number_of(o->queue_timeout_ms));
 }
 
 static ckit_status make_timeouts(ckiti_guard *guard, const ckit_guard_options *o, ckit_error *err) {
@@ -187,10 +193,8 @@ static void fork_child(void *self) {
     ckiti_timeout_fork_child(&guard->locks);
 }
 
-static void close_guard(void *self) {
-    ckiti_guard *guard = self;
-    ckiti_fork_unregister(&guard->fork);
-    ckit_backend_close(guard->backend);
+/* Also of one that was never finished. */
+static void free_guard(ckiti_guard *guard) {
     ckiti_timeout_fini(&guard->data);
     ckiti_timeout_fini(&guard->locks);
     ckiti_backpressure_fini(&guard->backpressure);
@@ -198,76 +202,163 @@ static void close_guard(void *self) {
     ckiti_free(guard->alloc, guard, sizeof *guard);
 }
 
-static ckit_status make(ckit_backend *backend, const ckit_guard_options *o, const ckit_backend_env *env,
-                        ckit_backend **out, ckit_error *err) {
+void ckit_guard_release(ckit_guard *guard) {
+    if (guard != NULL && atomic_fetch_sub_explicit(&guard->references, 1, memory_order_acq_rel) == 1) {
+        ckiti_fork_unregister(&guard->fork);
+        free_guard(guard);
+    }
+}
+
+static ckiti_guard *share(ckiti_guard *guard) {
+    atomic_fetch_add_explicit(&guard->references, 1, memory_order_relaxed);
+    return guard;
+}
+
+/* `o` has been checked. */
+static ckit_status make_guard(const ckit_guard_options *o, const ckit_backend_env *env, const char *name,
+                              ckiti_guard **out, ckit_error *err) {
     ckiti_guard *guard = ckiti_alloc_zeroed(env->alloc, 1, sizeof *guard);
+    *out = NULL;
     if (guard == NULL) {
-        ckit_backend_close(backend);
         return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a guard");
     }
+    atomic_init(&guard->references, 1);
+    (void)snprintf(guard->name, sizeof guard->name, "%s", name);
     keep_env(guard, env);
-    guard->backend = backend;
-    guard->inner = ckit_backend_operations(backend);
-    guard->store = ckit_backend_self(backend);
-    ckiti_guard_fill_table(&guard->ops, guard->inner);
-    guard->ops.close = close_guard;
     prepare_parts(guard, o);
     ckit_status st = make_timeouts(guard, o, err);
-    if (st == CKIT_OK) {
-        st = ckit_backend_new(&guard->ops, guard, env, out, err);
-    }
     if (st != CKIT_OK) {
-        close_guard(guard);
+        free_guard(guard);
         return st;
     }
     guard->fork = (ckiti_fork_hooks){fork_prepare, fork_parent, fork_child, guard, NULL, NULL};
     ckiti_fork_register(&guard->fork);
+    *out = guard;
     return CKIT_OK;
+}
+
+static void close_guarded(void *self) {
+    ckiti_guarded *at = self;
+    ckit_backend_close(at->backend);
+    ckit_guard_release(at->guard);
+    ckiti_free(at->alloc, at, sizeof *at);
+}
+
+/* Takes backend and guard, also when this fails. */
+static ckit_status put_in_front(ckit_backend *backend, ckiti_guard *guard, const ckit_backend_env *env,
+                                ckit_backend **out, ckit_error *err) {
+    ckiti_guarded *at = ckiti_alloc_zeroed(env->alloc, 1, sizeof *at);
+    if (at == NULL) {
+        ckit_backend_close(backend);
+        ckit_guard_release(guard);
+        return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a guarded store");
+    }
+    *at = (ckiti_guarded){.inner = ckit_backend_operations(backend),
+                          .store = ckit_backend_self(backend),
+                          .backend = backend,
+                          .guard = guard,
+                          .alloc = env->alloc};
+    ckiti_guard_fill_table(&at->ops, at->inner);
+    at->ops.close = close_guarded;
+    ckit_status st = ckit_backend_new(&at->ops, at, env, out, err);
+    if (st != CKIT_OK) {
+        close_guarded(at);
+    }
+    return st;
+}
+
+/* The options of the caller, complete. */
+static ckit_status take_options(const ckit_guard_options *given, ckit_guard_options *o, ckit_error *err) {
+    *o = (ckit_guard_options)CKIT_GUARD_OPTIONS_INIT;
+    if (given != NULL && given->struct_size == 0) {
+        return ckit_fail(err, CKIT_E_MISUSE, where,
+                         "struct_size of the options is not set: begin with CKIT_GUARD_OPTIONS_INIT");
+    }
+    if (given != NULL) {
+        memcpy(o, given, given->struct_size < sizeof *o ? given->struct_size : sizeof *o);
+        o->struct_size = sizeof *o;
+    }
+    fill_defaults(o);
+    return o->shared != NULL ? CKIT_OK : check_options(o, err);
+}
+
+static void take_env(const ckit_backend_env *given, ckit_backend_env *env) {
+    *env = (ckit_backend_env)CKIT_BACKEND_ENV_INIT;
+    if (given != NULL) {
+        memcpy(env, given, given->struct_size < sizeof *env ? given->struct_size : sizeof *env);
+    }
+}
+
+ckit_status ckit_guard_new(const ckit_guard_options *options, const ckit_backend_env *env, ckit_guard **out,
+                           ckit_error *err) {
+    ckit_guard_options o;
+    ckit_backend_env   e;
+    if (out == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "no place for the guard");
+    }
+    *out = NULL;
+    take_env(env, &e);
+    ckit_status st = take_options(options, &o, err);
+    if (st == CKIT_OK && o.shared != NULL) {
+        st = ckit_fail(err, CKIT_E_MISUSE, where, "a guard by itself shares no other");
+    }
+    return st == CKIT_OK ? make_guard(&o, &e, "guard", out, err) : st;
 }
 
 ckit_status ckit_backend_guard(ckit_backend *backend, const ckit_guard_options *options, const ckit_backend_env *env,
                                ckit_backend **out, ckit_error *err) {
-    ckit_guard_options o = CKIT_GUARD_OPTIONS_INIT;
-    ckit_backend_env   e = CKIT_BACKEND_ENV_INIT;
+    ckit_guard_options o;
+    ckit_backend_env   e;
+    ckiti_guard       *guard = NULL;
     if (out != NULL) {
         *out = NULL;
     }
-    if (backend == NULL || out == NULL || (options != NULL && options->struct_size == 0)) {
-        ckit_backend_close(backend);
-        return ckit_fail(err, CKIT_E_MISUSE, where, "%s",
-                         backend == NULL ? "no store to guard"
-                         : out == NULL   ? "no place for the guarded store"
-                                         : "struct_size of the options is not set: begin with CKIT_GUARD_OPTIONS_INIT");
-    }
-    if (options != NULL) {
-        memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
-    }
-    if (env != NULL) {
-        memcpy(&e, env, env->struct_size < sizeof e ? env->struct_size : sizeof e);
-    }
-    fill_defaults(&o);
-    ckit_status st = check_options(&o, err);
+    ckit_status st = backend == NULL || out == NULL
+                         ? ckit_fail(err, CKIT_E_MISUSE, where, "%s",
+                                     backend == NULL ? "no store to guard" : "no place for the guarded store")
+                         : take_options(options, &o, err);
     if (st != CKIT_OK) {
         ckit_backend_close(backend);
         return st;
     }
-    if (o.enabled == CKIT_OFF || ckiti_guard_of(backend) != NULL) {
+    if (o.enabled == CKIT_OFF || ckiti_guarded_of(backend) != NULL) {
         *out = backend;
         return CKIT_OK;
     }
-    return make(backend, &o, &e, out, err);
+    take_env(env, &e);
+    if (o.shared != NULL) {
+        guard = share(o.shared);
+    } else if ((st = make_guard(&o, &e, ckit_backend_name(backend), &guard, err)) != CKIT_OK) {
+        ckit_backend_close(backend);
+        return st;
+    }
+    return put_in_front(backend, guard, &e, out, err);
 }
 
 /* ---- looking inside ---------------------------------------------------------------------------------------------------- */
 
-ckiti_guard *ckiti_guard_of(const ckit_backend *backend) {
-    bool guarded = backend != NULL && ckit_backend_operations(backend)->close == close_guard;
+ckiti_guarded *ckiti_guarded_of(const ckit_backend *backend) {
+    bool guarded = backend != NULL && ckit_backend_operations(backend)->close == close_guarded;
     return guarded ? ckit_backend_self(backend) : NULL;
+}
+
+ckiti_guard *ckiti_guard_of(const ckit_backend *backend) {
+    ckiti_guarded *at = ckiti_guarded_of(backend);
+    return at == NULL ? NULL : at->guard;
+}
+
+ckit_guard *ckit_backend_get_guard(const ckit_backend *backend) {
+    ckiti_guard *guard = ckiti_guard_of(backend);
+    return guard == NULL ? NULL : share(guard);
 }
 
 static void fill_stats(ckiti_guard *guard, ckit_guard_stats *out) {
     ckiti_breaker_counts counts;
-    ckiti_breaker_look(&guard->breaker, ckiti_guard_now_us(guard) / 1000, &counts);
+    uint64_t             now_ms = ckiti_guard_now_us(guard) / 1000;
+    ckiti_breaker_look(&guard->breaker, now_ms, &counts);
+    out->last_failure_ms_ago = counts.failures == 0        ? UINT64_MAX
+                               : now_ms > counts.failed_ms ? now_ms - counts.failed_ms
+                                                           : 0;
     out->state = counts.state;
     out->failures_in_a_row = counts.failures_in_a_row;
     out->probe_successes = counts.successes_in_a_row;
@@ -282,39 +373,52 @@ static void fill_stats(ckiti_guard *guard, ckit_guard_stats *out) {
     out->waiting = atomic_load(&guard->backpressure.waiting);
     out->waited = atomic_load(&guard->backpressure.waited);
     out->rejected = atomic_load(&guard->backpressure.rejected);
-    out->accepting = out->waiting < guard->backpressure.queue_size * 0.8;
+    out->accepting = out->waiting == 0 || out->waiting < guard->backpressure.queue_size * 0.8;
     out->retries = atomic_load(&guard->retries);
     out->recovered = atomic_load(&guard->recovered);
     ckiti_timeout_look(&guard->data, &out->data);
     ckiti_timeout_look(&guard->locks, &out->locks);
 }
 
-bool ckit_backend_guard_stats(const ckit_backend *backend, ckit_guard_stats *out) {
-    ckiti_guard *guard = ckiti_guard_of(backend);
-    if (guard == NULL) {
-        return false;
-    }
+void ckit_guard_get_stats(ckit_guard *guard, ckit_guard_stats *out) {
     ckit_guard_stats all = CKIT_GUARD_STATS_INIT;
     size_t           size = out->struct_size < sizeof all ? out->struct_size : sizeof all;
     fill_stats(guard, &all);
     all.struct_size = out->struct_size;
     memcpy(out, &all, size);
-    return true;
+}
+
+void ckit_guard_get_options(const ckit_guard *guard, ckit_guard_options *out) {
+    ckit_guard_options all = guard->options;
+    size_t             size = out->struct_size < sizeof all ? out->struct_size : sizeof all;
+    all.struct_size = out->struct_size;
+    memcpy(out, &all, size);
+}
+
+bool ckit_backend_guard_stats(const ckit_backend *backend, ckit_guard_stats *out) {
+    ckiti_guard *guard = ckiti_guard_of(backend);
+    if (guard != NULL) {
+        ckit_guard_get_stats(guard, out);
+    }
+    return guard != NULL;
 }
 
 bool ckiti_guard_shuts(ckiti_guard *guard) {
     return guard != NULL && guard->breaks && ckiti_breaker_shuts(&guard->breaker, ckiti_guard_now_us(guard) / 1000);
 }
 
-bool ckit_backend_guard_reset(const ckit_backend *backend) {
-    ckiti_guard *guard = ckiti_guard_of(backend);
-    bool         moved = false;
-    if (guard == NULL) {
-        return false;
-    }
+void ckit_guard_reset(ckit_guard *guard) {
+    bool moved = false;
     ckiti_breaker_reset(&guard->breaker, &moved);
     if (moved) {
         ckiti_guard_say_state(guard, NULL);
     }
-    return true;
+}
+
+bool ckit_backend_guard_reset(const ckit_backend *backend) {
+    ckiti_guard *guard = ckiti_guard_of(backend);
+    if (guard != NULL) {
+        ckit_guard_reset(guard);
+    }
+    return guard != NULL;
 }

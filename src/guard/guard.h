@@ -9,19 +9,21 @@
 #include "guard/retry.h"
 #include "guard/timeout.h"
 
-typedef struct ckiti_guard {
-    ckit_backend_ops        ops; /* what the guard offers: what the store has */
-    const ckit_backend_ops *inner;
-    void                   *store;
-    ckit_backend           *backend; /* owned */
-    bool                    breaks;
-    bool                    presses_back;
-    uint32_t                excluded_kinds;
-    ckiti_retry_options     retry;
-    const ckit_alloc       *alloc;
-    const ckit_clock       *clock; /* NULL = the system's */
-    ckit_clock              clock_copy;
-    ckit_log                log;
+#define CKITI_GUARD_NAME 24
+
+typedef struct ckit_guard ckiti_guard;
+struct ckit_guard {
+    _Atomic uint32_t    references;
+    char                name[CKITI_GUARD_NAME]; /* of its first store, for people */
+    bool                breaks;
+    bool                presses_back;
+    uint32_t            excluded_kinds;
+    ckiti_retry_options retry;
+    ckit_guard_options  options; /* with defaults filled in */
+    const ckit_alloc   *alloc;
+    const ckit_clock   *clock; /* NULL = the system's */
+    ckit_clock          clock_copy;
+    ckit_log            log;
     void (*sleep_ms)(uint64_t ms); /* between attempts; tests take their own */
     _Atomic uint64_t   retries;
     _Atomic uint64_t   recovered;
@@ -30,7 +32,17 @@ typedef struct ckiti_guard {
     ckiti_timeout      data;
     ckiti_timeout      locks;
     ckiti_backpressure backpressure;
-} ckiti_guard;
+};
+
+/* A store with a guard in front. */
+typedef struct ckiti_guarded {
+    ckit_backend_ops        ops; /* what the guard offers: what the store has */
+    const ckit_backend_ops *inner;
+    void                   *store;
+    ckit_backend           *backend; /* owned */
+    ckiti_guard            *guard;   /* counted */
+    const ckit_alloc       *alloc;
+} ckiti_guarded;
 
 /* What the guard does with an operation. */
 enum {
@@ -51,6 +63,8 @@ static inline uint64_t ckiti_guard_now_us(const ckiti_guard *guard) {
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
+/* A backend as what it is, NULL when it has no guard. */
+ckiti_guarded *ckiti_guarded_of(const ckit_backend *backend);
 /* The guard of a backend, NULL when it has none. */
 ckiti_guard *ckiti_guard_of(const ckit_backend *backend);
 

@@ -107,7 +107,7 @@ static void break_circuit(scene *s) {
 static void check_mirrors(fake_kind kind) {
     scene s;
     begin(&s, kind);
-    const ckit_backend_ops *inner = ckiti_guard_of(s.backend)->inner;
+    const ckit_backend_ops *inner = ckiti_guarded_of(s.backend)->inner;
     CHECK_STR(inner->name, ckit_backend_name(s.backend));
 #define MIRRORS(field) CHECK((inner->field == NULL) == (s.ops->field == NULL))
     MIRRORS(ttl), MIRRORS(touch), MIRRORS(get_many), MIRRORS(set_many), MIRRORS(submit), MIRRORS(list);

@@ -13,7 +13,7 @@
 
 /* An operation of the contract; `args` is a struct of its own arguments. */
 typedef struct operation {
-    ckit_status (*run)(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err);
+    ckit_status (*run)(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err);
     /* What an answer says about the store; NULL = what it is. */
     ckit_status (*judge)(const void *args, ckit_status st);
     /* Takes away what a failed attempt left behind; NULL = it leaves nothing. */
@@ -59,11 +59,12 @@ static void clear(const operation *o, const void *args, ckit_error *err) {
 }
 
 /* The first attempt failed with `st`. Further ones happen within its deadline, whatever they would get by themselves. */
-static __attribute__((noinline)) ckit_status failed(ckiti_guard *guard, const operation *o, const void *args,
+static __attribute__((noinline)) ckit_status failed(const ckiti_guarded *at, const operation *o, const void *args,
                                                     ckiti_visit *visit, uint64_t now_us, ckit_status st,
                                                     ckit_error *err) {
-    uint64_t pause_ms;
-    uint64_t deadline_ms = visit->deadline_ms;
+    ckiti_guard *guard = at->guard;
+    uint64_t     pause_ms;
+    uint64_t     deadline_ms = visit->deadline_ms;
     for (uint32_t attempts = 1;
          end_failed(guard, o->traits, visit, attempts, now_us, judge(o, args, st), err, &pause_ms); attempts++) {
         guard->sleep_ms(pause_ms);
@@ -72,7 +73,7 @@ static __attribute__((noinline)) ckit_status failed(ckiti_guard *guard, const op
         }
         atomic_fetch_add_explicit(&guard->retries, 1, memory_order_relaxed);
         clear(o, args, err);
-        st = o->run(guard, args, visit->deadline_ms, err);
+        st = o->run(at, args, visit->deadline_ms, err);
         now_us = ckiti_guard_now_us(guard);
         if (judge(o, args, st) < CKIT_E_FIRST) {
             ckiti_guard_leave_well(guard, visit, now_us);
@@ -83,20 +84,21 @@ static __attribute__((noinline)) ckit_status failed(ckiti_guard *guard, const op
     return st;
 }
 
-/* `self` is the guard. Inline, so that each operation becomes straight code while all is well. */
+/* `self` is the guarded store. Inline, so that each operation becomes straight code while all is well. */
 static inline __attribute__((always_inline)) ckit_status
 walk(void *self, const operation *o, const void *args, uint64_t weight_ms, uint64_t deadline_ms, ckit_error *err) {
-    ckiti_guard *guard = self;
-    ckiti_visit  visit;
-    ckit_status  st =
+    const ckiti_guarded *at = self;
+    ckiti_guard         *guard = at->guard;
+    ckiti_visit          visit;
+    ckit_status          st =
         ckiti_guard_enter(guard, o->traits, ckiti_guard_now_us(guard), deadline_ms, weight_ms, &visit, err);
     if (st != CKIT_OK) {
         return st;
     }
-    st = o->run(guard, args, visit.deadline_ms, err);
+    st = o->run(at, args, visit.deadline_ms, err);
     uint64_t now_us = ckiti_guard_now_us(guard);
     if (judge(o, args, st) >= CKIT_E_FIRST) {
-        return failed(guard, o, args, &visit, now_us, st, err);
+        return failed(at, o, args, &visit, now_us, st, err);
     }
     ckiti_guard_leave_well(guard, &visit, now_us);
     return st;
@@ -114,9 +116,9 @@ typedef struct reading {
     uint64_t  *life_ms;
 } reading;
 
-static ckit_status run_get(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_get(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const reading *a = args;
-    return guard->inner->get(guard->store, a->key, deadline_ms, a->out, a->life_ms, err);
+    return at->inner->get(at->store, a->key, deadline_ms, a->out, a->life_ms, err);
 }
 
 static ckit_status guarded_get(void *self, ckit_slice key, uint64_t deadline_ms, ckit_buf *out, uint64_t *life_ms,
@@ -126,9 +128,9 @@ static ckit_status guarded_get(void *self, ckit_slice key, uint64_t deadline_ms,
     return walk(self, &get, &args, 0, deadline_ms, err);
 }
 
-static ckit_status run_ttl(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_ttl(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const reading *a = args;
-    return guard->inner->ttl(guard->store, a->key, deadline_ms, a->life_ms, err);
+    return at->inner->ttl(at->store, a->key, deadline_ms, a->life_ms, err);
 }
 
 static ckit_status guarded_ttl(void *self, ckit_slice key, uint64_t deadline_ms, uint64_t *life_ms, ckit_error *err) {
@@ -144,9 +146,9 @@ typedef struct writing {
     const ckit_lease      *lease;
 } writing;
 
-static ckit_status run_set(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_set(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const writing *a = args;
-    return guard->inner->set(guard->store, a->key, a->value, a->info, deadline_ms, err);
+    return at->inner->set(at->store, a->key, a->value, a->info, deadline_ms, err);
 }
 
 static ckit_status guarded_set(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
@@ -156,9 +158,9 @@ static ckit_status guarded_set(void *self, ckit_slice key, ckit_slice value, con
     return walk(self, &set, &args, value.len / BYTES_PER_MS, deadline_ms, err);
 }
 
-static ckit_status run_set_if_owner(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_set_if_owner(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const writing *a = args;
-    return guard->inner->set_if_owner(guard->store, a->key, a->value, a->info, a->lease, deadline_ms, err);
+    return at->inner->set_if_owner(at->store, a->key, a->value, a->info, a->lease, deadline_ms, err);
 }
 
 /* Not tried again: the lease may be lost between two attempts that look like one to the caller. */
@@ -174,9 +176,9 @@ typedef struct changing {
     uint64_t   ttl_ms;
 } changing;
 
-static ckit_status run_remove(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_remove(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const changing *a = args;
-    return guard->inner->remove(guard->store, a->key, deadline_ms, err);
+    return at->inner->remove(at->store, a->key, deadline_ms, err);
 }
 
 static ckit_status guarded_remove(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err) {
@@ -185,9 +187,9 @@ static ckit_status guarded_remove(void *self, ckit_slice key, uint64_t deadline_
     return walk(self, &remove, &args, 0, deadline_ms, err);
 }
 
-static ckit_status run_exists(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_exists(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const changing *a = args;
-    return guard->inner->exists(guard->store, a->key, deadline_ms, err);
+    return at->inner->exists(at->store, a->key, deadline_ms, err);
 }
 
 static ckit_status guarded_exists(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err) {
@@ -196,9 +198,9 @@ static ckit_status guarded_exists(void *self, ckit_slice key, uint64_t deadline_
     return walk(self, &exists, &args, 0, deadline_ms, err);
 }
 
-static ckit_status run_touch(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_touch(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const changing *a = args;
-    return guard->inner->touch(guard->store, a->key, a->ttl_ms, deadline_ms, err);
+    return at->inner->touch(at->store, a->key, a->ttl_ms, deadline_ms, err);
 }
 
 static ckit_status guarded_touch(void *self, ckit_slice key, uint64_t ttl_ms, uint64_t deadline_ms, ckit_error *err) {
@@ -233,9 +235,9 @@ static ckit_status judge_batch(const void *args, ckit_status st) {
     return a->answers[0];
 }
 
-static ckit_status run_get_many(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_get_many(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const batch *a = args;
-    return guard->inner->get_many(guard->store, a->keys, a->count, deadline_ms, a->out, a->life_ms, a->answers, err);
+    return at->inner->get_many(at->store, a->keys, a->count, deadline_ms, a->out, a->life_ms, a->answers, err);
 }
 
 static void empty_all(const void *args) {
@@ -262,9 +264,9 @@ static ckit_status guarded_get_many(void *self, const ckit_slice *keys, size_t c
     return walk(self, all_empty(out, count) ? &get_many : &get_once, &args, count / KEYS_PER_MS, deadline_ms, err);
 }
 
-static ckit_status run_set_many(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_set_many(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const batch *a = args;
-    return guard->inner->set_many(guard->store, a->keys, a->values, a->infos, a->count, deadline_ms, a->answers, err);
+    return at->inner->set_many(at->store, a->keys, a->values, a->infos, a->count, deadline_ms, a->answers, err);
 }
 
 static ckit_status guarded_set_many(void *self, const ckit_slice *keys, const ckit_slice *values,
@@ -288,9 +290,9 @@ typedef struct locking {
     const ckit_lease *held;
 } locking;
 
-static ckit_status run_lock_try(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_lock_try(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const locking *a = args;
-    return guard->inner->lock_try(guard->store, a->key, a->lease_ms, deadline_ms, a->taken, err);
+    return at->inner->lock_try(at->store, a->key, a->lease_ms, deadline_ms, a->taken, err);
 }
 
 static ckit_status guarded_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms,
@@ -300,9 +302,9 @@ static ckit_status guarded_lock_try(void *self, ckit_slice key, uint64_t lease_m
     return walk(self, &lock_try, &args, 0, deadline_ms, err);
 }
 
-static ckit_status run_lock_renew(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_lock_renew(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const locking *a = args;
-    return guard->inner->lock_renew(guard->store, a->key, a->held, a->lease_ms, deadline_ms, err);
+    return at->inner->lock_renew(at->store, a->key, a->held, a->lease_ms, deadline_ms, err);
 }
 
 /* A lock that is held is kept and let go whatever the breaker thinks: others wait for it, and there are few. */
@@ -313,9 +315,9 @@ static ckit_status guarded_lock_renew(void *self, ckit_slice key, const ckit_lea
     return walk(self, &lock_renew, &args, 0, deadline_ms, err);
 }
 
-static ckit_status run_lock_release(const ckiti_guard *guard, const void *args, uint64_t deadline_ms, ckit_error *err) {
+static ckit_status run_lock_release(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const locking *a = args;
-    return guard->inner->lock_release(guard->store, a->key, a->held, deadline_ms, err);
+    return at->inner->lock_release(at->store, a->key, a->held, deadline_ms, err);
 }
 
 static ckit_status guarded_lock_release(void *self, ckit_slice key, const ckit_lease *lease, uint64_t deadline_ms,
@@ -358,11 +360,12 @@ static void store_is_done(ckit_request *request, ckit_status status) {
 }
 
 static ckit_status guarded_submit(void *self, ckit_request *request, ckit_error *err) {
-    ckiti_guard *guard = self;
-    unsigned     traits = request->kind == CKIT_REQUEST_REMOVE ? 0 : CKITI_TRAIT_PLACE | CKITI_TRAIT_NO_WAIT;
-    uint64_t     weight_ms = request->kind == CKIT_REQUEST_SET ? request->value.len / BYTES_PER_MS : 0;
-    uint64_t     now_us = ckiti_guard_now_us(guard);
-    stand_in    *s = ckiti_alloc(guard->alloc, sizeof *s);
+    const ckiti_guarded *at = self;
+    ckiti_guard         *guard = at->guard;
+    unsigned             traits = request->kind == CKIT_REQUEST_REMOVE ? 0 : CKITI_TRAIT_PLACE | CKITI_TRAIT_NO_WAIT;
+    uint64_t             weight_ms = request->kind == CKIT_REQUEST_SET ? request->value.len / BYTES_PER_MS : 0;
+    uint64_t             now_us = ckiti_guard_now_us(guard);
+    stand_in            *s = ckiti_alloc(guard->alloc, sizeof *s);
     if (s == NULL) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, "guard", "no memory for a request");
     }
@@ -376,7 +379,7 @@ static ckit_status guarded_submit(void *self, ckit_request *request, ckit_error 
     request->done = store_is_done;
     request->context = s;
     request->deadline_ms = s->visit.deadline_ms;
-    st = guard->inner->submit(guard->store, request, err);
+    st = at->inner->submit(at->store, request, err);
     if (st != CKIT_PENDING) { /* not taken: nothing was learnt */
         ckiti_guard_give_up(guard, &s->visit, now_us);
         hand_back(request, s);
@@ -387,41 +390,41 @@ static ckit_status guarded_submit(void *self, ckit_request *request, ckit_error 
 /* ---- straight through ----------------------------------------------------------------------------------------------------- */
 
 static void through_health(void *self, uint64_t deadline_ms, ckit_health *out) {
-    const ckiti_guard *guard = self;
-    guard->inner->health(guard->store, deadline_ms, out);
+    const ckiti_guarded *at = self;
+    at->inner->health(at->store, deadline_ms, out);
 }
 
 static ckit_status through_list(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_list_fn each,
                                 void *context, ckit_error *err) {
-    const ckiti_guard *guard = self;
-    return guard->inner->list(guard->store, scope, deadline_ms, each, context, err);
+    const ckiti_guarded *at = self;
+    return at->inner->list(at->store, scope, deadline_ms, each, context, err);
 }
 
 static ckit_status through_delete_scope(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_deleted *out,
                                         ckit_error *err) {
-    const ckiti_guard *guard = self;
-    return guard->inner->delete_scope(guard->store, scope, deadline_ms, out, err);
+    const ckiti_guarded *at = self;
+    return at->inner->delete_scope(at->store, scope, deadline_ms, out, err);
 }
 
 static ckit_slice through_key_prefix(void *self) {
-    const ckiti_guard *guard = self;
-    return guard->inner->key_prefix(guard->store);
+    const ckiti_guarded *at = self;
+    return at->inner->key_prefix(at->store);
 }
 
 static ckit_status through_stats(void *self, uint64_t deadline_ms, ckit_stat_fn each, void *context,
                                  int64_t *since_wall_ms, ckit_error *err) {
-    const ckiti_guard *guard = self;
-    return guard->inner->stats(guard->store, deadline_ms, each, context, since_wall_ms, err);
+    const ckiti_guarded *at = self;
+    return at->inner->stats(at->store, deadline_ms, each, context, since_wall_ms, err);
 }
 
 static ckit_status through_sweep(void *self, uint64_t deadline_ms, ckit_deleted *out, ckit_error *err) {
-    const ckiti_guard *guard = self;
-    return guard->inner->sweep(guard->store, deadline_ms, out, err);
+    const ckiti_guarded *at = self;
+    return at->inner->sweep(at->store, deadline_ms, out, err);
 }
 
 static ckit_status through_watch(void *self, const ckit_watch_sink *sink, ckit_error *err) {
-    const ckiti_guard *guard = self;
-    return guard->inner->watch(guard->store, sink, err);
+    const ckiti_guarded *at = self;
+    return at->inner->watch(at->store, sink, err);
 }
 
 /* ---- the table ---------------------------------------------------------------------------------------------------------------- */

@@ -13,8 +13,7 @@ static ckit_status refuse(ckiti_guard *guard, uint64_t now_ms, ckit_error *err) 
     }
     ckiti_breaker_look(&guard->breaker, now_ms, &counts);
     return ckit_fail(err, CKIT_E_CIRCUIT_OPEN, where, "%s is left alone: its circuit is %s, %llu ms to the next try",
-                     guard->inner->name, ckit_breaker_state_name(counts.state),
-                     (unsigned long long)counts.recovery_in_ms);
+                     guard->name, ckit_breaker_state_name(counts.state), (unsigned long long)counts.recovery_in_ms);
 }
 
 ckit_status ckiti_guard_admit(ckiti_guard *guard, ckiti_visit *visit, ckit_error *err) {
@@ -76,7 +75,7 @@ void ckiti_guard_report(ckiti_guard *guard, const ckiti_visit *visit, ckiti_outc
         return;
     }
     if (outcome == CKITI_OUTCOME_FAILURE && (err == NULL || err->status != status)) {
-        ckit_fail(&why, status, guard->inner->name, "%s", ckit_status_text(status));
+        ckit_fail(&why, status, guard->name, "%s", ckit_status_text(status));
         err = &why;
     }
     ckiti_guard_say_state(guard, outcome == CKITI_OUTCOME_FAILURE ? err : NULL);
@@ -118,9 +117,9 @@ void ckiti_guard_say_state(ckiti_guard *guard, const ckit_error *why) {
     ckit_log_level level = counts.state == CKIT_BREAKER_OPEN ? CKIT_LOG_WARNING : CKIT_LOG_INFO;
     const char    *state = ckit_breaker_state_name(counts.state);
     if (why == NULL) {
-        ckiti_log(&guard->log, level, where, "%s: the circuit is %s", guard->inner->name, state);
+        ckiti_log(&guard->log, level, where, "%s: the circuit is %s", guard->name, state);
     } else {
-        ckiti_log(&guard->log, level, where, "%s: the circuit is %s: %s %s: %s", guard->inner->name, state,
+        ckiti_log(&guard->log, level, where, "%s: the circuit is %s: %s %s: %s", guard->name, state,
                   ckit_status_code(why->status), why->where, why->text);
     }
 }
