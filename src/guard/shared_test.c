@@ -214,4 +214,3 @@ CKIT_TEST(guard_by_hand, wrong_options_make_none) {
     CHECK_STATUS(CKIT_E_MISUSE, ckit_guard_new(&wrong, NULL, &other, NULL));
     ckit_guard_release(guard);
 }
-
