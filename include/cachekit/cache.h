@@ -44,16 +44,17 @@ typedef struct ckit_cache_options {
     uint32_t          sweep_interval_ms;  /* how often expired entries are freed in the background; default 30,000 */
     uint32_t          workers;            /* most background threads (started when needed); default 4; up to 64 */
     uint32_t          queue_max;          /* most background jobs waiting; default 1024 */
-    ckit_switch       coherence;          /* copies in memory die when another process changes the entry, where the store
+    ckit_switch       coherence; /* copies in memory die when another process changes the entry, where the store
                                              can tell (`watch`, ext/backend.h); default on. Off: they live out their
                                              remaining life */
-    const char *tenant;         /* whose entries, in a Redis store that ckit_cache_open opens: their keys begin with
+    const char       *tenant;    /* whose entries, in a Redis store that ckit_cache_open opens: their keys begin with
                                    "t:TENANT:". NULL: "default" where the environment chose the store (open.h), nobody's
                                    where a URL did. One cache for each tenant: memory is kept apart too */
-    ckit_switch store_optional; /* the store may not be there: one warning says so, the first time that it fails, then
+    ckit_switch store_optional;  /* the store may not be there: one warning says so, the first time that it fails, then
                                    memory serves alone and the store is tried again quietly. Default off; on where
                                    ckit_cache_open finds nothing configured */
-    const ckit_guard_options *guard; /* what stands between cache and store (guard.h); read while the cache is opened, not
+    const ckit_guard_options
+        *guard; /* what stands between cache and store (guard.h); read while the cache is opened, not
                                         kept. NULL: the defaults in ckit_cache_open and ckit_cache_open_over, no guard in
                                         ckit_cache_new. Nothing for memory alone */
 } ckit_cache_options;
@@ -76,17 +77,21 @@ typedef enum ckit_encoding {
     CKIT_BYTES = 0,    /* any bytes: stored as a document that holds one byte string, compressed and checksummed; other
                           languages read it as bytes. A stored text reads as its bytes */
     CKIT_DOCUMENT = 1, /* one MessagePack document (msgpack.h, document.h), compressed and checksummed */
-    CKIT_RAW = 2       /* stored exactly as given: no frame, no compression, no checksum */
+    CKIT_RAW = 2,      /* stored exactly as given: no frame, no compression, no checksum */
+    CKIT_INTEROP = 3 /* one MessagePack document as all SDKs share it (interop.h): stored in its canonical form, without
+                          frame, compression and checksum. Keys have the form of ckit_interop_key, else CKIT_E_MISUSE.
+                          What is outside of the data model is CKIT_E_VALUE_TYPE */
 } ckit_encoding;
 
 typedef struct ckit_entry_options {
     size_t        struct_size;
     ckit_encoding encoding;
-    uint64_t      ttl_ms;         /* CKIT_TTL_*; 0 = the cache's default */
-    const char   *namespace_name; /* whose memory it lives in and what invalidates it; NULL = none. Not part of the key: give
+    uint64_t      ttl_ms; /* CKIT_TTL_*; 0 = the cache's default */
+    const char
+            *namespace_name; /* whose memory it lives in and what invalidates it; NULL = none. Not part of the key: give
                                      a key the same namespace in every call, or invalidating the one misses what was
                                      read under the other */
-    uint32_t      timeout_ms;     /* longest wait for the store; 0 = the cache's */
+    uint32_t timeout_ms;     /* longest wait for the store; 0 = the cache's */
 } ckit_entry_options;
 #define CKIT_ENTRY_OPTIONS_INIT CKIT_SIZED_INIT(ckit_entry_options)
 CKIT_API void ckit_entry_options_init(ckit_entry_options *options, size_t struct_size);

@@ -61,9 +61,11 @@ typedef struct ckit_function_options {
                                       is refreshed before it ends. 0 = not at all. Lifetimes end when they would */
     bool        raw;               /* results are in a format of the caller's own: see below */
     bool        custom_key;        /* the only argument of each call is a text that names its entry: see below */
-    double      renew_below;       /* more than 0 and at most 1: a value that the store has less than this part of `ttl_ms`
+    double      renew_below; /* more than 0 and at most 1: a value that the store has less than this part of `ttl_ms`
                                       left of gets all of it again when it is found there (sliding expiration), where the
                                       store can do that. 0 = not at all */
+    const char *interop;     /* the name of the operation: keys and values that all CacheKit SDKs share. NULL = those
+                                      of this SDK. See below */
 } ckit_function_options;
 #define CKIT_FUNCTION_OPTIONS_INIT CKIT_SIZED_INIT(ckit_function_options)
 CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);
@@ -80,10 +82,23 @@ CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t 
  * function that wrote it last. Other arguments, and keys longer than the cache's max_key_bytes, cannot be part of a key
  * (CKIT_E_KEY_ARGUMENT): such calls run uncached. */
 
+/* interop: the store's key is NAMESPACE:OPERATION:HASH (ckit_interop_key), `namespace_name` is needed, and both have to be
+ * names of that format. The function's own name is no part of it: functions of one namespace and operation share their
+ * entries, in memory too, and scopes know them by the operation. Arguments are made with ckit_args_interop (interop.h);
+ * values are one plain MessagePack document, in its canonical form when it is written: no frame, no compression, no
+ * checksum, so `integrity` and `compression_level` count for nothing. What others have written may be in any form; what
+ * cannot be read is removed, counted in l2_corrupt and computed again.
+ *
+ * Interop mode never degrades. What is outside of its data model is an error of the caller's, and the caller is told: an
+ * argument before anything is looked up or run (CKIT_E_KEY_ARGUMENT, as ckit_args_pack tells it; CKIT_E_MISUSE for
+ * arguments that ckit_args_interop has not made), a value after the function has run (CKIT_E_VALUE_TYPE; nothing is stored).
+ * Troubles of the store stay what they are everywhere: the function runs. Not together with `raw`, `custom_key`, objects
+ * of a binding, or a store that puts something in front of keys: nobody else would find them there. */
+
 /* Names a function to the cache. `name` is "module.qualified_name": it is part of the key, so two functions of one name
  * and namespace share their entries. `loader` may be NULL when only ckit_begin is used (poll.h). `context` is handed to
- * the loader as it is. The cache must outlive the function. CKIT_E_CONFIGURATION for options out of their ranges,
- * CKIT_E_MISUSE for a loader of a raw function, CKIT_E_NO_MEMORY. */
+ * the loader as it is. The cache must outlive the function. CKIT_E_CONFIGURATION for options out of their ranges
+ * or that contradict each other, CKIT_E_MISUSE for a loader of a raw function, CKIT_E_NO_MEMORY. */
 CKIT_API ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader loader, void *context,
                                        const ckit_function_options *options, ckit_function **out, ckit_error *err);
 /* No call is under way or comes later. Waits for background refreshes of this function that are running, and for what
@@ -94,8 +109,8 @@ CKIT_API void ckit_function_close(ckit_function *function);
  * that is already computing it, or from the loader. `args` may be NULL for a call without arguments; it is packed by
  * this call and may be used again. `out` must be empty.
  *
- * CKIT_OK. Also when an argument cannot be part of a key or the store is down: then the loader runs uncached (one
- * warning in the log, counted in `uncached`). Any other status is the loader's own, or CKIT_E_MISUSE when it did not
+ * CKIT_OK. Also when an argument cannot be part of a key (but in interop mode) or the store is down: then the loader runs
+ * uncached (one warning in the log, counted in `uncached`). Any other status is the loader's own, or CKIT_E_MISUSE when it did not
  * write exactly one value, or CKIT_E_NO_MEMORY, or what ckit_args_pack says of arguments that are incomplete. */
 CKIT_API ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);
 

@@ -22,6 +22,9 @@
  * and as arguments only: sets, datetimes with an offset, UUIDs. Values hold dates and times as document.h writes them.
  * Interop mode never degrades: what is outside of the model is an error of the caller's data, and the caller is told.
  *
+ * This page makes and examines the bytes. A function with the option `interop` (function.h) uses them, and the encoding
+ * CKIT_INTEROP (cache.h) reads and writes such entries by their keys.
+ *
  * The functions may be called from any thread, a ckit_interop_args by one at a time; nothing blocks. */
 #ifndef CACHEKIT_INTEROP_H
 #define CACHEKIT_INTEROP_H
@@ -29,6 +32,7 @@
 #include <cachekit/buf.h>
 #include <cachekit/document.h>
 #include <cachekit/error.h>
+#include <cachekit/key.h>
 #include <cachekit/msgpack.h>
 #include <cachekit/types.h>
 
@@ -143,6 +147,12 @@ CKIT_API ckit_status ckit_interop_args_pack(ckit_interop_args *args, ckit_slice 
 /* Whether foreign bytes are what ckit_interop_args_pack makes. Answers as ckit_interop_value_check does. What was a
  * set is an array there, so the order of its elements is not looked at. */
 CKIT_API ckit_status ckit_interop_args_check(ckit_slice packed, ckit_error *err);
+
+/* The arguments of a call of a function with the option `interop` (function.h): `args`, freshly initialised, takes what
+ * `from` holds, which may be used on. Nothing can be added to it afterwards; the function reads it back in the canonical
+ * form, with ckit_args_positional. A failure that `from` remembers, or that values are missing there, is remembered in
+ * `args`. */
+CKIT_API void ckit_args_interop(ckit_args *args, ckit_interop_args *from);
 
 /* ---- values ---------------------------------------------------------------------------------------------- */
 

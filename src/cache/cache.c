@@ -391,7 +391,7 @@ void ckit_cache_close(ckit_cache *cache) {
     ckit_backend_close(cache->backend);
     for (ckiti_function_record *record = atomic_load(&cache->records); record != NULL;) {
         ckiti_function_record *next = record->next;
-        ckiti_free(cache->alloc, record, sizeof *record + record->name_len);
+        ckiti_free(cache->alloc, record, sizeof *record + record->name_len + record->operation_len);
         record = next;
     }
     for (ckiti_namespace *ns = atomic_load(&cache->namespaces); ns != NULL;) {

@@ -8,6 +8,8 @@
 ckit_status ckiti_op_run(ckit_op *op);
 /* Packs the arguments; `none` stands in for NULL. */
 ckit_status ckiti_call_pack(ckit_args *args, ckit_args *none, ckit_args **used, ckit_slice *packed, ckit_error *err);
+/* Arguments that were packed are those of such a call: CKIT_E_MISUSE for other than canonical ones in interop mode. */
+ckit_status ckiti_call_check(const ckit_function *function, const ckit_args *args, ckit_error *err);
 /* Says in the log that a call runs without the cache, and why. */
 void ckiti_say_uncached(const ckit_function *function, const ckit_error *why);
 /* Moves a value: bytes that stand inside the struct move with it. */

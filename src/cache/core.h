@@ -25,7 +25,7 @@
 
 /* How the bytes of a memory entry are meant. What a function gave, raw or not, counts as a document: functions that differ
  * in that do not share entries. */
-enum { CKITI_TAG_DOCUMENT = 1, CKITI_TAG_RAW = 2 };
+enum { CKITI_TAG_DOCUMENT = 1, CKITI_TAG_RAW = 2, CKITI_TAG_INTEROP = 3, CKITI_TAGS_END };
 
 /* Counters of a cache. */
 enum {
@@ -62,17 +62,18 @@ typedef struct ckiti_namespace {
 } ckiti_namespace;
 
 /* What else tells functions of one name apart. */
-enum { CKITI_TRAIT_INTEGRITY = 1, CKITI_TRAIT_RAW = 2, CKITI_TRAIT_CUSTOM_KEY = 4 };
+enum { CKITI_TRAIT_INTEGRITY = 1, CKITI_TRAIT_RAW = 2, CKITI_TRAIT_CUSTOM_KEY = 4, CKITI_TRAIT_INTEROP = 8 };
 
 /* What handles of one function have in common. Lives as long as the cache. */
 typedef struct ckiti_function_record {
     struct ckiti_function_record *next;
     ckiti_namespace              *ns;
-    uint32_t                      id; /* begins its keys in memory; 0 is for keys of entries */
+    uint32_t                      id;     /* begins its keys in memory; 0 is for keys of entries */
     uint8_t                       traits; /* CKITI_TRAIT_* */
     _Atomic uint64_t              floor;
     size_t                        name_len;
-    char                          name[];
+    size_t                        operation_len; /* in interop mode; 0 otherwise */
+    char                          name[];        /* as scopes tell it, and behind it the operation as keys have it */
 } ckiti_function_record;
 
 struct ckit_function {
@@ -90,6 +91,7 @@ struct ckit_function {
     bool                   integrity;
     bool                   raw;
     bool                   custom_key;
+    bool                   interop;
     bool                   use_l1;
     size_t                 refreshing; /* background refreshes; guarded by cache->mu */
     struct ckit_function  *next;       /* of all handles; guarded by cache->mu */
@@ -140,6 +142,7 @@ struct ckit_cache {
     _Atomic bool                     sweeping;        /* the sweep job has been submitted */
     _Atomic bool                     sweeps_soon;     /* ... to run before its time */
     _Atomic bool                     custom_keys;     /* a function has been made whose calls have custom keys */
+    _Atomic bool                     interop;         /* ... that is in interop mode */
     _Atomic uint64_t                 next_warning_ms; /* until then failures of the store are only counted */
     _Atomic uint64_t                 unsaid;          /* failures since the last line about one */
     ckiti_fork_hooks                 fork;
@@ -159,6 +162,10 @@ uint64_t ckiti_function_floor(ckit_cache *cache, ckit_slice memkey);
 void ckiti_sweep_start(ckit_cache *cache);
 /* Brings the next sweep forward, so that what a whole scope held in memory is given back within a second. */
 void ckiti_sweep_soon(ckit_cache *cache);
+
+static inline ckit_slice ckiti_record_operation(const ckiti_function_record *record) {
+    return ckit_slice_of(record->name + record->name_len, record->operation_len);
+}
 
 /* What was born below is invalidated, for a call of this function. */
 static inline uint64_t ckiti_function_min_birth(const ckit_function *function) {

@@ -6,25 +6,36 @@
 #include "format/stored.h"
 
 #include <cachekit/document.h>
+#include <cachekit/interop.h>
 #include <cachekit/value.h>
 
 static const char where[] = "cache";
 
-static uint8_t tag_of(ckit_encoding encoding) { return encoding == CKIT_RAW ? CKITI_TAG_RAW : CKITI_TAG_DOCUMENT; }
+static uint8_t tag_of(ckit_encoding encoding) {
+    return encoding == CKIT_RAW ? CKITI_TAG_RAW : encoding == CKIT_INTEROP ? CKITI_TAG_INTEROP : CKITI_TAG_DOCUMENT;
+}
+
+static ckit_status check_interop(const ckit_cache *cache, ckit_slice key, ckit_error *err) {
+    ckit_interop_key_parts parts;
+    return ckit_interop_key_describe(key, &parts)
+               ? ckiti_interop_check_store(cache, err)
+               : ckit_fail(err, CKIT_E_MISUSE, where,
+                           "a key of interop mode is NAMESPACE:OPERATION:HASH, and this one is not");
+}
 
 static ckit_status check_call(const ckit_cache *cache, ckit_slice key, const ckit_entry_options *o, ckit_error *err) {
     if (key.len == 0 || key.len > cache->options.max_key_bytes) {
         return ckit_fail(err, key.len == 0 ? CKIT_E_MISUSE : CKIT_E_TOO_LARGE, where,
                          "a key of %zu bytes, allowed is 1 to %u", key.len, cache->options.max_key_bytes);
     }
-    if (o->encoding > CKIT_RAW) {
+    if (o->encoding > CKIT_INTEROP) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "encoding %d does not exist", (int)o->encoding);
     }
     if (o->ttl_ms > CKIT_TTL_MAX_MS && o->ttl_ms != CKIT_TTL_NO_EXPIRY && o->ttl_ms != CKIT_TTL_DO_NOT_STORE) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "a lifetime of %llu ms, the longest is %llu",
                          (unsigned long long)o->ttl_ms, (unsigned long long)CKIT_TTL_MAX_MS);
     }
-    return CKIT_OK;
+    return o->encoding == CKIT_INTEROP ? check_interop(cache, key, err) : CKIT_OK;
 }
 
 static void name_in_memory(ckiti_access *a) {
@@ -121,15 +132,24 @@ static void fill_memory(const ckiti_access *a, ckit_slice bytes, uint64_t life_m
     ckiti_sweep_start(a->cache);
 }
 
+static ckit_status open_stored(const ckiti_access *a, ckit_buf *stored, ckit_buf *document) {
+    switch (a->options.encoding) {
+    case CKIT_RAW:
+        *document = *stored;
+        ckit_buf_init(stored, a->cache->alloc);
+        return CKIT_OK;
+    case CKIT_INTEROP: return ckiti_store_open_interop(a->cache, a->key, stored, document);
+    default:
+        return ckiti_store_open(a->cache, a->key, a->cache->options.integrity != CKIT_OFF, ckit_buf_slice(stored),
+                                document);
+    }
+}
+
 /* What the store answered becomes the caller's value. Takes the bytes of `stored`. CKIT_MISS: it cannot be read. */
 static ckit_status open_answer(const ckiti_access *a, ckit_buf *stored, uint64_t life_ms, ckit_value *out) {
     ckit_buf document;
     ckit_buf_init(&document, a->cache->alloc);
-    if (a->options.encoding == CKIT_RAW) {
-        document = *stored;
-        ckit_buf_init(stored, a->cache->alloc);
-    } else if (ckiti_store_open(a->cache, a->key, a->cache->options.integrity != CKIT_OFF, ckit_buf_slice(stored),
-                                &document) != CKIT_OK) {
+    if (open_stored(a, stored, &document) != CKIT_OK) {
         ckit_buf_fini(&document);
         return CKIT_MISS;
     }
@@ -167,21 +187,25 @@ ckit_status ckiti_access_ask(ckiti_access *a, ckit_value *out, ckit_error *err) 
     return st;
 }
 
-/* The entry is in memory, but as something else. */
-static bool is_otherwise_in_memory(const ckiti_access *a) {
+/* The entry is in memory, but as something else: its tag, or 0. */
+static uint8_t otherwise_in_memory(const ckiti_access *a) {
     ckiti_l1_query other = a->query;
     uint64_t       life_ms;
-    other.tag = other.tag == CKITI_TAG_RAW ? CKITI_TAG_DOCUMENT : CKITI_TAG_RAW;
-    return a->l1 != NULL && ckiti_l1_peek(a->l1, &other, ckiti_cache_now(a->cache), &life_ms) == CKIT_OK;
+    for (other.tag = CKITI_TAG_DOCUMENT; a->l1 != NULL && other.tag < CKITI_TAGS_END; other.tag++) {
+        if (other.tag != a->query.tag && ckiti_l1_peek(a->l1, &other, ckiti_cache_now(a->cache), &life_ms) == CKIT_OK) {
+            return other.tag;
+        }
+    }
+    return 0;
 }
 
 ckit_status ckiti_access_absent(const ckiti_access *a, ckit_error *err) {
-    if (!is_otherwise_in_memory(a)) {
-        return CKIT_MISS;
-    }
-    return ckit_fail(err, CKIT_E_VALUE_TYPE, where, "the entry was stored %s: read it with %s",
-                     a->options.encoding == CKIT_RAW ? "as bytes or a document" : "raw",
-                     a->options.encoding == CKIT_RAW ? "CKIT_BYTES or CKIT_DOCUMENT" : "CKIT_RAW");
+    static const char *const stored[] = {[CKITI_TAG_DOCUMENT] =
+                                             "as bytes or a document: read it with CKIT_BYTES or CKIT_DOCUMENT",
+                                         [CKITI_TAG_RAW] = "raw: read it with CKIT_RAW",
+                                         [CKITI_TAG_INTEROP] = "in interop mode: read it with CKIT_INTEROP"};
+    uint8_t                  tag = otherwise_in_memory(a);
+    return tag == 0 ? CKIT_MISS : ckit_fail(err, CKIT_E_VALUE_TYPE, where, "the entry was stored %s", stored[tag]);
 }
 
 ckit_status ckit_cache_get(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options, ckit_value *out,
@@ -221,7 +245,7 @@ ckit_status ckit_cache_exists(ckit_cache *cache, ckit_slice key, const ckit_entr
         return CKIT_OK;
     }
     if (cache->ops == NULL) {
-        return is_otherwise_in_memory(&a) ? CKIT_OK : CKIT_MISS;
+        return otherwise_in_memory(&a) != 0 ? CKIT_OK : CKIT_MISS;
     }
     return exists_in_store(&a, err);
 }
@@ -267,6 +291,11 @@ static ckit_status encode(const ckiti_access *a, ckit_slice value, ckit_buf *doc
         *in_memory = ckit_buf_slice(document);
         return st;
     }
+    if (a->options.encoding == CKIT_INTEROP) {
+        ckit_status st = ckit_interop_value_normalise(value, document, err);
+        *in_memory = ckit_buf_slice(document);
+        return st;
+    }
     return CKIT_OK;
 }
 
@@ -274,7 +303,7 @@ static ckit_status seal(const ckiti_access *a, ckit_slice in_memory, ckit_buf *s
                         ckit_error *err) {
     const ckit_cache_options *o = &a->cache->options;
     *stored = in_memory;
-    if (a->options.encoding == CKIT_RAW || a->cache->ops == NULL) {
+    if (a->options.encoding == CKIT_RAW || a->options.encoding == CKIT_INTEROP || a->cache->ops == NULL) {
         return in_memory.len <= o->max_value_bytes
                    ? CKIT_OK
                    : ckit_fail(err, CKIT_E_TOO_LARGE, where, "a value of %zu bytes, limit %llu", in_memory.len,

@@ -1,8 +1,11 @@
 /* Functions: naming them to a cache, and the blocking driver of a call. */
 #include "cache/call.h"
 #include "cache/scope.h"
+#include "cache/store.h"
+#include "format/args.h"
 
 #include <cachekit/envelope.h>
+#include <cachekit/interop.h>
 #include <cachekit/value.h>
 
 static const char where[] = "function";
@@ -15,25 +18,33 @@ void ckit_function_options_init(ckit_function_options *options, size_t struct_si
 /* ---- naming ---------------------------------------------------------------------------------------------------- */
 
 static ckiti_function_record *find_record(ckit_cache *cache, const ckiti_namespace *ns, ckit_slice name,
-                                          uint8_t traits) {
+                                          ckit_slice operation, uint8_t traits) {
     ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
     while (record != NULL && !(record->ns == ns && record->traits == traits &&
-                               ckit_slice_equal(ckit_slice_of(record->name, record->name_len), name))) {
+                               ckit_slice_equal(ckit_slice_of(record->name, record->name_len), name) &&
+                               ckit_slice_equal(ckiti_record_operation(record), operation))) {
         record = record->next;
     }
     return record;
 }
 
-static ckiti_function_record *get_record(ckit_cache *cache, ckiti_namespace *ns, ckit_slice name, uint8_t traits) {
+/* `operation` is empty but in interop mode. */
+static ckiti_function_record *get_record(ckit_cache *cache, ckiti_namespace *ns, ckit_slice name, ckit_slice operation,
+                                         uint8_t traits) {
     pthread_mutex_lock(&cache->mu);
-    ckiti_function_record *record = find_record(cache, ns, name, traits);
+    ckiti_function_record *record = find_record(cache, ns, name, operation, traits);
     if (record == NULL && cache->record_count < UINT32_MAX &&
-        (record = ckiti_alloc_zeroed(cache->alloc, 1, sizeof *record + name.len)) != NULL) {
+        (record = ckiti_alloc_zeroed(cache->alloc, 1, sizeof *record + name.len + operation.len)) != NULL) {
         record->ns = ns;
         record->id = ++cache->record_count;
         record->traits = traits;
         record->name_len = name.len;
         memcpy(record->name, name.ptr, name.len);
+        record->operation_len = operation.len;
+        if (operation.len > 0) {
+            memcpy(record->name + name.len, operation.ptr, operation.len);
+            atomic_store(&cache->interop, true);
+        }
         record->next = atomic_load_explicit(&cache->records, memory_order_relaxed);
         atomic_store_explicit(&cache->records, record, memory_order_release);
         if ((traits & CKITI_TRAIT_CUSTOM_KEY) != 0) {
@@ -43,6 +54,21 @@ static ckiti_function_record *get_record(ckit_cache *cache, ckiti_namespace *ns,
     }
     pthread_mutex_unlock(&cache->mu);
     return record;
+}
+
+static ckit_status check_interop(const ckit_cache *cache, const ckit_function_options *o, ckit_error *err) {
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_status st = ckit_interop_name_check(ckit_slice_str(o->namespace_name), "namespace", &why);
+    st = st == CKIT_OK ? ckit_interop_name_check(ckit_slice_str(o->interop), "operation", &why) : st;
+    if (st != CKIT_OK) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "interop mode: %s", why.text);
+    }
+    if (o->raw || o->custom_key) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "interop mode and %s: keys and values that all share have one form",
+                         o->raw ? "raw" : "custom_key");
+    }
+    return ckiti_interop_check_store(cache, err);
 }
 
 static ckit_status check_options(const ckit_function_options *o, ckit_loader loader, ckit_error *err) {
@@ -79,17 +105,23 @@ static void apply_options(ckit_function *function, const ckit_function_options *
     function->integrity = (o->integrity != CKIT_DEFAULT ? o->integrity : defaults->integrity) != CKIT_OFF;
     function->raw = o->raw;
     function->custom_key = o->custom_key;
+    function->interop = o->interop != NULL;
     function->use_l1 = (o->l1 != CKIT_DEFAULT ? o->l1 : defaults->l1) != CKIT_OFF;
 }
 
 static uint8_t traits_of(const ckit_function *function) {
+    if (function->interop) {
+        return CKITI_TRAIT_INTEROP;
+    }
     return (uint8_t)((function->integrity ? CKITI_TRAIT_INTEGRITY : 0) | (function->raw ? CKITI_TRAIT_RAW : 0) |
                      (function->custom_key ? CKITI_TRAIT_CUSTOM_KEY : 0));
 }
 
-static ckit_status name_it(ckit_function *function, ckit_slice name, ckit_slice namespace_name, ckit_error *err) {
+static ckit_status name_it(ckit_function *function, ckit_slice name, ckit_slice namespace_name, ckit_slice operation,
+                           ckit_error *err) {
     ckit_key_spec spec = {.namespace_name = namespace_name, .function = name, .integrity = function->integrity};
-    ckit_status   st = ckit_key_prefix_init(&function->key_prefix, &spec, function->cache->alloc, err);
+    ckit_status   st =
+        function->interop ? CKIT_OK : ckit_key_prefix_init(&function->key_prefix, &spec, function->cache->alloc, err);
     if (st != CKIT_OK) {
         return st;
     }
@@ -100,9 +132,9 @@ static ckit_status name_it(ckit_function *function, ckit_slice name, ckit_slice 
     }
     ckit_buf text;
     ckit_buf_init(&text, function->cache->alloc);
-    st = ckit_key_function(name, &text, err);
+    st = ckit_key_function(function->interop ? operation : name, &text, err);
     if (st == CKIT_OK) {
-        function->record = get_record(function->cache, ns, ckit_buf_slice(&text), traits_of(function));
+        function->record = get_record(function->cache, ns, ckit_buf_slice(&text), operation, traits_of(function));
         st = function->record != NULL ? CKIT_OK
                                       : ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for another function");
     }
@@ -123,6 +155,9 @@ ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader l
         memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
     }
     ckit_status st = check_options(&o, loader, err);
+    if (st == CKIT_OK && o.interop != NULL) {
+        st = check_interop(cache, &o, err);
+    }
     if (st != CKIT_OK) {
         return st;
     }
@@ -134,7 +169,7 @@ ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader l
     function->loader = loader;
     function->context = context;
     apply_options(function, &o);
-    st = name_it(function, ckit_slice_str(name), ckit_slice_str(o.namespace_name), err);
+    st = name_it(function, ckit_slice_str(name), ckit_slice_str(o.namespace_name), ckit_slice_str(o.interop), err);
     if (st != CKIT_OK) {
         ckit_key_prefix_fini(&function->key_prefix);
         ckiti_free(cache->alloc, function, sizeof *function);
@@ -325,6 +360,13 @@ ckit_status ckiti_call_pack(ckit_args *args, ckit_args *none, ckit_args **used, 
     return ckit_args_pack(args, packed, err);
 }
 
+ckit_status ckiti_call_check(const ckit_function *function, const ckit_args *args, ckit_error *err) {
+    if (!function->interop || ckiti_args_are_interop(args)) {
+        return CKIT_OK;
+    }
+    return ckit_fail(err, CKIT_E_MISUSE, where, "arguments of a call in interop mode are made with ckit_args_interop");
+}
+
 void ckiti_say_uncached(const ckit_function *function, const ckit_error *why) {
     ckiti_log(function->cache->log, CKIT_LOG_WARNING, "cache", "a call of %.*s runs uncached: %s %s",
               (int)function->record->name_len, function->record->name, ckit_status_code(why->status), why->text);
@@ -372,7 +414,8 @@ static ckit_status call_without_key(ckit_function *function, ckit_args *args, ck
     ckit_error  why = CKIT_ERROR_INIT;
     ckit_slice  packed;
     ckit_status st = ckit_args_pack(args, &packed, &why);
-    if (st != CKIT_E_KEY_ARGUMENT) { /* something is missing: the function would see other arguments */
+    if (st != CKIT_E_KEY_ARGUMENT ||
+        function->interop) { /* what is missing is no argument that the function would see */
         if (err != NULL) {
             *err = why;
         }
@@ -403,7 +446,8 @@ ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out,
         ckiti_refresh_in_background(function, args, packed, &memkey, hash);
         return CKIT_OK;
     }
-    return call_slowly(function, args, packed, &memkey, hash, false, out, err);
+    st = ckiti_call_check(function, args, err);
+    return st != CKIT_OK ? st : call_slowly(function, args, packed, &memkey, hash, false, out, err);
 }
 
 ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
@@ -415,6 +459,10 @@ ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *o
     }
     if (ckiti_call_pack(args, &none, &args, &packed, NULL) != CKIT_OK) {
         return call_without_key(function, args, out, err);
+    }
+    ckit_status st = ckiti_call_check(function, args, err);
+    if (st != CKIT_OK) {
+        return st;
     }
     uint64_t hash = ckiti_call_name(function, packed, &memkey);
     return call_slowly(function, args, packed, &memkey, hash, true, out, err);
@@ -511,7 +559,17 @@ static ckit_status make_custom_key(const ckit_function *function, ckit_slice pac
     return st;
 }
 
+static ckit_status make_interop_key(const ckiti_function_record *record, ckit_slice packed, ckit_buf *key,
+                                    ckit_error *err) {
+    ckit_slice array = ckit_slice_of(packed.ptr + 1, packed.len - 2); /* between the head of two and no keywords */
+    return ckit_interop_key(ckit_slice_of(record->ns->name, record->ns->name_len), ckiti_record_operation(record),
+                            array, key, err);
+}
+
 ckit_status ckiti_call_key(const ckit_function *function, ckit_slice packed, ckit_buf *key, ckit_error *err) {
+    if (function->interop) {
+        return make_interop_key(function->record, packed, key, err);
+    }
     return function->custom_key ? make_custom_key(function, packed, key, err)
                                 : ckit_key_from_prefix(&function->key_prefix, packed, key, err);
 }
@@ -520,6 +578,7 @@ ckit_status ckit_function_key(ckit_function *function, ckit_args *args, ckit_buf
     ckit_args   none;
     ckit_slice  packed;
     ckit_status st = ckiti_call_pack(args, &none, &args, &packed, err);
+    st = st == CKIT_OK ? ckiti_call_check(function, args, err) : st;
     return st == CKIT_OK ? ckiti_call_key(function, packed, key, err) : st;
 }
 
@@ -531,6 +590,7 @@ ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error
     ckit_cache  *cache = function->cache;
     ckit_buf_init(&key, cache->alloc);
     ckit_status st = ckiti_call_pack(args, &none, &args, &packed, err);
+    st = st == CKIT_OK ? ckiti_call_check(function, args, err) : st;
     if (st == CKIT_OK && (cache->ops != NULL || function->custom_key)) {
         st = ckiti_call_key(function, packed, &key, err);
     }

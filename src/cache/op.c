@@ -6,6 +6,7 @@
 #include "format/stored.h"
 
 #include <cachekit/document.h>
+#include <cachekit/interop.h>
 #include <cachekit/value.h>
 
 #define FIRST_PAUSE_MS 5u
@@ -338,11 +339,18 @@ static ckit_status open_raw(ckit_op *op) {
     return CKIT_MISS;
 }
 
+static ckit_status open_by_mode(ckit_op *op, ckit_slice key) {
+    if (op->function->raw) {
+        return open_raw(op);
+    }
+    return op->function->interop
+               ? ckiti_store_open_interop(op->cache, key, &op->stored, &op->document)
+               : ckiti_store_open(op->cache, key, op->function->integrity, ckit_buf_slice(&op->stored), &op->document);
+}
+
 static ckit_status open_stored(ckit_op *op) {
     ckit_slice  key = ckit_buf_slice(&op->key);
-    ckit_status st = op->function->raw ? open_raw(op)
-                                       : ckiti_store_open(op->cache, key, op->function->integrity,
-                                                          ckit_buf_slice(&op->stored), &op->document);
+    ckit_status st = open_by_mode(op, key);
     if (st != CKIT_OK || !is_rejected(op, ckit_buf_slice(&op->document))) {
         return st;
     }
@@ -476,8 +484,23 @@ static ckit_status check_lifetime(uint64_t ttl_ms, ckit_error *err) {
     return CKIT_OK;
 }
 
+/* In interop mode: the document's canonical form takes its place. */
+static ckit_status normalise(ckit_buf *document, ckit_error *err) {
+    ckit_buf canonical;
+    ckit_buf_init(&canonical, document->alloc);
+    ckit_status st = ckit_interop_value_normalise(ckit_buf_slice(document), &canonical, err);
+    if (st == CKIT_OK) {
+        ckit_buf_fini(document);
+        *document = canonical;
+    }
+    return st;
+}
+
 ckit_status ckiti_op_result(ckit_op *op, ckit_buf *document, uint64_t ttl_ms, ckit_error *err) {
     ckit_status st = op->function->raw ? CKIT_OK : ckit_document_check(ckit_buf_slice(document), NULL);
+    if (st == CKIT_OK && op->function->interop && (st = normalise(document, err)) != CKIT_OK) {
+        return st;
+    }
     if (st != CKIT_OK) {
         return ckit_fail(err, CKIT_E_MISUSE, "function", "the function did not give exactly one document (%s)",
                          ckit_status_text(st));
@@ -573,7 +596,7 @@ static ckit_status seal(ckit_op *op, ckit_slice *stored, ckit_error *why) {
     uint64_t             most = op->cache->options.max_value_bytes;
     ckit_slice           document = ckit_buf_slice(&op->document);
     *stored = ckit_slice_of(NULL, 0);
-    if (op->cache->ops != NULL && !function->raw) {
+    if (op->cache->ops != NULL && !function->raw && !function->interop) {
         ckit_status st =
             ckiti_stored_seal(document, function->integrity, function->compression_level, most, &op->stored, why);
         *stored = ckit_buf_slice(&op->stored);

@@ -470,7 +470,8 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
         return st;
     }
     st = ckiti_call_pack(start->args, &none, &args, &packed, &why);
-    if (st != CKIT_OK && st != CKIT_E_KEY_ARGUMENT) {
+    st = st == CKIT_OK ? ckiti_call_check(function, args, &why) : st;
+    if (st != CKIT_OK && (st != CKIT_E_KEY_ARGUMENT || function->interop)) {
         if (err != NULL) {
             *err = why;
         }
@@ -533,10 +534,11 @@ static ckit_status finish_with_failure(ckit_op *op, ckit_status status, ckit_err
 }
 
 static ckit_status finish_with_object(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err) {
-    if (op->cache->ops != NULL || result->object->release == NULL) {
+    if (op->cache->ops != NULL || op->function->interop || result->object->release == NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where,
-                         op->cache->ops != NULL ? "objects are kept in memory only, and this cache has a store"
-                                                : "an object needs 'release'");
+                         op->cache->ops != NULL  ? "objects are kept in memory only, and this cache has a store"
+                         : op->function->interop ? "values of interop mode are documents"
+                                                 : "an object needs 'release'");
     }
     ckit_status st = ckiti_op_keep_object(op, result->object, result->ttl_ms, err);
     if (st == CKIT_OK) {

@@ -3,6 +3,7 @@
 #include "cache/store.h"
 #include "format/key_of_hash.h"
 
+#include <cachekit/interop.h>
 #include <cachekit/key.h>
 
 static const char where[] = "cache";
@@ -14,7 +15,7 @@ static bool is_alive(ckit_cache *cache, const ckiti_namespace *ns, ckit_slice me
     ckiti_l1_query query = {.key = memkey, .hash = hash, .min_birth = own > whole ? own : whole};
     uint64_t       now = ckiti_cache_now(cache);
     uint64_t       life_ms;
-    for (query.tag = CKITI_TAG_DOCUMENT; query.tag <= CKITI_TAG_RAW; query.tag++) {
+    for (query.tag = CKITI_TAG_DOCUMENT; query.tag < CKITI_TAGS_END; query.tag++) {
         if (ckiti_l1_peek(ns->l1, &query, now, &life_ms) != CKIT_MISS) {
             return true;
         }
@@ -178,7 +179,7 @@ void ckiti_each_key_of_hash(ckit_cache *cache, ckit_slice namespace_name, ckit_s
     ckit_buf_init(&key, cache->alloc);
     for (const ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
          record != NULL; record = record->next) {
-        if ((record->traits & CKITI_TRAIT_CUSTOM_KEY) != 0 ||
+        if ((record->traits & (CKITI_TRAIT_CUSTOM_KEY | CKITI_TRAIT_INTEROP)) != 0 ||
             (namespace_name.len > 0 && !is_meant(record->ns, namespace_name))) {
             continue;
         }
@@ -230,8 +231,23 @@ static bool is_named_in(const ckiti_namespace *ns, ckit_slice key, ckit_slice *t
     return true;
 }
 
+/* The function in interop mode whose calls have such keys, or NULL. */
+static ckiti_function_record *find_interop(ckit_cache *cache, ckit_slice key) {
+    ckit_interop_key_parts parts;
+    if (!atomic_load_explicit(&cache->interop, memory_order_relaxed) || !ckit_interop_key_describe(key, &parts)) {
+        return NULL;
+    }
+    ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
+    while (record != NULL &&
+           !(ckit_slice_equal(ckiti_record_operation(record), parts.operation) &&
+             ckit_slice_equal(ckit_slice_of(record->ns->name, record->ns->name_len), parts.namespace_name))) {
+        record = record->next;
+    }
+    return record;
+}
+
 bool ckiti_key_is_of_call(ckit_cache *cache, ckit_slice key) {
-    bool found = ckit_key_describe(key).automatic;
+    bool found = ckit_key_describe(key).automatic || find_interop(cache, key) != NULL;
     if (!found && atomic_load_explicit(&cache->custom_keys, memory_order_relaxed)) {
         ckiti_namespace *ns = atomic_load_explicit(&cache->namespaces, memory_order_acquire);
         ckit_slice       text;
@@ -274,6 +290,11 @@ void ckiti_forget_call_by_key(ckit_cache *cache, ckit_slice key) {
     ckit_key_parts parts = ckit_key_describe(key);
     if (atomic_load_explicit(&cache->custom_keys, memory_order_relaxed)) {
         forget_custom(cache, key);
+    }
+    ckiti_function_record *interop = parts.automatic ? NULL : find_interop(cache, key);
+    if (interop != NULL) {
+        raise_floor(&interop->floor, ckiti_namespace_bump(interop->ns));
+        tell_stripes(cache);
     }
     if (!parts.automatic) {
         return;

@@ -28,7 +28,8 @@ void ckiti_forget_scope_as_told(ckit_cache *cache, const ckit_scope *scope);
 void ckiti_each_key_of_hash(ckit_cache *cache, ckit_slice namespace_name, ckit_slice hash,
                             void (*each)(ckit_cache *cache, ckit_slice key));
 
-/* The key is that of a function's call: an automatic one, or a custom one of a namespace in which functions have such. */
+/* The key is that of a function's call: an automatic one, a custom one of a namespace in which functions have such, or that
+ * of a function in interop mode. */
 bool ckiti_key_is_of_call(ckit_cache *cache, ckit_slice key);
 
 /* The key of a function's call was changed or removed by its text. Memory knows calls by their arguments and cannot find

@@ -5,6 +5,7 @@
 
 #include <cachekit/document.h>
 #include <cachekit/envelope.h>
+#include <cachekit/interop.h>
 
 /* A store that is down fails every call; one line a second says so. */
 #define WARNING_PAUSE_MS 1000u
@@ -42,9 +43,9 @@ void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key
         return;
     }
     ckiti_log(cache->log, optional ? CKIT_LOG_DEBUG : CKIT_LOG_WARNING, "cache",
-              "%s: %s of key #%s: %s %s: %s (%llu failures before it unsaid)",
-              cache->ops->name, operation, mark_of(key).text, ckit_status_code(error->status), error->where,
-              error->text, (unsigned long long)atomic_exchange(&cache->unsaid, 0));
+              "%s: %s of key #%s: %s %s: %s (%llu failures before it unsaid)", cache->ops->name, operation,
+              mark_of(key).text, ckit_status_code(error->status), error->where, error->text,
+              (unsigned long long)atomic_exchange(&cache->unsaid, 0));
 }
 
 void ckiti_store_unreadable(ckit_cache *cache, ckit_slice key, const ckit_error *why, bool remove) {
@@ -71,4 +72,30 @@ ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, 
     }
     ckiti_store_unreadable(cache, key, &why, verdict == CKITI_STORED_DELETE);
     return CKIT_MISS;
+}
+
+/* ---- interop mode ---------------------------------------------------------------------------------------------- */
+
+ckit_status ckiti_interop_check_store(const ckit_cache *cache, ckit_error *err) {
+    if (cache->ops == NULL || cache->ops->key_prefix == NULL || cache->ops->key_prefix(cache->store).len == 0) {
+        return CKIT_OK;
+    }
+    return ckit_fail(
+        err, CKIT_E_CONFIGURATION, "cache",
+        "interop mode: the store %s puts a prefix in front of keys, where other SDKs do not find them; open it "
+        "without a tenant and without key_prefix",
+        cache->ops->name);
+}
+
+ckit_status ckiti_store_open_interop(ckit_cache *cache, ckit_slice key, ckit_buf *stored, ckit_buf *document) {
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_buf    none = *document;
+    ckit_status st = ckit_interop_value_accept(ckit_buf_slice(stored), &why);
+    if (st != CKIT_OK) {
+        ckiti_store_unreadable(cache, key, &why, true);
+        return CKIT_MISS;
+    }
+    *document = *stored;
+    *stored = none;
+    return CKIT_OK;
 }

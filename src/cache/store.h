@@ -14,6 +14,11 @@ static inline uint64_t ckiti_life_in_memory(uint64_t life_ms) {
     return life_ms == CKIT_LIFE_UNKNOWN ? CKITI_UNKNOWN_LIFE_MS : life_ms;
 }
 
+/* Interop mode: keys stay as they are in the store. CKIT_E_CONFIGURATION where it puts something in front of them. */
+ckit_status ckiti_interop_check_store(const ckit_cache *cache, ckit_error *err);
+/* ckiti_store_open for a plain document of interop mode, whose bytes move from `stored` to `document` (empty before). */
+ckit_status ckiti_store_open_interop(ckit_cache *cache, ckit_slice key, ckit_buf *stored, ckit_buf *document);
+
 /* Counts a failure of the store and tells the log, at most once a second; the key appears as a hash. What
  * an open circuit refused is no failure. */
 void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key, const ckit_error *error);

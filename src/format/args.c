@@ -53,8 +53,8 @@ bool ckiti_args_grow(ckit_args *args, size_t need) {
     const size_t least = args->len + need + 1, most = (size_t)CKIT_ARGS_MAX_BYTES + 1;
     const size_t roomy = 2 * args->cap < most ? 2 * args->cap : most;
     const size_t cap = least < roomy ? roomy : least;
-    const bool was_inline = args->bytes == args->inline_bytes;
-    uint8_t   *bytes = ckiti_resize(args->alloc, was_inline ? NULL : args->bytes, was_inline ? 0 : args->cap, cap);
+    const bool   was_inline = args->bytes == args->inline_bytes;
+    uint8_t     *bytes = ckiti_resize(args->alloc, was_inline ? NULL : args->bytes, was_inline ? 0 : args->cap, cap);
     if (bytes == NULL) {
         ckiti_args_fail(args, CKIT_E_NO_MEMORY, "no memory for the arguments");
         return false;
@@ -83,6 +83,10 @@ static bool inside_container(const ckit_args *args) {
 
 static uint8_t *begin_slow(ckit_args *args, size_t need, bool keyable) {
     if ((args->state & CKITI_ARGS_FAILED) != 0) {
+        return NULL;
+    }
+    if ((args->state & CKITI_ARGS_INTEROP) != 0) {
+        ckiti_args_fail(args, CKIT_E_MISUSE, "an argument behind those of interop mode");
         return NULL;
     }
     if ((args->state & (CKITI_ARGS_NAMED | CKITI_ARGS_WAITING)) == CKITI_ARGS_NAMED && !inside_container(args)) {

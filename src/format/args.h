@@ -14,14 +14,15 @@
 
 /* Bits of ckit_args.state. Any of them takes the slow path; each says which fields are in use. */
 enum {
-    CKITI_ARGS_FAILED = 1,  /* status, why; a value is lost */
-    CKITI_ARGS_FRAMES = 2,  /* frames, frames_cap, depth */
-    CKITI_ARGS_NAMED = 4,   /* keywords*; positional arguments are over */
-    CKITI_ARGS_WAITING = 8, /* a keyword has its name and waits for its value */
-    CKITI_ARGS_DROP = 16,   /* ... and both are dropped then */
-    CKITI_ARGS_SORTED = 32, /* the keywords are */
-    CKITI_ARGS_VECTORS = 64, /* vector_bytes */
-    CKITI_ARGS_UNKEYABLE = 128 /* status, why; all values are there, but they make no key */
+    CKITI_ARGS_FAILED = 1,      /* status, why; a value is lost */
+    CKITI_ARGS_FRAMES = 2,      /* frames, frames_cap, depth */
+    CKITI_ARGS_NAMED = 4,       /* keywords*; positional arguments are over */
+    CKITI_ARGS_WAITING = 8,     /* a keyword has its name and waits for its value */
+    CKITI_ARGS_DROP = 16,       /* ... and both are dropped then */
+    CKITI_ARGS_SORTED = 32,     /* the keywords are */
+    CKITI_ARGS_VECTORS = 64,    /* vector_bytes */
+    CKITI_ARGS_UNKEYABLE = 128, /* status, why; all values are there, but they make no key */
+    CKITI_ARGS_INTEROP = 256    /* positional arguments alone, in the canonical form of interop mode; complete */
 };
 
 /* CKIT_E_KEY_ARGUMENT means that the arguments make no key: the caller still adds the value, for a function that runs
@@ -38,6 +39,10 @@ void ckiti_args_end(ckit_args *args, size_t len);
 void ckiti_args_end_text(ckit_args *args, uint8_t *p, size_t len);
 /* At least `need` bytes more, and one; false after a failure. */
 bool ckiti_args_grow(ckit_args *args, size_t need);
+/* Whether the arguments may be those of a call in interop mode: ckit_args_interop has made them, or there are none. */
+static inline bool ckiti_args_are_interop(const ckit_args *args) {
+    return (args->state & CKITI_ARGS_INTEROP) != 0 || (args->state == 0 && args->count == 0);
+}
 /* Sorts the entries from `start` to the end by their keys, and refuses what cannot be sorted. */
 void ckiti_args_sort(ckit_args *args, size_t start, uint32_t pairs);
 

@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 #include "format/msgpack_code.h"
 
+#include <cachekit/interop.h>
+
 /* ---- keywords -------------------------------------------------------------------------------------------- */
 
 static bool is_open(const ckit_args *args) {
@@ -47,8 +49,10 @@ void ckit_args_keyword(ckit_args *args, ckit_slice name) {
     if ((args->state & CKITI_ARGS_FAILED) != 0) {
         return;
     }
-    if (is_open(args)) {
-        ckiti_args_fail(args, CKIT_E_MISUSE, "a keyword where a value was expected");
+    if (is_open(args) || (args->state & CKITI_ARGS_INTEROP) != 0) {
+        ckiti_args_fail(args, CKIT_E_MISUSE,
+                        is_open(args) ? "a keyword where a value was expected"
+                                      : "a keyword, which arguments of interop mode do not have");
         return;
     }
     if (!ckiti_is_text(name.ptr, name.len)) {
@@ -93,6 +97,38 @@ void ckit_args_fill_keywords(ckit_args *args, uint32_t count, size_t len) {
     args->keywords_at = args->len;
     args->keyword_header = header_size(count);
     args->len += len;
+}
+
+/* ---- arguments of interop mode ----------------------------------------------------------------------------- */
+
+/* A status of its own: nothing of the arguments is there, so the function cannot run without a key either. */
+static void fail_whole(ckit_args *args, ckit_status status, const char *why) {
+    if ((args->state & CKITI_ARGS_FAILED) == 0) {
+        args->state |= CKITI_ARGS_FAILED;
+        args->status = status;
+        args->why = why;
+    }
+}
+
+void ckit_args_interop(ckit_args *args, ckit_interop_args *from) {
+    ckit_slice packed;
+    if (args->state != 0 || args->count != 0) {
+        fail_whole(args, CKIT_E_MISUSE, "arguments of interop mode behind others");
+        return;
+    }
+    ckit_status st = ckit_interop_args_pack(from, &packed, NULL);
+    if (st != CKIT_OK) {
+        args->count = from->count;
+        fail_whole(args, st, from->status != CKIT_OK ? from->why : "an array, a map or a set waits for values");
+        return;
+    }
+    const size_t head = from->count < 16 ? 1 : from->count <= UINT16_MAX ? 3 : 5;
+    if (ckiti_args_grow(args, packed.len - head)) {
+        ckiti_copy(args->bytes + args->len, packed.ptr + head, packed.len - head);
+        args->len += packed.len - head;
+        args->count = from->count;
+        args->state |= CKITI_ARGS_INTEROP;
+    }
 }
 
 /* ---- packing --------------------------------------------------------------------------------------------- */
