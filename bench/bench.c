@@ -91,11 +91,13 @@ uint32_t *bench_zipf(double exponent, uint32_t items, size_t count, uint64_t see
 
 /* ---- time ------------------------------------------------------------------------------------------------ */
 
-static double now_ns(void) {
+static double read_ns(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
+
+static double now_ns(void) { return read_ns(CLOCK_MONOTONIC); }
 
 typedef struct runner {
     const bench_work  *work;
@@ -134,7 +136,7 @@ static double time_threads(const bench_work *work, uint64_t operations) {
     return taken;
 }
 
-static double time_work(const bench_work *work, uint64_t operations) {
+double bench_time(const bench_work *work, uint64_t operations) {
     if (work->threads > 1) {
         return time_threads(work, operations);
     }
@@ -146,10 +148,10 @@ static double time_work(const bench_work *work, uint64_t operations) {
 /* Operations that take about ROUND_NS; warms the work up on the way. */
 static uint64_t calibrate(const bench_work *work) {
     uint64_t operations = 1;
-    double   taken = time_work(work, operations);
+    double   taken = bench_time(work, operations);
     while (taken < ROUND_NS / 2 && operations < UINT64_C(1) << 40) {
         operations *= taken < ROUND_NS / 32 ? 8 : 2;
-        taken = time_work(work, operations);
+        taken = bench_time(work, operations);
     }
     double wanted = (double)operations * ROUND_NS / taken;
     return wanted < 1 ? 1 : (uint64_t)wanted;
@@ -164,19 +166,25 @@ void bench_run(bench *b, bench_work *works, size_t count) {
     (void)b;
     uint64_t *operations = bench_alloc(count * sizeof *operations);
     double(*taken)[ROUNDS] = bench_alloc(count * sizeof *taken);
+    double(*spent)[ROUNDS] = bench_alloc(count * sizeof *spent);
     for (size_t i = 0; i < count; i++) {
         operations[i] = calibrate(&works[i]);
     }
     for (unsigned round = 0; round < ROUNDS; round++) {
         for (size_t i = 0; i < count; i++) {
-            taken[i][round] = time_work(&works[i], operations[i]) / (double)operations[i];
+            double before = read_ns(CLOCK_PROCESS_CPUTIME_ID);
+            taken[i][round] = bench_time(&works[i], operations[i]) / (double)operations[i];
+            spent[i][round] = (read_ns(CLOCK_PROCESS_CPUTIME_ID) - before) / (double)operations[i] / works[i].threads;
         }
     }
     for (size_t i = 0; i < count; i++) {
         qsort(taken[i], ROUNDS, sizeof taken[i][0], by_value);
         works[i].median = taken[i][ROUNDS / 2];
         works[i].best = taken[i][0];
+        qsort(spent[i], ROUNDS, sizeof spent[i][0], by_value);
+        works[i].cpu = spent[i][ROUNDS / 2];
     }
+    free(spent);
     free(taken);
     free(operations);
 }
@@ -337,7 +345,15 @@ void bench_rows_of_program(bench *b, const char *path) {
 
 /* ---- counting -------------------------------------------------------------------------------------------- */
 
-bool bench_is_counting(const bench *b) { return b->count_name != NULL; }
+bool        bench_is_counting(const bench *b) { return b->count_name != NULL; }
+const char *bench_count_name(const bench *b) { return b->count_name; }
+uint64_t    bench_count_operations(const bench *b) { return b->count_operations; }
+
+FILE *bench_popen(const bench *b, const char *before, const char *arguments) {
+    char command[8704];
+    snprintf(command, sizeof command, "%s '%s' %s", before, b->self, arguments);
+    return popen(command, "r");
+}
 
 typedef struct counts {
     double instructions, d1_misses, ll_misses;
@@ -361,11 +377,10 @@ static double number_after(const char *line, const char *label) {
 }
 
 static bool count_run(const bench *b, const char *name, uint64_t operations, counts *out) {
-    char command[4608];
-    snprintf(command, sizeof command,
-             "valgrind --tool=cachegrind --cache-sim=yes --cachegrind-out-file=/dev/null '%s' --count %s %llu 2>&1",
-             b->self, name, (unsigned long long)operations);
-    FILE *program = popen(command, "r");
+    char arguments[160];
+    snprintf(arguments, sizeof arguments, "--count %s %llu 2>&1", name, (unsigned long long)operations);
+    FILE *program =
+        bench_popen(b, "valgrind --tool=cachegrind --cache-sim=yes --cachegrind-out-file=/dev/null", arguments);
     if (program == NULL) {
         return false;
     }

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef struct bench bench;
 
@@ -32,11 +33,16 @@ typedef struct bench_work {
 
     /* results, nanoseconds an operation: wall time by the operations of one thread */
     double median, best;
+    double cpu; /* median of the processor time of all threads of the process, nanoseconds by all operations */
 } bench_work;
 
 /* Runs the works for at least five rounds. The number of operations is chosen so that a round of each takes about
  * 40 ms; a work that takes longer than that for one operation runs it once a round. */
 void bench_run(bench *b, bench_work *works, size_t count);
+
+/* System calls of all threads of the process in one round of the work, by all operations. Negative where the kernel does
+ * not let them be counted (perf_event_open on raw_syscalls:sys_enter, which takes privileges). */
+double bench_system_calls(const bench_work *work);
 
 /* Rows. `against` NULL: nothing to compare with; then the ratio is left out too. */
 void bench_row_at_most(bench *b, const char *name, double value, const char *unit, const char *against,
@@ -61,6 +67,12 @@ void bench_rows_of_program(bench *b, const char *path);
  *
  * Call it before anything is prepared for timing; `run` prepares for itself. */
 void bench_counted(bench *b, const char *name, void (*run)(uint64_t operations));
+/* How often steady use asks for memory, the C library's own asking included, by malloc, calloc, realloc and the aligned
+ * ones: a row NAME.mallocs, which is to be 0. The program is called as above, with mallocs.so preloaded; `run` warms up,
+ * and does the operations between bench_mallocs_begin and bench_mallocs_end. */
+void bench_mallocs_counted(bench *b, const char *name, void (*run)(uint64_t operations));
+void bench_mallocs_begin(void);
+void bench_mallocs_end(void);
 /* True while the program was called with --count: a family then stops after its counted works. */
 bool bench_is_counting(const bench *b);
 
@@ -76,6 +88,12 @@ void              *bench_alloc(size_t bytes);
 uint64_t bench_resident(void);
 
 /* private */
+double      bench_time(const bench_work *work, uint64_t operations); /* nanoseconds */
+const char *bench_count_name(const bench *b);                        /* NULL: not counting */
+uint64_t    bench_count_operations(const bench *b);
+/* Calls this program with something in front of it, for its output. */
+FILE *bench_popen(const bench *b, const char *before, const char *arguments);
+
 typedef struct bench_family {
     const char *name;
     void (*body)(bench *b);

@@ -165,11 +165,11 @@ static void floor_row(bench *b, const char *name, const bench_work *tier, const 
 
 static void get_rows(bench *b, l1_work *zipf, l1_work *hot) {
     bench_work works[] = {
-        {"floor zipf 1t", floor_get, zipf, 1, 0, 0}, {"zipf 1t", tier_get, zipf, 1, 0, 0},
-        {"floor zipf 2t", floor_get, zipf, 2, 0, 0}, {"zipf 2t", tier_get, zipf, 2, 0, 0},
-        {"floor hot 1t", floor_get, hot, 1, 0, 0},   {"hot 1t", tier_get, hot, 1, 0, 0},
-        {"floor hot 2t", floor_get, hot, 2, 0, 0},   {"hot 2t", tier_get, hot, 2, 0, 0},
-        {"get_many", tier_get_many, zipf, 1, 0, 0},
+        {"floor zipf 1t", floor_get, zipf, 1, 0, 0, 0}, {"zipf 1t", tier_get, zipf, 1, 0, 0, 0},
+        {"floor zipf 2t", floor_get, zipf, 2, 0, 0, 0}, {"zipf 2t", tier_get, zipf, 2, 0, 0, 0},
+        {"floor hot 1t", floor_get, hot, 1, 0, 0, 0},   {"hot 1t", tier_get, hot, 1, 0, 0, 0},
+        {"floor hot 2t", floor_get, hot, 2, 0, 0, 0},   {"hot 2t", tier_get, hot, 2, 0, 0, 0},
+        {"get_many", tier_get_many, zipf, 1, 0, 0, 0},
     };
     bench_run(b, works, sizeof works / sizeof works[0]);
     floor_row(b, "l1.get.zipf.1t", &works[1], &works[0], 1.5);
@@ -186,7 +186,7 @@ static void mix_row(bench *b, const uint32_t *draws) {
         make_key(work.keys[i], i);
     }
     mix(&work, 0, DRAWS);
-    bench_work works[] = {{"mix", mix, &work, 1, 0, 0}};
+    bench_work works[] = {{"mix", mix, &work, 1, 0, 0, 0}};
     bench_run(b, works, 1);
     bench_row_plain(b, "l1.mix75", works[0].median, "ns", NULL, 0);
     ckiti_l1_close(work.tier);

@@ -1,299 +1,280 @@
-/* The Redis store over TCP on one machine: 64-byte values, the server on core 0 and the client on core 1, against blocking
- * hiredis. Left out where there is no redis-server, and without hiredis what is compared with it. */
+/* The Redis store on one machine: 64-byte values, the server on core 0 and the client on core 1, against blocking hiredis;
+ * over TCP with goals, over a UNIX socket without. Left out where there is no redis-server, and without hiredis what is
+ * compared with it. */
 #include "bench.h"
-
-#include "support/redis_server.h"
+#include "redis_work.h"
 
 #include <cachekit/buf.h>
+#include <cachekit/function.h>
+#include <cachekit/open.h>
 #include <cachekit/redis.h>
+#include <cachekit/value.h>
 
-#include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
-
-#ifdef BENCH_HIREDIS
-#include <hiredis/hiredis.h>
-#endif
-
-#define KEYS 1000u
-#define VALUE_BYTES 64u
-#define THREADS 64u
-#define PEER_THREADS 32u
-#define IN_FLIGHT 512u
-#define MANY 100u
-
-typedef struct place {
-    redis_server            server;
-    ckit_backend           *backend;
-    const ckit_backend_ops *ops;
-    void                   *self;
-    char                    keys[KEYS][104];
-    uint64_t                turns[THREADS][8]; /* a cache line each */
-#ifdef BENCH_HIREDIS
-    redisContext *peers[PEER_THREADS];
-#endif
-} place;
-
-static void require(bool good, const char *what) {
-    if (!good) {
-        fprintf(stderr, "redis_bench: %s\n", what);
-        exit(1);
-    }
-}
-
-static ckit_slice key_of(const place *p, uint64_t i) { return ckit_slice_str(p->keys[i % KEYS]); }
-
-/* ---- ours -------------------------------------------------------------------------------------------------------------- */
-
-static void run_get(void *context, unsigned thread, uint64_t operations) {
-    place   *p = context;
-    ckit_buf out = CKIT_BUF_INIT;
-    for (uint64_t i = 0; i < operations; i++) {
-        uint64_t life_ms;
-        out.len = 0;
-        ckit_slice key = key_of(p, thread * 17 + p->turns[thread][0]++);
-        require(p->ops->get(p->self, key, CKIT_NO_DEADLINE, &out, &life_ms, NULL) == CKIT_OK, "get");
-    }
-    ckit_buf_fini(&out);
-}
-
-typedef struct flight {
-    place          *p;
-    pthread_mutex_t lock;
-    pthread_cond_t  landed;
-    uint64_t        left;   /* not submitted yet; the serving thread's, once all have started */
-    unsigned        flying; /* guarded by lock */
-    struct one {
-        ckit_request   request;
-        ckit_buf       out;
-        uint64_t       turn;
-        struct flight *of;
-    } all[IN_FLIGHT];
-} flight;
-
-static void submit_next(struct one *one) {
-    place *p = one->of->p;
-    one->out.len = 0;
-    one->request.key = key_of(p, one->turn++);
-    require(p->ops->submit(p->self, &one->request, NULL) == CKIT_PENDING, "submit");
-}
-
-static void landed(ckit_request *request, ckit_status status) {
-    struct one *one = request->context;
-    flight     *f = one->of;
-    require(status == CKIT_OK, "answer");
-    if (__atomic_load_n(&f->left, __ATOMIC_RELAXED) > 0 && __atomic_fetch_sub(&f->left, 1, __ATOMIC_RELAXED) > 0) {
-        submit_next(one);
-        return;
-    }
-    __atomic_store_n(&f->left, 0, __ATOMIC_RELAXED);
-    pthread_mutex_lock(&f->lock);
-    if (--f->flying == 0) {
-        pthread_cond_signal(&f->landed);
-    }
-    pthread_mutex_unlock(&f->lock);
-}
-
-static void run_flight(void *context, unsigned thread, uint64_t operations) {
-    flight  *f = context;
-    unsigned start = operations < IN_FLIGHT ? (unsigned)operations : IN_FLIGHT;
-    (void)thread;
-    f->flying = start;
-    __atomic_store_n(&f->left, operations - start, __ATOMIC_RELAXED);
-    for (unsigned i = 0; i < start; i++) {
-        submit_next(&f->all[i]);
-    }
-    pthread_mutex_lock(&f->lock);
-    while (f->flying > 0) {
-        pthread_cond_wait(&f->landed, &f->lock);
-    }
-    pthread_mutex_unlock(&f->lock);
-}
-
-static void run_many(void *context, unsigned thread, uint64_t operations) {
-    place      *p = context;
-    ckit_slice  keys[MANY];
-    ckit_buf    out[MANY];
-    uint64_t    life_ms[MANY];
-    ckit_status answers[MANY];
-    (void)thread;
-    for (unsigned i = 0; i < MANY; i++) {
-        keys[i] = key_of(p, i * 7);
-        ckit_buf_init(&out[i], NULL);
-    }
-    for (uint64_t i = 0; i < operations; i++) {
-        for (unsigned k = 0; k < MANY; k++) {
-            out[k].len = 0;
-        }
-        require(p->ops->get_many(p->self, keys, MANY, CKIT_NO_DEADLINE, out, life_ms, answers, NULL) == CKIT_OK &&
-                    answers[MANY - 1] == CKIT_OK,
-                "get_many");
-    }
-    for (unsigned i = 0; i < MANY; i++) {
-        ckit_buf_fini(&out[i]);
-    }
-}
-
-/* ---- hiredis ------------------------------------------------------------------------------------------------------------ */
-
-#ifdef BENCH_HIREDIS
-static void run_peer_get(void *context, unsigned thread, uint64_t operations) {
-    place *p = context;
-    for (uint64_t i = 0; i < operations; i++) {
-        ckit_slice  key = key_of(p, thread * 17 + p->turns[thread][0]++);
-        const char *args[] = {"GET", (const char *)key.ptr};
-        size_t      lens[] = {3, key.len};
-        redisReply *reply = redisCommandArgv(p->peers[thread], 2, args, lens);
-        require(reply != NULL && reply->type == REDIS_REPLY_STRING && reply->len == VALUE_BYTES, "hiredis GET");
-        freeReplyObject(reply);
-    }
-}
-
-static void run_peer_many(void *context, unsigned thread, uint64_t operations) {
-    place      *p = context;
-    const char *args[MANY + 1] = {"MGET"};
-    size_t      lens[MANY + 1] = {4};
-    (void)thread;
-    for (unsigned i = 0; i < MANY; i++) {
-        ckit_slice key = key_of(p, i * 7);
-        args[i + 1] = (const char *)key.ptr;
-        lens[i + 1] = key.len;
-    }
-    for (uint64_t i = 0; i < operations; i++) {
-        redisReply *reply = redisCommandArgv(p->peers[0], MANY + 1, args, lens);
-        require(reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == MANY, "hiredis MGET");
-        freeReplyObject(reply);
-    }
-}
-#endif
-
-/* ---- the place ----------------------------------------------------------------------------------------------------------- */
-
-static void pin(pid_t pid, size_t core) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(core, &set);
-    (void)sched_setaffinity(pid, sizeof set, &set);
-}
-
-static place *place_make(char *why, size_t size) {
-    place             *p = bench_alloc(sizeof *p);
-    ckit_redis_options options = CKIT_REDIS_OPTIONS_INIT;
-    ckit_entry_info    info = {.ttl_ms = 3600000};
-    ckit_error         err = CKIT_ERROR_INIT;
-    uint8_t            value[VALUE_BYTES];
-    memset(p, 0, sizeof *p);
-    memset(value, 'v', sizeof value);
-    if (!redis_server_start(&p->server, NULL, why, size)) {
-        free(p);
-        return NULL;
-    }
-    pin(p->server.pid, 0);
-    pin(0, 1);
-    options.url = p->server.url;
-    options.socket_timeout_ms = 10000;
-    require(ckit_redis_open(&options, NULL, &p->backend, &err) == CKIT_OK, err.text);
-    p->ops = ckit_backend_operations(p->backend);
-    p->self = ckit_backend_self(p->backend);
-    for (unsigned i = 0; i < KEYS; i++) {
-        snprintf(p->keys[i], sizeof p->keys[i], "func:report:args:%064u:1s", i);
-        require(p->ops->set(p->self, key_of(p, i), ckit_slice_of(value, sizeof value), &info, CKIT_NO_DEADLINE, &err) ==
-                    CKIT_OK,
-                err.text);
-    }
-#ifdef BENCH_HIREDIS
-    for (unsigned i = 0; i < PEER_THREADS; i++) {
-        p->peers[i] = redisConnect("127.0.0.1", p->server.port);
-        require(p->peers[i] != NULL && p->peers[i]->err == 0, "hiredis connect");
-    }
-#endif
-    return p;
-}
-
-static void place_remove(place *p) {
-#ifdef BENCH_HIREDIS
-    for (unsigned i = 0; i < PEER_THREADS; i++) {
-        redisFree(p->peers[i]);
-    }
-#endif
-    ckit_backend_close(p->backend);
-    redis_server_stop(&p->server);
-    free(p);
-}
-
-static flight *flight_make(place *p) {
-    flight *f = bench_alloc(sizeof *f);
-    memset(f, 0, sizeof *f);
-    f->p = p;
-    pthread_mutex_init(&f->lock, NULL);
-    pthread_cond_init(&f->landed, NULL);
-    for (unsigned i = 0; i < IN_FLIGHT; i++) {
-        struct one *one = &f->all[i];
-        one->of = f;
-        one->turn = i;
-        one->request = (ckit_request){.kind = CKIT_REQUEST_GET,
-                                      .deadline_ms = CKIT_NO_DEADLINE,
-                                      .out = &one->out,
-                                      .done = landed,
-                                      .context = one};
-    }
-    return f;
-}
-
-static void flight_remove(flight *f) {
-    for (unsigned i = 0; i < IN_FLIGHT; i++) {
-        ckit_buf_fini(&f->all[i].out);
-    }
-    free(f);
-}
 
 /* Operations a second of all threads. */
 static double rate(const bench_work *work) { return 1e9 / work->median * work->threads; }
 
-static void rows(bench *b, place *p, flight *f) {
-    bench_work works[] = {
-        {.name = "get", .run = run_get, .context = p, .threads = 1},
-        {.name = "get, 64 threads", .run = run_get, .context = p, .threads = THREADS},
-        {.name = "get, 512 in flight", .run = run_flight, .context = f, .threads = 1},
-        {.name = "get_many 100", .run = run_many, .context = p, .threads = 1},
+enum { GET, CROWD, FLIGHT, MANY_KEYS, CACHED, PEER_GET, PEER_CROWD, PEER_MANY };
+
+/* ---- the cached path --------------------------------------------------------------------------------------------------- */
+
+typedef struct path {
+    ckit_cache    *cache;
+    ckit_function *function;
+    uint64_t       turns[THREADS][8];
+} path;
+
+static ckit_status load_answer(void *context, ckit_load *load, ckit_error *err) {
+    static const uint8_t answer[VALUE_BYTES];
+    (void)context, (void)err;
+    ckit_write_bin(load->result, ckit_slice_of(answer, sizeof answer));
+    return CKIT_OK;
+}
+
+static void run_cached(void *context, unsigned thread, uint64_t operations) {
+    path *way = context;
+    for (uint64_t i = 0; i < operations; i++) {
+        ckit_args  args;
+        ckit_value value = CKIT_VALUE_INIT;
+        ckit_args_init(&args);
+        ckit_args_int(&args, (int64_t)((thread * 17 + way->turns[thread][0]++) % KEYS));
+        require(ckit_call(way->function, &args, &value, NULL) == CKIT_OK && value.data.len > VALUE_BYTES, "call");
+        ckit_value_fini(&value);
+        ckit_args_fini(&args);
+    }
+}
+
+/* All that stands between a function and the server, but for memory. */
+static void path_open(path *way, const redis_server *server) {
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    ckit_redis_options redis = CKIT_REDIS_OPTIONS_INIT;
+    ckit_backend      *store;
+    ckit_error         err = CKIT_ERROR_INIT;
+    memset(way, 0, sizeof *way);
+    options.l1 = CKIT_OFF;
+    redis.url = server->url;
+    redis.socket_timeout_ms = 10000;
+    require(ckit_redis_open(&redis, NULL, &store, &err) == CKIT_OK, err.text);
+    require(ckit_cache_open_over(store, &options, &way->cache, &err) == CKIT_OK, err.text);
+    require(ckit_function_new(way->cache, "bench.answer", load_answer, NULL, NULL, &way->function, &err) == CKIT_OK,
+            err.text);
+    run_cached(way, 0, KEYS);
+}
+
+static void path_close(path *way) {
+    ckit_function_close(way->function);
+    ckit_cache_close(way->cache);
+}
+
+/* ---- rows -------------------------------------------------------------------------------------------------------------- */
+
+/* What one operation costs the process, and the server. */
+static void cost_rows(bench *b, const char *name, const bench_work *work, const bench_work *peer) {
+    char   row[96];
+    double calls = bench_system_calls(work);
+    snprintf(row, sizeof row, "%s.cpu", name);
+    bench_row_plain(b, row, work->cpu, "ns", peer == NULL ? NULL : peer->name, peer == NULL ? 0 : peer->cpu);
+    if (calls < 0) {
+        printf("%s.syscalls is not counted: the kernel does not let it be\n", name);
+        return;
+    }
+    snprintf(row, sizeof row, "%s.syscalls", name);
+    bench_row_plain(b, row, calls, "an op", peer == NULL ? NULL : peer->name,
+                    peer == NULL ? 0 : bench_system_calls(peer));
+}
+
+/* The same works everywhere; the last ones only with hiredis. */
+static size_t works_of(place *p, path *way, bench_work works[8]) {
+    const bench_work all[] = {
+        [GET] = {.name = "get", .run = run_get, .context = p, .threads = 1},
+        [CROWD] = {.name = "get, 64 threads", .run = run_get, .context = p, .threads = THREADS},
+        [FLIGHT] = {.name = "get, 512 in flight", .run = run_flight, .context = p, .threads = 1},
+        [MANY_KEYS] = {.name = "get_many 100", .run = run_many, .context = p, .threads = 1},
+        [CACHED] = {.name = "call, 64 threads", .run = run_cached, .context = way, .threads = THREADS},
 #ifdef BENCH_HIREDIS
-        {.name = "hiredis GET", .run = run_peer_get, .context = p, .threads = 1},
-        {.name = "hiredis GET, 32 threads", .run = run_peer_get, .context = p, .threads = PEER_THREADS},
-        {.name = "hiredis MGET 100", .run = run_peer_many, .context = p, .threads = 1}
+        [PEER_GET] = {.name = "hiredis, blocking", .run = run_peer_get, .context = p, .threads = 1},
+        [PEER_CROWD] = {.name = "hiredis, 32 threads", .run = run_peer_get, .context = p, .threads = PEER_THREADS},
+        [PEER_MANY] = {.name = "hiredis MGET", .run = run_peer_many, .context = p, .threads = 1},
 #endif
     };
-    bench_run(b, works, sizeof works / sizeof works[0]);
+    memcpy(works, all, sizeof all);
+    return sizeof all / sizeof all[0];
+}
+
+static void tcp_rows(bench *b, place *p) {
+    bench_work works[8];
+    path       way;
+    path_open(&way, p->server);
+    size_t count = works_of(p, &way, works);
+    bench_run(b, works, count);
+    if (count > PEER_GET) {
+        double peers = rate(&works[PEER_CROWD]);
+        bench_row_at_most(b, "redis.get.single", works[GET].median, "ns", "hiredis, blocking", works[PEER_GET].median,
+                          1.05);
+        bench_row_at_least(b, "redis.get.64threads", rate(&works[CROWD]), "1/s", "hiredis, 32 threads", peers, 2);
+        bench_row_at_least(b, "redis.get.512flight", rate(&works[FLIGHT]), "1/s", "hiredis, 32 threads", peers, 7);
+        bench_row_at_most(b, "redis.getmany100", works[MANY_KEYS].median, "ns", "hiredis MGET", works[PEER_MANY].median,
+                          1.3);
+    } else {
+        bench_row_plain(b, "redis.get.single", works[GET].median, "ns", NULL, 0);
+        bench_row_plain(b, "redis.get.64threads", rate(&works[CROWD]), "1/s", NULL, 0);
+        bench_row_plain(b, "redis.get.512flight", rate(&works[FLIGHT]), "1/s", NULL, 0);
+        bench_row_plain(b, "redis.getmany100", works[MANY_KEYS].median, "ns", NULL, 0);
+    }
+    bench_row_at_least(b, "redis.cached.64threads", rate(&works[CACHED]), "1/s", "redis.get.64threads",
+                       rate(&works[CROWD]), 0.6);
+    bool peers = count > PEER_GET;
+    cost_rows(b, "redis.get.single", &works[GET], peers ? &works[PEER_GET] : NULL);
+    cost_rows(b, "redis.get.64threads", &works[CROWD], peers ? &works[PEER_CROWD] : NULL);
+    cost_rows(b, "redis.get.512flight", &works[FLIGHT], peers ? &works[PEER_CROWD] : NULL);
+    cost_rows(b, "redis.getmany100", &works[MANY_KEYS], peers ? &works[PEER_MANY] : NULL);
+    cost_rows(b, "redis.cached.64threads", &works[CACHED], NULL);
+    path_close(&way);
+}
+
+static void unix_rows(bench *b, place *p) {
+    bench_work works[8], chosen[8];
+    size_t     count = works_of(p, NULL, works), n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i != CACHED) {
+            chosen[n++] = works[i];
+        }
+    }
+    bench_run(b, chosen, n);
+    for (size_t i = 0; i < n; i++) {
+        works[i < CACHED ? i : i + 1] = chosen[i];
+    }
+    bool        peers = count > PEER_GET;
+    const char *single = peers ? "hiredis, blocking" : NULL, *crowd = peers ? "hiredis, 32 threads" : NULL;
+    double      peer_rate = peers ? rate(&works[PEER_CROWD]) : 0;
+    bench_row_plain(b, "redis.unix.get.single", works[GET].median, "ns", single, peers ? works[PEER_GET].median : 0);
+    bench_row_plain(b, "redis.unix.get.64threads", rate(&works[CROWD]), "1/s", crowd, peer_rate);
+    bench_row_plain(b, "redis.unix.get.512flight", rate(&works[FLIGHT]), "1/s", crowd, peer_rate);
+    bench_row_plain(b, "redis.unix.getmany100", works[MANY_KEYS].median, "ns", peers ? "hiredis MGET" : NULL,
+                    peers ? works[PEER_MANY].median : 0);
+    cost_rows(b, "redis.unix.get.single", &works[GET], peers ? &works[PEER_GET] : NULL);
+}
+
+/* Values of a megabyte, which have connections of their own. */
+static void large_rows(bench *b, place *p, const char *get_row, const char *set_row) {
+    bench_work works[] = {
+        {.name = "get of 1 MB", .run = run_large_get, .context = p, .threads = 1},
+        {.name = "set of 1 MB", .run = run_large_set, .context = p, .threads = 1},
 #ifdef BENCH_HIREDIS
-    bench_row_at_most(b, "redis.get.single", works[0].median, "ns", "hiredis, blocking", works[4].median, 1.05);
-    bench_row_at_least(b, "redis.get.64threads", rate(&works[1]), "1/s", "hiredis, 32 threads", rate(&works[5]), 2);
-    bench_row_at_least(b, "redis.get.512flight", rate(&works[2]), "1/s", "hiredis, 32 threads", rate(&works[5]), 7);
-    bench_row_at_most(b, "redis.getmany100", works[3].median, "ns", "hiredis MGET", works[6].median, 1.3);
-#else
-    bench_row_plain(b, "redis.get.single", works[0].median, "ns", NULL, 0);
-    bench_row_plain(b, "redis.get.64threads", rate(&works[1]), "1/s", NULL, 0);
-    bench_row_plain(b, "redis.get.512flight", rate(&works[2]), "1/s", NULL, 0);
-    bench_row_plain(b, "redis.getmany100", works[3].median, "ns", NULL, 0);
+        {.name = "hiredis GET", .run = run_peer_large_get, .context = p, .threads = 1},
+        {.name = "hiredis SET", .run = run_peer_large_set, .context = p, .threads = 1},
 #endif
+    };
+    size_t count = sizeof works / sizeof works[0];
+    bench_run(b, works, count);
+    for (size_t i = 0; i < 2; i++) {
+        const bench_work *peer = i + 2 < count ? &works[i + 2] : NULL;
+        const char       *name = i == 0 ? get_row : set_row;
+        bench_row_plain(b, name, works[i].median / 1e3, "us", peer == NULL ? NULL : peer->name,
+                        peer == NULL ? 0 : peer->median / 1e3);
+        cost_rows(b, name, &works[i], peer);
+    }
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------------ */
+
+static _Atomic uint64_t asked;
+
+static void *count_alloc(void *self, size_t size) {
+    (void)self;
+    asked++;
+    return malloc(size);
+}
+
+static void *count_resize(void *self, void *ptr, size_t old_size, size_t new_size) {
+    (void)self, (void)old_size;
+    asked++;
+    return realloc(ptr, new_size);
+}
+
+static void count_release(void *self, void *ptr, size_t size) {
+    (void)self, (void)size;
+    free(ptr);
+}
+
+static void allocation_row(bench *b, const char *name, const bench_work *work, uint64_t operations) {
+    bench_time(work, operations); /* buffers grow to their size */
+    uint64_t before = asked;
+    bench_time(work, operations);
+    bench_row_bound(b, name, (double)(asked - before) / (double)operations / work->threads, "an op", 0);
+}
+
+/* Through the store's own allocator. */
+static void allocation_rows(bench *b, redis_server *server) {
+    const ckit_alloc counting = {.alloc = count_alloc, .resize = count_resize, .release = count_release};
+    place           *p = place_make(server, false, &counting);
+    allocation_row(b, "redis.get.single.allocations", &(bench_work){.run = run_get, .context = p, .threads = 1}, 2000);
+    allocation_row(b, "redis.get.64threads.allocations",
+                   &(bench_work){.run = run_get, .context = p, .threads = THREADS}, 500);
+    allocation_row(b, "redis.get.512flight.allocations", &(bench_work){.run = run_flight, .context = p, .threads = 1},
+                   20000);
+    allocation_row(b, "redis.getmany100.allocations", &(bench_work){.run = run_many, .context = p, .threads = 1}, 200);
+    place_remove(p);
+}
+
+static void mallocs_of_get(uint64_t operations) {
+    redis_server server;
+    char         why[200];
+    require(redis_server_start(&server, NULL, why, sizeof why), why);
+    place   *p = place_make(&server, false, NULL);
+    ckit_buf out = CKIT_BUF_INIT; /* of the caller, who keeps it */
+    get_into(p, 0, 1000, &out);
+    bench_mallocs_begin();
+    get_into(p, 0, operations, &out);
+    bench_mallocs_end();
+    ckit_buf_fini(&out);
+    place_remove(p);
+    redis_server_stop(&server);
+}
+
+static void mallocs_of_flight(uint64_t operations) {
+    redis_server server;
+    char         why[200];
+    require(redis_server_start(&server, NULL, why, sizeof why), why);
+    place *p = place_make(&server, false, NULL);
+    run_flight(p, 0, operations);
+    bench_mallocs_begin();
+    run_flight(p, 0, operations);
+    bench_mallocs_end();
+    place_remove(p);
+    redis_server_stop(&server);
 }
 
 BENCH_FAMILY(redis) {
-    char      why[200];
-    cpu_set_t before;
+    char         why[200];
+    cpu_set_t    before;
+    redis_server server;
     if (bench_is_counting(b)) {
+        bench_mallocs_counted(b, "redis.get.single", mallocs_of_get);
+        bench_mallocs_counted(b, "redis.get.512flight", mallocs_of_flight);
         return;
     }
-    (void)sched_getaffinity(0, sizeof before, &before);
-    place *p = place_make(why, sizeof why);
-    if (p == NULL) {
+    if (!redis_server_start(&server, NULL, why, sizeof why)) {
         fprintf(stderr, "redis: left out: %s\n", why);
         return;
     }
-    flight *f = flight_make(p);
-    rows(b, p, f);
-    flight_remove(f);
+    bench_mallocs_counted(b, "redis.get.single", mallocs_of_get);
+    bench_mallocs_counted(b, "redis.get.512flight", mallocs_of_flight);
+    allocation_rows(b, &server);
+    (void)sched_getaffinity(0, sizeof before, &before);
+    pin(server.pid, 0);
+    pin(0, 1);
+    place *p = place_make(&server, false, NULL);
+    tcp_rows(b, p);
+    large_rows(b, p, "redis.get.1m", "redis.set.1m");
+    place_remove(p);
+    p = place_make(&server, true, NULL);
+    unix_rows(b, p);
+    large_rows(b, p, "redis.unix.get.1m", "redis.unix.set.1m");
     place_remove(p);
     (void)sched_setaffinity(0, sizeof before, &before);
+    redis_server_stop(&server);
 }
