@@ -35,9 +35,9 @@ bench: ## install what is missing, measure, write build/bench/results.json
 	@$(RELEASE)/bench/ckit_bench --out build/bench/results.json
 	@scripts/bench_python.sh --out build/bench/results.json
 
-soak: ## the rehearsals of failure with full counts (long)
+soak: ## the rehearsals of failure with full counts (long); a fleet on one Redis for SECONDS=300 in each build
 	@scripts/bootstrap.sh build check
-	@scripts/soak.sh release asan
+	@CKIT_SOAK_SECONDS=$(if $(filter file,$(origin SECONDS)),300,$(SECONDS)) scripts/soak.sh release asan
 
 fuzz: ## libFuzzer, each target for SECONDS=30
 	@scripts/bootstrap.sh build check
