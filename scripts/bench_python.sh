@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly peers=(cachetools 'cachebox>=6' theine msgspec numpy pandas pyarrow)
+readonly peers=(cachetools 'cachebox>=6' theine msgspec numpy pandas pyarrow redis hiredis)
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV "${!CACHEKIT_@}" REDIS_URL
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
@@ -35,9 +35,9 @@ if [ ! -e "$home/tools" ]; then
     touch "$home/tools"
 fi
 # One by one only if not all can be had.
-if [ ! -e "$home/peers" ]; then
+if [ "$(cat "$home/peers" 2>/dev/null)" != "${peers[*]}" ]; then
     if pip_install "$environment" --only-binary :all: "${peers[@]}"; then
-        touch "$home/peers"
+        echo "${peers[*]}" >"$home/peers"
     else
         for peer in "${peers[@]}"; do
             pip_install "$environment" --only-binary :all: "$peer" || true

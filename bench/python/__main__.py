@@ -21,6 +21,7 @@ from typing import Any
 
 import arrow
 import hits
+import redis_store
 import startup
 import stored
 import threads
@@ -34,9 +35,10 @@ _THEMES: dict[str, Rows] = {
     "stored": stored.ROWS,
     "arrow": arrow.ROWS,
     "threads": threads.ROWS,
+    "redis": redis_store.ROWS,
     "startup": startup.ROWS,
 }
-_PEERS = ("cachetools", "cachebox", "theine", "msgspec", "numpy", "pandas", "pyarrow")
+_PEERS = ("cachetools", "cachebox", "theine", "msgspec", "numpy", "pandas", "pyarrow", "redis", "hiredis")
 
 
 def _about(build: str, released: Released | None) -> Row:
