@@ -11,6 +11,7 @@
 #include <cachekit/error.h>
 #include <cachekit/ext/backend.h>
 #include <cachekit/guard.h>
+#include <cachekit/seal.h>
 #include <cachekit/types.h>
 
 #ifdef __cplusplus
@@ -54,9 +55,23 @@ typedef struct ckit_cache_options {
                                    memory serves alone and the store is tried again quietly. Default off; on where
                                    ckit_cache_open finds nothing configured */
     const ckit_guard_options
-        *guard; /* what stands between cache and store (guard.h); read while the cache is opened, not
+                 *guard;   /* what stands between cache and store (guard.h); read while the cache is opened, not
                                         kept. NULL: the defaults in ckit_cache_open and ckit_cache_open_over, no guard in
                                         ckit_cache_new. Nothing for memory alone */
+    ckit_keyring *keyring; /* keys for sealing values (seal.h). NULL: none in ckit_cache_new; those of the environment
+                                   in ckit_cache_open */
+    ckit_switch
+        encryption; /* values are sealed, in the store and in memory. Default: those of a cache with a store are,
+                                   when the ring can seal. On: also those of memory alone, and without a key the cache does
+                                   not open (CKIT_E_NO_MASTER_KEY). Off: only what functions ask for */
+    const char
+        *deployment_id; /* whose values: the tenant that they are sealed for. 1 to 1024 bytes of UTF-8, with other
+                                      SDKs a UUID in lower case. NULL: "default" in ckit_cache_new, this user's own in
+                                      ckit_cache_open */
+    ckit_switch deployment_only; /* what was sealed for others does not open, though the ring could. Default on when
+                                      deployment_id is given */
+    ckit_switch fail_closed; /* what fails authentication is an error of the call (CKIT_E_AUTH_TAG), and stays in the
+                                      store as evidence. Default off: it is removed, counted, and a miss */
 } ckit_cache_options;
 #define CKIT_CACHE_OPTIONS_INIT CKIT_SIZED_INIT(ckit_cache_options)
 CKIT_API void ckit_cache_options_init(ckit_cache_options *options, size_t struct_size);
@@ -183,6 +198,15 @@ typedef struct ckit_cache_stats {
     uint64_t changes_told;     /* messages of the store about changes, of entries that are in memory here and others */
     uint64_t copies_dropped;   /* copies in memory that such messages named */
     uint64_t watches_lost;     /* times that changes may have been missed, and all copies were dropped */
+    /* sealed values that did not open, by reason and by where they were met, in memory (l1) or in the store (l2) */
+    uint64_t auth_failures_l1; /* altered, moved, of another tenant, or sealed with a key that is not in the ring */
+    uint64_t auth_failures_l2;
+    uint64_t suspicious_l1; /* claims to be in the clear where encryption is on, or no writer's header */
+    uint64_t suspicious_l2;
+    uint64_t sealed_corrupt_l1; /* damaged, or in another serializer's form */
+    uint64_t sealed_corrupt_l2;
+    uint64_t encryption_drift; /* sealed values that were opened where encryption is off */
+    uint64_t not_sealed;       /* results that could not be sealed, and so were kept nowhere */
 } ckit_cache_stats;
 #define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);

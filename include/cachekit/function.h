@@ -46,6 +46,9 @@ typedef struct ckit_load {
  * refreshed. */
 typedef ckit_status (*ckit_loader)(void *context, ckit_load *load, ckit_error *err);
 
+/* Appends the name of the tenant that the call belongs to. `context` is the function's. Any failure: it runs uncached. */
+typedef ckit_status (*ckit_tenant_fn)(void *context, const ckit_args *args, ckit_buf *tenant, ckit_error *err);
+
 /* Zero means default. */
 typedef struct ckit_function_options {
     size_t      struct_size;
@@ -66,6 +69,11 @@ typedef struct ckit_function_options {
                                       store can do that. 0 = not at all */
     const char *interop;     /* the name of the operation: keys and values that all CacheKit SDKs share. NULL = those
                                       of this SDK. See below */
+    ckit_switch encryption; /* results are sealed (seal.h), in the store and in memory; on needs a cache with a key ring
+                                  that can seal (CKIT_E_NO_MASTER_KEY) and switches `integrity` on. Default the cache's */
+    bool        tenants;    /* results belong to tenants, and nobody is given another's: see below */
+    ckit_tenant_fn
+        tenant_of; /* names the tenant of a call; asked when ckit_args_tenant has not told. Implies `tenants` */
 } ckit_function_options;
 #define CKIT_FUNCTION_OPTIONS_INIT CKIT_SIZED_INIT(ckit_function_options)
 CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);
@@ -94,6 +102,16 @@ CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t 
  * arguments that ckit_args_interop has not made), a value after the function has run (CKIT_E_VALUE_TYPE; nothing is stored).
  * Troubles of the store stay what they are everywhere: the function runs. Not together with `raw`, `custom_key`, objects
  * of a binding, or a store that puts something in front of keys: nobody else would find them there. */
+
+/* encryption: stored bytes are those of the CacheKit SDKs (a "CK" frame with a sealed payload); of a raw function's result a
+ * frame in the clear becomes such a frame, and any other bytes are sealed as they are. Memory holds the same sealed bytes, and
+ * a hit opens them; objects are not kept. A value that does not open is a miss, or with fail_closed (cache.h) the call's
+ * failure.
+ *
+ * tenants: each call has a tenant, 1 to 1024 bytes of UTF-8, from ckit_args_tenant (key.h) or `tenant_of`. The store's key
+ * is "t:TENANT:" (percent-encoded) and then the key that the call would have without; sealed values are sealed for the tenant
+ * and the key without its prefix. Without a tenant the function runs uncached. The call's entry of another tenant is another
+ * entry. Scopes cover all tenants where the store knows the functions of its entries. */
 
 /* Names a function to the cache. `name` is "module.qualified_name": it is part of the key, so two functions of one name
  * and namespace share their entries. `loader` may be NULL when only ckit_begin is used (poll.h). `context` is handed to

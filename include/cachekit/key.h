@@ -27,11 +27,11 @@ extern "C" {
 
 /* ---- the arguments of one call --------------------------------------------------------------------------- */
 
-#define CKIT_ARGS_INLINE 128                        /* bytes, headers included, before memory is asked for */
-#define CKIT_ARGS_MAX_BYTES (UINT32_C(1) << 30)     /* packed; else CKIT_E_TOO_LARGE */
-#define CKIT_ARGS_MAX_DEPTH 510                     /* arrays and maps inside each other, in one argument */
-#define CKIT_ARGS_VECTOR_MAX_BYTES 100000           /* of one vector */
-#define CKIT_ARGS_VECTORS_MAX_BYTES 5000000         /* of all vectors of one call */
+#define CKIT_ARGS_INLINE 128                    /* bytes, headers included, before memory is asked for */
+#define CKIT_ARGS_MAX_BYTES (UINT32_C(1) << 30) /* packed; else CKIT_E_TOO_LARGE */
+#define CKIT_ARGS_MAX_DEPTH 510                 /* arrays and maps inside each other, in one argument */
+#define CKIT_ARGS_VECTOR_MAX_BYTES 100000       /* of one vector */
+#define CKIT_ARGS_VECTORS_MAX_BYTES 5000000     /* of all vectors of one call */
 
 /* private: an array or map that waits for values */
 typedef struct ckit_args_frame {
@@ -63,6 +63,7 @@ typedef struct ckit_args {
     uint32_t         frames_cap;
     ckit_args_frame *frames; /* inline_frames or allocated */
     ckit_args_frame  inline_frames[6];
+    ckit_slice       tenant;
 } ckit_args;
 
 /* Starts without arguments. Memory is asked for only when they outgrow CKIT_ARGS_INLINE, from `alloc` (NULL =
@@ -71,6 +72,9 @@ CKIT_API void ckit_args_init(ckit_args *args);
 CKIT_API void ckit_args_init_alloc(ckit_args *args, const ckit_alloc *alloc);
 /* Frees what was allocated and leaves it empty and usable. Accepts NULL. */
 CKIT_API void ckit_args_fini(ckit_args *args);
+/* Whose call this is, for functions with tenants (function.h); others do not look at it. The bytes are borrowed: they stay until
+ * the arguments are done with. No part of the packed arguments, and not copied by ckit_args_copy. */
+CKIT_API void ckit_args_tenant(ckit_args *args, ckit_slice tenant);
 /* Fills `copy` (uninitialised before) with its own copy of complete arguments, on `alloc`, also of those that cannot be
  * part of a key. CKIT_E_NO_MEMORY, the failure that lost a value of `args`, or CKIT_E_MISUSE for incomplete
  * arguments; `copy` is empty and usable then. */
@@ -152,8 +156,8 @@ static inline uint8_t *ckit_args_room(ckit_args *args, size_t *room) {
 }
 CKIT_API ckit_status ckit_args_more_room(ckit_args *args, size_t used, size_t need, uint8_t **start, size_t *room);
 static inline void   ckit_args_fill(ckit_args *args, uint32_t count, size_t len) {
-    args->count = count;
-    args->len += len;
+      args->count = count;
+      args->len += len;
 }
 CKIT_API void ckit_args_fill_keywords(ckit_args *args, uint32_t count, size_t len);
 

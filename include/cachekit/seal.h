@@ -84,7 +84,7 @@ CKIT_API void ckit_keyring_options_init(ckit_keyring_options *options, size_t st
 CKIT_API ckit_status ckit_keyring_open(const ckit_keyring_options *options, ckit_keyring **out, ckit_error *err);
 /* Wipes and frees. Accepts NULL. */
 CKIT_API void ckit_keyring_close(ckit_keyring *ring);
-/* Whether there is a current key. */
+/* Whether there is a current key. Accepts NULL, which has none. */
 CKIT_API bool ckit_keyring_can_seal(const ckit_keyring *ring);
 
 /* The public name of the tenant's current key: 32 hexadecimal digits and a terminating zero. It says nothing about the

@@ -88,7 +88,13 @@ static ckit_status check_options(const ckit_cache_options *o, ckit_error *err) {
     const struct {
         const char *name;
         ckit_switch value;
-    } switches[] = {{"l1", o->l1}, {"integrity", o->integrity}, {"lock", o->lock}, {"coherence", o->coherence}};
+    } switches[] = {{"l1", o->l1},
+                    {"integrity", o->integrity},
+                    {"lock", o->lock},
+                    {"coherence", o->coherence},
+                    {"encryption", o->encryption},
+                    {"deployment_only", o->deployment_only},
+                    {"fail_closed", o->fail_closed}};
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
         ckit_status st = check_range(switches[i].name, (uint64_t)switches[i].value, CKIT_DEFAULT, CKIT_OFF, err);
         if (st != CKIT_OK) {
@@ -370,7 +376,12 @@ ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *back
         cache->guard = ckiti_guard_of(backend);
         cache->coherence.on = cache->ops->watch != NULL && o.coherence != CKIT_OFF && o.l1 != CKIT_OFF;
     }
-    st = open_parts(cache, err);
+    st = ckiti_sealing_open(cache, err);
+    if (st == CKIT_OK) {
+        st = open_parts(cache, err);
+    } else {
+        (void)open_parts(cache, NULL); /* what closing expects */
+    }
     if (st != CKIT_OK) {
         ckit_cache_close(cache);
         return st;
@@ -405,6 +416,7 @@ void ckit_cache_close(ckit_cache *cache) {
     ckiti_stripes_fini(&cache->stripes);
     pthread_cond_destroy(&cache->refreshed);
     pthread_mutex_destroy(&cache->mu);
+    ckiti_sealing_close(cache);
     ckiti_free(cache->alloc, cache, sizeof *cache);
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cache/coherence.h"
 #include "cache/flight.h"
+#include "cache/sealing.h"
 #include "cache/stripes.h"
 #include "cache/workers.h"
 #include "guard/guard.h"
@@ -25,7 +26,15 @@
 
 /* How the bytes of a memory entry are meant. What a function gave, raw or not, counts as a document: functions that differ
  * in that do not share entries. */
-enum { CKITI_TAG_DOCUMENT = 1, CKITI_TAG_RAW = 2, CKITI_TAG_INTEROP = 3, CKITI_TAGS_END };
+enum {
+    CKITI_TAG_DOCUMENT = 1,
+    CKITI_TAG_RAW = 2,
+    CKITI_TAG_INTEROP = 3,
+    CKITI_TAG_SEALED = 4, /* each of these, sealed */
+    CKITI_TAG_SEALED_RAW = 5,
+    CKITI_TAG_SEALED_INTEROP = 6,
+    CKITI_TAGS_END
+};
 
 /* Counters of a cache. */
 enum {
@@ -62,7 +71,13 @@ typedef struct ckiti_namespace {
 } ckiti_namespace;
 
 /* What else tells functions of one name apart. */
-enum { CKITI_TRAIT_INTEGRITY = 1, CKITI_TRAIT_RAW = 2, CKITI_TRAIT_CUSTOM_KEY = 4, CKITI_TRAIT_INTEROP = 8 };
+enum {
+    CKITI_TRAIT_INTEGRITY = 1,
+    CKITI_TRAIT_RAW = 2,
+    CKITI_TRAIT_CUSTOM_KEY = 4,
+    CKITI_TRAIT_INTEROP = 8,
+    CKITI_TRAIT_TENANTS = 16
+};
 
 /* What handles of one function have in common. Lives as long as the cache. */
 typedef struct ckiti_function_record {
@@ -92,7 +107,11 @@ struct ckit_function {
     bool                   raw;
     bool                   custom_key;
     bool                   interop;
-    bool                   use_l1;
+    bool                   use_l1;  /* memory holds the values themselves, under the arguments alone */
+    bool                   careful; /* memory is used, but not like that: values are sealed, or tenants' (careful.c) */
+    bool                   sealed;
+    bool                   tenants;
+    ckit_tenant_fn         tenant_of;
     size_t                 refreshing; /* background refreshes; guarded by cache->mu */
     struct ckit_function  *next;       /* of all handles; guarded by cache->mu */
     struct ckit_function  *prev;
@@ -113,6 +132,7 @@ struct ckit_cache {
     ckiti_coherence         coherence;
     ckiti_flights           flights;
     ckiti_workers           workers;
+    ckiti_sealing           sealing;
     ckit_cache_options      options; /* with the defaults filled in */
     ckit_clock              clock_copy;
     ckit_log                log_copy;
@@ -172,6 +192,13 @@ static inline uint64_t ckiti_function_min_birth(const ckit_function *function) {
     uint64_t own = atomic_load_explicit(&function->record->floor, memory_order_acquire);
     uint64_t whole = atomic_load_explicit(&function->record->ns->floor, memory_order_acquire);
     return own > whole ? own : whole;
+}
+
+/* Memory may keep the function's values, in whatever form. */
+static inline bool ckiti_uses_memory(const ckit_function *function) { return function->use_l1 || function->careful; }
+
+static inline uint8_t ckiti_function_tag(const ckit_function *function) {
+    return function->sealed ? CKITI_TAG_SEALED : CKITI_TAG_DOCUMENT;
 }
 
 static inline uint64_t ckiti_cache_now(const ckit_cache *cache) { return ckiti_now_ms(cache->clock); }

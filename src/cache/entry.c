@@ -11,14 +11,35 @@
 
 static const char where[] = "cache";
 
-static uint8_t tag_of(ckit_encoding encoding) {
-    return encoding == CKIT_RAW ? CKITI_TAG_RAW : encoding == CKIT_INTEROP ? CKITI_TAG_INTEROP : CKITI_TAG_DOCUMENT;
+static bool is_sealed(const ckiti_access *a) { return a->cache->sealing.entries; }
+
+static uint8_t tag_of(const ckit_cache *cache, ckit_encoding encoding) {
+    const int tag = encoding == CKIT_RAW       ? CKITI_TAG_RAW
+                    : encoding == CKIT_INTEROP ? CKITI_TAG_INTEROP
+                                               : CKITI_TAG_DOCUMENT;
+    return (uint8_t)(cache->sealing.entries ? tag + CKITI_TAG_SEALED - CKITI_TAG_DOCUMENT : tag);
+}
+
+/* Of what is in the clear. */
+static const ckit_alloc *plain_alloc(const ckit_cache *cache) {
+    return cache->sealing.entries ? &cache->sealing.wiping : cache->alloc;
+}
+
+static ckiti_sealed_value sealed_value(const ckiti_access *a) {
+    return (ckiti_sealed_value){.cache = a->cache,
+                                .key = a->key,
+                                .stored_key = a->key,
+                                .form = a->options.encoding == CKIT_RAW       ? CKITI_FORM_RAW
+                                        : a->options.encoding == CKIT_INTEROP ? CKITI_FORM_INTEROP
+                                                                              : CKITI_FORM_DOCUMENT,
+                                .integrity = a->cache->options.integrity != CKIT_OFF,
+                                .compression_level = a->cache->options.compression_level};
 }
 
 static ckit_status check_interop(const ckit_cache *cache, ckit_slice key, ckit_error *err) {
     ckit_interop_key_parts parts;
     return ckit_interop_key_describe(key, &parts)
-               ? ckiti_interop_check_store(cache, err)
+               ? ckiti_interop_check(cache, cache->sealing.entries, err)
                : ckit_fail(err, CKIT_E_MISUSE, where,
                            "a key of interop mode is NAMESPACE:OPERATION:HASH, and this one is not");
 }
@@ -46,7 +67,7 @@ static void name_in_memory(ckiti_access *a) {
         (ckiti_l1_query){.key = name,
                          .hash = a->ns->l1 != NULL ? ckiti_l1_hash(a->ns->l1, name) : ckiti_xxh3(name, a->cache->seed),
                          .min_birth = atomic_load_explicit(&a->ns->floor, memory_order_acquire),
-                         .tag = tag_of(a->options.encoding)};
+                         .tag = tag_of(a->cache, a->options.encoding)};
     a->stripe = ckiti_stripe_of(&a->cache->stripes, a->query.hash);
     a->birth = ckiti_namespace_birth(a->ns);
     a->version = ckiti_stripe_version(a->stripe, a->query.hash);
@@ -145,8 +166,50 @@ static ckit_status open_stored(const ckiti_access *a, ckit_buf *stored, ckit_buf
     }
 }
 
+ckit_status ckiti_access_open(const ckiti_access *a, ckit_value *out, ckit_error *err) {
+    if (!is_sealed(a)) {
+        return CKIT_OK;
+    }
+    const ckiti_sealed_value v = sealed_value(a);
+    const uint64_t           life_ms = out->life_ms;
+    ckit_buf                 plain;
+    ckit_buf_init(&plain, plain_alloc(a->cache));
+    ckit_status st = ckiti_value_open(&v, CKITI_TIER_L1, out->data, &plain, err);
+    if (st == CKIT_OK) {
+        ckiti_value_take_secret(a->cache, out, &plain);
+        out->life_ms = life_ms;
+        out->source = CKIT_SOURCE_MEMORY;
+    } else {
+        ckit_value_fini(out);
+        (void)ckiti_l1_remove(a->ns->l1, a->query.key, a->query.hash);
+    }
+    ckit_buf_fini(&plain);
+    return st;
+}
+
+/* The same for what the store answered. */
+static ckit_status open_sealed(const ckiti_access *a, ckit_slice stored, uint64_t life_ms, ckit_value *out,
+                               ckit_error *err) {
+    const ckiti_sealed_value v = sealed_value(a);
+    ckit_buf                 plain;
+    ckit_buf_init(&plain, plain_alloc(a->cache));
+    ckit_status st = ckiti_value_open(&v, CKITI_TIER_L2, stored, &plain, err);
+    if (st == CKIT_OK) {
+        fill_memory(a, stored, life_ms);
+        ckiti_value_take_secret(a->cache, out, &plain);
+        out->life_ms = life_ms;
+        out->source = CKIT_SOURCE_STORE;
+    }
+    ckit_buf_fini(&plain);
+    return st;
+}
+
 /* What the store answered becomes the caller's value. Takes the bytes of `stored`. CKIT_MISS: it cannot be read. */
-static ckit_status open_answer(const ckiti_access *a, ckit_buf *stored, uint64_t life_ms, ckit_value *out) {
+static ckit_status open_answer(const ckiti_access *a, ckit_buf *stored, uint64_t life_ms, ckit_value *out,
+                               ckit_error *err) {
+    if (is_sealed(a)) {
+        return open_sealed(a, ckit_buf_slice(stored), life_ms, out, err);
+    }
     ckit_buf document;
     ckit_buf_init(&document, a->cache->alloc);
     if (open_stored(a, stored, &document) != CKIT_OK) {
@@ -164,7 +227,7 @@ ckit_status ckiti_access_answer(const ckiti_access *a, ckit_status got, ckit_buf
                                 const ckit_error *why, ckit_value *out, ckit_error *err) {
     ckit_status st = pass_on(a, "get", got, why, err);
     if (st == CKIT_OK) {
-        st = open_answer(a, stored, life_ms, out);
+        st = open_answer(a, stored, life_ms, out, err);
     }
     if (st == CKIT_OK || st == CKIT_MISS) {
         ckiti_count(&a->cache->counters, st == CKIT_OK ? CKITI_L2_HITS : CKITI_L2_MISSES, 1);
@@ -205,6 +268,7 @@ ckit_status ckiti_access_absent(const ckiti_access *a, ckit_error *err) {
                                          [CKITI_TAG_RAW] = "raw: read it with CKIT_RAW",
                                          [CKITI_TAG_INTEROP] = "in interop mode: read it with CKIT_INTEROP"};
     uint8_t                  tag = otherwise_in_memory(a);
+    tag = tag >= CKITI_TAG_SEALED ? (uint8_t)(tag - CKITI_TAG_SEALED + CKITI_TAG_DOCUMENT) : tag;
     return tag == 0 ? CKIT_MISS : ckit_fail(err, CKIT_E_VALUE_TYPE, where, "the entry was stored %s", stored[tag]);
 }
 
@@ -219,8 +283,9 @@ ckit_status ckit_cache_get(ckit_cache *cache, ckit_slice key, const ckit_entry_o
         ckit_value_fini(out);
     }
     /* A stale value (a function's) does not exist for keys. */
-    if (a.l1 != NULL && ckiti_l1_get(a.l1, &a.query, ckiti_cache_now(cache), out) == CKIT_OK) {
-        return ckiti_access_present(&a, out, err);
+    if (a.l1 != NULL && ckiti_l1_get(a.l1, &a.query, ckiti_cache_now(cache), out) == CKIT_OK &&
+        (st = ckiti_access_open(&a, out, err)) != CKIT_MISS) {
+        return st == CKIT_OK ? ckiti_access_present(&a, out, err) : st;
     }
     return cache->ops == NULL ? ckiti_access_absent(&a, err) : ckiti_access_ask(&a, out, err);
 }
@@ -303,6 +368,15 @@ static ckit_status seal(const ckiti_access *a, ckit_slice in_memory, ckit_buf *s
                         ckit_error *err) {
     const ckit_cache_options *o = &a->cache->options;
     *stored = in_memory;
+    if (is_sealed(a)) {
+        const ckiti_sealed_value v = sealed_value(a);
+        ckit_status              st = ckiti_value_seal(&v, in_memory, sealed, err);
+        *stored = ckit_buf_slice(sealed);
+        if (st != CKIT_OK && st != CKIT_E_TOO_LARGE) {
+            atomic_fetch_add_explicit(&a->cache->sealing.not_sealed, 1, memory_order_relaxed);
+        }
+        return st;
+    }
     if (a->options.encoding == CKIT_RAW || a->options.encoding == CKIT_INTEROP || a->cache->ops == NULL) {
         return in_memory.len <= o->max_value_bytes
                    ? CKIT_OK
@@ -412,14 +486,14 @@ ckit_status ckit_cache_set(ckit_cache *cache, ckit_slice key, ckit_slice value, 
         st = remove_access(&a, err);
         return st == CKIT_MISS ? CKIT_OK : st;
     }
-    ckit_buf_init(&document, cache->alloc);
+    ckit_buf_init(&document, plain_alloc(cache));
     ckit_buf_init(&sealed, cache->alloc);
     st = encode(&a, value, &document, &in_memory, err);
     if (st == CKIT_OK) {
         st = seal(&a, in_memory, &sealed, &stored, err);
         if (st == CKIT_OK) {
             uint64_t ttl_ms = a.options.ttl_ms != 0 ? a.options.ttl_ms : cache->options.default_ttl_ms;
-            st = write_everywhere(&a, in_memory, stored, ttl_ms, err);
+            st = write_everywhere(&a, is_sealed(&a) ? stored : in_memory, stored, ttl_ms, err);
         }
         if (st == CKIT_E_TOO_LARGE) {
             ckiti_count(&cache->counters, CKITI_TOO_LARGE, 1);

@@ -97,7 +97,10 @@ static void look_in_memory(const request *r, size_t from, size_t count, ckiti_ac
     for (size_t i = 0; i < good; i++) {
         ckit_value *out = &r->out[places[i]];
         if (seen[i] == CKIT_OK) {
-            r->answers[places[i]] = ckiti_access_present(&span[i], out, NULL);
+            seen[i] = ckiti_access_open(&span[i], out, NULL);
+        }
+        if (seen[i] == CKIT_OK || seen[i] >= CKIT_E_FIRST) {
+            r->answers[places[i]] = seen[i] == CKIT_OK ? ckiti_access_present(&span[i], out, NULL) : seen[i];
             continue;
         }
         ckit_value_fini(out); /* a stale value */

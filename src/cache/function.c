@@ -68,7 +68,25 @@ static ckit_status check_interop(const ckit_cache *cache, const ckit_function_op
                          "interop mode and %s: keys and values that all share have one form",
                          o->raw ? "raw" : "custom_key");
     }
-    return ckiti_interop_check_store(cache, err);
+    if (o->tenants || o->tenant_of != NULL) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "interop mode and tenants: what all share is one deployment's");
+    }
+    const bool sealed = o->encryption == CKIT_ON || (o->encryption == CKIT_DEFAULT && cache->sealing.wanted);
+    return ckiti_interop_check(cache, sealed, err);
+}
+
+static ckit_status check_encryption(const ckit_cache *cache, const ckit_function_options *o, ckit_error *err) {
+    if (o->encryption > CKIT_OFF) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "encryption is %d, which is no switch", (int)o->encryption);
+    }
+    if (o->encryption == CKIT_ON && !ckit_keyring_can_seal(cache->sealing.ring)) {
+        return ckit_fail(
+            err, CKIT_E_NO_MASTER_KEY, where,
+            "encryption is on and there is no master key: set CACHEKIT_MASTER_KEY to 64 hexadecimal digits or "
+            "more (`cachekit keygen` makes one), or give the cache a key ring");
+    }
+    return CKIT_OK;
 }
 
 static ckit_status check_options(const ckit_function_options *o, ckit_loader loader, ckit_error *err) {
@@ -107,6 +125,16 @@ static void apply_options(ckit_function *function, const ckit_function_options *
     function->custom_key = o->custom_key;
     function->interop = o->interop != NULL;
     function->use_l1 = (o->l1 != CKIT_DEFAULT ? o->l1 : defaults->l1) != CKIT_OFF;
+    function->sealed = o->encryption == CKIT_ON || (o->encryption == CKIT_DEFAULT && function->cache->sealing.wanted);
+    function->tenants = o->tenants || o->tenant_of != NULL;
+    function->tenant_of = o->tenant_of;
+    if (o->encryption == CKIT_ON || (function->sealed && defaults->encryption == CKIT_ON)) {
+        function->integrity = true;
+    }
+    if (function->sealed || function->tenants) {
+        function->careful = function->use_l1;
+        function->use_l1 = false;
+    }
 }
 
 static uint8_t traits_of(const ckit_function *function) {
@@ -114,7 +142,8 @@ static uint8_t traits_of(const ckit_function *function) {
         return CKITI_TRAIT_INTEROP;
     }
     return (uint8_t)((function->integrity ? CKITI_TRAIT_INTEGRITY : 0) | (function->raw ? CKITI_TRAIT_RAW : 0) |
-                     (function->custom_key ? CKITI_TRAIT_CUSTOM_KEY : 0));
+                     (function->custom_key ? CKITI_TRAIT_CUSTOM_KEY : 0) |
+                     (function->tenants ? CKITI_TRAIT_TENANTS : 0));
 }
 
 static ckit_status name_it(ckit_function *function, ckit_slice name, ckit_slice namespace_name, ckit_slice operation,
@@ -155,6 +184,7 @@ ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader l
         memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
     }
     ckit_status st = check_options(&o, loader, err);
+    st = st == CKIT_OK ? check_encryption(cache, &o, err) : st;
     if (st == CKIT_OK && o.interop != NULL) {
         st = check_interop(cache, &o, err);
     }
@@ -322,7 +352,7 @@ static ckit_status load(ckit_function *function, const ckit_args *args, ckit_buf
 static ckit_status compute(ckit_op *op, const ckit_args *args, ckit_error *err) {
     ckit_buf document;
     uint64_t ttl_ms = 0;
-    ckit_buf_init(&document, op->cache->alloc);
+    ckit_buf_init(&document, ckiti_plain_alloc(op->function));
     ckit_status st = load(op->function, args, &document, &ttl_ms, err);
     if (st == CKIT_OK) {
         st = ckiti_op_result(op, &document, ttl_ms, err);
@@ -400,6 +430,8 @@ static ckit_status call_slowly(ckit_function *function, const ckit_args *args, c
     st = refresh ? CKIT_COMPUTE : ckiti_op_run(&op);
     if (st == CKIT_COMPUTE) {
         st = compute(&op, args, err);
+    } else if (st != CKIT_OK && err != NULL) {
+        *err = op.error;
     }
     if (st == CKIT_OK) {
         ckiti_op_give(&op, out);
@@ -422,6 +454,29 @@ static ckit_status call_without_key(ckit_function *function, ckit_args *args, ck
         return st;
     }
     return call_uncached(function, args, &why, out, err);
+}
+
+/* What the ordinary look into memory does not see: sealed values, and those of tenants. */
+static ckit_status call_carefully(ckit_function *function, const ckit_args *args, ckit_slice packed, bool refresh,
+                                  ckit_value *out, ckit_error *err) {
+    ckiti_joined joined;
+    ckiti_memkey memkey;
+    ckit_error   why = CKIT_ERROR_INIT;
+    ckit_status  st = ckiti_call_join(function, args, &joined, &packed, &why);
+    if (st != CKIT_OK) {
+        ckiti_call_join_end(&joined);
+        return call_uncached(function, args, &why, out, err);
+    }
+    uint64_t hash = ckiti_call_name(function, packed, &memkey);
+    st = refresh ? CKIT_MISS : ckiti_careful_memory(function, packed, &memkey, hash, out, err);
+    if (st == CKIT_STALE) {
+        ckiti_refresh_in_background(function, args, packed, &memkey, hash);
+        st = CKIT_OK;
+    } else if (st == CKIT_MISS) {
+        st = call_slowly(function, args, packed, &memkey, hash, refresh, out, err);
+    }
+    ckiti_call_join_end(&joined);
+    return st;
 }
 
 ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
@@ -447,7 +502,11 @@ ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out,
         return CKIT_OK;
     }
     st = ckiti_call_check(function, args, err);
-    return st != CKIT_OK ? st : call_slowly(function, args, packed, &memkey, hash, false, out, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    return function->sealed || function->tenants ? call_carefully(function, args, packed, false, out, err)
+                                                 : call_slowly(function, args, packed, &memkey, hash, false, out, err);
 }
 
 ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
@@ -463,6 +522,9 @@ ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *o
     ckit_status st = ckiti_call_check(function, args, err);
     if (st != CKIT_OK) {
         return st;
+    }
+    if (function->tenants) {
+        return call_carefully(function, args, packed, true, out, err);
     }
     uint64_t hash = ckiti_call_name(function, packed, &memkey);
     return call_slowly(function, args, packed, &memkey, hash, true, out, err);
@@ -566,20 +628,49 @@ static ckit_status make_interop_key(const ckiti_function_record *record, ckit_sl
                             array, key, err);
 }
 
-ckit_status ckiti_call_key(const ckit_function *function, ckit_slice packed, ckit_buf *key, ckit_error *err) {
-    if (function->interop) {
-        return make_interop_key(function->record, packed, key, err);
+/* "t:TENANT:", encoded as in URLs. */
+static ckit_status append_tenant(ckit_buf *key, ckit_slice tenant, ckit_error *err) {
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    static const char digits[] = "0123456789ABCDEF";
+    if (ckit_buf_reserve(key, 3 * tenant.len + 3) != CKIT_OK) {
+        return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a key");
     }
-    return function->custom_key ? make_custom_key(function, packed, key, err)
-                                : ckit_key_from_prefix(&function->key_prefix, packed, key, err);
+    (void)ckit_buf_append(key, ckit_slice_str("t:"));
+    for (size_t i = 0; i < tenant.len; i++) {
+        const uint8_t c = tenant.ptr[i];
+        const char    encoded[3] = {'%', digits[c >> 4], digits[c & 15]};
+        const bool    as_is = memchr(plain, c, sizeof plain - 1) != NULL;
+        (void)ckit_buf_append(key, as_is ? ckit_slice_of(&c, 1) : ckit_slice_of(encoded, sizeof encoded));
+    }
+    return ckit_buf_append(key, ckit_slice_str(":"));
+}
+
+ckit_status ckiti_call_key(const ckit_function *function, ckit_slice packed, ckit_buf *key, ckit_error *err) {
+    const size_t before = key->len;
+    ckit_slice   tenant = ckiti_call_split(function, &packed);
+    ckit_status  st = tenant.len > 0 ? append_tenant(key, tenant, err) : CKIT_OK;
+    if (st == CKIT_OK) {
+        st = function->interop      ? make_interop_key(function->record, packed, key, err)
+             : function->custom_key ? make_custom_key(function, packed, key, err)
+                                    : ckit_key_from_prefix(&function->key_prefix, packed, key, err);
+    }
+    key->len = st == CKIT_OK ? key->len : before;
+    return st;
 }
 
 ckit_status ckit_function_key(ckit_function *function, ckit_args *args, ckit_buf *key, ckit_error *err) {
-    ckit_args   none;
-    ckit_slice  packed;
-    ckit_status st = ckiti_call_pack(args, &none, &args, &packed, err);
+    ckit_args    none;
+    ckit_slice   packed;
+    ckiti_joined joined;
+    ckit_status  st = ckiti_call_pack(args, &none, &args, &packed, err);
     st = st == CKIT_OK ? ckiti_call_check(function, args, err) : st;
-    return st == CKIT_OK ? ckiti_call_key(function, packed, key, err) : st;
+    if (st != CKIT_OK) {
+        return st;
+    }
+    st = ckiti_call_join(function, args, &joined, &packed, err);
+    st = st == CKIT_OK ? ckiti_call_key(function, packed, key, err) : st;
+    ckiti_call_join_end(&joined);
+    return st;
 }
 
 ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error *err) {
@@ -587,10 +678,14 @@ ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error
     ckit_slice   packed;
     ckiti_memkey memkey;
     ckit_buf     key;
+    ckiti_joined joined = {{0}};
     ckit_cache  *cache = function->cache;
     ckit_buf_init(&key, cache->alloc);
     ckit_status st = ckiti_call_pack(args, &none, &args, &packed, err);
     st = st == CKIT_OK ? ckiti_call_check(function, args, err) : st;
+    if (st == CKIT_OK) {
+        st = ckiti_call_join(function, args, &joined, &packed, err);
+    }
     if (st == CKIT_OK && (cache->ops != NULL || function->custom_key)) {
         st = ckiti_call_key(function, packed, &key, err);
     }
@@ -604,6 +699,7 @@ ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error
         }
         st = st == CKIT_MISS && elsewhere ? CKIT_OK : st;
     }
+    ckiti_call_join_end(&joined);
     ckit_buf_fini(&key);
     return st;
 }

@@ -72,7 +72,8 @@ static void init_fields(ckit_op *op, ckit_function *function) {
     op->function = function;
     op->cache = function->cache;
     ckit_buf_init(&op->key, op->cache->alloc);
-    ckit_buf_init(&op->document, op->cache->alloc);
+    ckit_buf_init(&op->tenant, op->cache->alloc);
+    ckit_buf_init(&op->document, ckiti_plain_alloc(function));
     ckit_buf_init(&op->stored, op->cache->alloc);
 }
 
@@ -90,8 +91,11 @@ ckit_status ckiti_op_init(ckit_op *op, ckit_function *function, ckit_slice packe
     if (op->cache->ops == NULL) {
         op->phase = CKITI_PHASE_COMPUTE;
     }
-    ckit_status st =
-        op->cache->ops != NULL || function->custom_key ? ckiti_call_key(function, packed, &op->key, err) : CKIT_OK;
+    ckit_slice  arguments = packed;
+    ckit_status st = ckit_buf_append(&op->tenant, ckiti_call_split(function, &arguments));
+    if (st == CKIT_OK && (op->cache->ops != NULL || function->custom_key || function->sealed)) {
+        st = ckiti_call_key(function, packed, &op->key, err);
+    }
     if (st == CKIT_OK) {
         ckiti_note_begin(op->cache, &op->note, ckit_buf_slice(&op->key));
     }
@@ -141,6 +145,7 @@ void ckiti_op_fini(ckit_op *op) {
     ckit_value_fini(&op->seat.value);
     ckit_value_fini(&op->value);
     ckit_buf_fini(&op->key);
+    ckit_buf_fini(&op->tenant);
     ckit_buf_fini(&op->document);
     ckit_buf_fini(&op->stored);
     if (op->has_args) {
@@ -163,24 +168,24 @@ static uint64_t fresh_part(const ckit_op *op, uint64_t life_ms, uint64_t now_ms)
 }
 
 /* With the stripe's lock held. The value is fresh for `fresh_ms` of its life. */
-static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *object, ckiti_copy_of how,
-                          uint64_t life_ms, uint64_t fresh_ms) {
+static bool put_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *object, ckiti_copy_of how, uint64_t life_ms,
+                          uint64_t fresh_ms) {
     ckiti_l1 *l1 = op->function->record->ns->l1;
     if (l1 == NULL || life_ms == 0) {
         return false;
     }
-    if (!op->function->use_l1) { /* another handle of the function may keep an older value */
+    if (!ckiti_uses_memory(op->function)) { /* another handle of the function may keep an older value */
         (void)ckiti_l1_remove(l1, ckiti_memkey_slice(&op->memkey), op->hash);
         return false;
     }
     ckiti_l1_put_args args = {.key = ckiti_memkey_slice(&op->memkey),
                               .hash = op->hash,
-                              .value = document,
+                              .value = bytes,
                               .object = object,
                               .life_ms = fresh_ms,
                               .stale_ms = op->function->stale_ms + (life_ms - fresh_ms),
                               .birth = atomic_load(&op->birth),
-                              .tag = CKITI_TAG_DOCUMENT};
+                              .tag = ckiti_function_tag(op->function)};
     ckit_status       st =
         ckiti_copy_put(op->cache, op->function->record->ns, &op->note, how, &args, ckiti_cache_now(op->cache));
     if (st == CKIT_MISS) { /* an invalidation came in between: what is there may be older than this */
@@ -192,7 +197,7 @@ static bool put_in_memory(ckit_op *op, ckit_slice document, const ckit_object *o
 /* A new value: what began before, a slower reader or computation, does not overwrite it. False when the key was
  * invalidated in this process meanwhile; then nothing is done. A change elsewhere, which may be our own write come back, only
  * keeps it out of memory. */
-static bool keep_in_memory(ckit_op *op, ckit_slice document, const ckit_object *object, ckiti_copy_of how, bool *kept) {
+static bool keep_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *object, ckiti_copy_of how, bool *kept) {
     ckiti_stripe *stripe = stripe_of(op);
     pthread_mutex_lock(&stripe->mu);
     bool valid = !was_invalidated_here(op);
@@ -200,8 +205,8 @@ static bool keep_in_memory(ckit_op *op, ckit_slice document, const ckit_object *
         ckiti_stripe_advance(stripe, op->hash);
         atomic_store(&op->version, ckiti_stripe_version(stripe, op->hash));
         ckiti_note_written(op->cache, &op->note);
-        *kept = put_in_memory(op, document, object, how, op->ttl_ms,
-                              fresh_part(op, op->ttl_ms, ckiti_cache_now(op->cache)));
+        *kept =
+            put_in_memory(op, bytes, object, how, op->ttl_ms, fresh_part(op, op->ttl_ms, ckiti_cache_now(op->cache)));
     }
     pthread_mutex_unlock(&stripe->mu);
     ckiti_sweep_start(op->cache);
@@ -217,9 +222,10 @@ static bool believe(ckit_op *op, uint64_t life_ms) {
     }
     pthread_mutex_lock(&stripe->mu);
     bool valid = stripe->doomed == 0 && !was_invalidated(op);
-    if (valid && op->function->use_l1) {
+    if (valid && ckiti_uses_memory(op->function)) {
         life_ms = ckiti_life_in_memory(life_ms);
-        (void)put_in_memory(op, ckit_buf_slice(&op->document), NULL, CKITI_COPY_READ, life_ms, life_ms);
+        (void)put_in_memory(op, ckit_buf_slice(op->function->sealed ? &op->stored : &op->document), NULL,
+                            CKITI_COPY_READ, life_ms, life_ms);
     }
     pthread_mutex_unlock(&stripe->mu);
     ckiti_sweep_start(op->cache);
@@ -246,10 +252,10 @@ static void describe(ckit_op *op, uint64_t life_ms, ckit_source source) {
 
 /* op->document becomes op->value, and everybody's who waits. */
 static void land(ckit_op *op, uint64_t life_ms, ckit_source source) {
-    ckiti_shared *shared = ckiti_shared_take(&op->document);
+    ckiti_shared *shared = ckiti_shared_take(&op->document, op->cache->alloc, op->function->sealed);
     if (shared == NULL) { /* no memory to share it: the followers help themselves */
         hand_over(op);
-        ckit_value_take(&op->value, &op->document);
+        ckiti_value_take_plain(op->function, &op->value, &op->document);
     } else {
         ckiti_flight_land(&op->cache->flights, &op->seat, source == CKIT_SOURCE_FUNCTION, lend_shared, shared, life_ms);
         ckiti_shared_lend(shared, &op->value);
@@ -264,10 +270,10 @@ static bool lend_from_memory(void *context, ckit_value *out) {
     ckiti_l1_query query = {.key = ckiti_memkey_slice(&op->memkey),
                             .hash = op->hash,
                             .min_birth = ckiti_function_min_birth(op->function),
-                            .tag = CKITI_TAG_DOCUMENT};
+                            .tag = ckiti_function_tag(op->function)};
     uint64_t       now = ckiti_cache_now(op->cache);
     uint64_t       life_ms;
-    if (l1 == NULL || !op->function->use_l1 || ckiti_l1_peek(l1, &query, now, &life_ms) != CKIT_OK) {
+    if (l1 == NULL || !ckiti_uses_memory(op->function) || ckiti_l1_peek(l1, &query, now, &life_ms) != CKIT_OK) {
         return false; /* looked at first, because a miss of `get` is counted */
     }
     if (ckiti_l1_get(l1, &query, now, out) == CKIT_OK) {
@@ -277,7 +283,29 @@ static bool lend_from_memory(void *context, ckit_value *out) {
     return false;
 }
 
+/* Opened once for everybody who waits. */
+static bool is_fresh_and_opens(ckit_op *op) {
+    ckit_value         sealed = CKIT_VALUE_INIT;
+    ckiti_sealed_value v = ckiti_op_sealed_value(op);
+    ckit_status        st = CKIT_MISS;
+    const uint64_t     found = lend_from_memory(op, &sealed);
+    const uint64_t     life_ms = sealed.life_ms;
+    if (found && (st = ckiti_value_open(&v, CKITI_TIER_L1, sealed.data, &op->document, NULL)) != CKIT_OK) {
+        (void)ckiti_l1_remove(op->function->record->ns->l1, ckiti_memkey_slice(&op->memkey), op->hash);
+    }
+    ckit_value_fini(&sealed);
+    if (st != CKIT_OK || is_rejected(op, ckit_buf_slice(&op->document))) {
+        op->document.len = 0;
+        return false;
+    }
+    land(op, life_ms, CKIT_SOURCE_MEMORY);
+    return true;
+}
+
 bool ckiti_op_is_fresh_by_now(ckit_op *op) {
+    if (op->function->sealed) {
+        return is_fresh_and_opens(op);
+    }
     if (!lend_from_memory(op, &op->value)) {
         return false;
     }
@@ -348,9 +376,15 @@ static ckit_status open_by_mode(ckit_op *op, ckit_slice key) {
                : ckiti_store_open(op->cache, key, op->function->integrity, ckit_buf_slice(&op->stored), &op->document);
 }
 
+static ckit_status open_sealed(ckit_op *op) {
+    const ckiti_sealed_value v = ckiti_op_sealed_value(op);
+    return ckiti_value_open(&v, CKITI_TIER_L2, ckit_buf_slice(&op->stored), &op->document, &op->error);
+}
+
+/* A failure is the caller's. */
 static ckit_status open_stored(ckit_op *op) {
     ckit_slice  key = ckit_buf_slice(&op->key);
-    ckit_status st = open_by_mode(op, key);
+    ckit_status st = op->function->sealed ? open_sealed(op) : open_by_mode(op, key);
     if (st != CKIT_OK || !is_rejected(op, ckit_buf_slice(&op->document))) {
         return st;
     }
@@ -383,16 +417,28 @@ static uint64_t renew(ckit_op *op, uint64_t life_ms) {
     return life_ms;
 }
 
+/* The call fails with op->error, and leaves everything as it is. */
+static ckit_status refuse(ckit_op *op, ckit_status st) {
+    let_lock_go(op);
+    op->document.len = op->stored.len = 0;
+    op->phase = CKITI_PHASE_DONE;
+    return st;
+}
+
 /* What the store answered to a look: op->stored holds the bytes. */
 static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
     if (got == CKIT_OK) {
         got = open_stored(op);
+        if (got != CKIT_OK && got != CKIT_MISS) {
+            return refuse(op, got);
+        }
         life_ms = got == CKIT_OK ? renew(op, life_ms) : life_ms;
     } else if (got != CKIT_MISS) {
         ckiti_store_failed(op->cache, "get", ckit_buf_slice(&op->key), &op->error);
     }
+    bool believed = got == CKIT_OK && believe(op, life_ms);
     op->stored.len = 0;
-    if (got == CKIT_OK && believe(op, life_ms)) {
+    if (believed) {
         return found(op, life_ms);
     }
     op->document.len = 0;
@@ -567,7 +613,7 @@ static ckit_status write_to_store(ckit_op *op, ckit_slice stored) {
 
 /* Both tiers, the store first; `stored` is empty when it is not written. What was overtaken meanwhile is taken back. A
  * refresh that somebody asked for leaves at least nothing older behind. */
-static void keep(ckit_op *op, ckit_slice document, ckit_slice stored) {
+static void keep(ckit_op *op, ckit_slice in_memory, ckit_slice stored) {
     uint64_t      began = 0;
     bool          kept;
     bool          writes = stored.len > 0 && begin_write(op, &began);
@@ -581,7 +627,7 @@ static void keep(ckit_op *op, ckit_slice document, ckit_slice stored) {
         }
         how = st == CKIT_OK ? CKITI_COPY_WRITTEN : CKITI_COPY_ALONE;
     }
-    bool valid = (writes || stored.len == 0) && keep_in_memory(op, document, NULL, how, &kept);
+    bool valid = (writes || stored.len == 0) && keep_in_memory(op, in_memory, NULL, how, &kept);
     if (!valid && (writes || op->refresh)) {
         forget_everywhere(op);
     }
@@ -608,9 +654,30 @@ static ckit_status seal(ckit_op *op, ckit_slice *stored, ckit_error *why) {
     return document.len > most ? CKIT_E_TOO_LARGE : CKIT_OK;
 }
 
+/* One form for both tiers, and nothing in either when it cannot be made. */
+static void store_sealed(ckit_op *op) {
+    const ckiti_sealed_value v = ckiti_op_sealed_value(op);
+    ckit_error               why = CKIT_ERROR_INIT;
+    ckit_status              st = ckiti_value_seal(&v, ckit_buf_slice(&op->document), &op->stored, &why);
+    if (st == CKIT_E_TOO_LARGE) {
+        too_large(op);
+    } else if (st != CKIT_OK) {
+        ckiti_not_sealed(op->cache, ckit_buf_slice(&op->key), &why);
+        forget_everywhere(op);
+    } else {
+        ckit_slice sealed = ckit_buf_slice(&op->stored);
+        keep(op, sealed, op->cache->ops != NULL ? sealed : ckit_slice_of(NULL, 0));
+    }
+    op->stored.len = 0;
+}
+
 static void store_result(ckit_op *op) {
-    ckit_error  why = CKIT_ERROR_INIT;
-    ckit_slice  stored;
+    ckit_error why = CKIT_ERROR_INIT;
+    ckit_slice stored;
+    if (op->function->sealed) {
+        store_sealed(op);
+        return;
+    }
     ckit_status st = seal(op, &stored, &why);
     if (st == CKIT_E_TOO_LARGE) {
         too_large(op);
@@ -642,8 +709,11 @@ void ckiti_op_keep_without_store(ckit_op *op) {
     ckit_error why = CKIT_ERROR_INIT;
     ckit_fail(&why, CKIT_E_BUSY, "cache", "more than %u background jobs are waiting", op->cache->options.queue_max);
     ckiti_store_failed(op->cache, "set", ckit_buf_slice(&op->key), &why);
-    if (op->ttl_ms != CKIT_TTL_DO_NOT_STORE && op->document.len <= op->cache->options.max_value_bytes) {
-        keep(op, ckit_buf_slice(&op->document), ckit_slice_of(NULL, 0));
+    const ckiti_sealed_value v = ckiti_op_sealed_value(op);
+    const bool               sealed = op->function->sealed;
+    if (op->ttl_ms != CKIT_TTL_DO_NOT_STORE && op->document.len <= op->cache->options.max_value_bytes &&
+        (!sealed || ckiti_value_seal(&v, ckit_buf_slice(&op->document), &op->stored, NULL) == CKIT_OK)) {
+        keep(op, ckit_buf_slice(sealed ? &op->stored : &op->document), ckit_slice_of(NULL, 0));
     }
     land_result(op);
 }

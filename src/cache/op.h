@@ -34,9 +34,9 @@ struct ckit_op {
     ckit_function   *function;
     ckit_cache      *cache;
     ckiti_phase      phase;
-    bool             keyed;   /* false: the arguments cannot be part of a key; the call runs uncached */
-    bool             refresh; /* computed whatever is cached */
-    bool             rejects; /* the caller cannot read these bytes, wherever they are: */
+    bool             keyed;          /* false: the arguments cannot be part of a key; the call runs uncached */
+    bool             refresh;        /* computed whatever is cached */
+    bool             rejects;        /* the caller cannot read these bytes, wherever they are: */
     bool             keeps_rejected; /* the store's entry stays */
     bool             met_rejected;   /* found in the store, and counted */
     size_t           rejected_len;
@@ -47,7 +47,8 @@ struct ckit_op {
     uint8_t          looks;   /* values read from the store and not believed */
     ckiti_note       note;    /* the same for changes elsewhere */
     ckiti_seat       seat;
-    ckit_buf         key; /* the store's key; empty without a store */
+    ckit_buf         key;    /* the store's key; empty where nobody needs it */
+    ckit_buf         tenant; /* whose call it is, of a function with tenants */
     bool             locked;
     ckit_lease       lease;
     uint64_t         lock_deadline; /* 0: not tried yet */
@@ -60,9 +61,9 @@ struct ckit_op {
     ckiti_memkey     memkey; /* written up to its length */
 
     /* the pollable driver's part (poll.c) */
-    ckit_poll      *poll;
-    ckit_op_ready   ready;
-    void           *context;
+    ckit_poll    *poll;
+    ckit_op_ready ready;
+    void         *context;
     bool (*stop)(void *context); /* the blocking driver's: whether to wait no longer */
     bool            stopped;
     ckit_status     answer;
@@ -85,6 +86,33 @@ uint64_t ckiti_call_name(const ckit_function *function, ckit_slice packed, ckiti
 /* Looks in memory: CKIT_OK or CKIT_STALE with *out filled, else CKIT_MISS. `memkey` and `hash` are filled. */
 ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_memkey *memkey, uint64_t *hash,
                             ckit_value *out);
+
+/* The same for functions that use memory carefully: CKIT_OK or CKIT_STALE with *out filled, CKIT_MISS, or CKIT_E_AUTH_TAG with
+ * `err` filled. `out` is empty. */
+ckit_status ckiti_careful_memory(ckit_function *function, ckit_slice packed, const ckiti_memkey *memkey, uint64_t hash,
+                                 ckit_value *out, ckit_error *err);
+/* What the result of an operation is, for sealing it. */
+ckiti_sealed_value ckiti_op_sealed_value(const ckit_op *op);
+/* Of what a call is made in the clear: wiped where its values are sealed. */
+static inline const ckit_alloc *ckiti_plain_alloc(const ckit_function *function) {
+    return function->sealed ? &function->cache->sealing.wiping : function->cache->alloc;
+}
+/* Moves bytes in the clear into an empty value. */
+void ckiti_value_take_plain(const ckit_function *function, ckit_value *value, ckit_buf *buf);
+
+/* A call by its arguments; of a function with tenants the tenant's name stands in front of them, behind its length. */
+typedef struct ckiti_joined {
+    ckit_buf bytes;
+} ckiti_joined;
+/* Puts it there. Accepts every function; end it in every case. CKIT_E_CONFIGURATION: no tenant, or none that can be;
+ * CKIT_E_NO_MEMORY. */
+ckit_status ckiti_call_join(const ckit_function *function, const ckit_args *args, ckiti_joined *joined,
+                            ckit_slice *packed, ckit_error *err);
+void        ckiti_call_join_end(ckiti_joined *joined);
+/* Takes it off again. Empty: the function has none. */
+ckit_slice ckiti_call_split(const ckit_function *function, ckit_slice *packed);
+/* The key without the tenant in front of it. */
+ckit_slice ckiti_bare_key(const ckit_function *function, ckit_slice key);
 
 /* Prepares an operation for a call that memory could not answer (op is uninitialised). CKIT_E_NO_MEMORY when the store's
  * key cannot be made. */

@@ -369,13 +369,21 @@ static bool leave_to_worker(ckit_op *op, void (*run)(ckiti_job *job)) {
 
 /* Memory's answer to a call, but none that its caller has rejected. */
 static ckit_status look_in_memory(const ckit_start *start, ckit_slice packed, ckiti_memkey *memkey, uint64_t *hash,
-                                  ckit_value *out) {
-    if (start->stale || (start->peeked && start->rejected.len == 0)) {
+                                  ckit_value *out, ckit_error *err) {
+    bool careful = start->function->sealed || start->function->tenants;
+    if (start->stale || (start->peeked && start->rejected.len == 0 && !careful)) {
         *hash = ckiti_call_name(start->function, packed, memkey);
         return CKIT_MISS;
     }
-    ckit_status st = ckiti_op_memory(start->function, packed, memkey, hash, out);
-    if (st == CKIT_MISS || start->rejected.len == 0 || !ckit_slice_equal(out->data, start->rejected)) {
+    ckit_status st;
+    if (careful) {
+        *hash = ckiti_call_name(start->function, packed, memkey);
+        st = ckiti_careful_memory(start->function, packed, memkey, *hash, out, err);
+    } else {
+        st = ckiti_op_memory(start->function, packed, memkey, hash, out);
+    }
+    if ((st != CKIT_OK && st != CKIT_STALE) || start->rejected.len == 0 ||
+        !ckit_slice_equal(out->data, start->rejected)) {
         return st;
     }
     (void)ckiti_l1_remove(start->function->record->ns->l1, ckiti_memkey_slice(memkey), *hash);
@@ -425,7 +433,10 @@ static ckit_status begin_missed(ckit_op *op, ckit_op **out, ckit_value *value, c
     if (st == CKIT_OK) {
         ckiti_op_give(op, value);
     }
-    if (st == CKIT_OK || st == CKIT_E_CANCELLED) {
+    if (st >= CKIT_E_FIRST && st != CKIT_E_CANCELLED && err != NULL) {
+        *err = op->error;
+    }
+    if (st == CKIT_OK || st >= CKIT_E_FIRST) {
         *out = NULL;
         destroy(op);
     }
@@ -456,7 +467,8 @@ static ckit_status check_start(const ckit_start *start, ckit_error *err) {
     return CKIT_OK;
 }
 
-ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value, ckit_error *err) {
+static ckit_status begin(const ckit_start *start, ckiti_joined *joined, ckit_op **out, ckit_value *value,
+                         ckit_error *err) {
     ckit_args      none;
     ckit_args     *args;
     ckit_slice     packed;
@@ -464,12 +476,7 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
     uint64_t       hash;
     ckit_error     why = CKIT_ERROR_INIT;
     ckit_function *function = start->function;
-    *out = NULL;
-    ckit_status st = check_start(start, err);
-    if (st != CKIT_OK) {
-        return st;
-    }
-    st = ckiti_call_pack(start->args, &none, &args, &packed, &why);
+    ckit_status    st = ckiti_call_pack(start->args, &none, &args, &packed, &why);
     st = st == CKIT_OK ? ckiti_call_check(function, args, &why) : st;
     if (st != CKIT_OK && (st != CKIT_E_KEY_ARGUMENT || function->interop)) {
         if (err != NULL) {
@@ -477,9 +484,12 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
         }
         return st;
     }
-    ckit_status seen = st == CKIT_OK ? look_in_memory(start, packed, &memkey, &hash, value) : CKIT_MISS;
-    if (seen == CKIT_OK) {
-        return CKIT_OK;
+    if (st == CKIT_OK && function->tenants) {
+        st = ckiti_call_join(function, args, joined, &packed, &why);
+    }
+    ckit_status seen = st == CKIT_OK ? look_in_memory(start, packed, &memkey, &hash, value, err) : CKIT_MISS;
+    if (seen == CKIT_OK || seen >= CKIT_E_FIRST) {
+        return seen;
     }
     seen = start->stale ? CKIT_STALE : seen;
     ckit_op *op = ckiti_alloc(function->cache->alloc, sizeof *op);
@@ -504,6 +514,17 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
         ckiti_op_reject(op, start->rejected, start->keep_rejected);
     }
     return seen == CKIT_STALE ? begin_stale(op, start->stale, out) : begin_missed(op, out, value, err);
+}
+
+ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value, ckit_error *err) {
+    ckiti_joined joined = {{0}};
+    *out = NULL;
+    ckit_status st = check_start(start, err);
+    if (st == CKIT_OK) {
+        st = begin(start, &joined, out, value, err);
+    }
+    ckiti_call_join_end(&joined);
+    return st;
 }
 
 void ckit_op_move_here(ckit_op *op) { ckiti_flight_move_here(&op->cache->flights, &op->seat); }
@@ -534,11 +555,12 @@ static ckit_status finish_with_failure(ckit_op *op, ckit_status status, ckit_err
 }
 
 static ckit_status finish_with_object(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err) {
-    if (op->cache->ops != NULL || op->function->interop || result->object->release == NULL) {
+    if (op->cache->ops != NULL || op->function->interop || op->function->sealed || result->object->release == NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where,
-                         op->cache->ops != NULL  ? "objects are kept in memory only, and this cache has a store"
-                         : op->function->interop ? "values of interop mode are documents"
-                                                 : "an object needs 'release'");
+                         op->function->sealed     ? "objects cannot be sealed: give the result as a document"
+                         : op->cache->ops != NULL ? "objects are kept in memory only, and this cache has a store"
+                         : op->function->interop  ? "values of interop mode are documents"
+                                                  : "an object needs 'release'");
     }
     ckit_status st = ckiti_op_keep_object(op, result->object, result->ttl_ms, err);
     if (st == CKIT_OK) {
@@ -549,7 +571,7 @@ static ckit_status finish_with_object(ckit_op *op, const ckit_result *result, ck
 
 static ckit_status finish_with_document(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err) {
     ckit_buf document;
-    ckit_buf_init(&document, op->cache->alloc);
+    ckit_buf_init(&document, ckiti_plain_alloc(op->function));
     ckit_status st = ckit_buf_append(&document, result->document);
     if (st != CKIT_OK) {
         ckit_fail(&op->error, st, where, "no memory for a result of %zu bytes", result->document.len);

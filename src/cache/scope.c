@@ -179,8 +179,15 @@ void ckiti_each_key_of_hash(ckit_cache *cache, ckit_slice namespace_name, ckit_s
     ckit_buf_init(&key, cache->alloc);
     for (const ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
          record != NULL; record = record->next) {
-        if ((record->traits & (CKITI_TRAIT_CUSTOM_KEY | CKITI_TRAIT_INTEROP)) != 0 ||
-            (namespace_name.len > 0 && !is_meant(record->ns, namespace_name))) {
+        if (namespace_name.len > 0 && !is_meant(record->ns, namespace_name)) {
+            continue;
+        }
+        if ((record->traits & CKITI_TRAIT_TENANTS) != 0) { /* whose call it was is not told */
+            forget_function(cache, record->ns, ckit_slice_of(record->name, record->name_len));
+            tell_stripes(cache);
+            continue;
+        }
+        if ((record->traits & (CKITI_TRAIT_CUSTOM_KEY | CKITI_TRAIT_INTEROP)) != 0) {
             continue;
         }
         key.len = 0;

@@ -3,10 +3,12 @@
 #include "base/alloc.h"
 #include <cachekit/buf.h>
 #include <stdatomic.h>
+#include <string.h>
 
 struct ckiti_shared {
     _Atomic uint32_t  holders;
     const ckit_alloc *alloc;
+    bool              secret;
     ckit_buf          document;
     ckit_object       object; /* instead of a document; its `release` is never NULL then */
 };
@@ -20,10 +22,12 @@ static ckiti_shared *new_shared(const ckit_alloc *alloc) {
     return shared;
 }
 
-ckiti_shared *ckiti_shared_take(ckit_buf *document) {
-    ckiti_shared *shared = new_shared(document->alloc);
+ckiti_shared *ckiti_shared_take(ckit_buf *document, const ckit_alloc *alloc, bool secret) {
+    ckiti_shared *shared = new_shared(alloc);
     if (shared != NULL) {
+        shared->secret = secret;
         shared->document = *document;
+        shared->document.alloc = alloc;
         ckit_buf_init(document, document->alloc);
     }
     return shared;
@@ -74,6 +78,9 @@ void ckiti_shared_release(ckiti_shared *shared) {
     if (shared != NULL && atomic_fetch_sub_explicit(&shared->holders, 1, memory_order_acq_rel) == 1) {
         if (shared->object.release != NULL) {
             shared->object.release(shared->object.object, shared->object.context);
+        }
+        if (shared->secret && shared->document.ptr != NULL) {
+            explicit_bzero(shared->document.ptr, shared->document.cap);
         }
         ckit_buf_fini(&shared->document);
         ckiti_free(shared->alloc, shared, sizeof *shared);

@@ -31,6 +31,21 @@ static void add_memory(ckit_cache *cache, ckit_cache_stats *all) {
     }
 }
 
+static uint64_t failures(const ckiti_sealing *s, int reason, ckiti_tier tier) {
+    return atomic_load_explicit(&s->failures[reason][tier], memory_order_relaxed);
+}
+
+static void add_sealing(const ckiti_sealing *s, ckit_cache_stats *all) {
+    all->auth_failures_l1 = failures(s, CKITI_DECRYPT_AUTH, CKITI_TIER_L1);
+    all->auth_failures_l2 = failures(s, CKITI_DECRYPT_AUTH, CKITI_TIER_L2);
+    all->suspicious_l1 = failures(s, CKITI_DECRYPT_SUSPICIOUS, CKITI_TIER_L1);
+    all->suspicious_l2 = failures(s, CKITI_DECRYPT_SUSPICIOUS, CKITI_TIER_L2);
+    all->sealed_corrupt_l1 = failures(s, CKITI_DECRYPT_CORRUPT, CKITI_TIER_L1);
+    all->sealed_corrupt_l2 = failures(s, CKITI_DECRYPT_CORRUPT, CKITI_TIER_L2);
+    all->encryption_drift = atomic_load_explicit(&s->drift, memory_order_relaxed);
+    all->not_sealed = atomic_load_explicit(&s->not_sealed, memory_order_relaxed);
+}
+
 void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
     const ckiti_counters *c = &cache->counters;
     ckit_cache_stats      all = {.struct_size = out->struct_size,
@@ -50,6 +65,7 @@ void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
                                  .copies_dropped = ckiti_counted(c, CKITI_COPIES_DROPPED),
                                  .watches_lost = ckiti_counted(c, CKITI_WATCHES_LOST)};
     add_memory(cache, &all);
+    add_sealing(&cache->sealing, &all);
     memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);
 }
 

@@ -62,6 +62,9 @@ ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, 
     ckiti_stored_verdict verdict;
     size_t               before = document->len;
     ckit_status          st = ckiti_stored_open(stored, integrity, CKIT_ENVELOPE_MAX_BYTES, document, &verdict, &why);
+    if (st == CKIT_E_UNSUPPORTED && cache->sealing.ring != NULL) {
+        return ckiti_value_open_unexpected(cache, key, integrity, stored, document);
+    }
     if (st == CKIT_OK) {
         ckit_slice bytes = ckit_slice_of(document->ptr + before, document->len - before);
         if (ckit_document_check(bytes, &why) == CKIT_OK) {
@@ -76,7 +79,7 @@ ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, 
 
 /* ---- interop mode ---------------------------------------------------------------------------------------------- */
 
-ckit_status ckiti_interop_check_store(const ckit_cache *cache, ckit_error *err) {
+static ckit_status check_prefix(const ckit_cache *cache, ckit_error *err) {
     if (cache->ops == NULL || cache->ops->key_prefix == NULL || cache->ops->key_prefix(cache->store).len == 0) {
         return CKIT_OK;
     }
@@ -85,6 +88,11 @@ ckit_status ckiti_interop_check_store(const ckit_cache *cache, ckit_error *err) 
         "interop mode: the store %s puts a prefix in front of keys, where other SDKs do not find them; open it "
         "without a tenant and without key_prefix",
         cache->ops->name);
+}
+
+ckit_status ckiti_interop_check(const ckit_cache *cache, bool sealed, ckit_error *err) {
+    ckit_status st = check_prefix(cache, err);
+    return st == CKIT_OK && sealed ? ckiti_sealing_check_interop(cache, err) : st;
 }
 
 ckit_status ckiti_store_open_interop(ckit_cache *cache, ckit_slice key, ckit_buf *stored, ckit_buf *document) {

@@ -14,8 +14,9 @@ static inline uint64_t ckiti_life_in_memory(uint64_t life_ms) {
     return life_ms == CKIT_LIFE_UNKNOWN ? CKITI_UNKNOWN_LIFE_MS : life_ms;
 }
 
-/* Interop mode: keys stay as they are in the store. CKIT_E_CONFIGURATION where it puts something in front of them. */
-ckit_status ckiti_interop_check_store(const ckit_cache *cache, ckit_error *err);
+/* Interop mode: keys stay as they are in the store, and sealed values are for all who name the deployment.
+ * CKIT_E_CONFIGURATION where it puts something in front of them, or no deployment was named. */
+ckit_status ckiti_interop_check(const ckit_cache *cache, bool sealed, ckit_error *err);
 /* ckiti_store_open for a plain document of interop mode, whose bytes move from `stored` to `document` (empty before). */
 ckit_status ckiti_store_open_interop(ckit_cache *cache, ckit_slice key, ckit_buf *stored, ckit_buf *document);
 

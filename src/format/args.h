@@ -22,12 +22,17 @@ enum {
     CKITI_ARGS_SORTED = 32,     /* the keywords are */
     CKITI_ARGS_VECTORS = 64,    /* vector_bytes */
     CKITI_ARGS_UNKEYABLE = 128, /* status, why; all values are there, but they make no key */
-    CKITI_ARGS_INTEROP = 256    /* positional arguments alone, in the canonical form of interop mode; complete */
+    CKITI_ARGS_INTEROP = 256,   /* positional arguments alone, in the canonical form of interop mode; complete */
+    CKITI_ARGS_TENANT = 512     /* tenant */
 };
 
 /* CKIT_E_KEY_ARGUMENT means that the arguments make no key: the caller still adds the value, for a function that runs
  * uncached then. Any other status means that the value is lost: nothing is added from there on. */
 void ckiti_args_fail(ckit_args *args, ckit_status status, const char *why);
+/* Whose call it is; empty when that has not been told. */
+static inline ckit_slice ckiti_args_tenant(const ckit_args *args) {
+    return (args->state & CKITI_ARGS_TENANT) != 0 ? args->tenant : (ckit_slice){NULL, 0};
+}
 /* Whether the next value is the key of a map. */
 bool ckiti_args_at_key(const ckit_args *args);
 /* Room for a value of at most `need` bytes, where it goes; NULL after a failure. `keyable`: it may be the key of a

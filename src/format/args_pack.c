@@ -99,6 +99,11 @@ void ckit_args_fill_keywords(ckit_args *args, uint32_t count, size_t len) {
     args->len += len;
 }
 
+void ckit_args_tenant(ckit_args *args, ckit_slice tenant) {
+    args->state |= CKITI_ARGS_TENANT;
+    args->tenant = tenant;
+}
+
 /* ---- arguments of interop mode ----------------------------------------------------------------------------- */
 
 /* A status of its own: nothing of the arguments is there, so the function cannot run without a key either. */
@@ -207,7 +212,7 @@ ckit_status ckit_args_copy(ckit_args *copy, const ckit_args *args, const ckit_al
     memcpy(copy->bytes + CKITI_ARGS_AT, args->bytes + CKITI_ARGS_AT, args->len - CKITI_ARGS_AT);
     copy->len = args->len;
     copy->count = args->count;
-    copy->state = args->state & ~(uint32_t)CKITI_ARGS_FRAMES;
+    copy->state = args->state & ~(uint32_t)(CKITI_ARGS_FRAMES | CKITI_ARGS_TENANT);
     if ((args->state & CKITI_ARGS_NAMED) != 0) {
         copy->keywords = args->keywords;
         copy->keywords_at = args->keywords_at;

@@ -326,4 +326,4 @@ void ckit_keyring_close(ckit_keyring *ring) {
     ckiti_free(ring->alloc, ring, sizeof *ring);
 }
 
-bool ckit_keyring_can_seal(const ckit_keyring *ring) { return ring->first == 0; }
+bool ckit_keyring_can_seal(const ckit_keyring *ring) { return ring != NULL && ring->first == 0; }
