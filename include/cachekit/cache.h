@@ -81,7 +81,8 @@ CKIT_API void ckit_cache_options_init(ckit_cache_options *options, size_t struct
 CKIT_API ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *backend, ckit_cache **out,
                                     ckit_error *err);
 
-/* Ends background work (waits for a running function, drops waiting jobs), closes the store and frees everything.
+/* Ends background work (waits for a running function, drops waiting jobs), tries once more, for a second at most, to remove
+ * what the store has failed to replace or remove, closes the store and frees everything.
  * Functions, polls and operations of this cache must have been closed before; values may outlive it. Accepts NULL. */
 CKIT_API void ckit_cache_close(ckit_cache *cache);
 
@@ -114,7 +115,8 @@ CKIT_API void ckit_entry_options_init(ckit_entry_options *options, size_t struct
 /* Looks `key` up in memory, then in the store, and fills memory on the way back with the remaining life.
  *
  * CKIT_OK    *out holds the value; give it back with ckit_value_fini.
- * CKIT_MISS  no entry. An entry that cannot be decoded is removed, counted and a miss.
+ * CKIT_MISS  no entry. An entry that cannot be decoded is removed, counted and a miss. So is one that this cache has
+ *            failed to replace or remove in the store, until that has been made up for.
  * CKIT_E_VALUE_TYPE  the entry holds something else than `encoding` asks for (its bytes stay).
  * Failures of the store come back as they are: the caller decides (function.h decides by itself).
  *
@@ -127,12 +129,14 @@ CKIT_API ckit_status ckit_cache_get(ckit_cache *cache, ckit_slice key, const cki
                                     ckit_value *out, ckit_error *err);
 
 /* Stores a value in both tiers, replacing value and lifetime. When the store fails, the status says so and memory still
- * serves the value to this process. CKIT_TTL_DO_NOT_STORE stores nothing, removes an older entry and is CKIT_OK.
+ * serves the value to this process; what the store has under the key is removed from it when it is back.
+ * CKIT_TTL_DO_NOT_STORE stores nothing, removes an older entry and is CKIT_OK.
  * CKIT_E_TOO_LARGE: larger than the limit; nothing is stored and an older entry of the key is removed. */
 CKIT_API ckit_status ckit_cache_set(ckit_cache *cache, ckit_slice key, ckit_slice value,
                                     const ckit_entry_options *options, ckit_error *err);
 
-/* Removes the entry from both tiers. CKIT_OK when there was one in either, else CKIT_MISS. A value that is being
+/* Removes the entry from both tiers. CKIT_OK when there was one in either, else CKIT_MISS. When the store fails, the status
+ * says so, this cache no longer reads the entry, and removes it from the store when that is back. A value that is being
  * computed or read for this key meanwhile is not stored. */
 CKIT_API ckit_status ckit_cache_delete(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
                                        ckit_error *err);
@@ -161,7 +165,9 @@ CKIT_API ckit_status ckit_cache_get_many(ckit_cache *cache, const ckit_slice *ke
 /* ---- scopes ----------------------------------------------------------------------------------------------- */
 
 /* Invalidates everything of a scope: memory at once, in constant time; then the store. Nothing that was being computed
- * or refreshed meanwhile comes back. `deleted` (may be NULL) tells what the store did. A store that cannot delete by
+ * or refreshed meanwhile comes back. `deleted` (may be NULL) tells what the store did. When the store fails, the status
+ * says so, this cache reads nothing of the scope from it, and repeats the invalidation when the store is back (what it
+ * refuses for good is not repeated). A store that cannot delete by
  * scope gives CKIT_E_UNSUPPORTED after memory was cleared. */
 CKIT_API ckit_status ckit_cache_invalidate(ckit_cache *cache, const ckit_scope *scope, ckit_deleted *deleted,
                                            ckit_error *err);
@@ -207,6 +213,9 @@ typedef struct ckit_cache_stats {
     uint64_t sealed_corrupt_l2;
     uint64_t encryption_drift; /* sealed values that were opened where encryption is off */
     uint64_t not_sealed;       /* results that could not be sealed, and so were kept nowhere */
+    uint64_t replay_pending;   /* changes that the store has not taken and that are still to be made up for */
+    uint64_t replayed;         /* those that have been */
+    uint64_t replay_dropped;   /* those that were too many to remember: everything is removed from the store instead */
 } ckit_cache_stats;
 #define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);

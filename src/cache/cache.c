@@ -255,6 +255,7 @@ static void fork_prepare(void *self) {
     for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
         poll->fork_prepare(poll);
     }
+    ckiti_replay_fork_prepare(&cache->replay);
     ckiti_workers_fork_prepare(&cache->workers);
     ckiti_coherence_lock_all(&cache->coherence);
     each_l1(cache, ckiti_l1_fork_prepare);
@@ -265,6 +266,7 @@ static void fork_parent(void *self) {
     each_l1(cache, ckiti_l1_fork_parent);
     ckiti_coherence_unlock_all(&cache->coherence);
     ckiti_workers_fork_parent(&cache->workers);
+    ckiti_replay_fork_parent(&cache->replay);
     for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
         poll->fork_parent(poll);
     }
@@ -282,6 +284,7 @@ static void fork_child(void *self) {
         poll->fork_child(poll);
     }
     ckiti_workers_fork_child(&cache->workers);
+    ckiti_replay_fork_child(&cache->replay);
     ckiti_stripes_forget_writers(&cache->stripes);
     ckiti_stripes_unlock_all(&cache->stripes);
     ckiti_flights_fork_child(&cache->flights);
@@ -324,6 +327,9 @@ static ckit_status open_parts(ckit_cache *cache, ckit_error *err) {
                                         cache->alloc);
     if (st != CKIT_OK) {
         return ckit_fail(err, st, where, "no memory for the queue of background jobs");
+    }
+    if (cache->ops != NULL && ckiti_replay_init(cache) != CKIT_OK) {
+        return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a cache");
     }
     return ckiti_namespace_get(cache, ckit_slice_of(NULL, 0), &cache->no_namespace, err);
 }
@@ -397,7 +403,9 @@ void ckit_cache_close(ckit_cache *cache) {
     if (cache == NULL) {
         return;
     }
+    ckiti_replay_stop(cache);
     ckiti_workers_stop(&cache->workers);
+    ckiti_replay_fini(cache);
     ckiti_fork_unregister(&cache->fork);
     ckit_backend_close(cache->backend);
     for (ckiti_function_record *record = atomic_load(&cache->records); record != NULL;) {

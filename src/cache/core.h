@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cache/coherence.h"
 #include "cache/flight.h"
+#include "cache/replay.h"
 #include "cache/sealing.h"
 #include "cache/stripes.h"
 #include "cache/workers.h"
@@ -143,6 +144,7 @@ struct ckit_cache {
     const ckit_backend_ops *ops; /* NULL: memory only */
     void                   *store;
     ckiti_guard            *guard; /* of the store; NULL = none */
+    ckiti_replay            replay; /* between the cache and the store */
     ckiti_l1_budget         budget;
     uint64_t                seed;
 

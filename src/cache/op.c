@@ -685,6 +685,7 @@ static void store_result(ckit_op *op) {
     }
     if (st != CKIT_OK) {
         ckiti_store_failed(op->cache, "seal", ckit_buf_slice(&op->key), &why);
+        ckiti_replay_missed(op->cache, ckit_buf_slice(&op->key), false);
     }
     keep(op, ckit_buf_slice(&op->document), stored);
     op->stored.len = 0;
@@ -709,6 +710,9 @@ void ckiti_op_keep_without_store(ckit_op *op) {
     ckit_error why = CKIT_ERROR_INIT;
     ckit_fail(&why, CKIT_E_BUSY, "cache", "more than %u background jobs are waiting", op->cache->options.queue_max);
     ckiti_store_failed(op->cache, "set", ckit_buf_slice(&op->key), &why);
+    if (op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE) {
+        ckiti_replay_missed(op->cache, ckit_buf_slice(&op->key), false);
+    }
     const ckiti_sealed_value v = ckiti_op_sealed_value(op);
     const bool               sealed = op->function->sealed;
     if (op->ttl_ms != CKIT_TTL_DO_NOT_STORE && op->document.len <= op->cache->options.max_value_bytes &&

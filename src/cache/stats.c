@@ -63,7 +63,10 @@ void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
                                  .uncached = ckiti_counted(c, CKITI_UNCACHED),
                                  .changes_told = ckiti_counted(c, CKITI_CHANGES_TOLD),
                                  .copies_dropped = ckiti_counted(c, CKITI_COPIES_DROPPED),
-                                 .watches_lost = ckiti_counted(c, CKITI_WATCHES_LOST)};
+                                 .watches_lost = ckiti_counted(c, CKITI_WATCHES_LOST),
+                                 .replay_pending = atomic_load(&cache->replay.pending),
+                                 .replayed = atomic_load(&cache->replay.replayed),
+                                 .replay_dropped = atomic_load(&cache->replay.dropped)};
     add_memory(cache, &all);
     add_sealing(&cache->sealing, &all);
     memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);

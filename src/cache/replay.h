@@ -1,0 +1,136 @@
+/* cache/replay.h - changes that the store did not take are made up for when it is back.
+ *
+ * Between a cache and its (guarded) store. Operations pass through; a change that fails (a value, a removal, a scope; also
+ * what an open circuit or a full queue turned away) is remembered by its key, the newest only. From then on what the store
+ * has under the key is older than what this process knows:
+ *
+ *   - reads of it are misses here, the store is not asked;
+ *   - as soon as the store answers again the key is removed from it, whatever it holds. Never is a value written: somebody
+ *     else may have written a newer one meanwhile, or have removed it, and nobody could tell. A miss too much is the price;
+ *   - a change of the key that succeeds before that makes up for it too.
+ *
+ * A change whose answer did not come may still take effect, after others that came later. Such a key is removed twice, the
+ * second time CKITI_REPLAY_SETTLE_MS after the store was seen to work, and not believed before.
+ *
+ * Bounded: where there are too many keys, or no memory for one, all are replaced by "everything": the whole store is
+ * distrusted until all entries have been removed from it. What a store leaves because it cannot tell whose it is stays
+ * distrusted.
+ *
+ * The store is tried past the circuit breaker, by a worker, at most every CKITI_REPLAY_PAUSE_MS: nobody waits for that, and
+ * others should not read what is outdated until a breaker here takes heart. A store that may not be there at all
+ * (`store_optional`) is tried through the breaker, seldom. */
+#ifndef CKITI_CACHE_REPLAY_H
+#define CKITI_CACHE_REPLAY_H
+
+#include "cache/workers.h"
+
+#include <cachekit/buf.h>
+#include <cachekit/ext/backend.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#define CKITI_REPLAY_KEYS 16384u      /* most changes remembered */
+#define CKITI_REPLAY_BYTES (4u << 20) /* most bytes of their names */
+#define CKITI_REPLAY_SCOPES 64u       /* most scopes among them */
+#define CKITI_REPLAY_BUCKETS 4096u
+#define CKITI_REPLAY_FIRST_PAUSE_MS 50u /* between a failure and the first try; doubles up to ... */
+#define CKITI_REPLAY_PAUSE_MS 400u
+#define CKITI_REPLAY_OPTIONAL_MS 5000u     /* ... where the store may not be there */
+#define CKITI_REPLAY_FIRST_TIMEOUT_MS 500u /* of one try; grows while there is no answer, up to ... */
+#define CKITI_REPLAY_TIMEOUT_MS 1500u
+#define CKITI_REPLAY_SETTLE_MS 750u
+#define CKITI_REPLAY_REFUSED_MS 1000u /* after the store has refused a removal for good; doubles up to ... */
+#define CKITI_REPLAY_REFUSED_MAX_MS 60000u
+#define CKITI_REPLAY_CLOSE_MS 1000u /* a cache that closes tries once, for so long */
+
+struct ckit_cache;
+
+typedef enum ckiti_change_kind { CKITI_CHANGE_KEY, CKITI_CHANGE_SCOPE } ckiti_change_kind;
+
+/* A change that the store has not taken. */
+typedef struct ckiti_change {
+    struct ckiti_change *next; /* in its list */
+    struct ckiti_change *prev;
+    struct ckiti_change *chain; /* KEY: in its bucket */
+    uint64_t             hash;
+    uint64_t             serial; /* of its newest failure, never 0 */
+    uint64_t             due_ms; /* in `later` */
+    ckiti_change_kind    kind;
+    ckit_scope_kind      scope;
+    uint32_t             refusals; /* for good, in a row */
+    uint32_t             key_len;  /* KEY: the key; SCOPE: the namespace's name */
+    uint32_t             function_len;
+    bool                 late; /* it may still take effect */
+    bool                 once; /* made up for once since */
+    bool                 is_later;
+    bool                 listed; /* of `everything` */
+    bool    rest; /* of `everything`: what tells whose it is has been removed, other keys stay distrusted */
+    uint8_t bytes[];
+} ckiti_change;
+
+typedef struct ckiti_change_list {
+    ckiti_change *first;
+    ckiti_change *last;
+} ckiti_change_list;
+
+typedef enum ckiti_replay_state { CKITI_REPLAY_IDLE, CKITI_REPLAY_WAITS, CKITI_REPLAY_RUNS } ckiti_replay_state;
+
+typedef struct ckiti_replay {
+    ckit_backend_ops        ops;     /* what the cache is given */
+    const ckit_backend_ops *through; /* where its operations go: the guard, or the store */
+    void                   *through_self;
+    const ckit_backend_ops *direct; /* the store itself */
+    void                   *direct_self;
+    _Atomic size_t          pending; /* written with the lock held; 0: nobody need take it */
+    _Atomic uint64_t        replayed;
+    _Atomic uint64_t        dropped;
+    _Atomic bool            stopping;
+
+    pthread_mutex_t    mu;      /* guards what follows; taken before the workers' own, and after every other lock */
+    ckiti_change_list  soon;    /* in the order of their failures */
+    ckiti_change_list  later;   /* by due_ms */
+    ckiti_change     **buckets; /* NULL until something failed */
+    size_t             bytes;
+    unsigned           scopes;
+    uint64_t           serial;
+    ckiti_change      *everything; /* made with the cache, so that it needs no memory when there is none */
+    const char        *unsaid;     /* for the log, when the lock is free */
+    ckiti_replay_state state;
+    uint64_t           due_ms;     /* WAITS */
+    uint64_t           not_before; /* the store was away then */
+    uint32_t           pause_ms;
+    uint32_t           timeout_ms;
+    ckiti_job          job;
+    ckit_buf           name; /* the job's */
+} ckiti_replay;
+
+/* Puts itself between `cache` and the store it has. CKIT_E_NO_MEMORY. */
+ckit_status ckiti_replay_init(struct ckit_cache *cache);
+/* Fills the table of operations (replay_store.c). */
+void ckiti_replay_fill_table(ckiti_replay *replay);
+/* Before the workers end: what is under way ends soon. */
+void ckiti_replay_stop(struct ckit_cache *cache);
+/* After they have ended, while the store is open: one try, within CKITI_REPLAY_CLOSE_MS, then everything is given back. */
+void ckiti_replay_fini(struct ckit_cache *cache);
+
+static inline bool ckiti_replay_is_quiet(const ckiti_replay *replay) {
+    return atomic_load_explicit(&replay->pending, memory_order_acquire) == 0;
+}
+
+/* What the store has under the key is not to be believed. */
+bool ckiti_replay_distrusts(struct ckit_cache *cache, ckit_slice key);
+/* Before a change of the key; what ckiti_replay_changed is told afterwards. 0: nothing is remembered of it. */
+uint64_t ckiti_replay_serial(struct ckit_cache *cache, ckit_slice key);
+/* A change of the key has succeeded, which began when its serial was that. */
+void ckiti_replay_changed(struct ckit_cache *cache, ckit_slice key, uint64_t serial);
+/* A change failed; `late`: it may still take effect. Without a store nothing happens. */
+void ckiti_replay_missed(struct ckit_cache *cache, ckit_slice key, bool late);
+void ckiti_replay_missed_scope(struct ckit_cache *cache, const ckit_scope *scope, bool late);
+
+void ckiti_replay_fork_prepare(ckiti_replay *replay);
+void ckiti_replay_fork_parent(ckiti_replay *replay);
+/* The child makes up for what is remembered too: nobody knows who of the two lives longer, and twice does no harm. */
+void ckiti_replay_fork_child(ckiti_replay *replay);
+
+#endif
