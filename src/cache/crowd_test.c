@@ -96,7 +96,7 @@ CKIT_TEST(poll, a_queue_that_is_full_when_the_store_answers_loses_nothing) {
     run(&lp, &waiting);
     ckit_value_fini(&busy.value);
     ckit_value_fini(&waiting.value);
-    CHECK_CALL(CKIT_SOURCE_STORE, 3, lp.fn, 7); /* what the store holds is in order */
+    CHECK_CALL(CKIT_SOURCE_STORE, 3, same, 7); /* what the store holds is in order */
     ckit_function_close(same);
     ckit_cache_close(other);
     loop_close(&lp);

@@ -165,7 +165,7 @@ CKIT_TEST(guarded, a_store_with_no_place_left_is_a_miss) {
     ckit_guard_options guard = no_retries;
     fixture            f;
     loader             l;
-    threaded_call      slow;
+    threaded_call      slow = {0};
     guard.max_concurrent = 1;
     guard.queue_timeout_ms = 1;
     open_guarded(&f, FAKE_FULL, &guard);

@@ -150,7 +150,7 @@ static void renew(ckiti_replay *replay, ckiti_change *change, bool late) {
 
 /* ---- too many ------------------------------------------------------------------------------------------------------ */
 
-/* All are replaced by one. */
+/* All are replaced by one. `why` is for the log; NULL: it was asked for. */
 static void distrust_everything(ckit_cache *cache, const char *why) {
     ckiti_replay *replay = &cache->replay;
     size_t        dropped = 0;
@@ -164,7 +164,7 @@ static void distrust_everything(ckit_cache *cache, const char *why) {
             change = next;
         }
     }
-    atomic_fetch_add(&replay->dropped, dropped);
+    atomic_fetch_add(&replay->dropped, why != NULL ? dropped : 0);
     renew(replay, replay->everything, true);
     if (replay->everything->listed) {
         take_out(replay, replay->everything);
@@ -243,7 +243,7 @@ static void remember_scope(ckit_cache *cache, const ckit_scope *scope, bool late
             return;
         }
     }
-    distrust_everything(cache, scope->kind == CKIT_SCOPE_ALL ? "all of it is to go" : "too many changes failed");
+    distrust_everything(cache, scope->kind == CKIT_SCOPE_ALL ? NULL : "too many changes failed");
 }
 
 /* ---- when ---------------------------------------------------------------------------------------------------------- */
