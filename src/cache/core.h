@@ -143,7 +143,7 @@ struct ckit_cache {
     ckit_backend           *backend;
     const ckit_backend_ops *ops; /* NULL: memory only */
     void                   *store;
-    ckiti_guard            *guard; /* of the store; NULL = none */
+    ckiti_guard            *guard;  /* of the store; NULL = none */
     ckiti_replay            replay; /* between the cache and the store */
     ckiti_l1_budget         budget;
     uint64_t                seed;
