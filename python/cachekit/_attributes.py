@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 from ._methods import check_class, count_parameters, needs_class
 from ._told import log, name_of
 from .decorators.orchestrator import FeatureOrchestrator
-from .errors import CachekitError, MisuseError
+from .errors import CachekitError, ConfigurationError, InteropError, MisuseError
 
 if TYPE_CHECKING:
     from ._core import CachedFunction
@@ -132,6 +132,8 @@ def attach(
         """Memory forgets in any case; what the store keeps when it fails ends with its lifetime."""
         try:
             forget()
+        except (InteropError, ConfigurationError):  # the caller's
+            raise
         except CachekitError as error:
             log.error("%s: the store has failed to forget: %s", name, error)
 

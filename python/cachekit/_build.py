@@ -54,7 +54,7 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
     place = place_for(function, config)
     shape = shape_of(function, place.stored)
     name = shape.name
-    if place.stored and config.key is None and find_namesake(function, name, config.namespace):
+    if place.stored and config.key is None and config.interop is None and find_namesake(function, name, config.namespace):
         tell_once(function, "another lambda of this name uses the same entries: give one of them a namespace= or key=")
     number = _number_for(name)
     tenants = None
@@ -102,11 +102,20 @@ def _make(
         objects=place.objects,
         key=config.key,
         warn=functools.partial(_say_uncached, name),
-        **shape.keywords(),
+        **({} if config.interop is not None else shape.keywords()),
         gone=functools.partial(_free_numbers.setdefault(name, []).append, number) if place.objects else None,
         tenants=None if tenants is None else (tenant_context, tenants.of),
+        **_interop(function, config, place, shape),
         **_more(function, config, place, awaited),
     )
+
+
+def _interop(function: Callable[..., Any], config: DecoratorConfig, place: Place, shape: Shape) -> dict[str, Any]:
+    if config.interop is None:
+        return {}
+    from ._interop import keywords_for
+
+    return keywords_for(function, config, place, shape)
 
 
 def _number_for(name: str) -> int:

@@ -53,6 +53,15 @@ def cache_key(
 def custom_key(namespace: str | None, text: str, /) -> str:
     """The key of an entry that a ``key=`` function has named `text`. No namespace (None or ``""``) counts as ``default``."""
 
+def interop_key(namespace: str, operation: str, args: tuple[object, ...], /) -> str:
+    """The key that all SDKs make of a call. InteropError for what is outside of the model."""
+
+def interop_encode(object: object, /) -> bytes:
+    """The object as a canonical document of interop mode. InteropError for what is outside of the model."""
+
+def interop_decode(document: Buffer, /) -> Any:
+    """The object of a document of interop mode, in any form. ValueError, with the place, for bytes that are none."""
+
 def pack_args(args: tuple[object, ...] = (), kwargs: Mapping[str, object] | None = None) -> bytes:
     """The arguments of one call in the form that keys hash.
 
@@ -319,6 +328,7 @@ class CachedFunction(Generic[_P, _R]):
         renew_below: float = 0,
         gone: Callable[[], object] | None = None,
         tenants: tuple[ContextVar[Any], Callable[[Any], CachedFunction[_P, _R]]] | None = None,
+        interop: tuple[str, tuple[Any, ...], Callable[[], object] | None] | None = None,
     ) -> Self:
         """See python/ext/function.h for what each of them is. `first`, `method` and `bound` as
         _methods.Shape has them."""

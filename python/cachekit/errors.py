@@ -126,3 +126,17 @@ class SerializationError(CachekitError):
     """A value cannot be stored, or stored bytes cannot be read (then `code` is ``"E021"``)."""
 
     code = "E020"
+
+
+class InteropDecodeError(SerializationError):
+    """Bytes that are not one document of interop mode."""
+
+    code = "E021"
+
+
+class InteropError(CachekitError, ValueError):
+    """A call or a value does not fit interop mode, where nothing is repaired or left out: other languages would see
+    something else. An argument (``"E110"``) or a call that does not fit the function's signature is told before the
+    function runs, a result (``"E020"``) after it ran."""
+
+    code = "E110"

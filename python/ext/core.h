@@ -14,42 +14,43 @@ typedef struct core_state {
     /* What is imported once: types and functions that values and arguments are told apart by. Each part fills and
      * visits its own (see CORE_OBJECTS). */
 #define CORE_OBJECTS(X)                                                                                                \
-    X(uuid_type)          /* these four are NULL until core_is or core_type has found them */                          \
+    X(uuid_type) /* these four are NULL until core_is or core_type has found them */                                   \
     X(decimal_type)                                                                                                    \
     X(enum_type)                                                                                                       \
     X(pure_path_type)                                                                                                  \
-    X(name_uuid)          /* their modules */                                                                          \
+    X(name_uuid) /* their modules */                                                                                   \
     X(name_decimal)                                                                                                    \
     X(name_enum)                                                                                                       \
     X(name_pathlib)                                                                                                    \
     X(datetime_type)                                                                                                   \
-    X(utc)                /* timezone.utc; NULL where datetime is not the one written in C */                          \
-    X(name_as_posix)      /* names of attributes, interned: others fill the cache of attributes without use */         \
+    X(utc)           /* timezone.utc; NULL where datetime is not the one written in C */                               \
+    X(name_as_posix) /* names of attributes, interned: others fill the cache of attributes without use */              \
     X(name_bytes)                                                                                                      \
     X(name_isoformat)                                                                                                  \
     X(name_utcoffset)                                                                                                  \
     X(name_value)                                                                                                      \
-    X(error_type)         /* cachekit.errors.CachekitError */                                                          \
-    X(function_type)      /* CachedFunction */                                                                         \
-    X(operation_type)     /* Operation */                                                                              \
-    X(receiver_type)      /* Receiver: a weak reference */                                                             \
-    X(receiver_gone)      /* what it calls */                                                                          \
-    X(receiver_error)     /* ReceiverError */                                                                          \
-    X(new_lock)           /* _thread.allocate_lock */                                                                  \
-    X(method_type)        /* CachedMethod */                                                                           \
+    X(error_type)     /* cachekit.errors.CachekitError */                                                              \
+    X(function_type)  /* CachedFunction */                                                                             \
+    X(operation_type) /* Operation */                                                                                  \
+    X(receiver_type)  /* Receiver: a weak reference */                                                                 \
+    X(receiver_gone)  /* what it calls */                                                                              \
+    X(receiver_error) /* ReceiverError */                                                                              \
+    X(new_lock)       /* _thread.allocate_lock */                                                                      \
+    X(method_type)    /* CachedMethod */                                                                               \
     X(name_module)                                                                                                     \
     X(name_qualname)                                                                                                   \
     X(name_func)                                                                                                       \
     X(name_cachekit_key)                                                                                               \
-    X(answer_type)        /* Answer */                                                                                 \
-    X(steps_type)         /* AnswerSteps */                                                                            \
-    X(poll_type)          /* Poll */                                                                                   \
-    X(spare_stop)         /* a StopIteration that answer.c uses again */                                               \
-    X(cache_type)         /* Cache */                                                                                  \
-    X(value_advice)       /* for values that no document holds: called with one, returns TypeError's text */           \
-    X(values)             /* capsule: core_values (values_parts.h) */                                                  \
-    X(gate)               /* capsule: keeps late threads out of an interpreter that ends (backend.c) */                \
-    X(lent_type)          /* Lent: the bytes of a stored value as a buffer (lent.c) */
+    X(answer_type)   /* Answer */                                                                                      \
+    X(steps_type)    /* AnswerSteps */                                                                                 \
+    X(poll_type)     /* Poll */                                                                                        \
+    X(spare_stop)    /* a StopIteration that answer.c uses again */                                                    \
+    X(cache_type)    /* Cache */                                                                                       \
+    X(value_advice)  /* for values that no document holds: called with one, returns TypeError's text */                \
+    X(values)        /* capsule: core_values (values_parts.h) */                                                       \
+    X(gate)          /* capsule: keeps late threads out of an interpreter that ends (backend.c) */                     \
+    X(lent_type)     /* Lent: the bytes of a stored value as a buffer (lent.c) */                                      \
+    X(interop_error) /* cachekit.errors.InteropError; imported when first needed (interop.c) */
 #define CORE_DECLARE(name) PyObject *name;
     CORE_OBJECTS(CORE_DECLARE)
 #undef CORE_DECLARE
@@ -96,21 +97,22 @@ int core_is(core_state *state, core_late_type type, PyObject *object);
 /* The type, borrowed; imported when it has to be. NULL with an exception. */
 PyObject *core_type(core_state *state, core_late_type type);
 
-int core_types_exec(PyObject *module);    /* types.c */
-int core_settings_exec(PyObject *module); /* settings.c */
-int core_args_exec(PyObject *module);     /* args.c */
-int core_values_exec(PyObject *module);   /* values.c */
-int core_storage_exec(PyObject *module);  /* storage.c */
-int core_cache_exec(PyObject *module);    /* cache.c */
-int core_function_exec(PyObject *module); /* function.c */
-int core_operation_exec(PyObject *module); /* operation.c */
-int core_answer_exec(PyObject *module);    /* answer.c */
+int  core_types_exec(PyObject *module);     /* types.c */
+int  core_settings_exec(PyObject *module);  /* settings.c */
+int  core_args_exec(PyObject *module);      /* args.c */
+int  core_values_exec(PyObject *module);    /* values.c */
+int  core_storage_exec(PyObject *module);   /* storage.c */
+int  core_cache_exec(PyObject *module);     /* cache.c */
+int  core_function_exec(PyObject *module);  /* function.c */
+int  core_operation_exec(PyObject *module); /* operation.c */
+int  core_answer_exec(PyObject *module);    /* answer.c */
 void core_answer_free_spare(core_state *state);
-int core_poll_exec(PyObject *module);      /* poll.c */
-int core_lent_exec(PyObject *module);      /* lent.c */
-int core_refresh_exec(PyObject *module);   /* refresh.c */
-int core_receiver_exec(PyObject *module); /* receiver.c */
-int core_method_exec(PyObject *module); /* method.c */
-int core_local_exec(PyObject *module); /* local.c */
+int  core_poll_exec(PyObject *module);     /* poll.c */
+int  core_lent_exec(PyObject *module);     /* lent.c */
+int  core_refresh_exec(PyObject *module);  /* refresh.c */
+int  core_receiver_exec(PyObject *module); /* receiver.c */
+int  core_method_exec(PyObject *module);   /* method.c */
+int  core_local_exec(PyObject *module);    /* local.c */
+int  core_interop_exec(PyObject *module);  /* interop.c */
 
 #endif

@@ -47,11 +47,12 @@ static PyObject *counters(PyObject *self, PyObject *unused) {
     ckit_function_stats stats = CKIT_FUNCTION_STATS_INIT;
     (void)unused;
     ckit_function_get_stats(f->function, &stats);
-    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "l1_hits", (unsigned long long)(stats.l1_hits + f->object_hits),
-                         "l2_hits", (unsigned long long)stats.l2_hits, "misses", (unsigned long long)stats.misses,
-                         "computed", (unsigned long long)stats.computed, "errors", (unsigned long long)stats.errors,
-                         "uncached", (unsigned long long)f->uncached, "l2_timed", (unsigned long long)f->l2_timed,
-                         "l2_ns", (unsigned long long)f->l2_ns);
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "l1_hits",
+                         (unsigned long long)(stats.l1_hits + f->object_hits), "l2_hits",
+                         (unsigned long long)stats.l2_hits, "misses", (unsigned long long)stats.misses, "computed",
+                         (unsigned long long)stats.computed, "errors", (unsigned long long)stats.errors, "uncached",
+                         (unsigned long long)f->uncached, "l2_timed", (unsigned long long)f->l2_timed, "l2_ns",
+                         (unsigned long long)f->l2_ns);
 }
 
 /* forget_receiver(object): True when `object` is what a method is called on, and all of its calls are forgotten. */
@@ -90,9 +91,9 @@ static PyObject *copy(PyObject *self, PyObject *unused) {
 
 /* What `CachedFunction(...)` was given; every object is borrowed. */
 typedef struct given {
-    PyObject             *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh, *bound, *gone, *tenants;
-    const char           *name;
-    int                   objects, first, method, integrity, l1;
+    PyObject   *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh, *bound, *gone, *tenants, *interop;
+    const char *name;
+    int         objects, first, method, integrity, l1;
     ckit_function_options options;
 } given;
 
@@ -108,11 +109,18 @@ static bool is_pair(PyObject *tenants) {
            PyContextVar_CheckExact(PyTuple_GET_ITEM(tenants, 0));
 }
 
+/* (operation, parameters, a check to call or None) */
+static bool is_interop(PyObject *interop) {
+    return PyTuple_CheckExact(interop) && PyTuple_GET_SIZE(interop) == 3 &&
+           PyUnicode_Check(PyTuple_GET_ITEM(interop, 0)) && PyTuple_CheckExact(PyTuple_GET_ITEM(interop, 1)) &&
+           PyUnicode_AsUTF8(PyTuple_GET_ITEM(interop, 0)) != NULL;
+}
+
 static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kwargs) {
     static char       *names[] = {"cache",     "function",    "name",  "namespace", "ttl_ms",  "stale_ms",
                                   "integrity", "l1",          "first", "method",    "objects", "key",
                                   "warn",      "dump",        "load",  "miss",      "refresh", "early_refresh",
-                                  "bound",     "renew_below", "gone",  "tenants",   NULL};
+                                  "bound",     "renew_below", "gone",  "tenants",   "interop", NULL};
     unsigned long long ttl_ms = 0, stale_ms = 0;
     *g = (given){.key = Py_None,
                  .warn = Py_None,
@@ -123,14 +131,15 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
                  .bound = Py_None,
                  .gone = Py_None,
                  .tenants = Py_None,
+                 .interop = Py_None,
                  .integrity = 1,
                  .l1 = 1,
                  .options = CKIT_FUNCTION_OPTIONS_INIT};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKKppiipOOOOOOdOdOO", names, (PyTypeObject *)state->cache_type,
-                                     &g->cache, &g->wrapped, &g->name, &g->options.namespace_name, &ttl_ms, &stale_ms,
-                                     &g->integrity, &g->l1, &g->first, &g->method, &g->objects, &g->key, &g->warn,
-                                     &g->dump, &g->load, &g->miss, &g->refresh, &g->options.early_refresh, &g->bound,
-                                     &g->options.renew_below, &g->gone, &g->tenants)) {
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O!Os|$zKKppiipOOOOOOdOdOOO", names, (PyTypeObject *)state->cache_type, &g->cache,
+            &g->wrapped, &g->name, &g->options.namespace_name, &ttl_ms, &stale_ms, &g->integrity, &g->l1, &g->first,
+            &g->method, &g->objects, &g->key, &g->warn, &g->dump, &g->load, &g->miss, &g->refresh,
+            &g->options.early_refresh, &g->bound, &g->options.renew_below, &g->gone, &g->tenants, &g->interop)) {
         return false;
     }
     if ((g->dump == Py_None) != (g->load == Py_None) || (g->objects && g->dump != Py_None) ||
@@ -144,6 +153,14 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
         PyErr_SetString(PyExc_ValueError, "tenants= is a context variable and a callable");
         return false;
     }
+    if (g->interop != Py_None && (!is_interop(g->interop) || g->objects || g->dump != Py_None || g->key != Py_None ||
+                                  g->first != CORE_FIRST_PLAIN || g->tenants != Py_None)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "interop= is (operation, parameters, check or None), and goes with documents, "
+                        "first=0, no key= and no tenants=");
+        return false;
+    }
+    g->options.interop = g->interop == Py_None ? NULL : PyUnicode_AsUTF8(PyTuple_GET_ITEM(g->interop, 0));
     g->options.ttl_ms = ttl_ms;
     g->options.stale_ms = stale_ms;
     g->options.integrity = g->integrity ? CKIT_ON : CKIT_OFF;
@@ -189,6 +206,15 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     f->refresh = kept(g.refresh);
     f->bound = kept(g.bound);
     f->gone = kept(g.gone);
+    if (g.interop != Py_None) {
+        PyObject *check = PyTuple_GET_ITEM(g.interop, 2);
+        f->check = check == Py_None ? NULL : kept(check);
+        f->interop = core_signature_new(PyTuple_GET_ITEM(g.interop, 1));
+        if (f->interop == NULL) {
+            Py_DECREF(f);
+            return NULL;
+        }
+    }
     if (g.tenants != Py_None) {
         f->vectorcall = core_function_call_tenant;
         f->tenant = kept(PyTuple_GET_ITEM(g.tenants, 0));
@@ -202,7 +228,8 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 }
 
 /* Every object that a function holds, but its cache, which goes last. */
-#define HELD(X) X(wrapped) X(key) X(warn) X(dump) X(load) X(miss) X(refresh) X(bound) X(tenant) X(tenants) X(dict)
+#define HELD(X)                                                                                                        \
+    X(wrapped) X(key) X(warn) X(dump) X(load) X(miss) X(refresh) X(bound) X(tenant) X(tenants) X(check) X(dict)
 
 static int function_traverse(PyObject *self, visitproc visit, void *arg) {
     core_function *f = core_function_of(self);
@@ -211,7 +238,7 @@ static int function_traverse(PyObject *self, visitproc visit, void *arg) {
 #define VISIT(name) Py_VISIT(f->name);
     HELD(VISIT)
 #undef VISIT
-    return 0;
+    return core_signature_visit(f->interop, visit, arg);
 }
 
 static int function_clear(PyObject *self) {
@@ -219,6 +246,9 @@ static int function_clear(PyObject *self) {
 #define CLEAR(name) Py_CLEAR(f->name);
     HELD(CLEAR)
 #undef CLEAR
+    core_signature *signature = f->interop;
+    f->interop = NULL;
+    core_signature_free(signature);
     return 0;
 }
 

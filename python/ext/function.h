@@ -13,6 +13,7 @@
 #include "args.h"
 #include "cache.h"
 #include "front.h"
+#include "interop.h"
 
 /* What the first argument of a call counts as. */
 typedef enum core_first {
@@ -48,10 +49,12 @@ typedef struct core_function {
     PyObject                    *load;  /* CORE_SERIALIZED: buffer -> object */
     PyObject                    *miss;  /* `coroutine`: a coroutine function (Operation, args, kwargs) -> result */
     PyObject                    *bound; /* CORE_FIRST_BOUND: (args, kwargs) that `wrapped` has already; else None */
-    PyObject *gone; /* called when the function has ended and forgotten its objects; not part of cycles; or None */
+    PyObject *gone;    /* called when the function has ended and forgotten its objects; not part of cycles; or None */
     PyObject *refresh; /* called with (Operation, args, kwargs, whether the first argument is a receiver) after a stale
                           value was served, returns whether it computes a fresh one; or None */
     PyObject *tenant;  /* the context variable that holds the tenant of a call; or NULL */
+    core_signature *interop; /* interop mode: how calls are brought to one form; or NULL */
+    PyObject       *check; /* interop mode: called before each call, raises when the backend cannot serve it; or NULL */
     PyObject *tenants; /* called with its value when that is not None, returns the function of this tenant; or NULL */
     core_receivers receivers; /* CORE_FIRST_IDENTITY */
     PyObject      *dict;
@@ -74,6 +77,8 @@ int core_function_pack(core_function *f, ckit_args *args, PyObject *const *value
                        PyObject *names);
 /* The wrapped function. */
 PyObject *core_function_run(core_function *f, PyObject *const *values, size_t count, PyObject *names);
+/* Whether the pending exception is the caller's: what is no Exception, and the error of interop mode. */
+bool core_function_is_callers(core_function *f);
 /* Calls `warn`, if there is one. As core_function_tell_uncached, but `exception` (or NULL) is not a pending one. */
 int core_function_warn(core_function *f, const char *reason, PyObject *exception);
 /* Tells why a call runs without the cache, with the pending exception as the reason (which is cleared). -1 with an

@@ -37,14 +37,26 @@ PyObject *core_function_run(core_function *f, PyObject *const *values, size_t co
 /* Calls without a key run the function uncached, whatever code of an argument or key= has raised; but what is no
  * Exception, a signal's for instance, goes to the caller. */
 static PyObject *call_without_key(core_function *f, PyObject *const *values, size_t count, PyObject *names) {
-    if (!PyErr_ExceptionMatches(PyExc_Exception) || core_function_tell_uncached(f, "key") < 0) {
+    if (f->interop != NULL || !PyErr_ExceptionMatches(PyExc_Exception) || core_function_tell_uncached(f, "key") < 0) {
         return NULL;
     }
     return core_function_run(f, values, count, names);
 }
 
+bool core_function_is_callers(core_function *f) {
+    return !PyErr_ExceptionMatches(PyExc_Exception) || (f->interop != NULL && core_is_interop_error(f->state));
+}
+
 int core_function_pack(core_function *f, ckit_args *args, PyObject *const *values, Py_ssize_t positional,
                        PyObject *names) {
+    if (f->interop != NULL) {
+        PyObject *fine = f->check == NULL ? NULL : PyObject_CallNoArgs(f->check);
+        if (f->check != NULL && fine == NULL) {
+            return -1;
+        }
+        Py_XDECREF(fine);
+        return core_pack_interop(f->state, args, f->interop, values, positional, names);
+    }
     if (f->key == Py_None) {
         return f->first != CORE_FIRST_PLAIN ? core_function_pack_method(f, args, values, positional, names)
                                             : core_pack_args(f->state, args, values, positional, names);

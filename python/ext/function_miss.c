@@ -24,7 +24,7 @@ static PyObject *compute(core_function *f, ckit_op *op, ckit_args *args, PyObjec
         core_function_fail(op);
     } else if (core_function_give(f, op, core_function_tie(f, args), value) < 0) {
         core_function_fail(op);
-        if (!PyErr_ExceptionMatches(PyExc_Exception) || core_function_tell_uncached(f, "value") < 0) {
+        if (core_function_is_callers(f) || core_function_tell_uncached(f, "value") < 0) {
             Py_CLEAR(value);
         }
     }

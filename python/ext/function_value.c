@@ -43,7 +43,9 @@ static PyObject *open_object(core_function *f, PyObject *object) {
 PyObject *core_function_read(core_function *f, ckit_value *value) {
     PyObject *result;
     if (value->object == NULL) {
-        result = f->kept == CORE_SERIALIZED ? load(f, value) : core_decode(f->state, value->data);
+        result = f->kept == CORE_SERIALIZED ? load(f, value)
+                 : f->interop != NULL       ? core_decode_interop(f->state, value->data)
+                                            : core_decode(f->state, value->data);
     } else {
         result = open_object(f, value->object);
     }
@@ -147,7 +149,7 @@ static int finish_with(core_function *f, ckit_op *op, core_tie *tie, ckit_slice 
     st = ckit_finish(op, &result, NULL, &err);
     Py_END_ALLOW_THREADS;
     if (st != CKIT_OK && st != CKIT_PENDING) {
-        (void)core_raise(f->state, &err);
+        (void)(f->interop != NULL ? core_raise_interop(f->state, &err) : core_raise(f->state, &err));
         return -1;
     }
     return st == CKIT_PENDING;
@@ -159,7 +161,7 @@ static int give_document(core_function *f, ckit_op *op, core_tie *tie, PyObject 
     ckit_error  err = CKIT_ERROR_INIT;
     int         given = -1;
     ckit_writer_init(&w, &buf);
-    if (core_encode(f->state, &w, value) == 0) {
+    if ((f->interop != NULL ? core_encode_interop(f->state, &w, value) : core_encode(f->state, &w, value)) == 0) {
         if (ckit_writer_finish(&w, &err) == CKIT_OK) {
             given = finish_with(f, op, tie, ckit_buf_slice(&buf));
             tie = NULL;
@@ -189,6 +191,11 @@ static int give_serialized(core_function *f, ckit_op *op, core_tie *tie, PyObjec
 int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result) {
     if (core_is_for_one(result)) {
         core_function_tie_free(tie);
+        if (f->interop != NULL) {
+            const ckit_error err = {.status = CKIT_E_VALUE_TYPE, .text = "a result that can be used only once"};
+            (void)core_raise_interop(f->state, &err);
+            return -1;
+        }
         PyErr_Format(PyExc_TypeError, "a %.100s can be used only once, by its first receiver",
                      Py_TYPE(result)->tp_name);
         return -1;

@@ -68,6 +68,7 @@ static PyModuleDef_Slot slots[] = {{Py_mod_exec, SLOT(add_own)},
                                    {Py_mod_exec, SLOT(core_receiver_exec)},
                                    {Py_mod_exec, SLOT(core_method_exec)},
                                    {Py_mod_exec, SLOT(core_local_exec)},
+                                   {Py_mod_exec, SLOT(core_interop_exec)},
 #if PY_VERSION_HEX >= 0x030c0000
                                    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif

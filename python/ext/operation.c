@@ -299,7 +299,7 @@ static PyObject *settle(PyObject *object, PyObject *result) {
     }
     int given = give(self, result);
     if (given < 0 &&
-        (!PyErr_ExceptionMatches(PyExc_Exception) || core_function_tell_uncached(self->function, "value") < 0)) {
+        (core_function_is_callers(self->function) || core_function_tell_uncached(self->function, "value") < 0)) {
         return NULL;
     }
     return PyBool_FromLong(given > 0);

@@ -52,6 +52,9 @@ int core_encode_auto(core_state *state, ckit_writer *w, PyObject *object, PyObje
  * returns the object. */
 PyObject *core_decode_auto(core_state *state, ckit_slice document, PyObject *hook);
 
+/* core_encode for core_encode_interop (interop.h), which makes its exceptions those of interop mode. */
+int core_write_interop(core_state *state, ckit_writer *w, PyObject *object);
+
 /* ---- dates and times (values_time.c) --------------------------------------------------------------------- */
 
 /* CORE_MARKER_DATETIME, _DATE or _TIME for an instance of one (or of a subclass), else CORE_MARKERS. */

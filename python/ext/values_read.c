@@ -3,6 +3,7 @@
  * A reader of its own, straight over the bytes: what decides here is how many objects are made, and a call into the
  * library for each of them would cost as much again. It takes and refuses what msgpack.h's reader does, and reads keys
  * of maps of every type that Python can hash. */
+#include "interop.h"
 #include "values_parts.h"
 
 typedef struct reading {
@@ -14,6 +15,7 @@ typedef struct reading {
     const uint8_t *end;
     uint32_t       depth; /* containers around the next value */
     bool           key;   /* inside a map's key: arrays become tuples */
+    bool           exact; /* interop mode: marked maps are only those whose marker is true and whose value is text */
 } reading;
 
 /* Reads the value at x->pos, which must end before `end`: every container keeps one byte for each of its values that
@@ -292,10 +294,26 @@ static PyObject *revived(reading *x, const uint8_t *place, core_marker marker, P
     return object;
 }
 
+#define LONGEST_MOMENT 64
+
+/* In interop mode "Z" and "z" are UTC in every version of Python. */
+static PyObject *read_temporal(reading *x, core_marker marker, ckit_slice text) {
+    static const char utc[] = "+00:00";
+    char              spelled[LONGEST_MOMENT + sizeof utc];
+    const size_t      before = text.len - 1;
+    if (x->exact && marker != CORE_MARKER_DATE && text.len > 0 && text.len <= LONGEST_MOMENT &&
+        (text.ptr[before] | 0x20) == 'z') {
+        memcpy(spelled, text.ptr, before);
+        memcpy(spelled + before, utc, sizeof utc);
+        text = ckit_slice_of(spelled, before + sizeof utc - 1);
+    }
+    return core_read_temporal(x->values, marker, text);
+}
+
 static PyObject *revive_temporal(reading *x, core_marker marker, PyObject *value) {
     Py_ssize_t  len;
     const char *text = PyUnicode_AsUTF8AndSize(value, &len);
-    return text == NULL ? NULL : core_read_temporal(x->values, marker, ckit_slice_of(text, (size_t)len));
+    return text == NULL ? NULL : read_temporal(x, marker, ckit_slice_of(text, (size_t)len));
 }
 
 /* Elements of a set that were tuples are written as arrays, and lists have no hash. */
@@ -370,7 +388,11 @@ static int is_marked(const reading *x, core_marker marker, PyObject *map) {
     if (value == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    return x->hook == NULL ? PyObject_IsTrue(value) : value == Py_True;
+    if (x->exact && value == Py_True) {
+        PyObject *text = PyDict_GetItemWithError(map, x->values->value_text); /* borrowed */
+        return text == NULL && PyErr_Occurred() ? -1 : text != NULL && PyUnicode_Check(text);
+    }
+    return x->hook == NULL && !x->exact ? PyObject_IsTrue(value) : value == Py_True;
 }
 
 /* The object of a map that has members with the names in the set `seen` of markers; takes the map's reference. */
@@ -437,7 +459,7 @@ static PyObject *read_map(reading *x, const uint8_t *end, uint64_t count) {
     unsigned       seen = 0;
     if (count == 2 && is_plain_temporal(place, end, &marker, &text)) {
         x->pos = text.ptr + text.len;
-        return revived(x, place, marker, core_read_temporal(x->values, marker, text));
+        return revived(x, place, marker, read_temporal(x, marker, text));
     }
     if (!enter(x, end, 2 * count, " while a map is read")) {
         return NULL;
@@ -511,9 +533,9 @@ static PyObject *read_value(reading *x, const uint8_t *end) {
     return b < 0x90 ? read_map(x, end, b & 0x0fu) : read_array(x, end, b & 0x0fu);
 }
 
-static PyObject *read_document(core_state *state, ckit_slice document, PyObject *hook) {
+static PyObject *read_document(core_state *state, ckit_slice document, PyObject *hook, bool exact) {
     static const uint8_t nothing[1] = {0};
-    reading              x = {.state = state, .values = core_values_of(state), .hook = hook};
+    reading              x = {.state = state, .values = core_values_of(state), .hook = hook, .exact = exact};
     x.begin = document.ptr == NULL ? nothing : document.ptr;
     x.pos = x.begin;
     x.end = x.begin + document.len;
@@ -525,8 +547,12 @@ static PyObject *read_document(core_state *state, ckit_slice document, PyObject 
     return object;
 }
 
-PyObject *core_decode(core_state *state, ckit_slice document) { return read_document(state, document, NULL); }
+PyObject *core_decode(core_state *state, ckit_slice document) { return read_document(state, document, NULL, false); }
+
+PyObject *core_decode_interop(core_state *state, ckit_slice document) {
+    return read_document(state, document, NULL, true);
+}
 
 PyObject *core_decode_auto(core_state *state, ckit_slice document, PyObject *hook) {
-    return read_document(state, document, hook);
+    return read_document(state, document, hook, false);
 }

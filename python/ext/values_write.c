@@ -9,6 +9,7 @@ typedef struct writing {
     core_values *values;
     ckit_writer *w;
     PyObject    *hook;     /* NULL: standard serializer */
+    bool         interop;  /* of interop mode: only the advice differs */
     bool         bare;     /* tuples are written as arrays although there is a hook: inside sets and map keys */
     uint32_t     depth;    /* containers around the next value */
     uint64_t     at_least; /* bytes that the values so far take, counted low */
@@ -39,6 +40,14 @@ static PyObject *advice_function(core_state *state) {
 }
 
 static int refuse(writing *x, PyObject *object) {
+    if (x->interop) {
+        PyErr_Format(
+            PyExc_TypeError,
+            "a result of type '%.200s' is no value that all languages share: those are None, bool, int, float, "
+            "str, bytes, list, tuple, dict with text as keys, datetime, date and time",
+            Py_TYPE(object)->tp_name);
+        return FAILED;
+    }
     PyObject *advice = advice_function(x->state);
     PyObject *text = advice == NULL ? NULL : PyObject_CallFunctionObjArgs(advice, object, NULL);
     if (text != NULL) {
@@ -453,18 +462,24 @@ static int write_value(writing *x, PyObject *object) {
     return write_other(x, object);
 }
 
-static int write_document(core_state *state, ckit_writer *w, PyObject *object, PyObject *hook) {
+static int write_document(core_state *state, ckit_writer *w, PyObject *object, PyObject *hook, bool interop) {
     core_values *values = core_values_of(state);
     if (values == NULL) {
         return -1;
     }
-    writing x = {.state = state, .values = values, .w = w, .hook = hook};
+    writing x = {.state = state, .values = values, .w = w, .hook = hook, .interop = interop};
     x.limit = w->max_bytes < CKIT_ENVELOPE_MAX_BYTES ? w->max_bytes : CKIT_ENVELOPE_MAX_BYTES;
     return write_value(&x, object) == FAILED ? -1 : 0;
 }
 
-int core_encode(core_state *state, ckit_writer *w, PyObject *object) { return write_document(state, w, object, NULL); }
+int core_encode(core_state *state, ckit_writer *w, PyObject *object) {
+    return write_document(state, w, object, NULL, false);
+}
+
+int core_write_interop(core_state *state, ckit_writer *w, PyObject *object) {
+    return write_document(state, w, object, NULL, true);
+}
 
 int core_encode_auto(core_state *state, ckit_writer *w, PyObject *object, PyObject *hook) {
-    return write_document(state, w, object, hook);
+    return write_document(state, w, object, hook, false);
 }

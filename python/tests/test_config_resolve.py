@@ -173,8 +173,6 @@ def tenant(args, kwargs):
         ({"encryption": EncryptionConfig(True, KEY, single_tenant_mode=True)}, None, "enabled=True"),
         ({"encryption": EncryptionConfig(master_key=KEY)}, None, "master_key=..."),
         ({"encryption": EncryptionConfig(tenant_extractor=tenant)}, None, "tenant_extractor=..."),
-        ({"interop": "get_user"}, None, "no interop mode"),
-        ({"config": DecoratorConfig(interop="get_user")}, None, "no interop mode"),
         ({"config": DecoratorConfig.io()}, None, "cache.io"),
         ({"config": DecoratorConfig.secure(master_key=KEY)}, None, "cache.secure"),
         ({"config": DecoratorConfig(encryption=EncryptionConfig(master_key=KEY))}, None, "asks for encryption"),

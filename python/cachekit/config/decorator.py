@@ -266,12 +266,33 @@ class DecoratorConfig(Value):
         _check_serializer(self.serializer)
         _check_key(self.key)
         if self.interop is not None:
-            check_text("interop", self.interop)
+            self._check_interop(check_text("interop", self.interop))
         check_number("ttl_refresh_threshold", self.ttl_refresh_threshold, 0, 1)
         for name in ("swr_by_default", "integrity_checking", "refresh_ttl_on_get", "safe_mode", "pipelined"):
             check_bool(name, getattr(self, name))
         if self.backend is not NOT_GIVEN:
             check_backend(self.backend)
+
+    def _check_interop(self, operation: str) -> None:
+        from .._core import interop_key
+        from ..errors import InteropError
+
+        try:
+            interop_key("" if self.namespace is None else self.namespace, operation, ())
+        except InteropError as error:
+            raise ConfigurationError(
+                f"interop={operation!r} with namespace={self.namespace!r}: {error}. Both are names of a lower-case letter or "
+                "digit and up to 63 of these, '.', '_' and '-'"
+            ) from error
+        if self.key is not None:
+            raise ConfigurationError(f"interop={operation!r} contradicts key=: keys that all languages share have one form")
+        if self.backend is None:
+            raise ConfigurationError(f"interop={operation!r} contradicts backend=None: there is nobody to share entries with")
+        if self.serializer not in ("default", "std", "standard"):
+            raise ConfigurationError(
+                f"interop={operation!r} contradicts serializer={self.serializer!r}: values that all languages share are plain "
+                "MessagePack"
+            )
 
     def _check_stale(self) -> None:
         if self.stale_ttl is None:

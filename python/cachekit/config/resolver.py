@@ -133,8 +133,6 @@ def _refuse_preset(preset: str | None) -> None:
 
 def _refuse_keywords(options: Mapping[str, Any]) -> None:
     """Before anything else is checked: nobody should correct a keyword that is refused in the end."""
-    if options.get("interop") is not None:
-        raise UnsupportedError("interop=: this version has no interop mode")
     encryption = options.get("encryption")
     if encryption is True:
         raise _no_encryption("encryption=True")
@@ -150,8 +148,6 @@ def _refuse_keywords(options: Mapping[str, Any]) -> None:
 def _refuse_config(config: DecoratorConfig) -> None:
     """What came in with a configuration object."""
     _refuse_preset(config.profile)
-    if config.interop is not None:
-        raise UnsupportedError("interop=: this version has no interop mode")
     _refuse_encryption(config.encryption)
 
 
