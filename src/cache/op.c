@@ -538,6 +538,8 @@ static ckit_status normalise(ckit_buf *document, ckit_error *err) {
     if (st == CKIT_OK) {
         ckit_buf_fini(document);
         *document = canonical;
+    } else {
+        ckit_buf_fini(&canonical);
     }
     return st;
 }
