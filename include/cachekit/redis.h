@@ -37,7 +37,9 @@
  * the change; what other programs change is not heard of then, nor what a process changes that uses tracking: a fleet whose
  * processes have different rights is given `invalidation=pubsub` everywhere. A link that is silent for 5 seconds is asked for
  * a sign of life, which must come within `socket_timeout`; without a link memory keeps copies for a second. Closing waits
- * for an attempt to connect, at most `socket_connect_timeout`. Over a cluster nothing is told: copies live out their life.
+ * for an attempt to connect, at most `socket_connect_timeout`. In a cluster there is such a connection and a thread for each
+ * master, and one thread more; nodes that cannot or may not track leave memory its copies for a second. `protocol=2` in a
+ * cluster: nothing is told, copies live out their life.
  *
  * In a cluster (redis+cluster://) each master has connections of its own, and `connection_pool_size` is for each of them. The
  * hosts of the URL are asked for the map of slots; the map is kept true in the background when nodes say that a slot has
@@ -51,8 +53,7 @@
  *
  * A key_prefix with something in braces puts everything into one slot. A scope is listed and removed over all masters; a
  * removal walks again when slots moved meanwhile, and fails rather than count as whole while slots have no master. Figures
- * are sums over the masters. Of changes elsewhere nothing is heard in a cluster: memory keeps copies for their whole
- * life.
+ * are sums over the masters.
  *
  * A user of the server's access control needs GET MGET SET PTTL PEXPIRE PERSIST PEXPIREAT EXISTS STRLEN UNLINK DEL INCR TIME
  * EVAL EVALSHA SCAN ZSCAN ZADD ZREM ZRANGEBYSCORE ZREVRANGE PING, for figures INFO and DBSIZE, and to hear of changes

@@ -1,5 +1,6 @@
 /* Several caches over one Redis server, each with copies in memory: what one changes, the others see, also when links break.
  * Waits for what must come; copies would live for an hour. */
+#include "support/redis_cluster.h"
 #include "support/redis_server.h"
 #include "support/test.h"
 
@@ -206,6 +207,33 @@ CKIT_TEST(redis_fleet, what_one_cache_changes_another_sees) {
         ckit_cache_close(b);
     }
     redis_server_stop(&server);
+}
+
+CKIT_TEST(redis_fleet, over_a_cluster_too) {
+    static redis_cluster cluster;
+    char                 why[200];
+    if (!redis_cluster_start(&cluster, 0, 2000, why, sizeof why)) {
+        SKIP("%s", why);
+    }
+    ckit_cache *a = open_cache(cluster.url, true);
+    ckit_cache *b = open_cache(cluster.url, true);
+    await_guard(a, b);
+    await_guard(b, a);
+    for (int i = 0; i < 30; i++) { /* keys of all masters */
+        char key[16], text[64];
+        snprintf(key, sizeof key, "k%d", i);
+        put(b, key, "old");
+        await_text(a, key, "old");
+        put(b, key, "new");
+        await_text(a, key, "new");
+        CHECK_OK(text_of(b, key, text, NULL));
+        CHECK_STR("new", text);
+    }
+    check_entries(a, b);
+    check_functions(a, b);
+    ckit_cache_close(a);
+    ckit_cache_close(b);
+    redis_cluster_stop(&cluster);
 }
 
 CKIT_TEST(redis_fleet, after_a_link_has_broken_copies_are_read_again_and_guarded_again) {

@@ -16,6 +16,7 @@ static bool tell(redis_cluster *c, size_t node, const char *line) {
 }
 
 static bool start_node(redis_cluster *c, size_t i, char *why, size_t size) {
+    bool              encrypted = c->certificates[0] != '\0';
     const char *const arguments[] = {"--cluster-enabled",
                                      "yes",
                                      "--cluster-config-file",
@@ -26,11 +27,14 @@ static bool start_node(redis_cluster *c, size_t i, char *why, size_t size) {
                                      c->bus[i],
                                      "--repl-diskless-sync-delay",
                                      "0",
+                                     encrypted ? "--tls-cluster" : NULL,
+                                     "yes",
                                      NULL};
     memcpy(c->arguments[i], arguments, sizeof arguments);
     snprintf(c->bus[i], sizeof c->bus[i], "%u", redis_server_free_port());
-    bool started = i == 0 ? redis_server_start(&c->nodes[i], c->arguments[i], why, size)
-                          : redis_server_start_beside(&c->nodes[i], &c->nodes[0], c->arguments[i], why, size);
+    bool started = encrypted ? redis_server_start_tls(&c->nodes[i], c->certificates, c->arguments[i], why, size)
+                   : i == 0  ? redis_server_start(&c->nodes[i], c->arguments[i], why, size)
+                             : redis_server_start_beside(&c->nodes[i], &c->nodes[0], c->arguments[i], why, size);
     c->count += started;
     if (started) {
         redis_server_ask(&c->nodes[i], "CLUSTER MYID", c->ids[i], sizeof c->ids[i]);
@@ -59,6 +63,10 @@ static bool wait_until_up(redis_cluster *c) {
     return false;
 }
 
+static unsigned port_of(const redis_cluster *c, size_t node) {
+    return c->certificates[0] != '\0' ? c->nodes[node].tls_port : c->nodes[node].port;
+}
+
 static bool join(redis_cluster *c) {
     char line[128];
     bool good = true;
@@ -70,7 +78,7 @@ static bool join(redis_cluster *c) {
     for (size_t i = 0; i < c->count; i++) {
         snprintf(line, sizeof line, "CLUSTER SET-CONFIG-EPOCH %zu", i + 1);
         good = good && tell(c, i, line);
-        snprintf(line, sizeof line, "CLUSTER MEET 127.0.0.1 %u %s", c->nodes[0].port, c->bus[0]);
+        snprintf(line, sizeof line, "CLUSTER MEET 127.0.0.1 %u %s", port_of(c, 0), c->bus[0]);
         good = good && (i == 0 || tell(c, i, line));
     }
     return good;
@@ -92,8 +100,7 @@ static bool follow(redis_cluster *c) {
     return true;
 }
 
-bool redis_cluster_start(redis_cluster *c, size_t replicas, uint64_t timeout_ms, char *why, size_t size) {
-    memset(c, 0, sizeof *c);
+static bool start_all(redis_cluster *c, size_t replicas, uint64_t timeout_ms, char *why, size_t size) {
     snprintf(c->timeout, sizeof c->timeout, "%llu", (unsigned long long)timeout_ms);
     for (size_t i = 0; i < REDIS_CLUSTER_MASTERS + replicas; i++) {
         if (!start_node(c, i, why, size)) {
@@ -106,9 +113,20 @@ bool redis_cluster_start(redis_cluster *c, size_t replicas, uint64_t timeout_ms,
         redis_cluster_stop(c);
         return false;
     }
-    snprintf(c->url, sizeof c->url, "redis+cluster://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u", c->nodes[0].port,
-             c->nodes[1].port, c->nodes[2].port);
+    snprintf(c->url, sizeof c->url, "redis%s+cluster://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u",
+             c->certificates[0] != '\0' ? "s" : "", port_of(c, 0), port_of(c, 1), port_of(c, 2));
     return true;
+}
+
+bool redis_cluster_start(redis_cluster *c, size_t replicas, uint64_t timeout_ms, char *why, size_t size) {
+    memset(c, 0, sizeof *c);
+    return start_all(c, replicas, timeout_ms, why, size);
+}
+
+bool redis_cluster_start_tls(redis_cluster *c, const char *certificates, uint64_t timeout_ms, char *why, size_t size) {
+    memset(c, 0, sizeof *c);
+    snprintf(c->certificates, sizeof c->certificates, "%s", certificates);
+    return start_all(c, 0, timeout_ms, why, size);
 }
 
 void redis_cluster_stop(redis_cluster *c) {

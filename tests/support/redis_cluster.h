@@ -19,12 +19,16 @@ typedef struct redis_cluster {
     char         ids[REDIS_CLUSTER_NODES][48];
     char         bus[REDIS_CLUSTER_NODES][8];
     char         timeout[24];
-    const char  *arguments[REDIS_CLUSTER_NODES][12];
+    char         certificates[512]; /* "": nothing is encrypted */
+    const char  *arguments[REDIS_CLUSTER_NODES][14];
 } redis_cluster;
 
 /* Starts it and waits until all nodes say that it works. `timeout_ms`: how long a node may be silent before it is given up.
  * False with a reason when that cannot be. */
 bool redis_cluster_start(redis_cluster *c, size_t replicas, uint64_t timeout_ms, char *why, size_t size);
+/* The same without replicas, encrypted (redis_server_start_tls): the URL is rediss+cluster://, and nodes talk to each other so
+ * too. Each has the machine's clock. */
+bool redis_cluster_start_tls(redis_cluster *c, const char *certificates, uint64_t timeout_ms, char *why, size_t size);
 void redis_cluster_stop(redis_cluster *c);
 
 /* The node that has a slot now, as far as node `asked` knows. NULL: nobody. */

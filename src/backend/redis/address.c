@@ -425,9 +425,8 @@ static ckit_status check(const ckiti_redis_address *a, ckit_error *err) {
     if (a->invalidation == CKIT_REDIS_INVALIDATION_TRACKING && a->protocol == 2) {
         return wrong(err, "invalidation", "by tracking needs protocol 3");
     }
-    if (a->kind == CKITI_REDIS_CLUSTER &&
-        (a->invalidation == CKIT_REDIS_INVALIDATION_TRACKING || a->invalidation == CKIT_REDIS_INVALIDATION_PUBSUB)) {
-        return wrong(err, "invalidation", "must be auto or off: a cluster tells nobody of changes");
+    if (a->kind == CKITI_REDIS_CLUSTER && a->invalidation == CKIT_REDIS_INVALIDATION_PUBSUB) {
+        return wrong(err, "invalidation", "must be auto, tracking or off: nodes of a cluster lose messages silently");
     }
     return check_encryption(a, err);
 }

@@ -10,6 +10,7 @@
 #define CLAIMED (UINT32_C(1) << 31) /* in `users` */
 #define PACE_MS 100u
 #define LONGEST_PACE_MS 1000u
+#define VISIT_MS 10000u /* so long a node counts as one that calls are sent to, if the map does not have it */
 
 /* ---- seats -------------------------------------------------------------------------------------------------------------- */
 
@@ -20,6 +21,24 @@ static ckit_status resolve_seat(void *self, unsigned *attempt, uint64_t until_ms
     (void)err;
     *out = ((const ckiti_redis_seat *)self)->at;
     return *attempt == 0 ? CKIT_OK : CKIT_MISS;
+}
+
+static void seat_opened(void *self, const ckiti_redis_connection *c, const ckiti_redis_endpoint *at) {
+    ckiti_redis_seat                   *seat = self;
+    const ckiti_redis_cluster_observer *o = &seat->of->observer;
+    (void)c;
+    (void)at;
+    if (o->opened != NULL) {
+        o->opened(o->self, seat);
+    }
+}
+
+ckiti_redis_dial ckiti_redis_cluster_dial(ckiti_redis_cluster *c, ckiti_redis_seat *seat) {
+    return (ckiti_redis_dial){.address = c->address,
+                              .streams = c->streams,
+                              .resolver = {.resolve = resolve_seat, .self = seat},
+                              .observer = {.opened = seat_opened, .self = seat},
+                              .alloc = c->alloc};
 }
 
 static ckiti_redis_seat *seat_number(ckiti_redis_cluster *c, uint32_t number) {
@@ -94,18 +113,27 @@ static uint32_t make_seat(ckiti_redis_cluster *c, const ckiti_redis_endpoint *at
         return 0;
     }
     ckiti_redis_seat *seat = seat_number(c, number);
-    ckiti_redis_dial  dial = {.address = c->address,
-                              .streams = c->streams,
-                              .resolver = {.resolve = resolve_seat, .self = seat},
-                              .alloc = c->alloc};
+    ckiti_redis_dial  dial = ckiti_redis_cluster_dial(c, seat);
+    seat->of = c;
     seat->at = *at;
-    seat->listed = false;
+    seat->listed = seat->covered = false;
+    seat->visited_ms = 0;
     if (ckiti_redis_node_init(&seat->node, &dial) != CKIT_OK) {
         ckiti_redis_node_fini(&seat->node);
         return 0;
     }
     seat->used = true;
     return number;
+}
+
+/* With the lock held: calls are led there from now on. */
+static void led(ckiti_redis_cluster *c, const ckiti_redis_seat *seat) {
+    if (!seat->covered) {
+        atomic_fetch_add(&c->strays, 1);
+        if (c->observer.slots != NULL) {
+            c->observer.slots(c->observer.self);
+        }
+    }
 }
 
 void ckiti_redis_cluster_leave(ckiti_redis_seat *seat) {
@@ -139,6 +167,8 @@ ckiti_redis_seat *ckiti_redis_cluster_at(ckiti_redis_cluster *c, const ckiti_red
         if (slot < CKITI_REDIS_SLOTS) {
             atomic_store(&c->slots[slot], (uint16_t)number);
         }
+        seat->visited_ms = ckiti_system_monotonic_ms();
+        led(c, seat);
     }
     pthread_mutex_unlock(&c->lock);
     return seat;
@@ -195,6 +225,46 @@ uint32_t ckiti_redis_cluster_masters(ckiti_redis_cluster *c, ckiti_redis_seat **
     return count;
 }
 
+/* With the lock held. */
+static bool is_wanted(const ckiti_redis_cluster *c, uint32_t number, uint64_t now_ms) {
+    const ckiti_redis_seat *seat = atomic_load_explicit(&c->seats[number - 1], memory_order_acquire);
+    bool                    visited = seat->visited_ms != 0 && now_ms - seat->visited_ms < VISIT_MS;
+    return seat->used && (seat->listed || visited || is_led_to(c, number));
+}
+
+uint32_t ckiti_redis_cluster_wanted(ckiti_redis_cluster *c, ckiti_redis_seat **out) {
+    uint32_t count = 0;
+    uint64_t now = ckiti_system_monotonic_ms();
+    pthread_mutex_lock(&c->lock);
+    for (uint32_t i = 1; i <= c->seat_count; i++) {
+        if (is_wanted(c, i, now)) {
+            ckiti_redis_seat *seat = seat_number(c, i);
+            atomic_fetch_add(&seat->users, 1);
+            out[count++] = seat;
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return count;
+}
+
+void ckiti_redis_cluster_cover(ckiti_redis_cluster *c, ckiti_redis_seat *seat) {
+    pthread_mutex_lock(&c->lock);
+    seat->covered = true;
+    pthread_mutex_unlock(&c->lock);
+}
+
+bool ckiti_redis_cluster_uncover(ckiti_redis_cluster *c, ckiti_redis_seat *seat) {
+    uint64_t now = ckiti_system_monotonic_ms();
+    bool     wanted = false;
+    pthread_mutex_lock(&c->lock);
+    for (uint32_t i = 1; i <= c->seat_count; i++) {
+        wanted = wanted || (seat_number(c, i) == seat && is_wanted(c, i, now));
+    }
+    seat->covered = seat->covered && wanted;
+    pthread_mutex_unlock(&c->lock);
+    return !wanted;
+}
+
 unsigned ckiti_redis_cluster_chances(const ckiti_redis_cluster *c) { return (unsigned)c->address->host_count + 2; }
 
 /* ---- a new map ------------------------------------------------------------------------------------------------------------ */
@@ -214,6 +284,7 @@ static bool apply(ckiti_redis_cluster *c, const ckiti_redis_map *map) {
         numbers[m + 1] = (uint16_t)number;
         if (number != 0) {
             seat_number(c, number)->listed = true;
+            led(c, seat_number(c, number));
         }
     }
     for (uint32_t s = 0; s < CKITI_REDIS_SLOTS; s++) {
@@ -226,6 +297,9 @@ static bool apply(ckiti_redis_cluster *c, const ckiti_redis_map *map) {
     memcpy(c->spares, map->spares, sizeof c->spares);
     c->spare_count = map->spare_count;
     c->version += changed;
+    if (changed && c->observer.slots != NULL) {
+        c->observer.slots(c->observer.self);
+    }
     sweep(c);
     return changed;
 }

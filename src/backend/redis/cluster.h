@@ -13,12 +13,24 @@
 #define CKITI_REDIS_SEATS 1280u /* masters, and some that are just coming or going */
 
 typedef struct ckiti_redis_seat {
-    ckiti_redis_endpoint at;
-    ckiti_redis_node     node;
-    _Atomic uint32_t     users;  /* whoever counts here keeps the node; CKITI_REDIS_CLAIMED: it is being ended */
-    bool                 used;   /* guarded by the cluster's lock, as `listed` */
-    bool                 listed; /* a master of the map */
+    ckiti_redis_endpoint        at;
+    ckiti_redis_node            node;
+    _Atomic uint32_t            users;  /* whoever counts here keeps the node; CKITI_REDIS_CLAIMED: it is being ended */
+    bool                        used;   /* guarded by the cluster's lock, as what follows */
+    bool                        listed; /* a master of the map */
+    bool                        covered;    /* what changes there is heard of */
+    uint64_t                    visited_ms; /* when a node last sent a call there; 0: never */
+    struct ckiti_redis_cluster *of;
 } ckiti_redis_seat;
+
+/* Sees what calls are led to. Each may be NULL. */
+typedef struct ckiti_redis_cluster_observer {
+    /* Slots lead to other nodes than before, or somebody was sent to a node that is not covered. The cluster's lock is held. */
+    void (*slots)(void *self);
+    /* A connection to the node has been made. */
+    void (*opened)(void *self, const ckiti_redis_seat *seat);
+    void *self;
+} ckiti_redis_cluster_observer;
 
 typedef struct ckiti_redis_cluster ckiti_redis_cluster;
 
@@ -34,6 +46,8 @@ struct ckiti_redis_cluster {
     const ckiti_redis_address    *address;
     const ckiti_redis_stream_ops *streams;
     const ckit_alloc             *alloc;
+    ckiti_redis_cluster_observer  observer; /* never changed once calls are made */
+    _Atomic uint64_t              strays;   /* times that calls were led to a node that was not covered */
     ckiti_redis_tag               tags[CKITI_REDIS_SLOTS];
     _Atomic uint16_t              slots[CKITI_REDIS_SLOTS]; /* number of the seat, from 1; 0: not known */
     _Atomic(ckiti_redis_seat *)   seats[CKITI_REDIS_SEATS]; /* once there, a seat stays where it is */
@@ -67,6 +81,17 @@ ckiti_redis_seat *ckiti_redis_cluster_at(ckiti_redis_cluster *c, const ckiti_red
 /* All masters of the map, `CKITI_REDIS_SEATS` at most; how many. */
 uint32_t ckiti_redis_cluster_masters(ckiti_redis_cluster *c, ckiti_redis_seat **out);
 void     ckiti_redis_cluster_leave(ckiti_redis_seat *seat);
+
+/* ---- nodes that have to be watched (lookout.h) --------------------------------------------------------------------------- */
+
+/* All that calls are led to: masters of the map, where a slot leads, and where a node has sent somebody lately. As above. */
+uint32_t ckiti_redis_cluster_wanted(ckiti_redis_cluster *c, ckiti_redis_seat **out);
+/* From now on, and until `uncover`, a call that is led there is not astray. */
+void ckiti_redis_cluster_cover(ckiti_redis_cluster *c, ckiti_redis_seat *seat);
+/* False, and nothing is done, when it is wanted again. */
+bool ckiti_redis_cluster_uncover(ckiti_redis_cluster *c, ckiti_redis_seat *seat);
+/* How a connection to that node is made. */
+ckiti_redis_dial ckiti_redis_cluster_dial(ckiti_redis_cluster *c, ckiti_redis_seat *seat);
 
 /* How many nodes a call may try when none of those known has answered yet. */
 unsigned ckiti_redis_cluster_chances(const ckiti_redis_cluster *c);

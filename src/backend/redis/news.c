@@ -45,6 +45,10 @@ static ckit_status ask_tracking(ckiti_redis_watch *w, ckit_error *err) {
     return say(w, words, w->prefix.len > 0 ? 5 : 4, w->prefix, err);
 }
 
+static bool is_tracking_alone(const ckiti_redis_watch *w) {
+    return w->only_tracking || w->dial.address->invalidation == CKIT_REDIS_INVALIDATION_TRACKING;
+}
+
 ckit_status ckiti_redis_watch_ask(ckiti_redis_watch *w, ckit_error *err) {
     ckit_redis_invalidation means = w->dial.address->invalidation;
     bool                    can = w->connection.protocol == 3;
@@ -52,9 +56,11 @@ ckit_status ckiti_redis_watch_ask(ckiti_redis_watch *w, ckit_error *err) {
     if (can && means != CKIT_REDIS_INVALIDATION_PUBSUB) {
         return ask_tracking(w, err);
     }
-    if (means == CKIT_REDIS_INVALIDATION_TRACKING) {
+    if (is_tracking_alone(w)) {
         return ckit_fail(err, CKIT_E_REJECTED, CKITI_REDIS_WHERE,
-                         "the server has no tracking of clients: set invalidation to auto or pubsub");
+                         w->only_tracking
+                             ? "the node has no tracking of clients"
+                             : "the server has no tracking of clients: set invalidation to auto or pubsub");
     }
     w->phase = CKITI_REDIS_ASKED_CHANNEL;
     return ask_channel(w, err);
@@ -79,7 +85,7 @@ static void now_guarded(ckiti_redis_watch *w, ckiti_redis_publishing publishing)
 static ckit_status tracking_refused(ckiti_redis_watch *w, const ckiti_resp_item *item, ckit_error *err) {
     ckit_status st = ckiti_redis_refusal(err, item->text);
     bool        never = st == CKIT_E_CREDENTIALS || st == CKIT_E_REJECTED;
-    if (!never || w->dial.address->invalidation == CKIT_REDIS_INVALIDATION_TRACKING) {
+    if (!never || is_tracking_alone(w)) {
         return st;
     }
     if (w->told != st) {

@@ -39,6 +39,8 @@ ckit_status ckiti_redis_limit(const ckiti_redis_store *store, ckiti_redis_call *
     uint64_t now = ckiti_system_monotonic_ms();
     if (store->watch != NULL) {
         ckiti_redis_watch_wake(store->watch);
+    } else if (store->lookout != NULL) {
+        ckiti_redis_lookout_wake(store->lookout);
     }
     call->patient = deadline_ms == CKIT_NO_DEADLINE;
     if (call->patient) {
@@ -132,8 +134,13 @@ static ckiti_redis_publishing begin_publishing(const ckiti_redis_address *a) {
 }
 
 static ckit_status redis_watch(void *self, const ckit_watch_sink *sink, ckit_error *err) {
+    ckiti_redis_store *store = self;
     (void)err;
-    ckiti_redis_watch_begin(((ckiti_redis_store *)self)->watch, sink);
+    if (store->watch != NULL) {
+        ckiti_redis_watch_begin(store->watch, sink);
+    } else {
+        ckiti_redis_lookout_begin(store->lookout, sink);
+    }
     return CKIT_OK;
 }
 
@@ -170,7 +177,8 @@ ckit_status ckiti_redis_open_with(const ckit_redis_options *options, const ckit_
         st = ckiti_redis_ways_open(store, streams, err);
     }
     if (st == CKIT_OK) {
-        st = ckit_backend_new(store->watch != NULL ? &redis_ops : &deaf_ops, store, env, out, err);
+        bool watches = store->watch != NULL || store->lookout != NULL;
+        st = ckit_backend_new(watches ? &redis_ops : &deaf_ops, store, env, out, err);
     }
     if (st != CKIT_OK) {
         redis_close(store);

@@ -1,5 +1,6 @@
 /* Sentinels: good ones, lying ones, absent ones, and a fail-over under load. */
 #include "fake_server.h"
+#include "hearer.h"
 
 #include "support/redis_server.h"
 #include "support/test.h"
@@ -409,5 +410,32 @@ CKIT_TEST(real, a_fail_over_under_load_costs_passing_failures_and_then_the_new_m
     }
     CHECK_OK_ERR(get(&s, "after", &err), &err);
     ckit_backend_close(s.backend);
+    stop_all();
+}
+
+/* Nothing is asked for here: what is in memory must go all the same. */
+CKIT_TEST(real, a_fail_over_is_a_loss_and_the_new_master_is_watched) {
+    member a, b;
+    char   url[128];
+    start_all();
+    snprintf(url, sizeof url, "redis+sentinel://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u/main", sentinels[0].port,
+             sentinels[1].port, sentinels[2].port);
+    member_watch(&a, url, CKIT_REDIS_INVALIDATION_AUTO);
+    member_write(&b, url);
+    member_put(&b, "before", 60000);
+    hearer_await_key(&a.h, "before");
+    redis_server_kill(&master);
+    hearer_await(&a.h, &a.h.lost, 1, "lost");
+    hearer_await(&a.h, &a.h.guarded, 2, "guarded");
+    ckit_entry_info info = {.ttl_ms = 60000};
+    ckit_status     st = CKIT_E_FIRST;
+    for (int i = 0; i < 1500 && st != CKIT_OK; i++) {
+        st = b.ops->set(b.self, S("after"), S("v"), &info, CKIT_NO_DEADLINE, NULL);
+        pause_ms(st == CKIT_OK ? 0 : 10);
+    }
+    CHECK_OK(st);
+    hearer_await_key(&a.h, "after");
+    member_close(&b);
+    member_close(&a);
     stop_all();
 }

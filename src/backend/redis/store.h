@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fork.h"
 #include "failure.h"
+#include "lookout.h"
 #include "names.h"
 #include "node.h"
 #include "redirect.h"
@@ -27,7 +28,8 @@ typedef struct ckiti_redis_store {
     ckiti_redis_sentinel   *sentinel; /* NULL: no sentinels */
     ckiti_redis_node        node;
     ckiti_redis_spare       spare;
-    ckiti_redis_watch      *watch;      /* NULL: nobody hears of changes here */
+    ckiti_redis_watch      *watch;      /* NULL: nobody hears of changes here, or `lookout` does */
+    ckiti_redis_lookout    *lookout;    /* of a cluster */
     _Atomic int             publishing; /* publish.h */
     ckiti_fork_hooks        fork_hooks;
     uint64_t                seed;

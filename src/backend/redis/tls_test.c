@@ -1,9 +1,11 @@
 /* Encrypted connections: whom they trust, what they say when they do not, and that they fail as other connections do. */
 #include "fake_server.h"
+#include "hearer.h"
 #include "store.h"
 #include "tls.h"
 
 #include "support/certificates.h"
+#include "support/redis_cluster.h"
 #include "support/redis_server.h"
 #include "support/scratch.h"
 #include "support/test.h"
@@ -621,6 +623,52 @@ CKIT_TEST(use, sentinels_and_their_master_are_reached_over_encrypted_connections
     tls_relay_stop(&to_sentinel);
     tls_relay_stop(&to_master);
     fake_server_stop(&sentinel);
+}
+
+/* Opens two stores and lets one hear of what the other changes. */
+static void expect_watch(const char *url) {
+    member             a, b;
+    char               ca[600];
+    ckit_redis_options options = CKIT_REDIS_OPTIONS_INIT;
+    name_file(ca, "ca.pem");
+    options.url = url;
+    options.ssl_ca_certs = ca;
+    options.socket_timeout_ms = options.socket_connect_timeout_ms = 20000;
+    member_open(&a, &options, true);
+    member_open(&b, &options, false);
+    member_touch(&a);
+    hearer_await(&a.h, &a.h.guarded, 1, "guarded");
+    for (int i = 0; i < 20; i++) { /* to all nodes, where there are several */
+        char key[16];
+        snprintf(key, sizeof key, "key %d", i);
+        member_put(&b, key, 60000);
+        hearer_await_key(&a.h, key);
+    }
+    CHECK_EQ_U(0, hearer_seen(&a.h, &a.h.lost));
+    member_close(&b);
+    member_close(&a);
+}
+
+CKIT_TEST(use, changes_are_heard_of_over_encrypted_connections) {
+    char url[64];
+    need_server();
+    snprintf(url, sizeof url, "rediss://127.0.0.1:%u", server.tls_port);
+    expect_watch(url);
+}
+
+CKIT_TEST(use, a_cluster_is_reached_and_watched_over_encrypted_connections) {
+    static redis_cluster cluster;
+    fixture              f;
+    char                 why[200];
+    need_server();
+    if (!redis_cluster_start_tls(&cluster, dir, 2000, why, sizeof why)) {
+        FAIL("%s", why);
+    }
+    fixture_init(&f, 0);
+    snprintf(f.url, sizeof f.url, "%s", cluster.url);
+    expect_use(&f);
+    expect_watch(cluster.url);
+    redis_cluster_stop(&cluster);
 }
 
 /* ---- OpenSSL itself --------------------------------------------------------------------------------------------------------------- */

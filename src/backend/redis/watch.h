@@ -40,8 +40,9 @@ typedef struct ckiti_redis_watch {
     ckiti_redis_dial       dial;
     ckit_slice             prefix;
     const ckit_log        *log;
-    _Atomic int           *publishing; /* what the store does (publish.h); the watch knows best */
-    const ckit_watch_sink *sink;       /* NULL: nobody has asked */
+    _Atomic int           *publishing;    /* what the store does (publish.h); the watch knows best */
+    const ckit_watch_sink *sink;          /* NULL: nobody has asked */
+    bool                   only_tracking; /* messages of other processes are no way out */
 
     _Atomic bool due; /* the next operation starts the thread */
 

@@ -1,5 +1,6 @@
 /* What a store tells of changes that others make, by tracking and by publish/subscribe, over a real server that is killed,
  * frozen, flushed and strict. Waits for what must come, and judges no time. */
+#include "hearer.h"
 #include "support/redis_server.h"
 #include "support/test.h"
 
@@ -14,204 +15,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#define KEPT 4096
-#define PATIENCE_S 30
-
-/* ---- who is told --------------------------------------------------------------------------------------------------------- */
-
-typedef struct hearer {
-    ckit_watch_sink sink;
-    pthread_mutex_t lock;
-    pthread_cond_t  news;
-    unsigned        keys, scopes, calls, lost, guarded;
-    unsigned        what;
-    bool            now_guarded;
-    bool            deaf;            /* `changed` does not come back */
-    char            heard[KEPT][48]; /* beginnings of keys */
-    ckit_scope_kind scope;
-} hearer;
-
-static hearer *enter(void *self) {
-    hearer *h = self;
-    pthread_mutex_lock(&h->lock);
-    return h;
-}
-
-static void leave(hearer *h) {
-    pthread_cond_broadcast(&h->news);
-    pthread_mutex_unlock(&h->lock);
-}
-
-static void on_changed(void *self, ckit_slice key) {
-    hearer *h = enter(self);
-    while (h->deaf) {
-        pthread_cond_wait(&h->news, &h->lock);
-    }
-    int len = key.len < sizeof h->heard[0] ? (int)key.len : (int)sizeof h->heard[0] - 1;
-    snprintf(h->heard[h->keys % KEPT], sizeof h->heard[0], "%.*s", len, (const char *)key.ptr);
-    h->keys++;
-    leave(h);
-}
-
-static void on_call_changed(void *self, ckit_slice namespace_name, ckit_slice hash) {
-    hearer *h = enter(self);
-    (void)namespace_name;
-    (void)hash;
-    h->calls++;
-    leave(h);
-}
-
-static void on_scope_changed(void *self, const ckit_scope *scope) {
-    hearer *h = enter(self);
-    h->scope = scope->kind;
-    h->scopes++;
-    leave(h);
-}
-
-static void on_lost(void *self) {
-    hearer *h = enter(self);
-    h->now_guarded = false;
-    h->lost++;
-    leave(h);
-}
-
-static void on_guarded(void *self, unsigned what) {
-    hearer *h = enter(self);
-    h->now_guarded = true;
-    h->what = what;
-    h->guarded++;
-    leave(h);
-}
-
-static void hearer_init(hearer *h) {
-    memset(h, 0, sizeof *h);
-    pthread_mutex_init(&h->lock, NULL);
-    pthread_cond_init(&h->news, NULL);
-    h->sink = (ckit_watch_sink){.self = h,
-                                .changed = on_changed,
-                                .call_changed = on_call_changed,
-                                .scope_changed = on_scope_changed,
-                                .lost = on_lost,
-                                .guarded = on_guarded};
-}
-
-static bool wait_more(hearer *h, const struct timespec *until) {
-    return pthread_cond_timedwait(&h->news, &h->lock, until) == 0;
-}
-
-static struct timespec patience(void) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += PATIENCE_S;
-    return until;
-}
-
-static void await_count(hearer *h, const unsigned *counter, unsigned count, const char *what) {
-    struct timespec until = patience();
-    pthread_mutex_lock(&h->lock);
-    bool more = true;
-    while (*counter < count && more) {
-        more = wait_more(h, &until);
-    }
-    unsigned got = *counter;
-    pthread_mutex_unlock(&h->lock);
-    CHECKF(got >= count, "%s: %u of %u", what, got, count);
-}
-
-static unsigned seen(hearer *h, const unsigned *counter) {
-    pthread_mutex_lock(&h->lock);
-    unsigned count = *counter;
-    pthread_mutex_unlock(&h->lock);
-    return count;
-}
-
-static bool has_heard(const hearer *h, const char *key) {
-    for (unsigned i = 0; i < h->keys && i < KEPT; i++) {
-        if (strncmp(h->heard[i], key, sizeof h->heard[0] - 1) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void await_key(hearer *h, const char *key) {
-    struct timespec until = patience();
-    pthread_mutex_lock(&h->lock);
-    bool more = true;
-    while (!has_heard(h, key) && more) {
-        more = wait_more(h, &until);
-    }
-    bool heard = has_heard(h, key);
-    pthread_mutex_unlock(&h->lock);
-    CHECKF(heard, "nothing was heard of %s", key);
-}
-
-static void forget_keys(hearer *h) {
-    pthread_mutex_lock(&h->lock);
-    h->keys = 0;
-    pthread_mutex_unlock(&h->lock);
-}
-
-/* ---- stores -------------------------------------------------------------------------------------------------------------- */
-
-typedef struct member {
-    ckit_backend           *backend;
-    const ckit_backend_ops *ops;
-    void                   *self;
-    hearer                  h;
-} member;
-
-static void open_with(member *m, const ckit_redis_options *given, bool watches) {
-    ckit_error         err = CKIT_ERROR_INIT;
-    ckit_log           quiet = {.level = CKIT_LOG_ERROR};
-    ckit_backend_env   env = CKIT_BACKEND_ENV_INIT;
-    ckit_redis_options options = *given;
-    env.log = &quiet;
-    options.backoff_max_ms = 50;
-    hearer_init(&m->h);
-    CHECK_OK_ERR(ckit_redis_open(&options, &env, &m->backend, &err), &err);
-    m->ops = ckit_backend_operations(m->backend);
-    m->self = ckit_backend_self(m->backend);
-    if (watches) {
-        CHECK(m->ops->watch != NULL);
-        CHECK_OK(m->ops->watch(m->self, &m->h.sink, NULL));
-    }
-}
-
-static void touch_server(member *m) {
-    ckit_buf out = CKIT_BUF_INIT;
-    uint64_t life;
-    (void)m->ops->get(m->self, S("nobody's"), CKIT_NO_DEADLINE, &out, &life, NULL);
-    ckit_buf_fini(&out);
-}
-
-static void open_watching(member *m, const char *url, ckit_redis_invalidation how) {
-    ckit_redis_options options = CKIT_REDIS_OPTIONS_INIT;
-    options.url = url;
-    options.invalidation = how;
-    open_with(m, &options, true);
-    touch_server(m);
-    await_count(&m->h, &m->h.guarded, 1, "guarded");
-    CHECK_EQ_U(CKIT_GUARDS_READS | CKIT_GUARDS_WRITES, m->h.what);
-}
-
-static void open_writer(member *m, const char *url) {
-    ckit_redis_options options = CKIT_REDIS_OPTIONS_INIT;
-    options.url = url;
-    open_with(m, &options, false);
-}
-
-static void close_member(member *m) {
-    ckit_backend_close(m->backend);
-    pthread_cond_destroy(&m->h.news);
-    pthread_mutex_destroy(&m->h.lock);
-}
-
-static void put(member *m, const char *key, uint64_t ttl_ms) {
-    ckit_entry_info info = {.ttl_ms = ttl_ms, .namespace_name = S("ns"), .function = S("m.f")};
-    CHECK_OK(m->ops->set(m->self, S(key), S("value"), &info, CKIT_NO_DEADLINE, NULL));
-}
 
 #define START(server)                                                                                                  \
     do {                                                                                                               \
@@ -232,28 +35,28 @@ static void change_in_every_way(member *by, member *to) {
     ckit_slice      values[] = {S_LITERAL("1"), S_LITERAL("2")};
     ckit_entry_info infos[] = {info, info};
     ckit_status     answers[2];
-    forget_keys(&to->h);
-    put(by, AUTOMATIC, 60000);
-    await_key(&to->h, AUTOMATIC_HEAD);
-    put(by, "chosen", 60000);
-    await_key(&to->h, "chosen");
+    hearer_forget_keys(&to->h);
+    member_put(by, AUTOMATIC, 60000);
+    hearer_await_key(&to->h, AUTOMATIC_HEAD);
+    member_put(by, "chosen", 60000);
+    hearer_await_key(&to->h, "chosen");
     CHECK_OK(by->ops->lock_try(by->self, S("fenced"), 60000, CKIT_NO_DEADLINE, &lease, NULL));
     CHECK_OK(by->ops->set_if_owner(by->self, S("fenced"), S("v"), &info, &lease, CKIT_NO_DEADLINE, NULL));
-    await_key(&to->h, "fenced");
+    hearer_await_key(&to->h, "fenced");
     CHECK_OK(by->ops->set_many(by->self, keys, values, infos, 2, CKIT_NO_DEADLINE, answers, NULL));
     CHECK_OK(answers[0]);
     CHECK_OK(answers[1]);
-    await_key(&to->h, "many 1");
-    await_key(&to->h, "many 2");
+    hearer_await_key(&to->h, "many 1");
+    hearer_await_key(&to->h, "many 2");
     for (int i = 0; i < 4; i++) {
         const char *key = i % 2 == 0 ? "chosen" : AUTOMATIC;
-        forget_keys(&to->h);
+        hearer_forget_keys(&to->h);
         if (i < 2) {
             CHECK_OK(by->ops->touch(by->self, S(key), 70000, CKIT_NO_DEADLINE, NULL));
         } else {
             CHECK_OK(by->ops->remove(by->self, S(key), CKIT_NO_DEADLINE, NULL));
         }
-        await_key(&to->h, i % 2 == 0 ? "chosen" : AUTOMATIC_HEAD);
+        hearer_await_key(&to->h, i % 2 == 0 ? "chosen" : AUTOMATIC_HEAD);
     }
     pthread_mutex_lock(&to->h.lock);
     for (unsigned i = 0; i < to->h.keys; i++) {
@@ -302,9 +105,9 @@ static void change_without_waiting(member *by, member *to) {
     static const char *const keys[] = {"handed", AUTOMATIC};
     static const char *const heads[] = {"handed", AUTOMATIC_HEAD};
     for (int i = 0; i < 4; i++) {
-        forget_keys(&to->h);
+        hearer_forget_keys(&to->h);
         hand_over(by, i < 2 ? CKIT_REQUEST_SET : CKIT_REQUEST_REMOVE, keys[i % 2]);
-        await_key(&to->h, heads[i % 2]);
+        hearer_await_key(&to->h, heads[i % 2]);
     }
 }
 
@@ -314,13 +117,13 @@ CKIT_TEST(redis_watch, tracking_tells_every_change_and_no_bookkeeping) {
     redis_server server;
     member       a, b;
     START(&server);
-    open_watching(&a, server.url, CKIT_REDIS_INVALIDATION_TRACKING);
-    open_writer(&b, server.url);
+    member_watch(&a, server.url, CKIT_REDIS_INVALIDATION_TRACKING);
+    member_write(&b, server.url);
     change_in_every_way(&b, &a);
     change_without_waiting(&b, &a);
-    CHECK_EQ_U(0, seen(&a.h, &a.h.lost));
-    close_member(&b);
-    close_member(&a);
+    CHECK_EQ_U(0, hearer_seen(&a.h, &a.h.lost));
+    member_close(&b);
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -330,23 +133,23 @@ CKIT_TEST(redis_watch, tracking_tells_of_ends_and_of_scopes_by_their_keys) {
     ckit_deleted deleted;
     ckit_scope   scope = {.kind = CKIT_SCOPE_NAMESPACE, .namespace_name = S("ns")};
     START(&server);
-    open_watching(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
-    open_writer(&b, server.url);
-    put(&b, "short-lived", 1);
-    await_key(&a.h, "short-lived");
+    member_watch(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
+    member_write(&b, server.url);
+    member_put(&b, "short-lived", 1);
+    hearer_await_key(&a.h, "short-lived");
     if (server.clock_us == NULL) {
-        forget_keys(&a.h);
-        await_key(&a.h, "short-lived"); /* its end */
+        hearer_forget_keys(&a.h);
+        hearer_await_key(&a.h, "short-lived"); /* its end */
     }
-    put(&b, AUTOMATIC, 60000);
-    put(&b, "chosen", 60000);
-    await_key(&a.h, "chosen");
-    forget_keys(&a.h);
+    member_put(&b, AUTOMATIC, 60000);
+    member_put(&b, "chosen", 60000);
+    hearer_await_key(&a.h, "chosen");
+    hearer_forget_keys(&a.h);
     CHECK_OK(b.ops->delete_scope(b.self, &scope, CKIT_NO_DEADLINE, &deleted, NULL));
-    await_key(&a.h, "chosen");
-    await_key(&a.h, AUTOMATIC_HEAD);
-    close_member(&b);
-    close_member(&a);
+    hearer_await_key(&a.h, "chosen");
+    hearer_await_key(&a.h, AUTOMATIC_HEAD);
+    member_close(&b);
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -357,19 +160,19 @@ CKIT_TEST(redis_watch, with_a_prefix_only_keys_behind_it_are_told_and_without_it
     START(&server);
     options.url = server.url;
     options.key_prefix = "mine:";
-    open_with(&a, &options, true);
-    touch_server(&a);
-    await_count(&a.h, &a.h.guarded, 1, "guarded");
-    open_with(&b, &options, false);
+    member_open(&a, &options, true);
+    member_touch(&a);
+    hearer_await(&a.h, &a.h.guarded, 1, "guarded");
+    member_open(&b, &options, false);
     options.key_prefix = "theirs:";
-    open_with(&other, &options, false);
-    put(&other, "k", 60000);
-    put(&b, "ck:odd", 60000);
-    await_key(&a.h, "ck:odd");
-    CHECK_EQ_U(1, seen(&a.h, &a.h.keys));
-    close_member(&other);
-    close_member(&b);
-    close_member(&a);
+    member_open(&other, &options, false);
+    member_put(&other, "k", 60000);
+    member_put(&b, "ck:odd", 60000);
+    hearer_await_key(&a.h, "ck:odd");
+    CHECK_EQ_U(1, hearer_seen(&a.h, &a.h.keys));
+    member_close(&other);
+    member_close(&b);
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -378,12 +181,12 @@ CKIT_TEST(redis_watch, a_flush_is_a_change_of_everything) {
     member       a;
     char         answer[256];
     START(&server);
-    open_watching(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
+    member_watch(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
     CHECK_STR("+OK", redis_server_tell(&server, "FLUSHALL", answer));
-    await_count(&a.h, &a.h.scopes, 1, "scopes");
+    hearer_await(&a.h, &a.h.scopes, 1, "scopes");
     CHECK_EQ_U(CKIT_SCOPE_ALL, a.h.scope);
-    CHECK_EQ_U(0, seen(&a.h, &a.h.lost));
-    close_member(&a);
+    CHECK_EQ_U(0, hearer_seen(&a.h, &a.h.lost));
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -392,19 +195,19 @@ CKIT_TEST(redis_watch, a_burst_of_a_thousand_is_told_completely) {
     member       a, b;
     char         key[32];
     START(&server);
-    open_watching(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
-    open_writer(&b, server.url);
+    member_watch(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
+    member_write(&b, server.url);
     for (int i = 0; i < 1000; i++) {
         snprintf(key, sizeof key, "k%d", i);
-        put(&b, key, 60000);
+        member_put(&b, key, 60000);
     }
-    await_count(&a.h, &a.h.keys, 1000, "keys");
+    hearer_await(&a.h, &a.h.keys, 1000, "keys");
     for (int i = 0; i < 1000; i++) {
         snprintf(key, sizeof key, "k%d", i);
-        await_key(&a.h, key);
+        hearer_await_key(&a.h, key);
     }
-    close_member(&b);
-    close_member(&a);
+    member_close(&b);
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -412,10 +215,10 @@ CKIT_TEST(redis_watch, a_burst_of_a_thousand_is_told_completely) {
 
 static void check_it_still_hears(member *a, redis_server *server, const char *key) {
     member b;
-    open_writer(&b, server->url);
-    put(&b, key, 60000);
-    await_key(&a->h, key);
-    close_member(&b);
+    member_write(&b, server->url);
+    member_put(&b, key, 60000);
+    hearer_await_key(&a->h, key);
+    member_close(&b);
 }
 
 CKIT_TEST(redis_watch, a_link_that_the_server_ends_is_lost_and_comes_again) {
@@ -423,20 +226,20 @@ CKIT_TEST(redis_watch, a_link_that_the_server_ends_is_lost_and_comes_again) {
     member       a;
     char         answer[256];
     START(&server);
-    open_watching(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
+    member_watch(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
     for (unsigned i = 1; i <= 3; i++) {
         /* The channel is subscribed to a moment after the guard. */
-        struct timespec until = patience(), now;
+        struct timespec until = hearer_patience(), now;
         do {
             redis_server_tell(&server, "CLIENT KILL TYPE pubsub", answer);
             clock_gettime(CLOCK_REALTIME, &now);
         } while (strcmp(answer, ":1") != 0 && now.tv_sec < until.tv_sec);
         CHECK_STR(":1", answer);
-        await_count(&a.h, &a.h.lost, i, "lost");
-        await_count(&a.h, &a.h.guarded, i + 1, "guarded");
+        hearer_await(&a.h, &a.h.lost, i, "lost");
+        hearer_await(&a.h, &a.h.guarded, i + 1, "guarded");
     }
     check_it_still_hears(&a, &server, "after");
-    close_member(&a);
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -445,13 +248,13 @@ CKIT_TEST(redis_watch, a_server_that_is_killed_and_started_again_is_watched_agai
     member       a;
     char         why[200];
     START(&server);
-    open_watching(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
+    member_watch(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
     redis_server_kill(&server);
-    await_count(&a.h, &a.h.lost, 1, "lost");
+    hearer_await(&a.h, &a.h.lost, 1, "lost");
     CHECK(redis_server_restart(&server, why, sizeof why));
-    await_count(&a.h, &a.h.guarded, 2, "guarded");
+    hearer_await(&a.h, &a.h.guarded, 2, "guarded");
     check_it_still_hears(&a, &server, "after");
-    close_member(&a);
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -462,15 +265,15 @@ CKIT_TEST(redis_watch, a_server_that_says_nothing_any_more_is_lost) {
     START(&server);
     options.url = server.url;
     options.socket_timeout_ms = 200;
-    open_with(&a, &options, true);
-    touch_server(&a);
-    await_count(&a.h, &a.h.guarded, 1, "guarded");
+    member_open(&a, &options, true);
+    member_touch(&a);
+    hearer_await(&a.h, &a.h.guarded, 1, "guarded");
     redis_server_freeze(&server);
-    await_count(&a.h, &a.h.lost, 1, "lost");
+    hearer_await(&a.h, &a.h.lost, 1, "lost");
     redis_server_thaw(&server);
-    await_count(&a.h, &a.h.guarded, 2, "guarded");
+    hearer_await(&a.h, &a.h.guarded, 2, "guarded");
     check_it_still_hears(&a, &server, "after");
-    close_member(&a);
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -480,9 +283,9 @@ CKIT_TEST(redis_watch, who_does_not_listen_loses_the_link_and_what_was_told_by_i
     char         answer[256];
     static char  key[60001];
     START(&server);
-    open_watching(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
+    member_watch(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
     CHECK_STR("+OK", redis_server_tell(&server, "CONFIG SET client-output-buffer-limit \"pubsub 1mb 0 0\"", answer));
-    open_writer(&b, server.url);
+    member_write(&b, server.url);
     pthread_mutex_lock(&a.h.lock);
     a.h.deaf = true;
     pthread_mutex_unlock(&a.h.lock);
@@ -490,18 +293,19 @@ CKIT_TEST(redis_watch, who_does_not_listen_loses_the_link_and_what_was_told_by_i
     for (int i = 0; i < 400; i++) {
         snprintf(key, sizeof key, "%04d", i);
         key[4] = 'k';
-        put(&b, key, 60000);
+        member_put(&b, key, 60000);
     }
     pthread_mutex_lock(&a.h.lock);
     a.h.deaf = false;
-    leave(&a.h);
-    await_count(&a.h, &a.h.lost, 1, "lost");
-    await_count(&a.h, &a.h.guarded, 2, "guarded");
-    CHECK(seen(&a.h, &a.h.keys) < 400);
-    await_key(&a.h, "0000kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk");
+    pthread_cond_broadcast(&a.h.news);
+    pthread_mutex_unlock(&a.h.lock);
+    hearer_await(&a.h, &a.h.lost, 1, "lost");
+    hearer_await(&a.h, &a.h.guarded, 2, "guarded");
+    CHECK(hearer_seen(&a.h, &a.h.keys) < 400);
+    hearer_await_key(&a.h, "0000kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk");
     check_it_still_hears(&a, &server, "after");
-    close_member(&b);
-    close_member(&a);
+    member_close(&b);
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -510,9 +314,9 @@ CKIT_TEST(redis_watch, who_does_not_listen_loses_the_link_and_what_was_told_by_i
 static void change_a_scope(member *by, member *to) {
     ckit_deleted deleted;
     ckit_scope   scope = {.kind = CKIT_SCOPE_NAMESPACE, .namespace_name = S("ns")};
-    put(by, "one", 60000);
+    member_put(by, "one", 60000);
     CHECK_OK(by->ops->delete_scope(by->self, &scope, CKIT_NO_DEADLINE, &deleted, NULL));
-    await_count(&to->h, &to->h.scopes, 1, "scopes");
+    hearer_await(&to->h, &to->h.scopes, 1, "scopes");
     CHECK_EQ_U(CKIT_SCOPE_NAMESPACE, to->h.scope);
 }
 
@@ -522,14 +326,14 @@ CKIT_TEST(redis_watch, over_the_old_protocol_processes_tell_each_other) {
     char         url[128];
     START(&server);
     snprintf(url, sizeof url, "%s?protocol=2", server.url);
-    open_watching(&a, url, CKIT_REDIS_INVALIDATION_AUTO);
-    open_writer(&b, url);
+    member_watch(&a, url, CKIT_REDIS_INVALIDATION_AUTO);
+    member_write(&b, url);
     change_in_every_way(&b, &a);
     change_without_waiting(&b, &a);
     change_a_scope(&b, &a);
-    CHECK_EQ_U(0, seen(&a.h, &a.h.lost));
-    close_member(&b);
-    close_member(&a);
+    CHECK_EQ_U(0, hearer_seen(&a.h, &a.h.lost));
+    member_close(&b);
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -540,13 +344,13 @@ CKIT_TEST(redis_watch, where_tracking_is_forbidden_processes_tell_each_other) {
     START(&server);
     CHECK_STR("+OK", redis_server_tell(&server, "ACL SETUSER kept on >pw ~* &* +@all -client|tracking", answer));
     snprintf(url, sizeof url, "redis://kept:pw@127.0.0.1:%u/0", server.port);
-    open_watching(&a, url, CKIT_REDIS_INVALIDATION_AUTO);
-    open_watching(&b, url, CKIT_REDIS_INVALIDATION_AUTO);
+    member_watch(&a, url, CKIT_REDIS_INVALIDATION_AUTO);
+    member_watch(&b, url, CKIT_REDIS_INVALIDATION_AUTO);
     change_in_every_way(&b, &a);
     change_without_waiting(&b, &a);
     change_a_scope(&b, &a);
-    close_member(&b);
-    close_member(&a);
+    member_close(&b);
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -555,19 +359,19 @@ CKIT_TEST(redis_watch, publishing_can_be_asked_for_and_malformed_messages_are_pa
     member       a, b;
     char         answer[256], url[128];
     START(&server);
-    open_watching(&a, server.url, CKIT_REDIS_INVALIDATION_PUBSUB);
+    member_watch(&a, server.url, CKIT_REDIS_INVALIDATION_PUBSUB);
     snprintf(url, sizeof url, "%s?invalidation=pubsub", server.url);
-    open_writer(&b, url);
+    member_write(&b, url);
     CHECK_STR(":1", redis_server_tell(&server, "PUBLISH cachekit:invalidation nonsense", answer));
     CHECK_STR(":1", redis_server_tell(&server, "PUBLISH cachekit:invalidation \"\\x81\\xa1l\\xa6global\"", answer));
-    await_count(&a.h, &a.h.scopes, 1, "scopes");
+    hearer_await(&a.h, &a.h.scopes, 1, "scopes");
     change_in_every_way(&b, &a);
-    CHECK_EQ_U(0, seen(&a.h, &a.h.lost));
+    CHECK_EQ_U(0, hearer_seen(&a.h, &a.h.lost));
     CHECK_STR(":1", redis_server_tell(&server, "CLIENT KILL TYPE pubsub", answer));
-    await_count(&a.h, &a.h.guarded, 2, "guarded");
-    CHECK_EQ_U(1, seen(&a.h, &a.h.lost));
-    close_member(&b);
-    close_member(&a);
+    hearer_await(&a.h, &a.h.guarded, 2, "guarded");
+    CHECK_EQ_U(1, hearer_seen(&a.h, &a.h.lost));
+    member_close(&b);
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -583,12 +387,12 @@ CKIT_TEST(redis_watch, where_nothing_is_allowed_the_store_works_and_the_watch_st
     options.url = url;
     for (int i = 0; i < 2; i++) {
         options.invalidation = i == 0 ? CKIT_REDIS_INVALIDATION_AUTO : CKIT_REDIS_INVALIDATION_TRACKING;
-        open_with(&a, &options, true);
+        member_open(&a, &options, true);
         for (int k = 0; k < 100; k++) {
-            put(&a, "k", 60000);
+            member_put(&a, "k", 60000);
         }
-        CHECK_EQ_U(0, seen(&a.h, &a.h.guarded));
-        close_member(&a);
+        CHECK_EQ_U(0, hearer_seen(&a.h, &a.h.guarded));
+        member_close(&a);
     }
     redis_server_stop(&server);
 }
@@ -601,15 +405,15 @@ CKIT_TEST(redis_watch, without_invalidation_there_is_no_watch_and_no_message) {
     START(&server);
     options.url = server.url;
     options.invalidation = CKIT_REDIS_INVALIDATION_OFF;
-    open_with(&b, &options, false);
+    member_open(&b, &options, false);
     CHECK(b.ops->watch == NULL);
-    open_watching(&a, server.url, CKIT_REDIS_INVALIDATION_PUBSUB);
-    put(&b, "k", 60000);
+    member_watch(&a, server.url, CKIT_REDIS_INVALIDATION_PUBSUB);
+    member_put(&b, "k", 60000);
     CHECK_STR(":1", redis_server_tell(&server, "PUBLISH cachekit:invalidation \"\\x81\\xa1l\\xa6global\"", answer));
-    await_count(&a.h, &a.h.scopes, 1, "scopes");
-    CHECK_EQ_U(0, seen(&a.h, &a.h.keys));
-    close_member(&a);
-    close_member(&b);
+    hearer_await(&a.h, &a.h.scopes, 1, "scopes");
+    CHECK_EQ_U(0, hearer_seen(&a.h, &a.h.keys));
+    member_close(&a);
+    member_close(&b);
     redis_server_stop(&server);
 }
 
@@ -623,15 +427,15 @@ CKIT_TEST(redis_watch, the_child_of_a_fork_watches_by_itself) {
     member       a;
     int          status;
     START(&server);
-    open_watching(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
+    member_watch(&a, server.url, CKIT_REDIS_INVALIDATION_AUTO);
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
         unsigned before = a.h.guarded; /* locks and waiters stayed behind */
         pthread_mutex_init(&a.h.lock, NULL);
         pthread_cond_init(&a.h.news, NULL);
-        touch_server(&a);
-        await_count(&a.h, &a.h.guarded, before + 1, "guarded in the child");
+        member_touch(&a);
+        hearer_await(&a.h, &a.h.guarded, before + 1, "guarded in the child");
         check_it_still_hears(&a, &server, "told to the child");
         ckit_backend_close(a.backend);
         _exit(0);
@@ -639,11 +443,11 @@ CKIT_TEST(redis_watch, the_child_of_a_fork_watches_by_itself) {
     CHECK_EQ_I(child, waitpid(child, &status, 0));
     CHECK(WIFEXITED(status));
     CHECK_EQ_I(0, WEXITSTATUS(status));
-    await_key(&a.h, "told to the child");
+    hearer_await_key(&a.h, "told to the child");
     check_it_still_hears(&a, &server, "told to the parent");
-    CHECK_EQ_U(0, seen(&a.h, &a.h.lost));
-    CHECK_EQ_U(1, seen(&a.h, &a.h.guarded));
-    close_member(&a);
+    CHECK_EQ_U(0, hearer_seen(&a.h, &a.h.lost));
+    CHECK_EQ_U(1, hearer_seen(&a.h, &a.h.guarded));
+    member_close(&a);
     redis_server_stop(&server);
 }
 
@@ -665,12 +469,12 @@ CKIT_TEST(redis_watch, a_store_can_be_closed_while_its_link_is_being_made) {
         struct timespec now;
         ckit_buf        out = CKIT_BUF_INIT;
         uint64_t        life;
-        open_with(&a, &options, true);
+        member_open(&a, &options, true);
         clock_gettime(CLOCK_MONOTONIC, &now);
         uint64_t soon = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + (uint64_t)i;
         CHECK(a.ops->get(a.self, S("k"), soon, &out, &life, NULL) >= CKIT_E_FIRST);
-        CHECK_EQ_U(0, seen(&a.h, &a.h.guarded));
-        close_member(&a);
+        CHECK_EQ_U(0, hearer_seen(&a.h, &a.h.guarded));
+        member_close(&a);
     }
     close(listener);
 }
@@ -683,8 +487,8 @@ CKIT_TEST(redis_watch, a_store_that_is_not_used_connects_to_nobody) {
     START(&server);
     options.url = server.url;
     redis_server_tell(&server, "CONFIG RESETSTAT", answer);
-    open_with(&a, &options, true);
-    close_member(&a);
+    member_open(&a, &options, true);
+    member_close(&a);
     redis_server_tell(
         &server, "EVAL \"return tonumber(redis.call('info','stats'):match('total_connections_received:(%d+)'))\" 0",
         answer);

@@ -15,6 +15,10 @@ static ckit_status resolve_single(void *self, unsigned *attempt, uint64_t until_
     return *attempt == 0 ? CKIT_OK : CKIT_MISS;
 }
 
+static bool can_watch(const ckiti_redis_address *a) {
+    return a->invalidation != CKIT_REDIS_INVALIDATION_OFF && (a->kind != CKITI_REDIS_CLUSTER || a->protocol != 2);
+}
+
 static ckit_status open_cluster(ckiti_redis_store *store, const ckiti_redis_stream_ops *streams, ckit_error *err) {
     bool braces = memchr(store->prefix.ptr, '{', store->prefix.len) != NULL;
     bool tagged = ckiti_redis_has_tag(store->prefix);
@@ -30,14 +34,18 @@ static ckit_status open_cluster(ckiti_redis_store *store, const ckiti_redis_stre
     }
     ckiti_redis_cluster_init(store->cluster, &store->address, streams, store->alloc);
     store->naming.tags = tagged ? NULL : store->cluster->tags; /* such a prefix puts everything into one slot */
+    if (!can_watch(&store->address)) {
+        return CKIT_OK;
+    }
+    store->lookout = ckiti_alloc_zeroed(store->alloc, 1, sizeof *store->lookout);
+    if (store->lookout == NULL) {
+        return ckiti_redis_no_memory(err, "a store");
+    }
+    ckiti_redis_lookout_init(store->lookout, store->cluster, &store->log);
     return CKIT_OK;
 }
 
 /* ---- changes made elsewhere -------------------------------------------------------------------------------------------- */
-
-static bool can_watch(const ckiti_redis_address *a) {
-    return a->kind != CKITI_REDIS_CLUSTER && a->invalidation != CKIT_REDIS_INVALIDATION_OFF;
-}
 
 /* An operation has a new connection. Where somebody watches, it is the watch that finds out whether there is tracking. */
 static void on_open(void *self, const ckiti_redis_connection *c, const ckiti_redis_endpoint *at) {
@@ -99,9 +107,16 @@ void ckiti_redis_ways_close(ckiti_redis_store *store) {
         ckiti_redis_sentinel_fini(store->sentinel);
         ckiti_free(store->alloc, store->sentinel, sizeof *store->sentinel);
     }
+    if (store->lookout != NULL) {
+        ckiti_redis_lookout_stop(store->lookout);
+    }
     if (store->cluster != NULL) {
         ckiti_redis_cluster_fini(store->cluster);
         ckiti_free(store->alloc, store->cluster, sizeof *store->cluster);
+    }
+    if (store->lookout != NULL) {
+        ckiti_redis_lookout_fini(store->lookout);
+        ckiti_free(store->alloc, store->lookout, sizeof *store->lookout);
     }
 }
 
@@ -110,6 +125,9 @@ void ckiti_redis_ways_close(ckiti_redis_store *store) {
 void ckiti_redis_ways_before_fork(ckiti_redis_store *store) {
     if (store->cluster != NULL) {
         ckiti_redis_cluster_before_fork(store->cluster);
+        if (store->lookout != NULL) {
+            ckiti_redis_lookout_before_fork(store->lookout);
+        }
         return;
     }
     ckiti_redis_node_before_fork(&store->node);
@@ -119,6 +137,9 @@ void ckiti_redis_ways_before_fork(ckiti_redis_store *store) {
 }
 
 void ckiti_redis_ways_in_parent(ckiti_redis_store *store) {
+    if (store->lookout != NULL) {
+        ckiti_redis_lookout_after_fork(store->lookout);
+    }
     if (store->cluster != NULL) {
         ckiti_redis_cluster_after_fork(store->cluster);
         return;
@@ -131,7 +152,10 @@ void ckiti_redis_ways_in_parent(ckiti_redis_store *store) {
 
 void ckiti_redis_ways_in_child(ckiti_redis_store *store) {
     if (store->cluster != NULL) {
-        ckiti_redis_cluster_in_child(store->cluster);
+        ckiti_redis_cluster_in_child(store->cluster); /* nobody has a seat there any more */
+        if (store->lookout != NULL) {
+            ckiti_redis_lookout_in_child(store->lookout);
+        }
         return;
     }
     if (store->sentinel != NULL) {
