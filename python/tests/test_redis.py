@@ -358,9 +358,11 @@ def test_a_server_that_dies_and_comes_back(redis_with):
         assert slow(1) == 2
         assert time.monotonic() < until
         time.sleep(0.1)
-    before = runs
-    assert slow(1) == 2
-    assert runs == before
+    before = -1
+    while runs != before:  # what the store missed while it was away is made up for first, and that takes entries away
+        before = runs
+        assert slow(1) == 2
+        assert time.monotonic() < until
 
 
 # ---- decorated functions --------------------------------------------------------------------------------------
