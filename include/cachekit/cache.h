@@ -216,6 +216,7 @@ typedef struct ckit_cache_stats {
     uint64_t replay_pending;   /* changes that the store has not taken and that are still to be made up for */
     uint64_t replayed;         /* those that have been */
     uint64_t replay_dropped;   /* those that were too many to remember: everything is removed from the store instead */
+    uint64_t l2_stale_hits;    /* values past their lifetimes that the store gave (l1_stale_hits: memory) */
 } ckit_cache_stats;
 #define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);

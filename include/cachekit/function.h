@@ -54,8 +54,8 @@ typedef struct ckit_function_options {
     size_t      struct_size;
     const char *namespace_name;    /* part of the key, owner of the memory; NULL = none */
     uint64_t    ttl_ms;            /* CKIT_TTL_*; 0 = the cache's default */
-    uint64_t    stale_ms;          /* how long past its lifetime memory may serve a value while one background refresh
-                                      runs; 0 = not at all */
+    uint64_t    stale_ms;          /* how long past its lifetime a value is still served, while one background refresh
+                                      runs; 0 = not at all. With a store: see below */
     ckit_switch integrity;         /* part of the key; default the cache's */
     int         compression_level; /* 0 = the cache's */
     ckit_switch l1;                /* default the cache's */
@@ -78,7 +78,13 @@ typedef struct ckit_function_options {
 #define CKIT_FUNCTION_OPTIONS_INIT CKIT_SIZED_INIT(ckit_function_options)
 CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);
 
-/* raw: what ckit_finish is given (one byte or more) is stored exactly as it is, as with CKIT_RAW (cache.h): no frame, no
+/* stale_ms: the store keeps such a value twice, under its key for its lifetime and under KEY:stale for its lifetime and
+ * `stale_ms`. Whoever asks for the key alone sees it end in time. When it is not there, the second entry is read, and what
+ * it holds is served as a stale value (ckit_value.stale) and refreshed. Whatever removes the call removes both; a key that
+ * somebody else has removed before its time is an ordinary miss. Values without an end have no second entry. Processes that
+ * share a function give it the same `stale_ms`.
+ *
+ * raw: what ckit_finish is given (one byte or more) is stored exactly as it is, as with CKIT_RAW (cache.h): no frame, no
  * compression, no checksum, no look whether it is a document. The same bytes come back from memory and from the store,
  * whoever wrote them there; whether they are sound is for the caller to judge, who begins the call again with what he
  * rejects (ckit_start.rejected in poll.h). Such a function has no loader.
@@ -170,7 +176,8 @@ typedef struct ckit_function_stats {
     uint64_t l2_hits;
     uint64_t misses; /* calls that neither tier could answer */
     uint64_t computed;
-    uint64_t errors; /* of the loader */
+    uint64_t errors;        /* of the loader */
+    uint64_t l2_stale_hits; /* values past their lifetimes that the store gave */
 } ckit_function_stats;
 #define CKIT_FUNCTION_STATS_INIT CKIT_SIZED_INIT(ckit_function_stats)
 CKIT_API void ckit_function_stats_init(ckit_function_stats *stats, size_t struct_size);

@@ -37,8 +37,9 @@ CKIT_API int ckit_poll_fd(const ckit_poll *poll);
  * at a time for one poll. `ready` may begin, finish and free operations. */
 CKIT_API size_t ckit_poll_dispatch(ckit_poll *poll);
 
-/* `answer` is CKIT_OK (take the value with ckit_op_take), CKIT_COMPUTE (compute, then ckit_finish), or after ckit_finish
- * or a handed-over failure any other status; `op` is the receiver's to free with ckit_op_free. */
+/* `answer` is CKIT_OK (take the value with ckit_op_take), CKIT_STALE (the same; ckit_op_computes tells whether the operation
+ * is the ticket to refresh it too), CKIT_COMPUTE (compute, then ckit_finish), or after ckit_finish or a handed-over failure
+ * any other status; `op` is the receiver's to free with ckit_op_free. */
 typedef void (*ckit_op_ready)(void *context, ckit_op *op, ckit_status answer);
 
 typedef struct ckit_start {
@@ -48,10 +49,10 @@ typedef struct ckit_start {
     ckit_op_ready  ready; /* required with a poll */
     void          *context;
     bool           peeked; /* ckit_peek has just answered CKIT_MISS: memory is not looked at a second time */
-    bool           stale;  /* ckit_peek has just answered CKIT_STALE: only the ticket to refresh it is wanted, and nothing
+    bool       stale; /* ckit_peek has just answered CKIT_STALE: only the ticket to refresh it is wanted, and nothing
                               waits. Answers CKIT_STALE, without a value */
-    bool           keep_rejected; /* the store's entry stays until the new result replaces it */
-    ckit_slice     rejected;      /* an answer to this call that its caller cannot read; empty = none */
+    bool       keep_rejected; /* the store's entry stays until the new result replaces it */
+    ckit_slice rejected;      /* an answer to this call that its caller cannot read; empty = none */
     /* Without a poll, or NULL: called with `context` about ten times a second while another call's computation or the
      * store's lock is waited for, in this thread and with nothing locked. True ends the wait: CKIT_E_CANCELLED. For a
      * binding whose user presses Ctrl-C. */
@@ -89,7 +90,9 @@ typedef struct ckit_result {
  * `ready` may have it. */
 CKIT_API ckit_status ckit_finish(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err);
 
-/* The value of an operation that answered CKIT_OK; moves it to *out, once. */
+/* It waits for ckit_finish. */
+CKIT_API bool ckit_op_computes(const ckit_op *op);
+/* The value of an operation that answered CKIT_OK or CKIT_STALE; moves it to *out, once. */
 CKIT_API void ckit_op_take(ckit_op *op, ckit_value *out);
 /* The failure of an operation, or NULL. Borrowed, until the operation is freed. */
 CKIT_API const ckit_error *ckit_op_error(const ckit_op *op);

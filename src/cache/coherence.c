@@ -96,6 +96,9 @@ static ckit_status put(ckiti_namespace *ns, const ckiti_note *note, uint64_t gua
         args->life_ms = shorter(args->life_ms);
         args->stale_ms = 0;
     }
+    if (args->life_ms == 0 && args->stale_ms == 0) {
+        return CKIT_MISS;
+    }
     /* Messages may come that nobody has vouched for: they too find what they name. */
     bool can_be_found = ns->copies != NULL && ckiti_copies_add(ns->copies, note->key_hash, args->hash);
     return can_be_found ? ckiti_l1_put(ns->l1, args, now_ms) : CKIT_MISS;

@@ -53,11 +53,19 @@ enum {
     CKITI_UNCACHED,
     CKITI_CHANGES_TOLD,
     CKITI_COPIES_DROPPED,
-    CKITI_WATCHES_LOST
+    CKITI_WATCHES_LOST,
+    CKITI_L2_STALE_HITS
 };
 
 /* Counters of a function. */
-enum { CKITI_FN_L1_HITS, CKITI_FN_L2_HITS, CKITI_FN_MISSES, CKITI_FN_COMPUTED, CKITI_FN_ERRORS };
+enum {
+    CKITI_FN_L1_HITS,
+    CKITI_FN_L2_HITS,
+    CKITI_FN_MISSES,
+    CKITI_FN_COMPUTED,
+    CKITI_FN_ERRORS,
+    CKITI_FN_L2_STALE_HITS
+};
 
 /* The memory of one namespace. Lives as long as the cache. */
 typedef struct ckiti_namespace {

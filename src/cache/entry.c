@@ -2,6 +2,7 @@
 #include "cache/entry.h"
 
 #include "cache/scope.h"
+#include "cache/stale.h"
 #include "cache/store.h"
 #include "format/stored.h"
 
@@ -430,6 +431,9 @@ static ckit_status write_both(const ckiti_access *a, ckit_slice in_memory, ckit_
         st = a->cache->ops->set(a->cache->store, a->key, stored, &info, deadline_of(a), &why);
         if (st == CKIT_OK) {
             ckiti_count(&a->cache->counters, CKITI_L2_WRITES, 1);
+            if (of_call) { /* it is older than this value now */
+                (void)ckiti_stale_remove(a->cache, a->key, a->options.timeout_ms, NULL);
+            }
         } else if (st == CKIT_E_TOO_LARGE) { /* the caller forgets what was there */
             if (err != NULL) {
                 *err = why;

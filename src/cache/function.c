@@ -433,10 +433,14 @@ static ckit_status call_slowly(ckit_function *function, const ckit_args *args, c
     } else if (st != CKIT_OK && err != NULL) {
         *err = op.error;
     }
-    if (st == CKIT_OK) {
+    if (st == CKIT_OK || st == CKIT_STALE) {
         ckiti_op_give(&op, out);
     }
     ckiti_op_fini(&op);
+    if (st == CKIT_STALE) {
+        ckiti_refresh_in_background(function, args, packed, memkey, hash);
+        st = CKIT_OK;
+    }
     return st;
 }
 
@@ -716,6 +720,7 @@ void ckit_function_get_stats(ckit_function *function, ckit_function_stats *out) 
                                  .l2_hits = ckiti_counted(c, CKITI_FN_L2_HITS),
                                  .misses = ckiti_counted(c, CKITI_FN_MISSES),
                                  .computed = ckiti_counted(c, CKITI_FN_COMPUTED),
-                                 .errors = ckiti_counted(c, CKITI_FN_ERRORS)};
+                                 .errors = ckiti_counted(c, CKITI_FN_ERRORS),
+                                 .l2_stale_hits = ckiti_counted(c, CKITI_FN_L2_STALE_HITS)};
     memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);
 }

@@ -2,6 +2,7 @@
 
 #include "cache/scope.h"
 #include "cache/shared.h"
+#include "cache/stale.h"
 #include "cache/store.h"
 #include "format/stored.h"
 
@@ -167,11 +168,11 @@ static uint64_t fresh_part(const ckit_op *op, uint64_t life_ms, uint64_t now_ms)
     return fresh_ms == 0 ? 1 : fresh_ms < life_ms ? fresh_ms : life_ms;
 }
 
-/* With the stripe's lock held. The value is fresh for `fresh_ms` of its life. */
-static bool put_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *object, ckiti_copy_of how, uint64_t life_ms,
-                          uint64_t fresh_ms) {
+/* With the stripe's lock held. The value is fresh for `fresh_ms`, then stale for `stale_ms`. */
+static bool put_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *object, ckiti_copy_of how,
+                          uint64_t fresh_ms, uint64_t stale_ms) {
     ckiti_l1 *l1 = op->function->record->ns->l1;
-    if (l1 == NULL || life_ms == 0) {
+    if (l1 == NULL || (fresh_ms == 0 && stale_ms == 0)) {
         return false;
     }
     if (!ckiti_uses_memory(op->function)) { /* another handle of the function may keep an older value */
@@ -183,7 +184,7 @@ static bool put_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *obje
                               .value = bytes,
                               .object = object,
                               .life_ms = fresh_ms,
-                              .stale_ms = op->function->stale_ms + (life_ms - fresh_ms),
+                              .stale_ms = stale_ms,
                               .birth = atomic_load(&op->birth),
                               .tag = ckiti_function_tag(op->function)};
     ckit_status       st =
@@ -205,8 +206,8 @@ static bool keep_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *obj
         ckiti_stripe_advance(stripe, op->hash);
         atomic_store(&op->version, ckiti_stripe_version(stripe, op->hash));
         ckiti_note_written(op->cache, &op->note);
-        *kept =
-            put_in_memory(op, bytes, object, how, op->ttl_ms, fresh_part(op, op->ttl_ms, ckiti_cache_now(op->cache)));
+        uint64_t fresh_ms = fresh_part(op, op->ttl_ms, ckiti_cache_now(op->cache));
+        *kept = put_in_memory(op, bytes, object, how, fresh_ms, op->function->stale_ms + (op->ttl_ms - fresh_ms));
     }
     pthread_mutex_unlock(&stripe->mu);
     ckiti_sweep_start(op->cache);
@@ -225,7 +226,21 @@ static bool believe(ckit_op *op, uint64_t life_ms) {
     if (valid && ckiti_uses_memory(op->function)) {
         life_ms = ckiti_life_in_memory(life_ms);
         (void)put_in_memory(op, ckit_buf_slice(op->function->sealed ? &op->stored : &op->document), NULL,
-                            CKITI_COPY_READ, life_ms, life_ms);
+                            CKITI_COPY_READ, life_ms, life_ms > 0 ? op->function->stale_ms : 0);
+    }
+    pthread_mutex_unlock(&stripe->mu);
+    ckiti_sweep_start(op->cache);
+    return valid;
+}
+
+/* The same for a value past its life, of whose stale window `left_ms` are left. */
+static bool believe_stale(ckit_op *op, uint64_t left_ms) {
+    ckiti_stripe *stripe = stripe_of(op);
+    pthread_mutex_lock(&stripe->mu);
+    bool valid = stripe->doomed == 0 && !was_invalidated(op);
+    if (valid && ckiti_uses_memory(op->function)) {
+        (void)put_in_memory(op, ckit_buf_slice(op->function->sealed ? &op->stored : &op->document), NULL,
+                            CKITI_COPY_READ, 0, left_ms);
     }
     pthread_mutex_unlock(&stripe->mu);
     ckiti_sweep_start(op->cache);
@@ -241,6 +256,12 @@ static void forget_everywhere(ckit_op *op) {
 
 static bool lend_shared(void *shared, ckit_value *out) {
     ckiti_shared_lend(shared, out);
+    return true;
+}
+
+static bool lend_stale(void *shared, ckit_value *out) {
+    ckiti_shared_lend(shared, out);
+    out->stale = true;
     return true;
 }
 
@@ -262,6 +283,21 @@ static void land(ckit_op *op, uint64_t life_ms, ckit_source source) {
         ckiti_shared_release(shared);
     }
     describe(op, life_ms, source);
+}
+
+/* The same with a value past its life. */
+static void land_stale(ckit_op *op, ckit_source source) {
+    ckiti_shared *shared = ckiti_shared_take(&op->document, op->cache->alloc, op->function->sealed);
+    if (shared == NULL) {
+        hand_over(op);
+        ckiti_value_take_plain(op->function, &op->value, &op->document);
+    } else {
+        ckiti_flight_land(&op->cache->flights, &op->seat, false, lend_stale, shared, 0);
+        ckiti_shared_lend(shared, &op->value);
+        ckiti_shared_release(shared);
+    }
+    op->value.stale = true;
+    describe(op, 0, source);
 }
 
 static bool lend_from_memory(void *context, ckit_value *out) {
@@ -331,15 +367,23 @@ ckit_status ckiti_op_turn_of_the_function(ckit_op *op) {
     return CKIT_COMPUTE;
 }
 
+static ckit_status go_for_lock(ckit_op *op) {
+    if (op->cache->ops->lock_try == NULL || op->cache->options.lock == CKIT_OFF) {
+        return ckiti_op_turn_of_the_function(op);
+    }
+    op->phase = CKITI_PHASE_LOCK;
+    return CKIT_PENDING;
+}
+
 static ckit_status missed(ckit_op *op) {
     switch (op->phase) {
     case CKITI_PHASE_WAIT: op->phase = CKITI_PHASE_LOCK; return CKIT_PENDING;
     case CKITI_PHASE_LOOK_AGAIN: return ckiti_op_turn_of_the_function(op);
     default:
-        if (op->cache->ops->lock_try == NULL || op->cache->options.lock == CKIT_OFF) {
-            return ckiti_op_turn_of_the_function(op);
+        if (op->function->stale_ms == 0) {
+            return go_for_lock(op);
         }
-        op->phase = CKITI_PHASE_LOCK;
+        op->phase = CKITI_PHASE_STALE;
         return CKIT_PENDING;
     }
 }
@@ -354,7 +398,7 @@ static ckit_status found(ckit_op *op, uint64_t life_ms) {
 }
 
 /* The bytes of a raw function are its value as they are. */
-static ckit_status open_raw(ckit_op *op) {
+static ckit_status open_raw(ckit_op *op, ckit_slice key) {
     ckit_buf   none = op->document;
     ckit_error why = CKIT_ERROR_INIT;
     op->document = op->stored;
@@ -363,28 +407,27 @@ static ckit_status open_raw(ckit_op *op) {
         return CKIT_OK;
     }
     ckit_fail(&why, CKIT_E_TRUNCATED, "function", "it has no bytes");
-    ckiti_store_unreadable(op->cache, ckit_buf_slice(&op->key), &why, true);
+    ckiti_store_unreadable(op->cache, key, &why, true);
     return CKIT_MISS;
 }
 
 static ckit_status open_by_mode(ckit_op *op, ckit_slice key) {
     if (op->function->raw) {
-        return open_raw(op);
+        return open_raw(op, key);
     }
     return op->function->interop
                ? ckiti_store_open_interop(op->cache, key, &op->stored, &op->document)
                : ckiti_store_open(op->cache, key, op->function->integrity, ckit_buf_slice(&op->stored), &op->document);
 }
 
-static ckit_status open_sealed(ckit_op *op) {
-    const ckiti_sealed_value v = ckiti_op_sealed_value(op);
-    return ckiti_value_open(&v, CKITI_TIER_L2, ckit_buf_slice(&op->stored), &op->document, &op->error);
+static ckit_status open_sealed(ckit_op *op, const ckiti_sealed_value *v) {
+    return ckiti_value_open(v, CKITI_TIER_L2, ckit_buf_slice(&op->stored), &op->document, &op->error);
 }
 
-/* A failure is the caller's. */
-static ckit_status open_stored(ckit_op *op) {
-    ckit_slice  key = ckit_buf_slice(&op->key);
-    ckit_status st = op->function->sealed ? open_sealed(op) : open_by_mode(op, key);
+/* The store has it under `v->stored_key`. A failure is the caller's. */
+static ckit_status open_stored(ckit_op *op, const ckiti_sealed_value *v) {
+    ckit_slice  key = v->stored_key;
+    ckit_status st = op->function->sealed ? open_sealed(op, v) : open_by_mode(op, key);
     if (st != CKIT_OK || !is_rejected(op, ckit_buf_slice(&op->document))) {
         return st;
     }
@@ -409,6 +452,7 @@ static uint64_t renew(ckit_op *op, uint64_t life_ms) {
     ckit_status st =
         op->cache->ops->touch(op->cache->store, key, function->ttl_ms, ckiti_store_deadline(op->cache, 0), &why);
     if (st == CKIT_OK) {
+        ckiti_stale_touch(function, key, function->ttl_ms);
         return function->ttl_ms;
     }
     if (st != CKIT_MISS) {
@@ -428,7 +472,8 @@ static ckit_status refuse(ckit_op *op, ckit_status st) {
 /* What the store answered to a look: op->stored holds the bytes. */
 static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
     if (got == CKIT_OK) {
-        got = open_stored(op);
+        const ckiti_sealed_value v = ckiti_op_sealed_value(op);
+        got = open_stored(op, &v);
         if (got != CKIT_OK && got != CKIT_MISS) {
             return refuse(op, got);
         }
@@ -467,6 +512,69 @@ static ckit_status look(ckit_op *op) {
     ckit_status got = op->cache->ops->get(op->cache->store, ckit_buf_slice(&op->key),
                                           ckiti_store_deadline(op->cache, 0), &op->stored, &life_ms, &op->error);
     return answered(op, got, life_ms);
+}
+
+/* The same value under the name of the second entry; `name` begins with the key as the store has it. */
+static ckiti_sealed_value named(const ckiti_sealed_value *own, const ckit_buf *name) {
+    ckiti_sealed_value v = *own;
+    size_t             tenant = own->stored_key.len - own->key.len;
+    v.stored_key = ckit_buf_slice(name);
+    if (name->len >= tenant) {
+        v.key = ckit_slice_of(name->ptr + tenant, name->len - tenant);
+    }
+    return v;
+}
+
+/* The key itself was a miss. What happened to it since that look began counts here too. */
+static ckit_status look_for_stale(ckit_op *op) {
+    ckit_buf           name;
+    uint64_t           left_ms;
+    ckiti_sealed_value own = ckiti_op_sealed_value(op);
+    bool               there = ckiti_stale_name(op->cache, ckit_buf_slice(&op->key), &name) == CKIT_OK;
+    ckiti_sealed_value v = named(&own, &name);
+    there = there && ckiti_stale_read(op->function, v.stored_key, &op->stored, &left_ms) == CKIT_OK;
+    ckit_status opened = there ? open_stored(op, &v) : CKIT_MISS;
+    ckit_buf_fini(&name);
+    op->stored.len = opened == CKIT_OK && !op->function->sealed ? op->stored.len : 0;
+    if (opened != CKIT_OK && opened != CKIT_MISS) {
+        return refuse(op, opened);
+    }
+    if (opened == CKIT_OK && op->function->sealed) { /* memory has it under the key's own name */
+        opened = ckiti_value_seal(&own, ckit_buf_slice(&op->document), &op->stored, NULL);
+    }
+    there = opened == CKIT_OK && believe_stale(op, left_ms);
+    op->stored.len = 0;
+    if (!there) {
+        op->document.len = 0;
+        return go_for_lock(op);
+    }
+    ckiti_count(&op->cache->counters, CKITI_L2_STALE_HITS, 1);
+    ckiti_count(&op->function->counters, CKITI_FN_L2_STALE_HITS, 1);
+    op->error = (ckit_error)CKIT_ERROR_INIT;
+    land_stale(op, CKIT_SOURCE_STORE);
+    return CKIT_STALE;
+}
+
+bool ckiti_op_take_ticket(ckit_op *op, bool elsewhere) {
+    ckiti_l1      *l1 = op->function->record->ns->l1;
+    ckiti_l1_query query = {.key = ckiti_memkey_slice(&op->memkey),
+                            .hash = op->hash,
+                            .min_birth = ckiti_function_min_birth(op->function),
+                            .tag = ckiti_function_tag(op->function)};
+    uint64_t       life_ms;
+    op->seat.elsewhere = elsewhere;
+    if (ckiti_flight_join(&op->cache->flights, &op->seat, false) != CKITI_SEAT_LEADER) {
+        return false;
+    }
+    if (l1 != NULL && ckiti_uses_memory(op->function) &&
+        ckiti_l1_peek(l1, &query, ckiti_cache_now(op->cache), &life_ms) == CKIT_OK) {
+        hand_over(op);
+        return false;
+    }
+    stamp(op);
+    ckiti_count(&op->cache->counters, CKITI_REFRESHES, 1);
+    op->phase = CKITI_PHASE_COMPUTE;
+    return true;
 }
 
 static ckit_status try_lock(ckit_op *op) {
@@ -509,6 +617,7 @@ ckit_status ckiti_op_advance(ckit_op *op) {
     case CKITI_PHASE_LOOK:
     case CKITI_PHASE_WAIT:
     case CKITI_PHASE_LOOK_AGAIN: return look(op);
+    case CKITI_PHASE_STALE: return look_for_stale(op);
     case CKITI_PHASE_LOCK: return try_lock(op);
     default: return ckiti_op_turn_of_the_function(op);
     }
@@ -613,6 +722,27 @@ static ckit_status write_to_store(ckit_op *op, ckit_slice stored) {
     return st;
 }
 
+/* What may be served when the key's life is over. Sealed values are bound to the name that they have. */
+static void keep_for_later(ckit_op *op, ckit_slice stored) {
+    ckiti_sealed_value own = ckiti_op_sealed_value(op);
+    ckit_buf           name, sealed;
+    if (!ckiti_stale_is_kept(op->function, op->ttl_ms)) {
+        return;
+    }
+    ckit_buf_init(&sealed, op->cache->alloc);
+    ckit_status st = ckiti_stale_name(op->cache, ckit_buf_slice(&op->key), &name);
+    if (st == CKIT_OK && op->function->sealed) {
+        ckiti_sealed_value v = named(&own, &name);
+        st = ckiti_value_seal(&v, ckit_buf_slice(&op->document), &sealed, NULL);
+        stored = ckit_buf_slice(&sealed);
+    }
+    if (st == CKIT_OK) {
+        ckiti_stale_write(op->function, ckit_buf_slice(&name), stored, op->ttl_ms);
+    }
+    ckit_buf_fini(&name);
+    ckit_buf_fini(&sealed);
+}
+
 /* Both tiers, the store first; `stored` is empty when it is not written. What was overtaken meanwhile is taken back. A
  * refresh that somebody asked for leaves at least nothing older behind. */
 static void keep(ckit_op *op, ckit_slice in_memory, ckit_slice stored) {
@@ -628,6 +758,9 @@ static void keep(ckit_op *op, ckit_slice in_memory, ckit_slice stored) {
             return;
         }
         how = st == CKIT_OK ? CKITI_COPY_WRITTEN : CKITI_COPY_ALONE;
+        if (st == CKIT_OK) {
+            keep_for_later(op, stored);
+        }
     }
     bool valid = (writes || stored.len == 0) && keep_in_memory(op, in_memory, NULL, how, &kept);
     if (!valid && (writes || op->refresh)) {

@@ -1,6 +1,7 @@
 /* cache/op.h - a call in progress: the state machine that both drivers turn.
  *
- *     LOOK  the store is asked          -> hit: done       -> miss: LOCK
+ *     LOOK  the store is asked          -> hit: done       -> miss: STALE or LOCK
+ *     STALE the store is asked for a value past its life, where that may be served -> there: done -> not: LOCK
  *     LOCK  the fleet's lock is tried   -> ours: LOOK_AGAIN -> held by somebody: WAIT -> store has none: COMPUTE
  *     WAIT  a pause, then the store is asked again and the lock tried again, until lock_wait_ms are over
  *     LOOK_AGAIN  somebody may have stored it before we got the lock
@@ -22,6 +23,7 @@
 typedef enum ckiti_phase {
     CKITI_PHASE_LOOK,
     CKITI_PHASE_OPEN, /* a submitted read of the store has answered: `stored` holds the bytes */
+    CKITI_PHASE_STALE,
     CKITI_PHASE_LOCK,
     CKITI_PHASE_WAIT,
     CKITI_PHASE_LOOK_AGAIN,
@@ -127,7 +129,7 @@ void ckiti_op_init_uncached(ckit_op *op, ckit_function *function);
 /* Gives everything back: the lock, the seat (a follower takes over), memory. */
 void ckiti_op_fini(ckit_op *op);
 
-/* One step. CKIT_OK: op->value holds the answer. CKIT_COMPUTE: the function's turn. CKIT_PENDING: call again, not before
+/* One step. CKIT_OK, CKIT_STALE: op->value holds the answer, and so does every follower. CKIT_COMPUTE: the function's turn. CKIT_PENDING: call again, not before
  * op->retry_at_ms. May wait for the store, never longer than its timeout. */
 ckit_status ckiti_op_advance(ckit_op *op);
 /* A look at the store by other means than ckiti_op_advance: to be told when it begins, and then what the answer `got` to
@@ -137,6 +139,9 @@ ckit_status ckiti_op_opened(ckit_op *op, ckit_status got, uint64_t life_ms);
 /* After the flight was joined as its leader: another call may have landed between our look into memory and now. True
  * when op->value holds the answer, and the followers have it too. */
 bool ckiti_op_is_fresh_by_now(ckit_op *op);
+/* After CKIT_STALE: this operation is the one that refreshes the value, and it is its turn to compute. False: somebody does
+ * already, or it is fresh again; then the operation is over. `elsewhere`: not in this thread. */
+bool ckiti_op_take_ticket(ckit_op *op, bool elsewhere);
 /* The key was invalidated, or got another value, since the present work began. */
 bool ckiti_op_was_overtaken(const ckit_op *op);
 /* The function is to run; what happens to the key from now on counts. CKIT_COMPUTE. */

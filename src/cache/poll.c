@@ -301,6 +301,9 @@ static void take_steps(ckiti_job *job) {
         }
         st = op->phase == CKITI_PHASE_OPEN ? ckiti_op_opened(op, op->got, op->request.life_ms) : ckiti_op_advance(op);
     } while (st == CKIT_PENDING && op->retry_at_ms == 0);
+    if (st == CKIT_STALE) {
+        (void)ckiti_op_take_ticket(op, true);
+    }
     if (st == CKIT_PENDING) {
         go_on(op, op->retry_at_ms);
     } else {
@@ -430,13 +433,13 @@ static ckit_status begin_in_background(ckit_op *op) {
 static ckit_status begin_missed(ckit_op *op, ckit_op **out, ckit_value *value, ckit_error *err) {
     *out = op; /* first: another thread may dispatch it before this one returns */
     ckit_status st = op->poll != NULL ? begin_in_background(op) : ckiti_op_run(op);
-    if (st == CKIT_OK) {
+    if (st == CKIT_OK || st == CKIT_STALE) {
         ckiti_op_give(op, value);
     }
     if (st >= CKIT_E_FIRST && st != CKIT_E_CANCELLED && err != NULL) {
         *err = op->error;
     }
-    if (st == CKIT_OK || st >= CKIT_E_FIRST) {
+    if (st == CKIT_OK || st >= CKIT_E_FIRST || (st == CKIT_STALE && !ckiti_op_take_ticket(op, false))) {
         *out = NULL;
         destroy(op);
     }
@@ -602,12 +605,15 @@ ckit_status ckit_finish(ckit_op *op, const ckit_result *result, ckit_value *out,
     if (op->phase != CKITI_PHASE_COMPUTE) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "this operation does not wait for a result");
     }
+    ckit_value_fini(&op->value); /* a stale one that nobody has taken */
     if (result->status != CKIT_OK) {
         return finish_with_failure(op, result->status, err);
     }
     return result->object != NULL ? finish_with_object(op, result, out, err)
                                   : finish_with_document(op, result, out, err);
 }
+
+bool ckit_op_computes(const ckit_op *op) { return op->phase == CKITI_PHASE_COMPUTE; }
 
 void ckit_op_take(ckit_op *op, ckit_value *out) { ckiti_value_move(out, &op->value); }
 

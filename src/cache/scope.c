@@ -1,5 +1,6 @@
 #include "cache/scope.h"
 
+#include "cache/stale.h"
 #include "cache/store.h"
 #include "format/key_of_hash.h"
 
@@ -56,6 +57,9 @@ ckit_status ckiti_remove_everywhere(ckit_cache *cache, ckiti_namespace *ns, ckit
     ckit_status st = CKIT_MISS;
     if (cache->ops != NULL && key.len > 0) {
         ckit_error why = CKIT_ERROR_INIT;
+        bool       of_call = ckiti_memkey_function(memkey) != 0 || ckiti_key_is_of_call(cache, key);
+        /* First what could be served after the other is gone. */
+        ckit_status copy = of_call ? ckiti_stale_remove(cache, key, timeout_ms, err) : CKIT_MISS;
         st = cache->ops->remove(cache->store, key, ckiti_store_deadline(cache, timeout_ms), &why);
         if (st != CKIT_OK && st != CKIT_MISS) {
             ckiti_store_failed(cache, "remove", key, &why);
@@ -63,6 +67,7 @@ ckit_status ckiti_remove_everywhere(ckit_cache *cache, ckiti_namespace *ns, ckit
                 *err = why;
             }
         }
+        st = copy >= CKIT_E_FIRST || st == CKIT_MISS ? copy : st;
         in_memory |= forget_key(cache, ns, memkey, hash);
         ckiti_key_written(cache, key);
     }

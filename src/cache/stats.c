@@ -66,7 +66,8 @@ void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
                                  .watches_lost = ckiti_counted(c, CKITI_WATCHES_LOST),
                                  .replay_pending = atomic_load(&cache->replay.pending),
                                  .replayed = atomic_load(&cache->replay.replayed),
-                                 .replay_dropped = atomic_load(&cache->replay.dropped)};
+                                 .replay_dropped = atomic_load(&cache->replay.dropped),
+                                 .l2_stale_hits = ckiti_counted(c, CKITI_L2_STALE_HITS)};
     add_memory(cache, &all);
     add_sealing(&cache->sealing, &all);
     memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);

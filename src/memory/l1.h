@@ -62,7 +62,8 @@ bool ckiti_l1_hint_holds(const ckiti_l1 *l1, const ckit_object_hint *hint, uint6
 /* The same for many keys, with the table's lines prefetched. answers[i] as above. */
 void ckiti_l1_get_many(ckiti_l1 *l1, const ckiti_l1_query *queries, size_t count, uint64_t now_ms, ckit_value *out,
                        ckit_status *answers);
-/* The remaining life of a live entry, without counting as a use: CKIT_OK, CKIT_STALE (no life remains) or CKIT_MISS. */
+/* The remaining life of a live entry, or with CKIT_STALE what remains of its stale window, without counting as a use.
+ * CKIT_OK, CKIT_STALE or CKIT_MISS. */
 ckit_status ckiti_l1_peek(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, uint64_t *life_ms);
 
 /* What is stored: bytes, or an object instead of bytes. */
@@ -71,7 +72,7 @@ typedef struct ckiti_l1_put_args {
     uint64_t           hash;
     ckit_slice         value;
     const ckit_object *object;   /* NULL: `value` is stored. Owned by the tier when CKIT_OK is returned */
-    uint64_t           life_ms;  /* > 0, or CKIT_LIFE_NO_EXPIRY */
+    uint64_t           life_ms;  /* > 0, or CKIT_LIFE_NO_EXPIRY; 0 with a stale window: stale from the beginning */
     uint64_t           stale_ms; /* how long it may be served past its lifetime; 0 = not at all */
     uint64_t           birth;    /* ckiti_l1_birth() from before the value was computed or read */
     uint8_t            tag;

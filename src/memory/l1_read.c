@@ -357,7 +357,9 @@ ckit_status ckiti_l1_peek(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t no
         uint64_t     life = ckiti_entry_life(entry);
         st = judge(l1, entry, life, query, now_ms);
         if (st != CKIT_MISS) {
-            *life_ms = st == CKIT_OK ? ckiti_life_left(life, now_ms) : 0;
+            *life_ms = st == CKIT_OK
+                           ? ckiti_life_left(life, now_ms)
+                           : ckiti_entry_stale_ms(entry, ckiti_life_flags(life)) - (now_ms - ckiti_life_end(life));
         }
     }
     pthread_mutex_unlock(&shard->lock);
