@@ -855,8 +855,8 @@ CKIT_TEST(sealing, a_value_past_its_life_is_sealed_with_the_name_of_its_second_e
     ckit_slice name = fake_only_key(s.f.store), bytes = fake_only_value(s.f.store);
     CHECK(bytes.len > 300);
 
-    ckit_cache    *other = fixture_cache(&s.f, FAKE_LOCKING);
-    ckit_function *there = function_of(other, "test.stale", &s.l, &options);
+    ckit_cache    *elsewhere = fixture_cache(&s.f, FAKE_LOCKING);
+    ckit_function *there = function_of(elsewhere, "test.stale", &s.l, &options);
     loader_fail(&s.l, CKIT_E_FUNCTION, UINT64_MAX);
     answer a = call(there, 7);
     CHECK(a.stale);
@@ -865,19 +865,19 @@ CKIT_TEST(sealing, a_value_past_its_life_is_sealed_with_the_name_of_its_second_e
     CHECK(a.stale);
     CHECK_EQ_U(CKIT_SOURCE_MEMORY, a.source);
     CHECK_EQ_U(4711, a.number);
-    CHECK_EQ_U(0, stats_of(other).auth_failures_l1 + stats_of(other).auth_failures_l2);
+    CHECK_EQ_U(0, stats_of(elsewhere).auth_failures_l1 + stats_of(elsewhere).auth_failures_l2);
     ckit_function_close(there);
-    ckit_cache_close(other);
+    ckit_cache_close(elsewhere);
 
     fake_put(s.f.store, ckit_slice_of(name.ptr, name.len - strlen(":stale")), bytes,
              60000); /* moved to the key itself */
-    other = fixture_cache(&s.f, FAKE_LOCKING);
+    elsewhere = fixture_cache(&s.f, FAKE_LOCKING);
     options.stale_ms = 0;
-    there = function_of(other, "test.stale", &s.l, &options);
+    there = function_of(elsewhere, "test.stale", &s.l, &options);
     CHECK_STATUS(CKIT_E_FUNCTION, call(there, 7).status);
-    CHECK_EQ_U(1, stats_of(other).auth_failures_l2);
+    CHECK_EQ_U(1, stats_of(elsewhere).auth_failures_l2);
     ckit_function_close(there);
-    ckit_cache_close(other);
+    ckit_cache_close(elsewhere);
     ckit_function_close(fn);
     scene_close(&s);
 }
