@@ -46,12 +46,14 @@ struct ckiti_redis_call {
     uint32_t          attempts; /* repetitions so far */
     uint32_t          got;      /* replies that are complete */
     ckit_status       status;   /* CKIT_OK until somebody says otherwise */
-    uint32_t          word;     /* of the two that waiters sleep on */
+    uint32_t          word;     /* of the two that waiters sleep on; CKITI_REDIS_AWAKE: nobody has to be woken */
     uint32_t          lane;     /* of the channel, and its number there */
     uint64_t          sequence;
     ckiti_redis_call *next; /* in a list of those to repeat */
     _Atomic bool      done;
 };
+
+#define CKITI_REDIS_AWAKE 2u
 
 /* The first failure of a call counts. */
 static inline void ckiti_redis_call_set(ckiti_redis_call *call, ckit_status status) {

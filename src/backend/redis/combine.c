@@ -123,6 +123,7 @@ static ckit_status serve(ckiti_redis_channel *ch, ckiti_redis_call *call, ckiti_
 
 static void lead(ckiti_redis_channel *ch, ckiti_redis_call *call) {
     ckiti_redis_woken woken = 0;
+    call->word = CKITI_REDIS_AWAKE;
     while (!is_done(call)) {
         ckit_error why;
         why.status = CKIT_OK;
