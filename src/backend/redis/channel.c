@@ -24,7 +24,7 @@ static void queue_fini(ckiti_redis_queue *q) {
 
 static size_t queue_len(const ckiti_redis_queue *q) { return q->plain.len + q->lives.len + q->names.len; }
 static size_t queue_cap(const ckiti_redis_queue *q) { return q->plain.cap + q->lives.cap + q->names.cap; }
-static void   queue_clear(ckiti_redis_queue *q) { q->plain.len = q->lives.len = q->names.len = 0; }
+static void   queue_clear(ckiti_redis_queue *q) { q->plain.len = q->lives.len = q->names.len = q->reads = 0; }
 
 ckit_status ckiti_redis_channel_init(ckiti_redis_channel *ch, const ckiti_redis_dial *dial,
                                      ckiti_redis_backoff *backoff) {
@@ -34,8 +34,10 @@ ckit_status ckiti_redis_channel_init(ckiti_redis_channel *ch, const ckiti_redis_
     ch->connect_ms = dial->address->connect_timeout_ms;
     ch->gathers = dial->gathers;
     pthread_mutex_init(&ch->lock, NULL);
-    queue_init(&ch->pending, dial->alloc);
-    queue_init(&ch->sending, dial->alloc);
+    ch->pending = &ch->queues[0];
+    ch->sending = &ch->queues[1];
+    queue_init(ch->pending, dial->alloc);
+    queue_init(ch->sending, dial->alloc);
     ckit_status st = ckiti_redis_connection_init(&ch->connection, dial);
     for (int l = 0; l < CKITI_REDIS_LANES; l++) {
         ch->lanes[l].places = ckiti_alloc_zeroed(dial->alloc, CKITI_REDIS_IN_FLIGHT, sizeof(ckiti_redis_place));
@@ -51,8 +53,8 @@ void ckiti_redis_channel_fini(ckiti_redis_channel *ch) {
     }
     const ckit_alloc *alloc = ch->connection.dial->alloc;
     ckiti_redis_connection_fini(&ch->connection);
-    queue_fini(&ch->pending);
-    queue_fini(&ch->sending);
+    queue_fini(ch->pending);
+    queue_fini(ch->sending);
     for (int l = 0; l < CKITI_REDIS_LANES; l++) {
         ckiti_free(alloc, ch->lanes[l].places, CKITI_REDIS_IN_FLIGHT * sizeof(ckiti_redis_place));
     }
@@ -79,8 +81,8 @@ void ckiti_redis_channel_forget(ckiti_redis_channel *ch) {
         atomic_store(&lane->tail, 0);
         lane->sent = 0;
     }
-    queue_clear(&ch->pending);
-    queue_clear(&ch->sending);
+    queue_clear(ch->pending);
+    queue_clear(ch->sending);
     forget_answers(ch);
     atomic_store(&ch->led, false);
     atomic_store(&ch->orphan, false);
@@ -91,7 +93,7 @@ void ckiti_redis_channel_forget(ckiti_redis_channel *ch) {
 
 /* Appends the commands, all or nothing. */
 static ckit_status write_call(ckiti_redis_queue *q, const ckiti_redis_call *call, bool gathered) {
-    ckiti_redis_queue before = *q;
+    size_t            plain = q->plain.len, lives = q->lives.len, named = q->names.len;
     ckiti_resp_writer w, names;
     ckiti_resp_writer_init(&w, gathered ? &q->lives : &q->plain, SIZE_MAX);
     ckiti_resp_writer_init(&names, &q->names, SIZE_MAX);
@@ -104,11 +106,16 @@ static ckit_status write_call(ckiti_redis_queue *q, const ckiti_redis_call *call
         ckiti_redis_call_write(call, &w);
     }
     if (w.status == CKIT_OK && names.status == CKIT_OK) {
+        q->reads += gathered;
+        if (gathered && q->reads % CKITI_REDIS_GATHERED == 0) {
+            q->cuts[q->reads / CKITI_REDIS_GATHERED - 1].lives = q->lives.len;
+            q->cuts[q->reads / CKITI_REDIS_GATHERED - 1].names = q->names.len;
+        }
         return CKIT_OK;
     }
-    q->plain.len = before.plain.len;
-    q->lives.len = before.lives.len;
-    q->names.len = before.names.len;
+    q->plain.len = plain;
+    q->lives.len = lives;
+    q->names.len = named;
     return CKIT_E_NO_MEMORY;
 }
 
@@ -116,7 +123,7 @@ ckit_status ckiti_redis_channel_queue(ckiti_redis_channel *ch, ckiti_redis_call 
     bool              gathered = ch->gathers && call->put_name != NULL;
     ckiti_redis_lane *lane = &ch->lanes[gathered ? CKITI_REDIS_READS : CKITI_REDIS_PLAIN];
     uint64_t          tail = atomic_load_explicit(&lane->tail, memory_order_relaxed);
-    size_t            waiting = queue_len(&ch->pending);
+    size_t            waiting = queue_len(ch->pending);
     if (ch->closing) {
         return ckit_fail(err, CKIT_E_CLOSED, CKITI_REDIS_WHERE, "the store is closing");
     }
@@ -125,7 +132,7 @@ ckit_status ckiti_redis_channel_queue(ckiti_redis_channel *ch, ckiti_redis_call 
         return ckit_fail(err, CKIT_E_BUSY, CKITI_REDIS_WHERE, "%u calls or %zu bytes are under way",
                          CKITI_REDIS_IN_FLIGHT, waiting);
     }
-    if (write_call(&ch->pending, call, gathered) != CKIT_OK) {
+    if (write_call(ch->pending, call, gathered) != CKIT_OK) {
         return ckiti_redis_no_memory(err, "a command");
     }
     ckiti_redis_place *place = ckiti_redis_place_at(lane, tail);
@@ -167,14 +174,14 @@ ckit_status ckiti_redis_channel_connect(ckiti_redis_channel *ch, uint64_t until_
 }
 
 /* Takes what is queued, with the lock held; false when nothing is. */
-static bool take_batch(ckiti_redis_channel *ch, ckiti_redis_batch *batch) {
+static bool take_queue(ckiti_redis_channel *ch, uint32_t *plain) {
     uint32_t count[CKITI_REDIS_LANES];
-    if (queue_len(&ch->pending) == 0) {
+    if (queue_len(ch->pending) == 0) {
         return false;
     }
-    ckiti_redis_queue swapped = ch->pending;
+    ckiti_redis_queue *taken = ch->pending;
     ch->pending = ch->sending;
-    ch->sending = swapped;
+    ch->sending = taken;
     for (int l = 0; l < CKITI_REDIS_LANES; l++) {
         uint64_t tail = atomic_load_explicit(&ch->lanes[l].tail, memory_order_relaxed);
         count[l] = (uint32_t)(tail - ch->lanes[l].sent);
@@ -182,15 +189,45 @@ static bool take_batch(ckiti_redis_channel *ch, ckiti_redis_batch *batch) {
     }
     uint32_t word = atomic_load_explicit(&ch->word, memory_order_relaxed);
     atomic_store_explicit(&ch->word, 1 - word, memory_order_relaxed);
-    *batch = (ckiti_redis_batch){count[CKITI_REDIS_PLAIN], count[CKITI_REDIS_READS]};
+    *plain = count[CKITI_REDIS_PLAIN];
     return true;
 }
 
+static int put_part(struct iovec *part, const void *bytes, size_t len) {
+    *part = (struct iovec){(void *)(uintptr_t)bytes, len};
+    return 1;
+}
+
+/* The batches of the queue that is being sent, and their bytes: at most three parts for each. */
+static int cut_batches(ckiti_redis_channel *ch, uint32_t plain, char header[2][40], struct iovec *parts) {
+    const ckiti_redis_queue *q = ch->sending;
+    size_t                   lives = 0, names = 0;
+    int                      count = plain > 0 ? put_part(parts, q->plain.ptr, q->plain.len) : 0;
+    for (uint32_t at = 0; at < q->reads || plain > 0; at += CKITI_REDIS_GATHERED, plain = 0) {
+        uint32_t reads = q->reads - at < CKITI_REDIS_GATHERED ? q->reads - at : CKITI_REDIS_GATHERED;
+        bool     full = reads == CKITI_REDIS_GATHERED;
+        size_t   lives_end = full ? q->cuts[at / CKITI_REDIS_GATHERED].lives : q->lives.len;
+        size_t   names_end = full ? q->cuts[at / CKITI_REDIS_GATHERED].names : q->names.len;
+        ch->batches[ch->end_batch++ % CKITI_REDIS_IN_FLIGHT] = (ckiti_redis_batch){plain, reads};
+        if (reads > 0) {
+            int len = reads > 1 ? snprintf(header[full], sizeof header[full], "*%u\r\n$4\r\nMGET\r\n", reads + 1)
+                                : snprintf(header[full], sizeof header[full], "*2\r\n$3\r\nGET\r\n");
+            count += put_part(&parts[count], q->lives.ptr + lives, lives_end - lives);
+            count += put_part(&parts[count], header[full], (size_t)len);
+            count += put_part(&parts[count], q->names.ptr + names, names_end - names);
+        }
+        lives = lives_end;
+        names = names_end;
+    }
+    return count;
+}
+
 ckit_status ckiti_redis_channel_flush(ckiti_redis_channel *ch, uint64_t until_ms, ckit_error *err) {
-    ckiti_redis_batch batch;
-    char              get[40];
+    struct iovec parts[1 + 3 * (CKITI_REDIS_CUTS + 1)];
+    char         headers[2][40];
+    uint32_t     plain = 0;
     pthread_mutex_lock(&ch->lock);
-    bool any = take_batch(ch, &batch);
+    bool any = take_queue(ch, &plain);
     pthread_mutex_unlock(&ch->lock);
     if (!any) {
         return CKIT_OK;
@@ -198,19 +235,11 @@ ckit_status ckiti_redis_channel_flush(ckiti_redis_channel *ch, uint64_t until_ms
     if (ckiti_redis_channel_idle(ch)) {
         ch->connection.read_at_ms = ckiti_system_monotonic_ms();
     }
-    ch->batches[ch->end_batch++ % CKITI_REDIS_IN_FLIGHT] = batch;
-    int          len = batch.reads > 1 ? snprintf(get, sizeof get, "*%u\r\n$4\r\nMGET\r\n", batch.reads + 1)
-                                       : snprintf(get, sizeof get, "*2\r\n$3\r\nGET\r\n");
-    struct iovec all[] = {{ch->sending.plain.ptr, ch->sending.plain.len},
-                          {ch->sending.lives.ptr, ch->sending.lives.len},
-                          {get, (size_t)len},
-                          {ch->sending.names.ptr, ch->sending.names.len}};
-    int          first = batch.plain > 0 ? 0 : 1;
-    ckit_status  st =
-        ckiti_redis_connection_send(&ch->connection, all + first, (batch.reads > 0 ? 4 : 1) - first, until_ms, err);
-    queue_clear(&ch->sending);
-    if (queue_cap(&ch->sending) > KEPT_BYTES) {
-        queue_fini(&ch->sending);
+    int         count = cut_batches(ch, plain, headers, parts);
+    ckit_status st = ckiti_redis_connection_send(&ch->connection, parts, count, until_ms, err);
+    queue_clear(ch->sending);
+    if (queue_cap(ch->sending) > KEPT_BYTES) {
+        queue_fini(ch->sending);
     }
     return st;
 }
@@ -340,7 +369,7 @@ void ckiti_redis_channel_break(ckiti_redis_channel *ch, const ckit_error *why, b
     pthread_mutex_lock(&ch->lock);
     ckiti_redis_connection_close(&ch->connection);
     if (unsent) {
-        queue_clear(&ch->pending);
+        queue_clear(ch->pending);
         for (int l = 0; l < CKITI_REDIS_LANES; l++) {
             ch->lanes[l].sent = atomic_load_explicit(&ch->lanes[l].tail, memory_order_relaxed);
         }

@@ -36,14 +36,24 @@ enum {
     CKITI_REDIS_LANES
 };
 
-/* What is queued, as bytes. A batch is: plain commands, PTTL of every key that is read, and one MGET (or GET) of them all.
- * A server needs half the time for a read that way. */
+/* So many reads are gathered into one command, so that the first of a large crowd are answered, and ask again, while the
+ * server is still busy with the others. */
+#define CKITI_REDIS_GATHERED 64u
+#define CKITI_REDIS_CUTS (CKITI_REDIS_IN_FLIGHT / CKITI_REDIS_GATHERED)
+
+/* What is queued, as bytes: plain commands, then for each group of reads PTTL of every key, and one MGET (or GET) of them
+ * all. A server needs half the time for a read that way. */
 typedef struct ckiti_redis_queue {
     ckit_buf plain;
     ckit_buf lives;
     ckit_buf names;
+    uint32_t reads;
+    struct {
+        size_t lives, names;
+    } cuts[CKITI_REDIS_CUTS]; /* where the full groups end */
 } ckiti_redis_queue;
 
+/* What is answered together: plain commands, then a group. */
 typedef struct ckiti_redis_batch {
     uint32_t plain, reads; /* calls that have not been answered */
 } ckiti_redis_batch;
@@ -66,16 +76,18 @@ typedef struct ckiti_redis_channel {
     uint32_t             connect_ms;
     bool                 gathers;
 
+    ckiti_redis_queue queues[2];
+
     /* guarded by `lock`, a leaf: never held across I/O or a call's functions, but for those that write */
-    pthread_mutex_t   lock;
-    ckiti_redis_queue pending; /* not sent yet */
-    bool              closing;
-    ckiti_redis_lane  lanes[CKITI_REDIS_LANES];
-    _Atomic uint32_t  word; /* which of `words` those wait on who are queued now; changed under the lock */
+    pthread_mutex_t    lock;
+    ckiti_redis_queue *pending; /* of `queues`, not sent yet */
+    bool               closing;
+    ckiti_redis_lane   lanes[CKITI_REDIS_LANES];
+    _Atomic uint32_t   word; /* which of `words` those wait on who are queued now; changed under the lock */
 
     /* the leader's */
     ckiti_redis_connection connection; /* `stream` changes only under the lock, so that others can interrupt it */
-    ckiti_redis_queue      sending;
+    ckiti_redis_queue     *sending;
     ckiti_redis_batch     *batches; /* those sent and not answered, by number modulo CKITI_REDIS_IN_FLIGHT */
     uint64_t               first_batch, end_batch;
     ckiti_redis_turn       turn;
