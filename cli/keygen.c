@@ -96,8 +96,7 @@ static void print_key(const char *digits, bool json) {
         sodium_memzero(buffer, sizeof buffer);
     }
     if (isatty(1) == 1) {
-        cli_warn("keep it secret; programs take it from CACHEKIT_MASTER_KEY. This version does not encrypt yet, and "
-                 "opens no cache with a store while that is set");
+        cli_warn("keep it secret; programs take it from CACHEKIT_MASTER_KEY, and what they store is lost without it");
     }
 }
 
@@ -144,8 +143,8 @@ const cli_command cli_keygen_command = {
     .summary = "make a new master key for encryption",
     .description = "Prints a new master key: 32 random bytes from the system as 64 hexadecimal digits, the form in "
                    "which every CacheKit SDK takes it from the variable CACHEKIT_MASTER_KEY.\n\n"
-                   "This version of the library does not encrypt yet: as long as CACHEKIT_MASTER_KEY is set, it opens "
-                   "no cache with a store rather than storing in the clear. The other SDKs encrypt with the key.\n\n"
+                   "With that variable set programs store encrypted values. The file that --output writes can be named "
+                   "in CACHEKIT_MASTER_KEY_FILE instead.\n\n"
                    "With --output the key goes to a new file that only you can read (mode 0600) and not to the screen. "
                    "A file that exists, or a symbolic link of that name, is never overwritten: that is exit code 4, as "
                    "is a file that cannot be written. Whoever has the key can read what is encrypted with it, and what "

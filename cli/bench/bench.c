@@ -330,7 +330,7 @@ const cli_command cli_bench_command = {
         "Ctrl-C ends the run early; it still reports, and the exit code is 130. When operations fail, the report comes "
         "first, then the first failure, which chooses the exit code: 3 when the store fails, 4 for values that are too "
         "large. It is 4 too for a damaged trace and for values that are not those of their keys. While "
-        "CACHEKIT_MASTER_KEY is set, a cache with a store is not opened: this version cannot encrypt.",
+        "CACHEKIT_MASTER_KEY is set, a cache with a store encrypts, and that is measured.",
     CLI_OPTIONS(options, bench_options),
     .examples = examples,
     .traits = CLI_NO_TENANT,

@@ -176,10 +176,9 @@ static void check_master_key(doctor *d) {
         doctor_say(d, "master-key", DOCTOR_SETTING, "make one with: cachekit keygen",
                    "%s has %zu digits, an even number from %d on is needed (%s)", MASTER_KEY, digits, MASTER_KEY_DIGITS,
                    ckit_status_code(CKIT_E_BAD_MASTER_KEY));
+    } else {
+        doctor_say(d, "master-key", DOCTOR_OK, NULL, "%s is set: applications store encrypted values", MASTER_KEY);
     }
-    doctor_say(d, "master-key", DOCTOR_WARNING,
-               "unset it for programs that may store in the clear; commands of this tool move stored bytes as they are",
-               "%s is set: this version cannot encrypt, so applications refuse to open a store", MASTER_KEY);
 }
 
 static void check_application(doctor *d) {
@@ -188,9 +187,8 @@ static void check_application(doctor *d) {
     const char *refused = count > 1 ? "several variables choose a store"
                           : count == 1 && strcmp(names, DOCTOR_DIRECTORY) != 0 && strcmp(names, DOCTOR_REDIS) != 0
                               ? "this version has no such store"
-                          : d->wrong                            ? "a setting is wrong"
-                          : doctor_variable(MASTER_KEY) != NULL ? MASTER_KEY " is set"
-                                                                : NULL;
+                          : d->wrong ? "a setting is wrong"
+                                     : NULL;
     if (refused != NULL) {
         doctor_say(d, "applications", DOCTOR_WARNING, "let them open a URL, or change the environment",
                    "opened without a URL, a cache is refused: %s", refused);

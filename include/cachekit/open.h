@@ -24,6 +24,12 @@
 extern "C" {
 #endif
 
+/* Keys: CACHEKIT_MASTER_KEY (64 hexadecimal digits or more) and CACHEKIT_PREVIOUS_MASTER_KEYS (up to three, separated by
+ * commas), or CACHEKIT_MASTER_KEY_FILE (seal.h: key_file), unless `options` bring a key ring. With one a cache with a store
+ * seals its values (ckit_cache_options.encryption). They are sealed for CACHEKIT_DEPLOYMENT_UUID, or without it for a
+ * random UUID of this user's, in ~/.cachekit/deployment_uuid, which is made when it is not there; it keeps nobody with the key
+ * from reading them, the variable does. */
+
 /* Opens a cache. A field of `options` that is not zero wins over the URL's parameters, these win over the environment's
  * CACHEKIT_* variables, and these over the defaults.
  *

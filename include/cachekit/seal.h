@@ -57,6 +57,8 @@ typedef enum ckit_seal_cipher {
 
 /* Keys are given as bytes or as hexadecimal text, not both. Text may have blanks between bytes; absent or blank text is
  * no key. Nothing given is kept: wipe your copies after opening. */
+typedef struct ckit_key_provider ckit_key_provider;
+
 typedef struct ckit_keyring_options {
     size_t            struct_size;
     ckit_slice        master_key;        /* 32 to 4096 bytes; all of them count. Empty: the ring only opens */
@@ -69,7 +71,21 @@ typedef struct ckit_keyring_options {
     uint64_t          max_seals_per_key; /* 0 = CKIT_SEAL_MAX_PER_KEY, which is the most that is allowed */
     const ckit_alloc *alloc;             /* for what is not secret */
     const ckit_log   *log;
+    const char
+        *key_file; /* instead of keys: a file of the user's or root's that nobody else may read (mode 0600). Text: the
+                             first line is the current key, up to three more are previous ones, all as hexadecimal; empty
+                             lines and those that begin with '#' do not count */
+    const ckit_key_provider *provider; /* instead of keys: asked for them while the ring is opened */
 } ckit_keyring_options;
+
+/* Whoever keeps the keys: a KMS, a vault. */
+struct ckit_key_provider {
+    /* Fills the keys of `keys` (bytes or text, as above), which stay until `done`. A failure comes back as it is. */
+    ckit_status (*fetch)(void *self, ckit_keyring_options *keys, ckit_error *err);
+    /* Wipes and frees what fetch has filled; called once after it succeeded. May be NULL. */
+    void (*done)(void *self, ckit_keyring_options *keys);
+    void *self;
+};
 #define CKIT_KEYRING_OPTIONS_INIT CKIT_SIZED_INIT(ckit_keyring_options)
 /* The same for callers without macros. `struct_size` is sizeof(ckit_keyring_options). */
 CKIT_API void ckit_keyring_options_init(ckit_keyring_options *options, size_t struct_size);
@@ -77,7 +93,8 @@ CKIT_API void ckit_keyring_options_init(ckit_keyring_options *options, size_t st
 /* CKIT_E_NO_MASTER_KEY   no key at all, current or previous
  * CKIT_E_BAD_MASTER_KEY  not hexadecimal, or not within 32 to 4096 bytes
  * CKIT_E_CONFIGURATION   more than three previous keys, the same key twice, or an option out of its range
- * CKIT_E_MISUSE          a key in both forms
+ * CKIT_E_MISUSE          keys in more than one form
+ * CKIT_E_CONFIGURATION   also a key file that cannot be read, or that others may read
  * CKIT_E_UNSUPPORTED     neither libsodium (on this processor) nor OpenSSL can do it
  * CKIT_E_NO_MEMORY
  * A key whose bytes are all equal is taken, with a warning in the log. */

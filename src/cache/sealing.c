@@ -83,7 +83,9 @@ ckit_status ckiti_sealing_open(ckit_cache *cache, ckit_error *err) {
     s->wanted = o->encryption == CKIT_ON ||
                 (o->encryption == CKIT_DEFAULT && cache->ops != NULL && ckit_keyring_can_seal(s->ring));
     s->entries = s->wanted;
-    return s->ring != NULL ? keep_deployment(cache, o, err) : CKIT_OK;
+    ckit_status st = s->ring != NULL ? keep_deployment(cache, o, err) : CKIT_OK;
+    cache->options.deployment_id = NULL; /* not the cache's to keep */
+    return st;
 }
 
 void ckiti_sealing_close(ckit_cache *cache) {

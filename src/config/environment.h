@@ -24,6 +24,9 @@ extern const ckiti_selector ckiti_selectors[CKITI_SELECTOR_COUNT];
 extern const char *const ckiti_idle_variables[];
 
 #define CKITI_MASTER_KEY_VARIABLE "CACHEKIT_MASTER_KEY"
+#define CKITI_PREVIOUS_KEYS_VARIABLE "CACHEKIT_PREVIOUS_MASTER_KEYS"
+#define CKITI_KEY_FILE_VARIABLE "CACHEKIT_MASTER_KEY_FILE"
+#define CKITI_DEPLOYMENT_VARIABLE "CACHEKIT_DEPLOYMENT_UUID"
 #define CKITI_FILE_VARIABLE "CACHEKIT_FILE_CACHE_DIR"
 #define CKITI_OWN_REDIS_VARIABLE "CACHEKIT_REDIS_URL"
 /* Other programs read it too, so it never stands against one of the selectors. */

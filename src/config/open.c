@@ -1,6 +1,7 @@
-#include "config/plan.h"
+#include "config/keys.h"
 
 #include "backend/redis/store.h"
+#include "cache/sealing.h"
 
 #include <cachekit/file.h>
 #include <cachekit/memory.h>
@@ -22,8 +23,21 @@ static ckit_status open_store(const ckiti_plan *plan, const ckit_backend_env *en
     return ckit_file_open(&plan->file, env, out, err);
 }
 
+/* Takes backend and ring in every case. */
+static ckit_status open_cache(const ckiti_plan *plan, const ckiti_keys *keys, ckit_backend *backend, ckit_cache **out,
+                              ckit_error *err) {
+    ckit_status st = ckit_cache_new(&plan->cache, backend, out, err);
+    if (st == CKIT_OK) {
+        ckiti_cache_own_keyring(*out, keys->ring);
+    } else {
+        ckit_keyring_close(keys->ring);
+    }
+    return st;
+}
+
 ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, ckit_cache **out, ckit_error *err) {
     ckiti_plan    plan;
+    ckiti_keys    keys;
     ckit_backend *backend = NULL;
     if (out == NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, "open", "no place for the cache");
@@ -34,16 +48,21 @@ ckit_status ckit_cache_open(const char *url, const ckit_cache_options *options, 
         return st;
     }
     ckiti_plan_announce(&plan, NULL);
-    if (plan.has_store || plan.has_redis) {
+    st = ckiti_keys_open(&keys, &plan, NULL, err);
+    if (st == CKIT_OK && (plan.has_store || plan.has_redis)) {
         ckit_backend_env env = env_of(&plan);
         st = open_store(&plan, &env, &backend, err);
+        if (st != CKIT_OK) {
+            ckit_keyring_close(keys.ring);
+        }
     }
-    return st == CKIT_OK ? ckit_cache_new(&plan.cache, backend, out, err) : st;
+    return st == CKIT_OK ? open_cache(&plan, &keys, backend, out, err) : st;
 }
 
 ckit_status ckit_cache_open_over(ckit_backend *backend, const ckit_cache_options *options, ckit_cache **out,
                                  ckit_error *err) {
     ckiti_plan  plan;
+    ckiti_keys  keys;
     ckit_status st = CKIT_E_MISUSE;
     if (out == NULL || backend == NULL) {
         (void)ckit_fail(err, st, "open", out == NULL ? "no place for the cache" : "no store");
@@ -51,12 +70,13 @@ ckit_status ckit_cache_open_over(ckit_backend *backend, const ckit_cache_options
         *out = NULL;
         /* As over some other store, of which nothing is opened. */
         st = ckiti_plan_make(&plan, "file:///store", options, NULL, err);
+        st = st == CKIT_OK ? ckiti_keys_open(&keys, &plan, NULL, err) : st;
     }
     if (st != CKIT_OK) {
         ckit_backend_close(backend);
         return st;
     }
-    return ckit_cache_new(&plan.cache, backend, out, err);
+    return open_cache(&plan, &keys, backend, out, err);
 }
 
 ckit_status ckit_backend_open(const char *url, const ckit_backend_env *env, ckit_backend **out, ckit_error *err) {

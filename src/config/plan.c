@@ -149,20 +149,6 @@ static ckit_status choose_from_environment(ckiti_plan *plan, const char *const *
     return url == NULL ? choose_default(plan, err) : choose_redis(plan, url, variable, err);
 }
 
-/* Whoever configured a key expects that nothing is stored in the clear. Memory alone stores nothing, and a store without a
- * cache takes what its caller made. */
-static ckit_status check_secrecy(const ckiti_plan *plan, const char *const *environment, ckit_error *err) {
-    if ((!plan->has_store && !plan->has_redis) || plan->alone ||
-        ckiti_variable(environment, CKITI_MASTER_KEY_VARIABLE) == NULL) {
-        return CKIT_OK;
-    }
-    return ckit_fail(
-        err, CKIT_E_UNSUPPORTED, where,
-        "%s is set, but this version cannot encrypt and would store values in the clear: unset it to allow "
-        "that, or open memory:, which stores nothing",
-        CKITI_MASTER_KEY_VARIABLE);
-}
-
 /* ---- with which options ----------------------------------------------------------------------------------- */
 
 static ckit_status take_options(ckiti_plan *plan, const ckit_cache_options *options, ckit_error *err) {
@@ -299,9 +285,6 @@ static ckit_status make(ckiti_plan *plan, const char *url, const ckit_cache_opti
     }
     if (st == CKIT_OK) {
         st = ckiti_settings_settle(&plan->settings, err);
-    }
-    if (st == CKIT_OK) {
-        st = check_secrecy(plan, environment, err);
     }
     if (st != CKIT_OK) {
         return st;

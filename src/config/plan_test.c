@@ -389,18 +389,6 @@ CKIT_TEST(plan, a_url_wins_over_the_variables_that_choose) {
     CHECK_STR("/c", plan.file.directory);
 }
 
-CKIT_TEST(plan, a_master_key_keeps_files_closed_rather_than_open_in_the_clear) {
-    static const char key[] = "CACHEKIT_MASTER_KEY=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-    static const char *const urls[] = {NULL, "file:///c"};
-    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
-        const char *text = refusal_in(CKIT_E_UNSUPPORTED, urls[i], ENVIRONMENT(key));
-        CHECK_CONTAINS("CACHEKIT_MASTER_KEY is set, but this version cannot encrypt", text);
-        CHECK(strstr(text, "0011") == NULL);
-    }
-    ckiti_plan plan;
-    plan_ok(&plan, "memory:", NULL, ENVIRONMENT(key));
-}
-
 CKIT_TEST(plan, settings_with_nothing_to_act_on_are_never_refused) {
     ckiti_plan plan;
     plan_ok(&plan, "memory:", NULL,

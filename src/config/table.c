@@ -105,6 +105,10 @@ const ckiti_setting_row ckiti_setting_rows[] = {
          "stored values", "Whether stored values get a checksum and compression."),
      BOOLEAN(true), FIELD(integrity), CACHE(integrity)},
 
+    {ROW(encryption_fail_closed, "CACHEKIT_ENCRYPTION_FAIL_CLOSED", "encryption_fail_closed", "stored values",
+         "Whether an encrypted value that fails authentication is an error of the call, and stays in the store as evidence."),
+     BOOLEAN(false), FIELD(fail_closed), CACHE(fail_closed)},
+
     {ROW(store_timeout_seconds, "CACHEKIT_STORE_TIMEOUT_SECONDS", "store_timeout_seconds", "waiting",
          "The longest single wait for the store."),
      SECONDS(5, 0.001, 3600), FIELD(store_timeout_ms), CACHE(store_timeout_ms)},

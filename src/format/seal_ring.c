@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "format/seal_source.h"
 
 #include <cachekit/buf.h>
 #include <sodium.h>
@@ -286,24 +287,19 @@ static void in_child(void *self) {
 
 /* ---- the ring ----------------------------------------------------------------------------------------------- */
 
-ckit_status ckit_keyring_open(const ckit_keyring_options *given, ckit_keyring **out, ckit_error *err) {
-    ckit_keyring_options options;
-    *out = NULL;
-    ckit_status st = settle(given, &options, err);
-    if (st != CKIT_OK) {
-        return st;
-    }
-    ckit_keyring *ring = ckiti_alloc_zeroed(options.alloc, 1, sizeof *ring);
+static ckit_status open_ring(const ckit_keyring_options *options, ckit_keyring **out, ckit_error *err) {
+    ckit_status   st;
+    ckit_keyring *ring = ckiti_alloc_zeroed(options->alloc, 1, sizeof *ring);
     if (ring == NULL) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %zu bytes", sizeof *ring);
     }
-    ring->alloc = options.alloc;
-    ring->max_tenants = options.max_tenants;
-    ring->max_sealed = options.max_seals_per_key;
+    ring->alloc = options->alloc;
+    ring->max_tenants = options->max_tenants;
+    ring->max_sealed = options->max_seals_per_key;
     pthread_mutex_init(&ring->lock, NULL);
-    if ((st = take_keys(ring, &options, err)) != CKIT_OK ||
-        (st = choose_cipher(ring, options.cipher, err)) != CKIT_OK || (st = ckiti_tenants_init(ring, err)) != CKIT_OK ||
-        (st = ckiti_nonces_init(&ring->nonces, err)) != CKIT_OK) {
+    if ((st = take_keys(ring, options, err)) != CKIT_OK ||
+        (st = choose_cipher(ring, options->cipher, err)) != CKIT_OK ||
+        (st = ckiti_tenants_init(ring, err)) != CKIT_OK || (st = ckiti_nonces_init(&ring->nonces, err)) != CKIT_OK) {
         ckit_keyring_close(ring);
         return st;
     }
@@ -311,6 +307,20 @@ ckit_status ckit_keyring_open(const ckit_keyring_options *given, ckit_keyring **
     ckiti_fork_register(&ring->hooks);
     *out = ring;
     return CKIT_OK;
+}
+
+ckit_status ckit_keyring_open(const ckit_keyring_options *given, ckit_keyring **out, ckit_error *err) {
+    ckit_keyring_options options;
+    ckiti_key_source     source;
+    *out = NULL;
+    ckit_status st = settle(given, &options, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    st = ckiti_key_source_begin(&source, &options, err);
+    st = st == CKIT_OK ? open_ring(&options, out, err) : st;
+    ckiti_key_source_end(&source);
+    return st;
 }
 
 void ckit_keyring_close(ckit_keyring *ring) {

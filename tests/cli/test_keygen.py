@@ -82,7 +82,7 @@ def test_wrong_usage_makes_no_key(tool, words):
     assert done.returncode == 2 and done.stdout == b"" and done.stderr.count(b"\n") == 1
 
 
-def test_a_terminal_is_told_what_the_key_is_for_and_that_nothing_is_encrypted_yet(tool):
+def test_a_terminal_is_told_what_the_key_is_for_and_what_losing_it_means(tool):
     primary, secondary = pty.openpty()
     try:
         done = tool.run("keygen", stdout=secondary, stderr=-1)
@@ -91,7 +91,7 @@ def test_a_terminal_is_told_what_the_key_is_for_and_that_nothing_is_encrypted_ye
         os.close(primary)
         os.close(secondary)
     assert done.returncode == 0 and KEY.fullmatch(shown.replace(b"\r\n", b"\n"))
-    assert b"CACHEKIT_MASTER_KEY" in done.stderr and b"does not encrypt yet" in done.stderr
+    assert b"CACHEKIT_MASTER_KEY" in done.stderr and b"lost without it" in done.stderr
     assert shown.strip() not in done.stderr
 
 
