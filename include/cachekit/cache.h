@@ -40,18 +40,19 @@ typedef struct ckit_cache_options {
     uint32_t          flight_wait_ms;     /* longest wait for another call that computes the same key; default 60,000;
                                              afterwards the caller computes it too */
     ckit_switch       lock;               /* take the store's lock before computing, where it has one; default on */
-    uint32_t          lock_lease_ms;      /* how long such a lock lives; default 30,000 */
-    uint32_t          lock_wait_ms;       /* longest wait for it; default 5000; afterwards compute without it */
-    uint32_t          sweep_interval_ms;  /* how often expired entries are freed in the background; default 30,000 */
-    uint32_t          workers;            /* most background threads (started when needed); default 4; up to 64 */
-    uint32_t          queue_max;          /* most background jobs waiting; default 1024 */
-    ckit_switch       coherence; /* copies in memory die when another process changes the entry, where the store
+    uint32_t          lock_lease_ms;     /* how long such a lock lives, default 30,000; it is renewed while the function
+                                             runs, so this is the wait for a holder that has died */
+    uint32_t          lock_wait_ms;      /* longest wait for it; default 5000; afterwards compute without it */
+    uint32_t          sweep_interval_ms; /* how often expired entries are freed in the background; default 30,000 */
+    uint32_t          workers;           /* most background threads (started when needed); default 4; up to 64 */
+    uint32_t          queue_max;         /* most background jobs waiting; default 1024 */
+    ckit_switch       coherence;         /* copies in memory die when another process changes the entry, where the store
                                              can tell (`watch`, ext/backend.h); default on. Off: they live out their
                                              remaining life */
-    const char       *tenant;    /* whose entries, in a Redis store that ckit_cache_open opens: their keys begin with
+    const char       *tenant;   /* whose entries, in a Redis store that ckit_cache_open opens: their keys begin with
                                    "t:TENANT:". NULL: "default" where the environment chose the store (open.h), nobody's
                                    where a URL did. One cache for each tenant: memory is kept apart too */
-    ckit_switch store_optional;  /* the store may not be there: one warning says so, the first time that it fails, then
+    ckit_switch store_optional; /* the store may not be there: one warning says so, the first time that it fails, then
                                    memory serves alone and the store is tried again quietly. Default off; on where
                                    ckit_cache_open finds nothing configured */
     const ckit_guard_options
@@ -217,6 +218,7 @@ typedef struct ckit_cache_stats {
     uint64_t replayed;         /* those that have been */
     uint64_t replay_dropped;   /* those that were too many to remember: everything is removed from the store instead */
     uint64_t l2_stale_hits;    /* values past their lifetimes that the store gave (l1_stale_hits: memory) */
+    uint64_t leases_lost; /* results that were not stored: their lock had ended before, and may have been another's */
 } ckit_cache_stats;
 #define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);

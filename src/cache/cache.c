@@ -257,6 +257,7 @@ static void fork_prepare(void *self) {
     }
     ckiti_replay_fork_prepare(&cache->replay);
     ckiti_workers_fork_prepare(&cache->workers);
+    ckiti_leases_fork_prepare(&cache->leases);
     ckiti_coherence_lock_all(&cache->coherence);
     each_l1(cache, ckiti_l1_fork_prepare);
 }
@@ -265,6 +266,7 @@ static void fork_parent(void *self) {
     ckit_cache *cache = self;
     each_l1(cache, ckiti_l1_fork_parent);
     ckiti_coherence_unlock_all(&cache->coherence);
+    ckiti_leases_fork_parent(&cache->leases);
     ckiti_workers_fork_parent(&cache->workers);
     ckiti_replay_fork_parent(&cache->replay);
     for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
@@ -283,6 +285,7 @@ static void fork_child(void *self) {
     for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
         poll->fork_child(poll);
     }
+    ckiti_leases_fork_child(&cache->leases);
     ckiti_workers_fork_child(&cache->workers);
     ckiti_replay_fork_child(&cache->replay);
     ckiti_stripes_forget_writers(&cache->stripes);
@@ -325,8 +328,9 @@ static ckit_status open_parts(ckit_cache *cache, ckit_error *err) {
     ckiti_flights_init(&cache->flights, cache->alloc);
     ckit_status st = ckiti_workers_init(&cache->workers, cache->options.workers, cache->options.queue_max, cache->clock,
                                         cache->alloc);
-    if (st != CKIT_OK) {
-        return ckit_fail(err, st, where, "no memory for the queue of background jobs");
+    ckit_status renewal = ckiti_leases_init(cache); /* in any case: the end of a cache ends both */
+    if (st != CKIT_OK || renewal != CKIT_OK) {
+        return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for the queues of background jobs");
     }
     if (cache->ops != NULL && ckiti_replay_init(cache) != CKIT_OK) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a cache");
@@ -406,6 +410,7 @@ void ckit_cache_close(ckit_cache *cache) {
     ckiti_replay_stop(cache);
     ckiti_workers_stop(&cache->workers);
     ckiti_replay_fini(cache);
+    ckiti_leases_stop(&cache->leases);
     ckiti_fork_unregister(&cache->fork);
     ckit_backend_close(cache->backend);
     for (ckiti_function_record *record = atomic_load(&cache->records); record != NULL;) {
@@ -419,6 +424,7 @@ void ckit_cache_close(ckit_cache *cache) {
         ns = next;
     }
     ckiti_workers_fini(&cache->workers);
+    ckiti_leases_fini(&cache->leases);
     ckiti_flights_fini(&cache->flights);
     ckiti_coherence_fini(&cache->coherence);
     ckiti_stripes_fini(&cache->stripes);

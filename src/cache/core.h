@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cache/coherence.h"
 #include "cache/flight.h"
+#include "cache/lease.h"
 #include "cache/replay.h"
 #include "cache/sealing.h"
 #include "cache/stripes.h"
@@ -54,7 +55,8 @@ enum {
     CKITI_CHANGES_TOLD,
     CKITI_COPIES_DROPPED,
     CKITI_WATCHES_LOST,
-    CKITI_L2_STALE_HITS
+    CKITI_L2_STALE_HITS,
+    CKITI_LEASES_LOST
 };
 
 /* Counters of a function. */
@@ -142,6 +144,7 @@ struct ckit_cache {
     ckiti_flights           flights;
     ckiti_workers           workers;
     ckiti_sealing           sealing;
+    ckiti_leases            leases;
     ckit_cache_options      options; /* with the defaults filled in */
     ckit_clock              clock_copy;
     ckit_log                log_copy;

@@ -11,7 +11,7 @@
 #include <cachekit/value.h>
 
 #define FIRST_PAUSE_MS 5u
-#define LONGEST_PAUSE_MS 100u
+#define LONGEST_PAUSE_MS 40u /* so long after the lock of a holder that died has ended, the next one computes */
 
 uint64_t ckiti_call_name(const ckit_function *function, ckit_slice packed, ckiti_memkey *memkey) {
     const ckiti_l1 *l1 = function->record->ns->l1;
@@ -122,6 +122,7 @@ void ckiti_op_init_uncached(ckit_op *op, ckit_function *function) {
 }
 
 static void let_lock_go(ckit_op *op) {
+    ckiti_lease_drop(op->cache, &op->held);
     if (op->locked) {
         op->locked = false;
         /* A lock that cannot be released ends by itself. */
@@ -588,6 +589,8 @@ static ckit_status try_lock(ckit_op *op) {
                                  ckiti_store_deadline(op->cache, 0), &op->lease, &op->error);
     if (st == CKIT_OK) {
         op->locked = true;
+        op->lease_end_ms = ckiti_time_after(now, op->cache->options.lock_lease_ms);
+        ckiti_lease_hold(op->cache, ckit_buf_slice(&op->key), &op->lease, now, &op->held);
         op->phase = CKITI_PHASE_LOOK_AGAIN;
         return CKIT_PENDING;
     }
@@ -704,7 +707,42 @@ static void end_write(ckit_op *op, uint64_t began) {
     pthread_mutex_unlock(&stripe->mu);
 }
 
-/* CKIT_E_TOO_LARGE when the store takes no value of that size; other failures are counted. */
+/* For stores that cannot write under a lock: a lock that may have ended is asked for before. CKIT_MISS when it is lost. */
+static ckit_status set_if_still_ours(ckit_op *op, ckit_slice stored, const ckit_entry_info *info, ckit_error *err) {
+    const ckit_cache *cache = op->cache;
+    ckit_slice        key = ckit_buf_slice(&op->key);
+    uint64_t          end_ms = op->held != NULL ? ckiti_lease_end(op->cache, op->held) : op->lease_end_ms;
+    if (ckiti_cache_now(cache) >= end_ms) {
+        ckit_status st = cache->ops->lock_renew(cache->store, key, &op->lease, cache->options.lock_lease_ms,
+                                                ckiti_store_deadline(cache, 0), err);
+        if (st != CKIT_OK) {
+            return st;
+        }
+    }
+    return cache->ops->set(cache->store, key, stored, info, ckiti_store_deadline(cache, 0), err);
+}
+
+/* Who holds the lock writes only while he does: what his successor stored is newer. CKIT_MISS when the lock is lost. */
+static ckit_status set_as_holder(ckit_op *op, ckit_slice stored, const ckit_entry_info *info, ckit_error *err) {
+    const ckit_cache *cache = op->cache;
+    ckit_slice        key = ckit_buf_slice(&op->key);
+    if (!op->locked) {
+        return cache->ops->set(cache->store, key, stored, info, ckiti_store_deadline(cache, 0), err);
+    }
+    return cache->ops->set_if_owner != NULL ? cache->ops->set_if_owner(cache->store, key, stored, info, &op->lease,
+                                                                       ckiti_store_deadline(cache, 0), err)
+                                            : set_if_still_ours(op, stored, info, err);
+}
+
+static void lost_the_lock(ckit_op *op) {
+    ckiti_count(&op->cache->counters, CKITI_LEASES_LOST, 1);
+    ckiti_log(op->cache->log, CKIT_LOG_WARNING, "cache",
+              "%s: a result of %.*s is not stored: its lock ended before, and somebody else's result may be newer",
+              op->cache->ops->name, (int)op->function->record->name_len, op->function->record->name);
+}
+
+/* CKIT_E_TOO_LARGE when the store takes no value of that size, CKIT_MISS when the lock is lost; other failures are
+ * counted. */
 static ckit_status write_to_store(ckit_op *op, ckit_slice stored) {
     const ckiti_function_record *record = op->function->record;
     ckit_entry_info              info = {.ttl_ms = op->ttl_ms,
@@ -712,10 +750,11 @@ static ckit_status write_to_store(ckit_op *op, ckit_slice stored) {
                                          .function = ckit_slice_of(record->name, record->name_len)};
     ckit_slice                   key = ckit_buf_slice(&op->key);
     ckit_error                   why = CKIT_ERROR_INIT;
-    ckit_status                  st =
-        op->cache->ops->set(op->cache->store, key, stored, &info, ckiti_store_deadline(op->cache, 0), &why);
+    ckit_status                  st = set_as_holder(op, stored, &info, &why);
     if (st == CKIT_OK) {
         ckiti_count(&op->cache->counters, CKITI_L2_WRITES, 1);
+    } else if (st == CKIT_MISS) {
+        lost_the_lock(op);
     } else if (st != CKIT_E_TOO_LARGE) {
         ckiti_store_failed(op->cache, "set", key, &why);
     }
@@ -752,9 +791,11 @@ static void keep(ckit_op *op, ckit_slice in_memory, ckit_slice stored) {
     ckiti_copy_of how = CKITI_COPY_ALONE;
     if (writes) {
         ckit_status st = write_to_store(op, stored);
-        if (st == CKIT_E_TOO_LARGE) {
+        if (st == CKIT_E_TOO_LARGE || st == CKIT_MISS) {
             end_write(op, began);
-            too_large(op);
+            if (st == CKIT_E_TOO_LARGE) {
+                too_large(op);
+            }
             return;
         }
         how = st == CKIT_OK ? CKITI_COPY_WRITTEN : CKITI_COPY_ALONE;

@@ -67,7 +67,8 @@ void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
                                  .replay_pending = atomic_load(&cache->replay.pending),
                                  .replayed = atomic_load(&cache->replay.replayed),
                                  .replay_dropped = atomic_load(&cache->replay.dropped),
-                                 .l2_stale_hits = ckiti_counted(c, CKITI_L2_STALE_HITS)};
+                                 .l2_stale_hits = ckiti_counted(c, CKITI_L2_STALE_HITS),
+                                 .leases_lost = ckiti_counted(c, CKITI_LEASES_LOST)};
     add_memory(cache, &all);
     add_sealing(&cache->sealing, &all);
     memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);

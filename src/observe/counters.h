@@ -10,12 +10,12 @@
 #include <stdint.h>
 
 #define CKITI_COUNTER_STRIPES 8
-#define CKITI_COUNTERS_MAX 15
+#define CKITI_COUNTERS_MAX 23
 
 typedef struct ckiti_counters {
     struct {
         _Atomic uint64_t counts[CKITI_COUNTERS_MAX];
-        uint64_t         apart; /* a stripe is two cache lines */
+        uint64_t         apart; /* a stripe is three cache lines */
     } stripes[CKITI_COUNTER_STRIPES];
 } ckiti_counters;
 

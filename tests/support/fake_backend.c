@@ -313,16 +313,18 @@ static ckit_status fake_get(void *self, ckit_slice key, uint64_t deadline_ms, ck
     return end(store, FAKE_GET, st, err);
 }
 
+static void write_entry(fake_store *store, ckit_slice key, ckit_slice value, const ckit_entry_info *info) {
+    put(store, key, value, info->ttl_ms, info->namespace_name, info->function);
+    store->last_ttl_ms = info->ttl_ms;
+    copy_name(store->last_namespace, sizeof store->last_namespace, info->namespace_name);
+    copy_name(store->last_function, sizeof store->last_function, info->function);
+}
+
 static ckit_status fake_set(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
                             uint64_t deadline_ms, ckit_error *err) {
     fake_store *store = self;
     ckit_status st = CKIT_OK;
-    if (begin(store, FAKE_SET, deadline_ms, &st)) {
-        put(store, key, value, info->ttl_ms, info->namespace_name, info->function);
-        store->last_ttl_ms = info->ttl_ms;
-        copy_name(store->last_namespace, sizeof store->last_namespace, info->namespace_name);
-        copy_name(store->last_function, sizeof store->last_function, info->function);
-    }
+    if (begin(store, FAKE_SET, deadline_ms, &st)) write_entry(store, key, value, info);
     return end(store, FAKE_SET, st, err);
 }
 
@@ -504,11 +506,14 @@ static ckit_status fake_set_if_owner(void *self, ckit_slice key, ckit_slice valu
                                      const ckit_lease *lease, uint64_t deadline_ms, ckit_error *err) {
     fake_store *store = self;
     ckit_status st;
-    if (begin(store, FAKE_SET_IF_OWNER, deadline_ms, &st)) {
-        st = owns(store, key, lease) ? CKIT_OK : CKIT_MISS;
-        if (st == CKIT_OK) put(store, key, value, info->ttl_ms, info->namespace_name, info->function);
+    if (begin(store, FAKE_SET, deadline_ms, &st)) {
+        store->calls[FAKE_SET_IF_OWNER]++;
+        bool fails = store->failures[FAKE_SET_IF_OWNER].times > 0;
+        if (fails) store->failures[FAKE_SET_IF_OWNER].times--;
+        st = fails ? store->failures[FAKE_SET_IF_OWNER].status : owns(store, key, lease) ? CKIT_OK : CKIT_MISS;
+        if (st == CKIT_OK) write_entry(store, key, value, info);
     }
-    return end(store, FAKE_SET_IF_OWNER, st, err);
+    return end(store, FAKE_SET, st, err);
 }
 
 /* ---- submit ----------------------------------------------------------------------------------------------------------- */
@@ -583,6 +588,8 @@ static const ckit_backend_ops tables[] = {
     [FAKE_FULL] = {FULL_OPS},
     [FAKE_LOCKING] = {FULL_OPS, .lock_try = fake_lock_try, .lock_renew = fake_lock_renew,
                       .lock_release = fake_lock_release, .set_if_owner = fake_set_if_owner},
+    [FAKE_UNFENCED] = {FULL_OPS, .lock_try = fake_lock_try, .lock_renew = fake_lock_renew,
+                       .lock_release = fake_lock_release},
     [FAKE_SUBMITTING] = {FULL_OPS, .submit = submit_later},
     [FAKE_SUBMITTING_AT_ONCE] = {FULL_OPS, .submit = submit_at_once},
 };

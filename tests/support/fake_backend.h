@@ -31,7 +31,7 @@ typedef enum fake_op {
     FAKE_LOCK_TRY,
     FAKE_LOCK_RENEW,
     FAKE_LOCK_RELEASE,
-    FAKE_SET_IF_OWNER,
+    FAKE_SET_IF_OWNER, /* such a write is a FAKE_SET first, at its gate and in the log; then it may fail as this */
     FAKE_OP_COUNT
 } fake_op;
 
@@ -40,6 +40,7 @@ typedef enum fake_kind {
     FAKE_REQUIRED,          /* nothing optional */
     FAKE_FULL,              /* everything but locks and submit */
     FAKE_LOCKING,           /* and locks */
+    FAKE_UNFENCED,          /* locks, but no set_if_owner */
     FAKE_SUBMITTING,        /* FAKE_FULL and submit, answered from a thread of the store's own */
     FAKE_SUBMITTING_AT_ONCE /* the same, answered before submit returns */
 } fake_kind;

@@ -1,0 +1,193 @@
+#include "cache/lease.h"
+
+#include "cache/core.h"
+#include "cache/store.h"
+
+struct ckiti_held {
+    ckiti_held *next;
+    ckiti_held *prev;
+    uint64_t    due_ms; /* when it is renewed next */
+    uint64_t    end_ms; /* of the lease, as far as we know; 0: lost */
+    ckit_lease  lease;
+    bool        listed;
+    bool        dropped; /* while the store is asked: whoever asks frees it */
+    size_t      key_len;
+    uint8_t     key[];
+};
+
+static void tick(ckiti_job *job);
+
+ckit_status ckiti_leases_init(ckit_cache *cache) {
+    ckiti_leases *leases = &cache->leases;
+    pthread_mutex_init(&leases->mu, NULL); /* the rest is zero, as the cache was allocated */
+    leases->tick.run = tick;
+    return ckiti_workers_init(&leases->pool, 1, 1, cache->clock, cache->alloc);
+}
+
+void ckiti_leases_stop(ckiti_leases *leases) { ckiti_workers_stop(&leases->pool); }
+
+void ckiti_leases_fini(ckiti_leases *leases) {
+    ckiti_workers_fini(&leases->pool);
+    pthread_mutex_destroy(&leases->mu);
+}
+
+/* ---- the list, with the lock held ---------------------------------------------------------------------------------- */
+
+static void unlink_held(ckiti_leases *leases, ckiti_held *held) {
+    *(held->prev != NULL ? &held->prev->next : &leases->first) = held->next;
+    *(held->next != NULL ? &held->next->prev : &leases->last) = held->prev;
+    held->next = held->prev = NULL;
+    held->listed = false;
+}
+
+/* Nearly always at the end: what is taken later is due later. */
+static void link_held(ckiti_leases *leases, ckiti_held *held) {
+    ckiti_held *before = leases->last;
+    while (before != NULL && before->due_ms > held->due_ms) {
+        before = before->prev;
+    }
+    held->prev = before;
+    held->next = before != NULL ? before->next : leases->first;
+    *(held->prev != NULL ? &held->prev->next : &leases->first) = held;
+    *(held->next != NULL ? &held->next->prev : &leases->last) = held;
+    held->listed = true;
+}
+
+/* The job comes when the first is due. One that is there already comes early enough: it was for something before this. */
+static void keep_ticking(ckiti_leases *leases) {
+    if (!leases->ticking && leases->first != NULL) {
+        leases->ticking = ckiti_workers_submit(&leases->pool, &leases->tick, leases->first->due_ms) == CKIT_OK;
+    }
+}
+
+/* ---- renewing ---------------------------------------------------------------------------------------------------------- */
+
+static void free_held(ckit_cache *cache, ckiti_held *held) {
+    ckiti_free(cache->alloc, held, sizeof *held + held->key_len);
+}
+
+/* A third of the lease before the next attempt; a failed one is repeated sooner. */
+static uint64_t next_due(const ckit_cache *cache, uint64_t now_ms, bool failed) {
+    uint64_t pause_ms = cache->options.lock_lease_ms / (failed ? 12u : 3u);
+    return ckiti_time_after(now_ms, pause_ms > 0 ? pause_ms : 1);
+}
+
+/* Without the lock. */
+static ckit_status ask(ckit_cache *cache, const ckiti_held *held, uint64_t now_ms) {
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_slice  key = ckit_slice_of(held->key, held->key_len);
+    uint64_t    deadline_ms = ckiti_store_deadline(cache, 0);
+    uint64_t    end_ms = held->end_ms > now_ms ? held->end_ms : now_ms + 1;
+    ckit_status st = cache->ops->lock_renew(cache->store, key, &held->lease, cache->options.lock_lease_ms,
+                                            deadline_ms < end_ms ? deadline_ms : end_ms, &why);
+    if (st != CKIT_OK && st != CKIT_MISS) {
+        ckiti_store_failed(cache, "lock renewal", key, &why);
+    }
+    return st;
+}
+
+/* With the lock held: what the store's answer means for a lock that is still wanted. */
+static void renewed(ckit_cache *cache, ckiti_held *held, ckit_status st, uint64_t began_ms) {
+    if (st == CKIT_OK) {
+        held->end_ms = ckiti_time_after(began_ms, cache->options.lock_lease_ms);
+    } else if (st == CKIT_MISS) {
+        held->end_ms = 0;
+        return;
+    } else if (ckiti_cache_now(cache) >= held->end_ms) {
+        return; /* whether it was lost, the store tells when the result is written */
+    }
+    held->due_ms = next_due(cache, began_ms, st != CKIT_OK);
+    link_held(&cache->leases, held);
+}
+
+static void tick(ckiti_job *job) {
+    ckit_cache   *cache = (ckit_cache *)(void *)((char *)job - offsetof(ckit_cache, leases.tick));
+    ckiti_leases *leases = &cache->leases;
+    uint64_t      now_ms = ckiti_cache_now(cache);
+    pthread_mutex_lock(&leases->mu);
+    for (ckiti_held *held; (held = leases->first) != NULL && held->due_ms <= now_ms; now_ms = ckiti_cache_now(cache)) {
+        unlink_held(leases, held);
+        leases->asked = held;
+        pthread_mutex_unlock(&leases->mu);
+        ckit_status st = ask(cache, held, now_ms);
+        pthread_mutex_lock(&leases->mu);
+        leases->asked = NULL;
+        if (held->dropped) {
+            free_held(cache, held);
+        } else {
+            renewed(cache, held, st, now_ms);
+        }
+    }
+    leases->ticking = false;
+    keep_ticking(leases);
+    pthread_mutex_unlock(&leases->mu);
+}
+
+/* ---- what holders do ----------------------------------------------------------------------------------------------- */
+
+void ckiti_lease_hold(ckit_cache *cache, ckit_slice key, const ckit_lease *lease, uint64_t taken_ms, ckiti_held **out) {
+    ckiti_leases *leases = &cache->leases;
+    ckiti_held   *held = ckiti_alloc_zeroed(cache->alloc, 1, sizeof *held + key.len);
+    *out = held;
+    if (held == NULL) {
+        return;
+    }
+    held->lease = *lease;
+    held->key_len = key.len;
+    memcpy(held->key, key.ptr, key.len);
+    held->end_ms = ckiti_time_after(taken_ms, cache->options.lock_lease_ms);
+    held->due_ms = next_due(cache, taken_ms, false);
+    pthread_mutex_lock(&leases->mu);
+    link_held(leases, held);
+    keep_ticking(leases);
+    pthread_mutex_unlock(&leases->mu);
+}
+
+uint64_t ckiti_lease_end(ckit_cache *cache, const ckiti_held *held) {
+    pthread_mutex_lock(&cache->leases.mu);
+    uint64_t end_ms = held->end_ms;
+    pthread_mutex_unlock(&cache->leases.mu);
+    return end_ms;
+}
+
+void ckiti_lease_drop(ckit_cache *cache, ckiti_held **held) {
+    ckiti_leases *leases = &cache->leases;
+    ckiti_held   *mine = *held;
+    *held = NULL;
+    if (mine == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&leases->mu);
+    bool asked = leases->asked == mine;
+    mine->dropped = asked;
+    if (mine->listed) {
+        unlink_held(leases, mine);
+    }
+    pthread_mutex_unlock(&leases->mu);
+    if (!asked) {
+        free_held(cache, mine);
+    }
+}
+
+/* ---- fork -------------------------------------------------------------------------------------------------------------- */
+
+void ckiti_leases_fork_prepare(ckiti_leases *leases) {
+    pthread_mutex_lock(&leases->mu);
+    ckiti_workers_fork_prepare(&leases->pool);
+}
+
+void ckiti_leases_fork_parent(ckiti_leases *leases) {
+    ckiti_workers_fork_parent(&leases->pool);
+    pthread_mutex_unlock(&leases->mu);
+}
+
+void ckiti_leases_fork_child(ckiti_leases *leases) {
+    ckiti_workers_fork_child(&leases->pool);
+    while (leases->first != NULL) {
+        unlink_held(leases, leases->first);
+    }
+    leases->asked = NULL;
+    leases->ticking = false;
+    ckiti_workers_drop_jobs(&leases->pool);
+    pthread_mutex_unlock(&leases->mu);
+}

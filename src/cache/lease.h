@@ -1,0 +1,48 @@
+/* cache/lease.h - the store's lock of a call, renewed for as long as its holder needs it.
+ *
+ *     ckiti_lease_hold(cache, key, &lease, taken_ms, &held);   the lock is ours: it is renewed from now on
+ *     ... the function runs, however long; its result is written ...
+ *     ckiti_lease_drop(cache, &held);                          no longer; then the lock is released
+ *
+ * A lock lives for lock_lease_ms and is renewed a third of that after it was taken or renewed last, until it is dropped,
+ * lost to somebody else, or could not be renewed before its end. One thread does this for a cache. It is not one of the
+ * cache's workers, which may all be busy with functions, and it starts with the first lock that is held. */
+#ifndef CKITI_CACHE_LEASE_H
+#define CKITI_CACHE_LEASE_H
+
+#include "cache/workers.h"
+
+#include <cachekit/ext/backend.h>
+
+struct ckit_cache;
+typedef struct ckiti_held ckiti_held;
+
+typedef struct ckiti_leases {
+    pthread_mutex_t mu;    /* guards the rest and what is in the list; only the pool's lock comes after it */
+    ckiti_held     *first; /* what is to be renewed, the earliest first */
+    ckiti_held     *last;
+    ckiti_held     *asked;   /* the one for which the store is asked, without the lock; not in the list */
+    bool            ticking; /* the job waits or runs */
+    ckiti_job       tick;
+    ckiti_workers   pool;
+} ckiti_leases;
+
+ckit_status ckiti_leases_init(struct ckit_cache *cache);
+/* Ends the thread. Nothing is held any more. */
+void ckiti_leases_stop(ckiti_leases *leases);
+void ckiti_leases_fini(ckiti_leases *leases);
+
+/* Renews a lock that was taken at `taken_ms`. *out stays NULL when there is no memory for it: then it ends in its time. */
+void ckiti_lease_hold(struct ckit_cache *cache, ckit_slice key, const ckit_lease *lease, uint64_t taken_ms,
+                      ckiti_held **out);
+/* Until when the lock is ours for sure; 0 when it has been lost. */
+uint64_t ckiti_lease_end(struct ckit_cache *cache, const ckiti_held *held);
+/* Renews it no longer, does not wait, and leaves NULL. Accepts a pointer to NULL. */
+void ckiti_lease_drop(struct ckit_cache *cache, ckiti_held **held);
+
+void ckiti_leases_fork_prepare(ckiti_leases *leases);
+void ckiti_leases_fork_parent(ckiti_leases *leases);
+/* The locks are the parent's to renew. */
+void ckiti_leases_fork_child(ckiti_leases *leases);
+
+#endif
