@@ -53,8 +53,8 @@ struct ckit_op {
     ckit_buf         tenant; /* whose call it is, of a function with tenants */
     bool             locked;
     ckit_lease       lease;
-    ckiti_held      *held; /* its renewal; NULL: no memory for one */
-    uint64_t         lease_end_ms; /* then */
+    ckiti_held      *held;          /* its renewal; NULL: no memory for one */
+    uint64_t         lease_end_ms;  /* then */
     uint64_t         lock_deadline; /* 0: not tried yet */
     uint32_t         pause_ms;
     uint64_t         retry_at_ms; /* WAIT */
