@@ -20,7 +20,7 @@ typedef struct ckiti_counters {
 } ckiti_counters;
 
 static inline void ckiti_count(ckiti_counters *counters, unsigned id, uint64_t by) {
-    char  here;
+    char here;
     /* Stacks of different threads lie megabytes apart; the multiplier spreads the megabytes over the stripes. */
     size_t stripe = (size_t)((((uintptr_t)&here >> 20) * UINT64_C(0x9e3779b97f4a7c15)) >> 61);
     atomic_fetch_add_explicit(&counters->stripes[stripe].counts[id], by, memory_order_relaxed);
