@@ -37,7 +37,7 @@ typedef struct bench_work {
 } bench_work;
 
 /* Runs the works for at least five rounds. The number of operations is chosen so that a round of each takes about
- * 40 ms; a work that takes longer than that for one operation runs it once a round. */
+ * 40 ms (200 ms with more than eight threads); a work that takes longer than that for one operation runs it once a round. */
 void bench_run(bench *b, bench_work *works, size_t count);
 
 /* System calls of all threads of the process in one round of the work, by all operations. Negative where the kernel does

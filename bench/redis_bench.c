@@ -1,5 +1,6 @@
 /* The Redis store on one machine: 64-byte values, the server on core 0 and the client on core 1, against blocking hiredis;
- * over TCP with goals, over a UNIX socket without. Left out where there is no redis-server, and without hiredis what is
+ * over TCP with goals, over a UNIX socket without. Reading tells the life that is left, which is a second command for the
+ * server; rows NAME.value are without it, as hiredis reads. Left out where there is no redis-server, and without hiredis what is
  * compared with it. */
 #include "bench.h"
 #include "redis_work.h"
@@ -17,7 +18,7 @@
 /* Operations a second of all threads. */
 static double rate(const bench_work *work) { return 1e9 / work->median * work->threads; }
 
-enum { GET, CROWD, FLIGHT, MANY_KEYS, CACHED, PEER_GET, PEER_CROWD, PEER_MANY };
+enum { GET, CROWD, FLIGHT, MANY_KEYS, VALUE, VALUE_CROWD, VALUES, CACHED, PEER_GET, PEER_CROWD, PEER_MANY, WORKS };
 
 /* ---- the cached path --------------------------------------------------------------------------------------------------- */
 
@@ -87,12 +88,15 @@ static void cost_rows(bench *b, const char *name, const bench_work *work, const 
 }
 
 /* The same works everywhere; the last ones only with hiredis. */
-static size_t works_of(place *p, path *way, bench_work works[8]) {
+static size_t works_of(place *p, path *way, bench_work works[WORKS]) {
     const bench_work all[] = {
         [GET] = {.name = "get", .run = run_get, .context = p, .threads = 1},
         [CROWD] = {.name = "get, 64 threads", .run = run_get, .context = p, .threads = THREADS},
         [FLIGHT] = {.name = "get, 512 in flight", .run = run_flight, .context = p, .threads = 1},
         [MANY_KEYS] = {.name = "get_many 100", .run = run_many, .context = p, .threads = 1},
+        [VALUE] = {.name = "get, no life", .run = run_value, .context = p, .threads = 1},
+        [VALUE_CROWD] = {.name = "get, no life, 64 threads", .run = run_value, .context = p, .threads = THREADS},
+        [VALUES] = {.name = "get_many 100, no lives", .run = run_many_values, .context = p, .threads = 1},
         [CACHED] = {.name = "call, 64 threads", .run = run_cached, .context = way, .threads = THREADS},
 #ifdef BENCH_HIREDIS
         [PEER_GET] = {.name = "hiredis, blocking", .run = run_peer_get, .context = p, .threads = 1},
@@ -104,39 +108,50 @@ static size_t works_of(place *p, path *way, bench_work works[8]) {
     return sizeof all / sizeof all[0];
 }
 
+static void latency_row(bench *b, const char *name, const bench_work *work, const bench_work *peer, double most) {
+    if (peer == NULL) {
+        bench_row_plain(b, name, work->median, "ns", NULL, 0);
+    } else {
+        bench_row_at_most(b, name, work->median, "ns", peer->name, peer->median, most);
+    }
+}
+
+static void rate_row(bench *b, const char *name, const bench_work *work, const bench_work *peer, double least) {
+    if (peer == NULL) {
+        bench_row_plain(b, name, rate(work), "1/s", NULL, 0);
+    } else {
+        bench_row_at_least(b, name, rate(work), "1/s", peer->name, rate(peer), least);
+    }
+}
+
 static void tcp_rows(bench *b, place *p) {
-    bench_work works[8];
+    bench_work works[WORKS];
     path       way;
     path_open(&way, p->server);
     size_t count = works_of(p, &way, works);
     bench_run(b, works, count);
-    if (count > PEER_GET) {
-        double peers = rate(&works[PEER_CROWD]);
-        bench_row_at_most(b, "redis.get.single", works[GET].median, "ns", "hiredis, blocking", works[PEER_GET].median,
-                          1.05);
-        bench_row_at_least(b, "redis.get.64threads", rate(&works[CROWD]), "1/s", "hiredis, 32 threads", peers, 2);
-        bench_row_at_least(b, "redis.get.512flight", rate(&works[FLIGHT]), "1/s", "hiredis, 32 threads", peers, 7);
-        bench_row_at_most(b, "redis.getmany100", works[MANY_KEYS].median, "ns", "hiredis MGET", works[PEER_MANY].median,
-                          1.3);
-    } else {
-        bench_row_plain(b, "redis.get.single", works[GET].median, "ns", NULL, 0);
-        bench_row_plain(b, "redis.get.64threads", rate(&works[CROWD]), "1/s", NULL, 0);
-        bench_row_plain(b, "redis.get.512flight", rate(&works[FLIGHT]), "1/s", NULL, 0);
-        bench_row_plain(b, "redis.getmany100", works[MANY_KEYS].median, "ns", NULL, 0);
-    }
+    bool              peers = count > PEER_GET;
+    const bench_work *single = peers ? &works[PEER_GET] : NULL, *crowd = peers ? &works[PEER_CROWD] : NULL;
+    const bench_work *many = peers ? &works[PEER_MANY] : NULL;
+    latency_row(b, "redis.get.single", &works[GET], single, 1.05);
+    latency_row(b, "redis.get.single.value", &works[VALUE], single, 1.05);
+    rate_row(b, "redis.get.64threads", &works[CROWD], crowd, 2);
+    rate_row(b, "redis.get.64threads.value", &works[VALUE_CROWD], crowd, 2);
+    rate_row(b, "redis.get.512flight", &works[FLIGHT], crowd, 7);
+    latency_row(b, "redis.getmany100", &works[MANY_KEYS], many, 1.3);
+    latency_row(b, "redis.getmany100.value", &works[VALUES], many, 1.3);
     bench_row_at_least(b, "redis.cached.64threads", rate(&works[CACHED]), "1/s", "redis.get.64threads",
                        rate(&works[CROWD]), 0.6);
-    bool peers = count > PEER_GET;
-    cost_rows(b, "redis.get.single", &works[GET], peers ? &works[PEER_GET] : NULL);
-    cost_rows(b, "redis.get.64threads", &works[CROWD], peers ? &works[PEER_CROWD] : NULL);
-    cost_rows(b, "redis.get.512flight", &works[FLIGHT], peers ? &works[PEER_CROWD] : NULL);
-    cost_rows(b, "redis.getmany100", &works[MANY_KEYS], peers ? &works[PEER_MANY] : NULL);
+    cost_rows(b, "redis.get.single", &works[GET], single);
+    cost_rows(b, "redis.get.64threads", &works[CROWD], crowd);
+    cost_rows(b, "redis.get.512flight", &works[FLIGHT], crowd);
+    cost_rows(b, "redis.getmany100", &works[MANY_KEYS], many);
     cost_rows(b, "redis.cached.64threads", &works[CACHED], NULL);
     path_close(&way);
 }
 
 static void unix_rows(bench *b, place *p) {
-    bench_work works[8], chosen[8];
+    bench_work works[WORKS], chosen[WORKS];
     size_t     count = works_of(p, NULL, works), n = 0;
     for (size_t i = 0; i < count; i++) {
         if (i != CACHED) {
@@ -226,9 +241,9 @@ static void mallocs_of_get(uint64_t operations) {
     require(redis_server_start(&server, NULL, why, sizeof why), why);
     place   *p = place_make(&server, false, NULL);
     ckit_buf out = CKIT_BUF_INIT; /* of the caller, who keeps it */
-    get_into(p, 0, 1000, &out);
+    get_into(p, 0, 1000, true, &out);
     bench_mallocs_begin();
-    get_into(p, 0, operations, &out);
+    get_into(p, 0, operations, true, &out);
     bench_mallocs_end();
     ckit_buf_fini(&out);
     place_remove(p);

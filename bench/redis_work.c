@@ -24,18 +24,24 @@ static ckit_slice key_of(const place *p, uint64_t i) { return ckit_slice_str(p->
 
 /* ---- ours -------------------------------------------------------------------------------------------------------------- */
 
-void get_into(place *p, unsigned thread, uint64_t operations, ckit_buf *out) {
+void get_into(place *p, unsigned thread, uint64_t operations, bool life, ckit_buf *out) {
     for (uint64_t i = 0; i < operations; i++) {
         uint64_t life_ms;
         out->len = 0;
         ckit_slice key = key_of(p, thread * 17 + p->turns[thread][0]++);
-        require(p->ops->get(p->self, key, CKIT_NO_DEADLINE, out, &life_ms, NULL) == CKIT_OK, "get");
+        require(p->ops->get(p->self, key, CKIT_NO_DEADLINE, out, life ? &life_ms : NULL, NULL) == CKIT_OK, "get");
     }
 }
 
 void run_get(void *context, unsigned thread, uint64_t operations) {
     ckit_buf out = CKIT_BUF_INIT;
-    get_into(context, thread, operations, &out);
+    get_into(context, thread, operations, true, &out);
+    ckit_buf_fini(&out);
+}
+
+void run_value(void *context, unsigned thread, uint64_t operations) {
+    ckit_buf out = CKIT_BUF_INIT;
+    get_into(context, thread, operations, false, &out);
     ckit_buf_fini(&out);
 }
 
@@ -92,13 +98,11 @@ void run_flight(void *context, unsigned thread, uint64_t operations) {
     pthread_mutex_unlock(&f->lock);
 }
 
-void run_many(void *context, unsigned thread, uint64_t operations) {
-    place      *p = context;
+static void get_many(place *p, uint64_t operations, bool life) {
     ckit_slice  keys[MANY];
     ckit_buf    out[MANY];
     uint64_t    life_ms[MANY];
     ckit_status answers[MANY];
-    (void)thread;
     for (unsigned i = 0; i < MANY; i++) {
         keys[i] = key_of(p, i * 7);
         ckit_buf_init(&out[i], NULL);
@@ -107,7 +111,8 @@ void run_many(void *context, unsigned thread, uint64_t operations) {
         for (unsigned k = 0; k < MANY; k++) {
             out[k].len = 0;
         }
-        require(p->ops->get_many(p->self, keys, MANY, CKIT_NO_DEADLINE, out, life_ms, answers, NULL) == CKIT_OK &&
+        require(p->ops->get_many(p->self, keys, MANY, CKIT_NO_DEADLINE, out, life ? life_ms : NULL, answers, NULL) ==
+                        CKIT_OK &&
                     answers[MANY - 1] == CKIT_OK,
                 "get_many");
     }
@@ -142,6 +147,16 @@ void run_large_set(void *context, unsigned thread, uint64_t operations) {
         ckit_slice value = ckit_slice_of(p->large, LARGE_BYTES);
         require(p->ops->set(p->self, key, value, &info, CKIT_NO_DEADLINE, NULL) == CKIT_OK, "set");
     }
+}
+
+void run_many(void *context, unsigned thread, uint64_t operations) {
+    (void)thread;
+    get_many(context, operations, true);
+}
+
+void run_many_values(void *context, unsigned thread, uint64_t operations) {
+    (void)thread;
+    get_many(context, operations, false);
 }
 
 /* ---- hiredis ------------------------------------------------------------------------------------------------------------ */

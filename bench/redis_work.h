@@ -37,12 +37,15 @@ void pin(pid_t pid, size_t core);
 place *place_make(redis_server *server, bool local, const ckit_alloc *alloc);
 void   place_remove(place *p);
 
-void get_into(place *p, unsigned thread, uint64_t operations, ckit_buf *out);
+void get_into(place *p, unsigned thread, uint64_t operations, bool life, ckit_buf *out);
 
 /* Works; their context is a place. */
 void run_get(void *context, unsigned thread, uint64_t operations);
 void run_flight(void *context, unsigned thread, uint64_t operations); /* IN_FLIGHT at a time; one thread */
 void run_many(void *context, unsigned thread, uint64_t operations);
+/* The same without asking for the life that is left, so that the server does what it does for hiredis. */
+void run_value(void *context, unsigned thread, uint64_t operations);
+void run_many_values(void *context, unsigned thread, uint64_t operations);
 void run_large_get(void *context, unsigned thread, uint64_t operations);
 void run_large_set(void *context, unsigned thread, uint64_t operations);
 /* By hiredis; there only where it was found. */

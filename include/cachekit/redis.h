@@ -6,6 +6,9 @@
  * than 64 KiB travel on connections of their own, so that they keep nobody waiting. Requests that are handed over without
  * waiting (`submit` of ext/backend.h) are served by one thread, started with the first of them.
  *
+ * Reading a value and its remaining life are two commands for the server, because it has none that tells both. Who does not
+ * want the life gives NULL for `life_ms` to `get` or `get_many`: that halves the server's work.
+ *
  * RESP3 is spoken where the server knows HELLO (Redis 6), else RESP2. Entries are plain strings under the key itself, as
  * the released CacheKit SDKs write them:
  *

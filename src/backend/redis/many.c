@@ -16,6 +16,7 @@ typedef struct read_many {
     ckiti_redis_store *store;
     const ckit_slice  *keys;
     size_t             count;
+    size_t             lives; /* replies before that of MGET: one for each key, or none when nobody wants them */
     ckit_buf          *out;
     size_t            *before; /* lengths of `out` at the beginning */
     uint64_t          *life_ms;
@@ -25,7 +26,7 @@ typedef struct read_many {
 
 static void write_read_many(const ckiti_redis_call *call, ckiti_resp_writer *w) {
     const read_many *many = (const read_many *)call;
-    for (size_t i = 0; i < many->count; i++) {
+    for (size_t i = 0; i < many->lives; i++) {
         ckiti_redis_name name = ckiti_redis_entry_name(many->store->prefix, many->keys[i]);
         ckiti_resp_command(w, 2);
         ckiti_resp_text(w, "PTTL");
@@ -50,7 +51,7 @@ static void begin_read_many(ckiti_redis_call *call) {
 
 static uint8_t *place_read_many(ckiti_redis_call *call, const ckiti_resp_item *item) {
     read_many *many = (read_many *)call;
-    if (call->got != many->count || item->depth != 1 || many->at >= many->count) {
+    if (call->got != many->lives || item->depth != 1 || many->at >= many->count) {
         return NULL;
     }
     size_t i = many->at;
@@ -77,10 +78,10 @@ static void take_read_many(ckiti_redis_call *call, const ckiti_resp_item *item) 
     if (item->depth == 0 && ckiti_redis_call_refused(call, item)) {
         return;
     }
-    if (call->got < many->count) {
+    if (call->got < many->lives) {
         if (item->type != CKITI_RESP_INTEGER) {
             ckiti_redis_call_unexpected(call);
-        } else if (many->life_ms != NULL) {
+        } else {
             many->life_ms[call->got] = ckiti_redis_life_of(item->integer);
         }
         return;
@@ -97,15 +98,17 @@ static void take_read_many(ckiti_redis_call *call, const ckiti_resp_item *item) 
 static ckit_status read_portion(ckiti_redis_store *store, const ckit_slice *keys, size_t count, uint64_t deadline_ms,
                                 ckit_buf *out, uint64_t *life_ms, ckit_status *answers, ckit_error *err) {
     size_t    before[PORTION];
+    size_t    lives = life_ms != NULL ? count : 0;
     read_many many = {.call = {.write = write_read_many,
                                .take = take_read_many,
                                .place = place_read_many,
                                .begin = begin_read_many,
-                               .replies = (uint32_t)count + 1,
+                               .replies = (uint32_t)lives + 1,
                                .err = err},
                       .store = store,
                       .keys = keys,
                       .count = count,
+                      .lives = lives,
                       .out = out,
                       .before = before,
                       .life_ms = life_ms,

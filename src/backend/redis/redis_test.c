@@ -326,6 +326,23 @@ CKIT_TEST(values, a_life_is_not_asked_for_when_nobody_wants_it) {
     CHECK_OK(f.ops->get(f.self, S("k"), CKIT_NO_DEADLINE, &out, NULL, NULL));
     CHECK_TEXT("k", ckit_buf_slice(&out));
     ckit_buf_fini(&out);
+
+    ckit_slice  keys[] = {S("absent"), S("k"), S("absent, too")};
+    ckit_buf    all[] = {CKIT_BUF_INIT, CKIT_BUF_INIT, CKIT_BUF_INIT};
+    ckit_status answers[3];
+    char        stats[4096];
+    expect_told("+OK", "CONFIG RESETSTAT");
+    CHECK_OK(f.ops->get_many(f.self, keys, 3, CKIT_NO_DEADLINE, all, NULL, answers, NULL));
+    CHECK_STATUS(CKIT_MISS, answers[0]);
+    CHECK_OK(answers[1]);
+    CHECK_STATUS(CKIT_MISS, answers[2]);
+    CHECK_TEXT("k", ckit_buf_slice(&all[1]));
+    (void)redis_server_ask(&server, "INFO commandstats", stats, sizeof stats);
+    CHECK(strstr(stats, "cmdstat_mget:calls=1") != NULL);
+    CHECK(strstr(stats, "cmdstat_pttl") == NULL);
+    for (int i = 0; i < 3; i++) {
+        ckit_buf_fini(&all[i]);
+    }
     fixture_close(&f);
 }
 
