@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 RELEASE := build/release
 
-.PHONY: help quickstart check bench soak fuzz coverage format lint symbols install clean \
+.PHONY: help quickstart check bench soak chaos fuzz coverage format lint symbols install clean \
         bootstrap-% release
 
 help: ## this list
@@ -38,6 +38,10 @@ bench: ## install what is missing, measure, write build/bench/results.json
 soak: ## the rehearsals of failure with full counts (long); a fleet on one Redis for SECONDS=300 in each build
 	@scripts/bootstrap.sh build check
 	@CKIT_SOAK_SECONDS=$(if $(filter file,$(origin SECONDS)),300,$(SECONDS)) scripts/soak.sh release asan
+
+chaos: ## what callers see while stores, networks, disks and clocks fail: a table, and build/chaos/results.json
+	@scripts/bootstrap.sh build check
+	@scripts/chaos.sh
 
 fuzz: ## libFuzzer, each target for SECONDS=30
 	@scripts/bootstrap.sh build check
