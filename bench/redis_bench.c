@@ -26,11 +26,14 @@ typedef struct path {
     ckit_cache    *cache;
     ckit_function *function;
     uint64_t       turns[THREADS][8];
+    _Atomic size_t loads; /* calls that the store did not answer */
 } path;
 
 static ckit_status load_answer(void *context, ckit_load *load, ckit_error *err) {
     static const uint8_t answer[VALUE_BYTES];
-    (void)context, (void)err;
+    path                *way = context;
+    (void)err;
+    way->loads++;
     ckit_write_bin(load->result, ckit_slice_of(answer, sizeof answer));
     return CKIT_OK;
 }
@@ -54,13 +57,13 @@ static void path_open(path *way, const redis_server *server) {
     ckit_redis_options redis = CKIT_REDIS_OPTIONS_INIT;
     ckit_backend      *store;
     ckit_error         err = CKIT_ERROR_INIT;
-    memset(way, 0, sizeof *way);
+    *way = (path){.cache = NULL};
     options.l1 = CKIT_OFF;
     redis.url = server->url;
     redis.socket_timeout_ms = 10000;
     require(ckit_redis_open(&redis, NULL, &store, &err) == CKIT_OK, err.text);
     require(ckit_cache_open_over(store, &options, &way->cache, &err) == CKIT_OK, err.text);
-    require(ckit_function_new(way->cache, "bench.answer", load_answer, NULL, NULL, &way->function, &err) == CKIT_OK,
+    require(ckit_function_new(way->cache, "bench.answer", load_answer, way, NULL, &way->function, &err) == CKIT_OK,
             err.text);
     run_cached(way, 0, KEYS);
 }
@@ -140,13 +143,18 @@ static void tcp_rows(bench *b, place *p) {
     rate_row(b, "redis.get.512flight", &works[FLIGHT], crowd, 7);
     latency_row(b, "redis.getmany100", &works[MANY_KEYS], many, 1.3);
     latency_row(b, "redis.getmany100.value", &works[VALUES], many, 1.3);
-    bench_row_at_least(b, "redis.cached.64threads", rate(&works[CACHED]), "1/s", "redis.get.64threads",
-                       rate(&works[CROWD]), 0.6);
+    if (way.loads == KEYS) {
+        bench_row_at_least(b, "redis.cached.64threads", rate(&works[CACHED]), "1/s", "redis.get.64threads",
+                           rate(&works[CROWD]), 0.6);
+        cost_rows(b, "redis.cached.64threads", &works[CACHED], NULL);
+    } else {
+        printf("redis.cached.64threads is void: the store was too slow for %zu calls, and they ran the function\n",
+               way.loads - KEYS);
+    }
     cost_rows(b, "redis.get.single", &works[GET], single);
     cost_rows(b, "redis.get.64threads", &works[CROWD], crowd);
     cost_rows(b, "redis.get.512flight", &works[FLIGHT], crowd);
     cost_rows(b, "redis.getmany100", &works[MANY_KEYS], many);
-    cost_rows(b, "redis.cached.64threads", &works[CACHED], NULL);
     path_close(&way);
 }
 
