@@ -13,6 +13,8 @@
 
 #define CALLS (SOAK_SLOTS - SOAK_ENTRIES)
 #define BATCH 8u
+#define CARE_MS                                                                                                        \
+    1000u /* after a failed write nothing is written: each gives up a key that others may hold an old copy of */
 #define WORD_MS 500u /* longest wait for a word of the server */
 
 /* One cache in a process. */
@@ -27,12 +29,14 @@ typedef struct worker {
 typedef struct hand { /* a thread */
     worker   *of;
     unsigned  index;
+    uint64_t  careful_ms; /* until then it only reads */
     uint64_t  random;
     ckit_buf  value;
     pthread_t thread;
 } hand;
 
-static worker me;
+static worker                 me;
+static _Thread_local unsigned loads; /* how often this thread has computed */
 
 /* ---- between store and cache: what is told ------------------------------------------------------------------------------ */
 
@@ -230,6 +234,7 @@ static void change(hand *h, soak_op op) {
         soak_raise(&truth->floor, version);
     } else {
         soak_give_up(of->w, slot);
+        h->careful_ms = soak_now_ms() + CARE_MS;
     }
     end(h, ok);
     pthread_mutex_unlock(&truth->writing);
@@ -242,6 +247,7 @@ static ckit_status load(void *context, ckit_load *load, ckit_error *err) {
     ckit_reader args;
     ckit_buf    value;
     (void)err;
+    loads++;
     ckit_args_positional(load->args, &args);
     unsigned slot = (unsigned)ckit_read_int(&args);
     uint32_t generation = (uint32_t)ckit_read_int(&args);
@@ -276,11 +282,13 @@ static void call(hand *h, look l, soak_op op) {
         l = look_at(h->of, l.slot);
     }
     uint64_t errors = store_errors(h->of);
+    unsigned before = loads;
     arguments_of(&args, &l);
     ckit_status st = op == SOAK_CALL ? ckit_call(h->of->function, &args, &value, NULL)
                                      : ckit_refresh(h->of->function, &args, &value, NULL);
-    if (store_errors(h->of) != errors) { /* its write may have been one of those that failed */
+    if (loads != before && store_errors(h->of) != errors) { /* its write may have been one of those that failed */
         soak_give_up(h->of->w, l.slot);
+        h->careful_ms = soak_now_ms() + CARE_MS;
     }
     if (st == CKIT_OK && ckit_document_bin(value.data, &bytes, NULL) == CKIT_OK) {
         judge(h, &l, bytes, &value);
@@ -289,6 +297,23 @@ static void call(hand *h, look l, soak_op op) {
         soak_remark(h->of->w, "worker %u: a call of %s gave %s", h->of->self, l.key, ckit_status_code(st));
     }
     end(h, st == CKIT_OK);
+    ckit_value_fini(&value);
+    ckit_args_fini(&args);
+}
+
+/* What memory has of a call, if anything. */
+static void peek(hand *h) {
+    look       l = look_at(h->of, SOAK_ENTRIES + (unsigned)(soak_random(&h->random) % CALLS));
+    ckit_args  args;
+    ckit_value value = CKIT_VALUE_INIT;
+    ckit_slice bytes;
+    begin(h, SOAK_CALL, 0);
+    arguments_of(&args, &l);
+    if (ckit_peek(h->of->function, &args, &value) == CKIT_OK &&
+        ckit_document_bin(value.data, &bytes, NULL) == CKIT_OK) {
+        judge(h, &l, bytes, &value);
+    }
+    end(h, true);
     ckit_value_fini(&value);
     ckit_args_fini(&args);
 }
@@ -377,7 +402,10 @@ static void *work(void *arg) {
     hand *h = arg;
     while (!atomic_load(&h->of->w->ends)) {
         uint64_t any = soak_random(&h->random) % 1000;
-        if (any < 400) {
+        bool     careful = soak_now_ms() < h->careful_ms;
+        if (careful && any >= 450 && any < 960) {
+            peek(h);
+        } else if (any < 400) {
             look l = look_at(h->of, (unsigned)(soak_random(&h->random) % SOAK_ENTRIES));
             get(h, &l);
         } else if (any < 450) {
