@@ -219,6 +219,12 @@ typedef struct ckit_cache_stats {
     uint64_t replay_dropped;   /* those that were too many to remember: everything is removed from the store instead */
     uint64_t l2_stale_hits;    /* values past their lifetimes that the store gave (l1_stale_hits: memory) */
     uint64_t leases_lost; /* results that were not stored: their lock had ended before, and may have been another's */
+    /* where a store has its users tell each other what they change (redis.h, publish/subscribe): messages of this cache ... */
+    uint64_t changes_published;
+    uint64_t changes_unheard;     /* of them: those that nobody was there to hear */
+    uint64_t changes_unpublished; /* that the store refused to pass on */
+    uint64_t messages_malformed;  /* that came in and could not be read */
+    uint64_t watching;            /* 1: the store tells at this moment of every change; else 0 */
 } ckit_cache_stats;
 #define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);

@@ -68,7 +68,8 @@
  * or ours, is CKIT_E_CREDENTIALS; a server that speaks no TLS, or only older versions, CKIT_E_REJECTED.
  *
  * The operation `stats` tells what the server counts for all its users: keyspace_hits, keyspace_misses, expired_keys,
- * evicted_keys, commands, connections, refused; as levels clients, used_memory, limit_memory, keys.
+ * evicted_keys, commands, connections, refused; as levels clients, watching (those that are told of changes), used_memory,
+ * limit_memory, keys.
  *
  * Most programs open it by URL instead: ckit_cache_open("redis://cache.internal:6379/0", ...). */
 #ifndef CACHEKIT_REDIS_H

@@ -96,6 +96,7 @@ typedef struct ckit_settings {
     char           file_cache_dir[CKIT_SETTINGS_PATH_MAX];
     uint8_t        sources[CKIT_SETTINGS_MAX]; /* read it with ckit_settings_source */
     bool           fail_closed;
+    bool           l1_invalidation;
 } ckit_settings;
 #define CKIT_SETTINGS_INIT CKIT_SIZED_INIT(ckit_settings)
 CKIT_API void ckit_settings_init(ckit_settings *settings, size_t struct_size);

@@ -75,6 +75,22 @@ async def _off_loop(function: Callable[..., _R], *args: Any) -> _R:
     return await loop.run_in_executor(None, contextvars.copy_context().run, function, *args)
 
 
+_INVALIDATION = (
+    "changes_told",
+    "copies_dropped",
+    "watches_lost",
+    "changes_published",
+    "changes_unheard",
+    "changes_unpublished",
+    "messages_malformed",
+)
+
+
+def invalidation_of(stats: dict[str, int]) -> dict[str, Any]:
+    """What a cache hears of changes made elsewhere."""
+    return {"listening": bool(stats["watching"]), **{name: stats[name] for name in _INVALIDATION}}
+
+
 def attach(
     cached: CachedFunction[..., Any],
     function: Callable[..., Any],
@@ -183,7 +199,7 @@ def attach(
             "status": status,
             "namespace": features.namespace,
             "decorator": get_health_status(),
-            "components": {"backend": found},
+            "components": {"backend": found, "invalidation": invalidation_of(here().cache.stats())},
             # The documented shape, which a store without connections fills with what it has: none.
             "system": {
                 "status": status,

@@ -148,6 +148,7 @@ class Cache:
         backend: Adapter | None = None,
         tenant: str | None = None,
         guard: bool = True,
+        coherence: bool = ...,
     ) -> Self: ...
     def get(self, key: str | Buffer, /) -> bytes | None:
         """The stored bytes as they are, or None."""

@@ -41,19 +41,25 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
+def _may_tell(store: Any) -> bool:
+    """Whether the store tells of changes that others make. Functions over others share a cache whatever they want to hear."""
+    return isinstance(store, _Chosen) or (isinstance(store, str) and not store.startswith(("memory:", "file:")))
+
+
 def _open(store: Any, config: DecoratorConfig, tenant: str | None = None) -> Cache:
     """The cache of a store with these limits. `store` is a URL, a backend written in Python, or `_Chosen`."""
     size = 0 if config.l1.max_size_mb is None else config.l1.max_size_mb * _MIB
     # The cache holds its backend, so the number is no other's as long as the cache is found.
-    identity = (store if isinstance(store, (str, _Chosen)) else id(store), size, config.l1.enabled, tenant)
+    told = config.l1.invalidation_enabled or not _may_tell(store)
+    identity = (store if isinstance(store, (str, _Chosen)) else id(store), size, config.l1.enabled, tenant, told)
     with _caches_lock:
         cache = _caches.get(identity)
         if cache is None:
             l1 = config.l1.enabled or store == "memory:"
             if isinstance(store, _Chosen):
-                cache = Cache(None, l1=l1, l1_max_bytes=size, tenant=tenant)
+                cache = Cache(None, l1=l1, l1_max_bytes=size, tenant=tenant, coherence=told)
             elif isinstance(store, str):
-                cache = Cache(store, l1=l1, l1_max_bytes=size)
+                cache = Cache(store, l1=l1, l1_max_bytes=size, coherence=told)
             else:
                 from .backends._adapter import Adapter
 

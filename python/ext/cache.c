@@ -84,18 +84,17 @@ static int open_cache(core_cache *self, const char *url, const ckit_cache_option
 }
 
 static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {
-        "url",   "l1", "l1_max_bytes", "default_ttl_ms", "integrity", "max_value_bytes", "backend", "tenant",
-        "guard", NULL};
+    static char       *names[] = {"url",     "l1",     "l1_max_bytes", "default_ttl_ms", "integrity", "max_value_bytes",
+                                  "backend", "tenant", "guard",        "coherence",      NULL};
     PyObject          *backend = Py_None;
     const char        *url = NULL;
     const char        *tenant = NULL;
-    int                l1 = -1, integrity = 1, guarded = 1; /* -1: not given */
+    int                l1 = -1, integrity = 1, guarded = 1, coherence = -1; /* -1: not given */
     ckit_guard_options guard = CKIT_GUARD_OPTIONS_INIT;
     unsigned long long l1_max_bytes = 0, default_ttl_ms = 0, max_value_bytes = 0;
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpKOzp", names, &url, &l1, &l1_max_bytes, &default_ttl_ms,
-                                     &integrity, &max_value_bytes, &backend, &tenant, &guarded)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpKOzpp", names, &url, &l1, &l1_max_bytes, &default_ttl_ms,
+                                     &integrity, &max_value_bytes, &backend, &tenant, &guarded, &coherence)) {
         return NULL;
     }
     if (backend != Py_None && url != NULL) {
@@ -108,6 +107,7 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     options.integrity = integrity ? CKIT_DEFAULT : CKIT_OFF;
     options.max_value_bytes = max_value_bytes;
     options.tenant = tenant;
+    options.coherence = coherence < 0 ? CKIT_DEFAULT : coherence ? CKIT_ON : CKIT_OFF;
     guard.enabled = CKIT_OFF;
     options.guard = guarded ? NULL : &guard;
     core_cache *self = (core_cache *)type->tp_alloc(type, 0);
@@ -183,7 +183,11 @@ static PyObject *cache_stats(PyObject *object, PyObject *unused) {
         ADD_COUNT(dict, s, l2_writes) < 0 || ADD_COUNT(dict, s, l2_errors) < 0 || ADD_COUNT(dict, s, l2_corrupt) < 0 ||
         ADD_COUNT(dict, s, computed) < 0 || ADD_COUNT(dict, s, function_errors) < 0 ||
         ADD_COUNT(dict, s, flight_waits) < 0 || ADD_COUNT(dict, s, flight_handovers) < 0 ||
-        ADD_COUNT(dict, s, refreshes) < 0 || ADD_COUNT(dict, s, too_large) < 0 || ADD_COUNT(dict, s, uncached) < 0) {
+        ADD_COUNT(dict, s, refreshes) < 0 || ADD_COUNT(dict, s, too_large) < 0 || ADD_COUNT(dict, s, uncached) < 0 ||
+        ADD_COUNT(dict, s, changes_told) < 0 || ADD_COUNT(dict, s, copies_dropped) < 0 ||
+        ADD_COUNT(dict, s, watches_lost) < 0 || ADD_COUNT(dict, s, changes_published) < 0 ||
+        ADD_COUNT(dict, s, changes_unheard) < 0 || ADD_COUNT(dict, s, changes_unpublished) < 0 ||
+        ADD_COUNT(dict, s, messages_malformed) < 0 || ADD_COUNT(dict, s, watching) < 0) {
         Py_XDECREF(dict);
         return NULL;
     }

@@ -57,6 +57,7 @@ NUMBERS = [
 ]
 BOOLEANS = [
     ("l1_enabled", True),
+    ("l1_invalidation_enabled", True),
     ("enable_compression", True),
     ("enable_corruption_detection", True),
     ("lock_enabled", True),

@@ -8,6 +8,8 @@ import logging
 import os
 import pickle
 import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -18,7 +20,7 @@ import pytest
 from cachekit import cache
 from cachekit.backends import BackendError, BackendErrorType, BaseBackend, RedisBackend, RedisBackendConfig
 from cachekit.backends.redis import tenant_context
-from cachekit.config import set_default_backend
+from cachekit.config import L1CacheConfig, set_default_backend
 from cachekit.errors import CachekitError, ConfigurationError
 
 
@@ -721,3 +723,85 @@ def test_a_store_failing_is_no_error_of_the_call(caplog):
     assert "hunter2" not in caplog.text
     with pytest.raises(CachekitError):
         slow.cache.get("k")
+
+
+def _copy_of(function, number):
+    """Until the value of the call is in memory."""
+    until = time.monotonic() + 30
+    while True:
+        before = function.cache_info().l1_hits
+        function(number)
+        if function.cache_info().l1_hits > before:
+            return
+        assert time.monotonic() < until
+
+
+def _invalidation(function):
+    return function.check_health()["components"]["invalidation"]
+
+
+def test_a_copy_goes_when_another_program_changes_the_entry_unless_that_is_not_wanted(redis_with):
+    server = redis_with()
+    runs = []
+
+    def slow(number):
+        runs.append(number)
+        return number
+
+    listening = cache(backend=RedisBackend(server.url), ttl=300, namespace="listens")(slow)
+    quiet = L1CacheConfig(invalidation_enabled=False)
+    deaf = cache(backend=RedisBackend(server.url), ttl=300, namespace="deaf", l1=quiet)(slow)
+    until = time.monotonic() + 30
+    while not _invalidation(listening)["listening"]:
+        listening(0)
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    _copy_of(listening, 1)
+    _copy_of(deaf, 1)
+    runs.clear()
+    server.send("FLUSHALL")
+    while not runs:
+        listening(1)
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert _invalidation(listening)["changes_told"] > 0 and _invalidation(listening)["changes_published"] == 0
+    runs.clear()
+    deaf(1)
+    assert runs == [] and not _invalidation(deaf)["listening"] and _invalidation(deaf)["changes_told"] == 0
+
+
+def test_messages_that_processes_send_each_other_are_counted(redis_with):
+    server = redis_with()
+    function = cache(backend=RedisBackend(server.tcp_url + "?protocol=2"), ttl=300)(lambda number: number)
+    until = time.monotonic() + 30
+    while not _invalidation(function)["listening"] or _invalidation(function)["changes_told"] == 0:
+        function(1)
+        function.invalidate_cache(1)
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert _invalidation(function)["changes_published"] > 0
+    server.send("PUBLISH", "cachekit:invalidation", "nonsense")
+    while _invalidation(function)["messages_malformed"] == 0:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_the_environment_can_switch_listening_off_and_code_on_again(redis_with):
+    server = redis_with()
+    code = (
+        "import time\n"
+        "from cachekit import cache\n"
+        "from cachekit.config import L1CacheConfig\n"
+        "from cachekit.backends.redis import RedisBackend\n"
+        f"backend = RedisBackend({server.url!r})\n"
+        "off = cache(backend=backend, ttl=300)(lambda x: x)\n"
+        "on = cache(backend=backend, ttl=300, l1=L1CacheConfig(invalidation_enabled=True), namespace='n')(lambda x: x)\n"
+        "until = time.monotonic() + 30\n"
+        "listens = lambda f: (f(1), f.check_health()['components']['invalidation']['listening'])[1]\n"
+        "while not listens(on): assert time.monotonic() < until"
+        "; time.sleep(0.01)\n"
+        "print(listens(off))\n"
+    )
+    environment = {**os.environ, "CACHEKIT_L1_INVALIDATION_ENABLED": "false"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False\n", done.stderr

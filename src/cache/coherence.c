@@ -206,6 +206,20 @@ static void on_guarded(void *self, unsigned what) {
     change_state(cache, (what & GUARDS) | CKIT_GUARDS_READS);
 }
 
+static void on_counted(void *self, ckit_watch_figure what) {
+    ckit_cache *cache = self;
+    switch (what) {
+    case CKIT_WATCH_UNHEARD: ckiti_count(&cache->counters, CKITI_CHANGES_UNHEARD, 1); /* fall through */
+    case CKIT_WATCH_PUBLISHED: ckiti_count(&cache->counters, CKITI_CHANGES_PUBLISHED, 1); break;
+    case CKIT_WATCH_UNPUBLISHED: ckiti_count(&cache->counters, CKITI_CHANGES_UNPUBLISHED, 1); break;
+    case CKIT_WATCH_MALFORMED: ckiti_count(&cache->counters, CKITI_MESSAGES_MALFORMED, 1); break;
+    }
+}
+
+bool ckiti_coherence_is_watching(const ckit_cache *cache) {
+    return cache->coherence.on && (atomic_load(&cache->coherence.state) & GUARDS) != 0;
+}
+
 void ckiti_coherence_start(ckit_cache *cache) {
     ckiti_coherence *coherence = &cache->coherence;
     if (!coherence->on) {
@@ -217,7 +231,8 @@ void ckiti_coherence_start(ckit_cache *cache) {
                                         .call_changed = on_call_changed,
                                         .scope_changed = on_scope_changed,
                                         .lost = on_lost,
-                                        .guarded = on_guarded};
+                                        .guarded = on_guarded,
+                                        .counted = on_counted};
     ckit_status st = cache->ops->watch(cache->store, &coherence->sink, &err);
     if (st != CKIT_OK) {
         coherence->on = false;

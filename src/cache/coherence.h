@@ -62,6 +62,9 @@ void ckiti_coherence_fini(ckiti_coherence *coherence);
 /* Where it is on, asks the store to watch, before anything else is asked of it. When that fails, it is off. */
 void ckiti_coherence_start(struct ckit_cache *cache);
 
+/* The store vouches for telling every change. */
+bool ckiti_coherence_is_watching(const struct ckit_cache *cache);
+
 /* Notes the key of an operation that begins. Without a store that watches nothing happens. */
 void ckiti_note_begin(struct ckit_cache *cache, ckiti_note *note, ckit_slice key);
 /* The operation begins anew (looks once more, computes): what has happened so far does not count. */

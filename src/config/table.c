@@ -94,6 +94,9 @@ const ckiti_setting_row ckiti_setting_rows[] = {
     {ROW(l1_cleanup_interval_seconds, "CACHEKIT_L1_CLEANUP_INTERVAL_SECONDS", "l1_cleanup_interval_seconds", "memory",
          "How often expired entries are freed in the background; they are never served in between."),
      SECONDS(30, 1, 86400), FIELD(sweep_interval_ms), CACHE(sweep_interval_ms)},
+    {ROW(l1_invalidation_enabled, "CACHEKIT_L1_INVALIDATION_ENABLED", "l1_invalidation_enabled", "memory",
+         "Whether copies in memory die when another process changes the entry, where the store tells of it."),
+     BOOLEAN(true), FIELD(l1_invalidation), CACHE(coherence)},
 
     {ROW(enable_compression, "CACHEKIT_ENABLE_COMPRESSION", "enable_compression", "stored values",
          "Whether stored values are compressed; when off, compression_level has no say. Reading needs no setting."),

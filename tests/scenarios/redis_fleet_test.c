@@ -203,9 +203,35 @@ CKIT_TEST(redis_fleet, what_one_cache_changes_another_sees) {
         await_guard(b, a);
         check_entries(a, b);
         check_functions(a, b);
+        CHECK_EQ_U(1, stats_of(a).watching);
+        CHECK(i == 0 || stats_of(b).changes_published > 0);
+        CHECK_EQ_U(0, stats_of(b).changes_unpublished);
+        CHECK_EQ_U(0, stats_of(a).messages_malformed);
+        redis_server_tell(&server, "PUBLISH cachekit:invalidation nonsense", answer);
+        for (uint64_t end = now_ms() + PATIENCE_MS; i > 0 && stats_of(a).messages_malformed == 0 && now_ms() < end;) {
+            nap();
+        }
+        CHECK_EQ_U(i > 0, stats_of(a).messages_malformed);
         ckit_cache_close(a);
         ckit_cache_close(b);
     }
+    redis_server_stop(&server);
+}
+
+CKIT_TEST(redis_fleet, messages_that_the_server_does_not_pass_on_are_counted) {
+    redis_server server;
+    char         answer[256];
+    START(&server);
+    CHECK_STR("+OK", redis_server_tell(&server, "ACL SETUSER default -publish -client|tracking", answer));
+    ckit_cache *a = open_cache(server.url, true);
+    uint64_t    end = now_ms() + PATIENCE_MS;
+    while ((stats_of(a).watching == 0 || stats_of(a).changes_unpublished == 0) && now_ms() < end) {
+        put(a, "k", "v");
+        nap();
+    }
+    CHECK(stats_of(a).changes_unpublished > 0);
+    CHECK_EQ_U(0, stats_of(a).changes_published);
+    ckit_cache_close(a);
     redis_server_stop(&server);
 }
 

@@ -46,12 +46,12 @@ typedef struct ckit_entry_info {
 
 /* One entry as `list` shows it. Slices live as long as the callback. */
 typedef struct ckit_listed {
-    ckit_slice key;            /* empty when the store does not know it (written by another program) */
-    ckit_slice name;           /* the store's own name for it, for people; never empty */
-    ckit_slice namespace_name; /* empty: none or unknown */
-    ckit_slice function;       /* empty: none or unknown */
-    uint64_t   size;           /* bytes it takes in the store */
-    uint64_t   life_ms;        /* remaining life, or CKIT_LIFE_* */
+    ckit_slice key;             /* empty when the store does not know it (written by another program) */
+    ckit_slice name;            /* the store's own name for it, for people; never empty */
+    ckit_slice namespace_name;  /* empty: none or unknown */
+    ckit_slice function;        /* empty: none or unknown */
+    uint64_t   size;            /* bytes it takes in the store */
+    uint64_t   life_ms;         /* remaining life, or CKIT_LIFE_* */
     int64_t    created_wall_ms; /* last written (a new lifetime may count as that), Unix time; 0 = unknown */
 } ckit_listed;
 
@@ -98,7 +98,11 @@ typedef struct ckit_health {
 
 /* One operation handed over without waiting. Everything in it belongs to the caller and stays valid until `done` has
  * been called, exactly once, from any thread, possibly before `submit` returns. */
-typedef enum ckit_request_kind { CKIT_REQUEST_GET = 1, CKIT_REQUEST_SET = 2, CKIT_REQUEST_REMOVE = 3 } ckit_request_kind;
+typedef enum ckit_request_kind {
+    CKIT_REQUEST_GET = 1,
+    CKIT_REQUEST_SET = 2,
+    CKIT_REQUEST_REMOVE = 3
+} ckit_request_kind;
 typedef struct ckit_request {
     ckit_request_kind kind;
     ckit_slice        key;
@@ -111,6 +115,15 @@ typedef struct ckit_request {
     void (*done)(struct ckit_request *request, ckit_status status);
     void *context; /* the submitter's */
 } ckit_request;
+
+/* What happened to messages by which a store that cannot tell by itself has its users tell each other. */
+typedef enum ckit_watch_figure {
+    CKIT_WATCH_PUBLISHED = 1, /* of a change that was made here */
+    CKIT_WATCH_UNHEARD = 2,   /* the same, and nobody was there to hear it */
+    CKIT_WATCH_UNPUBLISHED =
+        3, /* the server refused to pass it on: others keep their copies for the rest of their lives */
+    CKIT_WATCH_MALFORMED = 4 /* one that came in could not be read, and was passed over */
+} ckit_watch_figure;
 
 /* What a store that watches is given by the cache above it, and tells it (see `watch`). Every function may be called from
  * any thread of the backend, with no lock of the backend held, also before `watch` has returned. They take microseconds
@@ -139,9 +152,12 @@ typedef struct ckit_watch_sink {
     /* From now on every change is told; the store has confirmed it. `what` is a sum of CKIT_GUARDS_*. Copies made before
      * go. Without a `lost` before it, it is taken as one. */
     void (*guarded)(void *self, unsigned what);
+    /* Counts one message. May be NULL. */
+    void (*counted)(void *self, ckit_watch_figure what);
 } ckit_watch_sink;
-#define CKIT_GUARDS_READS 1u  /* keys that have been read; always there */
-#define CKIT_GUARDS_WRITES 2u /* and keys that `set` or `set_if_owner` has written, without having been read. Without it
+#define CKIT_GUARDS_READS 1u /* keys that have been read; always there */
+#define CKIT_GUARDS_WRITES                                                                                             \
+    2u /* and keys that `set` or `set_if_owner` has written, without having been read. Without it
                                  memory keeps no copy of what it writes: the next read makes one */
 
 typedef struct ckit_backend_ops {
@@ -236,9 +252,9 @@ typedef struct ckit_backend ckit_backend;
 /* What a backend is given to work with: the same instance pieces as the cache above it. */
 typedef struct ckit_backend_env {
     size_t            struct_size;
-    const ckit_alloc *alloc; /* NULL = malloc */
-    const ckit_clock *clock; /* NULL = the system's */
-    const ckit_log   *log;   /* NULL = standard error, warnings. Copy it: the struct itself may end with the call */
+    const ckit_alloc *alloc;  /* NULL = malloc */
+    const ckit_clock *clock;  /* NULL = the system's */
+    const ckit_log   *log;    /* NULL = standard error, warnings. Copy it: the struct itself may end with the call */
     const char       *tenant; /* for ckit_backend_open: as in ckit_cache_options (cache.h). Nothing for a backend */
 } ckit_backend_env;
 #define CKIT_BACKEND_ENV_INIT CKIT_SIZED_INIT(ckit_backend_env)

@@ -177,8 +177,10 @@ def _contradiction(name: str, nested: Value, field: str, keyword: str, value: ob
 
 def _from_settings(value: Value, said: frozenset[str]) -> dict[str, Any]:
     """What the settings of the process switch off, where neither keyword nor nested object says anything."""
-    if isinstance(value, L1CacheConfig) and "enabled" not in said and not get_settings().l1_enabled:
-        return {"enabled": False}
+    if isinstance(value, L1CacheConfig):
+        settings = get_settings()
+        off = {"enabled": settings.l1_enabled, "invalidation_enabled": settings.l1_invalidation_enabled}
+        return {field: False for field, on in off.items() if field not in said and not on}
     metrics = "enable_prometheus_metrics"
     if isinstance(value, MonitoringConfig) and metrics not in said and not get_settings().enable_prometheus_metrics:
         return {metrics: False}

@@ -44,7 +44,8 @@ class L1CacheConfig(Value):
     swr_threshold_ratio: float = 0.5
     """That part of the lifetime, above 0, up to 1."""
     invalidation_enabled: bool = True
-    """Whether invalidations are told to other processes, where the store can."""
+    """Whether values in memory go when another process changes the entry, where the store tells of it (Redis); off: they
+    live out their lifetime."""
     namespace_index: bool = True
     """Accepted; a namespace is invalidated in constant time with and without it."""
 

@@ -74,6 +74,9 @@ class CachekitConfig(Settings):
     l1_cleanup_interval_seconds: float = seconds(
         30, 1, 86400, "How often expired entries are freed in the background; they are never served in between."
     )
+    l1_invalidation_enabled: bool = boolean(
+        True, "Whether copies in memory die when another process changes the entry, where the store tells of it."
+    )
 
     enable_compression: bool = boolean(
         True, "Whether stored values are compressed; when off, compression_level has no say. Reading needs no setting."

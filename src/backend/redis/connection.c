@@ -150,6 +150,8 @@ ckiti_redis_progress ckiti_redis_connection_take(ckiti_redis_connection *c, ckit
         if (turn->call != NULL) {
             if (turn->call->got < turn->call->replies) {
                 turn->call->take(turn->call, &item);
+            } else if (c->dial->observer.published != NULL) {
+                c->dial->observer.published(c->dial->observer.self, &item);
             }
             turn->call->got += item.ends;
         }

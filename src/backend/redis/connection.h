@@ -34,6 +34,8 @@ typedef struct ckiti_redis_observer {
     void (*stream)(void *self, ckiti_redis_stream *stream);
     /* Logged in at a server that will do. */
     void (*opened)(void *self, const struct ckiti_redis_connection *c, const ckiti_redis_endpoint *at);
+    /* The reply to a message that was published behind a call. */
+    void (*published)(void *self, const ckiti_resp_item *item);
     void *self;
 } ckiti_redis_observer;
 

@@ -207,11 +207,17 @@ static const struct {
     const char *field;
     const char *name;
     bool        counter;
-} rows[] = {{"keyspace_hits", "keyspace_hits", true},       {"keyspace_misses", "keyspace_misses", true},
-            {"expired_keys", "expired_keys", true},         {"evicted_keys", "evicted_keys", true},
-            {"total_commands_processed", "commands", true}, {"total_connections_received", "connections", true},
-            {"rejected_connections", "refused", true},      {"connected_clients", "clients", false},
-            {"used_memory", "used_memory", false},          {"maxmemory", "limit_memory", false}};
+} rows[] = {{"keyspace_hits", "keyspace_hits", true},
+            {"keyspace_misses", "keyspace_misses", true},
+            {"expired_keys", "expired_keys", true},
+            {"evicted_keys", "evicted_keys", true},
+            {"total_commands_processed", "commands", true},
+            {"total_connections_received", "connections", true},
+            {"rejected_connections", "refused", true},
+            {"connected_clients", "clients", false},
+            {"tracking_clients", "watching", false},
+            {"used_memory", "used_memory", false},
+            {"maxmemory", "limit_memory", false}};
 #define ROWS (sizeof rows / sizeof rows[0])
 
 typedef struct figures {

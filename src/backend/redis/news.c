@@ -135,8 +135,17 @@ static void take_name(const ckiti_redis_watch *w, ckit_slice name) {
 static void take_message(const ckiti_redis_watch *w, ckit_slice message) {
     ckiti_invalidation what;
     bool               tracking = atomic_load(w->publishing) == CKITI_REDIS_SILENT;
-    if (!tracking && w->guarded && ckiti_invalidation_read(message, &what, NULL) == CKIT_OK) {
+    if (tracking || !w->guarded) {
+        return;
+    }
+    if (ckiti_invalidation_read(message, &what, NULL) == CKIT_OK) {
         ckiti_invalidation_tell(&what, w->sink);
+        return;
+    }
+    ckiti_log(w->log, CKIT_LOG_WARNING, CKITI_REDIS_WHERE, "a message of %zu bytes about changes cannot be read",
+              message.len);
+    if (w->sink->counted != NULL) {
+        w->sink->counted(w->sink->self, CKIT_WATCH_MALFORMED);
     }
 }
 

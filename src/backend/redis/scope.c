@@ -514,7 +514,11 @@ static void tell_others(walk *w) {
     w->work.node = seat != NULL ? &seat->node : &w->store->node;
     w->work.call.err = NULL;
     if (seat != NULL || w->store->cluster == NULL) {
-        (void)ckiti_redis_asker_run(&w->work, &writer, 1, w->deadline_ms);
+        ckit_status st = ckiti_redis_asker_run(&w->work, &writer, 1, w->deadline_ms);
+        if (st != CKIT_OK || ckiti_redis_part_count(&w->work) > 0) {
+            ckiti_redis_count_message(w->store, st != CKIT_OK,
+                                      st == CKIT_OK ? ckiti_redis_part_at(&w->work, 0).integer : 0);
+        }
     }
     ckiti_redis_cluster_leave(seat);
 }

@@ -56,6 +56,9 @@ ckit_status ckiti_redis_perform(ckiti_redis_store *store, ckit_slice key, ckiti_
 bool ckiti_redis_was_large(const ckiti_redis_store *store, ckit_slice key);
 void ckiti_redis_remember_size(ckiti_redis_store *store, ckit_slice key, uint64_t bytes);
 
+/* Counts a message that was published, by the server's reply: how many heard it, or an error (`refused`). */
+void ckiti_redis_count_message(ckiti_redis_store *store, bool refused, int64_t heard);
+
 /* ---- the way to servers (ways.c) ----------------------------------------------------------------------------------------- */
 
 ckit_status ckiti_redis_ways_open(ckiti_redis_store *store, const ckiti_redis_stream_ops *streams, ckit_error *err);

@@ -3,6 +3,7 @@
 #include "store.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 
 #include <cachekit/buf.h>
 
@@ -61,6 +62,25 @@ static void on_open(void *self, const ckiti_redis_connection *c, const ckiti_red
     }
 }
 
+void ckiti_redis_count_message(ckiti_redis_store *store, bool refused, int64_t heard) {
+    const ckit_watch_sink *sink = store->watch != NULL ? store->watch->sink : NULL;
+    if (refused) {
+        ckiti_log(&store->log, CKIT_LOG_WARNING, CKITI_REDIS_WHERE,
+                  "a message about a change was not passed on: other processes may keep outdated copies");
+    }
+    if (sink != NULL && sink->counted != NULL) {
+        sink->counted(sink->self, refused      ? CKIT_WATCH_UNPUBLISHED
+                                  : heard == 0 ? CKIT_WATCH_UNHEARD
+                                               : CKIT_WATCH_PUBLISHED);
+    }
+}
+
+static void on_published(void *self, const ckiti_resp_item *item) {
+    if (item->depth == 0) {
+        ckiti_redis_count_message(self, item->type == CKITI_RESP_ERROR, item->integer);
+    }
+}
+
 static ckit_status make_watch(ckiti_redis_store *store, const ckiti_redis_dial *dial) {
     if (!can_watch(&store->address)) {
         return CKIT_OK;
@@ -91,7 +111,7 @@ ckit_status ckiti_redis_ways_open(ckiti_redis_store *store, const ckiti_redis_st
         dial.resolver = ckiti_redis_sentinel_resolver(store->sentinel);
         dial.masters_only = true;
     }
-    dial.observer = (ckiti_redis_observer){.opened = on_open, .self = store};
+    dial.observer = (ckiti_redis_observer){.opened = on_open, .published = on_published, .self = store};
     ckit_status st = ckiti_redis_node_init(&store->node, &dial);
     st = st == CKIT_OK ? make_watch(store, &dial) : st;
     return st == CKIT_OK ? CKIT_OK : ckiti_redis_no_memory(err, "a store");
