@@ -5,6 +5,7 @@
 
 #include <cachekit/buf.h>
 #include <cachekit/document.h>
+#include <cachekit/interop.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -78,8 +79,21 @@ static ckit_status show_value(shown *s, bool whole, bool pretty, ckit_error *err
     return st;
 }
 
-static ckit_status show(shown *s, ckit_slice stored, const char *as, bool pretty, ckit_error *err) {
+/* What lies bare under a key of interop mode is a document, where it is one. */
+static void take_shared(shown *s, const char *operand) {
+    ckit_interop_key_parts parts;
+    if (s->stored.form == CLI_FORM_RAW && ckit_interop_key_describe(ckit_slice_str(operand), &parts) &&
+        ckit_interop_value_accept(s->stored.content, NULL) == CKIT_OK) {
+        s->stored.form = CLI_FORM_DOCUMENT;
+    }
+}
+
+static ckit_status show(shown *s, const char *operand, ckit_slice stored, const char *as, bool pretty,
+                        ckit_error *err) {
     ckit_status st = cli_stored_open(stored, &s->stored, is(as, "raw") ? NULL : err);
+    if (st == CKIT_OK) {
+        take_shared(s, operand);
+    }
     s->form = st == CKIT_OK ? cli_form_name(s->stored.form) : "damaged";
     if (is(as, "raw")) {
         s->content = stored;
@@ -149,7 +163,7 @@ static int answer_hit(const cli_common *common, const char *as, const char *oper
     shown       s = {.form = NULL};
     ckit_error  err = CKIT_ERROR_INIT;
     int         code = CLI_DONE;
-    ckit_status st = show(&s, stored, as, !common->json && isatty(1) == 1, &err);
+    ckit_status st = show(&s, operand, stored, as, !common->json && isatty(1) == 1, &err);
     if (st == CKIT_OK && is(as, "hex")) {
         st = to_hex(&s, &err);
     }
@@ -223,7 +237,8 @@ const cli_command cli_get_command = {
         "Prints the value of the entry of KEY. When there is none, or its lifetime has passed, the exit code is 1 and "
         "nothing is printed. Exit code 4: the value is damaged, encrypted, or not of the form asked for.\n\n"
         " --as value  text and bytes exactly as they are; another document (what SDKs\n"
-        "             store) as JSON; anything else as it lies in the store\n"
+        "             store) as JSON; anything else as it lies in the store.\n"
+        "             Under a key of interop mode bare MessagePack is a document\n"
         " --as raw    what lies in the store, byte for byte, readable or not\n"
         " --as json   the value as JSON. One that was stored without any wrapping is\n"
         "             tried as JSON text, as an envelope, and as MessagePack\n"

@@ -2,12 +2,14 @@
 #include "support/output.h"
 
 #include <cachekit/buf.h>
+#include <cachekit/interop.h>
 #include <cachekit/key.h>
 
 typedef struct key_options {
     const char *function;
     const char *namespace_name;
     const char *integrity;
+    const char *interop;
 } key_options;
 
 static const char *const switches[] = {"1", "0", NULL};
@@ -132,11 +134,72 @@ static int print_key(const cli_common *common, const key_options *o, ckit_args *
     return code;
 }
 
+/* ---- the key of interop mode -------------------------------------------------------------------------------- */
+
+/* The documents of all arguments, as one call of the other SDKs. CLI_DONE, or an exit code after an error was printed. */
+static int add_shared_arguments(ckit_interop_args *args, char **operands, int count) {
+    int code = CLI_DONE;
+    for (int i = 0; code == CLI_DONE && i < count; i++) {
+        ckit_buf    document = CKIT_BUF_INIT;
+        ckit_error  err = CKIT_ERROR_INIT;
+        ckit_status st = cli_document_from_json(ckit_slice_str(operands[i]), &document, &err);
+        if (name_length(operands[i]) > 0) {
+            cli_error("argument %d has a name: keys of interop mode are made of all parameters in their order", i + 1);
+            code = CLI_USAGE;
+        } else if (st == CKIT_E_MISUSE) {
+            cli_error("argument %d is %s; text has quotation marks of its own: '\"text\"' (%s)", i + 1, err.text,
+                      ckit_status_code(st));
+            code = CLI_USAGE;
+        } else if (st != CKIT_OK) {
+            (void)cli_call_failed(st, &err);
+            code = st == CKIT_E_NO_MEMORY ? CLI_FAILED : CLI_USAGE;
+        } else {
+            ckit_interop_args_document(args, ckit_buf_slice(&document));
+        }
+        ckit_buf_fini(&document);
+    }
+    return code;
+}
+
+static int print_shared_key(const cli_common *common, const key_options *o, ckit_interop_args *args) {
+    ckit_buf               key = CKIT_BUF_INIT;
+    ckit_error             err = CKIT_ERROR_INIT;
+    ckit_slice             packed;
+    ckit_interop_key_parts parts;
+    ckit_status            st = ckit_interop_args_pack(args, &packed, &err);
+    if (st == CKIT_OK) {
+        st = ckit_interop_key(ckit_slice_str(o->namespace_name), ckit_slice_str(o->interop), packed, &key, &err);
+    }
+    if (st == CKIT_OK && ckit_interop_key_describe(ckit_buf_slice(&key), &parts)) {
+        print(common, ckit_buf_slice(&key), parts.hash);
+    } else {
+        (void)cli_call_failed(st, &err);
+    }
+    ckit_buf_fini(&key);
+    return st == CKIT_OK ? CLI_DONE : st == CKIT_E_NO_MEMORY ? CLI_FAILED : CLI_USAGE;
+}
+
+static int run_shared(const cli_common *common, const key_options *o, char **operands, int count) {
+    ckit_interop_args args;
+    if (o->function != NULL) {
+        cli_error("--interop and --function contradict each other: keys of interop mode name an operation");
+        return CLI_USAGE;
+    }
+    ckit_interop_args_init(&args, NULL);
+    int code = add_shared_arguments(&args, operands, count);
+    code = code == CLI_DONE ? print_shared_key(common, o, &args) : code;
+    ckit_interop_args_fini(&args);
+    return code;
+}
+
 static int run(const cli_common *common, const void *options, char **operands, int count) {
     const key_options *o = options;
     ckit_args          args;
+    if (o->interop != NULL) {
+        return run_shared(common, o, operands, count);
+    }
     if (o->function == NULL || *o->function == '\0') {
-        cli_error("key needs --function MODULE.NAME: see cachekit key --help");
+        cli_error("key needs --function MODULE.NAME, or --interop OPERATION: see cachekit key --help");
         return CLI_USAGE;
     }
     ckit_args_init(&args);
@@ -155,6 +218,8 @@ static const cli_option options[] = {
      CLI_FIELD(key_options, namespace_name), NULL},
     {"integrity", 0, CLI_CHOICE, "0|1", "1 for values that are stored with a checksum, 0 for others [1]",
      CLI_FIELD(key_options, integrity), switches},
+    {"interop", 0, CLI_TEXT, "OPERATION", "the key of interop mode, which all languages share, instead",
+     CLI_FIELD(key_options, interop), NULL},
 };
 
 static const cli_example examples[] = {
@@ -163,6 +228,7 @@ static const cli_example examples[] = {
      "the key of search(\"red shoes\", limit=10, exact=True)"},
     {"cachekit delete \"$(cachekit key -f app.get_user -- 42)\" || echo 'was not cached'",
      "forgets the result of one call"},
+    {"cachekit key --interop get_user --namespace users -- 42", "what every language calls get_user(42)"},
     {NULL, NULL}};
 
 const cli_command cli_key_command = {
@@ -176,6 +242,9 @@ const cli_command cli_key_command = {
         "its own quotation marks inside those of the shell. NAME=ARG is a keyword argument; keywords come "
         "last, and their order does not count. 1, 1.0 and true are three different arguments. Arguments "
         "that JSON has no form for (bytes, dates, UUIDs, arrays of numbers) cannot be given.\n\n"
+        "With --interop the key is NAMESPACE:OPERATION:HASH, as functions in interop mode have it in every language. "
+        "--namespace is needed then, and the arguments are all parameters in the order of their declaration, defaults "
+        "included, without names; 1 and 1.0 are one argument, and a UUID is given as its text.\n\n"
         "With --json: {\"key\": ..., \"arguments_hash\": ...}, the hash of the arguments in hexadecimal, also when a "
         "long key was shortened and does not show it.",
     CLI_OPTIONS(options, key_options),

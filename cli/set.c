@@ -6,6 +6,7 @@
 
 #include <cachekit/buf.h>
 #include <cachekit/envelope.h>
+#include <cachekit/interop.h>
 #include <cachekit/key.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@ typedef struct set_options {
     const char *as;
 } set_options;
 
-static const char *const forms[] = {"raw", "json", "text", "bytes", NULL};
+static const char *const forms[] = {"raw", "json", "text", "bytes", "interop", NULL};
 
 static void defaults(void *options) {
     set_options *o = options;
@@ -82,10 +83,12 @@ static ckit_status write_plain(ckit_slice value, bool text, ckit_buf *document, 
 
 static ckit_status seal(ckit_slice value, const char *as, ckit_buf *sealed, ckit_error *err) {
     ckit_buf    document = CKIT_BUF_INIT;
-    ckit_status st = is(as, "json") ? cli_document_from_json(value, &document, err)
-                                    : write_plain(value, is(as, "text"), &document, err);
+    bool        shared = is(as, "interop");
+    ckit_status st = shared || is(as, "json") ? cli_document_from_json(value, &document, err)
+                                              : write_plain(value, is(as, "text"), &document, err);
     if (st == CKIT_OK) {
-        st = cli_stored_seal(ckit_buf_slice(&document), sealed, err);
+        st = shared ? ckit_interop_value_normalise(ckit_buf_slice(&document), sealed, err)
+                    : cli_stored_seal(ckit_buf_slice(&document), sealed, err);
     }
     ckit_buf_fini(&document);
     return st;
@@ -93,10 +96,16 @@ static ckit_status seal(ckit_slice value, const char *as, ckit_buf *sealed, ckit
 
 /* ---- storing it --------------------------------------------------------------------------------------------- */
 
-/* An automatic key tells whose result it holds, so that invalidating the function finds it. */
+/* An automatic key tells whose result it holds, so that invalidating the function finds it; so does one of interop mode. */
 static ckit_entry_info info_of(const set_options *o, const char *operand) {
-    ckit_entry_info info = {.ttl_ms = o->ttl_ms, .namespace_name = ckit_slice_str(o->namespace_name)};
-    ckit_key_parts  parts = ckit_key_describe(ckit_slice_str(operand));
+    ckit_entry_info        info = {.ttl_ms = o->ttl_ms, .namespace_name = ckit_slice_str(o->namespace_name)};
+    ckit_key_parts         parts = ckit_key_describe(ckit_slice_str(operand));
+    ckit_interop_key_parts shared;
+    if (is(o->as, "interop") && ckit_interop_key_describe(ckit_slice_str(operand), &shared)) {
+        info.namespace_name = shared.namespace_name;
+        info.function = shared.operation;
+        return info;
+    }
     if (parts.automatic && o->namespace_name == NULL && parts.namespace_known) {
         info.namespace_name = parts.namespace_name;
     }
@@ -124,12 +133,23 @@ static void answer(const cli_common *common, const char *operand, size_t size, u
     }
 }
 
+/* Whoever else looks for such a key looks for it as it is. */
+static bool changes_keys(const cli_store *store) {
+    return store->ops->key_prefix != NULL && store->ops->key_prefix(store->self).len > 0;
+}
+
 static int set(const cli_store *store, const cli_common *common, const set_options *o, char **operands) {
     ckit_buf        key = CKIT_BUF_INIT, input = CKIT_BUF_INIT, sealed = CKIT_BUF_INIT;
     ckit_error      err = CKIT_ERROR_INIT;
     ckit_entry_info info = info_of(o, operands[0]);
     bool            from_input = strcmp(operands[1], "-") == 0;
     int             code = cli_store_key(store, operands[0], &key) ? CLI_DONE : CLI_USAGE;
+    if (is(o->as, "interop") && changes_keys(store)) {
+        cli_error("--as interop: this store puts a prefix in front of keys, where no other language finds them; name "
+                  "one with "
+                  "--store that does not");
+        code = CLI_USAGE;
+    }
     if (code == CLI_DONE && from_input) {
         code = read_input(store, &input);
     }
@@ -151,9 +171,15 @@ static int set(const cli_store *store, const cli_common *common, const set_optio
 }
 
 static int run(const cli_common *common, const void *options, char **operands, int count) {
-    const set_options *o = options;
-    cli_store          store;
+    const set_options     *o = options;
+    cli_store              store;
+    ckit_interop_key_parts shared;
     if (!cli_operands("set", operands, count, 2, 2)) {
+        return CLI_USAGE;
+    }
+    if (is(o->as, "interop") && !ckit_interop_key_describe(ckit_slice_str(operands[0]), &shared)) {
+        cli_error("--as interop: a key that all languages share is NAMESPACE:OPERATION:HASH; cachekit key --interop "
+                  "makes it");
         return CLI_USAGE;
     }
     if (o->namespace_name != NULL && !ckit_utf8_valid(ckit_slice_str(o->namespace_name))) {
@@ -174,7 +200,8 @@ static const cli_option options[] = {
      CLI_FIELD(set_options, ttl_ms), NULL},
     {"namespace", 'n', CLI_TEXT, "NAME", "what the entry belongs to, for ls and invalidate; not part of the key [none]",
      CLI_FIELD(set_options, namespace_name), NULL},
-    {"as", 0, CLI_CHOICE, "FORM", "raw, json, text or bytes; see above [raw]", CLI_FIELD(set_options, as), forms},
+    {"as", 0, CLI_CHOICE, "FORM", "raw, json, text, bytes or interop; see above [raw]", CLI_FIELD(set_options, as),
+     forms},
 };
 
 static const cli_exit_row exits[] = {
@@ -201,7 +228,10 @@ const cli_command cli_set_command = {
         " --as json   VALUE is a JSON text, and becomes a document that every SDK\n"
         "             reads: compressed and checksummed\n"
         " --as text   a document that is one text\n"
-        " --as bytes  a document that is one byte string\n\n"
+        " --as bytes  a document that is one byte string\n"
+        " --as interop  VALUE is a JSON text, and becomes what functions in interop\n"
+        "             mode store in every language: one plain MessagePack\n"
+        "             document. KEY is one that cachekit key --interop makes\n\n"
         "Values are not encrypted, also when CACHEKIT_MASTER_KEY is set. Without --ttl an entry lives one hour; ten "
         "years (3650d) are the most. Keys are used as they are, up to 64 KiB; SDKs by default only up to 1024 bytes. "
         "Programs that hold an older value in their own memory may use it until its lifetime ends there.\n\n"

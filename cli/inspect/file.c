@@ -4,6 +4,7 @@
 #include "support/output.h"
 #include "support/units.h"
 
+#include <cachekit/interop.h>
 #include <cachekit/key.h>
 #include <cachekit/msgpack.h>
 #include <inttypes.h>
@@ -13,7 +14,6 @@
 #define VERSION_AT 2
 #define RESERVED_AT 3 /* one byte, then two of flags */
 #define EXPIRY_AT 6
-#define INTEROP_HASH 64
 
 /* ---- keys --------------------------------------------------------------------------------------------------- */
 
@@ -43,30 +43,16 @@ static void automatic_key(inspect_report *report, const ckit_key_parts *parts) {
     inspect_fact(report, "serializer_code", cli_json_bytes(ckit_slice_of(&parts->code, 1)), "%c", parts->code);
 }
 
-static bool is_lower_hex(ckit_slice text) {
-    size_t good = 0;
-    while (good < text.len &&
-           ((text.ptr[good] >= '0' && text.ptr[good] <= '9') || (text.ptr[good] >= 'a' && text.ptr[good] <= 'f'))) {
-        good++;
-    }
-    return good == text.len;
-}
-
-/* NAMESPACE ":" OPERATION ":" 64 digits. */
 static bool interop_key(inspect_report *report, ckit_slice key) {
-    const uint8_t *first = key.len <= INTEROP_HASH ? NULL : memchr(key.ptr, ':', key.len - INTEROP_HASH - 1);
-    ckit_slice     hash = first == NULL ? key : ckit_slice_of(key.ptr + key.len - INTEROP_HASH, INTEROP_HASH);
-    if (first == NULL || hash.ptr[-1] != ':' || !is_lower_hex(hash)) {
-        return false;
-    }
-    ckit_slice operation = ckit_slice_of(first + 1, (size_t)(hash.ptr - 1 - (first + 1)));
-    if (operation.len == 0 || memchr(operation.ptr, ':', operation.len) != NULL) {
+    ckit_interop_key_parts parts;
+    if (!ckit_interop_key_describe(key, &parts)) {
         return false;
     }
     kind_fact(report, "interop", "of interop mode: what all SDKs share");
-    text_fact(report, "namespace", ckit_slice_of(key.ptr, (size_t)(first - key.ptr)));
-    text_fact(report, "function", operation);
-    inspect_fact(report, "arguments_hash", cli_json_bytes(hash), "%.*s", (int)hash.len, (const char *)hash.ptr);
+    text_fact(report, "namespace", parts.namespace_name);
+    text_fact(report, "function", parts.operation);
+    inspect_fact(report, "arguments_hash", cli_json_bytes(parts.hash), "%.*s", (int)parts.hash.len,
+                 (const char *)parts.hash.ptr);
     return true;
 }
 

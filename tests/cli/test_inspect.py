@@ -98,6 +98,7 @@ def test_an_entry_is_explained_with_its_life_and_the_parts_of_its_key(tool):
     [
         ("user:1", "custom"),
         ("users:get_user:" + "0123456789abcdef" * 4, "interop"),
+        ("Users:get_user:" + "0123456789abcdef" * 4, "custom"),
         ("func:a.b:args:" + "0" * 64 + ":0s", "automatic"),
         ("func:" + "x" * 45 + ":" + "0" * 32, "shortened"),
         ("t:acme:func:a.b:args:" + "0" * 64 + ":0s", "automatic"),

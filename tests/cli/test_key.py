@@ -124,3 +124,54 @@ def test_the_key_finds_what_was_stored_under_it(tool):
 def test_no_store_and_no_home_are_needed(tool):
     done = tool.run("key", "-f", "a.b", "--", "1", env={"HOME": None, "CACHEKIT_REDIS_URL": "nonsense://"})
     assert done.returncode == 0
+
+
+# ---- keys that all languages share ----------------------------------------------------------------------------
+
+SHARED = "users:get_user:61598716255080080f6456eb065c2e51badfaa4320b0efe97469c29cffee8875"
+
+
+def shared_key(tool, *arguments):
+    return tool.ok("key", "--interop", "get_user", "--namespace", "users", "--", *arguments).decode()[:-1]
+
+
+def test_keys_of_interop_mode_are_those_of_the_other_sdks(tool):
+    assert shared_key(tool, "42") == shared_key(tool, "42.0") == SHARED
+    told = json.loads(tool.ok("key", "--json", "--interop", "get_user", "-n", "users", "--", "42"))
+    assert told == {"key": SHARED, "arguments_hash": SHARED[-64:]}
+    assert shared_key(tool).startswith("users:get_user:8064bf5f")
+    assert shared_key(tool, '{"b": 1, "a": 2.0}') == shared_key(tool, '{"a": 2, "b": 1}') != shared_key(tool, "1", "2")
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["--interop", "get_user", "--", "1"], b"namespace: empty"),
+        (["--interop", "Get", "-n", "users", "--", "1"], b"operation: begins with"),
+        (["--interop", "get", "-n", "users", "-f", "a.b", "--", "1"], b"contradict"),
+        (["--interop", "get", "-n", "users", "--", "a=1"], b"argument 1 has a name"),
+        (["--interop", "get", "-n", "users", "--", "hello"], b"argument 1 is not JSON"),
+        (["--interop", "get", "-n", "users", "--", "18446744073709551616"], b"argument 1"),
+    ],
+)
+def test_wrong_usage_of_interop_mode_is_explained_in_one_line(tool, words, told):
+    done = tool.run("key", *words)
+    assert done.returncode == 2 and done.stdout == b""
+    assert told in done.stderr and done.stderr.count(b"\n") == 1
+
+
+def test_a_shared_entry_is_stored_as_one_plain_document(tool):
+    tool.ok("set", "--as", "interop", SHARED, '{"name": "alice", "age": 30}')
+    assert tool.ok("get", "--as", "raw", SHARED).hex() == "82a36167651ea46e616d65a5616c696365"
+    assert json.loads(tool.ok("get", SHARED)) == {"name": "alice", "age": 30}
+    told = json.loads(tool.ok("inspect", "--json", SHARED))
+    assert (told["key_kind"], told["namespace"], told["function"]) == ("interop", "users", "get_user")
+    tool.ok("invalidate", "--namespace", "users", "--function", "get_user", "--yes")
+    assert tool.run("get", SHARED).returncode == 1
+
+
+def test_a_shared_entry_needs_a_shared_key(tool):
+    done = tool.run("set", "--as", "interop", "user:42", "1")
+    assert done.returncode == 2 and b"cachekit key --interop" in done.stderr
+    done = tool.run("set", "--as", "interop", SHARED, "nonsense")
+    assert done.returncode == 2 and b"JSON" in done.stderr
