@@ -44,7 +44,8 @@ CALLS: list[list[Any]] = [
 
 
 def tool(*words: str, given: bytes | None = None) -> bytes:
-    done = subprocess.run([TOOL, *words], input=given, capture_output=True, timeout=60, check=False)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CACHEKIT_")}
+    done = subprocess.run([TOOL, *words], input=given, capture_output=True, timeout=60, check=False, env=clean)
     if done.returncode != 0:
         raise SystemExit(f"cachekit {' '.join(words)[:200]}: {done.stderr.decode()}")
     return done.stdout
