@@ -221,7 +221,7 @@ typedef struct ckit_cache_stats {
     uint64_t leases_lost; /* results that were not stored: their lock had ended before, and may have been another's */
     /* where a store has its users tell each other what they change (redis.h, publish/subscribe): messages of this cache ... */
     uint64_t changes_published;
-    uint64_t changes_unheard;     /* of them: those that nobody was there to hear */
+    uint64_t changes_unheard;     /* that nobody was there to hear */
     uint64_t changes_unpublished; /* that the store refused to pass on */
     uint64_t messages_malformed;  /* that came in and could not be read */
     uint64_t watching;            /* 1: the store tells at this moment of every change; else 0 */

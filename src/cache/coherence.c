@@ -207,12 +207,13 @@ static void on_guarded(void *self, unsigned what) {
 }
 
 static void on_counted(void *self, ckit_watch_figure what) {
-    ckit_cache *cache = self;
-    switch (what) {
-    case CKIT_WATCH_UNHEARD: ckiti_count(&cache->counters, CKITI_CHANGES_UNHEARD, 1); /* fall through */
-    case CKIT_WATCH_PUBLISHED: ckiti_count(&cache->counters, CKITI_CHANGES_PUBLISHED, 1); break;
-    case CKIT_WATCH_UNPUBLISHED: ckiti_count(&cache->counters, CKITI_CHANGES_UNPUBLISHED, 1); break;
-    case CKIT_WATCH_MALFORMED: ckiti_count(&cache->counters, CKITI_MESSAGES_MALFORMED, 1); break;
+    static const unsigned counters[] = {[CKIT_WATCH_PUBLISHED] = CKITI_CHANGES_PUBLISHED,
+                                        [CKIT_WATCH_UNHEARD] = CKITI_CHANGES_UNHEARD,
+                                        [CKIT_WATCH_UNPUBLISHED] = CKITI_CHANGES_UNPUBLISHED,
+                                        [CKIT_WATCH_MALFORMED] = CKITI_MESSAGES_MALFORMED};
+    ckit_cache           *cache = self;
+    if (what >= CKIT_WATCH_PUBLISHED && what <= CKIT_WATCH_MALFORMED) {
+        ckiti_count(&cache->counters, counters[what], 1);
     }
 }
 
