@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
@@ -21,6 +22,21 @@ else:
             return getattr(logging.getLogger("cachekit"), name)
 
     log = _Log()
+
+_QUIET = 3
+"""Of the library's levels (1 debug to 4 error) the least that is of interest to a program that has not set up logging."""
+
+
+def library_line(level: int = 0, component: str = "", text: str = "") -> int:
+    """Logs a line of the library; without a level nothing. The answer is the least level that somebody wants to hear."""
+    if level:
+        log.log(level * 10, "%s: %s", component, text)
+    get_logger = getattr(sys.modules.get("logging"), "getLogger", None)  # None also while it is being imported
+    if get_logger is None:
+        return _QUIET
+    logger = get_logger("cachekit")
+    return next((wanted for wanted in range(1, 5) if logger.isEnabledFor(wanted * 10)), 5)
+
 
 _warned: dict[str, None] = {}
 

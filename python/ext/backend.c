@@ -1,150 +1,37 @@
-/* A store written in Python. Every operation takes the interpreter's lock, asks the adapter, and lets the lock go.
- *
- * Threads of the library may come late, when the interpreter is ending: a thread that waits for its lock then would never
- * come back. So there is a gate, closed by a function of `atexit`, which waits for the foreign threads that are inside. */
+/* A store written in Python. Every operation takes the interpreter's lock, asks the adapter, and lets the lock go. */
 #include "backend.h"
 
+#include "gate.h"
+
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
-
-#define LONGEST_END_MS 5000
-#define MILLISECOND 1000000L
-
-/* ---- the gate ------------------------------------------------------------------------------------------------- */
-
-typedef struct gate {
-    atomic_bool closed;
-    atomic_int  inside;     /* foreign threads that are in the interpreter, or on their way */
-    atomic_int  process;    /* after fork the others are not there any more */
-    atomic_uint references; /* the module's and every backend's */
-} gate;
-
-static const char gate_name[] = "cachekit._core.gate";
-
-static void let_gate_go(gate *g) {
-    if (atomic_fetch_sub(&g->references, 1) == 1) {
-        free(g);
-    }
-}
-
-static void free_capsule(PyObject *capsule) { let_gate_go(PyCapsule_GetPointer(capsule, gate_name)); }
-
-static void count_anew_after_fork(gate *g) {
-    int now = (int)getpid(), before = atomic_load(&g->process);
-    if (now != before && atomic_compare_exchange_strong(&g->process, &before, now)) {
-        atomic_store(&g->inside, 0);
-    }
-}
-
-static PyObject *close_gate(PyObject *capsule, PyObject *unused) {
-    gate *g = PyCapsule_GetPointer(capsule, gate_name);
-    (void)unused;
-    if (g == NULL) {
-        return NULL;
-    }
-    count_anew_after_fork(g);
-    atomic_store(&g->closed, true);
-    Py_BEGIN_ALLOW_THREADS;
-    for (int waited = 0; waited < LONGEST_END_MS && atomic_load(&g->inside) > 0; waited++) {
-        (void)nanosleep(&(struct timespec){0, MILLISECOND}, NULL);
-    }
-    Py_END_ALLOW_THREADS;
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef close_gate_method = {"close_gate", close_gate, METH_NOARGS, NULL};
-
-static int close_at_exit(PyObject *capsule) {
-    PyObject *function = PyCFunction_New(&close_gate_method, capsule);
-    PyObject *atexit = function == NULL ? NULL : PyImport_ImportModule("atexit");
-    PyObject *answer = atexit == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", function);
-    Py_XDECREF(answer);
-    Py_XDECREF(atexit);
-    Py_XDECREF(function);
-    return answer == NULL ? -1 : 0;
-}
-
-/* The module's gate, made when it is first needed. The caller gets a reference. */
-static gate *gate_of(core_state *state) {
-    if (state->gate == NULL) {
-        gate *made = calloc(1, sizeof *made);
-        if (made == NULL) {
-            (void)PyErr_NoMemory();
-            return NULL;
-        }
-        atomic_init(&made->process, (int)getpid());
-        atomic_init(&made->references, 1);
-        PyObject *capsule = PyCapsule_New(made, gate_name, free_capsule);
-        if (capsule == NULL) {
-            free(made);
-            return NULL;
-        }
-        if (close_at_exit(capsule) < 0) {
-            Py_DECREF(capsule);
-            return NULL;
-        }
-        state->gate = capsule;
-    }
-    gate *g = PyCapsule_GetPointer(state->gate, gate_name);
-    if (g != NULL) {
-        atomic_fetch_add(&g->references, 1);
-    }
-    return g;
-}
 
 /* ---- in and out ------------------------------------------------------------------------------------------------ */
 
 struct core_backend {
     ckit_backend_ops ops; /* what the adapter can */
     PyObject        *adapter;
-    gate            *gate;
+    core_gate       *gate;
     char             name[24];
 };
 
 /* One visit to the interpreter. */
 typedef struct visit {
-    core_backend    *backend;
-    const char      *operation;
-    ckit_slice       key;
-    ckit_error      *err;
-    PyGILState_STATE gil;
-    bool             foreign;                  /* a thread that Python does not know */
-    PyObject        *type, *value, *traceback; /* an exception that was on its way already */
+    core_backend   *backend;
+    const char     *operation;
+    ckit_slice      key;
+    ckit_error     *err;
+    core_gate_visit inside;
 } visit;
 
 static ckit_status refuse(const visit *v) {
     return ckit_fail(v->err, CKIT_E_CLOSED, v->backend->name, "%s: the interpreter is ending", v->operation);
 }
 
-static bool enter(visit *v) {
-    gate *g = v->backend->gate;
-    v->foreign = PyGILState_GetThisThreadState() == NULL;
-    if (v->foreign) {
-        count_anew_after_fork(g);
-        atomic_fetch_add(&g->inside, 1);
-    }
-    if (atomic_load(&g->closed)) {
-        if (v->foreign) {
-            atomic_fetch_sub(&g->inside, 1);
-        }
-        return false;
-    }
-    v->gil = PyGILState_Ensure();
-    PyErr_Fetch(&v->type, &v->value, &v->traceback);
-    return true;
-}
+static bool enter(visit *v) { return core_gate_enter(v->backend->gate, &v->inside); }
 
-static void leave(visit *v) {
-    PyErr_Restore(v->type, v->value, v->traceback);
-    PyGILState_Release(v->gil);
-    if (v->foreign) {
-        atomic_fetch_sub(&v->backend->gate->inside, 1);
-    }
-}
+static void leave(visit *v) { core_gate_leave(&v->inside); }
 
 static ckit_status status_of(const char *kind) {
     static const struct {
@@ -347,7 +234,7 @@ static void health(void *self, uint64_t deadline_ms, ckit_health *out) {
 
 static void close_backend(void *self) {
     core_backend *backend = self;
-    let_gate_go(backend->gate);
+    core_gate_release(backend->gate);
     free(backend);
 }
 
@@ -460,7 +347,7 @@ ckit_backend *core_backend_new(core_state *state, PyObject *adapter, core_backen
         (void)PyErr_NoMemory();
         return NULL;
     }
-    if (read_abilities(backend, adapter) < 0 || (backend->gate = gate_of(state)) == NULL) {
+    if (read_abilities(backend, adapter) < 0 || (backend->gate = core_gate_of(state)) == NULL) {
         free(backend);
         return NULL;
     }
@@ -474,8 +361,6 @@ ckit_backend *core_backend_new(core_state *state, PyObject *adapter, core_backen
     return made;
 }
 
-bool core_backend_is_stuck(const core_backend *backend) {
-    return atomic_load(&backend->gate->closed) && atomic_load(&backend->gate->inside) > 0;
-}
+bool core_backend_is_stuck(const core_backend *backend) { return core_gate_is_stuck(backend->gate); }
 
 void core_backend_let_go(core_backend *backend) { backend->adapter = NULL; }

@@ -89,12 +89,14 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     PyObject          *backend = Py_None;
     const char        *url = NULL;
     const char        *tenant = NULL;
-    int                l1 = -1, integrity = 1, guarded = 1, coherence = -1; /* -1: not given */
-    ckit_guard_options guard = CKIT_GUARD_OPTIONS_INIT;
+    PyObject          *guard = Py_None;
+    int                l1 = -1, integrity = 1, coherence = -1; /* -1: not given */
+    bool               guarded;
+    ckit_guard_options guard_options;
     unsigned long long l1_max_bytes = 0, default_ttl_ms = 0, max_value_bytes = 0;
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpKOzpp", names, &url, &l1, &l1_max_bytes, &default_ttl_ms,
-                                     &integrity, &max_value_bytes, &backend, &tenant, &guarded, &coherence)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpKOzOp", names, &url, &l1, &l1_max_bytes, &default_ttl_ms,
+                                     &integrity, &max_value_bytes, &backend, &tenant, &guard, &coherence)) {
         return NULL;
     }
     if (backend != Py_None && url != NULL) {
@@ -108,8 +110,10 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     options.max_value_bytes = max_value_bytes;
     options.tenant = tenant;
     options.coherence = coherence < 0 ? CKIT_DEFAULT : coherence ? CKIT_ON : CKIT_OFF;
-    guard.enabled = CKIT_OFF;
-    options.guard = guarded ? NULL : &guard;
+    if (core_guard_options(state_of_type(type), guard, &guard_options, &guarded) < 0) {
+        return NULL;
+    }
+    options.guard = guarded ? &guard_options : NULL;
     core_cache *self = (core_cache *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
@@ -118,6 +122,11 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_INCREF(backend);
         self->adapter = backend;
     }
+    if (core_log_of(state_of_type(type), &self->log) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    options.log = core_log_sink(self->log);
     if (open_cache(self, url, &options) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -154,20 +163,14 @@ static void cache_dealloc(PyObject *object) {
     PyThreadState *saved = core_let_go();
     ckit_cache_close(self->cache);
     core_take_back(saved);
+    core_log_release(self->log);
     core_bury(self);
     Py_CLEAR(self->adapter);
     type->tp_free(object);
     Py_DECREF(type);
 }
 
-#define ADD_COUNT(dict, stats, name) add_count(dict, #name, (stats).name)
-
-static int add_count(PyObject *dict, const char *name, uint64_t count) {
-    PyObject *number = PyLong_FromUnsignedLongLong(count);
-    int       failed = number == NULL ? -1 : PyDict_SetItemString(dict, name, number);
-    Py_XDECREF(number);
-    return failed;
-}
+#define ADD_COUNT(dict, stats, name) core_add_count(dict, #name, (stats).name)
 
 static PyObject *cache_stats(PyObject *object, PyObject *unused) {
     ckit_cache_stats s = CKIT_CACHE_STATS_INIT;
@@ -192,6 +195,20 @@ static PyObject *cache_stats(PyObject *object, PyObject *unused) {
         return NULL;
     }
     return dict;
+}
+
+static PyObject *cache_guard(PyObject *object, PyObject *Py_UNUSED(none)) {
+    core_state *state = state_of_type(Py_TYPE(object));
+    ckit_guard *guard = ckit_backend_get_guard(ckit_cache_backend(((core_cache *)object)->cache));
+    core_log   *log = NULL;
+    if (guard == NULL) {
+        Py_RETURN_NONE;
+    }
+    if (core_log_of(state, &log) < 0) {
+        ckit_guard_release(guard);
+        return NULL;
+    }
+    return core_guard_new(state, guard, log);
 }
 
 static PyObject *cache_health(PyObject *object, PyObject *unused) {
@@ -390,6 +407,7 @@ static PyMethodDef methods[] = {
     {"set", cache_set, METH_VARARGS, "set(key, value, ttl_ms): stores bytes as they are."},
     {"delete", cache_delete, METH_VARARGS, "delete(key): True when there was one."},
     {"exists", cache_exists, METH_VARARGS, "exists(key)"},
+    {"guard", cache_guard, METH_NOARGS, "guard(): what stands between it and its store, None when nothing does."},
     {"ttl", cache_ttl, METH_VARARGS, "ttl(key): remaining milliseconds, None for no entry."},
     {"touch", cache_touch, METH_VARARGS, "touch(key, ttl_ms): a new lifetime; True when there was an entry."},
     {"lock", cache_lock, METH_VARARGS, "lock(key, lease_ms): a token, None when somebody else holds it."},
@@ -411,7 +429,7 @@ static PyType_Slot slots[] = {
     {Py_tp_members, members},
     {Py_tp_methods, methods},
     {Py_tp_doc, "Cache(url, *, l1=True, l1_max_bytes=0, default_ttl_ms=0, integrity=True, "
-                "max_value_bytes=0, backend=None, tenant=None, guard=True)\n--\n\n"
+                "max_value_bytes=0, backend=None, tenant=None, guard=None)\n--\n\n"
                 "A cache: memory, and the store that `url` names (None: the environment) or `backend` is."},
     {0, NULL}};
 

@@ -3,6 +3,7 @@
 #define CKIT_PYTHON_CACHE_H
 
 #include "backend.h"
+#include "guard.h"
 #include "receiver.h"
 
 #include <stdatomic.h>
@@ -20,6 +21,7 @@ typedef struct core_cache {
     _Atomic(core_corpse *)    graveyard; /* pushed to from any thread, emptied with the interpreter's lock held */
     PyObject                 *adapter;   /* of a store written in Python, else NULL */
     core_backend             *backend;   /* borrowed from `cache` */
+    core_log                 *log;       /* where it writes; or NULL */
     PyObject                 *weakrefs;
     uint64_t                  front_hits; /* of its functions (front.h), which the library has not seen */
 } core_cache;

@@ -46,15 +46,17 @@ typedef struct core_state {
     X(poll_type)     /* Poll */                                                                                        \
     X(spare_stop)    /* a StopIteration that answer.c uses again */                                                    \
     X(cache_type)    /* Cache */                                                                                       \
+    X(guard_type)    /* Guard */                                                                                       \
     X(value_advice)  /* for values that no document holds: called with one, returns TypeError's text */                \
     X(values)        /* capsule: core_values (values_parts.h) */                                                       \
-    X(gate)          /* capsule: keeps late threads out of an interpreter that ends (backend.c) */                     \
+    X(gate)          /* capsule: keeps late threads out of an interpreter that ends (gate.h) */                        \
     X(lent_type)     /* Lent: the bytes of a stored value as a buffer (lent.c) */                                      \
     X(interop_error) /* cachekit.errors.InteropError; imported when first needed (interop.c) */
 #define CORE_DECLARE(name) PyObject *name;
     CORE_OBJECTS(CORE_DECLARE)
 #undef CORE_DECLARE
     uint64_t             receivers;     /* that have been given a number */
+    struct core_log     *log;           /* of the library (log.h); NULL until it is needed */
     struct local_flight *flights;       /* calls that threads are computing (local.c) */
     PyObject            *spare_answers; /* ended ones, without references (answer.c) */
     unsigned             spare_answer_count;
@@ -102,6 +104,7 @@ int  core_settings_exec(PyObject *module);  /* settings.c */
 int  core_args_exec(PyObject *module);      /* args.c */
 int  core_values_exec(PyObject *module);    /* values.c */
 int  core_storage_exec(PyObject *module);   /* storage.c */
+int  core_guard_exec(PyObject *module);     /* guard.c */
 int  core_cache_exec(PyObject *module);     /* cache.c */
 int  core_function_exec(PyObject *module);  /* function.c */
 int  core_operation_exec(PyObject *module); /* operation.c */

@@ -1,4 +1,4 @@
-#include "core.h"
+#include "log.h"
 
 static int add_own(PyObject *module) {
     PyObject *errors = PyImport_ImportModule("cachekit.errors");
@@ -43,6 +43,8 @@ static int clear(PyObject *module) {
         CORE_OBJECTS(CORE_CLEAR)
 #undef CORE_CLEAR
         core_answer_free_spare(state);
+        core_log_release(state->log);
+        state->log = NULL;
     }
     return 0;
 }
@@ -58,6 +60,7 @@ static PyModuleDef_Slot slots[] = {{Py_mod_exec, SLOT(add_own)},
                                    {Py_mod_exec, SLOT(core_args_exec)},
                                    {Py_mod_exec, SLOT(core_values_exec)},
                                    {Py_mod_exec, SLOT(core_storage_exec)},
+                                   {Py_mod_exec, SLOT(core_guard_exec)},
                                    {Py_mod_exec, SLOT(core_cache_exec)},
                                    {Py_mod_exec, SLOT(core_function_exec)},
                                    {Py_mod_exec, SLOT(core_operation_exec)},

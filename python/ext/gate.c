@@ -1,0 +1,115 @@
+#include "gate.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LONGEST_END_MS 5000
+#define MILLISECOND 1000000L
+
+struct core_gate {
+    atomic_bool closed;
+    atomic_int  inside;     /* foreign threads that are in the interpreter, or on their way */
+    atomic_int  process;    /* after fork the others are not there any more */
+    atomic_uint references; /* the module's and every backend's */
+};
+
+static const char gate_name[] = "cachekit._core.gate";
+
+void core_gate_release(core_gate *g) {
+    if (atomic_fetch_sub(&g->references, 1) == 1) {
+        free(g);
+    }
+}
+
+static void free_capsule(PyObject *capsule) { core_gate_release(PyCapsule_GetPointer(capsule, gate_name)); }
+
+static void count_anew_after_fork(core_gate *g) {
+    int now = (int)getpid(), before = atomic_load(&g->process);
+    if (now != before && atomic_compare_exchange_strong(&g->process, &before, now)) {
+        atomic_store(&g->inside, 0);
+    }
+}
+
+static PyObject *close_gate(PyObject *capsule, PyObject *unused) {
+    core_gate *g = PyCapsule_GetPointer(capsule, gate_name);
+    (void)unused;
+    if (g == NULL) {
+        return NULL;
+    }
+    count_anew_after_fork(g);
+    atomic_store(&g->closed, true);
+    Py_BEGIN_ALLOW_THREADS;
+    for (int waited = 0; waited < LONGEST_END_MS && atomic_load(&g->inside) > 0; waited++) {
+        (void)nanosleep(&(struct timespec){0, MILLISECOND}, NULL);
+    }
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef close_gate_method = {"close_gate", close_gate, METH_NOARGS, NULL};
+
+static int close_at_exit(PyObject *capsule) {
+    PyObject *function = PyCFunction_New(&close_gate_method, capsule);
+    PyObject *atexit = function == NULL ? NULL : PyImport_ImportModule("atexit");
+    PyObject *answer = atexit == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", function);
+    Py_XDECREF(answer);
+    Py_XDECREF(atexit);
+    Py_XDECREF(function);
+    return answer == NULL ? -1 : 0;
+}
+
+core_gate *core_gate_of(core_state *state) {
+    if (state->gate == NULL) {
+        core_gate *made = calloc(1, sizeof *made);
+        if (made == NULL) {
+            (void)PyErr_NoMemory();
+            return NULL;
+        }
+        atomic_init(&made->process, (int)getpid());
+        atomic_init(&made->references, 1);
+        PyObject *capsule = PyCapsule_New(made, gate_name, free_capsule);
+        if (capsule == NULL) {
+            free(made);
+            return NULL;
+        }
+        if (close_at_exit(capsule) < 0) {
+            Py_DECREF(capsule);
+            return NULL;
+        }
+        state->gate = capsule;
+    }
+    core_gate *g = PyCapsule_GetPointer(state->gate, gate_name);
+    if (g != NULL) {
+        atomic_fetch_add(&g->references, 1);
+    }
+    return g;
+}
+
+bool core_gate_enter(core_gate *g, core_gate_visit *visit) {
+    *visit = (core_gate_visit){.gate = g, .foreign = PyGILState_GetThisThreadState() == NULL};
+    if (visit->foreign) {
+        count_anew_after_fork(g);
+        atomic_fetch_add(&g->inside, 1);
+    }
+    if (atomic_load(&g->closed)) {
+        if (visit->foreign) {
+            atomic_fetch_sub(&g->inside, 1);
+        }
+        return false;
+    }
+    visit->gil = PyGILState_Ensure();
+    PyErr_Fetch(&visit->type, &visit->value, &visit->traceback);
+    return true;
+}
+
+void core_gate_leave(core_gate_visit *visit) {
+    PyErr_Restore(visit->type, visit->value, visit->traceback);
+    PyGILState_Release(visit->gil);
+    if (visit->foreign) {
+        atomic_fetch_sub(&visit->gate->inside, 1);
+    }
+}
+
+bool core_gate_is_stuck(core_gate *g) { return atomic_load(&g->closed) && atomic_load(&g->inside) > 0; }
