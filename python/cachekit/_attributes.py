@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
 from ._methods import check_class, count_parameters, needs_class
 from ._told import log, name_of
-from .decorators.orchestrator import FeatureOrchestrator
 from .errors import CachekitError, ConfigurationError, InteropError, MisuseError
 
 if TYPE_CHECKING:
-    from ._core import CachedFunction
+    from ._core import Cache, CachedFunction
+    from ._stores import Place
     from ._tenants import Tenants
     from .config import DecoratorConfig
+    from .decorators.orchestrator import FeatureOrchestrator
 
 _R = TypeVar("_R")
 
@@ -91,17 +92,70 @@ def invalidation_of(stats: dict[str, int]) -> dict[str, Any]:
     return {"listening": bool(stats["watching"]), **{name: stats[name] for name in _INVALIDATION}}
 
 
+PROBE_SECONDS = 5.0
+"""The longest wait for a probe of a store."""
+_probes: weakref.WeakKeyDictionary[Cache, Any] = weakref.WeakKeyDictionary()
+"""The thread that asks the store of a cache, when it is written in Python."""
+
+
+def _probe(cache: Cache, written: bool) -> dict[str, Any]:
+    """Tries the store out, for a few seconds at most. The library's own stores end by themselves; one that is written in
+    Python is asked in a thread, which is left alone when it takes too long."""
+    if not written:
+        return cache.health()
+    import threading
+
+    answer: list[dict[str, Any]] = []
+    began, detail, last = time.perf_counter(), "the last probe has not come back yet", _probes.get(cache)
+    if last is None or not last.is_alive():
+        thread = threading.Thread(target=lambda: answer.append(cache.health()), name="cachekit-probe", daemon=True)
+        _probes[cache] = thread
+        thread.start()
+        thread.join(PROBE_SECONDS)
+        detail = f"no answer within {PROBE_SECONDS:g} seconds"
+    if answer:
+        return answer[0]
+    return {
+        "healthy": False,
+        "latency_ms": (time.perf_counter() - began) * 1000,
+        "backend_type": "unknown",
+        "detail": detail,
+        "connections": 0,
+        "connections_in_use": 0,
+        "connections_max": 0,
+    }
+
+
+_TIERS = {"memory": "l1_", "store": "l2_"}
+
+
+def _tiers(cache: Cache, memory: bool, stored: bool) -> dict[str, dict[str, Any]]:
+    """What a cache has counted, which it may share with other functions of the same store."""
+    stats = cache.stats()
+    parts: dict[str, dict[str, Any]] = {
+        part: {name[len(prefix) :]: count for name, count in stats.items() if name.startswith(prefix)}
+        for part, prefix in _TIERS.items()
+        if part == "memory" or stored
+    }
+    if memory:
+        parts["invalidation"] = invalidation_of(stats)
+    told = (*_TIERS.values(), *_INVALIDATION, "watching")
+    parts["calls"] = {name: count for name, count in stats.items() if not name.startswith(told)}
+    return parts
+
+
 def attach(
     cached: CachedFunction[..., Any],
     function: Callable[..., Any],
     config: DecoratorConfig,
-    stored: bool,
+    place: Place,
     awaited: bool,
     tenants: Tenants | None,
 ) -> None:
-    """The attributes of a decorated function. `stored`: there is a store, which `tenants` share; `awaited`: it is a
-    coroutine function, and what may wait for the store is a coroutine function too."""
-    features = FeatureOrchestrator.from_config(config)
+    """The attributes of a decorated function. `tenants`: who share its store; `awaited`: it is a coroutine function, and
+    what may wait for the store is a coroutine function too."""
+    stored, written = place.stored, place.written
+    known: list[FeatureOrchestrator] = []
     name = name_of(function)
     base: dict[str, int] = {}
     cleared = [0]
@@ -182,10 +236,20 @@ def attach(
         else:
             forget(args, kwargs)
 
+    def features() -> FeatureOrchestrator:
+        if not known:
+            from .decorators.orchestrator import FeatureOrchestrator  # for whom looks at it
+
+            known.append(FeatureOrchestrator.from_config(config, cached.cache.guard()))
+        return known[0]
+
     def get_health_status() -> dict[str, Any]:
-        """The features of this function and their state. Does not touch the store."""
+        """The features of this function and their state, with live figures. Does not touch the store."""
         now = counted()
-        return features.get_health_status({"total_operations": now["l1_hits"] + now["l2_hits"] + now["misses"]})
+        total = now["l1_hits"] + now["l2_hits"] + now["misses"]
+        return features().get_health_status(
+            {"total_operations": total, "components": _tiers(here().cache, stored and config.l1.enabled, stored)}
+        )
 
     async def acheck_health() -> dict[str, Any]:
         """The features of this function and their state, after trying the store out."""
@@ -193,11 +257,11 @@ def attach(
 
     def check_health() -> dict[str, Any]:
         """The features of this function and their state, after trying the store out."""
-        found = here().cache.health()
+        found = _probe(here().cache, written)
         status = "healthy" if found["healthy"] else "unhealthy"
         return {
             "status": status,
-            "namespace": features.namespace,
+            "namespace": features().namespace,
             "decorator": get_health_status(),
             "components": {"backend": found, "invalidation": invalidation_of(here().cache.stats())},
             # The documented shape, which a store without connections fills with what it has: none.

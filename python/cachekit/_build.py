@@ -71,7 +71,7 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
     if tenants is not None:
         tenants.belong_to(cached)
     copy_names(cached, function)
-    attach(cached, function, config, place.stored, awaited, tenants)
+    attach(cached, function, config, place, awaited, tenants)
     if awaited:
         from ._async import mark
 

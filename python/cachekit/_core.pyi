@@ -132,6 +132,63 @@ def frame_parse(stored: Buffer) -> tuple[_Frame, memoryview | bytes]:
 
 # ---- the pipeline ---------------------------------------------------------------------------------------------------
 
+class _Timing(TypedDict):
+    operations: int
+    window: int
+    timeout_ms: int
+    percentile_ms: float
+    average_ms: float
+    timed_out: int
+
+class _GuardStats(TypedDict):
+    state: Literal["closed", "open", "half_open"]
+    failures_in_a_row: int
+    probe_successes: int
+    probes: int
+    recovery_in_ms: int
+    failures: int
+    refused: int
+    opened: int
+    half_opened: int
+    closed: int
+    in_flight: int
+    waiting: int
+    waited: int
+    rejected: int
+    accepting: bool
+    retries: int
+    recovered: int
+    data: _Timing
+    locks: _Timing
+    last_failure_ms_ago: int | None
+
+@final
+class Guard:
+    """What stands between caches and a store: circuit breaker, time limit, bound, retries.
+
+    Options and figures have the names of ckit_guard_options and ckit_guard_stats in cachekit/guard.h; switches are
+    bools. Raises CachekitError (E103) for options that contradict each other.
+    """
+
+    def __new__(cls, **options: bool | float) -> Self: ...
+    def stats(self) -> _GuardStats:
+        """What it has seen and thinks."""
+
+    def options(self) -> dict[str, Any]:
+        """The numbers in effect."""
+
+    def reset(self) -> None:
+        """Closes the circuit."""
+
+    def enter(self) -> tuple[bytes, int]:
+        """The right to one operation, and its time limit in milliseconds. CachekitError (E030, E109) when it is refused."""
+
+    def leave(self, entered: bytes, kind: int, /) -> None:
+        """The operation is over; once. `kind` is that of its failure (ckit_error_kind), 0 for none."""
+
+    def record(self, seconds: float, locks: bool = False, /) -> None:
+        """Somebody else has measured an operation."""
+
 @final
 class Cache:
     """A cache: memory, and the store that `url` names (None: the environment) or `backend` is."""
@@ -147,9 +204,11 @@ class Cache:
         max_value_bytes: int = 0,
         backend: Adapter | None = None,
         tenant: str | None = None,
-        guard: bool = True,
+        guard: bool | Guard | Mapping[str, bool | int | float] | None = None,
         coherence: bool = ...,
-    ) -> Self: ...
+    ) -> Self:
+        """`guard`: False for none, options by the names of `Guard`, or one that other caches of the store have."""
+
     def get(self, key: str | Buffer, /) -> bytes | None:
         """The stored bytes as they are, or None."""
 
@@ -168,6 +227,9 @@ class Cache:
     def health(self) -> dict[str, Any]:
         """Tries the store out: ``healthy``, ``latency_ms``, ``backend_type``, ``detail``, ``connections``,
         ``connections_in_use``, ``connections_max``."""
+
+    def guard(self) -> Guard | None:
+        """What stands between it and its store; a new object each time."""
 
     def ttl(self, key: str | Buffer, /) -> int | None:
         """The remaining life in milliseconds; 2**64 - 1: no expiry, 2**64 - 2: unknown. None: no entry."""

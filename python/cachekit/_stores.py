@@ -1,4 +1,7 @@
-"""Which cache a function gets: functions that agree in store and limits share one, for as long as there is one of them."""
+"""Which cache a function gets: functions that agree in store and limits share one, for as long as there is one of them.
+
+Caches of one store with the same reliability settings have one guard: what one learns of the store counts for all.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import threading
 from typing import Any, Callable, NamedTuple
 from weakref import WeakValueDictionary
 
-from ._core import Cache
+from ._core import Cache, Guard
+from ._guards import guard_options
 from ._told import tell_once
 from .backends.file import FileBackend
 from .backends.redis.provider import DEFAULT_TENANT
@@ -25,6 +29,7 @@ class Place(NamedTuple):
     objects: bool  # as they are, in memory alone
     stored: bool  # there is a store behind the memory
     chosen: _Chosen | None = None  # it is one that tenants share
+    written: bool = False  # the store is written in Python
 
 
 _caches: WeakValueDictionary[tuple[Any, ...], Cache] = WeakValueDictionary()
@@ -49,23 +54,37 @@ def _may_tell(store: Any) -> bool:
 def _open(store: Any, config: DecoratorConfig, tenant: str | None = None) -> Cache:
     """The cache of a store with these limits. `store` is a URL, a backend written in Python, or `_Chosen`."""
     size = 0 if config.l1.max_size_mb is None else config.l1.max_size_mb * _MIB
+    optional = store == _Chosen(None, None)
+    options = guard_options(config.circuit_breaker, config.timeout, config.backpressure, optional=optional)
+    excluded = config.circuit_breaker.excluded_exceptions
     # The cache holds its backend, so the number is no other's as long as the cache is found.
     told = config.l1.invalidation_enabled or not _may_tell(store)
-    identity = (store if isinstance(store, (str, _Chosen)) else id(store), size, config.l1.enabled, tenant, told)
+    guarded = (
+        store if isinstance(store, (str, _Chosen)) else id(store),
+        None if store == "memory:" else (*options.items(), *excluded),
+    )
+    identity = (guarded, size, config.l1.enabled, tenant, told)
     with _caches_lock:
         cache = _caches.get(identity)
         if cache is None:
             l1 = config.l1.enabled or store == "memory:"
+            guard = _guard_of(guarded) or options
             if isinstance(store, _Chosen):
-                cache = Cache(None, l1=l1, l1_max_bytes=size, tenant=tenant, coherence=told)
+                cache = Cache(None, l1=l1, l1_max_bytes=size, tenant=tenant, guard=guard, coherence=told)
             elif isinstance(store, str):
-                cache = Cache(store, l1=l1, l1_max_bytes=size, coherence=told)
+                cache = Cache(store, l1=l1, l1_max_bytes=size, guard=guard, coherence=told)
             else:
                 from .backends._adapter import Adapter
 
-                cache = Cache(None, l1=l1, l1_max_bytes=size, backend=Adapter(store))
+                cache = Cache(None, l1=l1, l1_max_bytes=size, backend=Adapter(store, excluded), guard=guard)
             _caches[identity] = cache
     return cache
+
+
+def _guard_of(guarded: tuple[Any, ...]) -> Guard | None:
+    """The guard that caches of the same store with the same settings have."""
+    same = next((cache for identity, cache in list(_caches.items()) if identity[0] == guarded), None)
+    return None if same is None else same.guard()
 
 
 # ---- the environment ----------------------------------------------------------------------------------------------
@@ -136,7 +155,8 @@ def place_for(function: Callable[..., Any], config: DecoratorConfig) -> Place:
     try:
         if isinstance(backend, _Chosen):
             return tenant_place(config, backend, DEFAULT_TENANT)
-        return Place(_open(_url_of(backend) or backend, config), objects=False, stored=True)
+        url = _url_of(backend)
+        return Place(_open(url or backend, config), objects=False, stored=True, written=url is None)
     except CachekitError as error:
         if isinstance(backend, _Chosen) and error.code == ConfigurationError.code:
             raise ConfigurationError(str(error)) from None

@@ -30,7 +30,7 @@ struct core_log {
     atomic_int      carrier; /* the process in which a thread carries lines, 0 = none does */
     atomic_int      floor;   /* lines below this level are of no interest to `logging` */
     core_gate      *gate;
-    PyObject       *tell; /* cachekit._told.library_line */
+    PyObject       *tell; /* the module's library_line; NULL when the module has ended */
 };
 
 /* ---- bringing lines there ---------------------------------------------------------------------------------------- */
@@ -49,16 +49,21 @@ static line *take_all(core_log *log) {
 
 /* With the interpreter's lock held. The answer is the least level that `logging` wants. */
 static void tell(core_log *log, ckit_log_level level, const char *component, const char *text) {
+    PyObject *function = log->tell;
+    Py_XINCREF(function);
     PyObject *message = core_text(text);
-    PyObject *answer = message == NULL ? NULL : PyObject_CallFunction(log->tell, "isO", (int)level, component, message);
+    PyObject *answer = function == NULL || message == NULL
+                           ? NULL
+                           : PyObject_CallFunction(function, "isO", (int)level, component, message);
     long      floor = answer == NULL ? -1 : PyLong_AsLong(answer);
-    if (floor == -1 && PyErr_Occurred()) {
-        PyErr_WriteUnraisable(log->tell);
-    } else {
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable(function);
+    } else if (answer != NULL) {
         atomic_store(&log->floor, (int)floor);
     }
     Py_XDECREF(answer);
     Py_XDECREF(message);
+    Py_XDECREF(function);
 }
 
 /* `inside`: with the interpreter's lock held; else to standard error. */
@@ -67,7 +72,7 @@ static void bring(core_log *log, bool inside) {
     for (line *l = take_all(log), *next; l != NULL; l = next) {
         next = l->next;
         atomic_fetch_sub(&log->waiting, 1);
-        if (l->process == process && inside) {
+        if (l->process == process && inside && log->tell != NULL) {
             tell(log, l->level, l->component, l->text);
         } else if (l->process == process && l->level >= CKIT_LOG_WARNING) {
             (void)fprintf(stderr, "cachekit %s: %s\n", l->component, l->text);
@@ -154,8 +159,14 @@ void core_log_release(core_log *log) {
     }
     bring(log, true);
     core_gate_release(log->gate);
-    Py_CLEAR(log->tell);
     free(log);
+}
+
+void core_log_end(core_log *log) {
+    if (log != NULL) {
+        log->tell = NULL;
+        core_log_release(log);
+    }
 }
 
 static core_log *make(core_state *state) {
@@ -174,7 +185,7 @@ static core_log *make(core_state *state) {
     const char *wanted = getenv("LOG_LEVEL");
     /* The environment can only ask for less than `logging` wants. */
     log->sink = (ckit_log){write_line, log, wanted == NULL || *wanted == '\0' ? CKIT_LOG_DEBUG : CKIT_LOG_DEFAULT};
-    log->tell = function;
+    log->tell = state->library_line = function;
     atomic_init(&log->references, 1);
     return log;
 }

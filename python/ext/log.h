@@ -18,5 +18,7 @@ int core_log_of(core_state *state, core_log **out);
 const ckit_log *core_log_sink(const core_log *log);
 /* With the interpreter's lock held. Accepts NULL. */
 void core_log_release(core_log *log);
+/* The module ends: gives its reference back, and later lines go to standard error. Accepts NULL. */
+void core_log_end(core_log *log);
 
 #endif

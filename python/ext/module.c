@@ -39,12 +39,12 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
 static int clear(PyObject *module) {
     core_state *state = core_state_of(module);
     if (state != NULL) {
+        core_log_end(state->log);
+        state->log = NULL;
 #define CORE_CLEAR(name) Py_CLEAR(state->name);
         CORE_OBJECTS(CORE_CLEAR)
 #undef CORE_CLEAR
         core_answer_free_spare(state);
-        core_log_release(state->log);
-        state->log = NULL;
     }
     return 0;
 }

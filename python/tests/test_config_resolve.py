@@ -289,8 +289,6 @@ def test_a_name_never_changes_what_is_stored_checked_or_counted():
     assert fast.profile == "minimal"
     changed = {name for name, value in plain.to_dict().items() if fast.to_dict()[name] != value}
     assert changed == {
-        "circuit_breaker",
-        "adaptive_timeout",
         "swr_enabled",
         "enable_tracing",
         "enable_structured_logging",
@@ -300,7 +298,7 @@ def test_a_name_never_changes_what_is_stored_checked_or_counted():
 def test_the_user_wins_over_a_name():
     config = resolve(named("get_price"), {"circuit_breaker": True, "ttl": 5, "l1": L1CacheConfig()})
     assert config.circuit_breaker.enabled and config.l1.swr_enabled and config.ttl == 5
-    assert not config.timeout.enabled
+    assert not config.monitoring.enable_tracing
 
 
 def test_a_preset_ends_all_looking_at_names():
@@ -358,11 +356,11 @@ def test_the_documented_orchestrator():
 
 def test_health_has_the_documented_shape():
     config = resolve(named("get_price"), {"namespace": "api", "max_concurrent_requests": 7, "circuit_breaker": True})
-    status = FeatureOrchestrator.from_config(config).get_health_status({"rejected_requests": 2})
+    status = FeatureOrchestrator.from_config(config).get_health_status({"total_operations": 2})
     assert status["namespace"] == "api"
     assert status["features_enabled"] == {
         "circuit_breaker": True,
-        "adaptive_timeout": False,
+        "adaptive_timeout": True,
         "backpressure": True,
         "statistics": True,
         "structured_logging": False,
@@ -374,12 +372,12 @@ def test_health_has_the_documented_shape():
         "last_failure_time": None,
         "next_attempt": None,
     }
-    assert status["backpressure"] == {"max_concurrent": 7, "current_requests": 0, "rejected_requests": 2}
+    assert status["backpressure"] == {"max_concurrent": 7, "current_requests": 0, "rejected_requests": 0}
     assert status["adaptive_timeout"] == {"current_timeout": 1.0, "base_timeout": 1.0, "average_duration": 0.0}
     assert status["healthy"] is status["overall_healthy"] is True
     assert status["intent"] == {"profile": "minimal", "reason": "the name has the word 'get'"}
     components = status["components"]
-    assert set(components) == {"circuit_breaker", "load_control", "metrics"}
+    assert set(components) == {"circuit_breaker", "load_control", "adaptive_timeout", "retries", "metrics"}
     assert components["circuit_breaker"]["state"] == "closed"
     assert components["circuit_breaker"]["config"] == {
         "failure_threshold": 5,
@@ -387,6 +385,7 @@ def test_health_has_the_documented_shape():
         "timeout_seconds": 30.0,
         "half_open_requests": 3,
     }
-    assert components["load_control"]["rejected_count"] == 2
+    assert components["load_control"]["rejected_count"] == 0
+    assert components["metrics"]["total_operations"] == 2
     off = FeatureOrchestrator.from_config(resolve(report, {}, "test")).get_health_status()
     assert off["components"] == {} and off["namespace"] == "default"

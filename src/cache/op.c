@@ -435,7 +435,7 @@ static ckit_status open_stored(ckit_op *op, const ckiti_sealed_value *v) {
     if (!op->met_rejected) {
         ckit_error why = CKIT_ERROR_INIT;
         ckit_fail(&why, CKIT_E_DECODE, "function", "the caller rejected it");
-        ckiti_store_unreadable(op->cache, key, &why, !op->keeps_rejected);
+        ckiti_store_rejected(op->cache, key, &why, !op->keeps_rejected);
         op->met_rejected = op->keeps_rejected;
     }
     return CKIT_MISS;

@@ -48,13 +48,22 @@ void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key
               (unsigned long long)atomic_exchange(&cache->unsaid, 0));
 }
 
-void ckiti_store_unreadable(ckit_cache *cache, ckit_slice key, const ckit_error *why, bool remove) {
+static void drop_unreadable(ckit_cache *cache, ckit_slice key, const ckit_error *why, bool remove,
+                            ckit_log_level level) {
     ckiti_count(&cache->counters, CKITI_L2_CORRUPT, 1);
-    ckiti_log(cache->log, CKIT_LOG_WARNING, "cache", "%s: the value of key #%s is unreadable: %s %s: %s",
-              cache->ops->name, mark_of(key).text, ckit_status_code(why->status), why->where, why->text);
+    ckiti_log(cache->log, level, "cache", "%s: the value of key #%s is unreadable: %s %s: %s", cache->ops->name,
+              mark_of(key).text, ckit_status_code(why->status), why->where, why->text);
     if (remove) {
         (void)cache->ops->remove(cache->store, key, ckiti_store_deadline(cache, 0), NULL);
     }
+}
+
+void ckiti_store_unreadable(ckit_cache *cache, ckit_slice key, const ckit_error *why, bool remove) {
+    drop_unreadable(cache, key, why, remove, CKIT_LOG_WARNING);
+}
+
+void ckiti_store_rejected(ckit_cache *cache, ckit_slice key, const ckit_error *why, bool remove) {
+    drop_unreadable(cache, key, why, remove, CKIT_LOG_DEBUG);
 }
 
 ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored, ckit_buf *document) {

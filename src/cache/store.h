@@ -26,6 +26,8 @@ void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key
 
 /* Nobody can read what the store has under this key, for the reason in `why`: counted, logged, and removed when asked. */
 void ckiti_store_unreadable(ckit_cache *cache, ckit_slice key, const ckit_error *why, bool remove);
+/* The same of a value that the caller has rejected, who tells why by himself. */
+void ckiti_store_rejected(ckit_cache *cache, ckit_slice key, const ckit_error *why, bool remove);
 
 /* Opens a stored value: CKIT_OK with its document appended, or CKIT_MISS when it is damaged or somebody else's (counted,
  * logged, and removed from the store where that is right). */

@@ -27,8 +27,9 @@ class _WrongAnswer(TypeError):
 class Adapter:
     """What the extension asks. It is called from several threads, each time with the interpreter's lock held."""
 
-    def __init__(self, backend: BaseBackend) -> None:
+    def __init__(self, backend: BaseBackend, excluded: tuple[type[BaseException], ...] = ()) -> None:
         self.backend = backend
+        self._excluded = excluded  # exceptions that say nothing about the store
         self.name = type(backend).__name__
         self._owners: dict[str, tuple[str, str]] = {}  # namespace and function of each key
         self._forgotten = 0
@@ -155,6 +156,8 @@ class Adapter:
             kind = "misuse"
         elif isinstance(error, UnicodeDecodeError):
             kind, text = "permanent", "the key is no text, which backends written in Python need"
+        if kind in ("transient", "timeout", "unknown") and isinstance(error, self._excluded):
+            kind = "permanent"
         if key:
             text = text.replace(key, "<key>")
         name = "" if isinstance(error, (BackendError, _WrongAnswer)) else f"{type(error).__name__}: "

@@ -54,10 +54,8 @@ INTENTS: dict[str, dict[str, Any]] = {
     "minimal": {
         **_PLAIN,
         "l1": L1CacheConfig(swr_enabled=False),
-        "circuit_breaker": CircuitBreakerConfig(enabled=False),
-        "timeout": TimeoutConfig(enabled=False),
         "monitoring": MonitoringConfig(enable_tracing=False, enable_structured_logging=False),
     },
 }
-"""What a detected intent sets. A name must not change stored bytes, keys, checks or statistics, so it is less than the
-preset of the same name."""
+"""What a detected intent sets. A name must not change stored bytes, keys, checks, statistics, or how a store in trouble is
+treated, so it is less than the preset of the same name."""

@@ -9,7 +9,7 @@ Wrong values raise `ConfigurationError`, wrong types `ConfigurationTypeError` (w
 
 from __future__ import annotations
 
-from ..errors import BackendErrorType, ConfigurationError
+from ..errors import BackendError, BackendErrorType, ConfigurationError
 from ._checks import check_bool, check_number, check_text, check_whole, refuse_type, refuse_value
 from ._keys import check_uuid, decode_key
 from ._value import Value, put
@@ -30,6 +30,11 @@ __all__ = [
 ]
 
 MAX_L1_MB = 1048576
+MAX_RECOVERY = 86400
+MAX_PROBES = 64
+MAX_SECONDS = 3600
+COUNTED = (BackendErrorType.TRANSIENT, BackendErrorType.TIMEOUT, BackendErrorType.UNKNOWN)
+"""The kinds of failures that a breaker counts."""
 
 
 class L1CacheConfig(Value):
@@ -70,9 +75,10 @@ class CircuitBreakerConfig(Value):
         enabled: Whether there is a breaker.
         failure_threshold: Failures one after the other that open it, 1 or more.
         success_threshold: Successful probes that close it, 1 or more.
-        recovery_timeout: Seconds it stays open before a probe, 0 or more.
-        half_open_requests: Probes at the same time, 1 or more.
-        excluded_exceptions: Exception classes that do not count.
+        recovery_timeout: Seconds it stays open before a probe, 0 to 86400.
+        half_open_requests: Probes at the same time, 1 to 64.
+        excluded_exceptions: Exception classes that do not count: those that a backend written in Python raises, and
+            for other stores what their failures are, `ConnectionError` or `TimeoutError` (or a base of them).
         excluded_error_types: `BackendErrorType` members (or their values, which become members) that do not count.
         timeout_seconds: Another name of `recovery_timeout`.
     """
@@ -117,8 +123,24 @@ class CircuitBreakerConfig(Value):
         check_bool("CircuitBreakerConfig.enabled", self.enabled)
         check_whole("CircuitBreakerConfig.failure_threshold", self.failure_threshold, 1)
         check_whole("CircuitBreakerConfig.success_threshold", self.success_threshold, 1)
-        check_number("CircuitBreakerConfig.recovery_timeout", self.recovery_timeout, 0, unit="seconds")
-        check_whole("CircuitBreakerConfig.half_open_requests", self.half_open_requests, 1)
+        check_number("CircuitBreakerConfig.recovery_timeout", self.recovery_timeout, 0, MAX_RECOVERY, unit="seconds")
+        check_whole("CircuitBreakerConfig.half_open_requests", self.half_open_requests, 1, MAX_PROBES)
+        if self.enabled and len(self.excluded_kinds) == len(COUNTED):
+            raise ConfigurationError(
+                "CircuitBreakerConfig: every failure that counts is excluded, so that it could never open: "
+                "enabled=False says that"
+            )
+
+    @property
+    def excluded_kinds(self) -> frozenset[BackendErrorType]:
+        """The kinds of failures that count in general and are excluded here."""
+        kinds = {kind for kind in self.excluded_error_types if kind in COUNTED}
+        for kind, exception in ((BackendErrorType.TRANSIENT, ConnectionError), (BackendErrorType.TIMEOUT, TimeoutError)):
+            if any(issubclass(exception, excluded) for excluded in self.excluded_exceptions):
+                kinds.add(kind)
+        if any(issubclass(BackendError, excluded) for excluded in self.excluded_exceptions):
+            kinds.update(COUNTED)
+        return frozenset(kinds)
 
 
 def _as_tuple(name: str, values: object) -> tuple[Any, ...]:
@@ -157,11 +179,11 @@ class TimeoutConfig(Value):
     initial: float = 1.0
     """Seconds at the beginning, from `min` to `max`."""
     min: float = 0.1
-    """The least, in seconds, above 0."""
+    """The least, in seconds, above 0; counted in milliseconds."""
     max: float = 10.0
-    """The most, in seconds."""
+    """The most, in seconds, up to 3600."""
     window_size: int = 1000
-    """How many operations are looked back at, 1 to 1000000."""
+    """How many operations are looked back at, 10 to 100000."""
     percentile: float = 95.0
     """Which of their durations is taken, above 0, up to 100."""
 
@@ -171,10 +193,10 @@ class TimeoutConfig(Value):
     def validate(self) -> None:
         """Checks every field; done by itself when the object is made."""
         check_bool("TimeoutConfig.enabled", self.enabled)
-        check_number("TimeoutConfig.min", self.min, 0, above=True, unit="seconds")
-        check_number("TimeoutConfig.max", self.max, 0, above=True, unit="seconds")
-        check_number("TimeoutConfig.initial", self.initial, 0, above=True, unit="seconds")
-        check_whole("TimeoutConfig.window_size", self.window_size, 1, 1000000)
+        check_number("TimeoutConfig.min", self.min, 0, MAX_SECONDS, above=True, unit="seconds")
+        check_number("TimeoutConfig.max", self.max, 0, MAX_SECONDS, above=True, unit="seconds")
+        check_number("TimeoutConfig.initial", self.initial, 0, MAX_SECONDS, above=True, unit="seconds")
+        check_whole("TimeoutConfig.window_size", self.window_size, 10, 100000)
         check_number("TimeoutConfig.percentile", self.percentile, 0, 100, above=True)
         if not self.min <= self.initial <= self.max:
             raise ConfigurationError(
@@ -192,7 +214,7 @@ class BackpressureConfig(Value):
     queue_size: int = 1000
     """Operations waiting, 0 or more; further ones are rejected."""
     timeout: float = 0.1
-    """The longest wait in seconds, 0 or more."""
+    """The longest wait in seconds, 0 to 3600."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -202,7 +224,7 @@ class BackpressureConfig(Value):
         check_bool("BackpressureConfig.enabled", self.enabled)
         check_whole("BackpressureConfig.max_concurrent_requests", self.max_concurrent_requests, 1)
         check_whole("BackpressureConfig.queue_size", self.queue_size, 0)
-        check_number("BackpressureConfig.timeout", self.timeout, 0, unit="seconds")
+        check_number("BackpressureConfig.timeout", self.timeout, 0, MAX_SECONDS, unit="seconds")
 
 
 class MonitoringConfig(Value):

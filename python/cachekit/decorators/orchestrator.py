@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from .._guards import guard_options
+from ..config._value import merged
 from ..config.nested import BackpressureConfig, CircuitBreakerConfig, MonitoringConfig, TimeoutConfig
 
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Coroutine, Mapping
+    from contextlib import AbstractContextManager
+    from typing import Any, Callable, TypeVar
 
+    from typing_extensions import ParamSpec
+
+    from .._core import Guard
     from ..config.decorator import DecoratorConfig
+    from ..reliability import AdaptiveTimeout, BackpressureController, CircuitBreaker
+
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
 
 __all__ = ["FeatureOrchestrator"]
 
 
 class FeatureOrchestrator:
-    """Which features a function has, and their state.
+    """Which features a function has, and the engine behind them.
 
-    It holds no engine: states and counters are those of features that have not acted, unless `get_health_status` is
-    given what has been counted.
+    That of a decorated function looks at the guard of its store. One that is made by hand drives a guard of its own:
+
+        orchestrator = FeatureOrchestrator(namespace="api_service")
+        with orchestrator.operation() as seconds:
+            ask(timeout=seconds)
 
     Args:
         namespace: The label of metrics and health; None is shown as ``"default"``.
@@ -31,6 +44,7 @@ class FeatureOrchestrator:
         timeout: The time limit's numbers.
         backpressure: The bound's numbers.
         intent: The profile that was chosen, and why.
+        guard: The engine, when it is there already.
     """
 
     def __init__(
@@ -46,6 +60,7 @@ class FeatureOrchestrator:
         timeout: TimeoutConfig | None = None,
         backpressure: BackpressureConfig | None = None,
         intent: tuple[str, str] = ("plain", ""),
+        guard: Guard | None = None,
     ) -> None:
         # The nested objects check the switches.
         self.namespace = "default" if namespace is None else namespace
@@ -55,13 +70,14 @@ class FeatureOrchestrator:
         monitoring = MonitoringConfig(collect_stats=collect_stats, enable_structured_logging=enable_structured_logging)
         self.collect_stats = monitoring.collect_stats
         self.enable_structured_logging = monitoring.enable_structured_logging
-        self.circuit_breaker = circuit_breaker or CircuitBreakerConfig()
-        self.timeout = timeout or TimeoutConfig()
-        self.backpressure = backpressure or BackpressureConfig()
+        self.circuit_breaker = _switched(circuit_breaker or CircuitBreakerConfig(), self.circuit_breaker_enabled)
+        self.timeout = _switched(timeout or TimeoutConfig(), self.adaptive_timeout_enabled)
+        self.backpressure = _switched(backpressure or BackpressureConfig(), self.backpressure_enabled)
         self.intent = intent
+        self._guard = guard
 
     @classmethod
-    def from_config(cls, config: DecoratorConfig) -> FeatureOrchestrator:
+    def from_config(cls, config: DecoratorConfig, guard: Guard | None = None) -> FeatureOrchestrator:
         """The features of a decorated function."""
         return cls(
             config.namespace,
@@ -74,32 +90,105 @@ class FeatureOrchestrator:
             timeout=config.timeout,
             backpressure=config.backpressure,
             intent=(config.profile, config.profile_reason),
+            guard=guard,
         )
 
+    # ---- the engine -------------------------------------------------------------------------------------------
+
+    @property
+    def guard(self) -> Guard:
+        """The engine. Made when it is first needed, if there was none."""
+        if self._guard is None:
+            from .._core import Guard
+
+            self._guard = Guard(**guard_options(self.circuit_breaker, self.timeout, self.backpressure))
+        return self._guard
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """The breaker part of the engine."""
+        from ..reliability import CircuitBreaker
+
+        return CircuitBreaker(self.circuit_breaker, self.namespace, guard=self.guard)
+
+    @property
+    def adaptive_timeout(self) -> AdaptiveTimeout:
+        """The time limit part of the engine."""
+        from ..reliability import AdaptiveTimeout
+
+        return AdaptiveTimeout(self.timeout, guard=self.guard)
+
+    @property
+    def load_control(self) -> BackpressureController:
+        """The bound of the engine."""
+        from ..reliability import BackpressureController
+
+        bound = self.backpressure
+        return BackpressureController(
+            bound.max_concurrent_requests, bound.queue_size, bound.timeout, guard=self.guard
+        )
+
+    def operation(self) -> AbstractContextManager[float]:
+        """One operation through all parts: gives its time limit in seconds; what it raises is told to the breaker.
+
+        Raises:
+            BackendError: on entering, when the circuit is open (``E030``) or there is no place (``E109``).
+        """
+        from ..reliability._engine import one_operation
+
+        return one_operation(self.guard, self.circuit_breaker)
+
+    def call(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Calls the function as one `operation`."""
+        with self.operation():
+            return function(*args, **kwargs)
+
+    async def call_async(
+        self, function: Callable[_P, Coroutine[Any, Any, _R]], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R:
+        """`call` for coroutine functions."""
+        with self.operation():
+            return await function(*args, **kwargs)
+
+    # ---- figures ----------------------------------------------------------------------------------------------
+
+    def get_stats(self) -> dict[str, Any]:
+        """The live figures of all parts."""
+        return self.get_health_status()["components"]
+
     def get_health_status(self, counted: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """How the features are.
+        """How the features are, with live figures.
 
         Args:
-            counted: What has been counted: ``total_operations``, ``rejected_requests``, ``current_requests``,
-                ``average_duration`` and others of the same names as in the answer. Absent ones are 0.
+            counted: What others have counted: ``total_operations``; further components under ``components``.
 
         Returns:
             A new dictionary: namespace, healthy, features_enabled, intent; a block each for the breaker, backpressure
-            and the time limit; and under components the features that are enabled.
+            and the time limit; and under components the features that are enabled. Times are in seconds.
         """
+        from ..reliability._engine import breaker_figures, last_failure, next_attempt, pressure_figures
+        from ..reliability._engine import successes, timeout_figures
+
         counts: Mapping[str, Any] = {} if counted is None else counted
-        load = self._load_control(counts)
+        stats, options = self.guard.stats(), self.guard.options()
+        load, limit = pressure_figures(stats, options), timeout_figures(stats, options)
+        healthy = stats["state"] != "open"
         components: dict[str, Any] = {}
         if self.circuit_breaker_enabled:
-            components["circuit_breaker"] = self._breaker_component()
+            components["circuit_breaker"] = breaker_figures(stats, options, self.namespace)
         if self.backpressure_enabled:
             components["load_control"] = load
+        if self.adaptive_timeout_enabled:
+            components["adaptive_timeout"] = limit
+        if options["retry"]:
+            components["retries"] = {"retries": stats["retries"], "recovered": stats["recovered"]}
         if self.collect_stats:
             components["metrics"] = {"total_operations": counts.get("total_operations", 0), "dropped_metrics": 0}
+        components.update(counts.get("components", {}))
         return {
             "namespace": self.namespace,
-            "healthy": True,
-            "overall_healthy": True,
+            "healthy": healthy,
+            "overall_healthy": healthy,
             "intent": {"profile": self.intent[0], "reason": self.intent[1]},
             "features_enabled": {
                 "circuit_breaker": self.circuit_breaker_enabled,
@@ -109,48 +198,25 @@ class FeatureOrchestrator:
                 "structured_logging": self.enable_structured_logging,
             },
             "circuit_breaker": {
-                "state": "CLOSED",
-                "failure_count": 0,
-                "success_count": counts.get("success_count", 0),
-                "last_failure_time": None,
-                "next_attempt": None,
+                "state": stats["state"].upper(),
+                "failure_count": stats["failures_in_a_row"],
+                "success_count": stats["probe_successes"] if stats["state"] == "half_open" else successes(stats),
+                "last_failure_time": last_failure(stats),
+                "next_attempt": next_attempt(stats),
             },
             "backpressure": {
                 "max_concurrent": load["max_concurrent"],
-                "current_requests": counts.get("current_requests", 0),
+                "current_requests": load["current_requests"],
                 "rejected_requests": load["rejected_count"],
             },
             "adaptive_timeout": {
-                "current_timeout": counts.get("current_timeout", self.timeout.initial),
-                "base_timeout": self.timeout.initial,
-                "average_duration": counts.get("average_duration", 0.0),
+                "current_timeout": limit["current_timeout"],
+                "base_timeout": limit["base_timeout"],
+                "average_duration": limit["average_duration"],
             },
             "components": components,
         }
 
-    def _breaker_component(self) -> dict[str, Any]:
-        breaker = self.circuit_breaker
-        return {
-            "state": "closed",
-            "failure_count": 0,
-            "success_count": 0,
-            "half_open_permits": 0,
-            "last_failure_time": 0,
-            "namespace": self.namespace,
-            "config": {
-                "failure_threshold": breaker.failure_threshold,
-                "success_threshold": breaker.success_threshold,
-                "timeout_seconds": breaker.recovery_timeout,
-                "half_open_requests": breaker.half_open_requests,
-            },
-        }
 
-    def _load_control(self, counts: Mapping[str, Any]) -> dict[str, Any]:
-        waiting = counts.get("queue_depth", 0)
-        return {
-            "queue_depth": waiting,
-            "rejected_count": counts.get("rejected_requests", 0),
-            "max_concurrent": self.backpressure.max_concurrent_requests,
-            "queue_size": self.backpressure.queue_size,
-            "healthy": waiting < 0.8 * self.backpressure.queue_size or waiting == 0,
-        }
+def _switched(config: Any, enabled: bool) -> Any:
+    return config if config.enabled == enabled else merged(config, {"enabled": enabled})
