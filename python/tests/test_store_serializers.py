@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import threading
+import time
 import uuid
 from datetime import datetime
 from decimal import Decimal
@@ -274,7 +275,7 @@ def test_after_a_change_of_the_serializer_the_function_runs_once_and_its_value_r
         assert [same(function(1), new) for _ in range(3)] == [True] * 3
     assert body.runs == 1 and function.cache_info().l2_hits >= 2
     assert function.cache.stats()["l2_corrupt"] == 1
-    if after != "default":  # there the library tells its own log
+    if after != "default":  # there the library tells it
         (told,) = [record.getMessage() for record in caplog.records]
         assert "mismatch" in told and "namespace=" in told and name in told
 
@@ -308,7 +309,10 @@ def test_a_damaged_entry_is_deleted_told_once_and_computed_anew(
         assert same(function(1), value)
     assert body.runs == 2 and shelf.deleted == [key] and shelf.entries[key] == stored
     assert same(function(1), value) and body.runs == 2
-    assert len(caplog.records) == (0 if serializer == "default" else 1)
+    deadline = time.monotonic() + 20
+    while not caplog.records and time.monotonic() < deadline:  # the library's own lines come a little later
+        time.sleep(0.005)
+    assert len(caplog.records) == 1
     assert function.cache.stats()["l2_corrupt"] == 1
 
 
