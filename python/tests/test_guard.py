@@ -484,24 +484,37 @@ def wait_for(found: Callable[[], Any]) -> Any:
     return answer
 
 
-def test_what_the_library_logs_reaches_logging(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+class Loud(Store):
+    pass
+
+
+class Quiet(Store):
+    pass
+
+
+def test_what_the_library_logs_reaches_logging(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CACHEKIT_MAX_RETRIES", "0")
+    store = Loud()
     with caplog.at_level(logging.DEBUG, "cachekit"):
         function = decorated(store)
         break_circuit(function, store)
-        (record,) = wait_for(lambda: [record for record in caplog.records if "circuit is open" in record.message])
+        record = wait_for(lambda: [record for record in caplog.records if "loud: the circuit is open" in record.message])[0]
     assert record.name == "cachekit" and record.levelno == logging.WARNING
 
 
-def test_what_nobody_wants_to_hear_is_not_said(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_nobody_wants_to_hear_is_not_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CACHEKIT_MAX_RETRIES", "0")
+    quiet, loud = Quiet(), Loud()
     with caplog.at_level(logging.ERROR, "cachekit"):
-        function = decorated(store)
-        break_circuit(function, store)
+        break_circuit(decorated(quiet), quiet)
     with caplog.at_level(logging.INFO, "cachekit"):
-        other = Store()
-        second = decorated(other)
-        break_circuit(second, other)
-        opened = wait_for(lambda: [record for record in caplog.records if "circuit is open" in record.message])
-    assert len(opened) == 1
+        break_circuit(decorated(loud), loud)
+        wait_for(lambda: [record for record in caplog.records if "loud: the circuit is open" in record.message])
+    assert not [record for record in caplog.records if "quiet: the circuit is open" in record.message]
 
 
 def run(script: str) -> subprocess.CompletedProcess[str]:
