@@ -20,6 +20,8 @@
 #define READERS 7u
 #define WRITES 1000u
 #define PAUSE_NS 5000000u
+#define KEY_BYTES 128u
+#define KEY_BEGINNING "func:report:args:"
 
 typedef struct reader {
     _Atomic uint32_t count;
@@ -54,8 +56,9 @@ static void sleep_until(uint64_t ns) {
     (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
-static ckit_slice key_of(unsigned number, char out[24]) {
-    return ckit_slice_of(out, (size_t)snprintf(out, 24, "key:%u", number));
+/* As calls of functions have. */
+static ckit_slice key_of(unsigned number, char out[KEY_BYTES]) {
+    return ckit_slice_of(out, (size_t)snprintf(out, KEY_BYTES, KEY_BEGINNING "%064u:1s", number));
 }
 
 /* ---- a store whose messages are seen after the cache has acted on them -------------------------------------------------- */
@@ -68,9 +71,9 @@ static reader                 *mine;
 static void seen_changed(void *self, ckit_slice key) {
     cache_sink->changed(self, key);
     uint64_t now = now_ns();
-    char     text[24] = "";
+    char     text[KEY_BYTES] = "";
     memcpy(text, key.ptr, key.len < sizeof text ? key.len : sizeof text - 1);
-    uint32_t number = (uint32_t)strtoul(text + 4, NULL, 10);
+    uint32_t number = (uint32_t)strtoul(text + strlen(KEY_BEGINNING), NULL, 10);
     uint64_t begun = number < WRITES ? atomic_load(&shared->begun[number]) : 0;
     uint32_t count = atomic_load(&mine->count);
     if (begun != 0 && count < WRITES) {
@@ -110,7 +113,7 @@ static void read_keys(const char *url, unsigned number) {
     require(ckit_backend_new(&ops, ckit_backend_self(store), NULL, &seen, NULL) == CKIT_OK, "a store");
     require(ckit_cache_new(NULL, seen, &cache, NULL) == CKIT_OK, "a cache");
     while (!atomic_load(&shared->stop)) {
-        char key[24];
+        char key[KEY_BYTES];
         (void)ckit_cache_get(cache, key_of((unsigned)(bench_random(&state) % WRITES), key), &as_it_is, &value, NULL);
         sleep_until(next += PAUSE_NS);
     }
@@ -129,7 +132,7 @@ static void write_keys(const char *url) {
     const ckit_backend_ops *ops = ckit_backend_operations(store);
     uint64_t                next = now_ns();
     for (unsigned i = 0; i < WRITES; i++) {
-        char key[24];
+        char key[KEY_BYTES];
         sleep_until(next += PAUSE_NS);
         atomic_store(&shared->begun[i], now_ns());
         require(ops->set(ckit_backend_self(store), key_of(i, key), ckit_slice_of(value, sizeof value), &info,
