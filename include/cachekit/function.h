@@ -138,6 +138,39 @@ CKIT_API void ckit_function_close(ckit_function *function);
  * write exactly one value, or CKIT_E_NO_MEMORY, or what ckit_args_pack says of arguments that are incomplete. */
 CKIT_API ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);
 
+/* ---- many calls at once ------------------------------------------------------------------------------------- */
+
+/* One of the calls that a batch loader is to compute. */
+typedef struct ckit_batch_call {
+    const ckit_args *args;
+    size_t           index;  /* which of the calls that ckit_call_many was given */
+    ckit_writer     *result; /* write exactly one value; NULL for a raw function */
+    ckit_buf        *bytes;  /* of a raw function: append one byte or more; else NULL */
+    uint64_t         ttl_ms; /* may be set: the lifetime of this result (CKIT_TTL_*); 0 = the function's */
+    ckit_status      status; /* may be set to a failure: this call alone fails */
+} ckit_batch_call;
+
+/* Computes all of `calls`, in the thread of ckit_call_many. CKIT_OK, or a failure of the whole with `err` filled. */
+typedef ckit_status (*ckit_batch_loader)(void *context, ckit_batch_call *calls, size_t count, ckit_error *err);
+
+/* `count` calls of one function: one pass over memory, one batched read of the store for what is missing, one run of
+ * `loader` with exactly the calls that are then still missing, and one batched write of its results. out[i] and answers[i]
+ * are what ckit_call would have given; values in `out` are given back first. The same call may be there twice; it is
+ * computed once. `loader` NULL: the function's own runs for each.
+ *
+ * Calls that somebody else in this process computes already are waited for, after this batch has computed its own, and
+ * others wait for what this batch computes. When such a computation fails elsewhere, `loader` is run again for those calls.
+ * Batches take no locks of the store, and look for no value past its lifetime there: it costs a round trip for each key.
+ * A stale value in memory is an answer when the function has a loader of its own to refresh it, else a miss.
+ *
+ * CKIT_OK: every answer is CKIT_OK. Else the first failure that was met, about which `err` tells; the others' answers are
+ * there all the same. CKIT_E_MISUSE: no loader at all. */
+CKIT_API ckit_status ckit_call_many(ckit_function *function, ckit_args *const *args, size_t count,
+                                    ckit_batch_loader loader, void *context, ckit_value *out, ckit_status *answers,
+                                    ckit_error *err);
+
+/* ---- looking, refreshing, forgetting ------------------------------------------------------------------------ */
+
 /* Looks into memory alone: CKIT_OK or CKIT_STALE with *out filled, else CKIT_MISS, also for arguments that cannot be part of
  * a key. Never waits, runs nothing and starts no refresh, so a binding may call it under a lock of its language. Counts as
  * a use when it finds something. `out` must be empty. */

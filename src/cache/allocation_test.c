@@ -58,6 +58,45 @@ static void use_function(scene *s, ckit_cache *cache) {
     ckit_function_close(fn);
 }
 
+static ckit_status load_many(void *context, ckit_batch_call *calls, size_t count, ckit_error *err) {
+    const scene *s = context;
+    (void)err;
+    for (size_t i = 0; i < count; i++) {
+        write_number(calls[i].result, 1, s->l.size);
+    }
+    return CKIT_OK;
+}
+
+static void use_many(scene *s, ckit_cache *cache) {
+    enum { COUNT = 6 };
+    ckit_args      args[COUNT];
+    ckit_args     *calls[COUNT];
+    ckit_value     out[COUNT];
+    ckit_status    answers[COUNT];
+    ckit_function *fn;
+    ckit_error     err = CKIT_ERROR_INIT;
+    if (ckit_function_new(cache, "test.many", NULL, NULL, NULL, &fn, &err) != CKIT_OK) {
+        CHECK_STATUS(CKIT_E_NO_MEMORY, err.status);
+        return;
+    }
+    for (int i = 0; i < COUNT; i++) {
+        ckit_args_init_alloc(&args[i], &s->memory.alloc);
+        ckit_args_int(&args[i], i % 4);
+        calls[i] = &args[i];
+        ckit_value_init(&out[i]);
+    }
+    for (int round = 0; round < 2; round++) {
+        CHECK_CLEAN(ckit_call_many(fn, calls, COUNT, load_many, s, out, answers, &err));
+        for (int i = 0; i < COUNT; i++) {
+            check_number(answers[i], &out[i], 1);
+        }
+    }
+    for (int i = 0; i < COUNT; i++) {
+        ckit_args_fini(&args[i]);
+    }
+    ckit_function_close(fn);
+}
+
 static void use_entries(ckit_cache *cache) {
     enum { COUNT = 40 };
     char        names[COUNT][2];
@@ -187,6 +226,7 @@ static bool run_with_failure(uint64_t fail_at, bool from_then_on, bool store, si
     ckit_status st = ckit_cache_new(&s.f.options, store ? fake_connect(s.f.store, FAKE_LOCKING) : NULL, &cache, &err);
     if (st == CKIT_OK) {
         use_function(&s, cache);
+        use_many(&s, cache);
         use_entries(cache);
         use_poll(&s, cache);
         ckit_cache_close(cache);

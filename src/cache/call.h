@@ -12,6 +12,8 @@ ckit_status ckiti_call_pack(ckit_args *args, ckit_args *none, ckit_args **used, 
 ckit_status ckiti_call_check(const ckit_function *function, const ckit_args *args, ckit_error *err);
 /* Says in the log that a call runs without the cache, and why. */
 void ckiti_say_uncached(const ckit_function *function, const ckit_error *why);
+/* What a loader has written is one value: CKIT_OK, or CKIT_E_MISUSE and so on. */
+ckit_status ckiti_finish_value(const ckit_function *function, ckit_writer *writer, ckit_error *err);
 /* Moves a value: bytes that stand inside the struct move with it. */
 void ckiti_value_move(ckit_value *to, ckit_value *from);
 /* Moves the answer of an operation to `out` (may be NULL). */

@@ -38,10 +38,11 @@ typedef struct ckiti_seat {
     void (*changed)(struct ckiti_seat *seat);
     /* Of a leader, called with the shard's lock held: its work began before an invalidation. NULL: never. */
     bool (*overtaken)(const struct ckiti_seat *seat);
+    bool      blocks;        /* waits in its thread though it has no `wake`: one of a batch */
     bool      reentrant;     /* leads nothing: this thread computes the key already */
     bool      elsewhere;     /* this thread does not run what the seat is for: a background refresh */
     bool      computed_only; /* takes no result that was only found: its caller has rejected one */
-    pthread_t thread;    /* that took the seat */
+    pthread_t thread;        /* that took the seat */
 } ckiti_seat;
 
 typedef struct ckiti_flight_shard {

@@ -314,7 +314,7 @@ ckit_status ckiti_op_run(ckit_op *op) {
     return st;
 }
 
-static ckit_status finish_value(const ckit_function *function, ckit_writer *writer, ckit_error *err) {
+ckit_status ckiti_finish_value(const ckit_function *function, ckit_writer *writer, ckit_error *err) {
     ckit_status st = ckit_writer_finish(writer, err);
     if (st == CKIT_OK || st == CKIT_E_NO_MEMORY || st == CKIT_E_TOO_LARGE) {
         return st;
@@ -336,7 +336,7 @@ static ckit_status load(ckit_function *function, const ckit_args *args, ckit_buf
     ckit_status st = function->loader(function->context, &load, err);
     *ttl_ms = load.ttl_ms;
     if (st == CKIT_OK) {
-        return finish_value(function, &writer, err);
+        return ckiti_finish_value(function, &writer, err);
     }
     if (st < CKIT_E_FIRST) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "the loader of %.*s returned %s, which is no failure",

@@ -140,7 +140,6 @@ static void come_late(fake_kind kind) {
     ckit_value_fini(&value);
     ckit_op_free(op);
     CHECK_EQ_U(1, stats_of(t.f.cache).leases_lost);
-    CHECK_EQ_U(0, stats_of(t.f.cache).l2_errors);
     CHECK_CONTAINS("is not stored", t.f.log.text);
     CHECK_CALL(CKIT_SOURCE_STORE, 2, t.fn, 7); /* memory did not keep it either */
     CHECK_CALL(CKIT_SOURCE_MEMORY, 2, t.same, 7);

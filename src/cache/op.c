@@ -381,6 +381,9 @@ static ckit_status missed(ckit_op *op) {
     case CKITI_PHASE_WAIT: op->phase = CKITI_PHASE_LOCK; return CKIT_PENDING;
     case CKITI_PHASE_LOOK_AGAIN: return ckiti_op_turn_of_the_function(op);
     default:
+        if (op->many) {
+            return ckiti_op_turn_of_the_function(op);
+        }
         if (op->function->stale_ms == 0) {
             return go_for_lock(op);
         }
@@ -741,24 +744,22 @@ static void lost_the_lock(ckit_op *op) {
               op->cache->ops->name, (int)op->function->record->name_len, op->function->record->name);
 }
 
-/* CKIT_E_TOO_LARGE when the store takes no value of that size, CKIT_MISS when the lock is lost; other failures are
- * counted. */
-static ckit_status write_to_store(ckit_op *op, ckit_slice stored) {
+ckit_entry_info ckiti_op_info(const ckit_op *op) {
     const ckiti_function_record *record = op->function->record;
-    ckit_entry_info              info = {.ttl_ms = op->ttl_ms,
-                                         .namespace_name = ckit_slice_of(record->ns->name, record->ns->name_len),
-                                         .function = ckit_slice_of(record->name, record->name_len)};
-    ckit_slice                   key = ckit_buf_slice(&op->key);
-    ckit_error                   why = CKIT_ERROR_INIT;
-    ckit_status                  st = set_as_holder(op, stored, &info, &why);
+    return (ckit_entry_info){.ttl_ms = op->ttl_ms,
+                             .namespace_name = ckit_slice_of(record->ns->name, record->ns->name_len),
+                             .function = ckit_slice_of(record->name, record->name_len)};
+}
+
+/* What came of writing to the store. */
+static void count_write(ckit_op *op, ckit_status st, const ckit_error *why) {
     if (st == CKIT_OK) {
         ckiti_count(&op->cache->counters, CKITI_L2_WRITES, 1);
     } else if (st == CKIT_MISS) {
         lost_the_lock(op);
     } else if (st != CKIT_E_TOO_LARGE) {
-        ckiti_store_failed(op->cache, "set", key, &why);
+        ckiti_store_failed(op->cache, "set", ckit_buf_slice(&op->key), why);
     }
-    return st;
 }
 
 /* What may be served when the key's life is over. Sealed values are bound to the name that they have. */
@@ -782,33 +783,33 @@ static void keep_for_later(ckit_op *op, ckit_slice stored) {
     ckit_buf_fini(&sealed);
 }
 
-/* Both tiers, the store first; `stored` is empty when it is not written. What was overtaken meanwhile is taken back. A
- * refresh that somebody asked for leaves at least nothing older behind. */
-static void keep(ckit_op *op, ckit_slice in_memory, ckit_slice stored) {
-    uint64_t      began = 0;
-    bool          kept;
-    bool          writes = stored.len > 0 && begin_write(op, &began);
-    ckiti_copy_of how = CKITI_COPY_ALONE;
-    if (writes) {
-        ckit_status st = write_to_store(op, stored);
-        if (st == CKIT_E_TOO_LARGE || st == CKIT_MISS) {
-            end_write(op, began);
-            if (st == CKIT_E_TOO_LARGE) {
-                too_large(op);
-            }
-            return;
+/* The store has answered: CKIT_E_TOO_LARGE when it takes no value of that size, CKIT_MISS when the lock is lost. What was
+ * overtaken meanwhile is taken back. */
+static void written(ckit_op *op, const ckiti_storing *storing, ckit_status st, const ckit_error *why) {
+    bool kept;
+    count_write(op, st, why);
+    if (st == CKIT_E_TOO_LARGE || st == CKIT_MISS) {
+        end_write(op, storing->began);
+        if (st == CKIT_E_TOO_LARGE) {
+            too_large(op);
         }
-        how = st == CKIT_OK ? CKITI_COPY_WRITTEN : CKITI_COPY_ALONE;
-        if (st == CKIT_OK) {
-            keep_for_later(op, stored);
-        }
+        return;
     }
-    bool valid = (writes || stored.len == 0) && keep_in_memory(op, in_memory, NULL, how, &kept);
-    if (!valid && (writes || op->refresh)) {
+    if (st == CKIT_OK) {
+        keep_for_later(op, storing->stored);
+    }
+    if (!keep_in_memory(op, storing->in_memory, NULL, st == CKIT_OK ? CKITI_COPY_WRITTEN : CKITI_COPY_ALONE, &kept)) {
         forget_everywhere(op);
     }
-    if (writes) {
-        end_write(op, began);
+    end_write(op, storing->began);
+}
+
+/* In memory alone. A refresh that somebody asked for leaves at least nothing older behind. */
+static void keep_alone(ckit_op *op, ckit_slice in_memory, bool was_overtaken) {
+    bool kept;
+    bool valid = !was_overtaken && keep_in_memory(op, in_memory, NULL, CKITI_COPY_ALONE, &kept);
+    if (!valid && op->refresh) {
+        forget_everywhere(op);
     }
 }
 
@@ -831,55 +832,77 @@ static ckit_status seal(ckit_op *op, ckit_slice *stored, ckit_error *why) {
 }
 
 /* One form for both tiers, and nothing in either when it cannot be made. */
-static void store_sealed(ckit_op *op) {
+static ckit_status prepare_sealed(ckit_op *op, ckiti_storing *out) {
     const ckiti_sealed_value v = ckiti_op_sealed_value(op);
     ckit_error               why = CKIT_ERROR_INIT;
     ckit_status              st = ckiti_value_seal(&v, ckit_buf_slice(&op->document), &op->stored, &why);
-    if (st == CKIT_E_TOO_LARGE) {
-        too_large(op);
-    } else if (st != CKIT_OK) {
+    if (st != CKIT_OK && st != CKIT_E_TOO_LARGE) {
         ckiti_not_sealed(op->cache, ckit_buf_slice(&op->key), &why);
         forget_everywhere(op);
-    } else {
-        ckit_slice sealed = ckit_buf_slice(&op->stored);
-        keep(op, sealed, op->cache->ops != NULL ? sealed : ckit_slice_of(NULL, 0));
     }
-    op->stored.len = 0;
+    out->in_memory = ckit_buf_slice(&op->stored);
+    out->stored = op->cache->ops != NULL ? out->in_memory : ckit_slice_of(NULL, 0);
+    return st;
 }
 
-static void store_result(ckit_op *op) {
-    ckit_error why = CKIT_ERROR_INIT;
-    ckit_slice stored;
-    if (op->function->sealed) {
-        store_sealed(op);
-        return;
-    }
-    ckit_status st = seal(op, &stored, &why);
-    if (st == CKIT_E_TOO_LARGE) {
-        too_large(op);
-        return;
-    }
-    if (st != CKIT_OK) {
+static ckit_status prepare_plain(ckit_op *op, ckiti_storing *out) {
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_status st = seal(op, &out->stored, &why);
+    out->in_memory = ckit_buf_slice(&op->document);
+    if (st != CKIT_OK && st != CKIT_E_TOO_LARGE) {
         ckiti_store_failed(op->cache, "seal", ckit_buf_slice(&op->key), &why);
         ckiti_replay_missed(op->cache, ckit_buf_slice(&op->key), false);
+        st = CKIT_OK;
     }
-    keep(op, ckit_buf_slice(&op->document), stored);
-    op->stored.len = 0;
+    return st;
 }
 
 static void land_result(ckit_op *op) {
     land(op, op->ttl_ms == CKIT_TTL_DO_NOT_STORE ? 0 : op->ttl_ms, CKIT_SOURCE_FUNCTION);
 }
 
-void ckiti_op_store(ckit_op *op) {
-    if (op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE) {
-        store_result(op);
-        if (op->cache->ops != NULL) {
-            (void)ckiti_forget_namesakes(op->function, &op->memkey);
+void ckiti_op_begin_store(ckit_op *op, ckiti_storing *storing) {
+    *storing = (ckiti_storing){.began = 0};
+    if (!op->keyed || op->ttl_ms == CKIT_TTL_DO_NOT_STORE) {
+        return;
+    }
+    ckit_status st = op->function->sealed ? prepare_sealed(op, storing) : prepare_plain(op, storing);
+    if (st == CKIT_E_TOO_LARGE) {
+        too_large(op);
+    } else if (st == CKIT_OK) {
+        if (storing->stored.len == 0) {
+            keep_alone(op, storing->in_memory, false);
+        } else if (!begin_write(op, &storing->began)) {
+            keep_alone(op, storing->in_memory, true);
+            storing->stored.len = 0;
         }
+        return;
+    }
+    storing->stored.len = 0;
+}
+
+void ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status st, const ckit_error *why) {
+    if (storing->stored.len > 0) {
+        written(op, storing, st, why);
+    }
+    op->stored.len = 0;
+    if (op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE && op->cache->ops != NULL) {
+        (void)ckiti_forget_namesakes(op->function, &op->memkey);
     }
     let_lock_go(op);
     land_result(op);
+}
+
+void ckiti_op_store(ckit_op *op) {
+    ckiti_storing storing;
+    ckit_error    why = CKIT_ERROR_INIT;
+    ckit_status   st = CKIT_OK;
+    ckiti_op_begin_store(op, &storing);
+    if (storing.stored.len > 0) {
+        ckit_entry_info info = ckiti_op_info(op);
+        st = set_as_holder(op, storing.stored, &info, &why);
+    }
+    ckiti_op_end_store(op, &storing, st, &why);
 }
 
 void ckiti_op_keep_without_store(ckit_op *op) {
@@ -893,7 +916,7 @@ void ckiti_op_keep_without_store(ckit_op *op) {
     const bool               sealed = op->function->sealed;
     if (op->ttl_ms != CKIT_TTL_DO_NOT_STORE && op->document.len <= op->cache->options.max_value_bytes &&
         (!sealed || ckiti_value_seal(&v, ckit_buf_slice(&op->document), &op->stored, NULL) == CKIT_OK)) {
-        keep(op, ckit_buf_slice(sealed ? &op->stored : &op->document), ckit_slice_of(NULL, 0));
+        keep_alone(op, ckit_buf_slice(sealed ? &op->stored : &op->document), false);
     }
     land_result(op);
 }

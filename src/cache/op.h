@@ -38,6 +38,7 @@ struct ckit_op {
     ckiti_phase      phase;
     bool             keyed;          /* false: the arguments cannot be part of a key; the call runs uncached */
     bool             refresh;        /* computed whatever is cached */
+    bool             many;           /* one of a batch: it takes no lock and looks for nothing stale */
     bool             rejects;        /* the caller cannot read these bytes, wherever they are: */
     bool             keeps_rejected; /* the store's entry stays */
     bool             met_rejected;   /* found in the store, and counted */
@@ -156,6 +157,16 @@ ckit_status ckiti_op_result(ckit_op *op, ckit_buf *document, uint64_t ttl_ms, ck
 ckit_status ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_t ttl_ms, ckit_error *err);
 /* Stores the result in both tiers, lets the lock go, lands the flight and fills op->value. May wait for the store. */
 void ckiti_op_store(ckit_op *op);
+/* The same in steps, for those who write to the store by themselves: `stored` of the first step is to be written, with that
+ * lifetime and info, when it is not empty; the last step is told what came of it. */
+typedef struct ckiti_storing {
+    ckit_slice in_memory;
+    ckit_slice stored;
+    uint64_t   began;
+} ckiti_storing;
+void            ckiti_op_begin_store(ckit_op *op, ckiti_storing *storing);
+ckit_entry_info ckiti_op_info(const ckit_op *op);
+void ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status written, const ckit_error *why);
 /* The same without the store, which nobody has time for: memory only. Never waits; a lock stays with the operation. */
 void ckiti_op_keep_without_store(ckit_op *op);
 /* The function failed: it is counted at once; letting the lock go and handing the flight over may wait for the store. */

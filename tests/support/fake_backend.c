@@ -240,8 +240,8 @@ static bool is_in_scope(const entry *e, const ckit_scope *scope) {
 /* ---- a call from its beginning to its end ----------------------------------------------------------------------- */
 
 static const char *const names[FAKE_OP_COUNT] = {
-    "get",    "set",  "remove",       "exists",   "health",     "ttl",          "touch",       "get_many",
-    "submit", "list", "delete_scope", "lock_try", "lock_renew", "lock_release", "set_if_owner"};
+    "get",    "set",  "remove",       "exists",   "health",     "ttl",          "touch",        "get_many",
+    "submit", "list", "delete_scope", "lock_try", "lock_renew", "lock_release", "set_if_owner", "set_many"};
 
 static void dawdle(fake_store *store) {
     if (!store->dawdles) return;
@@ -398,6 +398,22 @@ static ckit_status fake_get_many(void *self, const ckit_slice *keys, size_t coun
         }
     }
     return end(store, FAKE_GET_MANY, st, err);
+}
+
+static ckit_status fake_set_many(void *self, const ckit_slice *keys, const ckit_slice *values,
+                                 const ckit_entry_info *infos, size_t count, uint64_t deadline_ms, ckit_status *answers,
+                                 ckit_error *err) {
+    fake_store *store = self;
+    ckit_status st = CKIT_OK;
+    if (begin(store, FAKE_SET_MANY, deadline_ms, &st)) {
+        for (size_t i = 0; i < count; i++) {
+            bool fails = store->failures[FAKE_SET].times > 0; /* each key for itself */
+            if (fails) store->failures[FAKE_SET].times--;
+            answers[i] = fails ? store->failures[FAKE_SET].status : CKIT_OK;
+            if (!fails) write_entry(store, keys[i], values[i], &infos[i]);
+        }
+    }
+    return end(store, FAKE_SET_MANY, st, err);
 }
 
 static ckit_status fake_list(void *self, const ckit_scope *scope, uint64_t deadline_ms, ckit_list_fn each,
@@ -580,8 +596,8 @@ static ckit_status submit_at_once(void *self, ckit_request *request, ckit_error 
     .abi = CKIT_BACKEND_ABI, .name = "fake", .get = fake_get, .set = fake_set, .remove = fake_remove,                  \
     .exists = fake_exists, .health = fake_health, .close = fake_close
 #define FULL_OPS                                                                                                       \
-    REQUIRED_OPS, .ttl = fake_ttl, .touch = fake_touch, .get_many = fake_get_many, .list = fake_list,                  \
-                  .delete_scope = fake_delete_scope
+    REQUIRED_OPS, .ttl = fake_ttl, .touch = fake_touch, .get_many = fake_get_many, .set_many = fake_set_many,          \
+                  .list = fake_list, .delete_scope = fake_delete_scope
 
 static const ckit_backend_ops tables[] = {
     [FAKE_REQUIRED] = {REQUIRED_OPS},

@@ -32,6 +32,7 @@ typedef enum fake_op {
     FAKE_LOCK_RENEW,
     FAKE_LOCK_RELEASE,
     FAKE_SET_IF_OWNER, /* such a write is a FAKE_SET first, at its gate and in the log; then it may fail as this */
+    FAKE_SET_MANY,     /* each of its keys may fail as a FAKE_SET */
     FAKE_OP_COUNT
 } fake_op;
 

@@ -190,8 +190,7 @@ typedef struct ckit_backend_ops {
     ckit_status (*touch)(void *self, ckit_slice key, uint64_t ttl_ms, uint64_t deadline_ms, ckit_error *err);
 
     /* Many at once: one round trip where the store has such. out[i], life_ms[i] and answers[i] as in `get`, one answer
-     * per key (a failure of one key does not fail the others). Returns CKIT_OK, or a failure of the whole. The cache of
-     * this version reads many at once and writes one by one: it does not call set_many. */
+     * per key (a failure of one key does not fail the others). Returns CKIT_OK, or a failure of the whole. */
     ckit_status (*get_many)(void *self, const ckit_slice *keys, size_t count, uint64_t deadline_ms, ckit_buf *out,
                             uint64_t *life_ms, ckit_status *answers, ckit_error *err);
     ckit_status (*set_many)(void *self, const ckit_slice *keys, const ckit_slice *values, const ckit_entry_info *infos,
