@@ -95,7 +95,8 @@ static void stand_in_line(ckiti_flight *flight, ckiti_seat *seat) {
 
 /* The function calls itself with the same arguments: waiting would be for ever. */
 static bool would_wait_for_itself(const ckiti_flight *flight, const ckiti_seat *seat) {
-    return (seat->wake != NULL || seat->blocks) && !flight->leader->elsewhere && pthread_equal(flight->leader->thread, seat->thread);
+    return (seat->wake != NULL || seat->blocks) && !flight->leader->elsewhere &&
+           pthread_equal(flight->leader->thread, seat->thread);
 }
 
 ckiti_seat_state ckiti_flight_join(ckiti_flights *flights, ckiti_seat *seat, bool may_wait) {
