@@ -5,11 +5,15 @@ cachekit; which one it is, the interpreter decides."""
 from __future__ import annotations
 
 import datetime
+import decimal
+import enum
 import importlib.util
 import json
 import logging
 import os
+import pathlib
 import sys
+import uuid
 
 URL, WHERE = sys.argv[1:]
 os.environ["CACHEKIT_REDIS_URL"] = URL
@@ -30,6 +34,14 @@ MOMENTS = {
     "time": datetime.time(23, 59, 58),
 }
 ran: list[str] = []
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+class Number(enum.IntEnum):
+    ONE = 1
 
 
 def frame():
@@ -68,6 +80,19 @@ CASES = {
         {"serializer": "arrow", "integrity_checking": False}, ((1,), {}), frame, ["pandas", "pyarrow"],
     ),
     "without_memory": ({"l1_enabled": False}, ((1,), {}), DOCUMENT, []),
+    "interop": ({"interop": "plain", "namespace": "shared"}, ((1,), {}), DOCUMENT, []),
+    "interop_arguments": (
+        {"interop": "arguments", "namespace": "shared"},
+        (
+            (1, "two", 3.5, 4.0, -0.0, 1e300, 2**64 - 1, -(2**63), None, True, b"six", [7, (8,)], {"\uff61": 1, "\U00010000": 2},
+             {3, 1.5, "x", 3.0}, MOMENTS["moment"], uuid.UUID(int=2**127 + 5), decimal.Decimal("1.50"), pathlib.PurePosixPath("a/b"),
+             Color.RED, Number.ONE),
+            {"b": 1, "a": {"y": 1, "x": 2.0}},
+        ),
+        [1], [],
+    ),
+    "interop_moments": ({"interop": "moments", "namespace": "shared"}, ((), {}), MOMENTS, []),
+    "interop_none": ({"interop": "none.v-1", "namespace": "0"}, ((), {}), None, []),
 }  # fmt: skip
 
 
@@ -103,6 +128,8 @@ def main() -> None:
     answers = {}
     backend = {} if WHERE == "environment" else {"backend": RedisBackend(URL)}
     for name, (keywords, (args, kwargs), result, needs) in CASES.items():
+        if "interop" in keywords and WHERE == "environment":  # where keys are a tenant's, which both refuse
+            continue
         if any(importlib.util.find_spec(module) is None for module in needs):
             continue
         ran.clear()
