@@ -134,9 +134,12 @@ fi
 mkdir -p "$state"
 hash=$(fingerprint)
 newest=${found[-1]}
-# The newest has most to do, so it begins. What has not begun when time is up is left out: a slow machine is no failure.
-for ((i = ${#found[@]} - 1; i >= 0; i--)); do
-    read -r minor interpreter <<<"${found[i]}"
+# The newest has most to do, so it begins; the oldest differs most from it. What has not begun when time is up
+# (PYTHON_BUDGET, in seconds) is left out: a slow machine is no failure.
+mapfile -t in_turn < <(printf '%s\n' "${found[@]}" | tac | awk 'NR == 1 { print; next } { rest[NR] = $0 }
+    END { if (NR > 1) print rest[NR]; for (i = 2; i < NR; i++) print rest[i] }')
+for line in "${in_turn[@]}"; do
+    read -r minor interpreter <<<"$line"
     while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-$(nproc)}" ]; do
         wait -n
     done
@@ -146,7 +149,7 @@ for ((i = ${#found[@]} - 1; i >= 0; i--)); do
         echo "no time was left" >"$state/$minor/notes"
         continue
     fi
-    prepare_and_test "$minor" "$interpreter" "$([ "${found[i]}" = "$newest" ] && echo 1 || echo 0)" "$hash" \
+    prepare_and_test "$minor" "$interpreter" "$([ "$line" = "$newest" ] && echo 1 || echo 0)" "$hash" \
         >"$state/$minor/log" 2>&1 &
 done
 wait
