@@ -484,6 +484,7 @@ static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
         life_ms = got == CKIT_OK ? renew(op, life_ms) : life_ms;
     } else if (got != CKIT_MISS) {
         ckiti_store_failed(op->cache, "get", ckit_buf_slice(&op->key), &op->error);
+        op->silent = got == CKIT_E_TIMEOUT;
     }
     bool believed = got == CKIT_OK && believe(op, life_ms);
     op->stored.len = 0;
@@ -491,7 +492,7 @@ static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
         return found(op, life_ms);
     }
     op->document.len = 0;
-    if (got == CKIT_E_CIRCUIT_OPEN) {
+    if (got == CKIT_E_CIRCUIT_OPEN || op->silent) {
         return ckiti_op_turn_of_the_function(op); /* no store, so no lock either */
     }
     if (got == CKIT_OK && ++op->looks < CKITI_MOST_LOOKS) {
@@ -599,6 +600,7 @@ static ckit_status try_lock(ckit_op *op) {
     }
     if (st != CKIT_MISS) { /* a lock that does not work keeps nobody from computing */
         ckiti_store_failed(op->cache, "lock", ckit_buf_slice(&op->key), &op->error);
+        op->silent = st == CKIT_E_TIMEOUT;
         return ckiti_op_turn_of_the_function(op);
     }
     if (now >= op->lock_deadline) {
@@ -783,6 +785,18 @@ static void keep_for_later(ckit_op *op, ckit_slice stored) {
     ckit_buf_fini(&sealed);
 }
 
+/* The store has not taken the result: what it has under the names of the call is older. */
+static void not_stored(const ckit_op *op) {
+    ckit_buf name;
+    ckiti_replay_missed(op->cache, ckit_buf_slice(&op->key), false);
+    if (op->function->stale_ms > 0) {
+        if (ckiti_stale_name(op->cache, ckit_buf_slice(&op->key), &name) == CKIT_OK) {
+            ckiti_replay_missed(op->cache, ckit_buf_slice(&name), false);
+        }
+        ckit_buf_fini(&name);
+    }
+}
+
 /* The store has answered: CKIT_E_TOO_LARGE when it takes no value of that size, CKIT_MISS when the lock is lost. What was
  * overtaken meanwhile is taken back. */
 static void written(ckit_op *op, const ckiti_storing *storing, ckit_status st, const ckit_error *why) {
@@ -797,6 +811,8 @@ static void written(ckit_op *op, const ckiti_storing *storing, ckit_status st, c
     }
     if (st == CKIT_OK) {
         keep_for_later(op, storing->stored);
+    } else {
+        not_stored(op);
     }
     if (!keep_in_memory(op, storing->in_memory, NULL, st == CKIT_OK ? CKITI_COPY_WRITTEN : CKITI_COPY_ALONE, &kept)) {
         forget_everywhere(op);
@@ -851,7 +867,7 @@ static ckit_status prepare_plain(ckit_op *op, ckiti_storing *out) {
     out->in_memory = ckit_buf_slice(&op->document);
     if (st != CKIT_OK && st != CKIT_E_TOO_LARGE) {
         ckiti_store_failed(op->cache, "seal", ckit_buf_slice(&op->key), &why);
-        ckiti_replay_missed(op->cache, ckit_buf_slice(&op->key), false);
+        not_stored(op);
         st = CKIT_OK;
     }
     return st;
@@ -872,6 +888,10 @@ void ckiti_op_begin_store(ckit_op *op, ckiti_storing *storing) {
     } else if (st == CKIT_OK) {
         if (storing->stored.len == 0) {
             keep_alone(op, storing->in_memory, false);
+        } else if (op->silent) {
+            not_stored(op);
+            keep_alone(op, storing->in_memory, false);
+            storing->stored.len = 0;
         } else if (!begin_write(op, &storing->began)) {
             keep_alone(op, storing->in_memory, true);
             storing->stored.len = 0;
@@ -910,7 +930,7 @@ void ckiti_op_keep_without_store(ckit_op *op) {
     ckit_fail(&why, CKIT_E_BUSY, "cache", "more than %u background jobs are waiting", op->cache->options.queue_max);
     ckiti_store_failed(op->cache, "set", ckit_buf_slice(&op->key), &why);
     if (op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE) {
-        ckiti_replay_missed(op->cache, ckit_buf_slice(&op->key), false);
+        not_stored(op);
     }
     const ckiti_sealed_value v = ckiti_op_sealed_value(op);
     const bool               sealed = op->function->sealed;

@@ -52,6 +52,7 @@ struct ckit_op {
     ckiti_seat       seat;
     ckit_buf         key;    /* the store's key; empty where nobody needs it */
     ckit_buf         tenant; /* whose call it is, of a function with tenants */
+    bool             silent; /* the store did not answer in time: nobody waits for it again in this call */
     bool             locked;
     ckit_lease       lease;
     ckiti_held      *held;          /* its renewal; NULL: no memory for one */

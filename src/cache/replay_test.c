@@ -379,6 +379,47 @@ CKIT_TEST(replay, a_result_computed_while_the_circuit_was_open_replaces_what_the
     fixture_close(&f);
 }
 
+CKIT_TEST(replay, what_may_be_served_late_goes_with_the_value_that_was_replaced) {
+    fixture               f;
+    loader                l;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    options.ttl_ms = 10000;
+    options.stale_ms = 1000000;
+    ckit_function *fn = function_of(f.cache, "test.load", &l, &options);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    CHECK_EQ_U(2, fake_count(f.store)); /* the value, and what may be served late */
+    fake_fail(f.store, FAKE_SET, CKIT_E_UNREACHABLE, UINT64_MAX);
+    l.result = 2;
+    CHECK_EQ_U(2, refresh(fn, 7).number);
+    settle(&f);
+    CHECK_EQ_U(0, fake_count(f.store));
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
+CKIT_TEST(replay, who_waited_for_a_silent_store_once_does_not_wait_again) {
+    fixture f;
+    loader  l;
+    fixture_open(&f, FAKE_LOCKING);
+    loader_init(&l);
+    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    fake_fail(f.store, FAKE_GET, CKIT_E_TIMEOUT, 1);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    CHECK_STR("get E_TIMEOUT", fake_log(f.store)); /* neither locked nor written */
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
+    CHECK_EQ_U(1, pending_of(f.cache));
+    fake_fail(f.store, FAKE_LOCK_TRY, CKIT_E_TIMEOUT, 1);
+    fake_forget_calls(f.store);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 8);
+    CHECK_STR("get MISS, lock_try E_TIMEOUT", fake_log(f.store));
+    settle(&f);
+    CHECK_EQ_U(0, fake_count(f.store));
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
 /* ---- closing and forking --------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(replay, a_cache_that_closes_tries_once_more) {

@@ -102,6 +102,7 @@ typedef struct settings {
     uint32_t flight_wait_ms;
     uint32_t lock_wait_ms;
     bool     no_lock;
+    bool     no_breaker;
     bool     plain; /* values live for an hour and are never stale */
 } settings;
 

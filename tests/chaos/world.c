@@ -246,6 +246,7 @@ static bool open_side(side *s, const settings *set, ckit_backend *backend, outco
     guard.timeout_max_ms = TIMEOUT_MS;
     guard.retry_delay_ms = 20;
     guard.max_concurrent = set->max_concurrent;
+    guard.breaker = set->no_breaker ? CKIT_OFF : CKIT_ON;
     options.guard = &guard;
     options.log = &quiet;
     options.clock = w->own_clock ? &w->clock : NULL;
