@@ -10,11 +10,18 @@ const char *__tsan_default_options(void);
 const char *__tsan_default_options(void) { return "report_thread_leaks=0"; }
 
 ckit_cache *files_open(const char *dir, const char *parameters, const ckit_cache_options *options) {
-    char        url[SCRATCH_PATH + 128];
-    ckit_cache *cache = NULL;
-    ckit_error  err = CKIT_ERROR_INIT;
+    char               url[SCRATCH_PATH + 128];
+    ckit_cache        *cache = NULL;
+    ckit_error         err = CKIT_ERROR_INIT;
+    ckit_guard_options none = CKIT_GUARD_OPTIONS_INIT;
+    ckit_cache_options unguarded = CKIT_CACHE_OPTIONS_INIT;
+    if (options != NULL) {
+        unguarded = *options;
+    }
+    none.enabled = CKIT_OFF; /* how long the machine takes is not what is claimed here */
+    unguarded.guard = unguarded.guard == NULL ? &none : unguarded.guard;
     snprintf(url, sizeof url, "file://%s?sync=none%s", dir, parameters);
-    CHECK_OK_ERR(ckit_cache_open(url, options, &cache, &err), &err);
+    CHECK_OK_ERR(ckit_cache_open(url, &unguarded, &cache, &err), &err);
     return cache;
 }
 
