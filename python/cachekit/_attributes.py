@@ -215,10 +215,11 @@ def attach(
         without_the_store(functools.partial(forget_call, args, kwargs))
 
     def forget_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        own = here()
         if not args and not kwargs and parameters:
-            own.forget_all()
-        elif len(args) != 1 or kwargs or not own.forget_receiver(args[0]):
+            here().forget_all()
+            return
+        own = cached if tenants is None else tenants.of_call(cached, args, kwargs)
+        if len(args) != 1 or kwargs or not own.forget_receiver(args[0]):
             own.forget(*args, **kwargs)
 
     def invalidate_cache(*args: Any, **kwargs: Any) -> None:

@@ -11,6 +11,7 @@ from ._core import CachedFunction, ReceiverError
 from ._kinds import is_async
 from ._methods import Shape, copy_names, find_namesake, shape_of
 from ._refresh import Refresher
+from ._sealing import extractor_of, sealing_of
 from ._stores import Place, place_for, tenant_place
 from .backends.redis.provider import tenant_context
 from ._told import log, tell_of_entry, tell_of_receiver, tell_once
@@ -63,9 +64,14 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
 
         chosen = place.chosen
         tenants = Tenants(lambda tenant: make(tenant_place(config, chosen, tenant), None))
+    extract = extractor_of(config)
+    if extract is not None:
+        from ._tenants import ExtractedTenants
 
-    def make(place: Place, tenants: Tenants | None) -> CachedFunction[_P, _R]:
-        return _make(function, config, place, shape, awaited, number, tenants)
+        tenants = ExtractedTenants(lambda tenant: make(place, None, tenant), extract)
+
+    def make(place: Place, tenants: Tenants | None, whose: str | None = None) -> CachedFunction[_P, _R]:
+        return _make(function, config, place, shape, awaited, number, tenants, whose)
 
     cached = make(place, tenants)
     if tenants is not None:
@@ -87,6 +93,7 @@ def _make(
     awaited: bool,
     number: int,
     tenants: Tenants | None,
+    whose: str | None,
 ) -> CachedFunction[_P, _R]:
     name = shape.name
     return CachedFunction(
@@ -104,10 +111,17 @@ def _make(
         warn=functools.partial(_say_uncached, name),
         **({} if config.interop is not None else shape.keywords()),
         gone=functools.partial(_free_numbers.setdefault(name, []).append, number) if place.objects else None,
-        tenants=None if tenants is None else (tenant_context, tenants.of),
+        tenants=None if tenants is None else (getattr(tenants, "extract", tenant_context), tenants.of),
+        tenant=whose,
+        encryption=_encryption(config),
         **_interop(function, config, place, shape),
         **_more(function, config, place, awaited),
     )
+
+
+def _encryption(config: DecoratorConfig) -> bool | None:
+    sealing = sealing_of(config)
+    return None if sealing is None else sealing.asked
 
 
 def _interop(function: Callable[..., Any], config: DecoratorConfig, place: Place, shape: Shape) -> dict[str, Any]:

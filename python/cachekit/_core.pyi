@@ -190,6 +190,32 @@ class Guard:
         """Somebody else has measured an operation."""
 
 @final
+class KeyRing:
+    """Keys for sealing payloads. Hexadecimal text; not shown anywhere."""
+
+    def __new__(cls, master_key: str | None, previous_master_keys: str | None = None) -> Self: ...
+    def fingerprint(self, tenant: str, /) -> str:
+        """The public name of a tenant's current key: 32 hexadecimal digits."""
+
+    def seal(
+        self, tenant: str, key: str, format: str, compressed: bool, original_type: str | None, payload: Buffer, /
+    ) -> bytes:
+        """The sealed form of a payload."""
+
+    def unseal(
+        self,
+        tenant: str,
+        key: str,
+        format: str,
+        compressed: bool,
+        original_type: str | None,
+        fingerprint: str,
+        sealed: Buffer,
+        /,
+    ) -> bytes:
+        """The payload of a sealed form, with the key of that fingerprint, or with any when it is empty."""
+
+@final
 class Cache:
     """A cache: memory, and the store that `url` names (None: the environment) or `backend` is."""
 
@@ -206,6 +232,11 @@ class Cache:
         tenant: str | None = None,
         guard: bool | Guard | Mapping[str, bool | int | float] | None = None,
         coherence: bool = ...,
+        encryption: bool | None = None,
+        master_key: str | None = None,
+        previous_master_keys: str | None = None,
+        deployment: str | None = None,
+        fail_closed: bool | None = None,
     ) -> Self:
         """`guard`: False for none, options by the names of `Guard`, or one that other caches of the store have."""
 
@@ -390,8 +421,13 @@ class CachedFunction(Generic[_P, _R]):
         bound: tuple[tuple[Any, ...], dict[str, Any]] | None = None,
         renew_below: float = 0,
         gone: Callable[[], object] | None = None,
-        tenants: tuple[ContextVar[Any], Callable[[Any], CachedFunction[_P, _R]]] | None = None,
+        tenants: tuple[
+            ContextVar[Any] | Callable[[tuple[Any, ...], dict[str, Any]], object], Callable[[Any], CachedFunction[_P, _R]]
+        ]
+        | None = None,
         interop: tuple[str, tuple[Any, ...], Callable[[], object] | None] | None = None,
+        encryption: bool | None = None,
+        tenant: str | None = None,
     ) -> Self:
         """See python/ext/function.h for what each of them is. `first`, `method` and `bound` as
         _methods.Shape has them."""

@@ -15,6 +15,7 @@ from ._core import Cache, Guard
 from ._guards import guard_options
 from ._told import tell_once
 from .backends.file import FileBackend
+from ._sealing import is_asked, sealing_of
 from .backends.redis.provider import DEFAULT_TENANT
 from .config import DecoratorConfig, NOT_GIVEN
 from .errors import CachekitError, ConfigurationError
@@ -52,7 +53,7 @@ def _may_tell(store: Any) -> bool:
 
 
 def _open(store: Any, config: DecoratorConfig, tenant: str | None = None) -> Cache:
-    """The cache of a store with these limits. `store` is a URL, a backend written in Python, or `_Chosen`."""
+    """The cache of a store with these limits and keys. `store` is a URL, a backend written in Python, or `_Chosen`."""
     size = 0 if config.l1.max_size_mb is None else config.l1.max_size_mb * _MIB
     optional = store == _Chosen(None, None)
     options = guard_options(config.circuit_breaker, config.timeout, config.backpressure, optional=optional)
@@ -63,20 +64,23 @@ def _open(store: Any, config: DecoratorConfig, tenant: str | None = None) -> Cac
         store if isinstance(store, (str, _Chosen)) else id(store),
         None if store == "memory:" else (*options.items(), *excluded),
     )
-    identity = (guarded, size, config.l1.enabled, tenant, told)
+    sealing = sealing_of(config)
+    keys = {} if sealing is None else sealing.keywords()
+    sealed = None if sealing is None else sealing.identity
+    identity = (guarded, size, config.l1.enabled, tenant, told, sealed)
     with _caches_lock:
         cache = _caches.get(identity)
         if cache is None:
             l1 = config.l1.enabled or store == "memory:"
             guard = _guard_of(guarded) or options
             if isinstance(store, _Chosen):
-                cache = Cache(None, l1=l1, l1_max_bytes=size, tenant=tenant, guard=guard, coherence=told)
+                cache = Cache(None, l1=l1, l1_max_bytes=size, tenant=tenant, guard=guard, coherence=told, **keys)
             elif isinstance(store, str):
-                cache = Cache(store, l1=l1, l1_max_bytes=size, guard=guard, coherence=told)
+                cache = Cache(store, l1=l1, l1_max_bytes=size, guard=guard, coherence=told, **keys)
             else:
                 from .backends._adapter import Adapter
 
-                cache = Cache(None, l1=l1, l1_max_bytes=size, backend=Adapter(store, excluded), guard=guard)
+                cache = Cache(None, l1=l1, l1_max_bytes=size, backend=Adapter(store, excluded), guard=guard, **keys)
             _caches[identity] = cache
     return cache
 
@@ -148,7 +152,7 @@ def place_for(function: Callable[..., Any], config: DecoratorConfig) -> Place:
         ConfigurationError: the environment chooses two stores, or a setting of its store is wrong.
     """
     if config.backend is None:
-        return Place(_open("memory:", config), objects=True, stored=False)
+        return Place(_open("memory:", config), objects=not is_asked(config), stored=False)
     backend = _from_environment(function) if config.backend is NOT_GIVEN else config.backend
     if backend is None:
         return Place(_open("memory:", config), objects=False, stored=False)
@@ -158,6 +162,8 @@ def place_for(function: Callable[..., Any], config: DecoratorConfig) -> Place:
         url = _url_of(backend)
         return Place(_open(url or backend, config), objects=False, stored=True, written=url is None)
     except CachekitError as error:
+        if error.code in ("E001", "E002") or is_asked(config):  # nothing is kept in the clear instead
+            raise ConfigurationError(str(error), error.code) from None
         if isinstance(backend, _Chosen) and error.code == ConfigurationError.code:
             raise ConfigurationError(str(error)) from None
         tell_once(function, f"the store cannot be opened ({error}): results are kept in this process only")

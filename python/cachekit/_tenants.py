@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Any, Callable
+from uuid import UUID
 from weakref import ref
 
 from .backends.redis.provider import DEFAULT_TENANT, tenant_context, tenant_name
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 _MOST = 64
 """Tenants whose memory a function keeps at a time. Entries of the others are in the store."""
+
+
+_LONGEST = 1024
 
 
 class Tenants:
@@ -48,6 +52,9 @@ class Tenants:
         own = self._own()
         if own is not None and name == DEFAULT_TENANT:
             return own
+        return self._view(name)
+
+    def _view(self, name: str) -> CachedFunction[..., Any]:
         with self._lock:
             view = self._views.pop(name, None)
             if view is None:
@@ -63,6 +70,10 @@ class Tenants:
         tenant = tenant_context.get()
         return cached if tenant is None else self.of(tenant)
 
+    def of_call(self, cached: CachedFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> CachedFunction[..., Any]:
+        """The function of the tenant that a call belongs to."""
+        return self.here(cached)
+
     def _add(self, counters: dict[str, int]) -> None:
         for field, number in counters.items():
             self._counted[field] = self._counted.get(field, 0) + number
@@ -76,3 +87,35 @@ class Tenants:
             for field, number in one.counters().items():
                 total[field] = total.get(field, 0) + number
         return total
+
+
+class ExtractedTenants(Tenants):
+    """The same where an extractor tells the tenant from the arguments of each call.
+
+    Args:
+        make: Makes the function of a tenant.
+        extract: Tells the tenant from arguments and keywords.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[str], CachedFunction[..., Any]],
+        extract: Callable[[tuple[Any, ...], dict[str, Any]], object],
+    ) -> None:
+        super().__init__(make)
+        self.extract = extract
+
+    def of(self, tenant: object) -> CachedFunction[..., Any]:
+        if isinstance(tenant, UUID):
+            tenant = str(tenant)
+        if not isinstance(tenant, str):
+            raise TypeError(f"the tenant extractor returned {type(tenant).__name__}: a tenant is a text or a UUID")
+        if not 1 <= len(tenant.encode()) <= _LONGEST:
+            raise ValueError(f"the tenant extractor returned {len(tenant.encode())} bytes: a tenant has 1 to {_LONGEST}")
+        return self._view(tenant)
+
+    def here(self, cached: CachedFunction[..., Any]) -> CachedFunction[..., Any]:
+        return cached  # whose entries are everybody's: for what concerns all calls
+
+    def of_call(self, cached: CachedFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> CachedFunction[..., Any]:
+        return self.of(self.extract(args, kwargs))

@@ -128,6 +128,12 @@ class SerializationError(CachekitError):
     code = "E020"
 
 
+class DecryptionAuthenticationError(SerializationError):
+    """A stored value was altered, moved, or sealed with another key, and `fail_closed` is on. The entry stays in the store."""
+
+    code = "E003"
+
+
 class InteropDecodeError(SerializationError):
     """Bytes that are not one document of interop mode."""
 

@@ -120,7 +120,8 @@ uint8_t *pack_other(packer *p, uint8_t *at, PyObject *object) {
         const double value = PyFloat_AS_DOUBLE(object);
         return value <= 0 && value >= 0 ? put_double(at, 0.0) : refuse_type(p, object);
     }
-    if ((PyObject *)Py_TYPE(object) == p->state->datetime_type) { /* before the search for those that may not be there */
+    if ((PyObject *)Py_TYPE(object) ==
+        p->state->datetime_type) { /* before the search for those that may not be there */
         return pack_datetime(p, at, object);
     }
     for (size_t i = 0; i < sizeof lates / sizeof *lates; i++) {

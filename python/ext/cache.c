@@ -83,9 +83,39 @@ static int open_cache(core_cache *self, const char *url, const ckit_cache_option
     return 0;
 }
 
+/* None, True or False. */
+static bool read_switch(PyObject *value, const char *name, ckit_switch *out) {
+    if (value != Py_None && !PyBool_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s= is True, False or None", name);
+        return false;
+    }
+    *out = value == Py_None ? CKIT_DEFAULT : value == Py_True ? CKIT_ON : CKIT_OFF;
+    return true;
+}
+
+/* Of the keys that were given, if any. Hexadecimal text; the library keeps no other copy. */
+static int open_ring(core_cache *self, const char *master_key, const char *previous_keys) {
+    ckit_keyring_options options = CKIT_KEYRING_OPTIONS_INIT;
+    ckit_error           err = CKIT_ERROR_INIT;
+    if (master_key == NULL && previous_keys == NULL) {
+        return 0;
+    }
+    options.master_key_hex = master_key;
+    options.previous_keys_hex = previous_keys;
+    if (ckit_keyring_open(&options, &self->ring, &err) != CKIT_OK) {
+        (void)core_raise(state_of_type(Py_TYPE(self)), &err);
+        return -1;
+    }
+    return 0;
+}
+
 static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char       *names[] = {"url",     "l1",     "l1_max_bytes", "default_ttl_ms", "integrity", "max_value_bytes",
-                                  "backend", "tenant", "guard",        "coherence",      NULL};
+    static char *names[] = {
+        "url",         "l1",    "l1_max_bytes", "default_ttl_ms", "integrity",  "max_value_bytes",      "backend",
+        "tenant",      "guard", "coherence",    "encryption",     "master_key", "previous_master_keys", "deployment",
+        "fail_closed", NULL};
+    PyObject          *encryption = Py_None, *fail_closed = Py_None;
+    const char        *master_key = NULL, *previous_keys = NULL, *deployment = NULL;
     PyObject          *backend = Py_None;
     const char        *url = NULL;
     const char        *tenant = NULL;
@@ -95,8 +125,9 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     ckit_guard_options guard_options;
     unsigned long long l1_max_bytes = 0, default_ttl_ms = 0, max_value_bytes = 0;
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpKOzOp", names, &url, &l1, &l1_max_bytes, &default_ttl_ms,
-                                     &integrity, &max_value_bytes, &backend, &tenant, &guard, &coherence)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z|$pKKpKOzOpOzzzO", names, &url, &l1, &l1_max_bytes,
+                                     &default_ttl_ms, &integrity, &max_value_bytes, &backend, &tenant, &guard,
+                                     &coherence, &encryption, &master_key, &previous_keys, &deployment, &fail_closed)) {
         return NULL;
     }
     if (backend != Py_None && url != NULL) {
@@ -114,6 +145,7 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     options.guard = guarded ? &guard_options : NULL;
+    options.deployment_id = deployment;
     core_cache *self = (core_cache *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
@@ -127,6 +159,13 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     options.log = core_log_sink(self->log);
+    if (!read_switch(encryption, "encryption", &options.encryption) ||
+        !read_switch(fail_closed, "fail_closed", &options.fail_closed) ||
+        open_ring(self, master_key, previous_keys) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    options.keyring = self->ring;
     if (open_cache(self, url, &options) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -162,6 +201,7 @@ static void cache_dealloc(PyObject *object) {
     }
     PyThreadState *saved = core_let_go();
     ckit_cache_close(self->cache);
+    ckit_keyring_close(self->ring);
     core_take_back(saved);
     core_log_release(self->log);
     core_bury(self);
@@ -180,7 +220,11 @@ static PyObject *cache_stats(PyObject *object, PyObject *unused) {
     s.l1_hits += ((core_cache *)object)->front_hits;
     if (dict == NULL || ADD_COUNT(dict, s, l1_hits) < 0 || ADD_COUNT(dict, s, l1_stale_hits) < 0 ||
         ADD_COUNT(dict, s, l1_misses) < 0 || ADD_COUNT(dict, s, l1_entries) < 0 ||
-        ADD_COUNT(dict, s, l1_used_bytes) < 0 || ADD_COUNT(dict, s, l1_max_bytes) < 0 ||
+        ADD_COUNT(dict, s, l1_used_bytes) < 0 || ADD_COUNT(dict, s, auth_failures_l1) < 0 ||
+        ADD_COUNT(dict, s, auth_failures_l2) < 0 || ADD_COUNT(dict, s, suspicious_l1) < 0 ||
+        ADD_COUNT(dict, s, suspicious_l2) < 0 || ADD_COUNT(dict, s, sealed_corrupt_l1) < 0 ||
+        ADD_COUNT(dict, s, sealed_corrupt_l2) < 0 || ADD_COUNT(dict, s, encryption_drift) < 0 ||
+        ADD_COUNT(dict, s, not_sealed) < 0 || ADD_COUNT(dict, s, l1_max_bytes) < 0 ||
         ADD_COUNT(dict, s, l1_evicted) < 0 || ADD_COUNT(dict, s, l1_expired) < 0 ||
         ADD_COUNT(dict, s, l1_rejected) < 0 || ADD_COUNT(dict, s, l2_hits) < 0 || ADD_COUNT(dict, s, l2_misses) < 0 ||
         ADD_COUNT(dict, s, l2_writes) < 0 || ADD_COUNT(dict, s, l2_errors) < 0 || ADD_COUNT(dict, s, l2_corrupt) < 0 ||
@@ -429,7 +473,8 @@ static PyType_Slot slots[] = {
     {Py_tp_members, members},
     {Py_tp_methods, methods},
     {Py_tp_doc, "Cache(url, *, l1=True, l1_max_bytes=0, default_ttl_ms=0, integrity=True, "
-                "max_value_bytes=0, backend=None, tenant=None, guard=None)\n--\n\n"
+                "max_value_bytes=0, backend=None, tenant=None, guard=None, coherence=None, encryption=None, "
+                "master_key=None, previous_master_keys=None, deployment=None, fail_closed=None)\n--\n\n"
                 "A cache: memory, and the store that `url` names (None: the environment) or `backend` is."},
     {0, NULL}};
 

@@ -6,6 +6,8 @@
 #include "guard.h"
 #include "receiver.h"
 
+#include <cachekit/seal.h>
+
 #include <stdatomic.h>
 
 /* An object that memory has let go of, waiting for somebody who holds the interpreter's lock. */
@@ -23,6 +25,7 @@ typedef struct core_cache {
     core_backend             *backend;   /* borrowed from `cache` */
     core_log                 *log;       /* where it writes; or NULL */
     PyObject                 *weakrefs;
+    ckit_keyring             *ring;       /* that it was given keys for, else NULL */
     uint64_t                  front_hits; /* of its functions (front.h), which the library has not seen */
 } core_cache;
 

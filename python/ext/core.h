@@ -106,6 +106,7 @@ int  core_args_exec(PyObject *module);      /* args.c */
 int  core_values_exec(PyObject *module);    /* values.c */
 int  core_storage_exec(PyObject *module);   /* storage.c */
 int  core_guard_exec(PyObject *module);     /* guard.c */
+int  core_seal_exec(PyObject *module);      /* seal.c */
 int  core_cache_exec(PyObject *module);     /* cache.c */
 int  core_function_exec(PyObject *module);  /* function.c */
 int  core_operation_exec(PyObject *module); /* operation.c */

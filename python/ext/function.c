@@ -92,6 +92,7 @@ static PyObject *copy(PyObject *self, PyObject *unused) {
 /* What `CachedFunction(...)` was given; every object is borrowed. */
 typedef struct given {
     PyObject   *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh, *bound, *gone, *tenants, *interop;
+    PyObject   *encryption, *tenant;
     const char *name;
     int         objects, first, method, integrity, l1;
     ckit_function_options options;
@@ -103,10 +104,10 @@ static bool is_bound(PyObject *bound) {
            PyTuple_CheckExact(PyTuple_GET_ITEM(bound, 0)) && PyDict_CheckExact(PyTuple_GET_ITEM(bound, 1));
 }
 
-/* (context variable, callable) */
+/* (context variable, or what tells the tenant from arguments and keywords; callable) */
 static bool is_pair(PyObject *tenants) {
     return PyTuple_CheckExact(tenants) && PyTuple_GET_SIZE(tenants) == 2 &&
-           PyContextVar_CheckExact(PyTuple_GET_ITEM(tenants, 0));
+           (PyContextVar_CheckExact(PyTuple_GET_ITEM(tenants, 0)) || PyCallable_Check(PyTuple_GET_ITEM(tenants, 0)));
 }
 
 /* (operation, parameters, a check to call or None) */
@@ -117,10 +118,10 @@ static bool is_interop(PyObject *interop) {
 }
 
 static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kwargs) {
-    static char       *names[] = {"cache",     "function",    "name",  "namespace", "ttl_ms",  "stale_ms",
-                                  "integrity", "l1",          "first", "method",    "objects", "key",
-                                  "warn",      "dump",        "load",  "miss",      "refresh", "early_refresh",
-                                  "bound",     "renew_below", "gone",  "tenants",   "interop", NULL};
+    static char *names[] = {"cache",   "function", "name",       "namespace",     "ttl_ms", "stale_ms",    "integrity",
+                            "l1",      "first",    "method",     "objects",       "key",    "warn",        "dump",
+                            "load",    "miss",     "refresh",    "early_refresh", "bound",  "renew_below", "gone",
+                            "tenants", "interop",  "encryption", "tenant",        NULL};
     unsigned long long ttl_ms = 0, stale_ms = 0;
     *g = (given){.key = Py_None,
                  .warn = Py_None,
@@ -132,14 +133,17 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
                  .gone = Py_None,
                  .tenants = Py_None,
                  .interop = Py_None,
+                 .encryption = Py_None,
+                 .tenant = Py_None,
                  .integrity = 1,
                  .l1 = 1,
                  .options = CKIT_FUNCTION_OPTIONS_INIT};
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!Os|$zKKppiipOOOOOOdOdOOO", names, (PyTypeObject *)state->cache_type, &g->cache,
-            &g->wrapped, &g->name, &g->options.namespace_name, &ttl_ms, &stale_ms, &g->integrity, &g->l1, &g->first,
-            &g->method, &g->objects, &g->key, &g->warn, &g->dump, &g->load, &g->miss, &g->refresh,
-            &g->options.early_refresh, &g->bound, &g->options.renew_below, &g->gone, &g->tenants, &g->interop)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKKppiipOOOOOOdOdOOOOO", names,
+                                     (PyTypeObject *)state->cache_type, &g->cache, &g->wrapped, &g->name,
+                                     &g->options.namespace_name, &ttl_ms, &stale_ms, &g->integrity, &g->l1, &g->first,
+                                     &g->method, &g->objects, &g->key, &g->warn, &g->dump, &g->load, &g->miss,
+                                     &g->refresh, &g->options.early_refresh, &g->bound, &g->options.renew_below,
+                                     &g->gone, &g->tenants, &g->interop, &g->encryption, &g->tenant)) {
         return false;
     }
     if ((g->dump == Py_None) != (g->load == Py_None) || (g->objects && g->dump != Py_None) ||
@@ -150,7 +154,7 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
         return false;
     }
     if (g->tenants != Py_None && !is_pair(g->tenants)) {
-        PyErr_SetString(PyExc_ValueError, "tenants= is a context variable and a callable");
+        PyErr_SetString(PyExc_ValueError, "tenants= is a context variable or a callable, and a callable");
         return false;
     }
     if (g->interop != Py_None && (!is_interop(g->interop) || g->objects || g->dump != Py_None || g->key != Py_None ||
@@ -160,6 +164,12 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
                         "first=0, no key= and no tenants=");
         return false;
     }
+    if ((g->encryption != Py_None && !PyBool_Check(g->encryption)) ||
+        (g->tenant != Py_None && !PyUnicode_Check(g->tenant))) {
+        PyErr_SetString(PyExc_TypeError, "encryption= is True, False or None, and tenant= a text or None");
+        return false;
+    }
+    g->options.encryption = g->encryption == Py_None ? CKIT_DEFAULT : g->encryption == Py_True ? CKIT_ON : CKIT_OFF;
     g->options.interop = g->interop == Py_None ? NULL : PyUnicode_AsUTF8(PyTuple_GET_ITEM(g->interop, 0));
     g->options.ttl_ms = ttl_ms;
     g->options.stale_ms = stale_ms;
@@ -174,6 +184,16 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
 static PyObject *kept(PyObject *object) {
     Py_INCREF(object);
     return object;
+}
+
+/* ckit_function_options.tenant_of: all calls of the function are one tenant's. The text's UTF-8 form was made with it, so the
+ * interpreter's lock is not needed. */
+static ckit_status name_tenant(void *context, const ckit_args *args, ckit_buf *tenant, ckit_error *err) {
+    const core_function *f = context;
+    (void)args;
+    return ckit_buf_append(tenant, f->tenant_text) == CKIT_OK
+               ? CKIT_OK
+               : ckit_fail(err, CKIT_E_NO_MEMORY, "function", "no memory for the tenant");
 }
 
 static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -220,7 +240,18 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
         f->tenant = kept(PyTuple_GET_ITEM(g.tenants, 0));
         f->tenants = kept(PyTuple_GET_ITEM(g.tenants, 1));
     }
-    if (ckit_function_new(f->cache->cache, g.name, NULL, NULL, &g.options, &f->function, &err) != CKIT_OK) {
+    if (g.tenant != Py_None) {
+        Py_ssize_t  len;
+        const char *text = PyUnicode_AsUTF8AndSize(g.tenant, &len);
+        if (text == NULL) {
+            Py_DECREF(f);
+            return NULL;
+        }
+        f->of_tenant = kept(g.tenant);
+        f->tenant_text = ckit_slice_of(text, (size_t)len);
+        g.options.tenant_of = name_tenant;
+    }
+    if (ckit_function_new(f->cache->cache, g.name, NULL, f, &g.options, &f->function, &err) != CKIT_OK) {
         Py_DECREF(f);
         return core_raise(state, &err);
     }
@@ -229,7 +260,8 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 
 /* Every object that a function holds, but its cache, which goes last. */
 #define HELD(X)                                                                                                        \
-    X(wrapped) X(key) X(warn) X(dump) X(load) X(miss) X(refresh) X(bound) X(tenant) X(tenants) X(check) X(dict)
+    X(wrapped)                                                                                                         \
+    X(key) X(warn) X(dump) X(load) X(miss) X(refresh) X(bound) X(tenant) X(tenants) X(check) X(of_tenant) X(dict)
 
 static int function_traverse(PyObject *self, visitproc visit, void *arg) {
     core_function *f = core_function_of(self);

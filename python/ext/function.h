@@ -52,10 +52,13 @@ typedef struct core_function {
     PyObject *gone;    /* called when the function has ended and forgotten its objects; not part of cycles; or None */
     PyObject *refresh; /* called with (Operation, args, kwargs, whether the first argument is a receiver) after a stale
                           value was served, returns whether it computes a fresh one; or None */
-    PyObject *tenant;  /* the context variable that holds the tenant of a call; or NULL */
+    PyObject *
+        tenant; /* the context variable that holds the tenant of a call, or what tells it from (args, kwargs); or NULL */
     core_signature *interop; /* interop mode: how calls are brought to one form; or NULL */
     PyObject       *check; /* interop mode: called before each call, raises when the backend cannot serve it; or NULL */
-    PyObject *tenants; /* called with its value when that is not None, returns the function of this tenant; or NULL */
+    PyObject  *tenants; /* called with its value when that is not None, returns the function of this tenant; or NULL */
+    PyObject  *of_tenant;     /* whose the function's calls are, or NULL */
+    ckit_slice tenant_text;   /* the same, borrowed from it */
     core_receivers receivers; /* CORE_FIRST_IDENTITY */
     PyObject      *dict;
     PyObject      *weakrefs;

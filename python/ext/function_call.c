@@ -119,14 +119,42 @@ static PyObject *call_with_key(core_function *f, const core_front_key *front_key
     return result;
 }
 
+/* What f->tenant makes of the arguments as a tuple and the keywords as a dict. */
+static PyObject *extract_tenant(core_function *f, PyObject *const *values, Py_ssize_t positional, PyObject *names) {
+    PyObject *args = PyTuple_New(positional);
+    PyObject *kwargs = args == NULL ? NULL : PyDict_New();
+    PyObject *tenant = NULL;
+    int       failed = kwargs == NULL;
+    for (Py_ssize_t i = 0; !failed && i < positional; i++) {
+        Py_INCREF(values[i]);
+        PyTuple_SET_ITEM(args, i, values[i]);
+    }
+    for (Py_ssize_t i = 0; !failed && names != NULL && i < PyTuple_GET_SIZE(names); i++) {
+        failed = PyDict_SetItem(kwargs, PyTuple_GET_ITEM(names, i), values[positional + i]) < 0;
+    }
+    if (!failed) {
+        tenant = PyObject_CallFunctionObjArgs(f->tenant, args, kwargs, NULL);
+    }
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    return tenant;
+}
+
 /* The tenant is looked at in every call: the same function serves requests of many. */
 PyObject *core_function_call_tenant(PyObject *self, PyObject *const *values, size_t count, PyObject *names) {
     core_function *f = core_function_of(self);
     PyObject      *tenant = NULL;
-    if (PyContextVar_Get(f->tenant, Py_None, &tenant) < 0) {
-        return NULL;
+    const bool     extracts = !PyContextVar_CheckExact(f->tenant);
+    if (extracts && core_find_bypass(names) >= 0) {
+        return core_function_call(self, values, count, names);
     }
-    if (tenant == Py_None || core_find_bypass(names) >= 0) {
+    if (extracts ? (tenant = extract_tenant(f, values, PyVectorcall_NARGS(count), names)) == NULL
+                 : PyContextVar_Get(f->tenant, Py_None, &tenant) < 0) {
+        bool ours = extracts && PyErr_ExceptionMatches(PyExc_Exception);
+        return ours && core_function_tell_uncached(f, "tenant") == 0 ? core_function_run(f, values, count, names)
+                                                                     : NULL;
+    }
+    if ((tenant == Py_None && !extracts) || core_find_bypass(names) >= 0) {
         Py_DECREF(tenant);
         return core_function_call(self, values, count, names);
     }

@@ -86,7 +86,7 @@ PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const 
         }
         if (st != CKIT_OK) {
             (void)core_raise(f->state, &err);
-            return run_uncached(f, values, count, names);
+            return st == CKIT_E_AUTH_TAG ? NULL : run_uncached(f, values, count, names);
         }
         core_function_time(f, &value, began_ns);
         PyObject *result = core_function_read(f, &value);

@@ -13,16 +13,32 @@ static int add_own(PyObject *module) {
 
 PyObject *core_text(const char *text) { return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace"); }
 
+/* The class of what failed to authenticate; CachekitError when it cannot be had. New. */
+static PyObject *class_of(core_state *state, ckit_status status) {
+    if (status == CKIT_E_AUTH_TAG) {
+        PyObject *errors = PyImport_ImportModule("cachekit.errors");
+        PyObject *type = errors == NULL ? NULL : PyObject_GetAttrString(errors, "DecryptionAuthenticationError");
+        Py_XDECREF(errors);
+        if (type != NULL) {
+            return type;
+        }
+        PyErr_Clear();
+    }
+    Py_INCREF(state->error_type);
+    return state->error_type;
+}
+
 PyObject *core_raise(core_state *state, const ckit_error *err) {
     if (err->status == CKIT_E_NO_MEMORY) {
         return PyErr_NoMemory();
     }
-    PyObject *exception =
-        PyObject_CallFunction(state->error_type, "Ns", core_text(err->text), ckit_status_code(err->status));
+    PyObject *type = class_of(state, err->status);
+    PyObject *exception = PyObject_CallFunction(type, "Ns", core_text(err->text), ckit_status_code(err->status));
     if (exception != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
         Py_DECREF(exception);
     }
+    Py_DECREF(type);
     return NULL;
 }
 
@@ -61,6 +77,7 @@ static PyModuleDef_Slot slots[] = {{Py_mod_exec, SLOT(add_own)},
                                    {Py_mod_exec, SLOT(core_values_exec)},
                                    {Py_mod_exec, SLOT(core_storage_exec)},
                                    {Py_mod_exec, SLOT(core_guard_exec)},
+                                   {Py_mod_exec, SLOT(core_seal_exec)},
                                    {Py_mod_exec, SLOT(core_cache_exec)},
                                    {Py_mod_exec, SLOT(core_function_exec)},
                                    {Py_mod_exec, SLOT(core_operation_exec)},

@@ -160,7 +160,7 @@ static ckit_status begin(core_operation *self, const rejected *no, ckit_value *v
     }
     if (st != CKIT_OK && st != CKIT_PENDING && st != CKIT_COMPUTE) {
         (void)core_raise(self->function->state, &err);
-        if (core_function_tell_uncached(self->function, "cache") < 0) {
+        if (st != CKIT_E_AUTH_TAG && core_function_tell_uncached(self->function, "cache") < 0) {
             return CKIT_E_MISUSE;
         }
     }
@@ -179,6 +179,12 @@ static ckit_status go_on(core_operation *self) {
         } else if (st == CKIT_OK) {
             ckit_op *op = self->op;
             ckit_op_take(op, &value);
+            self->op = NULL;
+            ckit_op_free(op);
+        }
+        if (st == CKIT_E_AUTH_TAG && self->op != NULL) { /* the caller's */
+            ckit_op *op = self->op;
+            (void)core_raise(self->function->state, ckit_op_error(op));
             self->op = NULL;
             ckit_op_free(op);
         }

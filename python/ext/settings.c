@@ -9,10 +9,11 @@ static PyObject *describe(const ckit_setting *setting) {
                          setting->help, "secret", setting->secret ? Py_True : Py_False);
 }
 
-PyDoc_STRVAR(settings_doc, "settings()\n--\n\n"
-                           "What the library can be configured to, as a new list of dicts with the members of\n"
-                           "ckit_setting in cachekit/settings.h, \"default\" for default_text. Says nothing about what\n"
-                           "is configured.");
+PyDoc_STRVAR(settings_doc,
+             "settings()\n--\n\n"
+             "What the library can be configured to, as a new list of dicts with the members of\n"
+             "ckit_setting in cachekit/settings.h, \"default\" for default_text. Says nothing about what\n"
+             "is configured.");
 
 static PyObject *settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)) {
     const size_t count = ckit_settings_count();

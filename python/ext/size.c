@@ -16,7 +16,8 @@ typedef struct walk {
     PyObject **order;
     size_t     count, next, room;
     size_t     bytes;
-    PyObject  *type, *exception, *traceback; /* what __sizeof__ has raised that is no Exception: a signal, for instance */
+    PyObject  *type, *exception,
+        *traceback; /* what __sizeof__ has raised that is no Exception: a signal, for instance */
 } walk;
 
 static size_t slot_of(const walk *w, PyObject *object) {

@@ -156,33 +156,13 @@ def test_local():
 # ---- what this version does not have --------------------------------------------------------------------------
 
 
-def tenant(args, kwargs):
-    return "a"
-
-
 @pytest.mark.parametrize(
-    "keywords, preset, message",
-    [
-        ({}, "secure", "cache.secure: this version has no encryption"),
-        ({"master_key": KEY}, "secure", "cache.secure"),
-        ({}, "io", "cache.io: this version has no CachekitIO backend"),
-        ({"encryption": True}, None, "encryption=True asks for encryption"),
-        ({"encryption": True}, "minimal", "encryption=True"),
-        ({"master_key": KEY}, None, "master_key= asks for encryption"),
-        ({"tenant_extractor": tenant}, None, "tenant_extractor= asks for encryption"),
-        ({"encryption": EncryptionConfig(True, KEY, single_tenant_mode=True)}, None, "enabled=True"),
-        ({"encryption": EncryptionConfig(master_key=KEY)}, None, "master_key=..."),
-        ({"encryption": EncryptionConfig(tenant_extractor=tenant)}, None, "tenant_extractor=..."),
-        ({"config": DecoratorConfig.io()}, None, "cache.io"),
-        ({"config": DecoratorConfig.secure(master_key=KEY)}, None, "cache.secure"),
-        ({"config": DecoratorConfig(encryption=EncryptionConfig(master_key=KEY))}, None, "asks for encryption"),
-    ],
+    "keywords, preset", [({}, "io"), ({"config": DecoratorConfig.io()}, None)],
 )
-def test_what_is_asked_for_and_missing_is_refused(keywords, preset, message):
-    with pytest.raises(UnsupportedError, match=message) as caught:
+def test_what_is_asked_for_and_missing_is_refused(keywords, preset):
+    with pytest.raises(UnsupportedError, match="cache.io: this version has no CachekitIO backend") as caught:
         resolve(report, keywords, preset)
     assert caught.value.code == "E104"
-    assert KEY not in str(caught.value)
 
 
 def test_what_is_not_asked_for_is_not_refused(monkeypatch: pytest.MonkeyPatch):
@@ -335,10 +315,7 @@ def test_a_confidential_name_with_a_master_key_is_not_refused(monkeypatch: pytes
     monkeypatch.setenv("CACHEKIT_MASTER_KEY", KEY)
     reset_settings()
     config = resolve(named("load_user_c"), {})
-    assert (config.profile, config.profile_reason) == (
-        "balanced",
-        "the name has the word 'user', but this version has no encryption",
-    )
+    assert (config.profile, config.profile_reason) == ("balanced", "the name has the word 'user'")
 
 
 # ---- health ---------------------------------------------------------------------------------------------------

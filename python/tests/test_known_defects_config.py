@@ -19,7 +19,6 @@ from cachekit.config import (
     L1CacheConfig,
     MonitoringConfig,
     TimeoutConfig,
-    UnsupportedError,
     nested,
     reset_settings,
     resolve,
@@ -169,9 +168,10 @@ def test_a_lifetime_that_is_none_is_refused(ttl: float, store: FileBackend):
 
 
 def test_what_should_be_encrypted_is_not_kept_in_the_clear_in_memory():
-    with pytest.raises(UnsupportedError, match=r"cache\.secure"):
-        cache.secure(master_key=KEY, backend=None)(report)
-    with pytest.raises(UnsupportedError, match="encryption"):
+    value = {"text": "x"}
+    function = cache.secure(master_key=KEY, backend=None)(lambda day: value)
+    assert function(1) == function(1) == value and function(1) is not value  # opened anew, no live object
+    with pytest.raises(ConfigurationError, match="without a master key"):
         cache(encryption=True, backend=None)(report)
 
 

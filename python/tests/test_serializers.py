@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cachekit import serializers
-from cachekit.errors import CachekitError, ConfigurationError, SerializationError, UnsupportedError
+from cachekit.errors import CachekitError, ConfigurationError, SerializationError
 from cachekit.serializers import (
     AutoSerializer,
     DefaultSerializer,
@@ -71,11 +71,8 @@ def test_pickle_by_name_is_refused_with_advice() -> None:
         get_serializer("pickle")
 
 
-def test_encryption_is_refused_as_long_as_it_is_not_there() -> None:
-    with pytest.raises(UnsupportedError, match="does not encrypt") as failure:
-        EncryptionWrapper(serializer=StandardSerializer(), master_key=bytes(32))
-    assert failure.value.code == "E104"
-    with pytest.raises(UnsupportedError):
+def test_encryption_by_name_says_how_it_is_asked_for() -> None:
+    with pytest.raises(ConfigurationError, match="encryption=True"):
         get_serializer("encrypted")
 
 

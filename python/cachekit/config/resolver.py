@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigurationTypeError, UnsupportedError
+from ..errors import ConfigurationError, ConfigurationTypeError, UnsupportedError
 from ._build import KEYWORDS
 from ._checks import NOT_GIVEN, check_bool, refuse_names, refuse_type
 from ._presets import INTENTS
 from .decorator import DecoratorConfig, LocalConfig, check_backend, get_default_backend
 from .intent import detect_intent
-from .nested import EncryptionConfig
 from .settings import get_settings
 
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
@@ -40,14 +39,17 @@ def resolve(function: Any, keywords: Mapping[str, Any], preset: str | None = Non
     config = options.pop("config", None)
     _check_names(preset, options)
     _refuse_preset(preset)
-    _refuse_keywords(options)
+    _unwrap(options)
+    if preset != "secure":
+        _ask(options)
+    check_backend(options.get("backend"))
     if config is not None:
         result = _from_config(config, options)
     elif preset is not None:
         result = DecoratorConfig.preset(preset, **options)
     else:
         result = _from_name(function, options)
-    _refuse_config(result)
+    _refuse_preset(result.profile)
     if result.backend is NOT_GIVEN and get_default_backend() is not None:
         result = result.replace(backend=get_default_backend())
     return result
@@ -89,8 +91,11 @@ def _from_name(function: Any, options: dict[str, Any]) -> DecoratorConfig:
     profile, reason = detect_intent(function)
     secure = profile == "secure"
     if secure:
-        missing = "this version has no encryption" if get_settings().master_key else "no master key is configured"
-        profile, reason = "balanced", f"{reason}, but {missing}"
+        profile = "balanced"
+        if get_settings().master_key:
+            secure = False  # what it returns is encrypted
+        else:
+            reason = f"{reason}, but no master key is configured"
     label = {"profile": profile, "profile_reason": reason}
     over = DecoratorConfig._over  # pyright: ignore[reportPrivateUsage]
     config = over(INTENTS[profile], options, with_settings=True, **label)
@@ -123,45 +128,27 @@ def _warn_once(function: Any, reason: str) -> None:
 
 
 def _refuse_preset(preset: str | None) -> None:
-    if preset == "secure":
-        raise UnsupportedError(
-            "cache.secure: this version has no encryption, and does not store in the clear what should be encrypted"
-        )
     if preset == "io":
         raise UnsupportedError("cache.io: this version has no CachekitIO backend. It has FileBackend and backend=None")
 
 
-def _refuse_keywords(options: Mapping[str, Any]) -> None:
-    """Before anything else is checked: nobody should correct a keyword that is refused in the end."""
-    encryption = options.get("encryption")
-    if encryption is True:
-        raise _no_encryption("encryption=True")
-    if isinstance(encryption, EncryptionConfig):
-        _refuse_encryption(encryption)
-    if encryption is not False and not (isinstance(encryption, EncryptionConfig) and encryption.enabled is False):
-        for name in ("master_key", "tenant_extractor"):
-            if options.get(name) is not None:
-                raise _no_encryption(f"{name}=")
-    check_backend(options.get("backend"))
+def _unwrap(options: dict[str, Any]) -> None:
+    """serializer=EncryptionWrapper(...) is the serializer inside, and encryption with the wrapper's key."""
+    wrapper: Any = options.get("serializer")
+    if not getattr(type(wrapper), "encrypts_for_decorators", False):
+        return
+    options["serializer"] = wrapper.serializer
+    if options.get("encryption") not in (None, True) or any(options.get(name) is not None for name in _KEYS):
+        raise ConfigurationError("serializer=EncryptionWrapper(...) says everything about encryption: give no other keyword of it")
+    options["encryption"] = wrapper.configuration()
 
 
-def _refuse_config(config: DecoratorConfig) -> None:
-    """What came in with a configuration object."""
-    _refuse_preset(config.profile)
-    _refuse_encryption(config.encryption)
+_KEYS = ("master_key", "tenant_extractor", "deployment_uuid")
 
 
-def _refuse_encryption(encryption: EncryptionConfig) -> None:
-    if encryption.enabled:
-        raise _no_encryption("encryption=EncryptionConfig(enabled=True)")
-    if encryption.enabled is None:
-        for name in ("master_key", "tenant_extractor"):
-            if getattr(encryption, name) is not None:
-                raise _no_encryption(f"encryption=EncryptionConfig({name}=...)")
-
-
-def _no_encryption(asked: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"{asked} asks for encryption, and this version has none; it does not store in the clear what should be "
-        "encrypted. Say encryption=False if the values may be stored as they are"
-    )
+def _ask(options: dict[str, Any]) -> None:
+    """A key or an extractor asks for encryption by itself."""
+    if options.get("encryption") is None and any(options.get(name) is not None for name in _KEYS[:2]):
+        options["encryption"] = True
+        if options.get("tenant_extractor") is None:
+            options.setdefault("single_tenant_mode", True)

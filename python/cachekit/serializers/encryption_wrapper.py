@@ -1,27 +1,31 @@
-"""Where encryption will be."""
+"""Encryption around another serializer."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from cachekit.errors import UnsupportedError
-from cachekit.serializers.base import SerializationMetadata
+from cachekit.errors import ConfigurationError
+from cachekit.serializers.base import SerializationMetadata, SerializerProtocol, type_name
 
 
 class EncryptionWrapper:
-    """Encrypts what another serializer writes.
+    """Encrypts what another serializer writes: AES-256-GCM with a key of the tenant's own.
 
-    This version cannot encrypt, and does not pretend to: making one raises.
+    As `serializer=` of a decorator it means: the serializer inside, and encryption with this key, in the store and in memory.
+    Each value is bound to its key in the cache there. By itself it is given that key with each call.
 
     Args:
-        serializer: The serializer inside.
-        master_key: At least 32 bytes.
-        tenant_id: Whose data it is.
-        enable_encryption: Only True is possible.
+        serializer: The serializer inside, a name or an object that may be sealed; None = default.
+        master_key: At least 32 bytes; None = `CACHEKIT_MASTER_KEY`.
+        tenant_id: Whose data it is. As `serializer=` a UUID; None = this deployment's.
+        enable_encryption: False: nothing is encrypted.
 
     Raises:
-        UnsupportedError: Always (E104).
+        ConfigurationError: E001 without a key, E002 for one that is too short, E103 for a serializer that may not be sealed.
     """
+
+    encrypts_for_decorators = True
+    cross_sdk_compatible = True
 
     def __init__(
         self,
@@ -29,18 +33,88 @@ class EncryptionWrapper:
         master_key: bytes | None = None,
         tenant_id: str | None = None,
         enable_encryption: bool = True,
-        **options: Any,
     ) -> None:
-        raise UnsupportedError(
-            "this version of cachekit does not encrypt, so nothing was stored in the clear in its place. Use the "
-            "serializer without EncryptionWrapper for data that may be stored in the clear, or backend=None to keep "
-            "values in memory."
+        from cachekit.config.nested import EncryptionConfig
+
+        self.serializer: Any = "default" if serializer is None else serializer
+        self.tenant_id = tenant_id
+        self.enable_encryption = enable_encryption
+        if master_key is not None and not isinstance(master_key, (bytes, bytearray)):
+            raise ConfigurationError(f"master_key is {type_name(master_key)}: expected at least 32 bytes", "E002")
+        text = None if master_key is None else bytes(master_key).hex()
+        self._encryption = EncryptionConfig(enabled=enable_encryption, master_key=text, single_tenant_mode=True)
+        if enable_encryption:
+            from cachekit._sealing import check_serializer
+
+            check_serializer(self.serializer)
+
+    def __repr__(self) -> str:
+        return f"EncryptionWrapper(serializer={self.serializer!r}, enable_encryption={self.enable_encryption})"
+
+    def configuration(self) -> Any:
+        """The wrapper's part of a decorator's configuration."""
+        from cachekit.config.nested import EncryptionConfig
+
+        return EncryptionConfig(
+            enabled=self.enable_encryption,
+            master_key=self._encryption.master_key,
+            single_tenant_mode=True,
+            deployment_uuid=self.tenant_id,
         )
 
-    def serialize(self, obj: Any) -> tuple[bytes, SerializationMetadata]:
-        """Never reached: there are no instances."""
-        raise NotImplementedError
+    def _inside(self) -> SerializerProtocol:
+        from cachekit.serializers.registry import get_serializer
 
-    def deserialize(self, data: bytes, metadata: SerializationMetadata) -> Any:
-        """Never reached: there are no instances."""
-        raise NotImplementedError
+        return get_serializer(self.serializer)
+
+    def _ring(self) -> Any:
+        from cachekit import _core
+        from cachekit.config.settings import get_settings
+
+        previous = ",".join(key.get_secret_value() for key in get_settings().previous_master_keys)
+        return _core.KeyRing(self._encryption.resolve_master_key(), previous or None)
+
+    def serialize(self, obj: Any, cache_key: str = "") -> tuple[bytes, SerializationMetadata]:
+        """The sealed payload of a value, and what is to be stored about it.
+
+        Args:
+            obj: The value.
+            cache_key: The key under which it will be stored; it opens under no other.
+
+        Raises:
+            ValueError: without a key.
+        """
+        payload, inner = self._inside().serialize(obj)
+        if not self.enable_encryption:
+            return payload, inner
+        if not cache_key:
+            raise ValueError("cache_key= is needed: a sealed value is bound to the key under which it is stored")
+        tenant = self.tenant_id or "default"
+        ring = self._ring()
+        sealed = ring.seal(tenant, cache_key, str(inner.format), inner.compressed, inner.original_type, payload)
+        fields = {**inner.to_dict(), "encrypted": True, "tenant_id": tenant, "encryption_algorithm": "AES-256-GCM"}
+        fields["key_fingerprint"] = ring.fingerprint(tenant)
+        return sealed, SerializationMetadata.from_dict(fields)
+
+    def deserialize(self, data: bytes, metadata: SerializationMetadata, cache_key: str = "") -> Any:
+        """The value of a sealed payload.
+
+        Raises:
+            DecryptionAuthenticationError: It was altered, or sealed with another key or for another `cache_key`.
+            ValueError: It is not sealed, or `cache_key` is missing.
+        """
+        if not self.enable_encryption:
+            return self._inside().deserialize(data, metadata)
+        if not metadata.encrypted or not metadata.tenant_id or not cache_key:
+            raise ValueError("a sealed payload, the metadata that belongs to it and cache_key= are needed")
+        payload = self._ring().unseal(
+            metadata.tenant_id,
+            cache_key,
+            str(metadata.format),
+            metadata.compressed,
+            metadata.original_type,
+            metadata.key_fingerprint or "",
+            data,
+        )
+        inner = SerializationMetadata(metadata.format, metadata.encoding, metadata.compressed, metadata.original_type)
+        return self._inside().deserialize(payload, inner)

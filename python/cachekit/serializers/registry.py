@@ -6,7 +6,7 @@ import importlib
 import threading
 from typing import NamedTuple
 
-from cachekit.errors import ConfigurationError, UnsupportedError
+from cachekit.errors import ConfigurationError
 from cachekit.serializers.base import SerializerProtocol, type_name
 
 SERIALIZER_NAMES: dict[str, str] = {
@@ -46,7 +46,7 @@ def _unknown(name: str) -> ConfigurationError:
             'Use serializer="auto" for Python types, or PickleSerializer(signing_key=...), which checks a signature first.'
         )
     if name in ("encrypted", "encryption"):
-        return UnsupportedError('serializer="encrypted" is not there: this version of cachekit does not encrypt')
+        return ConfigurationError(f"serializer={name!r}: encryption is no serializer, say encryption=True or @cache.secure")
     import difflib
 
     near = difflib.get_close_matches(name, SERIALIZER_NAMES, n=1)

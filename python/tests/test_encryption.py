@@ -1,0 +1,287 @@
+"""Encryption: @cache.secure, encryption=, keys of the environment, tenants, EncryptionWrapper, and what is never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import pickle
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cachekit import cache
+from cachekit.backends.file import FileBackend, FileBackendConfig
+from cachekit.config import DecoratorConfig, EncryptionConfig, reset_settings
+from cachekit.errors import ConfigurationError, DecryptionAuthenticationError
+from cachekit.serializers import EncryptionWrapper, StandardSerializer
+from cachekit.tenants import ArgumentNameExtractor, CallableExtractor, ContextVarExtractor
+
+KEY = "0123456789abcdef" * 4
+OTHER = "fedcba9876543210" * 4
+PLAIN = "a plain text that nobody but us may read"
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    for name in ("MASTER_KEY", "PREVIOUS_MASTER_KEYS", "MASTER_KEY_FILE", "DEPLOYMENT_UUID", "ENCRYPTION_FAIL_CLOSED"):
+        monkeypatch.delenv(f"CACHEKIT_{name}", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    reset_settings()
+    yield
+    monkeypatch.undo()
+    reset_settings()
+
+
+@pytest.fixture
+def files(tmp_path: Path):
+    return FileBackend(FileBackendConfig(cache_dir=str(tmp_path / "store")))
+
+
+def stored(tmp_path: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
+
+
+def counted(**keywords: Any):
+    runs: list[Any] = []
+    preset = keywords.pop("preset", None)
+    decorate = cache if preset is None else getattr(cache, preset)
+
+    @decorate(**keywords)
+    def report(x: object, tenant_id: str = "") -> Any:
+        runs.append(x)
+        return {"text": PLAIN, "x": x, "run": len(runs)}
+
+    return report, runs
+
+
+# ---- what is kept -------------------------------------------------------------------------------------------------
+
+
+def test_secure_stores_ciphertext_and_gives_the_value_back(files: FileBackend, tmp_path: Path) -> None:
+    report, runs = counted(preset="secure", master_key=KEY, backend=files)
+    assert report(1) == report(1) == {"text": PLAIN, "x": 1, "run": 1}
+    assert len(runs) == 1 and report.cache_info().l1_hits == 1
+    assert PLAIN.encode() not in stored(tmp_path) and b"AES-256-GCM" in stored(tmp_path)
+
+
+def test_memory_alone_keeps_no_live_object_when_encryption_was_asked_for() -> None:
+    report, runs = counted(preset="secure", master_key=KEY, backend=None)
+    first = report(1)
+    assert report(1) == first and report(1) is not first and len(runs) == 1
+
+
+def test_memory_alone_keeps_live_objects_when_only_a_key_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY", KEY)
+    reset_settings()
+    report, _ = counted(backend=None)
+    assert report(1) is report(1)
+
+
+def test_a_configured_key_encrypts_what_a_store_keeps(
+    files: FileBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY", KEY)
+    reset_settings()
+    report, _ = counted(backend=files)
+    report(1)
+    assert PLAIN.encode() not in stored(tmp_path)
+    plain, _ = counted(backend=files, encryption=False, namespace="plain")
+    plain(1)
+    assert PLAIN.encode() in stored(tmp_path)
+
+
+def test_coroutine_functions_are_sealed_too(files: FileBackend, tmp_path: Path) -> None:
+    @cache.secure(master_key=KEY, backend=files)
+    async def report(x: int) -> str:
+        return PLAIN
+
+    async def main() -> None:
+        assert [await report(1), await report(1)] == [PLAIN, PLAIN]
+
+    asyncio.run(main())
+    assert report.cache_info().hits == 1 and PLAIN.encode() not in stored(tmp_path)
+
+
+def test_checksums_are_on_in_secure_whatever_is_said(files: FileBackend) -> None:
+    assert DecoratorConfig.secure(master_key=KEY, integrity_checking=False).integrity_checking is True
+
+
+# ---- keys ----------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_key_encryption_is_refused_when_the_function_is_decorated() -> None:
+    for keywords in ({"preset": "secure"}, {"encryption": True, "single_tenant_mode": True},
+                     {"tenant_extractor": lambda x: "a"}):
+        with pytest.raises(ConfigurationError) as refused:
+            counted(backend=None, **keywords)
+        assert refused.value.code == "E001" and "CACHEKIT_MASTER_KEY" in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["0123456789abcdef" * 3 + "0123456789abcd", "not hexadecimal" * 8])
+def test_a_key_that_cannot_be_one_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        counted(preset="secure", master_key=key, backend=None)
+    assert refused.value.code == "E002" and key not in str(refused.value)
+
+
+def test_encryption_needs_to_know_whose_values_they_are() -> None:
+    with pytest.raises(ConfigurationError, match="single_tenant_mode"):
+        counted(encryption=True, master_key=KEY, backend=None)
+    with pytest.raises(ConfigurationError, match="both are"):
+        counted(encryption=True, master_key=KEY, backend=None, single_tenant_mode=True, tenant_extractor=lambda x: "a")
+
+
+def test_entries_outlive_a_rotation(files: FileBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    report, runs = counted(preset="secure", master_key=KEY, backend=files)
+    report(1)
+    monkeypatch.setenv("CACHEKIT_PREVIOUS_MASTER_KEYS", KEY)
+    reset_settings()
+    rotated = cache.secure(master_key=OTHER, backend=files)(report.__wrapped__)
+    assert rotated(1)["run"] == 1 and len(runs) == 1
+    rotated(2)
+    assert report(2)["run"] == 3  # the old key alone does not open it
+
+
+def test_a_key_is_shown_nowhere(files: FileBackend, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        report, _ = counted(preset="secure", master_key=KEY, backend=files)
+        report(1)
+    wrapper = EncryptionWrapper(master_key=bytes.fromhex(KEY))
+    config = EncryptionConfig(True, KEY, single_tenant_mode=True)
+    shown = "".join(map(repr, (report, wrapper, config, report.get_health_status(), report.cache, gc.get_referents(report.cache))))
+    assert KEY not in shown + caplog.text
+    assert KEY.encode() not in pickle.dumps(config)
+
+
+# ---- failures ----------------------------------------------------------------------------------------------------------
+
+
+def damage(tmp_path: Path) -> None:
+    for path in (tmp_path / "store").rglob("*"):
+        if path.is_file() and b"AES-256-GCM" in path.read_bytes():
+            content = bytearray(path.read_bytes())
+            at = content.rindex(b'"2.0"}') + 20
+            content[at] ^= 1
+            path.write_bytes(content)
+
+
+def test_an_altered_entry_is_computed_again(files: FileBackend, tmp_path: Path) -> None:
+    report, runs = counted(preset="secure", master_key=KEY, backend=files, l1_enabled=False)
+    report(1)
+    damage(tmp_path)
+    assert report(1)["run"] == 2 and report.cache.stats()["auth_failures_l2"] == 1
+
+
+def test_failing_closed_an_altered_entry_is_the_callers_to_see_and_stays(files: FileBackend, tmp_path: Path) -> None:
+    report, runs = counted(preset="secure", master_key=KEY, backend=files, l1_enabled=False, fail_closed=True)
+    report(1)
+    damage(tmp_path)
+    before = stored(tmp_path)
+    for _ in range(2):
+        with pytest.raises(DecryptionAuthenticationError) as failure:
+            report(1)
+        assert failure.value.code == "E003"
+    assert len(runs) == 1 and before.count(b"AES-256-GCM") == stored(tmp_path).count(b"AES-256-GCM") == 1
+
+
+def test_failing_closed_a_coroutine_function_raises_too(files: FileBackend, tmp_path: Path) -> None:
+    @cache.secure(master_key=KEY, backend=files, l1_enabled=False, fail_closed=True)
+    async def report(x: int) -> str:
+        return PLAIN
+
+    async def main() -> None:
+        await report(1)
+        damage(tmp_path)
+        with pytest.raises(DecryptionAuthenticationError):
+            await report(1)
+
+    asyncio.run(main())
+
+
+# ---- tenants ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "extractor",
+    [
+        ArgumentNameExtractor(),
+        CallableExtractor(lambda args, kwargs: kwargs["tenant_id"]),
+        lambda x, tenant_id: tenant_id,
+    ],
+    ids=["by name", "by callable", "plain"],
+)
+def test_equal_calls_of_two_tenants_are_two_entries(files: FileBackend, extractor: Any) -> None:
+    report, runs = counted(preset="secure", master_key=KEY, backend=files, tenant_extractor=extractor, key=lambda *_, **__: "same")
+    one, two = str(uuid.uuid4()), str(uuid.uuid4())
+    assert report(1, tenant_id=one)["run"] == 1
+    assert report(1, tenant_id=two)["run"] == 2
+    assert report(1, tenant_id=one)["run"] == 1 and report(1, tenant_id=two)["run"] == 2
+    assert len(runs) == 2 and report.cache_info().hits == 2
+
+
+def test_the_tenant_of_a_context(files: FileBackend) -> None:
+    report, runs = counted(preset="secure", master_key=KEY, backend=files, tenant_extractor=ContextVarExtractor())
+    ContextVarExtractor.set_tenant("one")
+    report(1)
+    ContextVarExtractor.set_tenant("two")
+    assert report(1)["run"] == 2
+    ContextVarExtractor.set_tenant("one")
+    assert report(1)["run"] == 1
+    ContextVarExtractor.set_tenant(None)
+
+
+def test_without_a_tenant_nothing_is_kept(files: FileBackend, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for extractor in (ArgumentNameExtractor(), lambda *_, **__: "", lambda *_, **__: 7, lambda *_, **__: "x" * 1025):
+        report, runs = counted(preset="secure", master_key=KEY, backend=files, tenant_extractor=extractor)
+        assert report(1)["run"] == 1 and report(1)["run"] == 2
+    assert b"AES-256-GCM" not in stored(tmp_path)
+    assert "its tenant cannot be told" in caplog.text
+
+
+def test_one_tenants_call_is_forgotten_alone(files: FileBackend) -> None:
+    report, _ = counted(preset="secure", master_key=KEY, backend=files, tenant_extractor=ArgumentNameExtractor())
+    report(1, tenant_id="a"), report(1, tenant_id="b")
+    report.invalidate_cache(1, tenant_id="a")
+    assert report(1, tenant_id="b")["run"] == 2 and report(1, tenant_id="a")["run"] == 3
+
+
+# ---- serializers ------------------------------------------------------------------------------------------------------
+
+
+def test_serializers_of_python_alone_are_refused_under_encryption(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="serializer='auto' and encryption"):
+        counted(preset="secure", master_key=KEY, backend=None, serializer="auto")
+    with pytest.raises(ConfigurationError, match="AutoSerializer"):
+        EncryptionWrapper(serializer=__import__("cachekit.serializers", fromlist=["x"]).AutoSerializer(), master_key=bytes(range(32)))
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY", KEY)
+    reset_settings()
+    with pytest.raises(ConfigurationError, match="serializer='auto' and encryption"):
+        counted(backend=None, serializer="auto")
+    counted(backend=None, serializer="auto", encryption=False)
+
+
+def test_a_wrapper_as_serializer_means_encryption(files: FileBackend, tmp_path: Path) -> None:
+    wrapper = EncryptionWrapper(serializer=StandardSerializer(), master_key=bytes.fromhex(KEY))
+    report, runs = counted(serializer=wrapper, backend=files)
+    assert report(1) == report(1) and len(runs) == 1
+    assert PLAIN.encode() not in stored(tmp_path)
+    plain, _ = counted(serializer=EncryptionWrapper(enable_encryption=False), backend=files, namespace="plain")
+    plain(1)
+    assert PLAIN.encode() in stored(tmp_path)
+
+
+def test_a_wrapper_by_itself_binds_values_to_their_key() -> None:
+    wrapper = EncryptionWrapper(master_key=bytes.fromhex(KEY), tenant_id="acme")
+    sealed, metadata = wrapper.serialize({"text": PLAIN}, cache_key="k")
+    assert metadata.encrypted and metadata.tenant_id == "acme" and PLAIN.encode() not in sealed
+    assert wrapper.deserialize(sealed, metadata, cache_key="k") == {"text": PLAIN}
+    with pytest.raises(DecryptionAuthenticationError):
+        wrapper.deserialize(sealed, metadata, cache_key="another")
+    with pytest.raises(DecryptionAuthenticationError):
+        EncryptionWrapper(master_key=bytes.fromhex(OTHER)).deserialize(sealed, metadata, cache_key="k")
+    with pytest.raises(ValueError, match="cache_key"):
+        wrapper.serialize(1)

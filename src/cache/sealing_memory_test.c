@@ -1,0 +1,180 @@
+/* What a process has in its memory after sealed values have gone through a cache: neither values nor keys. */
+#include "cache/cache_fixture.h"
+
+#include <cachekit/seal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MASK 0x5a
+#define LARGEST_MAP ((size_t)256 << 20)
+#define NEEDLE 24
+
+/* Needles lie masked, so that the search does not find itself. */
+static uint8_t masked_value[NEEDLE];
+static uint8_t masked_key[32];
+
+static uint8_t value_byte(size_t i) { return (uint8_t)(0x31 + i * 7 % 73); }
+
+static void mask(void) {
+    for (size_t i = 0; i < NEEDLE; i++) {
+        masked_value[i] = value_byte(i) ^ MASK;
+    }
+    for (size_t i = 0; i < sizeof masked_key; i++) {
+        masked_key[i] = (uint8_t)(0xc3 + i * 11) ^ MASK;
+    }
+}
+
+static size_t occurrences(const uint8_t *bytes, size_t len, const uint8_t *masked, size_t needle) {
+    size_t found = 0;
+    for (size_t i = 0; i + needle <= len; i++) {
+        size_t k = 0;
+        while (k < needle && (uint8_t)(bytes[i + k] ^ MASK) == masked[k]) {
+            k++;
+        }
+        found += k == needle;
+    }
+    return found;
+}
+
+/* Heap, stacks, data, and what belongs to nothing, as secret memory does. */
+static size_t find_in_process(const uint8_t *masked, size_t needle) {
+    FILE  *maps = fopen("/proc/self/maps", "r");
+    FILE  *mem = fopen("/proc/self/mem", "r");
+    char   line[512], rights[8];
+    size_t found = 0, from, to;
+    CHECK(maps != NULL && mem != NULL);
+    setvbuf(mem, NULL, _IONBF, 0);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        if (sscanf(line, "%zx-%zx %7s", &from, &to, rights) != 3 || rights[0] != 'r' || to - from > LARGEST_MAP ||
+            (rights[1] != 'w' && strpbrk(line, "/[") != NULL)) {
+            continue;
+        }
+        uint8_t     *copy = malloc(to - from);
+        const size_t got = copy != NULL && fseek(mem, (long)from, SEEK_SET) == 0 ? fread(copy, 1, to - from, mem) : 0;
+        found += occurrences(copy, got, masked, needle);
+        if (copy != NULL) {
+            explicit_bzero(copy, to - from); /* or the next look would find it here */
+        }
+        free(copy);
+    }
+    (void)fclose(maps);
+    (void)fclose(mem);
+    return found;
+}
+
+/* Grows the result piece by piece, as a loader does that does not know how long it will be. */
+static ckit_status load(void *context, ckit_load *load, ckit_error *err) {
+    uint8_t piece[NEEDLE];
+    (void)context, (void)err;
+    for (size_t i = 0; i < NEEDLE; i++) {
+        piece[i] = value_byte(i);
+    }
+    ckit_write_array(load->result, 50);
+    for (int i = 0; i < 50; i++) {
+        ckit_write_bin(load->result, ckit_slice_of(piece, sizeof piece));
+    }
+    explicit_bzero(piece, sizeof piece);
+    return CKIT_OK;
+}
+
+static void call_it(ckit_function *fn, ckit_source source) {
+    ckit_args  args;
+    ckit_value value = CKIT_VALUE_INIT;
+    ckit_args_init(&args);
+    ckit_args_int(&args, 1);
+    CHECK_OK(ckit_call(fn, &args, &value, NULL));
+    CHECK_EQ_U(source, value.source);
+    CHECK_EQ_U(50, occurrences(value.data.ptr, value.data.len, masked_value, NEEDLE));
+    ckit_value_fini(&value);
+    ckit_args_fini(&args);
+}
+
+static void set_and_get(ckit_cache *cache, ckit_cache *other) {
+    uint8_t    bytes[NEEDLE * 8];
+    ckit_value value = CKIT_VALUE_INIT;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = value_byte(i % NEEDLE);
+    }
+    CHECK_OK(ckit_cache_set(cache, S("k"), S_ARRAY(bytes), NULL, NULL));
+    explicit_bzero(bytes, sizeof bytes);
+    ckit_cache *const readers[] = {cache, other, other};
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_OK(ckit_cache_get(readers[i], S("k"), NULL, &value, NULL));
+        CHECK_EQ_U(8, occurrences(value.data.ptr, value.data.len, masked_value, NEEDLE));
+        ckit_value_fini(&value);
+    }
+}
+
+static ckit_keyring *open_ring(void) {
+    ckit_keyring_options options = CKIT_KEYRING_OPTIONS_INIT;
+    ckit_keyring        *ring = NULL;
+    uint8_t              key[sizeof masked_key];
+    for (size_t i = 0; i < sizeof key; i++) {
+        key[i] = masked_key[i] ^ MASK;
+    }
+    options.master_key = S_ARRAY(key);
+    CHECK_OK(ckit_keyring_open(&options, &ring, NULL));
+    explicit_bzero(key, sizeof key);
+    return ring;
+}
+
+/* In a process of its own, whose memory nothing else has filled. */
+static void use_a_cache(bool searches_values) {
+    fixture f;
+    mask();
+    fixture_prepare(&f);
+    ckit_keyring *ring = open_ring();
+    f.options.keyring = ring;
+    f.options.encryption = CKIT_ON;
+    fixture_start(&f, FAKE_LOCKING);
+    ckit_cache    *other = fixture_cache(&f, FAKE_FULL);
+    ckit_function *fn = NULL, *there = NULL;
+    CHECK_OK(ckit_function_new(f.cache, "m.f", load, NULL, NULL, &fn, NULL));
+    CHECK_OK(ckit_function_new(other, "m.f", load, NULL, NULL, &there, NULL));
+    call_it(fn, CKIT_SOURCE_FUNCTION);
+    call_it(fn, CKIT_SOURCE_MEMORY);
+    call_it(there, CKIT_SOURCE_STORE);
+    call_it(there, CKIT_SOURCE_MEMORY);
+    set_and_get(f.cache, other);
+    if (searches_values) { /* while caches and store are open */
+        CHECK_EQ_U(0, find_in_process(masked_value, NEEDLE));
+    } else {
+        CHECK(find_in_process(masked_key, sizeof masked_key) > 0); /* the search finds */
+    }
+    ckit_function_close(fn);
+    ckit_function_close(there);
+    ckit_cache_close(other);
+    fixture_close(&f);
+    ckit_keyring_close(ring);
+    CHECK_EQ_U(0, find_in_process(masked_key, sizeof masked_key));
+}
+
+static void run_apart(bool searches_values) {
+    const pid_t child = fork();
+    int         status;
+    CHECK(child >= 0);
+    if (child == 0) {
+        use_a_cache(searches_values);
+        _exit(0);
+    }
+    CHECK_EQ_I(child, waitpid(child, &status, 0));
+    CHECK_EQ_I(0, status);
+}
+
+CKIT_TEST(sealing, nothing_in_the_clear_is_left_in_memory_that_was_given_back) {
+    if (UNDER_ASAN || UNDER_TSAN) {
+        SKIP("a sanitizer keeps what was freed");
+    }
+    run_apart(true);
+}
+
+CKIT_TEST(sealing, no_key_is_left_in_the_process_after_close) {
+    if (UNDER_ASAN || UNDER_TSAN) {
+        SKIP("a sanitizer keeps what was freed");
+    }
+    run_apart(false);
+}
+
+CKIT_TEST_MAIN()
