@@ -15,6 +15,7 @@ from ._sealing import extractor_of, sealing_of
 from ._stores import Place, place_for, tenant_place
 from .backends.redis.provider import tenant_context
 from ._told import log, tell_of_entry, tell_of_receiver, tell_once
+from .errors import CachekitError, ConfigurationError
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
@@ -73,7 +74,12 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
     def make(place: Place, tenants: Tenants | None, whose: str | None = None) -> CachedFunction[_P, _R]:
         return _make(function, config, place, shape, awaited, number, tenants, whose)
 
-    cached = make(place, tenants)
+    try:
+        cached = make(place, tenants)
+    except CachekitError as error:
+        if error.code == ConfigurationError.code and not isinstance(error, ConfigurationError):
+            raise ConfigurationError(str(error)) from None
+        raise
     if tenants is not None:
         tenants.belong_to(cached)
     copy_names(cached, function)

@@ -19,7 +19,7 @@ import cachekit
 from cachekit import InteropError, cache, decode_interop_value, encode_interop_value, generate_interop_key
 from cachekit._core import Cache, CachedFunction
 from cachekit.backends import RedisBackend
-from cachekit.config import DecoratorConfig, L1CacheConfig
+from cachekit.config import DecoratorConfig, EncryptionConfig, L1CacheConfig
 from cachekit.errors import ConfigurationError, InteropDecodeError, SerializationError
 
 KEY_OF_42 = "users:get_user:61598716255080080f6456eb065c2e51badfaa4320b0efe97469c29cffee8875"
@@ -49,6 +49,11 @@ class Shelf:
 
     def health_check(self) -> tuple[bool, dict[str, Any]]:
         return True, {"latency_ms": 0.0, "backend_type": "shelf"}
+
+
+class Tenant:
+    def extract(self, args: Any, kwargs: Any) -> str:
+        return "a"
 
 
 def shared(backend: Any, operation: str = "get_user", **options: Any) -> Any:
@@ -480,6 +485,7 @@ def test_over_redis_the_key_is_bare(redis: Any):
         ({"fast_mode": True}, "fast_mode=True contradicts interop="),
         ({"backend": None}, "contradicts backend=None"),
         ({"serializer": "auto"}, "contradicts serializer='auto'"),
+        ({"config": DecoratorConfig(encryption=EncryptionConfig(tenant_extractor=Tenant()))}, "contradicts tenant_extractor="),
     ],
 )
 def test_options_that_contradict_it_are_refused(options: dict[str, Any], why: str):
@@ -546,3 +552,35 @@ def test_the_core_checks_what_it_is_given():
     for parameters in ((("a",),), (("a", 9),), ((1, 1),), ("a",)):
         with pytest.raises((ValueError, TypeError)):
             CachedFunction(store, len, "f", namespace="n", interop=("a", parameters, None))
+
+
+# ---- sealed -----------------------------------------------------------------------------------------------------
+
+MASTER_KEY = "61" * 32
+DEPLOYMENT = "00000000-0000-0000-0000-000000000001"
+SEALED = bytes.fromhex("0102030405060708000000006dcda72bf8be77bbdd13f4e947d958e7f5d5ec76c6756eb75f0351534caae3b993")
+
+
+def test_shared_entries_are_sealed_where_a_key_is_configured_as_the_released_sdks_seal_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY", MASTER_KEY)
+    monkeypatch.setenv("CACHEKIT_DEPLOYMENT_UUID", DEPLOYMENT)
+    shelf, runs = Shelf(), []
+
+    @shared(shelf)
+    def get_user(user_id: int) -> dict[str, Any]:
+        runs.append(user_id)
+        return {"name": "alice", "age": 30}
+
+    shelf.entries[KEY_OF_42] = SEALED
+    assert get_user(42) == {"name": "alice", "age": 30}
+    assert runs == []
+    get_user.invalidate_cache(42)
+    assert get_user(42) == get_user(42) == {"name": "alice", "age": 30}
+    assert runs == [42]
+    assert len(shelf.entries[KEY_OF_42]) == len(SEALED) and b"alice" not in shelf.entries[KEY_OF_42]
+
+
+def test_sealed_entries_need_a_deployment_that_others_can_name(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY", MASTER_KEY)
+    with pytest.raises(ConfigurationError, match="CACHEKIT_DEPLOYMENT_UUID"):
+        shared(Shelf())(lambda a: a)

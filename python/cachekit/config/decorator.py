@@ -286,6 +286,8 @@ class DecoratorConfig(Value):
             ) from error
         if self.key is not None:
             raise ConfigurationError(f"interop={operation!r} contradicts key=: keys that all languages share have one form")
+        if self.encryption.tenant_extractor is not None:
+            raise ConfigurationError(f"interop={operation!r} contradicts tenant_extractor=: shared entries belong to one deployment")
         if self.backend is None:
             raise ConfigurationError(f"interop={operation!r} contradicts backend=None: there is nobody to share entries with")
         if self.serializer not in ("default", "std", "standard"):
