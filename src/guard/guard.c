@@ -267,9 +267,8 @@ static ckit_status put_in_front(ckit_backend *backend, ckiti_guard *guard, const
     return st;
 }
 
-/* The options of the caller, complete. */
+/* The options of the caller, complete. `o` has been initialized, as `env` of take_env. */
 static ckit_status take_options(const ckit_guard_options *given, ckit_guard_options *o, ckit_error *err) {
-    *o = (ckit_guard_options)CKIT_GUARD_OPTIONS_INIT;
     if (given != NULL && given->struct_size == 0) {
         return ckit_fail(err, CKIT_E_MISUSE, where,
                          "struct_size of the options is not set: begin with CKIT_GUARD_OPTIONS_INIT");
@@ -283,7 +282,6 @@ static ckit_status take_options(const ckit_guard_options *given, ckit_guard_opti
 }
 
 static void take_env(const ckit_backend_env *given, ckit_backend_env *env) {
-    *env = (ckit_backend_env)CKIT_BACKEND_ENV_INIT;
     if (given != NULL) {
         memcpy(env, given, given->struct_size < sizeof *env ? given->struct_size : sizeof *env);
     }
@@ -291,8 +289,8 @@ static void take_env(const ckit_backend_env *given, ckit_backend_env *env) {
 
 ckit_status ckit_guard_new(const ckit_guard_options *options, const ckit_backend_env *env, ckit_guard **out,
                            ckit_error *err) {
-    ckit_guard_options o;
-    ckit_backend_env   e;
+    ckit_guard_options o = CKIT_GUARD_OPTIONS_INIT;
+    ckit_backend_env   e = CKIT_BACKEND_ENV_INIT;
     if (out == NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "no place for the guard");
     }
@@ -307,8 +305,8 @@ ckit_status ckit_guard_new(const ckit_guard_options *options, const ckit_backend
 
 ckit_status ckit_backend_guard(ckit_backend *backend, const ckit_guard_options *options, const ckit_backend_env *env,
                                ckit_backend **out, ckit_error *err) {
-    ckit_guard_options o;
-    ckit_backend_env   e;
+    ckit_guard_options o = CKIT_GUARD_OPTIONS_INIT;
+    ckit_backend_env   e = CKIT_BACKEND_ENV_INIT;
     ckiti_guard       *guard = NULL;
     if (out != NULL) {
         *out = NULL;
