@@ -225,6 +225,9 @@ typedef struct ckit_cache_stats {
     uint64_t changes_unpublished; /* that the store refused to pass on */
     uint64_t messages_malformed;  /* that came in and could not be read */
     uint64_t watching;            /* 1: the store tells at this moment of every change; else 0 */
+    uint64_t fail_safe_served;    /* values past their lifetimes that stood in for a function or a store that failed */
+    uint64_t soft_limits;         /* calls that got such a value because the function took too long */
+    uint64_t hard_limits;         /* calls that the function took too long for, with or without such a value */
 } ckit_cache_stats;
 #define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);

@@ -46,6 +46,7 @@ typedef enum ckit_error_kind {
     X(E_CLOSED, 22, MISUSE, "E107", "the cache is closing")                                                            \
     X(E_FUNCTION, 23, NONE, "E108", "the function failed: its own error, never cached")                                \
     X(E_BUSY, 24, TRANSIENT, "E109", "a bounded queue is full")                                                        \
+    X(E_FUNCTION_TIMEOUT, 25, NONE, "E121", "the function took longer than its hard limit")                            \
     X(E_NO_MASTER_KEY, 30, MISUSE, "E001", "encryption was asked for and no master key is configured")                 \
     X(E_BAD_MASTER_KEY, 31, MISUSE, "E002", "the master key is not hexadecimal or under 32 bytes")                     \
     X(E_AUTH_TAG, 32, CORRUPT, "E003", "the stored value fails authentication")                                        \

@@ -73,7 +73,26 @@ typedef struct ckit_function_options {
                                   that can seal (CKIT_E_NO_MASTER_KEY) and switches `integrity` on. Default the cache's */
     bool        tenants;    /* results belong to tenants, and nobody is given another's: see below */
     ckit_tenant_fn
-        tenant_of; /* names the tenant of a call; asked when ckit_args_tenant has not told. Implies `tenants` */
+             tenant_of;    /* names the tenant of a call; asked when ckit_args_tenant has not told. Implies `tenants` */
+    uint64_t fail_safe_ms; /* how long past its lifetime a value may stand in for a function that fails, or for a
+                                      store that cannot be asked; 0 = not at all: see below */
+    double   ttl_jitter;   /* more than 0 and less than 1: each computed value lives up to this part of its
+                                      lifetime shorter, drawn when it is stored, so that what was stored together does not
+                                      end together. 0 = none */
+    double   early_beta;   /* more than 0: memory serves a value as a stale one shortly before its end already, the
+                                      earlier the longer the function takes: this many times the measured time of a run
+                                      on average, drawn for each value (XFetch: Vattani, Chierichetti, Lowenstein, 2015);
+                                      1 suits most. 0 = not at all */
+    uint64_t nil_ttl_ms;   /* lifetime of a result that is nil, unless the result has its own; CKIT_TTL_*;
+                                      0 = as any other */
+    bool     fail_closed;  /* a store that fails makes the call fail, with the store's error: before the function
+                                      runs where it cannot be read, and after it where the result cannot be stored, which
+                                      is then kept nowhere. Memory is served all the same. Default: the function's result
+                                      is what counts */
+    uint32_t soft_limit_ms; /* a call that waits longer than this for the function gets a value within `fail_safe_ms`
+                                      instead, where there is one; the function goes on, and its result is stored. 0 = none */
+    uint32_t hard_limit_ms; /* a call waits no longer than this: it gets such a value, or CKIT_E_FUNCTION_TIMEOUT, and
+                                      the function goes on. At least soft_limit_ms; 0 = none: see below */
 } ckit_function_options;
 #define CKIT_FUNCTION_OPTIONS_INIT CKIT_SIZED_INIT(ckit_function_options)
 CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);
@@ -83,6 +102,16 @@ CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t 
  * it holds is served as a stale value (ckit_value.stale) and refreshed. Whatever removes the call removes both; a key that
  * somebody else has removed before its time is an ordinary miss. Values without an end have no second entry. Processes that
  * share a function give it the same `stale_ms`.
+ *
+ * fail_safe_ms: past `stale_ms`, or without it, a value past its lifetime is no answer as long as the function gives one.
+ * When it fails, a call that would have failed gets that value, labelled (ckit_value.stale), and so do the calls that
+ * waited for it; when the store fails, before the function is asked at all, and the function runs in the background. It is
+ * kept in memory, and in the store under KEY:stale. Not for ckit_refresh, nor for tickets (poll.h).
+ *
+ * soft_limit_ms, hard_limit_ms: ckit_call runs the loader of such a function in a thread of its own (up to 64 of a cache at
+ * the same time; further ones run in their callers' threads, without a limit), with a copy of the arguments. Nothing stops a
+ * loader: closing the function waits for it. Time is real time. An event loop has timers of its own and says when a call's
+ * time is over (ckit_op_overdue in poll.h).
  *
  * raw: what ckit_finish is given (one byte or more) is stored exactly as it is, as with CKIT_RAW (cache.h): no frame, no
  * compression, no checksum, no look whether it is a document. The same bytes come back from memory and from the store,
@@ -209,8 +238,12 @@ typedef struct ckit_function_stats {
     uint64_t l2_hits;
     uint64_t misses; /* calls that neither tier could answer */
     uint64_t computed;
-    uint64_t errors;        /* of the loader */
-    uint64_t l2_stale_hits; /* values past their lifetimes that the store gave */
+    uint64_t errors;           /* of the loader */
+    uint64_t l2_stale_hits;    /* values past their lifetimes that the store gave */
+    uint64_t fail_safe_served; /* as in ckit_cache_stats */
+    uint64_t refreshes;
+    uint64_t soft_limits;
+    uint64_t hard_limits;
 } ckit_function_stats;
 #define CKIT_FUNCTION_STATS_INIT CKIT_SIZED_INIT(ckit_function_stats)
 CKIT_API void ckit_function_stats_init(ckit_function_stats *stats, size_t struct_size);

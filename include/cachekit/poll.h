@@ -85,13 +85,19 @@ typedef struct ckit_result {
 
 /* Hands the result over: it is stored and whoever waits for it is woken. Blocking: CKIT_OK, and *out (may be NULL) holds
  * the value. With a poll: CKIT_PENDING, and `ready` brings CKIT_OK when the store has it; or CKIT_OK at once when there
- * was nothing to wait for. A failure in `result` comes back as it is, and `ready` is not called. The operation still has
+ * was nothing to wait for. A failure in `result` comes back as it is, and `ready` is not called; or it is CKIT_STALE with *out filled, where an older
+ * value stands in for the result (fail_safe_ms in function.h), and `err` tells the failure. The operation still has
  * to be freed. From any thread, also from one of a pool; after CKIT_PENDING the operation is no longer that thread's:
  * `ready` may have it. */
 CKIT_API ckit_status ckit_finish(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err);
 
 /* It waits for ckit_finish. */
 CKIT_API bool ckit_op_computes(const ckit_op *op);
+/* The caller has waited for the function, or for another call that runs it, as long as its soft (or hard) limit: what may be
+ * given to him instead. CKIT_STALE: *out holds a value within `fail_safe_ms` (function.h). Without one CKIT_MISS, or for the
+ * hard limit CKIT_E_FUNCTION_TIMEOUT with `err` filled. Counts it. The operation goes on: it is finished or freed as ever.
+ * After CKIT_COMPUTE or CKIT_PENDING, from the thread that dispatches; never waits. */
+CKIT_API ckit_status ckit_op_overdue(ckit_op *op, bool hard, ckit_value *out, ckit_error *err);
 /* The value of an operation that answered CKIT_OK or CKIT_STALE; moves it to *out, once. */
 CKIT_API void ckit_op_take(ckit_op *op, ckit_value *out);
 /* The failure of an operation, or NULL. Borrowed, until the operation is freed. */

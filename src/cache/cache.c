@@ -257,6 +257,7 @@ static void fork_prepare(void *self) {
     }
     ckiti_replay_fork_prepare(&cache->replay);
     ckiti_workers_fork_prepare(&cache->workers);
+    ckiti_workers_fork_prepare(&cache->runners);
     ckiti_leases_fork_prepare(&cache->leases);
     ckiti_coherence_lock_all(&cache->coherence);
     each_l1(cache, ckiti_l1_fork_prepare);
@@ -267,6 +268,7 @@ static void fork_parent(void *self) {
     each_l1(cache, ckiti_l1_fork_parent);
     ckiti_coherence_unlock_all(&cache->coherence);
     ckiti_leases_fork_parent(&cache->leases);
+    ckiti_workers_fork_parent(&cache->runners);
     ckiti_workers_fork_parent(&cache->workers);
     ckiti_replay_fork_parent(&cache->replay);
     for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
@@ -287,6 +289,7 @@ static void fork_child(void *self) {
     }
     ckiti_leases_fork_child(&cache->leases);
     ckiti_workers_fork_child(&cache->workers);
+    ckiti_workers_fork_child(&cache->runners);
     ckiti_replay_fork_child(&cache->replay);
     ckiti_stripes_forget_writers(&cache->stripes);
     ckiti_stripes_unlock_all(&cache->stripes);
@@ -297,6 +300,7 @@ static void fork_child(void *self) {
     pthread_cond_init(&cache->refreshed, NULL); /* whoever waited for it is not here */
     pthread_mutex_unlock(&cache->mu);
     ckiti_workers_drop_jobs(&cache->workers);
+    ckiti_workers_drop_jobs(&cache->runners);
     atomic_store(&cache->sweeping, false); /* the child's next value starts a sweep of its own */
     atomic_store(&cache->sweeps_soon, false);
 }
@@ -328,8 +332,10 @@ static ckit_status open_parts(ckit_cache *cache, ckit_error *err) {
     ckiti_flights_init(&cache->flights, cache->alloc);
     ckit_status st = ckiti_workers_init(&cache->workers, cache->options.workers, cache->options.queue_max, cache->clock,
                                         cache->alloc);
-    ckit_status renewal = ckiti_leases_init(cache); /* in any case: the end of a cache ends both */
-    if (st != CKIT_OK || renewal != CKIT_OK) {
+    ckit_status runners =
+        ckiti_workers_init(&cache->runners, CKITI_MOST_RUNNERS, CKITI_MOST_RUNNERS, cache->clock, cache->alloc);
+    ckit_status renewal = ckiti_leases_init(cache); /* in any case: the end of a cache ends all three */
+    if (st != CKIT_OK || runners != CKIT_OK || renewal != CKIT_OK) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for the queues of background jobs");
     }
     if (cache->ops != NULL && ckiti_replay_init(cache) != CKIT_OK) {
@@ -409,6 +415,7 @@ void ckit_cache_close(ckit_cache *cache) {
     }
     ckiti_replay_stop(cache);
     ckiti_workers_stop(&cache->workers);
+    ckiti_workers_stop(&cache->runners);
     ckiti_replay_fini(cache);
     ckiti_leases_stop(&cache->leases);
     ckiti_fork_unregister(&cache->fork);
@@ -425,6 +432,7 @@ void ckit_cache_close(ckit_cache *cache) {
     }
     ckiti_workers_fini(&cache->workers);
     ckiti_leases_fini(&cache->leases);
+    ckiti_workers_fini(&cache->runners);
     ckiti_flights_fini(&cache->flights);
     ckiti_coherence_fini(&cache->coherence);
     ckiti_stripes_fini(&cache->stripes);

@@ -10,6 +10,13 @@ ckit_status ckiti_op_run(ckit_op *op);
 ckit_status ckiti_call_pack(ckit_args *args, ckit_args *none, ckit_args **used, ckit_slice *packed, ckit_error *err);
 /* Arguments that were packed are those of such a call: CKIT_E_MISUSE for other than canonical ones in interop mode. */
 ckit_status ckiti_call_check(const ckit_function *function, const ckit_args *args, ckit_error *err);
+/* The function's turn: loads, stores, fills op->value. CKIT_STALE: it failed, and what stands in for its result is there. */
+ckit_status ckiti_op_compute(ckit_op *op, const ckit_args *args, ckit_error *err);
+/* A call that memory could not answer, of a function with a soft or a hard limit. *found_stale: the value is past its life,
+ * was found and not computed, and somebody should refresh it. */
+ckit_status ckiti_call_in_time(ckit_function *function, const ckit_args *args, ckit_slice packed,
+                               const ckiti_memkey *memkey, uint64_t hash, bool *found_stale, ckit_value *out,
+                               ckit_error *err);
 /* Says in the log that a call runs without the cache, and why. */
 void ckiti_say_uncached(const ckit_function *function, const ckit_error *why);
 /* What a loader has written is one value: CKIT_OK, or CKIT_E_MISUSE and so on. */

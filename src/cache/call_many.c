@@ -457,6 +457,15 @@ static ckit_status take_result(batch *b, round_arrays *a, size_t n, ckit_error *
 
 /* ---- the results --------------------------------------------------------------------------------------------------- */
 
+/* The store has the result, or the caller minds that it has not. */
+static void answer_kept(batch *b, size_t i, ckit_status st) {
+    if (st == CKIT_OK) {
+        answer_row(b, i);
+    } else {
+        fail_row(b, i, st, &b->rows[i].op->error);
+    }
+}
+
 /* Of the results, in places[0 .. done), those that the store is to have are written together. */
 static void store_results(batch *b, round_arrays *a, size_t done) {
     size_t     writes = 0;
@@ -479,8 +488,7 @@ static void store_results(batch *b, round_arrays *a, size_t done) {
         if (a->storing[n].stored.len > 0 && whole == CKIT_OK && (st = a->answers[write++]) != CKIT_OK) {
             ckit_fail(&one, st, b->cache->ops->name, "one key of a batch: %s", ckit_status_text(st));
         }
-        ckiti_op_end_store(b->rows[a->places[n]].op, &a->storing[n], st, &one);
-        answer_row(b, a->places[n]);
+        answer_kept(b, a->places[n], ckiti_op_end_store(b->rows[a->places[n]].op, &a->storing[n], st, &one));
     }
 }
 
@@ -490,15 +498,20 @@ static void keep_results(batch *b, round_arrays *a, size_t done) {
         return;
     }
     for (size_t n = 0; n < done; n++) {
-        ckiti_op_store(b->rows[a->places[n]].op);
-        answer_row(b, a->places[n]);
+        answer_kept(b, a->places[n], ckiti_op_store(b->rows[a->places[n]].op));
     }
 }
 
 static void fail_computation(batch *b, size_t i, ckit_status st, const ckit_error *why) {
-    ckiti_op_count_failure(b->rows[i].op);
-    ckiti_op_failed(b->rows[i].op);
-    fail_row(b, i, st, why);
+    ckit_op *op = b->rows[i].op;
+    ckiti_op_count_failure(op);
+    bool stands_in = ckiti_op_fall_back(op, why);
+    ckiti_op_failed(op);
+    if (stands_in) {
+        answer_row(b, i);
+    } else {
+        fail_row(b, i, st, why);
+    }
 }
 
 /* What this batch leads: found in the store, or computed. */

@@ -25,6 +25,7 @@
 #define CKITI_DEFAULT_TTL_MS (UINT64_C(3600) * 1000)
 #define CKITI_UNKNOWN_LIFE_MS (UINT64_C(30) * 1000) /* memory keeps a value of unknown life no longer than this */
 #define CKITI_MAX_NAMESPACES 4096u
+#define CKITI_MOST_RUNNERS 64u /* functions with a limit that run at the same time; further ones run without */
 
 /* How the bytes of a memory entry are meant. What a function gave, raw or not, counts as a document: functions that differ
  * in that do not share entries. */
@@ -55,13 +56,17 @@ enum {
     CKITI_CHANGES_TOLD,
     CKITI_COPIES_DROPPED,
     CKITI_WATCHES_LOST,
-    CKITI_L2_STALE_HITS,
     CKITI_LEASES_LOST,
     CKITI_CHANGES_PUBLISHED,
     CKITI_CHANGES_UNHEARD,
     CKITI_CHANGES_UNPUBLISHED,
-    CKITI_MESSAGES_MALFORMED
+    CKITI_MESSAGES_MALFORMED,
+    CKITI_CACHE_COUNTERS_END
 };
+_Static_assert(CKITI_CACHE_COUNTERS_END <= CKITI_COUNTERS_MAX, "there is a place for each");
+
+/* Further ones, of what happens when answers are late. */
+enum { CKITI_L2_STALE_HITS, CKITI_FAIL_SAFE, CKITI_SOFT_LIMITS, CKITI_HARD_LIMITS };
 
 /* Counters of a function. */
 enum {
@@ -70,7 +75,11 @@ enum {
     CKITI_FN_MISSES,
     CKITI_FN_COMPUTED,
     CKITI_FN_ERRORS,
-    CKITI_FN_L2_STALE_HITS
+    CKITI_FN_L2_STALE_HITS,
+    CKITI_FN_FAIL_SAFE,
+    CKITI_FN_REFRESHES,
+    CKITI_FN_SOFT_LIMITS,
+    CKITI_FN_HARD_LIMITS
 };
 
 /* The memory of one namespace. Lives as long as the cache. */
@@ -115,6 +124,15 @@ struct ckit_function {
     ckit_key_prefix        key_prefix;
     uint64_t               ttl_ms;
     uint64_t               stale_ms;
+    uint64_t               fail_safe_ms;
+    uint64_t               keep_ms; /* the longer of the two: how long past its life a value is kept */
+    double                 ttl_jitter;
+    double                 early_beta;
+    uint64_t               nil_ttl_ms;
+    _Atomic uint64_t       compute_ms; /* how long its last runs took, the younger the weightier */
+    bool                   fail_closed;
+    uint32_t               soft_limit_ms;
+    uint32_t               hard_limit_ms;
     double                 early_refresh;
     uint64_t               renew_below_ms; /* remaining life in the store below which a hit renews it; 0 = never */
     int                    compression_level;
@@ -143,10 +161,12 @@ typedef struct ckiti_poll_hooks {
 
 struct ckit_cache {
     ckiti_counters          counters;
+    ckiti_counters          late_counters;
     ckiti_stripes           stripes;
     ckiti_coherence         coherence;
     ckiti_flights           flights;
     ckiti_workers           workers;
+    ckiti_workers           runners; /* of functions with a limit */
     ckiti_sealing           sealing;
     ckiti_leases            leases;
     ckit_cache_options      options; /* with the defaults filled in */

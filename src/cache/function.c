@@ -89,12 +89,15 @@ static ckit_status check_encryption(const ckit_cache *cache, const ckit_function
     return CKIT_OK;
 }
 
+static bool is_lifetime(uint64_t ms) {
+    return ms <= CKIT_TTL_MAX_MS || ms == CKIT_TTL_NO_EXPIRY || ms == CKIT_TTL_DO_NOT_STORE;
+}
+
 static ckit_status check_options(const ckit_function_options *o, ckit_loader loader, ckit_error *err) {
     if (o->raw && loader != NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "a loader writes documents: a raw function has none");
     }
-    bool ttl_fits =
-        o->ttl_ms <= CKIT_TTL_MAX_MS || o->ttl_ms == CKIT_TTL_NO_EXPIRY || o->ttl_ms == CKIT_TTL_DO_NOT_STORE;
+    bool ttl_fits = is_lifetime(o->ttl_ms);
     if (!ttl_fits || o->stale_ms > CKIT_TTL_MAX_MS) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s is %llu, the longest is %llu",
                          ttl_fits ? "stale_ms" : "ttl_ms", (unsigned long long)(ttl_fits ? o->stale_ms : o->ttl_ms),
@@ -104,6 +107,22 @@ static ckit_status check_options(const ckit_function_options *o, ckit_loader loa
     if (!early_fits || !(o->renew_below >= 0 && o->renew_below <= 1)) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s is %g, allowed is 0 to 1",
                          early_fits ? "renew_below" : "early_refresh", early_fits ? o->renew_below : o->early_refresh);
+    }
+    if (o->fail_safe_ms > CKIT_TTL_MAX_MS || !is_lifetime(o->nil_ttl_ms)) {
+        bool fits = o->fail_safe_ms <= CKIT_TTL_MAX_MS;
+        return ckit_fail(
+            err, CKIT_E_CONFIGURATION, where, "%s is %llu, the longest is %llu", fits ? "nil_ttl_ms" : "fail_safe_ms",
+            (unsigned long long)(fits ? o->nil_ttl_ms : o->fail_safe_ms), (unsigned long long)CKIT_TTL_MAX_MS);
+    }
+    if (!(o->ttl_jitter >= 0 && o->ttl_jitter < 1) || !(o->early_beta >= 0 && o->early_beta <= 1000)) {
+        bool fits = o->ttl_jitter >= 0 && o->ttl_jitter < 1;
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s is %g, allowed is 0 to %s",
+                         fits ? "early_beta" : "ttl_jitter", fits ? o->early_beta : o->ttl_jitter,
+                         fits ? "1000" : "less than 1");
+    }
+    if (o->soft_limit_ms != 0 && o->hard_limit_ms != 0 && o->hard_limit_ms < o->soft_limit_ms) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "hard_limit_ms is %u, less than soft_limit_ms, which is %u",
+                         o->hard_limit_ms, o->soft_limit_ms);
     }
     if (o->compression_level < CKIT_COMPRESSION_OFF || o->compression_level > 9) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "compression_level is %d, allowed is 1 to 9, 0 or off",
@@ -116,6 +135,14 @@ static void apply_options(ckit_function *function, const ckit_function_options *
     const ckit_cache_options *defaults = &function->cache->options;
     function->ttl_ms = o->ttl_ms != 0 ? o->ttl_ms : defaults->default_ttl_ms;
     function->stale_ms = o->stale_ms;
+    function->fail_safe_ms = o->fail_safe_ms;
+    function->keep_ms = o->stale_ms > o->fail_safe_ms ? o->stale_ms : o->fail_safe_ms;
+    function->ttl_jitter = o->ttl_jitter;
+    function->early_beta = o->early_beta;
+    function->nil_ttl_ms = o->nil_ttl_ms;
+    function->fail_closed = o->fail_closed;
+    function->soft_limit_ms = o->soft_limit_ms;
+    function->hard_limit_ms = o->hard_limit_ms;
     function->early_refresh = o->early_refresh;
     function->renew_below_ms =
         function->ttl_ms <= CKIT_TTL_MAX_MS ? (uint64_t)((double)function->ttl_ms * o->renew_below) : 0;
@@ -253,8 +280,7 @@ static bool is_told_to_stop(ckit_op *op) {
     return op->stopped;
 }
 
-static ckiti_seat_state wait_in_line(ckit_op *op) {
-    uint64_t         left = op->cache->options.flight_wait_ms;
+static ckiti_seat_state wait_in_line(ckit_op *op, uint64_t left) {
     ckiti_seat_state state;
     do {
         uint64_t span = op->stop != NULL && left > ASK_EVERY_MS ? ASK_EVERY_MS : left;
@@ -264,14 +290,46 @@ static ckiti_seat_state wait_in_line(ckit_op *op) {
     return state;
 }
 
+/* The other call takes longer than this one may wait: leaves it, with op->value or op->error. False: this one waits on, or
+ * the other one is over by now. */
+static bool give_up_waiting(ckit_op *op, bool hard) {
+    ckit_value  instead = CKIT_VALUE_INIT;
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_status st = ckiti_op_overdue(op, hard, &instead, &why);
+    bool        goes = st != CKIT_MISS && ckiti_flight_leave(&op->cache->flights, &op->seat);
+    if (goes) {
+        ckiti_value_move(&op->value, &instead);
+        op->error = why;
+    }
+    ckit_value_fini(&instead);
+    return goes;
+}
+
+static ckit_status after_all(const ckit_op *op) { return op->seat.state == CKITI_SEAT_LANDED ? CKIT_OK : CKIT_COMPUTE; }
+
 /* Waits for another call of the same key. CKIT_OK with the value, CKIT_COMPUTE: this call leads (or goes alone), or
  * CKIT_E_CANCELLED. */
 static ckit_status follow(ckit_op *op) {
     ckit_cache *cache = op->cache;
     ckiti_count(&cache->counters, CKITI_FLIGHT_WAITS, 1);
-    ckiti_seat_state state = wait_in_line(op);
+    uint64_t most = cache->options.flight_wait_ms, soft = op->function->soft_limit_ms, waited = 0;
+    uint64_t hard = op->function->hard_limit_ms;
+    bool     is_hard = hard != 0 && hard < most;
+    most = is_hard ? hard : most;
+    ckiti_seat_state state = CKITI_SEAT_WAITING;
+    if (soft != 0 && soft < most) {
+        waited = soft;
+        state = wait_in_line(op, soft);
+        if (state == CKITI_SEAT_WAITING && !op->stopped && give_up_waiting(op, false)) {
+            return CKIT_OK;
+        }
+    }
+    state = state == CKITI_SEAT_WAITING && !op->stopped ? wait_in_line(op, most - waited) : state;
     if (op->stopped) {
         return CKIT_E_CANCELLED;
+    }
+    if (state == CKITI_SEAT_WAITING && is_hard) {
+        return give_up_waiting(op, true) ? op->value.stale ? CKIT_OK : CKIT_E_FUNCTION_TIMEOUT : after_all(op);
     }
     if (state == CKITI_SEAT_WAITING && ckiti_flight_leave(&cache->flights, &op->seat)) {
         ckiti_log(cache->log, CKIT_LOG_WARNING, "cache",
@@ -280,7 +338,7 @@ static ckit_status follow(ckit_op *op) {
                   cache->options.flight_wait_ms);
         return CKIT_COMPUTE;
     }
-    return op->seat.state == CKITI_SEAT_LANDED ? CKIT_OK : CKIT_COMPUTE;
+    return after_all(op);
 }
 
 ckit_status ckiti_op_run(ckit_op *op) {
@@ -348,20 +406,25 @@ static ckit_status load(ckit_function *function, const ckit_args *args, ckit_buf
     return st;
 }
 
-/* The function's turn: loads, stores, fills op->value. */
-static ckit_status compute(ckit_op *op, const ckit_args *args, ckit_error *err) {
-    ckit_buf document;
-    uint64_t ttl_ms = 0;
+ckit_status ckiti_op_compute(ckit_op *op, const ckit_args *args, ckit_error *err) {
+    ckit_buf   document;
+    uint64_t   ttl_ms = 0;
+    ckit_error why = CKIT_ERROR_INIT;
     ckit_buf_init(&document, ckiti_plain_alloc(op->function));
-    ckit_status st = load(op->function, args, &document, &ttl_ms, err);
+    ckit_status st = load(op->function, args, &document, &ttl_ms, &why);
     if (st == CKIT_OK) {
-        st = ckiti_op_result(op, &document, ttl_ms, err);
+        st = ckiti_op_result(op, &document, ttl_ms, &why);
     }
     if (st == CKIT_OK) {
-        ckiti_op_store(op);
+        st = ckiti_op_store(op);
+        why = st == CKIT_OK ? why : op->error;
     } else {
         ckiti_op_count_failure(op);
+        st = ckiti_op_fall_back(op, &why) ? CKIT_STALE : st;
         ckiti_op_failed(op);
+    }
+    if (st >= CKIT_E_FIRST && err != NULL) {
+        *err = why;
     }
     ckit_buf_fini(&document);
     return st;
@@ -408,7 +471,7 @@ static ckit_status call_uncached(ckit_function *function, const ckit_args *args,
     ckit_op op;
     ckiti_say_uncached(function, why);
     ckiti_op_init_uncached(&op, function);
-    ckit_status st = compute(&op, args, err);
+    ckit_status st = ckiti_op_compute(&op, args, err); /* nothing stands in for what has no key */
     if (st == CKIT_OK) {
         ckiti_op_give(&op, out);
     }
@@ -416,28 +479,43 @@ static ckit_status call_uncached(ckit_function *function, const ckit_args *args,
     return st;
 }
 
+static bool has_limit(const ckit_function *function) {
+    return function->soft_limit_ms != 0 || function->hard_limit_ms != 0;
+}
+
 static ckit_status call_slowly(ckit_function *function, const ckit_args *args, ckit_slice packed,
                                const ckiti_memkey *memkey, uint64_t hash, bool refresh, ckit_value *out,
                                ckit_error *err) {
     ckit_op     op;
     ckit_error  why = CKIT_ERROR_INIT;
-    ckit_status st = ckiti_op_init(&op, function, packed, memkey, hash, &why);
+    ckit_status st;
+    if (has_limit(function) && !refresh) {
+        bool is_stale = false;
+        st = ckiti_call_in_time(function, args, packed, memkey, hash, &is_stale, out, err);
+        if (is_stale) {
+            ckiti_refresh_in_background(function, args, packed, memkey, hash);
+        }
+        return st;
+    }
+    st = ckiti_op_init(&op, function, packed, memkey, hash, &why);
     if (st != CKIT_OK) {
         ckiti_op_fini(&op);
         return call_uncached(function, args, &why, out, err);
     }
     op.refresh = refresh;
     st = refresh ? CKIT_COMPUTE : ckiti_op_run(&op);
+    bool found_stale = st == CKIT_STALE;
     if (st == CKIT_COMPUTE) {
-        st = compute(&op, args, err);
-    } else if (st != CKIT_OK && err != NULL) {
+        st = ckiti_op_compute(&op, args, err);
+        st = st == CKIT_STALE ? CKIT_OK : st;
+    } else if (st >= CKIT_E_FIRST && err != NULL) {
         *err = op.error;
     }
-    if (st == CKIT_OK || st == CKIT_STALE) {
+    if (st == CKIT_OK || found_stale) {
         ckiti_op_give(&op, out);
     }
     ckiti_op_fini(&op);
-    if (st == CKIT_STALE) {
+    if (found_stale) {
         ckiti_refresh_in_background(function, args, packed, memkey, hash);
         st = CKIT_OK;
     }
@@ -555,8 +633,8 @@ static void run_refresh(ckiti_job *job) {
     ckit_op   *op = op_of_work(job);
     ckit_error err = CKIT_ERROR_INIT;
     if (!ckiti_op_was_overtaken(op)) { /* else nobody waits for it any more */
-        ckiti_count(&op->cache->counters, CKITI_REFRESHES, 1);
-        if (compute(op, &op->args, &err) != CKIT_OK) {
+        ckiti_op_begin_refresh(op);
+        if (ckiti_op_compute(op, &op->args, &err) != CKIT_OK) {
             ckiti_log(op->cache->log, CKIT_LOG_INFO, "cache", "a background refresh of %.*s failed: %s",
                       (int)op->function->record->name_len, op->function->record->name, err.text);
         }
@@ -721,6 +799,10 @@ void ckit_function_get_stats(ckit_function *function, ckit_function_stats *out) 
                                  .misses = ckiti_counted(c, CKITI_FN_MISSES),
                                  .computed = ckiti_counted(c, CKITI_FN_COMPUTED),
                                  .errors = ckiti_counted(c, CKITI_FN_ERRORS),
-                                 .l2_stale_hits = ckiti_counted(c, CKITI_FN_L2_STALE_HITS)};
+                                 .l2_stale_hits = ckiti_counted(c, CKITI_FN_L2_STALE_HITS),
+                                 .fail_safe_served = ckiti_counted(c, CKITI_FN_FAIL_SAFE),
+                                 .refreshes = ckiti_counted(c, CKITI_FN_REFRESHES),
+                                 .soft_limits = ckiti_counted(c, CKITI_FN_SOFT_LIMITS),
+                                 .hard_limits = ckiti_counted(c, CKITI_FN_HARD_LIMITS)};
     memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);
 }

@@ -42,19 +42,22 @@ ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_me
 
 static ckiti_stripe *stripe_of(const ckit_op *op) { return ckiti_stripe_of(&op->cache->stripes, op->hash); }
 
-/* What begins now sees everything that was invalidated before. */
-static void stamp(ckit_op *op) {
-    atomic_store(&op->birth, ckiti_namespace_birth(op->function->record->ns));
-    atomic_store(&op->version, ckiti_stripe_version(stripe_of(op), op->hash));
-    ckiti_note_again(op->cache, &op->note);
-}
-
 static bool was_invalidated_here(const ckit_op *op) {
     return atomic_load(&op->birth) < ckiti_function_min_birth(op->function) ||
            !ckiti_stripe_is_unchanged(stripe_of(op), op->hash, atomic_load(&op->version));
 }
 
 static bool was_invalidated(const ckit_op *op) { return was_invalidated_here(op) || ckiti_note_is_changed(&op->note); }
+
+/* What begins now sees everything that was invalidated before. */
+static void stamp(ckit_op *op) {
+    if (op->late.len > 0 && was_invalidated(op)) {
+        op->late.len = 0;
+    }
+    atomic_store(&op->birth, ckiti_namespace_birth(op->function->record->ns));
+    atomic_store(&op->version, ckiti_stripe_version(stripe_of(op), op->hash));
+    ckiti_note_again(op->cache, &op->note);
+}
 
 bool ckiti_op_was_overtaken(const ckit_op *op) { return was_invalidated(op); }
 
@@ -74,6 +77,7 @@ static void init_fields(ckit_op *op, ckit_function *function) {
     op->cache = function->cache;
     ckit_buf_init(&op->key, op->cache->alloc);
     ckit_buf_init(&op->tenant, op->cache->alloc);
+    ckit_buf_init(&op->late, ckiti_plain_alloc(function));
     ckit_buf_init(&op->document, ckiti_plain_alloc(function));
     ckit_buf_init(&op->stored, op->cache->alloc);
 }
@@ -149,6 +153,7 @@ void ckiti_op_fini(ckit_op *op) {
     ckit_buf_fini(&op->key);
     ckit_buf_fini(&op->tenant);
     ckit_buf_fini(&op->document);
+    ckit_buf_fini(&op->late);
     ckit_buf_fini(&op->stored);
     if (op->has_args) {
         ckit_args_fini(&op->args);
@@ -157,22 +162,54 @@ void ckiti_op_fini(ckit_op *op) {
 
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
+/* From 0 to less than 1, by key and time: what happens together does not all draw the same. `what` tells draws apart. */
+static double draw(const ckit_op *op, uint64_t now_ms, uint64_t what) {
+    uint64_t mixed = (op->hash ^ now_ms ^ what << 56) * UINT64_C(0x9e3779b97f4a7c15);
+    mixed = (mixed ^ mixed >> 32) * UINT64_C(0xd6e8feb86659fd93);
+    return (double)(mixed >> 11) / 9007199254740992.0;
+}
+
+/* -ln(u) for 0 < u <= 1: the exponent apart, the rest by a series whose first left-out term is below 1e-6. */
+static double minus_log(double u) {
+    double powers = 0;
+    for (; u < 0.5; u *= 2) {
+        powers++;
+    }
+    double z = (1 - u) / (1 + u), square = z * z;
+    return powers * 0.69314718055994531 +
+           2 * z * (1 + square * (1.0 / 3 + square * (1.0 / 5 + square * (1.0 / 7 + square * (1.0 / 9)))));
+}
+
+/* How much of a life is over when the next run of the function is due: before its end by a time that is distributed
+ * exponentially, as long on average as `early_beta` runs take. */
+static uint64_t before_the_end(const ckit_op *op, uint64_t life_ms, uint64_t now_ms) {
+    const ckit_function *function = op->function;
+    if (function->early_beta == 0 || life_ms > CKIT_TTL_MAX_MS) {
+        return life_ms;
+    }
+    double run_ms = (double)atomic_load_explicit(&function->compute_ms, memory_order_relaxed);
+    double before_ms = function->early_beta * run_ms * minus_log(1 - draw(op, now_ms, 1));
+    return before_ms < (double)life_ms - 1 ? life_ms - (uint64_t)before_ms : life_ms > 0;
+}
+
 /* How much of a computed value's life memory serves it as fresh. Values that are stored together do not all turn stale
  * together: the tenth more or less comes from the key and the time. */
 static uint64_t fresh_part(const ckit_op *op, uint64_t life_ms, uint64_t now_ms) {
     double part = op->function->early_refresh;
     if (part == 0 || life_ms == CKIT_TTL_NO_EXPIRY) {
-        return life_ms;
+        return before_the_end(op, life_ms, now_ms);
     }
-    uint64_t drawn = (op->hash ^ now_ms) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-    uint64_t fresh_ms = (uint64_t)((double)life_ms * part * (0.9 + 0.2 * (double)drawn / 4294967296.0));
-    return fresh_ms == 0 ? 1 : fresh_ms < life_ms ? fresh_ms : life_ms;
+    uint64_t fresh_ms = (uint64_t)((double)life_ms * part * (0.9 + 0.2 * draw(op, now_ms, 0)));
+    fresh_ms = fresh_ms == 0 ? 1 : fresh_ms < life_ms ? fresh_ms : life_ms;
+    uint64_t latest_ms = before_the_end(op, life_ms, now_ms);
+    return fresh_ms < latest_ms ? fresh_ms : latest_ms;
 }
 
 /* With the stripe's lock held. The value is fresh for `fresh_ms`, then stale for `stale_ms`. */
 static bool put_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *object, ckiti_copy_of how,
                           uint64_t fresh_ms, uint64_t stale_ms) {
     ckiti_l1 *l1 = op->function->record->ns->l1;
+    uint64_t  reserve_ms = op->function->keep_ms - op->function->stale_ms;
     if (l1 == NULL || (fresh_ms == 0 && stale_ms == 0)) {
         return false;
     }
@@ -186,6 +223,7 @@ static bool put_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *obje
                               .object = object,
                               .life_ms = fresh_ms,
                               .stale_ms = stale_ms,
+                              .reserve_ms = reserve_ms < stale_ms ? reserve_ms : stale_ms,
                               .birth = atomic_load(&op->birth),
                               .tag = ckiti_function_tag(op->function)};
     ckit_status       st =
@@ -208,7 +246,7 @@ static bool keep_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *obj
         atomic_store(&op->version, ckiti_stripe_version(stripe, op->hash));
         ckiti_note_written(op->cache, &op->note);
         uint64_t fresh_ms = fresh_part(op, op->ttl_ms, ckiti_cache_now(op->cache));
-        *kept = put_in_memory(op, bytes, object, how, fresh_ms, op->function->stale_ms + (op->ttl_ms - fresh_ms));
+        *kept = put_in_memory(op, bytes, object, how, fresh_ms, op->function->keep_ms + (op->ttl_ms - fresh_ms));
     }
     pthread_mutex_unlock(&stripe->mu);
     ckiti_sweep_start(op->cache);
@@ -225,9 +263,13 @@ static bool believe(ckit_op *op, uint64_t life_ms) {
     pthread_mutex_lock(&stripe->mu);
     bool valid = stripe->doomed == 0 && !was_invalidated(op);
     if (valid && ckiti_uses_memory(op->function)) {
-        life_ms = ckiti_life_in_memory(life_ms);
+        bool     told = life_ms != CKIT_LIFE_UNKNOWN;
+        uint64_t whole_ms = life_ms = ckiti_life_in_memory(life_ms);
+        if (told) {
+            life_ms = before_the_end(op, life_ms, ckiti_cache_now(op->cache));
+        }
         (void)put_in_memory(op, ckit_buf_slice(op->function->sealed ? &op->stored : &op->document), NULL,
-                            CKITI_COPY_READ, life_ms, life_ms > 0 ? op->function->stale_ms : 0);
+                            CKITI_COPY_READ, life_ms, life_ms > 0 ? op->function->keep_ms + (whole_ms - life_ms) : 0);
     }
     pthread_mutex_unlock(&stripe->mu);
     ckiti_sweep_start(op->cache);
@@ -361,9 +403,11 @@ ckit_status ckiti_op_turn_of_the_function(ckit_op *op) {
     op->phase = CKITI_PHASE_COMPUTE;
     op->stored.len = 0;
     op->error = (ckit_error)CKIT_ERROR_INIT; /* the store's troubles have been told to the log */
+    op->began_ms = ckiti_cache_now(op->cache);
     if (op->keyed) {
         stamp(op);
     }
+    atomic_store(&op->has_late, op->late.len > 0); /* it stays as it is from now on */
     ckiti_count(&op->function->counters, CKITI_FN_MISSES, 1);
     return CKIT_COMPUTE;
 }
@@ -376,6 +420,118 @@ static ckit_status go_for_lock(ckit_op *op) {
     return CKIT_PENDING;
 }
 
+/* ---- values past their lives ------------------------------------------------------------------------------------- */
+
+static bool lend_late(void *context, ckit_value *out) {
+    const ckit_op *op = context;
+    ckiti_l1      *l1 = op->function->record->ns->l1;
+    ckiti_l1_query query = {.key = ckiti_memkey_slice(&op->memkey),
+                            .hash = op->hash,
+                            .min_birth = ckiti_function_min_birth(op->function),
+                            .tag = ckiti_function_tag(op->function)};
+    return l1 != NULL && ckiti_uses_memory(op->function) &&
+           ckiti_l1_get_late(l1, &query, ckiti_cache_now(op->cache), out) != CKIT_MISS;
+}
+
+/* Memory's, or what the store had: opened, or as it is. */
+static bool late_document(ckit_op *op) {
+    if (op->function->sealed) {
+        ckit_value         sealed = CKIT_VALUE_INIT;
+        ckiti_sealed_value v = ckiti_op_sealed_value(op);
+        op->document.len = 0;
+        bool opened =
+            lend_late(op, &sealed) && ckiti_value_open(&v, CKITI_TIER_L1, sealed.data, &op->document, NULL) == CKIT_OK;
+        ckit_value_fini(&sealed);
+        if (opened) {
+            return true;
+        }
+    }
+    op->document.len = 0;
+    return op->late.len > 0 && !was_invalidated(op) &&
+           ckit_buf_append(&op->document, ckit_buf_slice(&op->late)) == CKIT_OK;
+}
+
+/* op->value becomes a value past its life, and so does everybody's who waits. */
+static bool serve_late(ckit_op *op) {
+    if (!op->function->sealed && lend_late(op, &op->value)) {
+        if (!is_rejected(op, op->value.data)) {
+            ckiti_flight_land(&op->cache->flights, &op->seat, false, lend_late, op, op->value.life_ms);
+            describe(op, op->value.life_ms, CKIT_SOURCE_MEMORY);
+            return true;
+        }
+        ckit_value_fini(&op->value);
+    }
+    if (!late_document(op) || is_rejected(op, ckit_buf_slice(&op->document))) {
+        op->document.len = 0;
+        return false;
+    }
+    land_stale(op, op->late.len > 0 ? CKIT_SOURCE_STORE : CKIT_SOURCE_MEMORY);
+    return true;
+}
+
+/* For one caller alone, while the operation goes on in another thread: what it is at work with stays untouched. */
+static bool lend_late_alone(ckit_op *op, ckit_value *out) {
+    ckit_buf plain;
+    if (!op->function->sealed && lend_late(op, out)) {
+        if (!is_rejected(op, out->data)) {
+            return true;
+        }
+        ckit_value_fini(out);
+    }
+    ckit_buf_init(&plain, ckiti_plain_alloc(op->function));
+    bool there = false;
+    if (op->function->sealed) {
+        ckit_value         sealed = CKIT_VALUE_INIT;
+        ckiti_sealed_value v = ckiti_op_sealed_value(op);
+        there = lend_late(op, &sealed) && ckiti_value_open(&v, CKITI_TIER_L1, sealed.data, &plain, NULL) == CKIT_OK;
+        ckit_value_fini(&sealed);
+    }
+    if (!there && atomic_load(&op->has_late) && !was_invalidated(op)) {
+        there = ckit_buf_append(&plain, ckit_buf_slice(&op->late)) == CKIT_OK;
+    }
+    if (there) {
+        ckiti_value_take_plain(op->function, out, &plain);
+        out->life_ms = 0;
+        out->stale = true;
+        out->source = CKIT_SOURCE_MEMORY;
+    }
+    ckit_buf_fini(&plain);
+    return there;
+}
+
+ckit_status ckiti_op_overdue(ckit_op *op, bool hard, ckit_value *out, ckit_error *err) {
+    const ckit_function *function = op->function;
+    bool                 there = op->keyed && function->fail_safe_ms != 0 && lend_late_alone(op, out);
+    if (hard || there) {
+        ckiti_count(&op->cache->late_counters, hard ? CKITI_HARD_LIMITS : CKITI_SOFT_LIMITS, 1);
+        ckiti_count(&op->function->counters, hard ? CKITI_FN_HARD_LIMITS : CKITI_FN_SOFT_LIMITS, 1);
+    }
+    if (there) {
+        return CKIT_STALE;
+    }
+    return hard ? ckit_fail(err, CKIT_E_FUNCTION_TIMEOUT, "function", "%.*s took longer than its limit of %u ms",
+                            (int)function->record->name_len, function->record->name, function->hard_limit_ms)
+                : CKIT_MISS;
+}
+
+static bool stand_in(ckit_op *op) {
+    if (op->function->fail_safe_ms == 0 || op->refresh || op->background || !op->keyed || !serve_late(op)) {
+        return false;
+    }
+    ckiti_count(&op->cache->late_counters, CKITI_FAIL_SAFE, 1);
+    ckiti_count(&op->function->counters, CKITI_FN_FAIL_SAFE, 1);
+    return true;
+}
+
+bool ckiti_op_fall_back(ckit_op *op, const ckit_error *why) {
+    if (!stand_in(op)) {
+        return false;
+    }
+    ckiti_log(op->cache->log, CKIT_LOG_INFO, "cache", "%.*s failed, and an older value stands in for its result: %s",
+              (int)op->function->record->name_len, op->function->record->name, why->text);
+    return true;
+}
+
 static ckit_status missed(ckit_op *op) {
     switch (op->phase) {
     case CKITI_PHASE_WAIT: op->phase = CKITI_PHASE_LOCK; return CKIT_PENDING;
@@ -384,7 +540,7 @@ static ckit_status missed(ckit_op *op) {
         if (op->many) {
             return ckiti_op_turn_of_the_function(op);
         }
-        if (op->function->stale_ms == 0) {
+        if (op->function->keep_ms == 0) {
             return go_for_lock(op);
         }
         op->phase = CKITI_PHASE_STALE;
@@ -473,6 +629,15 @@ static ckit_status refuse(ckit_op *op, ckit_status st) {
     return st;
 }
 
+/* The store failed, with op->error, and somebody minds. CKIT_MISS: go on without it. */
+static ckit_status after_failure(ckit_op *op, ckit_status why) {
+    if (stand_in(op)) {
+        let_lock_go(op);
+        return CKIT_STALE;
+    }
+    return op->function->fail_closed ? refuse(op, why) : CKIT_MISS;
+}
+
 /* What the store answered to a look: op->stored holds the bytes. */
 static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
     if (got == CKIT_OK) {
@@ -492,6 +657,12 @@ static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
         return found(op, life_ms);
     }
     op->document.len = 0;
+    if (got >= CKIT_E_FIRST && ckiti_op_minds_failures(op)) {
+        ckit_status answer = after_failure(op, got);
+        if (answer != CKIT_MISS) {
+            return answer;
+        }
+    }
     if (got == CKIT_E_CIRCUIT_OPEN || op->silent) {
         return ckiti_op_turn_of_the_function(op); /* no store, so no lock either */
     }
@@ -549,11 +720,16 @@ static ckit_status look_for_stale(ckit_op *op) {
     }
     there = opened == CKIT_OK && believe_stale(op, left_ms);
     op->stored.len = 0;
+    if (there && left_ms <= op->function->keep_ms - op->function->stale_ms) { /* only if the function fails */
+        op->late.len = 0;
+        (void)ckit_buf_append(&op->late, ckit_buf_slice(&op->document));
+        there = false;
+    }
     if (!there) {
         op->document.len = 0;
         return go_for_lock(op);
     }
-    ckiti_count(&op->cache->counters, CKITI_L2_STALE_HITS, 1);
+    ckiti_count(&op->cache->late_counters, CKITI_L2_STALE_HITS, 1);
     ckiti_count(&op->function->counters, CKITI_FN_L2_STALE_HITS, 1);
     op->error = (ckit_error)CKIT_ERROR_INIT;
     land_stale(op, CKIT_SOURCE_STORE);
@@ -577,9 +753,16 @@ bool ckiti_op_take_ticket(ckit_op *op, bool elsewhere) {
         return false;
     }
     stamp(op);
-    ckiti_count(&op->cache->counters, CKITI_REFRESHES, 1);
-    op->phase = CKITI_PHASE_COMPUTE;
+    ckiti_op_begin_refresh(op);
     return true;
+}
+
+void ckiti_op_begin_refresh(ckit_op *op) {
+    ckiti_count(&op->cache->counters, CKITI_REFRESHES, 1);
+    ckiti_count(&op->function->counters, CKITI_FN_REFRESHES, 1);
+    op->background = true;
+    op->began_ms = ckiti_cache_now(op->cache);
+    op->phase = CKITI_PHASE_COMPUTE;
 }
 
 static ckit_status try_lock(ckit_op *op) {
@@ -601,6 +784,9 @@ static ckit_status try_lock(ckit_op *op) {
     if (st != CKIT_MISS) { /* a lock that does not work keeps nobody from computing */
         ckiti_store_failed(op->cache, "lock", ckit_buf_slice(&op->key), &op->error);
         op->silent = st == CKIT_E_TIMEOUT;
+        if (op->function->fail_closed) {
+            return refuse(op, st);
+        }
         return ckiti_op_turn_of_the_function(op);
     }
     if (now >= op->lock_deadline) {
@@ -633,8 +819,32 @@ ckit_status ckiti_op_advance(ckit_op *op) {
 
 /* ---- after the function -------------------------------------------------------------------------------------- */
 
+/* Objects are their binding's to judge. */
+static bool is_nil(const ckit_op *op) {
+    return !op->function->raw && op->document.len == 1 && op->document.ptr[0] == 0xc0;
+}
+
+/* How long it took goes into the average with a quarter of the weight. */
+static void measure(ckit_op *op, uint64_t now_ms) {
+    _Atomic uint64_t *compute_ms = &op->function->compute_ms;
+    uint64_t          took = now_ms - op->began_ms;
+    uint64_t          before = atomic_load_explicit(compute_ms, memory_order_relaxed);
+    atomic_store_explicit(compute_ms, before == 0 ? took : (3 * before + took) / 4, memory_order_relaxed);
+}
+
 static void computed(ckit_op *op, uint64_t ttl_ms) {
-    op->ttl_ms = ttl_ms == CKIT_TTL_DEFAULT ? op->function->ttl_ms : ttl_ms;
+    const ckit_function *function = op->function;
+    uint64_t             now_ms = ckiti_cache_now(op->cache);
+    op->ttl_ms = ttl_ms == CKIT_TTL_DEFAULT ? function->ttl_ms : ttl_ms;
+    if (ttl_ms == CKIT_TTL_DEFAULT && function->nil_ttl_ms != 0 && is_nil(op)) {
+        op->ttl_ms = function->nil_ttl_ms;
+    }
+    if (function->ttl_jitter > 0 && op->ttl_ms <= CKIT_TTL_MAX_MS) {
+        op->ttl_ms -= (uint64_t)((double)op->ttl_ms * function->ttl_jitter * draw(op, now_ms, 2));
+    }
+    if (op->began_ms != 0) {
+        measure(op, now_ms);
+    }
     ckiti_count(&op->cache->counters, CKITI_COMPUTED, 1);
     ckiti_count(&op->function->counters, CKITI_FN_COMPUTED, 1);
 }
@@ -809,6 +1019,13 @@ static void written(ckit_op *op, const ckiti_storing *storing, ckit_status st, c
         }
         return;
     }
+    if (st != CKIT_OK && op->function->fail_closed) {
+        not_stored(op);
+        op->kept_not = st;
+        op->error = *why;
+        end_write(op, storing->began);
+        return;
+    }
     if (st == CKIT_OK) {
         keep_for_later(op, storing->stored);
     } else {
@@ -901,7 +1118,7 @@ void ckiti_op_begin_store(ckit_op *op, ckiti_storing *storing) {
     storing->stored.len = 0;
 }
 
-void ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status st, const ckit_error *why) {
+ckit_status ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status st, const ckit_error *why) {
     if (storing->stored.len > 0) {
         written(op, storing, st, why);
     }
@@ -910,10 +1127,16 @@ void ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status s
         (void)ckiti_forget_namesakes(op->function, &op->memkey);
     }
     let_lock_go(op);
+    if (op->kept_not != CKIT_OK) {
+        hand_over(op);
+        op->phase = CKITI_PHASE_DONE;
+        return op->kept_not;
+    }
     land_result(op);
+    return CKIT_OK;
 }
 
-void ckiti_op_store(ckit_op *op) {
+ckit_status ckiti_op_store(ckit_op *op) {
     ckiti_storing storing;
     ckit_error    why = CKIT_ERROR_INIT;
     ckit_status   st = CKIT_OK;
@@ -922,15 +1145,21 @@ void ckiti_op_store(ckit_op *op) {
         ckit_entry_info info = ckiti_op_info(op);
         st = set_as_holder(op, storing.stored, &info, &why);
     }
-    ckiti_op_end_store(op, &storing, st, &why);
+    return ckiti_op_end_store(op, &storing, st, &why);
 }
 
-void ckiti_op_keep_without_store(ckit_op *op) {
+ckit_status ckiti_op_keep_without_store(ckit_op *op) {
     ckit_error why = CKIT_ERROR_INIT;
     ckit_fail(&why, CKIT_E_BUSY, "cache", "more than %u background jobs are waiting", op->cache->options.queue_max);
     ckiti_store_failed(op->cache, "set", ckit_buf_slice(&op->key), &why);
     if (op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE) {
         not_stored(op);
+    }
+    if (op->function->fail_closed) {
+        op->error = why;
+        hand_over(op);
+        op->phase = CKITI_PHASE_DONE;
+        return CKIT_E_BUSY;
     }
     const ckiti_sealed_value v = ckiti_op_sealed_value(op);
     const bool               sealed = op->function->sealed;
@@ -939,6 +1168,7 @@ void ckiti_op_keep_without_store(ckit_op *op) {
         keep_alone(op, ckit_buf_slice(sealed ? &op->stored : &op->document), false);
     }
     land_result(op);
+    return CKIT_OK;
 }
 
 void ckiti_op_count_failure(ckit_op *op) {

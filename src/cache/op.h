@@ -39,6 +39,7 @@ struct ckit_op {
     bool             keyed;          /* false: the arguments cannot be part of a key; the call runs uncached */
     bool             refresh;        /* computed whatever is cached */
     bool             many;           /* one of a batch: it takes no lock and looks for nothing stale */
+    bool             background;     /* refreshes what its caller has been served */
     bool             rejects;        /* the caller cannot read these bytes, wherever they are: */
     bool             keeps_rejected; /* the store's entry stays */
     bool             met_rejected;   /* found in the store, and counted */
@@ -46,9 +47,12 @@ struct ckit_op {
     uint64_t         rejected_hash;
     uint64_t         hash;
     _Atomic uint64_t birth; /* when its present work (a look at the store, a computation) began: the namespace's ... */
-    _Atomic uint64_t version; /* ... and the key's count, for invalidation */
-    uint8_t          looks;   /* values read from the store and not believed */
-    ckiti_note       note;    /* the same for changes elsewhere */
+    _Atomic uint64_t version;  /* ... and the key's count, for invalidation */
+    _Atomic bool     has_late; /* `late` may be read by other threads: the function's turn has come */
+    uint8_t          looks;    /* values read from the store and not believed */
+    uint64_t         began_ms; /* when the function's turn came */
+    ckit_status      kept_not; /* the store's failure to take the result, where that is the caller's */
+    ckiti_note       note;     /* the same for changes elsewhere */
     ckiti_seat       seat;
     ckit_buf         key;    /* the store's key; empty where nobody needs it */
     ckit_buf         tenant; /* whose call it is, of a function with tenants */
@@ -62,7 +66,8 @@ struct ckit_op {
     uint64_t         retry_at_ms; /* WAIT */
     uint64_t         ttl_ms;      /* of the result */
     ckit_buf         document;    /* of the result, until it is shared */
-    ckit_value       value;       /* what the caller gets */
+    ckit_buf         late; /* may stand in for the result: read from the store, and valid as of `birth` and `version` */
+    ckit_value       value; /* what the caller gets */
     ckit_error       error;
     ckiti_memkey     memkey; /* written up to its length */
 
@@ -156,8 +161,9 @@ ckit_status ckiti_op_result(ckit_op *op, ckit_buf *document, uint64_t ttl_ms, ck
 /* Keeps an object in memory as the result, lands the flight and fills op->value; for caches without a store. The object
  * is taken when CKIT_OK is returned; CKIT_E_MISUSE for a wrong lifetime. */
 ckit_status ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_t ttl_ms, ckit_error *err);
-/* Stores the result in both tiers, lets the lock go, lands the flight and fills op->value. May wait for the store. */
-void ckiti_op_store(ckit_op *op);
+/* Stores the result in both tiers, lets the lock go, lands the flight and fills op->value. May wait for the store. CKIT_OK,
+ * or the store's failure in op->error where that is the caller's. */
+ckit_status ckiti_op_store(ckit_op *op);
 /* The same in steps, for those who write to the store by themselves: `stored` of the first step is to be written, with that
  * lifetime and info, when it is not empty; the last step is told what came of it. */
 typedef struct ckiti_storing {
@@ -167,9 +173,20 @@ typedef struct ckiti_storing {
 } ckiti_storing;
 void            ckiti_op_begin_store(ckit_op *op, ckiti_storing *storing);
 ckit_entry_info ckiti_op_info(const ckit_op *op);
-void ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status written, const ckit_error *why);
+ckit_status ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status written, const ckit_error *why);
 /* The same without the store, which nobody has time for: memory only. Never waits; a lock stays with the operation. */
-void ckiti_op_keep_without_store(ckit_op *op);
+ckit_status ckiti_op_keep_without_store(ckit_op *op);
+/* This operation refreshes a stale value, and computes from now on. Nothing stands in for its result. */
+void ckiti_op_begin_refresh(ckit_op *op);
+/* The function has failed: what may stand in for its result fills op->value, and everybody gets it who waits. False when there
+ * is nothing. ckiti_op_failed comes after it in any case. Never waits. */
+bool ckiti_op_fall_back(ckit_op *op, const ckit_error *why);
+/* Whoever waits for this operation waits no longer: ckit_op_overdue. From any thread, while another computes. */
+ckit_status ckiti_op_overdue(ckit_op *op, bool hard, ckit_value *out, ckit_error *err);
+/* A store that fails is more to this call than a miss. */
+static inline bool ckiti_op_minds_failures(const ckit_op *op) {
+    return op->function->fail_closed || op->function->fail_safe_ms != 0;
+}
 /* The function failed: it is counted at once; letting the lock go and handing the flight over may wait for the store. */
 void ckiti_op_count_failure(ckit_op *op);
 void ckiti_op_failed(ckit_op *op);

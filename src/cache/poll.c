@@ -339,8 +339,7 @@ static void seat_changed(ckiti_seat *seat) {
 
 static void store_in_background(ckiti_job *job) {
     ckit_op *op = op_of_work(job);
-    ckiti_op_store(op);
-    answer_op(op, CKIT_OK);
+    answer_op(op, ckiti_op_store(op));
 }
 
 static void fail_in_background(ckiti_job *job) {
@@ -420,7 +419,7 @@ static ckit_status begin_in_background(ckit_op *op) {
         ckiti_count(&op->function->counters, CKITI_FN_L1_HITS, 1);
         return CKIT_OK;
     }
-    if (cache->ops == NULL || ckiti_guard_shuts(cache->guard)) {
+    if (cache->ops == NULL || (ckiti_guard_shuts(cache->guard) && !ckiti_op_minds_failures(op))) {
         op->place = PLACE_HELD;
         return ckiti_op_turn_of_the_function(op);
     }
@@ -451,8 +450,7 @@ static ckit_status begin_stale(ckit_op *op, bool elsewhere, ckit_op **out) {
     op->seat.elsewhere = elsewhere;
     if (ckiti_flight_join(&op->cache->flights, &op->seat, false) == CKITI_SEAT_LEADER &&
         !ckiti_op_is_fresh_by_now(op)) {
-        ckiti_count(&op->cache->counters, CKITI_REFRESHES, 1);
-        op->phase = CKITI_PHASE_COMPUTE;
+        ckiti_op_begin_refresh(op);
         *out = op;
     } else {
         destroy(op);
@@ -539,22 +537,27 @@ static bool is_pollable(const ckit_op *op) { return op->poll != NULL && !op->pol
 
 /* Lets the store's lock go (in the background, where nothing may wait) and hands the flight over. */
 static void end_as_failed(ckit_op *op) {
-    ckiti_op_count_failure(op);
     op->phase = CKITI_PHASE_DONE;
     if (!op->locked || !is_pollable(op) || !leave_to_worker(op, fail_in_background)) {
         ckiti_op_failed(op);
     }
 }
 
-static ckit_status finish_with_failure(ckit_op *op, ckit_status status, ckit_error *err) {
+static ckit_status finish_with_failure(ckit_op *op, ckit_status status, ckit_value *out, ckit_error *err) {
     ckit_error none = CKIT_ERROR_INIT;
     err = err != NULL ? err : &none;
     if (err->status != status) { /* else the function has told its story there */
         ckit_fail(err, status, "function", "the function failed");
     }
     op->error = *err;
+    ckiti_op_count_failure(op);
+    bool stands_in = ckiti_op_fall_back(op, err);
     end_as_failed(op);
-    return status;
+    if (!stands_in) {
+        return status;
+    }
+    ckiti_op_give(op, out);
+    return CKIT_STALE;
 }
 
 static ckit_status finish_with_object(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err) {
@@ -586,19 +589,24 @@ static ckit_status finish_with_document(ckit_op *op, const ckit_result *result, 
         if (err != NULL) {
             *err = op->error;
         }
+        ckiti_op_count_failure(op);
         end_as_failed(op);
         return st;
     }
     bool asks_store = op->locked || (op->cache->ops != NULL && op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE);
     if (!is_pollable(op) || !asks_store) {
-        ckiti_op_store(op);
+        st = ckiti_op_store(op);
     } else if (leave_to_worker(op, store_in_background)) {
         return CKIT_PENDING;
     } else {
-        ckiti_op_keep_without_store(op);
+        st = ckiti_op_keep_without_store(op);
     }
-    ckiti_op_give(op, out);
-    return CKIT_OK;
+    if (st == CKIT_OK) {
+        ckiti_op_give(op, out);
+    } else if (err != NULL) {
+        *err = op->error;
+    }
+    return st;
 }
 
 ckit_status ckit_finish(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err) {
@@ -607,13 +615,17 @@ ckit_status ckit_finish(ckit_op *op, const ckit_result *result, ckit_value *out,
     }
     ckit_value_fini(&op->value); /* a stale one that nobody has taken */
     if (result->status != CKIT_OK) {
-        return finish_with_failure(op, result->status, err);
+        return finish_with_failure(op, result->status, out, err);
     }
     return result->object != NULL ? finish_with_object(op, result, out, err)
                                   : finish_with_document(op, result, out, err);
 }
 
 bool ckit_op_computes(const ckit_op *op) { return op->phase == CKITI_PHASE_COMPUTE; }
+
+ckit_status ckit_op_overdue(ckit_op *op, bool hard, ckit_value *out, ckit_error *err) {
+    return ckiti_op_overdue(op, hard, out, err);
+}
 
 void ckit_op_take(ckit_op *op, ckit_value *out) { ckiti_value_move(out, &op->value); }
 

@@ -13,10 +13,10 @@ ckit_status ckiti_stale_name(const ckit_cache *cache, ckit_slice key, ckit_buf *
 
 /* How long a value of this life is kept; 0: not beyond it. */
 static uint64_t kept_ms(const ckit_function *function, uint64_t ttl_ms) {
-    if (function->stale_ms == 0 || ttl_ms > CKIT_TTL_MAX_MS) {
+    if (function->keep_ms == 0 || ttl_ms > CKIT_TTL_MAX_MS) {
         return 0;
     }
-    uint64_t whole = ttl_ms + function->stale_ms;
+    uint64_t whole = ttl_ms + function->keep_ms;
     return whole < CKIT_TTL_MAX_MS ? whole : CKIT_TTL_MAX_MS;
 }
 
@@ -63,10 +63,10 @@ ckit_status ckiti_stale_read(const ckit_function *function, ckit_slice name, cki
     if (st != CKIT_OK && st != CKIT_MISS) {
         ckiti_store_failed(cache, "get", name, &why);
     }
-    if (st != CKIT_OK || (life_ms != CKIT_LIFE_UNKNOWN && life_ms > function->stale_ms + COARSE_MS)) {
+    if (st != CKIT_OK || (life_ms != CKIT_LIFE_UNKNOWN && life_ms > function->keep_ms + COARSE_MS)) {
         return CKIT_MISS;
     }
-    *left_ms = life_ms < function->stale_ms ? life_ms : function->stale_ms;
+    *left_ms = life_ms < function->keep_ms ? life_ms : function->keep_ms;
     return CKIT_OK;
 }
 

@@ -72,8 +72,11 @@ void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
                                  .replay_pending = atomic_load(&cache->replay.pending),
                                  .replayed = atomic_load(&cache->replay.replayed),
                                  .replay_dropped = atomic_load(&cache->replay.dropped),
-                                 .l2_stale_hits = ckiti_counted(c, CKITI_L2_STALE_HITS),
-                                 .leases_lost = ckiti_counted(c, CKITI_LEASES_LOST)};
+                                 .leases_lost = ckiti_counted(c, CKITI_LEASES_LOST),
+                                 .l2_stale_hits = ckiti_counted(&cache->late_counters, CKITI_L2_STALE_HITS),
+                                 .fail_safe_served = ckiti_counted(&cache->late_counters, CKITI_FAIL_SAFE),
+                                 .soft_limits = ckiti_counted(&cache->late_counters, CKITI_SOFT_LIMITS),
+                                 .hard_limits = ckiti_counted(&cache->late_counters, CKITI_HARD_LIMITS)};
     add_memory(cache, &all);
     add_sealing(&cache->sealing, &all);
     memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);

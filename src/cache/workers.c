@@ -137,16 +137,21 @@ static bool start_thread(ckiti_workers *workers) {
     return started;
 }
 
-ckit_status ckiti_workers_submit(ckiti_workers *workers, ckiti_job *job, uint64_t due_ms) {
+/* A thread that is idle, or that can be started, is left for one job more. */
+static bool has_thread(const ckiti_workers *workers) {
+    return workers->idle > workers->count || workers->thread_count < workers->max_threads;
+}
+
+static ckit_status submit(ckiti_workers *workers, ckiti_job *job, uint64_t due_ms, bool now) {
     ckit_status st = CKIT_OK;
     pthread_mutex_lock(&workers->mu);
     if (workers->stopping) {
         st = CKIT_E_CLOSED;
-    } else if (workers->count == workers->max_jobs) {
+    } else if (workers->count == workers->max_jobs || (now && !has_thread(workers))) {
         st = CKIT_E_BUSY;
     } else {
         if (workers->idle <= workers->count && workers->thread_count < workers->max_threads && !start_thread(workers) &&
-            workers->thread_count == 0) {
+            (now || workers->thread_count == 0)) {
             st = CKIT_E_NO_MEMORY;
         }
         if (st == CKIT_OK) {
@@ -158,6 +163,12 @@ ckit_status ckiti_workers_submit(ckiti_workers *workers, ckiti_job *job, uint64_
     pthread_mutex_unlock(&workers->mu);
     return st;
 }
+
+ckit_status ckiti_workers_submit(ckiti_workers *workers, ckiti_job *job, uint64_t due_ms) {
+    return submit(workers, job, due_ms, false);
+}
+
+ckit_status ckiti_workers_submit_now(ckiti_workers *workers, ckiti_job *job) { return submit(workers, job, 0, true); }
 
 bool ckiti_workers_cancel(ckiti_workers *workers, ckiti_job *job) {
     pthread_mutex_lock(&workers->mu);

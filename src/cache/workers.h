@@ -43,6 +43,8 @@ void ckiti_workers_fini(ckiti_workers *workers);
 /* CKIT_E_BUSY when the queue is full, CKIT_E_CLOSED when stopping, CKIT_E_NO_MEMORY when no thread can be started. The
  * job must not be waiting already. */
 ckit_status ckiti_workers_submit(ckiti_workers *workers, ckiti_job *job, uint64_t due_ms);
+/* For a job that must not wait: CKIT_E_BUSY when every thread has something to do. */
+ckit_status ckiti_workers_submit_now(ckiti_workers *workers, ckiti_job *job);
 /* True when the job was waiting and is so no more. False when it runs or is over. */
 bool ckiti_workers_cancel(ckiti_workers *workers, ckiti_job *job);
 /* The same, and waits until a run that is under way in another thread is over. Only for jobs that are short. */

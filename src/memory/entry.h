@@ -17,11 +17,12 @@
 #include <emmintrin.h>
 #endif
 
-#define CKITI_ENTRY_LIVE 1u    /* a filled piece; free pieces have 0 here */
-#define CKITI_ENTRY_COUNTED 2u /* has a reference count: readers may hold it */
-#define CKITI_ENTRY_OUTSIDE 4u /* the value has a mapping of its own: the payload is a ckiti_outside */
-#define CKITI_ENTRY_OBJECT 8u  /* the payload is a ckit_object */
-#define CKITI_ENTRY_STALE 16u  /* has a stale window */
+#define CKITI_ENTRY_LIVE 1u     /* a filled piece; free pieces have 0 here */
+#define CKITI_ENTRY_COUNTED 2u  /* has a reference count: readers may hold it */
+#define CKITI_ENTRY_OUTSIDE 4u  /* the value has a mapping of its own: the payload is a ckiti_outside */
+#define CKITI_ENTRY_OBJECT 8u   /* the payload is a ckit_object */
+#define CKITI_ENTRY_STALE 16u   /* has a stale window */
+#define CKITI_ENTRY_RESERVE 32u /* which ends with a reserve; only with CKITI_ENTRY_STALE */
 
 #define CKITI_ENTRY_NO_EXPIRY ((UINT64_C(1) << 48) - 1)
 #define CKITI_ENTRY_LAST_END ((UINT64_C(1) << 47) - 1) /* of a lifetime with an end: the year 4459 of the clock */
@@ -87,11 +88,12 @@ static inline size_t ckiti_entry_tail(size_t key_len, size_t value_len) {
     return (CKITI_ENTRY_HEADER + key_len + value_len + 3u) & ~(size_t)3u;
 }
 static inline size_t ckiti_entry_size(size_t key_len, size_t value_len, unsigned flags) {
-    unsigned optional = flags & (CKITI_ENTRY_COUNTED | CKITI_ENTRY_STALE);
+    unsigned optional = flags & (CKITI_ENTRY_COUNTED | CKITI_ENTRY_STALE | CKITI_ENTRY_RESERVE);
     if (optional == 0) {
         return CKITI_ENTRY_HEADER + key_len + value_len;
     }
-    size_t fields = optional == (CKITI_ENTRY_COUNTED | CKITI_ENTRY_STALE) ? 2 : 1;
+    size_t fields = (size_t)((optional & CKITI_ENTRY_COUNTED) != 0) + ((optional & CKITI_ENTRY_STALE) != 0) +
+                    ((optional & CKITI_ENTRY_RESERVE) != 0);
     return ckiti_entry_tail(key_len, value_len) + 4u * fields;
 }
 static inline uint32_t *ckiti_entry_optional(ckiti_entry *entry) {
@@ -120,6 +122,14 @@ static inline uint64_t ckiti_entry_stale_ms(ckiti_entry *entry, unsigned flags) 
         return 0;
     }
     return ckiti_stale_unpack(ckiti_entry_optional(entry)[(flags & CKITI_ENTRY_COUNTED) != 0]);
+}
+
+/* The last part of the stale window, of which ckiti_l1_get knows nothing. */
+static inline uint64_t ckiti_entry_reserve_ms(ckiti_entry *entry, unsigned flags) {
+    if ((flags & CKITI_ENTRY_RESERVE) == 0) {
+        return 0;
+    }
+    return ckiti_stale_unpack(ckiti_entry_optional(entry)[1u + ((flags & CKITI_ENTRY_COUNTED) != 0)]);
 }
 
 /* Past its lifetime and its stale window. */

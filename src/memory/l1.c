@@ -172,7 +172,7 @@ typedef struct entry_plan {
 static entry_plan make_plan(const ckiti_l1 *l1, const ckiti_l1_put_args *args) {
     entry_plan plan = {.flags = CKITI_ENTRY_LIVE, .value_len = args->value.len};
     if (args->stale_ms != 0) {
-        plan.flags |= CKITI_ENTRY_STALE;
+        plan.flags |= CKITI_ENTRY_STALE | (args->reserve_ms != 0 ? CKITI_ENTRY_RESERVE : 0);
     }
     size_t largest = ckiti_arena_largest(&l1->arena);
     size_t around = CKITI_ENTRY_HEADER + args->key.len + 16;
@@ -222,6 +222,9 @@ static void fill(ckiti_entry *entry, const ckiti_l1_put_args *args, const entry_
     }
     if (plan->flags & CKITI_ENTRY_STALE) {
         ckiti_entry_optional(entry)[counted] = ckiti_stale_pack(args->stale_ms);
+    }
+    if (plan->flags & CKITI_ENTRY_RESERVE) {
+        ckiti_entry_optional(entry)[1u + counted] = ckiti_stale_pack(args->reserve_ms);
     }
     uint64_t end = ckiti_life_after(now_ms, args->life_ms);
     atomic_store_explicit(&entry->life, ckiti_life_make(end, args->tag, plan->flags), memory_order_release);

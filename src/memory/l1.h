@@ -52,6 +52,8 @@ uint64_t ckiti_l1_hash(const ckiti_l1 *l1, ckit_slice key);
  * `out` is untouched. A value of up to CKIT_VALUE_INLINE bytes is copied into `out`, a larger one is held by reference.
  * `out` must be empty, or hold nothing to release (`release` NULL), as after a copied value. */
 ckit_status ckiti_l1_get(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out);
+/* The same for whoever has nothing better: gives what is in its reserve too. Counts as no use and for no statistics. */
+ckit_status ckiti_l1_get_late(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out);
 /* The same for an object, which is a miss when the entry holds bytes: `retain` takes a hold of it while it cannot go away.
  * It is called with nothing locked, but inside the look: it must not call back into the cache, and has to be short. `hint`
  * (may be NULL) is filled when the answer is CKIT_OK. */
@@ -62,7 +64,7 @@ bool ckiti_l1_hint_holds(const ckiti_l1 *l1, const ckit_object_hint *hint, uint6
 /* The same for many keys, with the table's lines prefetched. answers[i] as above. */
 void ckiti_l1_get_many(ckiti_l1 *l1, const ckiti_l1_query *queries, size_t count, uint64_t now_ms, ckit_value *out,
                        ckit_status *answers);
-/* The remaining life of a live entry, or with CKIT_STALE what remains of its stale window, without counting as a use.
+/* The remaining life of a live entry, or with CKIT_STALE what remains of its stale window, reserve included, without counting as a use.
  * CKIT_OK, CKIT_STALE or CKIT_MISS. */
 ckit_status ckiti_l1_peek(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, uint64_t *life_ms);
 
@@ -71,10 +73,11 @@ typedef struct ckiti_l1_put_args {
     ckit_slice         key;
     uint64_t           hash;
     ckit_slice         value;
-    const ckit_object *object;   /* NULL: `value` is stored. Owned by the tier when CKIT_OK is returned */
-    uint64_t           life_ms;  /* > 0, or CKIT_LIFE_NO_EXPIRY; 0 with a stale window: stale from the beginning */
-    uint64_t           stale_ms; /* how long it may be served past its lifetime; 0 = not at all */
-    uint64_t           birth;    /* ckiti_l1_birth() from before the value was computed or read */
+    const ckit_object *object;     /* NULL: `value` is stored. Owned by the tier when CKIT_OK is returned */
+    uint64_t           life_ms;    /* > 0, or CKIT_LIFE_NO_EXPIRY; 0 with a stale window: stale from the beginning */
+    uint64_t           stale_ms;   /* how long it may be served past its lifetime; 0 = not at all */
+    uint64_t           reserve_ms; /* the last part of stale_ms, in which only ckiti_l1_get_late gives it; 0 = none */
+    uint64_t           birth;      /* ckiti_l1_birth() from before the value was computed or read */
     uint8_t            tag;
 } ckiti_l1_put_args;
 

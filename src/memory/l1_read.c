@@ -138,10 +138,12 @@ static void hold(ckiti_l1 *l1, ckiti_entry *entry, unsigned flags, ckit_value *o
 /* Past its lifetime: CKIT_STALE or CKIT_MISS; CKIT_OK when it has none. */
 static ckit_status judge_late(ckiti_entry *entry, uint64_t life, uint64_t now_ms) {
     uint64_t end = ckiti_life_end(life);
+    unsigned flags = ckiti_life_flags(life);
     if (end == CKITI_ENTRY_NO_EXPIRY) {
         return CKIT_OK;
     }
-    return now_ms - end < ckiti_entry_stale_ms(entry, ckiti_life_flags(life)) ? CKIT_STALE : CKIT_MISS;
+    uint64_t window = ckiti_entry_stale_ms(entry, flags), reserve = ckiti_entry_reserve_ms(entry, flags);
+    return now_ms - end < (window > reserve ? window - reserve : 0) ? CKIT_STALE : CKIT_MISS;
 }
 
 static ckit_status judge(const ckiti_l1 *l1, ckiti_entry *entry, uint64_t life, const ckiti_l1_query *query,
@@ -361,6 +363,29 @@ ckit_status ckiti_l1_peek(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t no
                            ? ckiti_life_left(life, now_ms)
                            : ckiti_entry_stale_ms(entry, ckiti_life_flags(life)) - (now_ms - ckiti_life_end(life));
         }
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return st;
+}
+
+ckit_status ckiti_l1_get_late(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out) {
+    ckiti_shard *shard = ckiti_shard_of(l1, query->hash);
+    ckit_status  st = CKIT_MISS;
+    pthread_mutex_lock(&shard->lock);
+    ckiti_place  place = ckiti_table_find_key(shard->table, &l1->arena, query->hash, query->key);
+    ckiti_entry *entry = place.bucket != NULL ? ckiti_place_entry(place, &l1->arena) : NULL;
+    if (entry != NULL && ckiti_entry_birth(entry) >= query->min_birth &&
+        ckiti_entry_birth(entry) >= ckiti_look(&l1->floor) && ckiti_life_tag(ckiti_entry_life(entry)) == query->tag &&
+        !ckiti_entry_expired(entry, now_ms)) {
+        uint64_t life = ckiti_entry_life(entry);
+        st = now_ms < ckiti_life_end(life) ? CKIT_OK : CKIT_STALE;
+        if (ckiti_life_flags(life) & CKITI_ENTRY_COUNTED) {
+            hold(l1, entry, ckiti_life_flags(life), out);
+        } else {
+            hand_out_copy(entry, query->key.len, out);
+        }
+        out->stale = st == CKIT_STALE;
+        out->life_ms = st == CKIT_STALE ? 0 : ckiti_life_left(life, now_ms);
     }
     pthread_mutex_unlock(&shard->lock);
     return st;

@@ -1,0 +1,194 @@
+/* A function that may take only so long: it runs in a thread of its own, and its caller waits for it as long as that. Who is
+ * gone by then leaves the run alone: it stores its result, wakes whoever waits, and gives everything back. */
+#include "cache/call.h"
+
+#include <cachekit/value.h>
+
+typedef struct run {
+    pthread_mutex_t mu;
+    pthread_cond_t  over;
+    bool            is_over; /* these four: guarded by mu */
+    bool            is_alone;
+    ckit_status     status;
+    ckit_error      error;
+    ckit_op         op;
+} run;
+
+static run *run_of(ckiti_job *job) {
+    return (run *)(void *)((char *)job - offsetof(run, op) - offsetof(ckit_op, work));
+}
+
+/* The function is not closed while it runs alone. */
+static void hold_function(ckit_function *function) {
+    pthread_mutex_lock(&function->cache->mu);
+    function->refreshing++;
+    pthread_mutex_unlock(&function->cache->mu);
+}
+
+static void let_function_go(ckit_function *function) {
+    ckit_cache *cache = function->cache;
+    pthread_mutex_lock(&cache->mu);
+    if (function->refreshing > 0) { /* a forked child has forgotten its parent's */
+        function->refreshing--;
+    }
+    pthread_cond_broadcast(&cache->refreshed);
+    pthread_mutex_unlock(&cache->mu);
+}
+
+static void end_run(run *r) {
+    const ckit_alloc *alloc = r->op.cache->alloc;
+    ckiti_op_fini(&r->op);
+    pthread_cond_destroy(&r->over);
+    pthread_mutex_destroy(&r->mu);
+    ckiti_free(alloc, r, sizeof *r);
+}
+
+static void work(ckiti_job *job) {
+    run           *r = run_of(job);
+    ckit_function *function = r->op.function;
+    ckit_error     error = CKIT_ERROR_INIT;
+    ckiti_flight_move_here(&r->op.cache->flights, &r->op.seat);
+    ckit_status status = ckiti_op_compute(&r->op, &r->op.args, &error);
+    pthread_mutex_lock(&r->mu);
+    r->status = status;
+    r->error = error;
+    r->is_over = true;
+    bool alone = r->is_alone;
+    pthread_cond_signal(&r->over);
+    pthread_mutex_unlock(&r->mu);
+    if (alone) {
+        if (status >= CKIT_E_FIRST) {
+            ckiti_log(function->cache->log, CKIT_LOG_INFO, "cache", "%.*s failed after its caller had gone: %s",
+                      (int)function->record->name_len, function->record->name, error.text);
+        }
+        end_run(r);
+        let_function_go(function);
+    }
+}
+
+/* Waits for its end, or for so long; true when it is over. */
+static bool is_over_in(run *r, struct timespec until) {
+    int waited = 0;
+    pthread_mutex_lock(&r->mu);
+    while (!r->is_over && waited == 0) {
+        waited = pthread_cond_timedwait(&r->over, &r->mu, &until);
+    }
+    bool over = r->is_over;
+    pthread_mutex_unlock(&r->mu);
+    return over;
+}
+
+/* The caller goes. False: it is over by now. */
+static bool leave(run *r) {
+    pthread_mutex_lock(&r->mu);
+    r->is_alone = !r->is_over;
+    bool left = r->is_alone;
+    pthread_mutex_unlock(&r->mu);
+    return left;
+}
+
+/* CKIT_OK: it is over. Else the answer of a caller who has had enough. */
+static ckit_status wait_for(run *r, ckit_value *out, ckit_error *err) {
+    const ckit_function *function = r->op.function;
+    struct timespec      soft = ckiti_real_time_in(function->soft_limit_ms);
+    struct timespec      hard =
+        ckiti_real_time_in(function->hard_limit_ms != 0 ? function->hard_limit_ms : UINT64_C(86400000));
+    if (function->soft_limit_ms != 0 && !is_over_in(r, soft) &&
+        ckiti_op_overdue(&r->op, false, out, NULL) == CKIT_STALE) {
+        return CKIT_STALE;
+    }
+    while (!is_over_in(r, hard)) {
+        if (function->hard_limit_ms != 0) {
+            return ckiti_op_overdue(&r->op, true, out, err);
+        }
+        hard = ckiti_real_time_in(UINT64_C(86400000));
+    }
+    return CKIT_OK;
+}
+
+/* The run is over, its caller is here. */
+static ckit_status take(run *r, ckit_value *out, ckit_error *err) {
+    ckit_status st = r->status;
+    if (st == CKIT_OK || st == CKIT_STALE) {
+        ckiti_op_give(&r->op, out);
+    } else if (err != NULL) {
+        *err = r->error;
+    }
+    return st == CKIT_STALE ? CKIT_OK : st;
+}
+
+static ckit_status compute_apart(run *r, ckit_value *out, ckit_error *err) {
+    ckit_function *function = r->op.function;
+    ckit_value     instead = CKIT_VALUE_INIT;
+    hold_function(function);
+    ckit_status st = wait_for(r, &instead, err);
+    if (st != CKIT_OK && leave(r)) {
+        if (out != NULL && st == CKIT_STALE) {
+            ckiti_value_move(out, &instead);
+        }
+        ckit_value_fini(&instead);
+        return st == CKIT_STALE ? CKIT_OK : st;
+    }
+    if (st != CKIT_OK && err != NULL) {
+        *err = (ckit_error)CKIT_ERROR_INIT;
+    }
+    ckit_value_fini(&instead);
+    st = take(r, out, err);
+    end_run(r);
+    let_function_go(function);
+    return st;
+}
+
+static run *new_run(ckit_function *function) {
+    run *r = ckiti_alloc(function->cache->alloc, sizeof *r);
+    if (r != NULL) {
+        pthread_condattr_t attr;
+        r->is_over = r->is_alone = false;
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_init(&r->over, &attr);
+        pthread_condattr_destroy(&attr);
+        pthread_mutex_init(&r->mu, NULL);
+    }
+    return r;
+}
+
+/* Hands the run to a thread. False: there is none, or no memory; then nothing has happened. */
+static bool start(run *r, const ckit_args *args) {
+    ckit_op *op = &r->op;
+    if (ckit_args_copy(&op->args, args, op->cache->alloc) != CKIT_OK) {
+        return false;
+    }
+    op->has_args = true;
+    op->work.run = work;
+    return ckiti_workers_submit_now(&op->cache->runners, &op->work) == CKIT_OK;
+}
+
+ckit_status ckiti_call_in_time(ckit_function *function, const ckit_args *args, ckit_slice packed,
+                               const ckiti_memkey *memkey, uint64_t hash, bool *found_stale, ckit_value *out,
+                               ckit_error *err) {
+    run        *r = new_run(function);
+    ckit_status st = r != NULL ? ckiti_op_init(&r->op, function, packed, memkey, hash, err)
+                               : ckit_fail(err, CKIT_E_NO_MEMORY, "function", "no memory for a run with a limit");
+    if (r == NULL) {
+        return st;
+    }
+    if (st == CKIT_OK) {
+        st = ckiti_op_run(&r->op);
+        *found_stale = st == CKIT_STALE;
+        if (st == CKIT_COMPUTE && !r->op.seat.reentrant && start(r, args)) {
+            return compute_apart(r, out, err);
+        }
+        if (st == CKIT_COMPUTE) {
+            st = ckiti_op_compute(&r->op, args, err);
+        } else if (st >= CKIT_E_FIRST && err != NULL) {
+            *err = r->op.error;
+        }
+    }
+    if (st == CKIT_OK || st == CKIT_STALE) {
+        ckiti_op_give(&r->op, out);
+        st = CKIT_OK;
+    }
+    end_run(r);
+    return st;
+}
