@@ -94,9 +94,11 @@ typedef struct ckit_error {
 } ckit_error;
 
 #ifdef __cplusplus
-#define CKIT_ERROR_INIT {}
+#define CKIT_ERROR_INIT                                                                                                \
+    {}
 #else
-#define CKIT_ERROR_INIT {.status = CKIT_OK}
+#define CKIT_ERROR_INIT                                                                                                \
+    { .status = CKIT_OK }
 #endif
 
 /* The status' name ("E_TIMEOUT"), catalogue code ("E011"), meaning ("the store did not answer in time") and kind.

@@ -999,7 +999,7 @@ static void keep_for_later(ckit_op *op, ckit_slice stored) {
 static void not_stored(const ckit_op *op) {
     ckit_buf name;
     ckiti_replay_missed(op->cache, ckit_buf_slice(&op->key), false);
-    if (op->function->stale_ms > 0) {
+    if (op->function->keep_ms > 0) {
         if (ckiti_stale_name(op->cache, ckit_buf_slice(&op->key), &name) == CKIT_OK) {
             ckiti_replay_missed(op->cache, ckit_buf_slice(&name), false);
         }
