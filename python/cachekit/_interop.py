@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ._methods import NAMED, bound_arguments
 from ._told import name_of
+from .config import get_settings
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def keywords_for(
             f"interop={operation!r}: {name_of(function)} is called on an object or has arguments already, which no key can "
             "hold that all languages share. Decorate a function or a static method that gets everything it needs"
         )
+    _check_deployment(operation, config)
     check = None
     if hasattr(config.backend, "key_prefix"):
         check = functools.partial(_check_prefix, operation, config.backend)
@@ -58,6 +60,20 @@ def _parameters(function: Callable[..., Any], operation: str) -> tuple[Any, ...]
         (each.name, int(each.kind)) if each.default is each.empty else (each.name, int(each.kind), each.default)
         for each in parameters
     )
+
+
+def _check_deployment(operation: str, config: DecoratorConfig) -> None:
+    """Other SDKs seal for the text of the identifier as it is written."""
+    text = config.encryption.deployment_uuid or get_settings().deployment_uuid
+    if config.encryption.enabled is False or text is None:
+        return
+    import uuid
+
+    if str(uuid.UUID(text)) != text:
+        raise ConfigurationError(
+            f"interop={operation!r}: the deployment UUID is written as {text!r}, and all who share sealed entries have to write "
+            f"it alike: {uuid.UUID(text)}"
+        )
 
 
 def _check_prefix(operation: str, backend: Any) -> None:

@@ -584,3 +584,11 @@ def test_sealed_entries_need_a_deployment_that_others_can_name(monkeypatch: pyte
     monkeypatch.setenv("CACHEKIT_MASTER_KEY", MASTER_KEY)
     with pytest.raises(ConfigurationError, match="CACHEKIT_DEPLOYMENT_UUID"):
         shared(Shelf())(lambda a: a)
+
+
+@pytest.mark.parametrize("text", [DEPLOYMENT[:-1] + "A", DEPLOYMENT.replace("-", ""), "{" + DEPLOYMENT + "}"])
+def test_a_deployment_that_is_written_otherwise_is_refused_because_others_take_it_as_it_is(text: str):
+    options = {"master_key": MASTER_KEY, "deployment_uuid": text}
+    with pytest.raises(ConfigurationError, match="have to write it alike"):
+        shared(Shelf(), **options)(lambda a: a)
+    assert shared(Shelf(), master_key=MASTER_KEY, deployment_uuid=DEPLOYMENT)(lambda a: a)(1) == 1
