@@ -1,11 +1,12 @@
-/* Four worker processes over one Redis server, while workers are killed and stopped, the server is killed, frozen, emptied and
- * started again, and links are cut or fall silent: no value is ever wrong, no read older than what its worker has been told
+/* Four worker processes over one Redis server, or a cluster, while workers are killed and stopped, servers are killed, frozen,
+ * emptied and started again, and links are cut or fall silent: no value is ever wrong, no read older than what its worker has been told
  * or has written itself, and nothing waits for longer than it may.
  *
  * A few seconds as an ordinary test; with CKIT_SOAK set as long as CKIT_SOAK_SECONDS says (300). With CKIT_SOAK_REPORT the
  * table goes behind what is in that file too. */
 #include "soak_world.h"
 #include "support/partition.h"
+#include "support/redis_cluster.h"
 #include "support/redis_server.h"
 #include "support/test.h"
 
@@ -41,16 +42,18 @@ static const char *const event_names[EVENTS] = {"workers killed", "partitions of
                                                 "clients ended",  "workers stopped",        "servers emptied"};
 
 typedef struct director {
-    soak_world  *w;
-    redis_server server;
-    partition    relay;
-    const char  *parameters;
-    pid_t        workers[SOAK_WORKERS];
-    uint64_t     random;
-    uint64_t     started;
-    uint64_t     happened[EVENTS];
-    uint64_t     hangs, crashes;
-    bool         network; /* is ours alone */
+    soak_world   *w;
+    redis_server  single;
+    redis_server *servers; /* that one, or the nodes of a cluster */
+    unsigned      server_count;
+    partition     relay;
+    const char   *url; /* of the cluster; NULL: each worker has a way of its own through the relay */
+    const char   *parameters;
+    pid_t         workers[SOAK_WORKERS];
+    uint64_t      random;
+    uint64_t      happened[EVENTS];
+    uint64_t      hangs, crashes;
+    bool          network; /* is ours alone */
 } director;
 
 /* ---- the network ----------------------------------------------------------------------------------------------------------- */
@@ -83,7 +86,11 @@ static bool have_own_network(void) {
 static void start_worker(director *d, unsigned at) {
     char     url[160];
     uint64_t seed = soak_random(&d->random);
-    snprintf(url, sizeof url, "redis://127.0.0.1:%u/0%s", d->relay.links[at].port, d->parameters);
+    if (d->url != NULL) {
+        snprintf(url, sizeof url, "%s", d->url);
+    } else {
+        snprintf(url, sizeof url, "redis://127.0.0.1:%u/0%s", d->relay.links[at].port, d->parameters);
+    }
     fflush(NULL);
     d->workers[at] = fork();
     CHECK(d->workers[at] >= 0);
@@ -146,11 +153,11 @@ static void let_pass(director *d, uint64_t ms) {
 
 static uint64_t some(director *d, uint64_t from, uint64_t to) { return from + soak_random(&d->random) % (to - from); }
 
-static void restart_server(director *d) {
+static void restart_server(director *d, redis_server *server) {
     char why[200];
-    redis_server_kill(&d->server);
+    redis_server_kill(server);
     let_pass(d, some(d, 1, 1500));
-    if (!redis_server_restart(&d->server, why, sizeof why)) {
+    if (!redis_server_restart(server, why, sizeof why)) {
         FAIL("%s", why);
     }
 }
@@ -165,8 +172,12 @@ static void partition_worker(director *d, unsigned at) {
 }
 
 static void let_happen(director *d, event what) {
-    unsigned at = (unsigned)some(d, 0, SOAK_WORKERS);
-    char     answer[256];
+    unsigned      at = (unsigned)some(d, 0, SOAK_WORKERS);
+    redis_server *server = &d->servers[some(d, 0, d->server_count)];
+    char          answer[256];
+    if ((what == SILENT_LINK || what == CUT_LINK) && d->url != NULL) {
+        return;
+    }
     switch (what) {
     case KILL_WORKER:
         kill_worker(d, at);
@@ -174,12 +185,12 @@ static void let_happen(director *d, event what) {
         start_worker(d, at);
         break;
     case SILENT_LINK: partition_worker(d, at); break;
-    case RESTART_SERVER: restart_server(d); break;
+    case RESTART_SERVER: restart_server(d, server); break;
     case CUT_LINK: partition_cut(&d->relay, at); break;
     case FREEZE_SERVER:
-        redis_server_freeze(&d->server);
+        redis_server_freeze(server);
         let_pass(d, some(d, 50, 2500));
-        redis_server_thaw(&d->server);
+        redis_server_thaw(server);
         break;
     case NETWORK_DOWN:
         if (!d->network) {
@@ -190,15 +201,14 @@ static void let_happen(director *d, event what) {
         CHECK(set_loopback(true));
         break;
     case KILL_CLIENTS:
-        redis_server_tell(&d->server, some(d, 0, 2) == 0 ? "CLIENT KILL TYPE pubsub" : "CLIENT KILL TYPE normal",
-                          answer);
+        redis_server_tell(server, some(d, 0, 2) == 0 ? "CLIENT KILL TYPE pubsub" : "CLIENT KILL TYPE normal", answer);
         break;
     case STOP_WORKER:
         kill(d->workers[at], SIGSTOP);
         let_pass(d, some(d, 50, 2000));
         kill(d->workers[at], SIGCONT);
         break;
-    default: redis_server_tell(&d->server, "FLUSHALL", answer); break;
+    default: redis_server_tell(server, "FLUSHALL", answer); break;
     }
     d->happened[what]++;
 }
@@ -229,9 +239,9 @@ static void await_end(director *d) {
 
 static bool report(director *d, uint64_t seconds) {
     char   text[700];
-    size_t len =
-        (size_t)snprintf(text, sizeof text, "%u workers on one Redis, %s, %llu s:", SOAK_WORKERS,
-                         d->parameters[0] == '\0' ? "tracking" : "publish/subscribe", (unsigned long long)seconds);
+    size_t len = (size_t)snprintf(
+        text, sizeof text, "%u workers on %s, %s, %llu s:", SOAK_WORKERS, d->url != NULL ? "a cluster" : "one Redis",
+        d->parameters[0] == '\0' ? "tracking" : "publish/subscribe", (unsigned long long)seconds);
     for (int i = 0; i < EVENTS; i++) {
         len += (size_t)snprintf(text + len, sizeof text - len, "%s %llu %s", i > 0 ? "," : "",
                                 (unsigned long long)d->happened[i], event_names[i]);
@@ -239,33 +249,55 @@ static bool report(director *d, uint64_t seconds) {
     return soak_report(d->w, text, d->hangs, d->crashes, getenv("CKIT_SOAK_REPORT"));
 }
 
-static void run(const char *parameters, uint64_t seconds, uint64_t pause_ms) {
+static void run(director *d, uint64_t seconds, uint64_t pause_ms) {
+    CHECK((d->w = soak_world_new()) != NULL);
+    d->w->cluster = d->url != NULL;
+    d->random = (uint64_t)getpid() * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    uint64_t end = soak_now_ms() + seconds * 1000;
+    for (unsigned i = 0; i < SOAK_WORKERS; i++) {
+        start_worker(d, i);
+    }
+    for (unsigned i = 0; soak_now_ms() < end; i++) {
+        let_pass(d, some(d, pause_ms / 2, 2 * pause_ms));
+        let_happen(d, (event)(i % EVENTS));
+    }
+    let_pass(d, 500);
+    await_end(d);
+    bool well = report(d, seconds);
+    CHECK(atomic_load(&d->w->told_checks) > 0 && atomic_load(&d->w->own_checks) > 0);
+    CHECK(atomic_load(&d->w->from_memory) > 0);
+    CHECK(well);
+    soak_world_free(d->w);
+}
+
+static void run_on_one(const char *parameters, uint64_t seconds, uint64_t pause_ms) {
     static const char *const arguments[] = {"--enable-debug-command", "yes", NULL};
-    director d = {.parameters = parameters, .random = (uint64_t)getpid() * UINT64_C(0x9e3779b97f4a7c15) + 1};
-    char     why[200];
+    director                 d = {.parameters = parameters, .server_count = 1};
+    char                     why[200];
     d.network = have_own_network();
-    if (!redis_server_start(&d.server, arguments, why, sizeof why)) {
+    if (!redis_server_start(&d.single, arguments, why, sizeof why)) {
         SKIP("%s", why);
     }
-    CHECK(partition_start(&d.relay, SOAK_WORKERS, d.server.port));
-    CHECK((d.w = soak_world_new()) != NULL);
-    d.started = soak_now_ms();
-    for (unsigned i = 0; i < SOAK_WORKERS; i++) {
-        start_worker(&d, i);
-    }
-    for (unsigned i = 0; soak_now_ms() < d.started + seconds * 1000; i++) {
-        let_pass(&d, some(&d, pause_ms / 2, 2 * pause_ms));
-        let_happen(&d, (event)(i % EVENTS));
-    }
-    let_pass(&d, 500);
-    await_end(&d);
-    bool well = report(&d, seconds);
+    d.servers = &d.single;
+    CHECK(partition_start(&d.relay, SOAK_WORKERS, d.single.port));
+    run(&d, seconds, pause_ms);
     partition_stop(&d.relay);
-    redis_server_stop(&d.server);
-    CHECK(atomic_load(&d.w->told_checks) > 0 && atomic_load(&d.w->own_checks) > 0);
-    CHECK(atomic_load(&d.w->from_memory) > 0);
-    CHECK(well);
-    soak_world_free(d.w);
+    redis_server_stop(&d.single);
+}
+
+/* Without replicas: one that takes over may lack what has been acknowledged. */
+static void run_on_cluster(uint64_t seconds, uint64_t pause_ms) {
+    static redis_cluster cluster;
+    director             d = {.parameters = "", .server_count = REDIS_CLUSTER_MASTERS};
+    char                 why[200];
+    d.network = have_own_network();
+    if (!redis_cluster_start(&cluster, 0, 1500, why, sizeof why)) {
+        SKIP("%s", why);
+    }
+    d.servers = cluster.nodes;
+    d.url = cluster.url;
+    run(&d, seconds, pause_ms);
+    redis_cluster_stop(&cluster);
 }
 
 static uint64_t seconds_of_soak(void) {
@@ -276,16 +308,24 @@ static uint64_t seconds_of_soak(void) {
 
 CKIT_TEST(redis_soak, no_worker_sees_what_it_knows_to_be_outdated) {
     if (getenv("CKIT_SOAK") != NULL) {
-        run("", seconds_of_soak(), 500);
+        run_on_one("", seconds_of_soak(), 500);
     } else {
-        run("", 6, 150);
+        run_on_one("", 6, 150);
     }
 }
 
 CKIT_TEST(redis_soak, nor_where_processes_tell_each_other) {
     if (getenv("CKIT_SOAK") != NULL) {
-        run("?protocol=2", seconds_of_soak() / 5 + 1, 500);
+        run_on_one("?protocol=2", seconds_of_soak() / 5 + 1, 500);
     } else {
-        run("?protocol=2", 3, 150);
+        run_on_one("?protocol=2", 3, 150);
+    }
+}
+
+CKIT_TEST(redis_soak, nor_over_a_cluster) {
+    if (getenv("CKIT_SOAK") != NULL) {
+        run_on_cluster(seconds_of_soak() / 5 + 1, 700);
+    } else {
+        run_on_cluster(5, 300);
     }
 }

@@ -432,15 +432,34 @@ static void *work(void *arg) {
     return NULL;
 }
 
+/* The key of a look at the server. */
+static void name_of(const hand *h, const look *l, char out[160]) {
+    ckit_args args;
+    ckit_buf  key = CKIT_BUF_INIT;
+    if (l->slot < SOAK_ENTRIES) {
+        snprintf(out, 160, "%s", l->key);
+        return;
+    }
+    arguments_of(&args, l);
+    if (ckit_function_key(h->of->function, &args, &key, NULL) == CKIT_OK) {
+        snprintf(out, 160, "%.*s", (int)key.len, (const char *)key.ptr);
+    }
+    ckit_buf_fini(&key);
+    ckit_args_fini(&args);
+}
+
 /* Has something written behind all that has been acknowledged so far, and waits for the word of it. The server tells in
- * order, so then everything before has been told, or the watch is a new one. */
-static bool hear(hand *h) {
+ * order, so then everything before has been told, or the watch is a new one. In a cluster by the node that has the key. */
+static bool hear(hand *h, const look *l) {
     static uint64_t    number;
-    char               key[48];
+    char               key[224], at[160] = "";
     ckit_entry_options options = CKIT_ENTRY_OPTIONS_INIT;
     options.ttl_ms = 5000;
     number++;
-    snprintf(key, sizeof key, "fence-%d-%llu", (int)getpid(), (unsigned long long)number);
+    if (h->of->w->cluster) {
+        name_of(h, l, at);
+    }
+    snprintf(key, sizeof key, "fence-%d-%llu{%s}", (int)getpid(), (unsigned long long)number, at);
     begin(h, SOAK_FENCE, 0);
     bool     heard = ckit_cache_set(h->of->cache, ckit_slice_str(key), ckit_slice_str("x"), &options, NULL) == CKIT_OK;
     uint64_t until = soak_now_ms() + WORD_MS;
@@ -453,16 +472,17 @@ static bool hear(hand *h) {
 }
 
 static void *listen_and_look(void *arg) {
-    hand *h = arg;
+    hand    *h = arg;
+    unsigned count = h->of->w->cluster ? 1 : 2 * BATCH;
     while (!atomic_load(&h->of->w->ends)) {
         look looks[2 * BATCH];
-        for (unsigned i = 0; i < 2 * BATCH; i++) {
+        for (unsigned i = 0; i < count; i++) {
             unsigned slot = (unsigned)(soak_random(&h->random) % SOAK_SLOTS);
             looks[i] = look_at(h->of, slot); /* the generation first */
             looks[i].told = atomic_load(&h->of->w->slots[slot].floor);
         }
-        if (hear(h)) {
-            for (unsigned i = 0; i < 2 * BATCH; i++) {
+        if (hear(h, &looks[0])) {
+            for (unsigned i = 0; i < count; i++) {
                 if (looks[i].slot < SOAK_ENTRIES) {
                     get(h, &looks[i]);
                 } else if (looks[i].told > 0) {

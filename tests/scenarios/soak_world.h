@@ -62,6 +62,7 @@ typedef struct soak_world {
     soak_row         rows[SOAK_OPS];
     _Atomic uint64_t lock_fence[SOAK_LOCKS];
     _Atomic bool     ends;
+    bool             cluster;     /* keys are at several servers, and each tells of its own */
     _Atomic uint64_t told_checks; /* reads compared with what the worker had been told */
     _Atomic uint64_t own_checks;  /* and with its own last write */
     _Atomic uint64_t given_up;    /* keys whose last write has an unknown fate */

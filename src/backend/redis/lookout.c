@@ -33,11 +33,18 @@ static void member_scope_changed(void *self, const ckit_scope *scope) {
     sink->scope_changed(sink->self, scope);
 }
 
+/* At once: before this link is a new one, over which something later could be told. */
 static void member_lost(void *self) {
-    member *m = self;
+    member              *m = self;
+    ckiti_redis_lookout *l = m->of;
     atomic_store(&m->guarded, false);
-    atomic_fetch_add(&m->of->losses, 1);
-    rouse(m->of);
+    atomic_fetch_add(&l->losses, 1);
+    pthread_mutex_lock(&l->telling);
+    if (atomic_exchange(&l->guarded, false)) {
+        l->sink->lost(l->sink->self);
+    }
+    pthread_mutex_unlock(&l->telling);
+    rouse(l);
 }
 
 static void member_guarded(void *self, unsigned what) {
@@ -172,24 +179,28 @@ static void judge(ckiti_redis_lookout *l) {
     uint64_t losses = atomic_load(&l->losses);
     bool     mapped = ckiti_redis_cluster_version(l->cluster, &holes) > 0 && holes == 0;
     bool     whole = follow_map(l, &left) && mapped && all_guarded(l);
-    if (l->guarded && (!whole || left || strays != l->seen_strays || losses != l->seen_losses)) {
-        l->guarded = false;
+    if (whole) {
+        cover_all(l); /* from here on only what is news to us counts as astray */
+    }
+    pthread_mutex_lock(&l->telling);
+    bool changed = left || strays != l->seen_strays || losses != l->seen_losses;
+    if ((!whole || changed) && atomic_exchange(&l->guarded, false)) {
         l->sink->lost(l->sink->self);
     }
-    if (!l->guarded && whole) {
-        cover_all(l); /* from here on only what is news to us counts as astray */
-        l->guarded = true;
+    if (whole && !atomic_load(&l->guarded) && losses == atomic_load(&l->losses)) {
+        atomic_store(&l->guarded, true);
         l->seen_strays = strays;
         l->seen_losses = losses;
         l->sink->guarded(l->sink->self, CKIT_GUARDS_READS | CKIT_GUARDS_WRITES);
     }
+    pthread_mutex_unlock(&l->telling);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------------------------------------ */
 
 /* Waits for something to look at; false at the end. */
 static bool await_turn(ckiti_redis_lookout *l) {
-    uint64_t        wait_ms = l->guarded ? CKITI_REDIS_LOOKOUT_MAP_MS : CKITI_REDIS_LOOKOUT_RETRY_MS;
+    uint64_t        wait_ms = atomic_load(&l->guarded) ? CKITI_REDIS_LOOKOUT_MAP_MS : CKITI_REDIS_LOOKOUT_RETRY_MS;
     uint64_t        next = ckiti_system_monotonic_ms() + wait_ms;
     struct timespec until = {.tv_sec = (time_t)(next / 1000), .tv_nsec = (long)(next % 1000) * 1000000};
     int             code = 0;
@@ -246,6 +257,7 @@ void ckiti_redis_lookout_init(ckiti_redis_lookout *l, ckiti_redis_cluster *c, co
     l->cluster = c;
     l->log = log;
     pthread_mutex_init(&l->lock, NULL);
+    pthread_mutex_init(&l->telling, NULL);
     init_word(l);
     c->observer = (ckiti_redis_cluster_observer){.slots = on_slots, .opened = on_open, .self = l};
 }
@@ -271,6 +283,7 @@ void ckiti_redis_lookout_stop(ckiti_redis_lookout *l) {
 
 void ckiti_redis_lookout_fini(ckiti_redis_lookout *l) {
     pthread_cond_destroy(&l->word);
+    pthread_mutex_destroy(&l->telling);
     pthread_mutex_destroy(&l->lock);
 }
 
@@ -300,7 +313,9 @@ void ckiti_redis_lookout_in_child(ckiti_redis_lookout *l) {
         m->seat->covered = false;
     }
     init_word(l);
-    l->running = l->guarded = l->dirty = false;
+    pthread_mutex_init(&l->telling, NULL); /* whoever held it stayed behind */
+    atomic_store(&l->guarded, false);
+    l->running = l->dirty = false;
     atomic_store(&l->due, l->sink != NULL && !l->stop);
     pthread_mutex_unlock(&l->lock);
 }

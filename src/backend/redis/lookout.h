@@ -49,10 +49,13 @@ struct ckiti_redis_lookout {
     bool                        dirty;   /* something has changed */
     ckiti_redis_lookout_member *members; /* changed by the thread alone */
 
+    /* Held while the sink is told, and no other lock with it but, before, the cluster's. A fork does not wait for it. */
+    pthread_mutex_t telling;
+    _Atomic bool    guarded;
+
     /* the thread's */
     pthread_t         thread;
-    bool              guarded;
-    uint64_t          seen_losses, seen_strays; /* when it was */
+    uint64_t          seen_losses, seen_strays; /* when it became guarded */
     ckiti_redis_seat *seats[CKITI_REDIS_SEATS];
 };
 
