@@ -171,12 +171,23 @@ static void partition_worker(director *d, unsigned at) {
     partition_set(&d->relay, at, PARTITION_NONE);
 }
 
+/* For a while nobody hears of what changes at this server, and changes go on. */
+static void deafen(director *d, redis_server *server) {
+    char     answer[256];
+    uint64_t end = soak_now_ms() + some(d, 300, 1500);
+    while (soak_now_ms() < end) {
+        redis_server_tell(server, "CLIENT KILL TYPE pubsub", answer);
+        let_pass(d, 5);
+    }
+}
+
 static void let_happen(director *d, event what) {
     unsigned      at = (unsigned)some(d, 0, SOAK_WORKERS);
     redis_server *server = &d->servers[some(d, 0, d->server_count)];
     char          answer[256];
     if ((what == SILENT_LINK || what == CUT_LINK) && d->url != NULL) {
-        return;
+        deafen(d, server);
+        what = KILL_CLIENTS;
     }
     switch (what) {
     case KILL_WORKER:
