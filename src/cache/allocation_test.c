@@ -3,6 +3,8 @@
 
 #include "support/failing_alloc.h"
 
+#include <cachekit/interop.h>
+
 #include <poll.h>
 
 typedef struct scene {
@@ -94,6 +96,45 @@ static void use_many(scene *s, ckit_cache *cache) {
     for (int i = 0; i < COUNT; i++) {
         ckit_args_fini(&args[i]);
     }
+    ckit_function_close(fn);
+}
+
+/* In interop mode: arguments and values in canonical form, of which some memory is asked for on the way. */
+static void use_shared(scene *s, ckit_cache *cache) {
+    static const char     key[] = "ns:get:61598716255080080f6456eb065c2e51badfaa4320b0efe97469c29cffee8875";
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    ckit_entry_options    entry = CKIT_ENTRY_OPTIONS_INIT;
+    ckit_interop_args     values;
+    ckit_args             args;
+    ckit_function        *fn;
+    ckit_value            value = CKIT_VALUE_INIT;
+    ckit_error            err = CKIT_ERROR_INIT;
+    options.namespace_name = "ns";
+    options.interop = "get";
+    entry.encoding = CKIT_INTEROP;
+    if (ckit_function_new(cache, "test.load", loader_run, &s->l, &options, &fn, &err) != CKIT_OK) {
+        CHECK_STATUS_ERR(CKIT_E_NO_MEMORY, err.status, &err);
+        return;
+    }
+    ckit_interop_args_init(&values, &s->memory.alloc);
+    ckit_args_init_alloc(&args, &s->memory.alloc);
+    ckit_interop_args_map(&values, 2);
+    for (int i = 2; i-- > 0;) {
+        ckit_interop_args_str(&values, ckit_slice_of(&"ba"[i], 1));
+        ckit_interop_args_str(&values, S(key));
+    }
+    ckit_args_interop(&args, &values);
+    for (int i = 0; i < 2; i++) {
+        check_number(ckit_call(fn, &args, &value, &err), &value, 1);
+    }
+    CHECK_CLEAN(ckit_invalidate(fn, &args, &err));
+    CHECK_CLEAN(ckit_cache_set(cache, S(key), S("\x82\xa1z\x01\xa1y\xcc\x02"), &entry, &err));
+    ckit_status st = ckit_cache_get(cache, S(key), &entry, &value, &err);
+    CHECK_CLEAN(st);
+    CHECK(st != CKIT_OK || ckit_slice_equal(S("\x82\xa1y\x02\xa1z\x01"), value.data));
+    ckit_value_fini(&value);
+    ckit_args_fini(&args);
+    ckit_interop_args_fini(&values);
     ckit_function_close(fn);
 }
 
@@ -226,6 +267,7 @@ static bool run_with_failure(uint64_t fail_at, bool from_then_on, bool store, si
     ckit_status st = ckit_cache_new(&s.f.options, store ? fake_connect(s.f.store, FAKE_LOCKING) : NULL, &cache, &err);
     if (st == CKIT_OK) {
         use_function(&s, cache);
+        use_shared(&s, cache);
         use_many(&s, cache);
         use_entries(cache);
         use_poll(&s, cache);
