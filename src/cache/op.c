@@ -695,7 +695,7 @@ static ckiti_sealed_value named(const ckiti_sealed_value *own, const ckit_buf *n
     ckiti_sealed_value v = *own;
     size_t             tenant = own->stored_key.len - own->key.len;
     v.stored_key = ckit_buf_slice(name);
-    if (name->len >= tenant) {
+    if (name->len > tenant) { /* else it is not there */
         v.key = ckit_slice_of(name->ptr + tenant, name->len - tenant);
     }
     return v;
