@@ -14,6 +14,7 @@ from ._told import log, name_of
 from .errors import CachekitError, ConfigurationError, InteropError, MisuseError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from ._core import Cache, CachedFunction
     from ._stores import Place
     from ._tenants import Tenants
@@ -237,6 +238,31 @@ def attach(
         else:
             forget(args, kwargs)
 
+    def get_many(
+        calls: Iterable[Any], loader: Callable[[list[Any]], Any] | None = None, *, return_exceptions: bool = False
+    ) -> list[Any]:
+        """The results of many calls, in their order: one look into memory, one read of the store, and one call of
+        `loader` with those that are missing.
+
+        A tuple is the positional arguments of a call, anything else its only argument. `loader` returns one result for
+        each, in order, or a mapping from what it was given to results; an exception among them is the failure of that call
+        alone. Without it the function runs for each. A failure is raised when everything else has been stored, or with
+        `return_exceptions` stands in the place of the result.
+        """
+        from ._many import get_many  # for whom uses it
+
+        return get_many(here(), calls, loader, return_exceptions)
+
+    async def aget_many(
+        calls: Iterable[Any], loader: Callable[[list[Any]], Any] | None = None, *, return_exceptions: bool = False
+    ) -> list[Any]:
+        """As `get_many`, and the event loop goes on meanwhile. `loader` may be a coroutine function."""
+        from ._many import get_many, on_loop
+
+        own = here()
+        load = on_loop(own, loader, awaited)
+        return await _off_loop(get_many, own, list(calls), load, return_exceptions)
+
     def features() -> FeatureOrchestrator:
         if not known:
             from .decorators.orchestrator import FeatureOrchestrator  # for whom looks at it
@@ -282,6 +308,8 @@ def attach(
         "cache_clear": cache_clear,
         "invalidate_cache": ainvalidate_cache if awaited else invalidate_cache,
         "ainvalidate_cache": ainvalidate_cache,
+        "get_many": aget_many if awaited else get_many,
+        "aget_many": aget_many,
         "get_health_status": get_health_status,
         "check_health": acheck_health if awaited else check_health,
     }

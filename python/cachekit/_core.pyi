@@ -1,6 +1,6 @@
 """The part of cachekit that is written in C, over libcachekit. Programs use what `cachekit` and its modules offer."""
 
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextvars import ContextVar
 from inspect import Signature
 from types import CodeType, FrameType, TracebackType
@@ -456,6 +456,12 @@ class CachedFunction(Generic[_P, _R]):
     def counters(self) -> dict[str, int]:
         """What this function has counted: ``l1_hits``, ``l2_hits``, ``misses``, ``computed``, ``errors``, ``uncached``."""
 
+    def call_many(
+        self, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], loader: Callable[[list[int]], Iterable[Any]], /
+    ) -> list[Any]:
+        """The results of many calls; ``loader`` is called with the positions of those that are missing, and returns as
+        many results. What is an exception there is one here too."""
+
     # What the decorator attaches.
     __name__: str
     __qualname__: str
@@ -481,6 +487,39 @@ class CachedFunction(Generic[_P, _R]):
 
     def ainvalidate_cache(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
         """Forgets as `invalidate_cache` does, and the event loop goes on while the store is asked."""
+
+    @overload
+    def get_many(
+        self: CachedFunction[_P, Coroutine[Any, Any, Any]],
+        calls: Iterable[Any],
+        loader: Callable[[list[Any]], Any] | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> Coroutine[Any, Any, list[Any]]: ...
+    @overload
+    def get_many(
+        self,
+        calls: Iterable[Any],
+        loader: Callable[[list[Any]], Any] | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> list[Any]:
+        """The results of many calls, in their order: one look into memory, one read of the store, and one call of
+        ``loader`` with those that are missing.
+
+        A tuple is the positional arguments of a call, anything else its only argument. ``loader`` returns one result for
+        each, in order, or a mapping; an exception among them is the failure of that call alone. Of a coroutine function it
+        is a coroutine function too.
+        """
+
+    def aget_many(
+        self,
+        calls: Iterable[Any],
+        loader: Callable[[list[Any]], Any] | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """As `get_many`, and the event loop goes on meanwhile. ``loader`` may be a coroutine function."""
 
     def get_health_status(self) -> dict[str, Any]:
         """The features of this function and their state. Does not touch the store."""

@@ -327,6 +327,9 @@ static PyMethodDef methods[] = {
     {"forget_all", forget_all, METH_NOARGS, "Forgets every call of the function, in both tiers."},
     {"forget_receiver", forget_receiver, METH_O,
      "Forgets every call on this object; False when nothing is kept by its identity."},
+    {"call_many", (PyCFunction)(void (*)(void))core_function_call_many, METH_FASTCALL,
+     "The results of a list of calls (args, kwargs); `loader` is called with a list of the positions of those that are "
+     "missing, and returns as many results. What is an exception there is one here too."},
     {"counters", counters, METH_NOARGS, "What this function has counted, as a dict."},
     {"__set_name__", set_name, METH_VARARGS, NULL},
     {"__reduce__", reduce, METH_NOARGS, NULL},

@@ -3,6 +3,7 @@
  *     function.c         the type: made, asked, ended
  *     function_call.c    a call that memory answers, without entering Python and without letting the interpreter go
  *     function_miss.c    a blocking call that memory cannot answer
+ *     function_many.c    many calls at once, and one loader for those that are missing
  *     function_value.c   from results to what the library keeps, and back
  *     function_method.c  a function that is a method: what `self` or `cls` counts as
  *     async.h            the same calls for coroutine functions
@@ -96,6 +97,11 @@ uint64_t core_now_ns(void);
 void core_function_time(core_function *f, const ckit_value *value, uint64_t began_ns);
 /* A call that memory has not answered: waits, computes, keeps. `args` stay the caller's. */
 PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const *values, size_t count, PyObject *names);
+
+/* ---- function_many.c ---------------------------------------------------------------------------------------- */
+
+/* call_many(calls, loader), as a fast call. */
+PyObject *core_function_call_many(PyObject *self, PyObject *const *values, Py_ssize_t count);
 
 /* ---- refresh.c ----------------------------------------------------------------------------------------------- */
 

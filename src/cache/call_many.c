@@ -4,6 +4,7 @@
  * computes first, all of it, and lets it land; only then does it wait for what others compute. So batches that share
  * keys, in whatever order, cannot wait for each other in a circle: who waits leads nothing any more. */
 #include "cache/call.h"
+#include "cache/shared.h"
 #include "cache/store.h"
 
 #include <cachekit/value.h>
@@ -451,6 +452,11 @@ static ckit_status take_result(batch *b, round_arrays *a, size_t n, ckit_error *
         return why->status == st ? st : ckit_fail(why, st, where, "the function failed");
     }
     *why = (ckit_error)CKIT_ERROR_INIT;
+    if (a->calls[n].object.release != NULL) {
+        return b->cache->ops != NULL
+                   ? ckit_fail(why, CKIT_E_MISUSE, where, "objects are kept in memory only, and this cache has a store")
+                   : CKIT_OK;
+    }
     st = f->raw ? CKIT_OK : ckiti_finish_value(f, &a->writers[n], why);
     return st == CKIT_OK ? ckiti_op_result(b->rows[a->places[n]].op, &a->bytes[n], a->calls[n].ttl_ms, why) : st;
 }
@@ -502,6 +508,16 @@ static void keep_results(batch *b, round_arrays *a, size_t done) {
     }
 }
 
+/* An object is kept at once; what cannot be kept is given back. */
+static ckit_status keep_object(batch *b, const round_arrays *a, size_t n, ckit_error *why) {
+    const ckit_object *object = &a->calls[n].object;
+    ckit_status        st = ckiti_op_keep_object(b->rows[a->places[n]].op, object, a->calls[n].ttl_ms, why);
+    if (st == CKIT_OK) {
+        answer_row(b, a->places[n]);
+    }
+    return st;
+}
+
 static void fail_computation(batch *b, size_t i, ckit_status st, const ckit_error *why) {
     ckit_op *op = b->rows[i].op;
     ckiti_op_count_failure(op);
@@ -535,10 +551,17 @@ static void lead(batch *b) {
     for (size_t n = 0; n < missing; n++) {
         ckit_error  one = why;
         ckit_status st = take_result(b, &a, n, &one);
-        if (st == CKIT_OK) {
+        bool        object = a.calls[n].object.release != NULL;
+        if (st == CKIT_OK && object) {
+            st = keep_object(b, &a, n, &one);
+        } else if (st == CKIT_OK) {
             a.places[done++] = a.places[n];
-        } else {
+        }
+        if (st != CKIT_OK) {
             fail_computation(b, a.places[n], st, &one);
+            if (object) {
+                a.calls[n].object.release(a.calls[n].object.object, a.calls[n].object.context);
+            }
         }
     }
     if (missing > 0) {
@@ -558,8 +581,9 @@ static void answer_twins(batch *b) {
         }
         const ckit_value *twin = &b->out[b->rows[i].twin];
         ckit_status       st = b->answers[b->rows[i].twin];
-        if (st == CKIT_OK) {
-            st = ckit_value_copy(&b->out[i], twin->data, ckiti_plain_alloc(b->function));
+        if (st == CKIT_OK && !ckiti_shared_lend_again(twin, &b->out[i])) {
+            st = twin->object != NULL ? CKIT_E_NO_MEMORY /* there was none to share it */
+                                      : ckit_value_copy(&b->out[i], twin->data, ckiti_plain_alloc(b->function));
         }
         if (st == CKIT_OK) {
             b->out[i].life_ms = twin->life_ms;

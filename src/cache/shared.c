@@ -74,6 +74,14 @@ void ckiti_shared_lend(ckiti_shared *shared, ckit_value *out) {
     out->release = release_value;
 }
 
+bool ckiti_shared_lend_again(const ckit_value *lent, ckit_value *out) {
+    if (lent->release != release_value) {
+        return false;
+    }
+    ckiti_shared_lend(lent->owner, out);
+    return true;
+}
+
 void ckiti_shared_release(ckiti_shared *shared) {
     if (shared != NULL && atomic_fetch_sub_explicit(&shared->holders, 1, memory_order_acq_rel) == 1) {
         if (shared->object.release != NULL) {

@@ -15,6 +15,8 @@ ckiti_shared *ckiti_shared_object(const ckit_object *object, const ckit_alloc *a
 ckit_object ckiti_shared_hold(ckiti_shared *shared);
 /* Fills an empty value: a copy when it is small, else one more holder. From any thread. */
 void ckiti_shared_lend(ckiti_shared *shared, ckit_value *out);
+/* Fills an empty value with what another one that was lent holds. False when that was not lent by this page. */
+bool ckiti_shared_lend_again(const ckit_value *lent, ckit_value *out);
 /* Gives up one hold. Accepts NULL. */
 void ckiti_shared_release(ckiti_shared *shared);
 

@@ -1,0 +1,318 @@
+/* Many calls of a function at once: what memory and the store do not have is computed by one call of a loader. */
+#include "function.h"
+
+#include "size.h"
+#include "values.h"
+
+/* A batch under way. Positions are those of the calls that `call_many` was given. */
+typedef struct many {
+    core_function *f;
+    PyObject      *loader;
+    Py_ssize_t     count;
+    ckit_args     *args;   /* of the calls that have a key */
+    ckit_args    **packed; /* the same, side by side, as the library takes them */
+    Py_ssize_t    *places; /* whose they are */
+    size_t         keyed;
+    ckit_value    *values; /* of these */
+    ckit_status   *answers;
+    PyObject     **results; /* by position: values and exceptions; NULL: not yet */
+    PyThreadState *saved;
+    PyObject      *failure; /* of the whole loader */
+} many;
+
+static void many_fini(many *m) {
+    for (Py_ssize_t i = 0; m->args != NULL && i < m->count; i++) {
+        ckit_args_fini(&m->args[i]);
+    }
+    for (size_t n = 0; m->values != NULL && n < m->keyed; n++) {
+        ckit_value_fini(&m->values[n]);
+    }
+    for (Py_ssize_t i = 0; m->results != NULL && i < m->count; i++) {
+        Py_XDECREF(m->results[i]);
+    }
+    Py_XDECREF(m->failure);
+    PyMem_Free(m->args);
+    PyMem_Free(m->packed);
+    PyMem_Free(m->places);
+    PyMem_Free(m->values);
+    PyMem_Free(m->answers);
+    PyMem_Free(m->results);
+}
+
+static int many_init(many *m, core_function *f, PyObject *loader, Py_ssize_t count) {
+    const size_t room = count > 0 ? (size_t)count : 1;
+    *m = (many){.f = f, .loader = loader, .count = count};
+    m->args = PyMem_Calloc(room, sizeof m->args[0]);
+    m->packed = PyMem_Calloc(room, sizeof(ckit_args *));
+    m->places = PyMem_Calloc(room, sizeof m->places[0]);
+    m->values = PyMem_Calloc(room, sizeof m->values[0]);
+    m->answers = PyMem_Calloc(room, sizeof m->answers[0]);
+    m->results = PyMem_Calloc(room, sizeof(PyObject *));
+    if (m->args == NULL || m->packed == NULL || m->places == NULL || m->values == NULL || m->answers == NULL ||
+        m->results == NULL) {
+        PyMem_Free(m->args); /* which are not arguments yet */
+        m->args = NULL;
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        ckit_args_init(&m->args[i]);
+    }
+    return 0;
+}
+
+/* The pending exception, as an object; never NULL. */
+static PyObject *take_exception(void) {
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    if (traceback != NULL) {
+        (void)PyException_SetTraceback(exception, traceback);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return exception;
+}
+
+/* ---- the calls ----------------------------------------------------------------------------------------------------- */
+
+/* One call is (positional, keywords). 0, or 1 when it has no key, or -1 with an exception. */
+static int pack(many *m, Py_ssize_t i, PyObject *call) {
+    PyObject *positional, *keywords;
+    if (!PyArg_ParseTuple(call, "O!O!", &PyTuple_Type, &positional, &PyDict_Type, &keywords)) {
+        return -1;
+    }
+    const Py_ssize_t count = PyTuple_GET_SIZE(positional), named = PyDict_GET_SIZE(keywords);
+    PyObject       **values = PyMem_Calloc((size_t)(count + named) + 1, sizeof(PyObject *));
+    PyObject        *names = values == NULL ? PyErr_NoMemory() : PyTuple_New(named), *name, *value;
+    Py_ssize_t       at = 0;
+    for (Py_ssize_t n = 0; names != NULL && n < count; n++) {
+        values[n] = PyTuple_GET_ITEM(positional, n);
+    }
+    for (Py_ssize_t n = 0; names != NULL && PyDict_Next(keywords, &at, &name, &value); n++) {
+        Py_INCREF(name);
+        PyTuple_SET_ITEM(names, n, name);
+        values[count + n] = value;
+    }
+    int packed = names == NULL ? -1 : core_function_pack(m->f, &m->args[i], values, count, named > 0 ? names : NULL);
+    if (packed < 0 && names != NULL && m->f->interop == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        packed = core_function_tell_uncached(m->f, "key") < 0 ? -1 : 1;
+    }
+    Py_XDECREF(names);
+    PyMem_Free(values);
+    return packed;
+}
+
+static int pack_all(many *m, PyObject *calls) {
+    for (Py_ssize_t i = 0; i < m->count; i++) {
+        const int packed = pack(m, i, PyList_GET_ITEM(calls, i));
+        if (packed < 0) {
+            return -1;
+        }
+        if (packed == 0) {
+            m->packed[m->keyed] = &m->args[i];
+            m->places[m->keyed++] = i;
+        }
+    }
+    return 0;
+}
+
+/* ---- the loader ---------------------------------------------------------------------------------------------------- */
+
+/* loader(positions) -> as many results; an exception among them is the failure of that call. A new tuple. */
+static PyObject *run_loader(many *m, PyObject *positions) {
+    PyObject *given = positions == NULL ? NULL : PyObject_CallOneArg(m->loader, positions);
+    PyObject *results = given == NULL ? NULL : PySequence_Tuple(given);
+    Py_XDECREF(given);
+    if (results != NULL && PyTuple_GET_SIZE(results) != PyList_GET_SIZE(positions)) {
+        PyErr_Format(PyExc_ValueError, "the loader gave %zd results for %zd calls", PyTuple_GET_SIZE(results),
+                     PyList_GET_SIZE(positions));
+        Py_CLEAR(results);
+    }
+    return results;
+}
+
+static int write_document(many *m, ckit_batch_call *call, PyObject *value) {
+    core_state *state = m->f->state;
+    return m->f->interop != NULL ? core_encode_interop(state, call->result, value)
+                                 : core_encode(state, call->result, value);
+}
+
+static int write_serialized(many *m, ckit_batch_call *call, PyObject *value) {
+    Py_buffer view;
+    int       written = -1;
+    PyObject *stored = PyObject_CallOneArg(m->f->dump, value);
+    if (stored != NULL && PyObject_GetBuffer(stored, &view, PyBUF_SIMPLE) == 0) {
+        written = ckit_buf_append(call->bytes, ckit_slice_of(view.buf, (size_t)view.len)) == CKIT_OK ? 0 : -1;
+        if (written < 0) {
+            PyErr_NoMemory();
+        }
+        PyBuffer_Release(&view);
+    }
+    Py_XDECREF(stored);
+    return written;
+}
+
+static int write_object(many *m, ckit_batch_call *call, PyObject *value) {
+    const size_t size = core_size_of(value);
+    return PyErr_Occurred() || !core_object_of(m->f->cache, value, size, NULL, &call->object) ? -1 : 0;
+}
+
+static int write_result(many *m, ckit_batch_call *call, PyObject *value) {
+    if (core_is_for_one(value)) {
+        PyErr_Format(PyExc_TypeError, "a %.100s can be used only once, by its first receiver", Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    switch (m->f->kept) {
+    case CORE_OBJECTS: return write_object(m, call, value);
+    case CORE_SERIALIZED: return write_serialized(m, call, value);
+    default: return write_document(m, call, value);
+    }
+}
+
+/* What cannot be stored is the caller's all the same. */
+static void take_result(many *m, ckit_batch_call *call, PyObject *value) {
+    PyObject **result = &m->results[m->places[call->index]];
+    Py_XDECREF(*result);
+    Py_INCREF(value);
+    *result = value;
+    if (PyExceptionInstance_Check(value)) {
+        call->status = CKIT_E_FUNCTION;
+    } else if (write_result(m, call, value) < 0) {
+        call->status = CKIT_E_FUNCTION;
+        if (core_function_is_callers(m->f) || core_function_tell_uncached(m->f, "value") < 0) {
+            Py_SETREF(*result, take_exception());
+        }
+    }
+}
+
+static ckit_status load(void *context, ckit_batch_call *calls, size_t count, ckit_error *err) {
+    many *m = context;
+    PyEval_RestoreThread(m->saved);
+    PyObject *positions = PyList_New((Py_ssize_t)count);
+    for (size_t n = 0; positions != NULL && n < count; n++) {
+        PyObject *position = PyLong_FromSsize_t(m->places[calls[n].index]);
+        if (position == NULL) {
+            Py_CLEAR(positions);
+        } else {
+            PyList_SET_ITEM(positions, (Py_ssize_t)n, position);
+        }
+    }
+    PyObject *results = run_loader(m, positions);
+    for (size_t n = 0; results != NULL && n < count; n++) {
+        take_result(m, &calls[n], PyTuple_GET_ITEM(results, (Py_ssize_t)n));
+    }
+    const bool failed = results == NULL;
+    if (failed) {
+        Py_XSETREF(m->failure, take_exception());
+    }
+    Py_XDECREF(results);
+    Py_XDECREF(positions);
+    m->saved = PyEval_SaveThread();
+    return failed ? ckit_fail(err, CKIT_E_FUNCTION, "function", "the loader failed") : CKIT_OK;
+}
+
+/* ---- the answers --------------------------------------------------------------------------------------------------- */
+
+/* The same call, earlier in the batch: what the loader gave for it, and could not be kept, is the result here too. */
+static PyObject *result_of_twin(many *m, size_t n) {
+    ckit_slice own, other;
+    if (ckit_args_pack(m->packed[n], &own, NULL) != CKIT_OK) {
+        return NULL;
+    }
+    for (size_t k = 0; k < n; k++) {
+        PyObject *result = m->results[m->places[k]];
+        if (result != NULL && ckit_args_pack(m->packed[k], &other, NULL) == CKIT_OK && own.len == other.len &&
+            memcmp(own.ptr, other.ptr, own.len) == 0) {
+            Py_INCREF(result);
+            return result;
+        }
+    }
+    return NULL;
+}
+
+/* What has been kept is read; a value that cannot be read leaves no result. -1 with an exception that is the caller's. */
+static int read_answers(many *m) {
+    for (size_t n = 0; n < m->keyed; n++) {
+        PyObject **result = &m->results[m->places[n]];
+        if (*result == NULL && m->answers[n] == CKIT_OK) {
+            *result = core_function_take(m->f, &m->values[n]);
+            if (*result == NULL && core_function_forgive(m->f) == CORE_CALLERS) {
+                return -1;
+            }
+        } else if (*result == NULL && m->answers[n] == CKIT_E_FUNCTION && m->failure != NULL) {
+            Py_INCREF(m->failure);
+            *result = m->failure;
+        } else if (*result == NULL && m->answers[n] == CKIT_E_FUNCTION) {
+            *result = result_of_twin(m, n);
+        }
+    }
+    return 0;
+}
+
+/* Calls without a key, and those that the cache had trouble with: the same loader, uncached. */
+static int load_the_rest(many *m) {
+    PyObject *positions = PyList_New(0);
+    for (Py_ssize_t i = 0; positions != NULL && i < m->count; i++) {
+        PyObject *position = m->results[i] != NULL ? NULL : PyLong_FromSsize_t(i);
+        if (m->results[i] == NULL && (position == NULL || PyList_Append(positions, position) < 0)) {
+            Py_CLEAR(positions);
+        }
+        Py_XDECREF(position);
+    }
+    if (positions == NULL) {
+        return -1;
+    }
+    const Py_ssize_t count = PyList_GET_SIZE(positions);
+    PyObject        *results = count == 0 ? NULL : run_loader(m, positions);
+    PyObject        *failure = count > 0 && results == NULL ? take_exception() : NULL;
+    for (Py_ssize_t n = 0; n < count; n++) {
+        PyObject *result = failure != NULL ? failure : PyTuple_GET_ITEM(results, n);
+        Py_INCREF(result);
+        m->results[PyLong_AsSsize_t(PyList_GET_ITEM(positions, n))] = result;
+    }
+    Py_XDECREF(failure);
+    Py_XDECREF(results);
+    Py_DECREF(positions);
+    return 0;
+}
+
+static PyObject *list_of(many *m) {
+    PyObject *list = PyList_New(m->count);
+    for (Py_ssize_t i = 0; list != NULL && i < m->count; i++) {
+        PyList_SET_ITEM(list, i, m->results[i]);
+        m->results[i] = NULL;
+    }
+    return list;
+}
+
+PyObject *core_function_call_many(PyObject *self, PyObject *const *values, Py_ssize_t count) {
+    core_function *f = core_function_of(self);
+    many           m;
+    PyObject      *list = NULL;
+    if (count != 2 || !PyList_CheckExact(values[0])) {
+        PyErr_SetString(PyExc_TypeError, "call_many takes a list of calls and a loader");
+        return NULL;
+    }
+    if (f->first != CORE_FIRST_PLAIN) {
+        PyErr_SetString(PyExc_TypeError, "methods are called one by one: get_many is for functions");
+        return NULL;
+    }
+    PyObject *calls = PyList_GetSlice(values[0], 0, PyList_GET_SIZE(values[0])); /* nobody else changes this one */
+    if (calls != NULL && many_init(&m, f, values[1], PyList_GET_SIZE(calls)) == 0) {
+        if (pack_all(&m, calls) == 0) {
+            m.saved = PyEval_SaveThread();
+            (void)ckit_call_many(f->function, m.packed, m.keyed, load, &m, m.values, m.answers, NULL);
+            PyEval_RestoreThread(m.saved);
+            core_bury(f->cache);
+            if (read_answers(&m) == 0 && load_the_rest(&m) == 0) {
+                list = list_of(&m);
+            }
+        }
+    }
+    if (calls != NULL) {
+        many_fini(&m);
+        Py_DECREF(calls);
+    }
+    return list;
+}

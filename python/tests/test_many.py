@@ -1,0 +1,215 @@
+"""Many calls at once: `get_many` and `aget_many`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cachekit import cache
+from cachekit.backends.file import FileBackend, FileBackendConfig
+from cachekit.serializers import PickleSerializer
+
+
+def stored(tmp_path: Path) -> FileBackend:
+    return FileBackend(FileBackendConfig(cache_dir=tmp_path / "store"))
+
+
+class Loader:
+    """Gives ten times what it is asked for, and remembers what that was."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+        self.refuses: set[int] = set()
+
+    def __call__(self, missing: list[int]) -> list[Any]:
+        self.asked.append(missing)
+        return [ValueError(number) if number in self.refuses else number * 10 for number in missing]
+
+
+def decorated(tmp_path: Path, place: str, **options: Any) -> Any:
+    backend = {"store": stored(tmp_path), "memory": None}[place]
+
+    @cache(backend=backend, ttl=60, namespace="many", **options)
+    def ten_times(number: int) -> int:
+        raise AssertionError("the loader computes")
+
+    return ten_times
+
+
+PLACES = pytest.mark.parametrize("place", ["store", "memory"])
+
+
+@PLACES
+def test_the_loader_is_called_once_with_what_is_missing(tmp_path: Path, place: str) -> None:
+    ten_times, load = decorated(tmp_path, place), Loader()
+    assert ten_times.get_many([1, 2], load) == [10, 20]
+    assert ten_times.get_many([3, 1, 3, 2, 4], load) == [30, 10, 30, 20, 40]
+    assert load.asked == [[1, 2], [3, 4]]
+    assert ten_times(4) == 40
+    assert ten_times.get_many([], load) == []
+
+
+def test_what_memory_does_not_have_comes_from_the_store(tmp_path: Path) -> None:
+    load = Loader()
+    assert decorated(tmp_path, "store").get_many([1, 2], load) == [10, 20]
+    other = decorated(tmp_path, "store", l1_enabled=False)
+    assert other.get_many([1, 2, 3], load) == [10, 20, 30]
+    assert load.asked == [[1, 2], [3]]
+    assert other.cache_info().l2_hits == 2
+
+
+@PLACES
+def test_failures_stay_with_their_calls(tmp_path: Path, place: str) -> None:
+    ten_times, load = decorated(tmp_path, place), Loader()
+    load.refuses = {2}
+    with pytest.raises(ValueError, match="2"):
+        ten_times.get_many([1, 2, 3], load)
+    results = ten_times.get_many([1, 2, 3, 2], load, return_exceptions=True)
+    assert [results[0], results[2]] == [10, 30]
+    assert isinstance(results[1], ValueError) and results[1] is results[3]
+    assert load.asked == [[1, 2, 3], [2]]
+    load.refuses = set()
+    assert ten_times.get_many([2], load) == [20]
+
+
+@PLACES
+def test_a_loader_that_raises_fails_what_it_was_to_load(tmp_path: Path, place: str) -> None:
+    ten_times = decorated(tmp_path, place)
+    assert ten_times.get_many([1], Loader()) == [10]
+
+    def broken(missing: list[int]) -> list[int]:
+        raise OSError("the database is away")
+
+    results = ten_times.get_many([1, 2], broken, return_exceptions=True)
+    assert results[0] == 10
+    assert isinstance(results[1], OSError)
+    with pytest.raises(OSError, match="away"):
+        ten_times.get_many([2, 1], broken)
+    with pytest.raises(ValueError, match="1 results for 2 calls"):
+        ten_times.get_many([2, 3], lambda missing: [1])
+
+
+@PLACES
+def test_a_mapping_is_a_result_for_each(tmp_path: Path, place: str) -> None:
+    ten_times = decorated(tmp_path, place)
+    assert ten_times.get_many([1, 2], lambda missing: {number: -number for number in missing}) == [-1, -2]
+    results = ten_times.get_many([1, 3], lambda missing: {}, return_exceptions=True)
+    assert results[0] == -1
+    assert isinstance(results[1], LookupError)
+
+
+@PLACES
+def test_without_a_loader_the_function_runs_for_each(tmp_path: Path, place: str) -> None:
+    backend = {"store": stored(tmp_path), "memory": None}[place]
+    calls: list[tuple[int, int]] = []
+
+    @cache(backend=backend, ttl=60)
+    def add(a: int, b: int) -> int:
+        calls.append((a, b))
+        return 10 // a + b
+
+    assert add.get_many([(1, 2), (2, 3)]) == [12, 8]
+    results = add.get_many([(1, 2), (0, 0)], return_exceptions=True)
+    assert results[0] == 12
+    assert isinstance(results[1], ZeroDivisionError)
+    assert add(2, 3) == 8
+    assert calls == [(1, 2), (2, 3), (0, 0)]
+
+
+@pytest.mark.parametrize("serializer", ["auto", PickleSerializer(signing_key=b"k" * 32)])
+def test_every_serializer_writes_and_reads(tmp_path: Path, serializer: object) -> None:
+    load = Loader()
+    for _ in range(2):
+        made = decorated(tmp_path, "store", serializer=serializer, l1_enabled=False)
+        assert made.get_many([1, 2, 3], load) == [10, 20, 30]
+    assert load.asked == [[1, 2, 3]]
+
+
+@PLACES
+def test_what_cannot_be_a_key_or_be_stored_is_the_caller_s_all_the_same(tmp_path: Path, place: str) -> None:
+    backend = {"store": stored(tmp_path), "memory": None}[place]
+    strange = object()
+
+    @cache(backend=backend, ttl=60)
+    def named(thing: object) -> object:
+        return thing
+
+    results = named.get_many([strange, 1], lambda missing: [str(type(thing)) for thing in missing])
+    assert results == ["<class 'object'>", "<class 'int'>"]
+    assert named.get_many([2, 2], lambda missing: [strange for _ in missing]) == [strange, strange]
+
+
+def test_methods_are_called_one_by_one(tmp_path: Path) -> None:
+    class Shop:
+        @cache(backend=None, ttl=60)
+        def price(self, number: int) -> int:
+            return number
+
+    with pytest.raises(TypeError, match="one by one"):
+        Shop().price.get_many([1, 2])
+
+
+def test_batches_that_share_calls_compute_each_once(tmp_path: Path) -> None:
+    ten_times = decorated(tmp_path, "store")
+    asked: list[int] = []
+    together = threading.Barrier(4)
+
+    def load(missing: list[int]) -> list[int]:
+        asked.extend(missing)
+        return [number * 10 for number in missing]
+
+    def run(turn: int, answers: list[list[int]]) -> None:
+        together.wait(30)
+        order = list(range(8)) if turn % 2 else list(range(7, -1, -1))
+        answers.append([result // 10 - number for result, number in zip(ten_times.get_many(order, load), order)])
+
+    answers: list[list[int]] = []
+    threads = [threading.Thread(target=run, args=(turn, answers)) for turn in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert answers == [[0] * 8] * 4
+    assert sorted(asked) == list(range(8))
+
+
+@PLACES
+def test_coroutine_functions_are_awaited(tmp_path: Path, place: str) -> None:
+    backend = {"store": stored(tmp_path), "memory": None}[place]
+
+    @cache(backend=backend, ttl=60)
+    async def ten_times(number: int) -> int:
+        await asyncio.sleep(0)
+        return number * 10
+
+    asked: list[list[int]] = []
+
+    async def load(missing: list[int]) -> list[int]:
+        asked.append(missing)
+        await asyncio.sleep(0)
+        return [number * 10 for number in missing]
+
+    async def main() -> None:
+        assert await ten_times.get_many([1, 2], load) == [10, 20]
+        assert await ten_times.aget_many([2, 3], load) == [20, 30]
+        assert await ten_times.get_many([3, 4]) == [30, 40]
+        assert await ten_times(4) == 40
+        assert await ten_times.get_many([5], lambda missing: [50]) == [50]
+
+    asyncio.run(main())
+    assert asked == [[1, 2], [3]]
+
+
+def test_a_plain_function_can_be_awaited_too(tmp_path: Path) -> None:
+    ten_times, load = decorated(tmp_path, "store"), Loader()
+
+    async def main() -> None:
+        assert await ten_times.aget_many([1, 2], load) == [10, 20]
+
+    asyncio.run(main())
+    assert ten_times.get_many([1, 2], load) == [10, 20]
+    assert load.asked == [[1, 2]]
