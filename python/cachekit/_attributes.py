@@ -128,6 +128,8 @@ def _probe(cache: Cache, written: bool) -> dict[str, Any]:
 
 
 _TIERS = {"memory": "l1_", "store": "l2_"}
+_REPLAY = ("replay_pending", "replayed", "replay_dropped")
+"""Changes that the store did not take."""
 
 
 def _tiers(cache: Cache, memory: bool, stored: bool) -> dict[str, dict[str, Any]]:
@@ -140,7 +142,9 @@ def _tiers(cache: Cache, memory: bool, stored: bool) -> dict[str, dict[str, Any]
     }
     if memory:
         parts["invalidation"] = invalidation_of(stats)
-    told = (*_TIERS.values(), *_INVALIDATION, "watching")
+    if stored:
+        parts["store"].update((name, stats[name]) for name in _REPLAY)
+    told = (*_TIERS.values(), *_INVALIDATION, *_REPLAY, "watching")
     parts["calls"] = {name: count for name, count in stats.items() if not name.startswith(told)}
     return parts
 

@@ -23,15 +23,29 @@ typedef struct visit {
     ckit_slice      key;
     ckit_error     *err;
     core_gate_visit inside;
+    struct visit   *outer; /* of this thread */
 } visit;
+
+/* What this thread is asking of stores, a store of a store last. */
+static _Thread_local visit *innermost;
 
 static ckit_status refuse(const visit *v) {
     return ckit_fail(v->err, CKIT_E_CLOSED, v->backend->name, "%s: the interpreter is ending", v->operation);
 }
 
-static bool enter(visit *v) { return core_gate_enter(v->backend->gate, &v->inside); }
+static bool enter(visit *v) {
+    bool open = core_gate_enter(v->backend->gate, &v->inside);
+    if (open) {
+        v->outer = innermost;
+        innermost = v;
+    }
+    return open;
+}
 
-static void leave(visit *v) { core_gate_leave(&v->inside); }
+static void leave(visit *v) {
+    innermost = v->outer;
+    core_gate_leave(&v->inside);
+}
 
 static ckit_status status_of(const char *kind) {
     static const struct {
@@ -362,5 +376,13 @@ ckit_backend *core_backend_new(core_state *state, PyObject *adapter, core_backen
 }
 
 bool core_backend_is_stuck(const core_backend *backend) { return core_gate_is_stuck(backend->gate); }
+
+bool core_backend_is_asked_here(const core_backend *backend) {
+    const visit *v = innermost;
+    while (v != NULL && v->backend != backend) {
+        v = v->outer;
+    }
+    return v != NULL;
+}
 
 void core_backend_let_go(core_backend *backend) { backend->adapter = NULL; }

@@ -13,6 +13,8 @@ ckit_backend *core_backend_new(core_state *state, PyObject *adapter, core_backen
 /* Whether the interpreter is ending and a thread of the library does not come back from the adapter: the cache must not be
  * closed then, which would wait for it, and the adapter has to stay. */
 bool core_backend_is_stuck(const core_backend *backend);
+/* This thread is in the middle of a call of the adapter. */
+bool core_backend_is_asked_here(const core_backend *backend);
 /* The adapter goes away: later calls are refused. */
 void core_backend_let_go(core_backend *backend);
 

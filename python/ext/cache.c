@@ -189,16 +189,10 @@ static int cache_clear(PyObject *object) {
     return 0;
 }
 
-static void cache_dealloc(PyObject *object) {
-    core_cache   *self = (core_cache *)object;
-    PyTypeObject *type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(object);
-    }
-    if (core_cache_is_stuck(self)) {
-        return; /* left as it is: the process ends */
-    }
+/* Nobody has the cache any more. */
+static int end_cache(void *object) {
+    core_cache    *self = object;
+    PyTypeObject  *type = Py_TYPE(object);
     PyThreadState *saved = core_let_go();
     ckit_cache_close(self->cache);
     ckit_keyring_close(self->ring);
@@ -208,6 +202,25 @@ static void cache_dealloc(PyObject *object) {
     Py_CLEAR(self->adapter);
     type->tp_free(object);
     Py_DECREF(type);
+    return 0;
+}
+
+/* The collector may find it in a thread of the cache itself, which asks the store of something: closing would wait for that
+ * thread. The main thread does it then, where stores that are written in Python are at home. */
+static void cache_dealloc(PyObject *object) {
+    core_cache *self = (core_cache *)object;
+    PyObject_GC_UnTrack(object);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(object);
+    }
+    if (core_cache_is_stuck(self)) {
+        return; /* left as it is: the process ends */
+    }
+    if (self->backend != NULL && core_backend_is_asked_here(self->backend)) {
+        (void)Py_AddPendingCall(end_cache, object); /* left as it is when there are too many */
+        return;
+    }
+    (void)end_cache(object);
 }
 
 #define ADD_COUNT(dict, stats, name) core_add_count(dict, #name, (stats).name)
@@ -234,7 +247,9 @@ static PyObject *cache_stats(PyObject *object, PyObject *unused) {
         ADD_COUNT(dict, s, changes_told) < 0 || ADD_COUNT(dict, s, copies_dropped) < 0 ||
         ADD_COUNT(dict, s, watches_lost) < 0 || ADD_COUNT(dict, s, changes_published) < 0 ||
         ADD_COUNT(dict, s, changes_unheard) < 0 || ADD_COUNT(dict, s, changes_unpublished) < 0 ||
-        ADD_COUNT(dict, s, messages_malformed) < 0 || ADD_COUNT(dict, s, watching) < 0) {
+        ADD_COUNT(dict, s, replay_pending) < 0 || ADD_COUNT(dict, s, replayed) < 0 ||
+        ADD_COUNT(dict, s, replay_dropped) < 0 || ADD_COUNT(dict, s, messages_malformed) < 0 ||
+        ADD_COUNT(dict, s, watching) < 0) {
         Py_XDECREF(dict);
         return NULL;
     }

@@ -4,6 +4,7 @@ are live."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import subprocess
 import sys
@@ -579,3 +580,19 @@ def test_a_handler_that_uses_the_cache_and_a_fork_among_lines_do_no_harm() -> No
         print(len(lines), os.waitpid(child, 0)[1])
         """)
     assert (done.returncode, done.stdout, done.stderr) == (0, "200 0\n", "")
+
+
+def test_what_a_store_did_not_take_is_shown_and_made_up_for(store: Store) -> None:
+    function = decorated(store)
+    assert function(1) == 1 and len(store.entries) == 1
+    store.failure = DOWN
+    with contextlib.suppress(BackendError):
+        function.invalidate_cache(1)
+    figures = function.get_health_status()["components"]["store"]
+    assert figures["replay_pending"] >= 1 and figures["replay_dropped"] == 0  # a stale one has a key too
+    assert "replay_pending" not in function.get_health_status()["components"]["calls"]
+    store.failure = None
+    until = time.monotonic() + 30
+    while function.get_health_status()["components"]["store"]["replay_pending"] and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not store.entries and function.get_health_status()["components"]["store"]["replayed"] >= 1
