@@ -1,3 +1,4 @@
+#include "run/secret.h"
 #include "support/document_json.h"
 #include "support/keys.h"
 #include "support/output.h"
@@ -27,6 +28,7 @@ typedef struct shown {
     ckit_slice  content;
     bool        is_json; /* `content` is one JSON text, else it is bytes */
     const char *form;
+    ckit_buf    clear; /* what a sealed value opens to */
 } shown;
 
 /* ---- what to show ------------------------------------------------------------------------------------------- */
@@ -100,8 +102,15 @@ static ckit_status show(shown *s, const char *operand, ckit_slice stored, const 
         return CKIT_OK;
     }
     if (st == CKIT_OK && s->stored.form == CLI_FORM_ENCRYPTED) {
-        return ckit_fail(err, CKIT_E_UNSUPPORTED, "get",
-                         "the value is encrypted, and this version cannot open it: --as raw gives the sealed bytes");
+        if (!run_secret_reveal(ckit_slice_str(operand), stored, &s->clear)) {
+            return ckit_fail(
+                err, CKIT_E_UNSUPPORTED, "get",
+                "the value is encrypted, and no key here opens it (CACHEKIT_MASTER_KEY): --as raw gives the "
+                "sealed bytes");
+        }
+        cli_stored_fini(&s->stored);
+        s->stored = (cli_stored){.framed = false};
+        st = cli_stored_open(ckit_buf_slice(&s->clear), &s->stored, err);
     }
     if (st == CKIT_OK && is(as, "json")) {
         st = cli_stored_open_bare(&s->stored, err);
@@ -180,6 +189,10 @@ static int answer_hit(const cli_common *common, const char *as, const char *oper
         print_plain(&s, s.is_json || is(as, "hex"));
     }
     cli_stored_fini(&s.stored);
+    if (s.clear.ptr != NULL) {
+        sodium_memzero(s.clear.ptr, s.clear.cap);
+    }
+    ckit_buf_fini(&s.clear);
     ckit_buf_fini(&s.bytes);
     return code;
 }
@@ -235,7 +248,10 @@ const cli_command cli_get_command = {
     .summary = "print the value of an entry",
     .description =
         "Prints the value of the entry of KEY. When there is none, or its lifetime has passed, the exit code is 1 and "
-        "nothing is printed. Exit code 4: the value is damaged, encrypted, or not of the form asked for.\n\n"
+        "nothing is printed. Encrypted values are opened with the keys of CACHEKIT_MASTER_KEY or "
+        "CACHEKIT_MASTER_KEY_FILE, and "
+        "with the key of `run`. Exit code 4: the value is damaged, no key opens it, or it is not of the form asked "
+        "for.\n\n"
         " --as value  text and bytes exactly as they are; another document (what SDKs\n"
         "             store) as JSON; anything else as it lies in the store.\n"
         "             Under a key of interop mode bare MessagePack is a document\n"

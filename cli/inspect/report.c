@@ -319,7 +319,7 @@ static const char *const verdict_names[] = {"readable", "sealed", "unknown", "ab
 static void print_verdict(const inspect_report *report) {
     static const char *const texts[] = {
         "readable",
-        "sealed: it is encrypted, and this version cannot open it",
+        "sealed: it is encrypted; cachekit get opens it with the key",
         "not a form of CacheKit's: bytes as some program stored them",
         "absent: ",
         "damaged: ",

@@ -1,5 +1,7 @@
 #include "run/call.h"
 
+#include "run/secret.h"
+
 #include <cachekit/buf.h>
 #include <cachekit/key.h>
 #include <errno.h>
@@ -203,6 +205,17 @@ static ckit_status pack(run_call *call, ckit_args *args, ckit_error *err) {
     return st == CKIT_OK && options->with_stdin ? add_stdin(call, args, err) : st;
 }
 
+/* A key that cannot be had keeps nobody from running the command. */
+static void seal_it(run_call *call) {
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_status st = run_secret_open(&call->ring, &why);
+    if (st == CKIT_OK) {
+        st = run_secret_name(call->ring, &call->key, &why);
+    }
+    why.status = st;
+    call->unsealed = why;
+}
+
 ckit_status run_call_open(run_call *call, const run_options *options, char **argv, ckit_error *err) {
     ckit_key_spec spec = {.namespace_name = ckit_slice_str(options->namespace_name),
                           .function = ckit_slice_str(RUN_FUNCTION),
@@ -219,11 +232,15 @@ ckit_status run_call_open(run_call *call, const run_options *options, char **arg
         st = ckit_key_automatic(&spec, packed, &call->key, err);
     }
     ckit_args_fini(&args);
+    if (st == CKIT_OK && !options->plain && options->ttl_ms != CKIT_TTL_DO_NOT_STORE) {
+        seal_it(call);
+    }
     return st;
 }
 
 void run_call_close(run_call *call) {
     ckit_buf_fini(&call->key);
+    ckit_keyring_close(call->ring);
     if (call->stdin_fd >= 0) {
         (void)close(call->stdin_fd);
     }

@@ -5,6 +5,7 @@
 #include "command.h"
 
 #include <cachekit/error.h>
+#include <cachekit/seal.h>
 #include <cachekit/types.h>
 
 typedef struct run_options {
@@ -23,6 +24,7 @@ typedef struct run_options {
     uint64_t    max_output;  /* bytes */
     bool        tty;
     bool        show_key;
+    bool        plain; /* answers are stored in the clear */
 } run_options;
 
 #define RUN_FUNCTION "cachekit.run" /* whose results these are, for ls and invalidate */
@@ -32,6 +34,8 @@ typedef struct run_call {
     char             **argv;
     int                stdin_fd; /* what the command reads: the kept standard input, or -1 for /dev/null */
     ckit_buf           key;      /* without a tenant's prefix */
+    ckit_keyring      *ring;     /* what seals the answer; NULL: it is stored in the clear, or not at all */
+    ckit_error         unsealed; /* why it cannot be sealed, and is not stored; CKIT_OK: it can */
 } run_call;
 
 /* Reads standard input, the named files and variables, and makes the key. CKIT_OK; CKIT_E_MISUSE for what the user has to

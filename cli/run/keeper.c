@@ -1,5 +1,7 @@
 #include "run/keeper.h"
 
+#include "run/secret.h"
+
 #include "support/clock.h"
 #include "support/output.h"
 #include "support/units.h"
@@ -31,6 +33,12 @@ void run_keeper_open(run_keeper *keeper, const run_call *call, const cli_common 
     if (call->options->ttl_ms == CKIT_TTL_DO_NOT_STORE) {
         return;
     }
+    if (call->unsealed.status != CKIT_OK) {
+        complain(keeper, "running without the cache, the answer cannot be encrypted", &call->unsealed);
+        return;
+    }
+    keeper->ring = call->ring;
+    keeper->name = ckit_buf_slice(&call->key);
     ckit_status st = cli_store_open_own(&keeper->store, common, &err);
     if (st == CKIT_OK) {
         st = ckit_buf_append(&keeper->key, ckit_buf_slice(&keeper->store.prefix));
@@ -61,6 +69,12 @@ static ckit_status read_entry(run_keeper *keeper, run_answer *answer, ckit_error
     uint64_t    life;
     ckit_status st =
         keeper->store.ops->get(keeper->store.self, ckit_buf_slice(&keeper->key), CKIT_NO_DEADLINE, &stored, &life, err);
+    if (st == CKIT_OK && keeper->ring != NULL) {
+        ckit_buf clear = CKIT_BUF_INIT;
+        st = run_secret_unseal(keeper->ring, keeper->name, ckit_buf_slice(&stored), &clear, err);
+        ckit_buf_fini(&stored);
+        stored = clear;
+    }
     if (st == CKIT_OK) {
         st = run_answer_read(ckit_buf_slice(&stored), answer, err);
     }
@@ -145,6 +159,12 @@ static bool put(run_keeper *keeper, const run_answer *answer, uint64_t life_ms) 
                             .namespace_name = ckit_slice_str(keeper->options->namespace_name),
                             .function = ckit_slice_str(RUN_FUNCTION)};
     ckit_status     st = run_answer_store(answer, keeper->argv, &stored, &err);
+    if (st == CKIT_OK && keeper->ring != NULL) {
+        ckit_buf sealed = CKIT_BUF_INIT;
+        st = run_secret_seal(keeper->ring, keeper->name, ckit_buf_slice(&stored), &sealed, &err);
+        ckit_buf_fini(&stored);
+        stored = sealed;
+    }
     if (st == CKIT_OK) {
         st = run_lease_set(&keeper->lease, &keeper->store, ckit_buf_slice(&keeper->key), ckit_buf_slice(&stored), &info,
                            &err);

@@ -19,6 +19,8 @@ typedef struct run_keeper {
     bool               misused;    /* the store is unusable because --store or --tenant is wrong */
     int64_t            started_ms; /* when this call began, Unix time */
     run_lease          lease;
+    ckit_keyring      *ring; /* what seals the answer, or NULL */
+    ckit_slice         name; /* the key that is sealed with it: without the prefix */
 } run_keeper;
 
 typedef enum run_found {

@@ -232,6 +232,9 @@ static int answer_call(run_call *call, const cli_common *common, run_keeper *kee
 
 /* Also where no store can be opened: the name is known all the same. */
 static int print_key(const run_call *call, const run_keeper *keeper) {
+    if (call->unsealed.status != CKIT_OK) {
+        return cli_failed(&call->unsealed);
+    }
     cli_write(ckit_buf_slice(keeper->key.len > 0 ? &keeper->key : &call->key));
     cli_print("\n");
     return CLI_DONE;
@@ -334,6 +337,8 @@ static const cli_option options[] = {
      CLI_FIELD(run_options, max_output), NULL},
     {"key", 0, CLI_FLAG, NULL, "print the key of the entry and run nothing: for `inspect`, `delete`, `ttl`",
      CLI_FIELD(run_options, show_key), NULL},
+    {"plain", 0, CLI_FLAG, NULL, "store the answer in the clear; by default it is encrypted, and so is its name",
+     CLI_FIELD(run_options, plain), NULL},
     {"tty", 0, CLI_FLAG, NULL, "let the command write to a terminal (a pseudo-terminal): it keeps its colours",
      CLI_FIELD(run_options, tty), NULL},
 };
@@ -381,6 +386,12 @@ const cli_command cli_run_command = {
         "other variable chooses the store, so that output never goes to a server by accident. Trouble with the store "
         "is "
         "one warning: the command runs all the same.\n\n"
+        "Answers are encrypted, and the hash in their names is made with the key too, so that who reads the store "
+        "learns "
+        "neither what a command said nor which one it was. The key is that of CACHEKIT_MASTER_KEY or "
+        "CACHEKIT_MASTER_KEY_FILE, else one of your own in $XDG_CONFIG_HOME/cachekit/run.key (~/.config without the "
+        "variable), which is made when it is not there and which only you can read. With another key answers are not "
+        "found: commands run again. --plain stores in the clear.\n\n"
         "The exit code is the command's: 128 + N when signal N ended it, 127 when it was not found, 126 when it could "
         "not "
         "be executed; 125 for wrong usage and for failures of cachekit itself. With --json the answer is one object: "

@@ -214,9 +214,14 @@ static bool forget_named(ckit_cache *cache, ckiti_namespace *ns, const ckiti_mem
     ckiti_memkey own;
     own.len = memkey->len;
     memcpy(own.bytes, memkey->bytes, memkey->len);
-    for (const ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire);
-         record != NULL; record = record->next) {
+    for (ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire); record != NULL;
+         record = record->next) {
         if (record->ns == ns && record->id != but && (record->traits & CKITI_TRAIT_CUSTOM_KEY) != 0) {
+            if ((record->traits & CKITI_TRAIT_TENANTS) != 0) { /* whose call it was is not told */
+                raise_floor(&record->floor, ckiti_namespace_bump(ns));
+                was_there = true;
+                continue;
+            }
             memcpy(own.bytes, &record->id, sizeof record->id);
             ckit_slice name = ckiti_memkey_slice(&own);
             uint64_t   hash = ns->l1 != NULL ? ckiti_l1_hash(ns->l1, name) : ckiti_xxh3(name, cache->seed);
@@ -258,7 +263,14 @@ static ckiti_function_record *find_interop(ckit_cache *cache, ckit_slice key) {
     return record;
 }
 
+/* The keys of tenants begin with "t:TENANT:"; what follows is what the call would have without. */
+static ckit_slice without_tenant(ckit_slice key) {
+    const uint8_t *end = key.len > 2 && memcmp(key.ptr, "t:", 2) == 0 ? memchr(key.ptr + 2, ':', key.len - 2) : NULL;
+    return end == NULL ? key : ckit_slice_of(end + 1, key.len - (size_t)(end + 1 - key.ptr));
+}
+
 bool ckiti_key_is_of_call(ckit_cache *cache, ckit_slice key) {
+    key = without_tenant(key);
     bool found = ckit_key_describe(key).automatic || find_interop(cache, key) != NULL;
     if (!found && atomic_load_explicit(&cache->custom_keys, memory_order_relaxed)) {
         ckiti_namespace *ns = atomic_load_explicit(&cache->namespaces, memory_order_acquire);
@@ -299,6 +311,7 @@ static void forget_custom(ckit_cache *cache, ckit_slice key) {
 }
 
 void ckiti_forget_call_by_key(ckit_cache *cache, ckit_slice key) {
+    key = without_tenant(key);
     ckit_key_parts parts = ckit_key_describe(key);
     if (atomic_load_explicit(&cache->custom_keys, memory_order_relaxed)) {
         forget_custom(cache, key);

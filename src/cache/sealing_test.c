@@ -814,6 +814,19 @@ CKIT_TEST(tenants, one_call_of_one_tenant_is_invalidated_alone) {
     scene_close(&s);
 }
 
+CKIT_TEST(tenants, deleting_an_entry_by_its_key_makes_memory_forget_it_too) {
+    scene s;
+    tenants_open(&s, true, true);
+    check_tenant(&s, "acme", CKIT_SOURCE_FUNCTION, 4711);
+    ckit_buf key = {0};
+    CHECK_OK(ckit_buf_append(&key, fake_only_key(s.f.store)));
+    CHECK_OK(ckit_cache_delete(s.f.cache, ckit_buf_slice(&key), NULL, NULL));
+    s.l.result = 7;
+    check_tenant(&s, "acme", CKIT_SOURCE_FUNCTION, 7);
+    ckit_buf_fini(&key);
+    scene_close(&s);
+}
+
 /* ---- memory that fails ---------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(sealing, without_memory_a_call_still_gives_the_value_and_nothing_leaks) {

@@ -105,7 +105,7 @@ def test_the_record_is_a_file_that_only_its_owner_can_read(tool):
 
 def test_an_ambient_variable_never_chooses_the_store(tool, tmp_path):
     other = tmp_path / "other"
-    env = {"REDIS_URL": "redis://127.0.0.1:1", "CACHEKIT_FILE_CACHE_DIR": str(other), "CACHEKIT_MASTER_KEY": "ab" * 32}
+    env = {"REDIS_URL": "redis://127.0.0.1:1", "CACHEKIT_FILE_CACHE_DIR": str(other), "CACHEKIT_MASTER_KEY": "0123" * 16}
     done = tool.run("run", "--", "echo", "x", env=env)
     assert (done.stdout, done.stderr) == (b"x\n", b"")
     assert tool.cache.exists() and not other.exists()
@@ -615,3 +615,60 @@ def test_what_means_nothing_is_refused(tool, words):
     done = tool.run("run", *words)
     assert (done.returncode, done.stdout) == (125, b"")
     assert done.stderr.count(b"\n") == 1
+
+
+# ---- encryption ---------------------------------------------------------------------------------------------------
+
+
+def stored(tool):
+    return b"".join(path.read_bytes() for path in tool.cache.rglob("*") if path.is_file())
+
+
+def test_answers_are_encrypted_with_a_key_of_the_user_and_so_are_their_names(tool, counted):
+    command, runs = counted
+    words = ["run", "--", *command("echo a plain answer")]
+    assert tool.ok(*words) == tool.ok(*words) == b"a plain answer\n" and runs() == 1
+    assert b"plain answer" not in stored(tool) and b"AES-256-GCM" in stored(tool)
+    key = tool.home / ".config" / "cachekit" / "run.key"
+    assert key.stat().st_mode & 0o7777 == 0o600 and key.parent.stat().st_mode & 0o7777 == 0o700
+    name = tool.ok("run", "--key", "--", *command("echo a plain answer"))
+    key.unlink()  # with another key neither name nor answer is found
+    assert tool.ok("run", "--key", "--", *command("echo a plain answer")) != name
+    assert tool.ok(*words) == b"a plain answer\n" and runs() == 2
+
+
+def test_the_key_of_the_environment_comes_first(tool, counted):
+    command, runs = counted
+    env = {"CACHEKIT_MASTER_KEY": "0123" * 16}
+    for _ in range(2):
+        tool.ok("run", "--", *command("echo a plain answer"), env=env)
+    assert runs() == 1 and not (tool.home / ".config").exists() and b"plain answer" not in stored(tool)
+    name = tool.ok("run", "--key", "--", *command("echo a plain answer"), env=env).strip()
+    assert json.loads(tool.ok("get", "--as", "json", name, env=env))["command"][0] == "sh"
+    assert tool.run("get", name).returncode == 4
+
+
+def test_plain_answers_are_stored_in_the_clear(tool, counted):
+    command, runs = counted
+    for _ in range(2):
+        tool.ok("run", "--plain", "--", *command("echo a plain answer"))
+    assert runs() == 1 and not (tool.home / ".config").exists() and b"AES-256-GCM" not in stored(tool)
+
+
+def test_an_altered_answer_is_not_shown(tool, counted):
+    command, runs = counted
+    tool.ok("run", "--", *command())
+    for path in tool.cache.glob("[0-9a-f]*"):
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    done = tool.run("run", "--", *command())
+    assert done.stdout == b"answer\n" and runs() == 2 and b"damaged" in done.stderr
+
+
+@pytest.mark.parametrize("key", ["0123", "xyz" * 30])
+def test_a_key_that_cannot_be_one_keeps_nobody_from_running(tool, counted, key):
+    command, runs = counted
+    done = tool.run("run", "--", *command(), env={"CACHEKIT_MASTER_KEY": key})
+    assert done.stdout == b"answer\n" and b"E002" in done.stderr and key.encode() not in done.stderr
+    assert b"answer" not in stored(tool)

@@ -34,8 +34,10 @@ def test_without_a_home(tool, env):
     for _ in range(2):
         assert_ran_with_one_warning(tool.run("run", "--", "echo", "answer", env=env))
     assert tool.run("run", "--quiet", "--", "echo", "answer", env=env).stderr == b""
-    done = tool.run("run", "--", "echo", "answer", env={**env, "XDG_CACHE_HOME": str(tool.home / "xdg")})
+    caches = {**env, "XDG_CACHE_HOME": str(tool.home / "xdg")}
+    done = tool.run("run", "--plain", "--", "echo", "answer", env=caches)
     assert (done.stdout, done.stderr) == (b"answer\n", b"")
+    assert b"--plain" in tool.run("run", "--", "echo", "answer", env=caches).stderr  # nowhere to keep a key
 
 
 def test_a_home_that_is_a_file(tool):

@@ -1,0 +1,220 @@
+#include "run/secret.h"
+
+#include <cachekit/buf.h>
+#include <cachekit/frame.h>
+#include <cachekit/key.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH_BYTES 4096
+#define KEY_BYTES 32u
+#define KEY_DIGITS (2 * KEY_BYTES)
+
+static const char tenant[] = "cachekit.run";
+
+/* ---- the key ---------------------------------------------------------------------------------------------------- */
+
+static const char *variable(const char *name) {
+    const char *value = getenv(name);
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
+/* As the XDG base directory specification has it. The part up to `*directory` is the directory. */
+static bool own_file(char path[PATH_BYTES], size_t *directory) {
+    const char *base = variable("XDG_CONFIG_HOME");
+    const char *between = "";
+    if (base == NULL || base[0] != '/') {
+        base = variable("HOME");
+        between = "/.config";
+    }
+    if (base == NULL || base[0] != '/') {
+        return false;
+    }
+    int length = snprintf(path, PATH_BYTES, "%s%s/cachekit/run.key", base, between);
+    *directory = (size_t)length - sizeof "/run.key" + 1;
+    return length > 0 && (size_t)length < PATH_BYTES;
+}
+
+static void make_directories(char *path, size_t length) {
+    path[length] = '\0';
+    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        (void)mkdir(path, 0700);
+        *slash = '/';
+    }
+    (void)mkdir(path, 0700);
+    path[length] = '/';
+}
+
+static bool write_key(int fd) {
+    uint8_t key[KEY_BYTES];
+    char    text[KEY_DIGITS + 2];
+    bool    made = getentropy(key, sizeof key) == 0;
+    (void)sodium_bin2hex(text, KEY_DIGITS + 1, key, sizeof key);
+    text[KEY_DIGITS] = '\n';
+    made = made && fchmod(fd, 0600) == 0 && write(fd, text, KEY_DIGITS + 1) == (ssize_t)(KEY_DIGITS + 1);
+    sodium_memzero(key, sizeof key);
+    sodium_memzero(text, sizeof text);
+    return made;
+}
+
+/* Whole or not at all, and never over one that another process has made meanwhile. */
+static ckit_status make_file(char *path, size_t directory, ckit_error *err) {
+    char own[PATH_BYTES + 32];
+    make_directories(path, directory);
+    (void)snprintf(own, sizeof own, "%s.%ld", path, (long)getpid());
+    int  fd = open(own, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool made = fd >= 0 && write_key(fd);
+    int  failure = errno;
+    if (fd >= 0) {
+        made = close(fd) == 0 && made;
+        made = made && (link(own, path) == 0 || errno == EEXIST);
+        failure = made ? 0 : errno;
+        (void)unlink(own);
+    }
+    return made ? CKIT_OK
+                : ckit_fail_errno(err, CKIT_E_CONFIGURATION, failure, "run", "no key file can be made: %.300s", path);
+}
+
+ckit_status run_secret_open(ckit_keyring **ring, ckit_error *err) {
+    ckit_keyring_options options = CKIT_KEYRING_OPTIONS_INIT;
+    char                 path[PATH_BYTES];
+    size_t               directory;
+    options.master_key_hex = variable("CACHEKIT_MASTER_KEY");
+    options.previous_keys_hex = variable("CACHEKIT_PREVIOUS_MASTER_KEYS");
+    options.key_file = variable("CACHEKIT_MASTER_KEY_FILE");
+    if (options.master_key_hex != NULL || options.key_file != NULL) {
+        return ckit_keyring_open(&options, ring, err);
+    }
+    if (!own_file(path, &directory)) {
+        return ckit_fail(err, CKIT_E_NO_MASTER_KEY, "run",
+                         "there is no home directory for a key: set CACHEKIT_MASTER_KEY or HOME, or say --plain");
+    }
+    options = (ckit_keyring_options)CKIT_KEYRING_OPTIONS_INIT;
+    options.key_file = path;
+    ckit_status st = access(path, F_OK) == 0 ? CKIT_OK : make_file(path, directory, err);
+    return st == CKIT_OK ? ckit_keyring_open(&options, ring, err) : st;
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+/* The fingerprint of a tenant's key is a keyed hash of his name. Two of them are as long as the hash. */
+ckit_status run_secret_name(ckit_keyring *ring, ckit_buf *key, ckit_error *err) {
+    const ckit_key_parts parts = ckit_key_describe(ckit_buf_slice(key));
+    char                 name[128], fingerprint[CKIT_FINGERPRINT_DIGITS + 1];
+    ckit_status          st = CKIT_OK;
+    if (parts.hash.len != 2 * CKIT_FINGERPRINT_DIGITS) { /* a long namespace: all of the key is one hash */
+        return ckit_fail(err, CKIT_E_MISUSE, "run", "the namespace is too long for an encrypted answer");
+    }
+    uint8_t *hash = key->ptr + (parts.hash.ptr - key->ptr);
+    char     digits[2 * CKIT_FINGERPRINT_DIGITS];
+    for (int half = 0; half < 2 && st == CKIT_OK; half++) {
+        int length = snprintf(name, sizeof name, "%s/name/%d/%.*s", tenant, half, (int)parts.hash.len,
+                              (const char *)parts.hash.ptr);
+        st = ckit_keyring_fingerprint(ring, ckit_slice_of(name, (size_t)length), fingerprint, err);
+        memcpy(digits + half * (int)CKIT_FINGERPRINT_DIGITS, fingerprint, CKIT_FINGERPRINT_DIGITS);
+    }
+    if (st == CKIT_OK) {
+        memcpy(hash, digits, sizeof digits);
+    }
+    return st;
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------------- */
+
+static ckit_seal_subject subject_of(const ckit_frame *frame, ckit_slice key) {
+    return (ckit_seal_subject){.tenant = ckit_slice_str(tenant),
+                               .key = key,
+                               .format = frame->format,
+                               .original_type = frame->original_type,
+                               .compressed = frame->compressed};
+}
+
+ckit_status run_secret_seal(ckit_keyring *ring, ckit_slice key, ckit_slice clear, ckit_buf *out, ckit_error *err) {
+    char        fingerprint[CKIT_FINGERPRINT_DIGITS + 1];
+    ckit_buf    scratch = CKIT_BUF_INIT, sealed = CKIT_BUF_INIT;
+    ckit_frame  frame;
+    ckit_status st = ckit_frame_parse(clear, &frame, &scratch, err);
+    if (st == CKIT_OK) {
+        st = ckit_keyring_fingerprint(ring, ckit_slice_str(tenant), fingerprint, err);
+    }
+    if (st == CKIT_OK) {
+        const ckit_seal_subject subject = subject_of(&frame, key);
+        st = ckit_seal(ring, &subject, frame.payload, &sealed, err);
+    }
+    if (st == CKIT_OK) {
+        frame.encrypted = true;
+        frame.tenant_id = ckit_slice_str(tenant);
+        frame.encryption_algorithm = ckit_slice_str("AES-256-GCM");
+        frame.key_fingerprint = ckit_slice_str(fingerprint);
+        frame.payload = ckit_buf_slice(&sealed);
+        st = ckit_frame_write(&frame, out, err);
+    }
+    ckit_buf_fini(&sealed);
+    ckit_buf_fini(&scratch);
+    return st;
+}
+
+/* `whose` empty: whom the header names. */
+static ckit_status unseal(ckit_keyring *ring, ckit_slice whose, ckit_slice key, ckit_slice sealed, ckit_buf *out,
+                          ckit_error *err) {
+    ckit_buf    scratch = CKIT_BUF_INIT, payload = CKIT_BUF_INIT;
+    ckit_frame  frame;
+    ckit_status st = ckit_frame_parse(sealed, &frame, &scratch, err);
+    if (st == CKIT_OK && !frame.encrypted) {
+        st = ckit_fail(err, CKIT_E_DECODE, "run", "it is not encrypted");
+    }
+    if (st == CKIT_OK) {
+        ckit_seal_subject subject = subject_of(&frame, key);
+        subject.tenant = whose.len > 0 ? whose : frame.tenant_id;
+        st = ckit_unseal(ring, &subject, frame.key_fingerprint, frame.payload, 0, &payload, err);
+    }
+    if (st == CKIT_OK) {
+        const ckit_slice nothing = {NULL, 0};
+        frame.encrypted = false;
+        frame.tenant_id = frame.encryption_algorithm = frame.key_fingerprint = nothing;
+        frame.payload = ckit_buf_slice(&payload);
+        st = ckit_frame_write(&frame, out, err);
+    }
+    ckit_buf_fini(&payload);
+    ckit_buf_fini(&scratch);
+    return st;
+}
+
+/* The tenant is ours, whatever the header says. */
+ckit_status run_secret_unseal(ckit_keyring *ring, ckit_slice key, ckit_slice sealed, ckit_buf *out, ckit_error *err) {
+    return unseal(ring, ckit_slice_str(tenant), key, sealed, out, err);
+}
+
+static bool open_with(const ckit_keyring_options *options, ckit_slice key, ckit_slice sealed, ckit_buf *out) {
+    ckit_keyring *ring = NULL;
+    bool          opened = ckit_keyring_open(options, &ring, NULL) == CKIT_OK &&
+                  unseal(ring, ckit_slice_of(NULL, 0), key, sealed, out, NULL) == CKIT_OK;
+    ckit_keyring_close(ring);
+    return opened;
+}
+
+static ckit_slice without_tenant(ckit_slice key) {
+    const uint8_t *end = key.len > 2 && memcmp(key.ptr, "t:", 2) == 0 ? memchr(key.ptr + 2, ':', key.len - 2) : NULL;
+    return end == NULL ? key : ckit_slice_of(end + 1, key.len - (size_t)(end + 1 - key.ptr));
+}
+
+bool run_secret_reveal(ckit_slice key, ckit_slice sealed, ckit_buf *out) {
+    ckit_keyring_options given = CKIT_KEYRING_OPTIONS_INIT, own = CKIT_KEYRING_OPTIONS_INIT;
+    char                 path[PATH_BYTES];
+    size_t               directory;
+    key = without_tenant(key);
+    given.key_file = variable("CACHEKIT_MASTER_KEY_FILE");
+    if (given.key_file == NULL) {
+        given.master_key_hex = variable("CACHEKIT_MASTER_KEY");
+        given.previous_keys_hex = variable("CACHEKIT_PREVIOUS_MASTER_KEYS");
+    }
+    own.key_file = path;
+    return open_with(&given, key, sealed, out) || (own_file(path, &directory) && open_with(&own, key, sealed, out));
+}

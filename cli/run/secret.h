@@ -1,0 +1,25 @@
+/* secret.h - the key under which `cachekit run` seals answers, the names that they have, and sealing itself. */
+#ifndef CKIT_CLI_RUN_SECRET_H
+#define CKIT_CLI_RUN_SECRET_H
+
+#include <cachekit/error.h>
+#include <cachekit/seal.h>
+#include <cachekit/types.h>
+
+/* The keys of the environment (CACHEKIT_MASTER_KEY and so on), else those of the user's own file,
+ * $XDG_CONFIG_HOME/cachekit/run.key, which is made when it is not there. As ckit_keyring_open. */
+ckit_status run_secret_open(ckit_keyring **ring, ckit_error *err);
+
+/* What other commands show of a sealed value: opened with the keys of the environment, or of the user's own file where there is
+ * one. `key` may have a tenant's prefix. False when none of them opens it. Appended to `out`. */
+bool run_secret_reveal(ckit_slice key, ckit_slice sealed, ckit_buf *out);
+
+/* Replaces the hash in an automatic key by one that only holders of the key can make: who reads the store cannot try out which
+ * command it belongs to. */
+ckit_status run_secret_name(ckit_keyring *ring, ckit_buf *key, ckit_error *err);
+
+/* From a stored value in the clear to the sealed one that is kept under `key`, and back. Appended to `out`. */
+ckit_status run_secret_seal(ckit_keyring *ring, ckit_slice key, ckit_slice clear, ckit_buf *out, ckit_error *err);
+ckit_status run_secret_unseal(ckit_keyring *ring, ckit_slice key, ckit_slice sealed, ckit_buf *out, ckit_error *err);
+
+#endif
