@@ -33,6 +33,12 @@ MOMENTS = {
     "day": datetime.date(2026, 1, 31),
     "time": datetime.time(23, 59, 58),
 }
+SEALED = {
+    "encryption": True,
+    "master_key": "0123456789abcdef" * 4,
+    "single_tenant_mode": True,
+    "deployment_uuid": "01234567-89ab-4def-8123-456789abcdef",
+}
 ran: list[str] = []
 
 
@@ -92,6 +98,12 @@ CASES = {
         [1], [],
     ),
     "interop_moments": ({"interop": "moments", "namespace": "shared"}, ((), {}), MOMENTS, []),
+    "sealed": (SEALED, ((1, "two"), {"three": 3}), DOCUMENT, []),
+    "sealed_moments": (SEALED, ((), {}), MOMENTS, []),
+    "sealed_in_a_namespace": ({**SEALED, "namespace": "sealed", "key": lambda number: f"n{number}"}, ((7,), {}), "seven", []),
+    "sealed_orjson": ({**SEALED, "serializer": "orjson"}, ((), {}), JSON_DOCUMENT, ["orjson"]),
+    "sealed_arrow": ({**SEALED, "serializer": "arrow"}, ((), {}), frame, ["pandas", "pyarrow"]),
+    "sealed_interop": ({**SEALED, "interop": "sealed", "namespace": "shared"}, ((1,), {}), {"a": [1, 2.5, None]}, []),
     "interop_none": ({"interop": "none.v-1", "namespace": "0"}, ((), {}), None, []),
 }  # fmt: skip
 
