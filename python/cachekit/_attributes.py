@@ -37,15 +37,13 @@ def _process_id() -> str:
     return known
 
 
-_counting: weakref.WeakKeyDictionary[CachedFunction[..., Any], Callable[[CachedFunction[..., Any]], None]] = (
-    weakref.WeakKeyDictionary()
-)
-"""What begins the count of a function anew."""
+_counting: weakref.WeakSet[CachedFunction[..., Any]] = weakref.WeakSet()
+"""Functions whose counts begin anew in the child of a fork. How, they know themselves: what stood here would keep them."""
 
 
 def _count_anew() -> None:
-    for cached, restart in list(_counting.items()):
-        restart(cached)
+    for cached in list(_counting):
+        cached.__dict__["_count_anew"](cached)
 
 
 if hasattr(os, "register_at_fork"):
@@ -178,7 +176,8 @@ def attach(
         base.update(count_of(cached))
         cleared[0] = 0
 
-    _counting[cached] = restart
+    cached.__dict__["_count_anew"] = restart
+    _counting.add(cached)
 
     def counted() -> dict[str, int]:
         return {field: number - base.get(field, 0) for field, number in count_of(cached).items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import subprocess
 import sys
@@ -58,9 +59,6 @@ class Store:
     def health_check(self) -> tuple[bool, dict[str, Any]]:
         self._ask()
         return True, {"latency_ms": 0.5, "backend_type": "store"}
-
-
-DOWN = BackendError("down", BackendErrorType.TRANSIENT)
 
 
 @pytest.fixture
@@ -176,7 +174,7 @@ def test_a_breaker_that_could_never_open_is_refused(excluded: Any) -> None:
 
 
 def break_circuit(function: Any, store: Store, failures: int = 5) -> None:
-    store.failure = DOWN
+    store.failure = BackendError("down", BackendErrorType.TRANSIENT)
     for x in range(1000, 1000 + failures):
         assert function(x) == x
         function.cache.release_objects()
@@ -211,16 +209,18 @@ def test_another_backend_is_another_store(store: Store) -> None:
 
 
 def test_the_guard_ends_with_the_last_function_that_uses_it(store: Store) -> None:
-    import gc
+    def go() -> None:
+        functions.pop()
+        for _ in range(3):
+            gc.collect()
 
-    one, other = decorated(store), decorated(store, l1_enabled=False)
-    break_circuit(one, store)
-    del one
-    gc.collect()
-    third = decorated(store)
-    assert state_of(other) == state_of(third) == "OPEN"
-    del other, third
-    gc.collect()
+    functions = [decorated(store, l1_enabled=False), decorated(store)]
+    break_circuit(functions[-1], store)
+    go()
+    assert [state_of(function) for function in functions] == ["OPEN"]
+    functions.append(decorated(store))
+    assert [state_of(function) for function in functions] == ["OPEN"] * 2
+    go(), go()
     assert state_of(decorated(store)) == "CLOSED"
 
 
@@ -520,7 +520,7 @@ def test_what_nobody_wants_to_hear_is_not_said(
 
 def run(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(script)],
+        [sys.executable, "-W", "ignore", "-X", "faulthandler", "-c", textwrap.dedent(script)],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
