@@ -585,7 +585,7 @@ def test_a_handler_that_uses_the_cache_and_a_fork_among_lines_do_no_harm() -> No
 def test_what_a_store_did_not_take_is_shown_and_made_up_for(store: Store) -> None:
     function = decorated(store)
     assert function(1) == 1 and len(store.entries) == 1
-    store.failure = DOWN
+    store.failure = BackendError("down", BackendErrorType.TRANSIENT)
     with contextlib.suppress(BackendError):
         function.invalidate_cache(1)
     figures = function.get_health_status()["components"]["store"]
