@@ -78,21 +78,32 @@ async def miss(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, An
         return await function(*args, **kwargs)
     loop, poll = found
     outer = _computing.get()
+    refreshing = False
     try:
         while (answer := operation.advance(poll, outer)) == "pending":
             operation.wake = future = loop.create_future()
             await future
         if answer == "value":
             return operation.take()
+        if answer == "stale":  # and this call is the one that has it refreshed
+            result = operation.take()
+            refreshing = operation.start_refresh(args, kwargs)
+            return result
         if answer == "uncached":
             return await function(*args, **kwargs)
-        result = await _compute(operation, outer, function(*args, **kwargs))
+        try:
+            result = await _compute(operation, outer, function(*args, **kwargs))
+        except Exception as error:
+            if operation.fall_back(error):
+                return operation.take()
+            raise
         if operation.settle(result):
             operation.wake = future = loop.create_future()
             await future
         return result
     finally:
-        operation.drop()  # unless it is over: whoever waits takes over
+        if not refreshing:
+            operation.drop()  # unless it is over: whoever waits takes over
 
 
 async def _compute(operation: Operation, outer: tuple[Operation, ...], call: collections.abc.Awaitable[_R]) -> _R:
@@ -101,6 +112,8 @@ async def _compute(operation: Operation, outer: tuple[Operation, ...], call: col
         return await call
     except (asyncio.CancelledError, GeneratorExit):
         raise  # nobody's failure
+    except Exception:
+        raise  # and perhaps something stands in
     except BaseException:
         operation.fail()
         raise

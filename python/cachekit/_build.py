@@ -161,6 +161,11 @@ def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place, a
         more["refresh"] = Refresher(function, awaited)
         more["early_refresh"] = float(config.l1.swr_threshold_ratio) if early else 0.0
         more["stale_ms"] = config.stale_ms
+    fresh = config.fresh
+    if any(fresh):
+        more["fresh"] = fresh
+        if (config.fail_safe or config.early_refresh_beta) and "refresh" not in more:
+            more["refresh"] = Refresher(function, awaited)
     if config.refresh_ttl_on_get and place.stored:
         more["renew_below"] = float(config.ttl_refresh_threshold)
     return more

@@ -302,15 +302,21 @@ class Operation:
     """The future that waits for the next answer; it gets None as its result."""
     def advance(
         self, poll: Poll, computing: tuple[Operation, ...], /
-    ) -> Literal["value", "compute", "pending", "uncached"]:
+    ) -> Literal["value", "stale", "compute", "pending", "uncached"]:
         """Goes on without waiting. `computing`: what the caller computes at the moment, directly or not.
 
-        ``"value"``: take it. ``"compute"``: run the function, then `settle` or `fail`. ``"pending"``: when `wake` is
+        ``"value"``: take it. ``"stale"``: the same, and then `start_refresh`. ``"compute"``: run the function, then `settle` or `fail`. ``"pending"``: when `wake` is
         done, advance again. ``"uncached"``: run the function, this is over.
         """
 
     def take(self) -> Any:
         """The value, once."""
+
+    def start_refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> bool:
+        """Has the stale value computed anew. False: nobody does."""
+
+    def fall_back(self, error: BaseException, /) -> bool:
+        """The function has failed. True: `take` gives an older value that stands in for its result."""
 
     def settle(self, result: object, /) -> bool:
         """Keeps the result, or tells why it cannot be kept. True while it is on its way to the store; `wake` then."""
@@ -428,6 +434,7 @@ class CachedFunction(Generic[_P, _R]):
         interop: tuple[str, tuple[Any, ...], Callable[[], object] | None] | None = None,
         encryption: bool | None = None,
         tenant: str | None = None,
+        fresh: tuple[int, float, float, int, bool] = (0, 0.0, 0.0, 0, False),
     ) -> Self:
         """See python/ext/function.h for what each of them is. `first`, `method` and `bound` as
         _methods.Shape has them."""

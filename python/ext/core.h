@@ -92,6 +92,8 @@ PyObject *core_text(const char *text);
 /* Raises the exception that fits a failure of the library: cachekit.errors.CachekitError (or MemoryError), with the
  * E-code. Returns NULL. */
 PyObject *core_raise(core_state *state, const ckit_error *err);
+/* The same for a failure of the store that its caller is to see: a BackendError. */
+PyObject *core_raise_store(core_state *state, const ckit_error *err);
 
 /* Types of modules that are not imported with the package (types.c). */
 typedef enum core_late_type { CORE_UUID, CORE_DECIMAL, CORE_ENUM, CORE_PURE_PATH } core_late_type;

@@ -91,10 +91,11 @@ static PyObject *copy(PyObject *self, PyObject *unused) {
 
 /* What `CachedFunction(...)` was given; every object is borrowed. */
 typedef struct given {
-    PyObject   *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh, *bound, *gone, *tenants, *interop;
-    PyObject   *encryption, *tenant;
-    const char *name;
-    int         objects, first, method, integrity, l1;
+    PyObject          *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh, *bound, *gone, *tenants, *interop;
+    PyObject          *encryption, *tenant;
+    const char        *name;
+    int                objects, first, method, integrity, l1, fail_closed;
+    unsigned long long none_ttl_ms;
     ckit_function_options options;
 } given;
 
@@ -121,8 +122,8 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
     static char *names[] = {"cache",   "function", "name",       "namespace",     "ttl_ms", "stale_ms",    "integrity",
                             "l1",      "first",    "method",     "objects",       "key",    "warn",        "dump",
                             "load",    "miss",     "refresh",    "early_refresh", "bound",  "renew_below", "gone",
-                            "tenants", "interop",  "encryption", "tenant",        NULL};
-    unsigned long long ttl_ms = 0, stale_ms = 0;
+                            "tenants", "interop",  "encryption", "tenant",        "fresh",  NULL};
+    unsigned long long ttl_ms = 0, stale_ms = 0, fail_safe_ms = 0;
     *g = (given){.key = Py_None,
                  .warn = Py_None,
                  .dump = Py_None,
@@ -138,12 +139,13 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
                  .integrity = 1,
                  .l1 = 1,
                  .options = CKIT_FUNCTION_OPTIONS_INIT};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Os|$zKKppiipOOOOOOdOdOOOOO", names,
-                                     (PyTypeObject *)state->cache_type, &g->cache, &g->wrapped, &g->name,
-                                     &g->options.namespace_name, &ttl_ms, &stale_ms, &g->integrity, &g->l1, &g->first,
-                                     &g->method, &g->objects, &g->key, &g->warn, &g->dump, &g->load, &g->miss,
-                                     &g->refresh, &g->options.early_refresh, &g->bound, &g->options.renew_below,
-                                     &g->gone, &g->tenants, &g->interop, &g->encryption, &g->tenant)) {
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O!Os|$zKKppiipOOOOOOdOdOOOOO(KddKp)", names, (PyTypeObject *)state->cache_type, &g->cache,
+            &g->wrapped, &g->name, &g->options.namespace_name, &ttl_ms, &stale_ms, &g->integrity, &g->l1, &g->first,
+            &g->method, &g->objects, &g->key, &g->warn, &g->dump, &g->load, &g->miss, &g->refresh,
+            &g->options.early_refresh, &g->bound, &g->options.renew_below, &g->gone, &g->tenants, &g->interop,
+            &g->encryption, &g->tenant, &fail_safe_ms, &g->options.ttl_jitter, &g->options.early_beta, &g->none_ttl_ms,
+            &g->fail_closed)) {
         return false;
     }
     if ((g->dump == Py_None) != (g->load == Py_None) || (g->objects && g->dump != Py_None) ||
@@ -173,6 +175,8 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
     g->options.interop = g->interop == Py_None ? NULL : PyUnicode_AsUTF8(PyTuple_GET_ITEM(g->interop, 0));
     g->options.ttl_ms = ttl_ms;
     g->options.stale_ms = stale_ms;
+    g->options.fail_safe_ms = fail_safe_ms;
+    g->options.fail_closed = g->fail_closed;
     g->options.integrity = g->integrity ? CKIT_ON : CKIT_OFF;
     g->options.l1 = g->l1 ? CKIT_ON : CKIT_OFF;
     g->options.raw = g->dump != Py_None;
@@ -216,6 +220,8 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     f->method = (core_first)g.method;
     f->receivers.owner = (PyObject *)f;
     f->receivers.forget = core_function_forget_ties;
+    f->fail_closed = g.fail_closed;
+    f->none_ttl_ms = g.none_ttl_ms;
     f->coroutine = g.miss != Py_None;
     f->wrapped = kept(g.wrapped);
     f->key = kept(g.key);

@@ -41,8 +41,10 @@ typedef struct core_function {
     uint64_t                     object_hits; /* CORE_OBJECTS: those that the library leaves to the binding to count */
     core_kept                    kept;
     core_state                  *state;
-    core_first                   method;    /* what `first` becomes when the function turns out to be a method */
-    bool                         coroutine; /* `wrapped` is a coroutine function: calls are awaited */
+    core_first                   method;      /* what `first` becomes when the function turns out to be a method */
+    uint64_t                     none_ttl_ms; /* lifetime of a result that is None; 0 = as any other */
+    bool                         fail_closed; /* a store that fails makes the call fail */
+    bool                         coroutine;   /* `wrapped` is a coroutine function: calls are awaited */
     PyObject                    *wrapped;
     PyObject                    *key;   /* makes the key's text from the arguments; None = the arguments are the key */
     PyObject                    *warn;  /* called with (reason, exception or None) when a call runs uncached; or None */
@@ -107,6 +109,9 @@ PyObject *core_function_call_many(PyObject *self, PyObject *const *values, Py_ss
 
 /* Has a stale value refreshed that was just served, unless somebody does so already. Never waits. -1 with an exception
  * that is the caller's, a signal's for instance. */
+/* Has the stale value refreshed with the ticket `op`, which it takes. */
+int core_refresh_with(core_function *f, ckit_op *op, ckit_args *packed, PyObject *const *values, size_t count,
+                      PyObject *names);
 int core_refresh(core_function *f, ckit_args *args, PyObject *const *values, size_t count, PyObject *names);
 
 /* ---- function_value.c --------------------------------------------------------------------------------------- */
@@ -133,6 +138,13 @@ core_verdict core_function_forgive(core_function *f);
 int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result);
 /* The function has failed: another call takes over. The pending exception stays. */
 void core_function_fail(ckit_op *op);
+/* The function has failed, the pending exception says how: hands that over. What the cache gives instead, a new reference,
+ * and then nothing is pending any more; or NULL, and the exception is. */
+PyObject *core_function_fall_back(core_function *f, ckit_op *op);
+/* The store has failed, and that is the caller's. */
+static inline bool core_function_minds(const core_function *f, ckit_status st) {
+    return f->fail_closed && (st >= CKIT_E_UNREACHABLE || st == CKIT_E_BUSY);
+}
 
 /* ---- function_method.c -------------------------------------------------------------------------------------- */
 

@@ -21,10 +21,16 @@ static PyObject *compute(core_function *f, ckit_op *op, ckit_args *args, PyObjec
                          PyObject *names) {
     PyObject *value = core_function_run(f, values, count, names);
     if (value == NULL) {
-        core_function_fail(op);
+        value = core_function_fall_back(f, op);
     } else if (core_function_give(f, op, core_function_tie(f, args), value) < 0) {
+        const ckit_error *why = ckit_op_error(op);
+        bool              minds = why != NULL && core_function_minds(f, why->status);
+        if (minds) {
+            PyErr_Clear();
+            (void)core_raise_store(f->state, why);
+        }
         core_function_fail(op);
-        if (core_function_is_callers(f) || core_function_tell_uncached(f, "value") < 0) {
+        if (minds || core_function_is_callers(f) || core_function_tell_uncached(f, "value") < 0) {
             Py_CLEAR(value);
         }
     }
@@ -73,11 +79,13 @@ PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const 
         const uint64_t began_ns = core_now_ns();
         st = ckit_begin(&start, &op, &value, &err);
         ckit_value_fini(&unreadable);
-        if (st == CKIT_STALE) { /* begun again, and memory has got one meanwhile; who finds it next has it refreshed */
+        if (st == CKIT_STALE && f->refresh == Py_None) { /* only in place of the store: the ticket is somebody else's */
             ckit_op_free(op);
-            st = CKIT_OK;
+            op = NULL;
         }
         PyEval_RestoreThread(saved);
+        ckit_op *ticket = st == CKIT_STALE ? op : NULL;
+        st = st == CKIT_STALE ? CKIT_OK : st;
         if (st == CKIT_E_CANCELLED) {
             return NULL; /* with the signal handler's exception */
         }
@@ -85,14 +93,22 @@ PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const 
             return compute(f, op, args, values, count, names);
         }
         if (st != CKIT_OK) {
+            if (core_function_minds(f, st)) {
+                return core_raise_store(f->state, &err);
+            }
             (void)core_raise(f->state, &err);
             return st == CKIT_E_AUTH_TAG ? NULL : run_uncached(f, values, count, names);
         }
         core_function_time(f, &value, began_ns);
         PyObject *result = core_function_read(f, &value);
+        if (result != NULL && ticket != NULL && core_refresh_with(f, ticket, args, values, count, names) < 0) {
+            Py_CLEAR(result);
+            return NULL;
+        }
         if (result != NULL) {
             return result;
         }
+        ckit_op_free(ticket);
         core_verdict verdict = core_function_forgive(f);
         ckit_value_move(&unreadable, &value);
         if (verdict == CORE_CALLERS || verdict == CORE_UNCACHED || tries == MOST_TRIES) {

@@ -103,9 +103,37 @@ void core_function_fail(ckit_op *op) {
     PyErr_Restore(type, exception, traceback);
 }
 
-static int give_object(core_function *f, ckit_op *op, core_tie *tie, PyObject *value) {
+PyObject *core_function_fall_back(core_function *f, ckit_op *op) {
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        core_function_fail(op);
+        return NULL;
+    }
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    ckit_result result = {.status = CKIT_E_FUNCTION};
+    ckit_value  value = CKIT_VALUE_INIT;
+    ckit_status st;
+    PyObject   *instead = NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    st = ckit_finish(op, &result, &value, NULL);
+    Py_END_ALLOW_THREADS;
+    if (st == CKIT_STALE) {
+        instead = core_function_take(f, &value);
+        PyErr_Clear(); /* what cannot be read stands in for nothing */
+    }
+    if (instead == NULL) {
+        PyErr_Restore(type, exception, traceback);
+        return NULL;
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(exception);
+    Py_XDECREF(traceback);
+    return instead;
+}
+
+static int give_object(core_function *f, ckit_op *op, core_tie *tie, PyObject *value, uint64_t ttl_ms) {
     ckit_object object;
-    ckit_result result = {.status = CKIT_OK, .object = &object};
+    ckit_result result = {.status = CKIT_OK, .object = &object, .ttl_ms = ttl_ms};
     ckit_status st;
     size_t      size = core_size_of(value);
     if (PyErr_Occurred()) { /* it is the caller's */
@@ -125,24 +153,24 @@ static int give_object(core_function *f, ckit_op *op, core_tie *tie, PyObject *v
 }
 
 /* What goes with its receiver is kept as an object: bytes. */
-static int finish_tied(core_function *f, ckit_op *op, core_tie *tie, ckit_slice slice) {
+static int finish_tied(core_function *f, ckit_op *op, core_tie *tie, ckit_slice slice, uint64_t ttl_ms) {
     PyObject *bytes = PyBytes_FromStringAndSize((const char *)slice.ptr, (Py_ssize_t)slice.len);
     int       given = -1;
     if (bytes == NULL) {
         core_function_tie_free(tie);
     } else {
-        given = give_object(f, op, tie, bytes);
+        given = give_object(f, op, tie, bytes, ttl_ms);
         Py_DECREF(bytes);
     }
     return given;
 }
 
 /* As core_function_give. */
-static int finish_with(core_function *f, ckit_op *op, core_tie *tie, ckit_slice bytes) {
+static int finish_with(core_function *f, ckit_op *op, core_tie *tie, ckit_slice bytes, uint64_t ttl_ms) {
     if (tie != NULL) {
-        return finish_tied(f, op, tie, bytes);
+        return finish_tied(f, op, tie, bytes, ttl_ms);
     }
-    ckit_result result = {.status = CKIT_OK, .document = bytes};
+    ckit_result result = {.status = CKIT_OK, .document = bytes, .ttl_ms = ttl_ms};
     ckit_error  err = CKIT_ERROR_INIT;
     ckit_status st;
     Py_BEGIN_ALLOW_THREADS;
@@ -155,7 +183,7 @@ static int finish_with(core_function *f, ckit_op *op, core_tie *tie, ckit_slice 
     return st == CKIT_PENDING;
 }
 
-static int give_document(core_function *f, ckit_op *op, core_tie *tie, PyObject *value) {
+static int give_document(core_function *f, ckit_op *op, core_tie *tie, PyObject *value, uint64_t ttl_ms) {
     ckit_buf    buf = CKIT_BUF_INIT;
     ckit_writer w;
     ckit_error  err = CKIT_ERROR_INIT;
@@ -163,7 +191,7 @@ static int give_document(core_function *f, ckit_op *op, core_tie *tie, PyObject 
     ckit_writer_init(&w, &buf);
     if ((f->interop != NULL ? core_encode_interop(f->state, &w, value) : core_encode(f->state, &w, value)) == 0) {
         if (ckit_writer_finish(&w, &err) == CKIT_OK) {
-            given = finish_with(f, op, tie, ckit_buf_slice(&buf));
+            given = finish_with(f, op, tie, ckit_buf_slice(&buf), ttl_ms);
             tie = NULL;
         } else {
             (void)core_raise(f->state, &err);
@@ -174,12 +202,12 @@ static int give_document(core_function *f, ckit_op *op, core_tie *tie, PyObject 
     return given;
 }
 
-static int give_serialized(core_function *f, ckit_op *op, core_tie *tie, PyObject *value) {
+static int give_serialized(core_function *f, ckit_op *op, core_tie *tie, PyObject *value, uint64_t ttl_ms) {
     Py_buffer view;
     int       given = -1;
     PyObject *stored = PyObject_CallOneArg(f->dump, value);
     if (stored != NULL && PyObject_GetBuffer(stored, &view, PyBUF_SIMPLE) == 0) {
-        given = finish_with(f, op, tie, ckit_slice_of(view.buf, (size_t)view.len));
+        given = finish_with(f, op, tie, ckit_slice_of(view.buf, (size_t)view.len), ttl_ms);
         tie = NULL;
         PyBuffer_Release(&view);
     }
@@ -189,6 +217,7 @@ static int give_serialized(core_function *f, ckit_op *op, core_tie *tie, PyObjec
 }
 
 int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result) {
+    uint64_t ttl_ms = result == Py_None ? f->none_ttl_ms : 0;
     if (core_is_for_one(result)) {
         core_function_tie_free(tie);
         if (f->interop != NULL) {
@@ -201,8 +230,8 @@ int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *r
         return -1;
     }
     switch (f->kept) {
-    case CORE_OBJECTS: return give_object(f, op, tie, result);
-    case CORE_SERIALIZED: return give_serialized(f, op, tie, result);
-    default: return give_document(f, op, tie, result);
+    case CORE_OBJECTS: return give_object(f, op, tie, result, ttl_ms);
+    case CORE_SERIALIZED: return give_serialized(f, op, tie, result, ttl_ms);
+    default: return give_document(f, op, tie, result, ttl_ms);
     }
 }

@@ -42,6 +42,30 @@ PyObject *core_raise(core_state *state, const ckit_error *err) {
     return NULL;
 }
 
+PyObject *core_raise_store(core_state *state, const ckit_error *err) {
+    static const char *const kinds[] = {[CKIT_KIND_TRANSIENT] = "transient",
+                                        [CKIT_KIND_TIMEOUT] = "timeout",
+                                        [CKIT_KIND_PERMANENT] = "permanent",
+                                        [CKIT_KIND_AUTHENTICATION] = "authentication"};
+    const size_t             kind = (size_t)ckit_status_kind(err->status);
+    const char *name = kind < sizeof kinds / sizeof kinds[0] && kinds[kind] != NULL ? kinds[kind] : "unknown";
+    PyObject   *errors = PyImport_ImportModule("cachekit.errors");
+    PyObject   *type = errors == NULL ? NULL : PyObject_GetAttrString(errors, "BackendError");
+    PyObject   *told = type == NULL ? NULL : PyObject_CallMethod(errors, "BackendErrorType", "s", name);
+    PyObject   *exception = told == NULL ? NULL
+                                         : PyObject_CallFunction(type, "NOOOOs", core_text(err->text), told, Py_None,
+                                                                 Py_None, Py_None, ckit_status_code(err->status));
+    (void)state;
+    if (exception != NULL) {
+        PyErr_SetObject(type, exception);
+    }
+    Py_XDECREF(exception);
+    Py_XDECREF(told);
+    Py_XDECREF(type);
+    Py_XDECREF(errors);
+    return NULL;
+}
+
 static int traverse(PyObject *module, visitproc visit, void *arg) {
     core_state *state = core_state_of(module);
     if (state != NULL) {

@@ -115,6 +115,7 @@ static PyObject *name_of_answer(ckit_status answer) {
     switch (answer) {
     case CKIT_PENDING: return PyUnicode_InternFromString("pending");
     case CKIT_OK: return PyUnicode_InternFromString("value");
+    case CKIT_STALE: return PyUnicode_InternFromString("stale");
     case CKIT_COMPUTE: return PyUnicode_InternFromString("compute");
     default: return PyUnicode_InternFromString("uncached");
     }
@@ -159,8 +160,9 @@ static ckit_status begin(core_operation *self, const rejected *no, ckit_value *v
         st = CKIT_OK;
     }
     if (st != CKIT_OK && st != CKIT_PENDING && st != CKIT_COMPUTE) {
-        (void)core_raise(self->function->state, &err);
-        if (st != CKIT_E_AUTH_TAG && core_function_tell_uncached(self->function, "cache") < 0) {
+        (void)(core_function_minds(self->function, st) ? core_raise_store : core_raise)(self->function->state, &err);
+        if (st != CKIT_E_AUTH_TAG && !core_function_minds(self->function, st) &&
+            core_function_tell_uncached(self->function, "cache") < 0) {
             return CKIT_E_MISUSE;
         }
     }
@@ -171,20 +173,25 @@ static ckit_status begin(core_operation *self, const rejected *no, ckit_value *v
 static ckit_status go_on(core_operation *self) {
     rejected    no = {.value = CKIT_VALUE_INIT};
     ckit_status st = self->op == NULL ? CKIT_MISS : self->answer;
+    bool        ticket = false;
     for (int tries = 0; tries <= MOST_TRIES; tries++) {
         ckit_value value = CKIT_VALUE_INIT;
         if (st == CKIT_MISS) {
             st = begin(self, &no, &value);
             ckit_value_fini(&no.value);
-        } else if (st == CKIT_OK) {
+        } else if (st == CKIT_OK || st == CKIT_STALE) {
             ckit_op *op = self->op;
             ckit_op_take(op, &value);
-            self->op = NULL;
-            ckit_op_free(op);
+            ticket = st == CKIT_STALE && self->function->refresh != Py_None && ckit_op_computes(op);
+            if (!ticket) {
+                self->op = NULL;
+                ckit_op_free(op);
+            }
+            st = CKIT_OK;
         }
-        if (st == CKIT_E_AUTH_TAG && self->op != NULL) { /* the caller's */
+        if ((st == CKIT_E_AUTH_TAG || core_function_minds(self->function, st)) && self->op != NULL) { /* the caller's */
             ckit_op *op = self->op;
-            (void)core_raise(self->function->state, ckit_op_error(op));
+            (void)(st == CKIT_E_AUTH_TAG ? core_raise : core_raise_store)(self->function->state, ckit_op_error(op));
             self->op = NULL;
             ckit_op_free(op);
         }
@@ -195,7 +202,14 @@ static ckit_status go_on(core_operation *self) {
         core_function_time(self->function, &value, self->began_ns);
         self->result = core_function_read(self->function, &value);
         if (self->result != NULL) {
-            return CKIT_OK;
+            self->answer = ticket ? CKIT_COMPUTE : CKIT_OK;
+            return ticket ? CKIT_STALE : CKIT_OK;
+        }
+        if (ticket) {
+            ckit_op *op = self->op;
+            self->op = NULL;
+            ckit_op_free(op);
+            ticket = false;
         }
         core_verdict verdict = core_function_forgive(self->function);
         if (verdict == CORE_CALLERS || verdict == CORE_UNCACHED) {
@@ -249,6 +263,25 @@ void core_operation_wake(core_operation *self) {
     Py_DECREF(future);
 }
 
+void core_operation_wake_with_error(core_operation *self) {
+    PyObject *type, *exception, *traceback;
+    PyObject *future = self->wake;
+    self->wake = NULL;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    PyObject *done = PyObject_CallMethod(future, "done", NULL);
+    PyObject *told = done == Py_False ? PyObject_CallMethod(future, "set_exception", "O", exception) : NULL;
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable(future);
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(told);
+    Py_DECREF(future);
+    Py_XDECREF(type);
+    Py_XDECREF(exception);
+    Py_XDECREF(traceback);
+}
+
 static PyObject *take(PyObject *object, PyObject *unused) {
     core_operation *self = core_operation_of(object);
     PyObject       *result = self->result;
@@ -281,6 +314,12 @@ static int give(core_operation *self, PyObject *result) {
         core_poll_keep(self);
     } else {
         if (given < 0) {
+            const ckit_error *why = ckit_op_error(self->op);
+            self->minds = why != NULL && core_function_minds(f, why->status);
+            if (self->minds) {
+                PyErr_Clear();
+                (void)core_raise_store(f->state, why);
+            }
             core_function_fail(self->op);
         }
         core_operation_drop(self);
@@ -304,8 +343,8 @@ static PyObject *settle(PyObject *object, PyObject *result) {
         return NULL;
     }
     int given = give(self, result);
-    if (given < 0 &&
-        (core_function_is_callers(self->function) || core_function_tell_uncached(self->function, "value") < 0)) {
+    if (given < 0 && (self->minds || core_function_is_callers(self->function) ||
+                      core_function_tell_uncached(self->function, "value") < 0)) {
         return NULL;
     }
     return PyBool_FromLong(given > 0);
@@ -320,6 +359,30 @@ static PyObject *fail(PyObject *object, PyObject *unused) {
     core_function_fail(self->op);
     core_operation_drop(self);
     Py_RETURN_NONE;
+}
+
+/* The exception that a coroutine function has raised is being handled, not pending. */
+static PyObject *fall_back(PyObject *object, PyObject *exception) {
+    core_operation *self = core_operation_of(object);
+    if (!computes(self)) {
+        return NULL;
+    }
+    PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    self->result = core_function_fall_back(self->function, self->op);
+    PyErr_Clear();
+    core_operation_drop(self);
+    return PyBool_FromLong(self->result != NULL);
+}
+
+static PyObject *start_refresh(PyObject *object, PyObject *call) {
+    core_operation *self = core_operation_of(object);
+    core_function  *f = self->function;
+    PyObject       *args, *kwargs;
+    if (!computes(self) || !PyArg_ParseTuple(call, "O!O!", &PyTuple_Type, &args, &PyDict_Type, &kwargs)) {
+        return NULL;
+    }
+    bool is_method = f->first == CORE_FIRST_IDENTITY || f->first == CORE_FIRST_NAMED;
+    return PyObject_CallFunctionObjArgs(f->refresh, object, args, kwargs, is_method ? Py_True : Py_False, NULL);
 }
 
 static PyObject *move_here(PyObject *object, PyObject *unused) {
@@ -347,6 +410,8 @@ static PyMethodDef methods[] = {
      "finish(result): keeps the result. Raises when it cannot be kept; the operation is over."},
     {"settle", settle, METH_O,
      "settle(result): the same, and says why a result cannot be kept. True while it is on its way to the store."},
+    {"fall_back", fall_back, METH_O, "The function has failed with this exception. True: take() gives what stands in."},
+    {"start_refresh", start_refresh, METH_VARARGS, "Has the stale value computed anew, with (args, kwargs)."},
     {"fail", fail, METH_NOARGS, "The function has failed: a call that waits takes over."},
     {"move_here", move_here, METH_NOARGS, "This thread is going to run the function, not the one that began."},
     {"drop", drop, METH_NOARGS, "Nobody is interested any more: a call that waits takes over."},

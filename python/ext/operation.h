@@ -17,8 +17,9 @@ typedef struct core_operation {
     PyObject              *result; /* of one that was answered as it began */
     ckit_status            answer; /* CKIT_PENDING, or what has come */
     uint64_t               began_ns;
-    bool                   kept;   /* the poll holds it until the store has the result */
-    struct core_operation *next;   /* among those */
+    bool                   minds; /* the store has not taken the result, and that is the caller's */
+    bool                   kept;  /* the poll holds it until the store has the result */
+    struct core_operation *next;  /* among those */
     struct core_operation *prev;
 } core_operation;
 
@@ -34,6 +35,8 @@ PyObject *core_operation_of_call(core_function *f, const ckit_args *args);
 void core_operation_give_up(PyObject *operation);
 /* Its answer is there: tells the future that waits for it. */
 void core_operation_wake(core_operation *self);
+/* The same with the pending exception. */
+void core_operation_wake_with_error(core_operation *self);
 /* It is over. A result on its way to the store still arrives. */
 void core_operation_drop(core_operation *self);
 

@@ -54,7 +54,12 @@ void core_poll_keep(core_operation *operation) {
 }
 
 static void end_kept(core_operation *operation) {
-    ckit_op *op = operation->op;
+    ckit_op          *op = operation->op;
+    const ckit_error *why = ckit_op_error(op);
+    if (why != NULL && core_function_minds(operation->function, why->status) && operation->wake != NULL) {
+        (void)core_raise_store(operation->function->state, why);
+        core_operation_wake_with_error(operation);
+    }
     operation->op = NULL;
     ckit_op_free(op); /* has nothing to wait for */
     core_poll_remove(operation);

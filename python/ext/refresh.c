@@ -2,9 +2,8 @@
 #include "call.h"
 #include "operation.h"
 
-/* Takes `op`. */
-static int hand_over(core_function *f, ckit_op *op, ckit_args *packed, PyObject *const *values, size_t count,
-                     PyObject *names) {
+int core_refresh_with(core_function *f, ckit_op *op, ckit_args *packed, PyObject *const *values, size_t count,
+                      PyObject *names) {
     PyObject *args = NULL, *kwargs = NULL, *answer = NULL;
     PyObject *operation = core_operation_new(f, op, packed);
     if (operation != NULL && core_gather(values, PyVectorcall_NARGS(count), names, &args, &kwargs) == 0) {
@@ -31,7 +30,7 @@ int core_refresh(core_function *f, ckit_args *args, PyObject *const *values, siz
     }
     /* The interpreter is not let go: nothing waits here, and getting it back could take long. */
     (void)ckit_begin(&start, &op, &none, NULL);
-    return op == NULL ? 0 : hand_over(f, op, args, values, count, names);
+    return op == NULL ? 0 : core_refresh_with(f, op, args, values, count, names);
 }
 
 /* Other interpreters than the first cannot end while they have threads. */

@@ -61,6 +61,11 @@ def test_every_field_has_its_default():
     assert found == {
         "ttl": 3600,
         "stale_ttl": None,
+        "fail_safe": 0,
+        "ttl_jitter": 0.0,
+        "early_refresh_beta": 0.0,
+        "none_ttl": None,
+        "fallback_strategy": "fail_open",
         "swr_by_default": False,
         "namespace": None,
         "serializer": "default",

@@ -66,6 +66,11 @@ GROUPS: dict[str, Group] = {
 SCALARS: dict[str, Any] = {
     "ttl": NOT_GIVEN,
     "stale_ttl": None,
+    "fail_safe": 0,
+    "ttl_jitter": 0.0,
+    "early_refresh_beta": 0.0,
+    "none_ttl": None,
+    "fallback_strategy": "fail_open",
     "swr_by_default": False,
     "namespace": None,
     "serializer": "default",

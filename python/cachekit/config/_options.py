@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, TypedDict
+from typing import TYPE_CHECKING, Any, Callable, Literal, TypedDict
 
 if TYPE_CHECKING:
     from .nested import BackpressureConfig, CircuitBreakerConfig, EncryptionConfig, L1CacheConfig, MonitoringConfig
@@ -24,6 +24,11 @@ class CacheOptions(TypedDict, total=False):
     refresh_ttl_on_get: bool
     ttl_refresh_threshold: float
     stale_ttl: int | None
+    fail_safe: float
+    ttl_jitter: float
+    early_refresh_beta: float
+    none_ttl: float | None
+    fallback_strategy: Literal["fail_open", "fail_closed"]
     swr_by_default: bool
     interop: str | None
     safe_mode: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import ConfigurationError, ConfigurationTypeError, UnsupportedError
 from ._build import KEYWORDS, assemble
 from ._checks import (
+    check_choice,
     MASK,
     NOT_GIVEN,
     NotGiven,
@@ -26,7 +27,7 @@ from .settings import MAX_TTL_SECONDS
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, Callable
+    from typing import Any, Callable, Literal
 
     from typing_extensions import Self, Unpack
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DecoratorConfig", "LocalConfig", "get_default_backend", "set_default_backend"]
 
+_DO_NOT_STORE = 2**64 - 2
 MAX_STALE_SECONDS = 2592000
 """Thirty days: the most that `ttl` and `stale_ttl` may be together."""
 SERIALIZER_NAMES = ("default", "std", "auto", "pythonic", "orjson", "arrow")
@@ -59,6 +61,16 @@ class DecoratorConfig(Value):
     stale_ttl: int | None
     """For how many seconds after its lifetime a value is still served while the function runs again in the background.
     0 = not at all; None = what `swr_by_default` says. `ttl` and `stale_ttl` are at most 30 days together."""
+    fail_safe: float
+    """For how many seconds after its lifetime an older value stands in for a function, or a store, that fails."""
+    ttl_jitter: float
+    """Lifetimes are up to this part of them shorter, drawn for each value; 0 to less than 1."""
+    early_refresh_beta: float
+    """Values are renewed before their end by so many times what a run takes, on average (XFetch); 0 = not."""
+    none_ttl: float | None
+    """Lifetime in seconds of a result that is None. None: as any other. 0: do not store."""
+    fallback_strategy: Literal["fail_open", "fail_closed"]
+    """What a store that fails means: the function runs, or the call raises the store's error."""
     swr_by_default: bool
     """Without `stale_ttl`: serve stale values for as long again as `ttl`."""
     namespace: str | None
@@ -199,6 +211,19 @@ class DecoratorConfig(Value):
         return _milliseconds(max(0, min(self.ttl, MAX_STALE_SECONDS - self.ttl)))
 
     @property
+    def fresh(self) -> tuple[int, float, float, int, bool]:
+        """What `CachedFunction` takes as `fresh`."""
+        none_ms = 0 if self.none_ttl is None else _milliseconds(self.none_ttl) or _DO_NOT_STORE
+        closed = self.fallback_strategy == "fail_closed"
+        return (
+            _milliseconds(self.fail_safe),
+            float(self.ttl_jitter),
+            float(self.early_refresh_beta),
+            none_ms,
+            closed,
+        )
+
+    @property
     def l1_only(self) -> bool:
         """Whether values are kept in the memory of this process only (`backend=None`)."""
         return self.backend is None
@@ -208,6 +233,11 @@ class DecoratorConfig(Value):
         return {
             "ttl": self.ttl,
             "stale_ttl": self.stale_ttl,
+            "fail_safe": self.fail_safe,
+            "ttl_jitter": self.ttl_jitter,
+            "early_refresh_beta": self.early_refresh_beta,
+            "none_ttl": self.none_ttl,
+            "fallback_strategy": self.fallback_strategy,
             "swr_by_default": self.swr_by_default,
             "namespace": self.namespace,
             "serializer": self.serializer,
@@ -261,6 +291,14 @@ class DecoratorConfig(Value):
         if self.ttl is not None:
             check_number("ttl", self.ttl, 0, MAX_TTL_SECONDS, unit="seconds, None (no expiry) or 0 (do not store)")
         self._check_stale()
+        check_number("fail_safe", self.fail_safe, 0, MAX_STALE_SECONDS, unit="seconds")
+        if self.fail_safe and not self.ttl:
+            raise ConfigurationError(f"fail_safe={show(self.fail_safe)} needs a ttl above 0, and ttl is {show(self.ttl)}")
+        check_number("ttl_jitter", self.ttl_jitter, 0, 0.99)
+        check_number("early_refresh_beta", self.early_refresh_beta, 0, 1000)
+        if self.none_ttl is not None:
+            check_number("none_ttl", self.none_ttl, 0, MAX_TTL_SECONDS, unit="seconds, or None (as any other)")
+        check_choice("fallback_strategy", self.fallback_strategy, ("fail_open", "fail_closed"))
         if self.namespace is not None:
             check_text("namespace", self.namespace)
         _check_serializer(self.serializer)
