@@ -318,7 +318,7 @@ def test_keys_in_short_form_and_keys_for_all_languages_exclude_each_other():
         DecoratorConfig(fast_mode=True, interop="get_user")
 
 
-@pytest.mark.parametrize("keyword", ["tags", "lock_timeout", "fallback_strategy", "prometheus", "l2", "l1_config"])
+@pytest.mark.parametrize("keyword", ["tags", "lock_timeout", "prometheus", "l2", "l1_config"])
 def test_a_keyword_that_is_shown_somewhere_and_accepted_nowhere_is_a_type_error(keyword: str):
     with pytest.raises(TypeError, match=f"unexpected keyword argument '{keyword}'"):
         resolve(report, {keyword: 1})
