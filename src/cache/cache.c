@@ -252,6 +252,7 @@ static void fork_prepare(void *self) {
     pthread_mutex_lock(&cache->mu);
     ckiti_flights_fork_prepare(&cache->flights);
     ckiti_stripes_lock_all(&cache->stripes);
+    pthread_mutex_lock(&cache->waits.mu);
     for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
         poll->fork_prepare(poll);
     }
@@ -274,6 +275,7 @@ static void fork_parent(void *self) {
     for (ckiti_poll_hooks *poll = cache->polls; poll != NULL; poll = poll->next) {
         poll->fork_parent(poll);
     }
+    pthread_mutex_unlock(&cache->waits.mu);
     ckiti_stripes_unlock_all(&cache->stripes);
     ckiti_flights_fork_parent(&cache->flights);
     pthread_mutex_unlock(&cache->mu);
@@ -291,6 +293,8 @@ static void fork_child(void *self) {
     ckiti_workers_fork_child(&cache->workers);
     ckiti_workers_fork_child(&cache->runners);
     ckiti_replay_fork_child(&cache->replay);
+    ckiti_waits_forked(&cache->waits);
+    pthread_mutex_unlock(&cache->waits.mu);
     ckiti_stripes_forget_writers(&cache->stripes);
     ckiti_stripes_unlock_all(&cache->stripes);
     ckiti_flights_fork_child(&cache->flights);
@@ -330,6 +334,7 @@ static ckit_status open_parts(ckit_cache *cache, ckit_error *err) {
     ckiti_stripes_init(&cache->stripes);
     ckiti_coherence_init(&cache->coherence);
     ckiti_flights_init(&cache->flights, cache->alloc);
+    ckiti_waits_init(&cache->waits);
     ckit_status st = ckiti_workers_init(&cache->workers, cache->options.workers, cache->options.queue_max, cache->clock,
                                         cache->alloc);
     ckit_status runners =
@@ -434,6 +439,7 @@ void ckit_cache_close(ckit_cache *cache) {
     ckiti_leases_fini(&cache->leases);
     ckiti_workers_fini(&cache->runners);
     ckiti_flights_fini(&cache->flights);
+    ckiti_waits_fini(&cache->waits);
     ckiti_coherence_fini(&cache->coherence);
     ckiti_stripes_fini(&cache->stripes);
     pthread_cond_destroy(&cache->refreshed);

@@ -153,7 +153,9 @@ void ckiti_key_written(ckit_cache *cache, ckit_slice key) {
 }
 
 static void tell_changed(ckit_cache *cache, ckit_slice key) {
-    size_t dropped = overtake(cache, hash_of(cache, key), NULL);
+    uint64_t hash = hash_of(cache, key);
+    size_t   dropped = overtake(cache, hash, NULL);
+    ckiti_waits_wake(&cache->waits, 0, hash);
     if (dropped > 0) {
         ckiti_count(&cache->counters, CKITI_COPIES_DROPPED, dropped);
     }

@@ -12,6 +12,7 @@
 #include "cache/replay.h"
 #include "cache/sealing.h"
 #include "cache/stripes.h"
+#include "cache/waits.h"
 #include "cache/workers.h"
 #include "guard/guard.h"
 #include "memory/l1.h"
@@ -169,6 +170,7 @@ struct ckit_cache {
     ckiti_workers           runners; /* of functions with a limit */
     ckiti_sealing           sealing;
     ckiti_leases            leases;
+    ckiti_waits             waits;
     ckit_cache_options      options; /* with the defaults filled in */
     ckit_clock              clock_copy;
     ckit_log                log_copy;

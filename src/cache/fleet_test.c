@@ -192,3 +192,45 @@ CKIT_TEST(fleet, a_forked_child_trusts_no_copy_of_its_parent_s) {
     CHECK_ENTRY(CKIT_SOURCE_MEMORY, "value", &fl.a, "k");
     fleet_close(&fl);
 }
+
+/* ---- who waits for another process's lock ------------------------------------------------------------------------------- */
+
+static void keep_answer(void *context, ckit_op *op, ckit_status came) {
+    ckit_value *value = context;
+    CHECK_OK(came);
+    ckit_op_take(op, value);
+    ckit_op_free(op);
+}
+
+/* The clock stands still, so the pause between two looks never ends by itself. */
+CKIT_TEST(fleet, a_call_that_waits_looks_again_at_once_when_the_value_is_told) {
+    fleet         fl;
+    threaded_call holder = {0};
+    ckit_poll    *poller;
+    ckit_op      *op;
+    ckit_args     args;
+    ckit_value    value = CKIT_VALUE_INIT;
+    fleet_open(&fl, FAKE_LOCKING);
+    loader_shut(&fl.a.l);
+    call_start(&holder, fl.a.fn, 7);
+    loader_wait_stopped(&fl.a.l, 1);
+    CHECK_OK(ckit_poll_new(fl.b.cache, &poller, NULL));
+    ckit_args_init(&args);
+    ckit_args_int(&args, 7);
+    ckit_start start = {.function = fl.b.fn, .args = &args, .poll = poller, .ready = keep_answer, .context = &value};
+    CHECK_STATUS(CKIT_PENDING, ckit_begin(&start, &op, &value, NULL));
+    fake_wait_calls(fl.f.store, FAKE_LOCK_TRY, 2); /* it has found the lock taken, and pauses */
+    loader_open(&fl.a.l);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&holder).source);
+    for (unsigned i = 0; i < 30000 && ckit_poll_dispatch(poller) == 0; i++) {
+        (void)fake_deliver(fl.b.watch);
+        breathe();
+    }
+    CHECK_EQ_U(1, read_number(&value));
+    CHECK_EQ_U(CKIT_SOURCE_STORE, value.source);
+    CHECK_EQ_U(0, fl.b.l.runs);
+    ckit_value_fini(&value);
+    ckit_args_fini(&args);
+    ckit_poll_close(poller);
+    fleet_close(&fl);
+}

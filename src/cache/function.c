@@ -268,9 +268,14 @@ void ckit_function_close(ckit_function *function) {
 /* ---- the blocking driver ------------------------------------------------------------------------------------- */
 
 static void pause_until(ckit_op *op, uint64_t retry_at_ms) {
-    uint64_t        left = ckiti_time_left(ckiti_cache_now(op->cache), retry_at_ms);
-    struct timespec span = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000L};
-    nanosleep(&span, NULL); /* a signal only makes the next look earlier */
+    struct timespec until = ckiti_real_time_in(ckiti_time_left(ckiti_cache_now(op->cache), retry_at_ms));
+    op->wait.cond = op->seat.wake; /* nobody waits for the flight any more */
+    ckiti_op_begin_wait(op);
+    if (!ckiti_op_was_overtaken(op)) { /* else something has happened since the look */
+        ckiti_wait_pause(&op->cache->waits, &op->wait, &until);
+    }
+    ckiti_wait_end(&op->cache->waits, &op->wait);
+    op->wait.cond = NULL;
 }
 
 #define ASK_EVERY_MS 100u /* whether to wait on; the store's pauses are no longer than that */

@@ -132,6 +132,7 @@ static void let_lock_go(ckit_op *op) {
         /* A lock that cannot be released ends by itself. */
         (void)op->cache->ops->lock_release(op->cache->store, ckit_buf_slice(&op->key), &op->lease,
                                            ckiti_store_deadline(op->cache, 0), NULL);
+        ckiti_waits_wake(&op->cache->waits, op->hash, 0);
     }
 }
 
@@ -144,7 +145,14 @@ static void hand_over(ckit_op *op) {
     }
 }
 
+void ckiti_op_begin_wait(ckit_op *op) {
+    op->wait.hash = op->hash;
+    op->wait.key_hash = op->note.key_hash;
+    ckiti_wait_begin(&op->cache->waits, &op->wait);
+}
+
 void ckiti_op_fini(ckit_op *op) {
+    ckiti_wait_end(&op->cache->waits, &op->wait);
     let_lock_go(op);
     hand_over(op);
     ckiti_note_end(op->cache, &op->note);
@@ -249,6 +257,7 @@ static bool keep_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *obj
         *kept = put_in_memory(op, bytes, object, how, fresh_ms, op->function->keep_ms + (op->ttl_ms - fresh_ms));
     }
     pthread_mutex_unlock(&stripe->mu);
+    ckiti_waits_wake(&op->cache->waits, op->hash, 0);
     ckiti_sweep_start(op->cache);
     return valid;
 }

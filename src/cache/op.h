@@ -54,6 +54,7 @@ struct ckit_op {
     ckit_status      kept_not; /* the store's failure to take the result, where that is the caller's */
     ckiti_note       note;     /* the same for changes elsewhere */
     ckiti_seat       seat;
+    ckiti_wait       wait; /* WAIT */
     ckit_buf         key;    /* the store's key; empty where nobody needs it */
     ckit_buf         tenant; /* whose call it is, of a function with tenants */
     bool             silent; /* the store did not answer in time: nobody waits for it again in this call */
@@ -145,6 +146,8 @@ ckit_status ckiti_op_advance(ckit_op *op);
  * the read into op->stored means (as ckiti_op_advance). */
 void        ckiti_op_begin_look(ckit_op *op);
 ckit_status ckiti_op_opened(ckit_op *op, ckit_status got, uint64_t life_ms);
+/* Before the pause that ckiti_op_advance asked for: it ends early when something happens to the key. */
+void ckiti_op_begin_wait(ckit_op *op);
 /* After the flight was joined as its leader: another call may have landed between our look into memory and now. True
  * when op->value holds the answer, and the followers have it too. */
 bool ckiti_op_is_fresh_by_now(ckit_op *op);

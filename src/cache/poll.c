@@ -288,9 +288,16 @@ static bool submit_look(ckit_op *op) {
     return op->cache->ops->submit(op->cache->store, &op->request, NULL) == CKIT_PENDING;
 }
 
+/* Something has happened to the key for which it waits. */
+static void wake_early(ckiti_wait *wait) {
+    ckit_op *op = (ckit_op *)(void *)((char *)wait - offsetof(ckit_op, wait));
+    ckiti_workers_hurry(&op->cache->workers, &op->work);
+}
+
 static void take_steps(ckiti_job *job) {
     ckit_op    *op = op_of_work(job);
     ckit_status st;
+    ckiti_wait_end(&op->cache->waits, &op->wait);
     do {
         if (is_abandoned(op)) {
             end_abandoned(op);
@@ -305,7 +312,9 @@ static void take_steps(ckiti_job *job) {
         (void)ckiti_op_take_ticket(op, true);
     }
     if (st == CKIT_PENDING) {
-        go_on(op, op->retry_at_ms);
+        op->wait.wake = wake_early;
+        ckiti_op_begin_wait(op);
+        go_on(op, ckiti_op_was_overtaken(op) ? 0 : op->retry_at_ms);
     } else {
         answer_op(op, st);
     }

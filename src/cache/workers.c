@@ -180,6 +180,17 @@ bool ckiti_workers_cancel(ckiti_workers *workers, ckiti_job *job) {
     return waiting;
 }
 
+void ckiti_workers_hurry(ckiti_workers *workers, ckiti_job *job) {
+    pthread_mutex_lock(&workers->mu);
+    if (job->slot != 0) {
+        take_out(workers, job);
+        job->due_ms = 0;
+        sift_up(workers, workers->count++, job);
+        pthread_cond_signal(&workers->work);
+    }
+    pthread_mutex_unlock(&workers->mu);
+}
+
 /* In another thread. */
 static bool is_running(const ckiti_workers *workers, const ckiti_job *job) {
     for (size_t i = 0; i < workers->thread_count; i++) {

@@ -47,7 +47,9 @@ ckit_status ckiti_workers_submit(ckiti_workers *workers, ckiti_job *job, uint64_
 ckit_status ckiti_workers_submit_now(ckiti_workers *workers, ckiti_job *job);
 /* True when the job was waiting and is so no more. False when it runs or is over. */
 bool ckiti_workers_cancel(ckiti_workers *workers, ckiti_job *job);
-/* The same, and waits until a run that is under way in another thread is over. Only for jobs that are short. */
+/* A job that waits is due now. Nothing happens to one that runs or is over. */
+void ckiti_workers_hurry(ckiti_workers *workers, ckiti_job *job);
+/* As cancel, and waits until a run that is under way in another thread is over. Only for jobs that are short. */
 void ckiti_workers_cancel_wait(ckiti_workers *workers, ckiti_job *job);
 
 void ckiti_workers_fork_prepare(ckiti_workers *workers);
