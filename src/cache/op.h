@@ -54,7 +54,7 @@ struct ckit_op {
     ckit_status      kept_not; /* the store's failure to take the result, where that is the caller's */
     ckiti_note       note;     /* the same for changes elsewhere */
     ckiti_seat       seat;
-    ckiti_wait       wait; /* WAIT */
+    ckiti_wait       wait;   /* WAIT */
     ckit_buf         key;    /* the store's key; empty where nobody needs it */
     ckit_buf         tenant; /* whose call it is, of a function with tenants */
     bool             silent; /* the store did not answer in time: nobody waits for it again in this call */
