@@ -349,7 +349,7 @@ ckit_status ckiti_sealing_check_interop(const ckit_cache *cache, ckit_error *err
 
 void ckiti_not_sealed(ckit_cache *cache, ckit_slice key, const ckit_error *why) {
     uint8_t digest[16];
-    char    mark[13];
+    char    mark[13] = "";
     ckiti_blake2b(digest, sizeof digest, key);
     ckiti_hex(mark, digest, 6);
     atomic_fetch_add_explicit(&cache->sealing.not_sealed, 1, memory_order_relaxed);

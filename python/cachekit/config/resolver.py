@@ -135,7 +135,7 @@ def _refuse_preset(preset: str | None) -> None:
 def _unwrap(options: dict[str, Any]) -> None:
     """serializer=EncryptionWrapper(...) is the serializer inside, and encryption with the wrapper's key."""
     wrapper: Any = options.get("serializer")
-    if not getattr(type(wrapper), "encrypts_for_decorators", False):
+    if isinstance(wrapper, type) or not getattr(wrapper, "encrypts_for_decorators", False):
         return
     options["serializer"] = wrapper.serializer
     if options.get("encryption") not in (None, True) or any(options.get(name) is not None for name in _KEYS):

@@ -8,6 +8,11 @@ from cachekit.errors import ConfigurationError
 from cachekit.serializers.base import SerializationMetadata, SerializerProtocol, type_name
 
 
+def _check_key(given: object) -> None:
+    if given is not None and not isinstance(given, (bytes, bytearray)):
+        raise ConfigurationError(f"master_key is {type_name(given)}: expected at least 32 bytes", "E002")
+
+
 class EncryptionWrapper:
     """Encrypts what another serializer writes: AES-256-GCM with a key of the tenant's own.
 
@@ -39,8 +44,7 @@ class EncryptionWrapper:
         self.serializer: Any = "default" if serializer is None else serializer
         self.tenant_id = tenant_id
         self.enable_encryption = enable_encryption
-        if master_key is not None and not isinstance(master_key, (bytes, bytearray)):
-            raise ConfigurationError(f"master_key is {type_name(master_key)}: expected at least 32 bytes", "E002")
+        _check_key(master_key)
         text = None if master_key is None else bytes(master_key).hex()
         self._encryption = EncryptionConfig(enabled=enable_encryption, master_key=text, single_tenant_mode=True)
         if enable_encryption:
