@@ -17,7 +17,7 @@ from typing import Any, Callable, TypeVar
 
 from ._core import Answer, Cache, CachedFunction, LocalFunction, Operation, Poll
 from ._told import tell_once
-from .errors import CachekitError
+from .errors import CachekitError, FunctionTimeoutError
 
 _R = TypeVar("_R")
 
@@ -104,6 +104,44 @@ async def miss(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, An
     finally:
         if not refreshing:
             operation.drop()  # unless it is over: whoever waits takes over
+
+
+_late: set[asyncio.Task[Any]] = set()
+"""What goes on after its caller has had enough: a loop does not keep its tasks alive."""
+
+
+def _leave(task: asyncio.Task[Any]) -> None:
+    def done(task: asyncio.Task[Any]) -> None:
+        _late.discard(task)
+        if not task.cancelled():
+            task.exception()  # has been seen
+
+    _late.add(task)
+    task.add_done_callback(done)
+
+
+async def miss_in_time(
+    soft: float | None, hard: float | None, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """As `miss`, but no longer than the limits allow."""
+    task = asyncio.get_running_loop().create_task(miss(operation, args, kwargs))
+    waited = 0.0
+    try:
+        for limit, is_hard in ((soft, False), (hard, True)):
+            if limit is None or (await asyncio.wait({task}, timeout=limit - waited))[0]:
+                continue
+            waited = limit
+            late = operation.overdue(is_hard)
+            if late:
+                _leave(task)
+                return late[0]
+            if is_hard and late is None:
+                _leave(task)
+                raise FunctionTimeoutError(f"the function took longer than its limit of {limit} s")
+        return await task
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
 
 
 async def _compute(operation: Operation, outer: tuple[Operation, ...], call: collections.abc.Awaitable[_R]) -> _R:

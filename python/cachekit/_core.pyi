@@ -315,6 +315,10 @@ class Operation:
     def start_refresh(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> bool:
         """Has the stale value computed anew. False: nobody does."""
 
+    def overdue(self, hard: bool, /) -> tuple[Any] | Literal[False] | None:
+        """The caller has waited as long as its limit: the older value that it may have, or None. False: the function has
+        ended, and its result is on its way."""
+
     def fall_back(self, error: BaseException, /) -> bool:
         """The function has failed. True: `take` gives an older value that stands in for its result."""
 

@@ -41,6 +41,12 @@ class UnsupportedError(ConfigurationError):
     code = "E104"
 
 
+class FunctionTimeoutError(CachekitError, TimeoutError):
+    """The function took longer than its `hard_limit`. It goes on, and its result is kept."""
+
+    code = "E121"
+
+
 # ---- stores ---------------------------------------------------------------------------------------------------
 
 

@@ -374,6 +374,27 @@ static PyObject *fall_back(PyObject *object, PyObject *exception) {
     return PyBool_FromLong(self->result != NULL);
 }
 
+/* (older value,), None without one, False when the function has ended and its result is on its way. */
+static PyObject *overdue(PyObject *object, PyObject *hard) {
+    core_operation *self = core_operation_of(object);
+    ckit_value      value = CKIT_VALUE_INIT;
+    PyObject       *instead, *told;
+    if (self->kept) {
+        Py_RETURN_FALSE;
+    }
+    if (self->op == NULL || ckit_op_overdue(self->op, hard == Py_True, &value, NULL) != CKIT_STALE) {
+        Py_RETURN_NONE;
+    }
+    instead = core_function_take(self->function, &value);
+    if (instead == NULL) { /* what cannot be read stands in for nothing */
+        PyErr_Clear();
+        Py_RETURN_NONE;
+    }
+    told = PyTuple_Pack(1, instead);
+    Py_DECREF(instead);
+    return told;
+}
+
 static PyObject *start_refresh(PyObject *object, PyObject *call) {
     core_operation *self = core_operation_of(object);
     core_function  *f = self->function;
@@ -410,6 +431,7 @@ static PyMethodDef methods[] = {
      "finish(result): keeps the result. Raises when it cannot be kept; the operation is over."},
     {"settle", settle, METH_O,
      "settle(result): the same, and says why a result cannot be kept. True while it is on its way to the store."},
+    {"overdue", overdue, METH_O, "overdue(hard): the caller has waited as long as its limit."},
     {"fall_back", fall_back, METH_O, "The function has failed with this exception. True: take() gives what stands in."},
     {"start_refresh", start_refresh, METH_VARARGS, "Has the stale value computed anew, with (args, kwargs)."},
     {"fail", fail, METH_NOARGS, "The function has failed: a call that waits takes over."},

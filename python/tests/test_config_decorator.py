@@ -66,6 +66,8 @@ def test_every_field_has_its_default():
         "early_refresh_beta": 0.0,
         "none_ttl": None,
         "fallback_strategy": "fail_open",
+        "soft_limit": None,
+        "hard_limit": None,
         "swr_by_default": False,
         "namespace": None,
         "serializer": "default",

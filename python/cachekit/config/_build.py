@@ -71,6 +71,8 @@ SCALARS: dict[str, Any] = {
     "early_refresh_beta": 0.0,
     "none_ttl": None,
     "fallback_strategy": "fail_open",
+    "soft_limit": None,
+    "hard_limit": None,
     "swr_by_default": False,
     "namespace": None,
     "serializer": "default",

@@ -29,6 +29,8 @@ class CacheOptions(TypedDict, total=False):
     early_refresh_beta: float
     none_ttl: float | None
     fallback_strategy: Literal["fail_open", "fail_closed"]
+    soft_limit: float | None
+    hard_limit: float | None
     swr_by_default: bool
     interop: str | None
     safe_mode: bool

@@ -71,6 +71,10 @@ class DecoratorConfig(Value):
     """Lifetime in seconds of a result that is None. None: as any other. 0: do not store."""
     fallback_strategy: Literal["fail_open", "fail_closed"]
     """What a store that fails means: the function runs, or the call raises the store's error."""
+    soft_limit: float | None
+    """For coroutine functions: seconds after which a call gets an older result within `fail_safe`, if there is one."""
+    hard_limit: float | None
+    """For coroutine functions: seconds after which it ends, with such a result or a `FunctionTimeoutError`."""
     swr_by_default: bool
     """Without `stale_ttl`: serve stale values for as long again as `ttl`."""
     namespace: str | None
@@ -238,6 +242,8 @@ class DecoratorConfig(Value):
             "early_refresh_beta": self.early_refresh_beta,
             "none_ttl": self.none_ttl,
             "fallback_strategy": self.fallback_strategy,
+            "soft_limit": self.soft_limit,
+            "hard_limit": self.hard_limit,
             "swr_by_default": self.swr_by_default,
             "namespace": self.namespace,
             "serializer": self.serializer,
@@ -298,6 +304,11 @@ class DecoratorConfig(Value):
         check_number("early_refresh_beta", self.early_refresh_beta, 0, 1000)
         if self.none_ttl is not None:
             check_number("none_ttl", self.none_ttl, 0, MAX_TTL_SECONDS, unit="seconds, or None (as any other)")
+        for name in ("soft_limit", "hard_limit"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), 0, MAX_STALE_SECONDS, above=True, unit="seconds, or None (no limit)")
+        if self.soft_limit is not None and self.hard_limit is not None and self.hard_limit < self.soft_limit:
+            raise ConfigurationError(f"hard_limit={self.hard_limit} is less than soft_limit={self.soft_limit}")
         check_choice("fallback_strategy", self.fallback_strategy, ("fail_open", "fail_closed"))
         if self.namespace is not None:
             check_text("namespace", self.namespace)
