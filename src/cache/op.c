@@ -511,6 +511,10 @@ static bool lend_late_alone(ckit_op *op, ckit_value *out) {
 ckit_status ckiti_op_overdue(ckit_op *op, bool hard, ckit_value *out, ckit_error *err) {
     const ckit_function *function = op->function;
     bool                 there = op->keyed && function->fail_safe_ms != 0 && lend_late_alone(op, out);
+    if (there && !out->stale && !hard) { /* the result itself, by now: the run is about to end */
+        ckit_value_fini(out);
+        return CKIT_MISS;
+    }
     if (hard || there) {
         ckiti_count(&op->cache->late_counters, hard ? CKITI_HARD_LIMITS : CKITI_SOFT_LIMITS, 1);
         ckiti_count(&op->function->counters, hard ? CKITI_FN_HARD_LIMITS : CKITI_FN_SOFT_LIMITS, 1);
