@@ -23,6 +23,7 @@ from cachekit.config.nested import BackpressureConfig, CircuitBreakerConfig, L1C
 from cachekit.decorators.orchestrator import FeatureOrchestrator
 from cachekit.errors import BackendError, BackendErrorType, ConfigurationError
 from cachekit.reliability import AdaptiveTimeout, BackpressureController, CircuitBreaker, CircuitState
+from waiting import until
 
 
 class Store:
@@ -477,14 +478,6 @@ def test_a_guard_takes_only_what_it_knows() -> None:
 # ---- what the library logs -------------------------------------------------------------------------------------------------
 
 
-def wait_for(found: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 20
-    while not (answer := found()):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return answer
-
-
 class Loud(Store):
     pass
 
@@ -501,7 +494,7 @@ def test_what_the_library_logs_reaches_logging(
     with caplog.at_level(logging.DEBUG, "cachekit"):
         function = decorated(store)
         break_circuit(function, store)
-        record = wait_for(lambda: [record for record in caplog.records if "loud: the circuit is open" in record.message])[0]
+        record = until(lambda: [record for record in caplog.records if "loud: the circuit is open" in record.message])[0]
     assert record.name == "cachekit" and record.levelno == logging.WARNING
 
 
@@ -514,7 +507,7 @@ def test_what_nobody_wants_to_hear_is_not_said(
         break_circuit(decorated(quiet), quiet)
     with caplog.at_level(logging.INFO, "cachekit"):
         break_circuit(decorated(loud), loud)
-        wait_for(lambda: [record for record in caplog.records if "loud: the circuit is open" in record.message])
+        until(lambda: [record for record in caplog.records if "loud: the circuit is open" in record.message])
     assert not [record for record in caplog.records if "quiet: the circuit is open" in record.message]
 
 

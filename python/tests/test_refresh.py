@@ -17,16 +17,10 @@ from cachekit import _refresh, cache
 from cachekit._refresh import MOST_AT_ONCE
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.config import L1CacheConfig
+from waiting import until
 
 SOON = L1CacheConfig(swr_threshold_ratio=0.000001)
 """Stale after about a millisecond, of a lifetime of a thousand seconds."""
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 class Body:

@@ -6,13 +6,13 @@ import gc
 import os
 import signal
 import threading
-import time
 from typing import Any, Callable
 
 import pytest
 
 from cachekit import cache
 from cachekit.backends import FileBackend, FileBackendConfig
+from waiting import until
 
 
 @pytest.fixture(params=["objects", "files"])
@@ -20,13 +20,6 @@ def decorate(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
     if request.param == "objects":
         return cache(backend=None)
     return cache(backend=FileBackend(FileBackendConfig(cache_dir=tmp_path / "store")))
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 class Outcome:
