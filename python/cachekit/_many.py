@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, cast
 
 if TYPE_CHECKING:
     from ._core import CachedFunction
@@ -13,7 +13,7 @@ Loader = Callable[[list[Any]], Any]
 
 def _call_of(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A tuple is the positional arguments of a call, anything else its only one."""
-    return (item, {}) if isinstance(item, tuple) else ((item,), {})
+    return (cast("tuple[Any, ...]", item), {}) if isinstance(item, tuple) else ((item,), {})
 
 
 def _nothing_for(item: Any) -> LookupError:
@@ -23,7 +23,7 @@ def _nothing_for(item: Any) -> LookupError:
 def _results(given: Any, items: list[Any]) -> list[Any]:
     """What a loader gave: one result for each item in order, or a mapping from items to results."""
     if isinstance(given, Mapping):
-        found: Mapping[Any, Any] = given
+        found = cast("Mapping[Any, Any]", given)
         return [found[item] if item in found else _nothing_for(item) for item in items]
     return list(given)
 

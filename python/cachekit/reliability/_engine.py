@@ -12,7 +12,7 @@ from ..errors import BackendError, BackendErrorType, CachekitError
 
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from typing import Any
 
     from ..config.nested import CircuitBreakerConfig
@@ -41,7 +41,7 @@ def kind_of(error: BaseException | None, excluded: tuple[type[BaseException], ..
 
 
 @contextmanager
-def one_operation(guard: Guard, breaker: CircuitBreakerConfig) -> Iterator[float]:
+def one_operation(guard: Guard, breaker: CircuitBreakerConfig) -> Generator[float, None, None]:
     """The right to one operation; gives its time limit in seconds.
 
     Raises:

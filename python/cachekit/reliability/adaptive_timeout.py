@@ -12,7 +12,7 @@ from ._engine import OFF, timeout_figures
 
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from typing import Any
 
 __all__ = ["AdaptiveTimeout"]
@@ -45,7 +45,7 @@ class AdaptiveTimeout:
         self._guard.record(seconds, lock)
 
     @contextmanager
-    def measure(self, *, lock: bool = False) -> Iterator[float]:
+    def measure(self, *, lock: bool = False) -> Generator[float, None, None]:
         """Measures what happens inside, unless it raises; gives the time limit in seconds."""
         limit, began = self.get_timeout(lock=lock), time.perf_counter()
         yield limit

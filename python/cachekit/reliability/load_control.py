@@ -11,7 +11,7 @@ from ._engine import OFF, one_operation, pressure_figures
 
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from typing import Any
 
 __all__ = ["BackpressureController"]
@@ -39,7 +39,7 @@ class BackpressureController:
         self._rejected_before = 0
 
     @contextmanager
-    def acquire(self) -> Iterator[None]:
+    def acquire(self) -> Generator[None, None, None]:
         """A place for what happens inside. Waits for it without the interpreter's lock; not for event loops.
 
         Raises:
