@@ -1,4 +1,4 @@
-/* cache/call.h - what the two drivers of a call share (function.c: blocking, poll.c: pollable). */
+/* cache/call.h - what the two drivers of a call share (call.c: blocking, poll.c: pollable). */
 #ifndef CKITI_CACHE_CALL_H
 #define CKITI_CACHE_CALL_H
 

@@ -1,14 +1,9 @@
 /* A call in progress: beginning, ending, and the steps that ask the store. */
 #include "cache/op_parts.h"
 
-#include "cache/scope.h"
-#include "cache/shared.h"
 #include "cache/stale.h"
 #include "cache/store.h"
-#include "format/stored.h"
 
-#include <cachekit/document.h>
-#include <cachekit/interop.h>
 #include <cachekit/value.h>
 
 #define FIRST_PAUSE_MS 5u

@@ -45,7 +45,7 @@ ckit_status ckit_peek(ckit_function *function, ckit_args *args, ckit_value *out)
 /* ---- objects --------------------------------------------------------------------------------------------------- */
 
 /* Arguments that are many or long. */
-static __attribute__((noinline)) ckit_status peek_otherwise(ckit_function *function, ckit_slice packed,
+static __attribute__((noinline)) ckit_status peek_otherwise(ckit_function *function, ckit_slice  packed,
                                                             void (*retain)(void *object), void **object,
                                                             ckit_object_hint *hint) {
     ckiti_memkey   memkey;

@@ -1,0 +1,420 @@
+/* The blocking driver of a call, and refreshes in the background. */
+#include "cache/call.h"
+#include "format/args.h"
+
+#include <cachekit/value.h>
+
+static const char where[] = "function";
+
+/* ---- the blocking driver ------------------------------------------------------------------------------------- */
+
+static void pause_until(ckit_op *op, uint64_t retry_at_ms) {
+    struct timespec until = ckiti_real_time_in(ckiti_time_left(ckiti_cache_now(op->cache), retry_at_ms));
+    op->wait.cond = op->seat.wake; /* nobody waits for the flight any more */
+    ckiti_op_begin_wait(op);
+    if (!ckiti_op_was_overtaken(op)) { /* else something has happened since the look */
+        ckiti_wait_pause(&op->cache->waits, &op->wait, &until);
+    }
+    ckiti_wait_end(&op->cache->waits, &op->wait);
+    op->wait.cond = NULL;
+}
+
+#define ASK_EVERY_MS 100u /* whether to wait on; the store's pauses are no longer than that */
+
+static bool is_told_to_stop(ckit_op *op) {
+    op->stopped = op->stop != NULL && op->stop(op->context);
+    return op->stopped;
+}
+
+static ckiti_seat_state wait_in_line(ckit_op *op, uint64_t left) {
+    ckiti_seat_state state;
+    do {
+        uint64_t span = op->stop != NULL && left > ASK_EVERY_MS ? ASK_EVERY_MS : left;
+        state = ckiti_flight_wait(&op->cache->flights, &op->seat, span);
+        left -= span;
+    } while (state == CKITI_SEAT_WAITING && left > 0 && !is_told_to_stop(op));
+    return state;
+}
+
+/* The other call takes longer than this one may wait: leaves it, with op->value or op->error. False: this one waits on, or
+ * the other one is over by now. */
+static bool give_up_waiting(ckit_op *op, bool hard) {
+    ckit_value  instead = CKIT_VALUE_INIT;
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_status st = ckiti_op_overdue(op, hard, &instead, &why);
+    bool        goes = st != CKIT_MISS && ckiti_flight_leave(&op->cache->flights, &op->seat);
+    if (goes) {
+        ckiti_value_move(&op->value, &instead);
+        op->error = why;
+    }
+    ckit_value_fini(&instead);
+    return goes;
+}
+
+static ckit_status after_all(const ckit_op *op) { return op->seat.state == CKITI_SEAT_LANDED ? CKIT_OK : CKIT_COMPUTE; }
+
+/* Waits for another call of the same key. CKIT_OK with the value, CKIT_COMPUTE: this call leads (or goes alone), or
+ * CKIT_E_CANCELLED. */
+static ckit_status follow(ckit_op *op) {
+    ckit_cache *cache = op->cache;
+    ckiti_count(&cache->counters, CKITI_FLIGHT_WAITS, 1);
+    uint64_t most = cache->options.flight_wait_ms, soft = op->function->soft_limit_ms, waited = 0;
+    uint64_t hard = op->function->hard_limit_ms;
+    bool     is_hard = hard != 0 && hard < most;
+    most = is_hard ? hard : most;
+    ckiti_seat_state state = CKITI_SEAT_WAITING;
+    if (soft != 0 && soft < most) {
+        waited = soft;
+        state = wait_in_line(op, soft);
+        if (state == CKITI_SEAT_WAITING && !op->stopped && give_up_waiting(op, false)) {
+            return CKIT_OK;
+        }
+    }
+    state = state == CKITI_SEAT_WAITING && !op->stopped ? wait_in_line(op, most - waited) : state;
+    if (op->stopped) {
+        return CKIT_E_CANCELLED;
+    }
+    if (state == CKITI_SEAT_WAITING && is_hard) {
+        return give_up_waiting(op, true) ? op->value.stale ? CKIT_OK : CKIT_E_FUNCTION_TIMEOUT : after_all(op);
+    }
+    if (state == CKITI_SEAT_WAITING && ckiti_flight_leave(&cache->flights, &op->seat)) {
+        ckiti_log(cache->log, CKIT_LOG_WARNING, "cache",
+                  "another call of the same key took more than %u ms: this one "
+                  "computes too",
+                  cache->options.flight_wait_ms);
+        return CKIT_COMPUTE;
+    }
+    return after_all(op);
+}
+
+ckit_status ckiti_op_run(ckit_op *op) {
+    pthread_cond_t     wake;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&wake, &attr);
+    pthread_condattr_destroy(&attr);
+    op->seat.wake = &wake;
+    ckit_status st = CKIT_COMPUTE;
+    if (ckiti_flight_join(&op->cache->flights, &op->seat, true) == CKITI_SEAT_WAITING) {
+        st = follow(op);
+    } else if (ckiti_op_is_fresh_by_now(op)) {
+        ckiti_count(&op->function->counters, CKITI_FN_L1_HITS, 1);
+        st = CKIT_OK;
+    } else if (op->seat.reentrant) { /* the call around this one has asked the store, and holds its lock */
+        (void)ckiti_op_turn_of_the_function(op);
+    }
+    if (st == CKIT_COMPUTE && !op->seat.reentrant) {
+        do {
+            st = ckiti_op_advance(op);
+            if (op->retry_at_ms != 0) {
+                pause_until(op, op->retry_at_ms);
+                st = is_told_to_stop(op) ? CKIT_E_CANCELLED : st;
+            }
+        } while (st == CKIT_PENDING);
+    }
+    op->seat.wake = NULL;
+    pthread_cond_destroy(&wake);
+    return st;
+}
+
+ckit_status ckiti_finish_value(const ckit_function *function, ckit_writer *writer, ckit_error *err) {
+    ckit_status st = ckit_writer_finish(writer, err);
+    if (st == CKIT_OK || st == CKIT_E_NO_MEMORY || st == CKIT_E_TOO_LARGE) {
+        return st;
+    }
+    char why[sizeof err->text];
+    memcpy(why, err->text, sizeof why);
+    return ckit_fail(err, CKIT_E_MISUSE, where, "the loader of %.*s did not write exactly one value: %s",
+                     (int)function->record->name_len, function->record->name, why);
+}
+
+/* Runs the loader; its document goes to `document`. */
+static ckit_status load(ckit_function *function, const ckit_args *args, ckit_buf *document, uint64_t *ttl_ms,
+                        ckit_error *err) {
+    ckit_error  scratch = CKIT_ERROR_INIT;
+    ckit_writer writer;
+    ckit_load   load = {.args = args, .result = &writer};
+    ckit_writer_init(&writer, document);
+    err = err != NULL ? err : &scratch;
+    ckit_status st = function->loader(function->context, &load, err);
+    *ttl_ms = load.ttl_ms;
+    if (st == CKIT_OK) {
+        return ckiti_finish_value(function, &writer, err);
+    }
+    if (st < CKIT_E_FIRST) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "the loader of %.*s returned %s, which is no failure",
+                         (int)function->record->name_len, function->record->name, ckit_status_name(st));
+    }
+    if (err->status != st) {
+        ckit_fail(err, st, where, "the function failed");
+    }
+    return st;
+}
+
+ckit_status ckiti_op_compute(ckit_op *op, const ckit_args *args, ckit_error *err) {
+    ckit_buf   document;
+    uint64_t   ttl_ms = 0;
+    ckit_error why = CKIT_ERROR_INIT;
+    ckit_buf_init(&document, ckiti_plain_alloc(op->function));
+    ckit_status st = load(op->function, args, &document, &ttl_ms, &why);
+    if (st == CKIT_OK) {
+        st = ckiti_op_result(op, &document, ttl_ms, &why);
+    }
+    if (st == CKIT_OK) {
+        st = ckiti_op_store(op);
+        why = st == CKIT_OK ? why : op->error;
+    } else {
+        ckiti_op_count_failure(op);
+        st = ckiti_op_fall_back(op, &why) ? CKIT_STALE : st;
+        ckiti_op_failed(op);
+    }
+    if (st >= CKIT_E_FIRST && err != NULL) {
+        *err = why;
+    }
+    ckit_buf_fini(&document);
+    return st;
+}
+
+void ckiti_value_move(ckit_value *to, ckit_value *from) {
+    *to = *from;
+    if (from->data.ptr >= from->inline_bytes && from->data.ptr < from->inline_bytes + sizeof from->inline_bytes) {
+        to->data.ptr = to->inline_bytes + (from->data.ptr - from->inline_bytes);
+    }
+    ckit_value_init(from);
+}
+
+void ckiti_op_give(ckit_op *op, ckit_value *out) {
+    if (out != NULL) {
+        ckiti_value_move(out, op->seat.state == CKITI_SEAT_LANDED ? &op->seat.value : &op->value);
+    }
+}
+
+ckit_status ckiti_call_pack(ckit_args *args, ckit_args *none, ckit_args **used, ckit_slice *packed, ckit_error *err) {
+    if (args == NULL) {
+        ckit_args_init(none);
+        args = none;
+    }
+    *used = args;
+    return ckit_args_pack(args, packed, err);
+}
+
+ckit_status ckiti_call_check(const ckit_function *function, const ckit_args *args, ckit_error *err) {
+    if (!function->interop || ckiti_args_are_interop(args)) {
+        return CKIT_OK;
+    }
+    return ckit_fail(err, CKIT_E_MISUSE, where, "arguments of a call in interop mode are made with ckit_args_interop");
+}
+
+void ckiti_say_uncached(const ckit_function *function, const ckit_error *why) {
+    ckiti_log(function->cache->log, CKIT_LOG_WARNING, "cache", "a call of %.*s runs uncached: %s %s",
+              (int)function->record->name_len, function->record->name, ckit_status_code(why->status), why->text);
+}
+
+/* The function runs all the same. */
+static ckit_status call_uncached(ckit_function *function, const ckit_args *args, const ckit_error *why, ckit_value *out,
+                                 ckit_error *err) {
+    ckit_op op;
+    ckiti_say_uncached(function, why);
+    ckiti_op_init_uncached(&op, function);
+    ckit_status st = ckiti_op_compute(&op, args, err); /* nothing stands in for what has no key */
+    if (st == CKIT_OK) {
+        ckiti_op_give(&op, out);
+    }
+    ckiti_op_fini(&op);
+    return st;
+}
+
+static bool has_limit(const ckit_function *function) {
+    return function->soft_limit_ms != 0 || function->hard_limit_ms != 0;
+}
+
+static ckit_status call_slowly(ckit_function *function, const ckit_args *args, ckit_slice packed,
+                               const ckiti_memkey *memkey, uint64_t hash, bool refresh, ckit_value *out,
+                               ckit_error *err) {
+    ckit_op     op;
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_status st;
+    if (has_limit(function) && !refresh) {
+        bool is_stale = false;
+        st = ckiti_call_in_time(function, args, packed, memkey, hash, &is_stale, out, err);
+        if (is_stale) {
+            ckiti_refresh_in_background(function, args, packed, memkey, hash);
+        }
+        return st;
+    }
+    st = ckiti_op_init(&op, function, packed, memkey, hash, &why);
+    if (st != CKIT_OK) {
+        ckiti_op_fini(&op);
+        return call_uncached(function, args, &why, out, err);
+    }
+    op.refresh = refresh;
+    st = refresh ? CKIT_COMPUTE : ckiti_op_run(&op);
+    bool found_stale = st == CKIT_STALE;
+    if (st == CKIT_COMPUTE) {
+        st = ckiti_op_compute(&op, args, err);
+        st = st == CKIT_STALE ? CKIT_OK : st;
+    } else if (st >= CKIT_E_FIRST && err != NULL) {
+        *err = op.error;
+    }
+    if (st == CKIT_OK || found_stale) {
+        ckiti_op_give(&op, out);
+    }
+    ckiti_op_fini(&op);
+    if (found_stale) {
+        ckiti_refresh_in_background(function, args, packed, memkey, hash);
+        st = CKIT_OK;
+    }
+    return st;
+}
+
+/* The arguments could not be packed: asks again for the reason, which a hit has no time to make room for. Arguments that
+ * are complete and only make no key run the function uncached. */
+static ckit_status call_without_key(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
+    ckit_error  why = CKIT_ERROR_INIT;
+    ckit_slice  packed;
+    ckit_status st = ckit_args_pack(args, &packed, &why);
+    if (st != CKIT_E_KEY_ARGUMENT ||
+        function->interop) { /* what is missing is no argument that the function would see */
+        if (err != NULL) {
+            *err = why;
+        }
+        return st;
+    }
+    return call_uncached(function, args, &why, out, err);
+}
+
+/* What the ordinary look into memory does not see: sealed values, and those of tenants. */
+static ckit_status call_carefully(ckit_function *function, const ckit_args *args, ckit_slice packed, bool refresh,
+                                  ckit_value *out, ckit_error *err) {
+    ckiti_joined joined;
+    ckiti_memkey memkey;
+    ckit_error   why = CKIT_ERROR_INIT;
+    ckit_status  st = ckiti_call_join(function, args, &joined, &packed, &why);
+    if (st != CKIT_OK) {
+        ckiti_call_join_end(&joined);
+        return call_uncached(function, args, &why, out, err);
+    }
+    uint64_t hash = ckiti_call_name(function, packed, &memkey);
+    st = refresh ? CKIT_MISS : ckiti_careful_memory(function, packed, &memkey, hash, out, err);
+    if (st == CKIT_STALE) {
+        ckiti_refresh_in_background(function, args, packed, &memkey, hash);
+        st = CKIT_OK;
+    } else if (st == CKIT_MISS) {
+        st = call_slowly(function, args, packed, &memkey, hash, refresh, out, err);
+    }
+    ckiti_call_join_end(&joined);
+    return st;
+}
+
+ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
+    ckit_args    none;
+    ckit_slice   packed;
+    ckiti_memkey memkey;
+    uint64_t     hash;
+    if (function->loader == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader: use ckit_begin");
+    }
+    if (out->release != NULL) {
+        ckit_value_fini(out);
+    }
+    if (ckiti_call_pack(args, &none, &args, &packed, NULL) != CKIT_OK) {
+        return call_without_key(function, args, out, err);
+    }
+    ckit_status st = ckiti_op_memory(function, packed, &memkey, &hash, out);
+    if (st == CKIT_OK) {
+        return st;
+    }
+    if (st == CKIT_STALE) {
+        ckiti_refresh_in_background(function, args, packed, &memkey, hash);
+        return CKIT_OK;
+    }
+    st = ckiti_call_check(function, args, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    return function->sealed || function->tenants ? call_carefully(function, args, packed, false, out, err)
+                                                 : call_slowly(function, args, packed, &memkey, hash, false, out, err);
+}
+
+ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
+    ckit_args    none;
+    ckit_slice   packed;
+    ckiti_memkey memkey;
+    if (function->loader == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader: use ckit_begin");
+    }
+    if (ckiti_call_pack(args, &none, &args, &packed, NULL) != CKIT_OK) {
+        return call_without_key(function, args, out, err);
+    }
+    ckit_status st = ckiti_call_check(function, args, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    if (function->tenants) {
+        return call_carefully(function, args, packed, true, out, err);
+    }
+    uint64_t hash = ckiti_call_name(function, packed, &memkey);
+    return call_slowly(function, args, packed, &memkey, hash, true, out, err);
+}
+
+/* ---- refreshing a stale value in the background ---------------------------------------------------------------- */
+
+static void end_refresh(ckit_op *op) {
+    ckit_function *function = op->function;
+    ckit_cache    *cache = op->cache;
+    ckiti_op_fini(op);
+    ckiti_free(cache->alloc, op, sizeof *op);
+    pthread_mutex_lock(&cache->mu);
+    if (function->refreshing > 0) { /* a forked child has forgotten its parent's */
+        function->refreshing--;
+    }
+    pthread_cond_broadcast(&cache->refreshed);
+    pthread_mutex_unlock(&cache->mu);
+}
+
+static ckit_op *op_of_work(ckiti_job *job) { return (ckit_op *)(void *)((char *)job - offsetof(ckit_op, work)); }
+
+static void run_refresh(ckiti_job *job) {
+    ckit_op   *op = op_of_work(job);
+    ckit_error err = CKIT_ERROR_INIT;
+    if (!ckiti_op_was_overtaken(op)) { /* else nobody waits for it any more */
+        ckiti_op_begin_refresh(op);
+        if (ckiti_op_compute(op, &op->args, &err) != CKIT_OK) {
+            ckiti_log(op->cache->log, CKIT_LOG_INFO, "cache", "a background refresh of %.*s failed: %s",
+                      (int)op->function->record->name_len, op->function->record->name, err.text);
+        }
+    }
+    end_refresh(op);
+}
+
+static void drop_refresh(ckiti_job *job) { end_refresh(op_of_work(job)); }
+
+/* One of those who see the stale value, and only while it is stale. */
+static bool may_refresh(ckit_op *op) {
+    op->seat.elsewhere = true;
+    return ckiti_flight_join(&op->cache->flights, &op->seat, false) == CKITI_SEAT_LEADER &&
+           !ckiti_op_is_fresh_by_now(op);
+}
+
+void ckiti_refresh_in_background(ckit_function *function, const ckit_args *args, ckit_slice packed,
+                                 const ckiti_memkey *memkey, uint64_t hash) {
+    ckit_cache *cache = function->cache;
+    ckit_op    *op = ckiti_alloc(cache->alloc, sizeof *op);
+    if (op == NULL) {
+        return; /* the next call tries again */
+    }
+    pthread_mutex_lock(&cache->mu);
+    function->refreshing++;
+    pthread_mutex_unlock(&cache->mu);
+    if (ckiti_op_init(op, function, packed, memkey, hash, NULL) == CKIT_OK && may_refresh(op) &&
+        ckit_args_copy(&op->args, args, cache->alloc) == CKIT_OK) {
+        op->has_args = true;
+        op->work.run = run_refresh;
+        op->work.dropped = drop_refresh;
+        if (ckiti_workers_submit(&cache->workers, &op->work, 0) == CKIT_OK) {
+            return;
+        }
+    }
+    end_refresh(op);
+}
