@@ -1,5 +1,5 @@
-/* cachekit run: the whole life of a process that answers from the cache, against that of /bin/true. Both are started the
- * same way on the same processor. */
+/* cachekit run: the whole life of a process that answers from the cache, in the clear and sealed, against that of
+ * /bin/true. All are started the same way on the same processor. */
 #include "bench.h"
 
 #include <fcntl.h>
@@ -106,12 +106,11 @@ static int remove_one(const char *path, const struct stat *about, int kind, stru
 /* Its second line says how often it ran. */
 static const char script[] = "echo x >> \"$HOME/runs\"; echo \"" ANSWER "\"; wc -l < \"$HOME/runs\"";
 
-static void check_hit(const program *p) {
+static void check_hit(const program *p, const char *expected) {
     char first[128], second[128];
     read_answer(p, first, sizeof first);
     read_answer(p, second, sizeof second);
-    require(strcmp(first, ANSWER "\n1\n") == 0 && strcmp(second, first) == 0,
-            "cachekit run does not answer from its cache");
+    require(strcmp(first, expected) == 0 && strcmp(second, first) == 0, "cachekit run does not answer from its cache");
 }
 
 /* Processes that move between processors cost more, and not always. */
@@ -131,22 +130,26 @@ BENCH_FAMILY(cli) {
     if (bench_is_counting(b)) {
         return;
     }
-    const char *const run_words[] = {BENCH_TOOL, "run", "--ttl", "1h", "--", "sh", "-c", script, NULL};
+    const char *const plain_words[] = {BENCH_TOOL, "run", "--plain", "--ttl", "1h", "--", "sh", "-c", script, NULL};
+    const char *const sealed_words[] = {BENCH_TOOL, "run", "--ttl", "1h", "--", "sh", "-c", script, NULL};
     const char *const true_words[] = {"/bin/true", NULL};
     const char       *base = getenv("TMPDIR");
     char              home[256];
     cpu_set_t         allowed;
     (void)snprintf(home, sizeof home, "%.200s/ckit-bench-XXXXXX", base == NULL ? "/tmp" : base);
     require(mkdtemp(home) != NULL, home);
-    program run = {home, run_words}, nothing = {home, true_words};
-    check_hit(&run);
+    program plain = {home, plain_words}, sealed = {home, sealed_words}, nothing = {home, true_words};
+    check_hit(&plain, ANSWER "\n1\n");
+    check_hit(&sealed, ANSWER "\n2\n"); /* under a name of its own */
     require(sched_getaffinity(0, sizeof allowed, &allowed) == 0, "processors");
     stay_here(&allowed);
     bench_work works[] = {{.name = "/bin/true", .run = run_program, .context = &nothing, .threads = 1},
-                          {.name = "run", .run = run_program, .context = &run, .threads = 1}};
-    bench_run(b, works, 2);
+                          {.name = "plain", .run = run_program, .context = &plain, .threads = 1},
+                          {.name = "sealed", .run = run_program, .context = &sealed, .threads = 1}};
+    bench_run(b, works, 3);
     (void)sched_setaffinity(0, sizeof allowed, &allowed);
     bench_row_added(b, "cli.run.hit", works[1].median / 1e6, "ms", "/bin/true", works[0].median / 1e6, 0.6);
-    bench_row_bound(b, "cli.run.hit.rss", peak_of(&run) / 1024, "MiB", 4);
+    bench_row_added(b, "cli.run.hit.sealed", works[2].median / 1e6, "ms", "/bin/true", works[0].median / 1e6, 0.8);
+    bench_row_bound(b, "cli.run.hit.rss", peak_of(&sealed) / 1024, "MiB", 4);
     (void)nftw(home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

@@ -4,10 +4,10 @@
  * form, so it knows lengths and checksums from an array. Both sides reuse their buffers, and take turns with several
  * contents, since the next value that a cache opens is another one. */
 #include "bench.h"
+#include "document.h"
 
 #include <cachekit/buf.h>
 #include <cachekit/envelope.h>
-#include <cachekit/msgpack.h>
 #include <lz4.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,42 +41,6 @@ static void must(bool holds, const char *what) {
     }
 }
 
-/* ---- contents: lists of user records, cut to the length -------------------------------------------------- */
-
-static void write_record(ckit_writer *w, uint64_t *seed, uint32_t number) {
-    static const char *const names[] = {"Alice", "Bob", "Christopher", "Dorothea", "Eve", "Frank", "Grace", "Heidi"};
-    static const char *const groups[] = {"staff", "guests", "administration", "support"};
-    uint64_t                 draw = bench_random(seed);
-    const char              *name = names[draw % 8];
-    char                     email[64];
-    snprintf(email, sizeof email, "%c%u@example.com", "abcdefgh"[draw % 8], (unsigned)(draw >> 40) % 10000);
-    ckit_write_map(w, 6);
-    ckit_write_cstr(w, "user_id");
-    ckit_write_uint(w, 1000000 + number);
-    ckit_write_cstr(w, "name");
-    ckit_write_cstr(w, name);
-    ckit_write_cstr(w, "email");
-    ckit_write_cstr(w, email);
-    ckit_write_cstr(w, "active");
-    ckit_write_bool(w, (draw >> 8 & 3) != 0);
-    ckit_write_cstr(w, "group");
-    ckit_write_cstr(w, groups[draw >> 10 & 3]);
-    ckit_write_cstr(w, "balance");
-    ckit_write_double(w, (double)(draw >> 20 & 0xfffff) / 100);
-}
-
-static void make_document(ckit_buf *document, size_t len, uint64_t seed) {
-    ckit_writer    w;
-    const uint32_t records = (uint32_t)(len / 64 + 1);
-    ckit_writer_init(&w, document);
-    ckit_write_array(&w, records);
-    for (uint32_t i = 0; i < records; i++) {
-        write_record(&w, &seed, i);
-    }
-    must(ckit_writer_finish(&w, NULL) == CKIT_OK && document->len >= len, "the document cannot be made");
-    document->len = len;
-}
-
 static ckit_status store(ckit_slice document, ckit_buf *out) {
     return ckit_envelope_store(document, ckit_slice_str("msgpack"), NULL, out, NULL);
 }
@@ -89,7 +53,7 @@ static void prepare(family *f, size_t len, size_t count) {
     f->room = bench_alloc((size_t)f->room_len);
     for (size_t i = 0; i < count; i++) {
         content *c = &f->contents[i];
-        make_document(&c->document, len, i + 1);
+        bench_document(&c->document, len, i + 1);
         must(store(ckit_buf_slice(&c->document), &c->envelope) == CKIT_OK, "a document cannot be stored");
         c->block = bench_alloc((size_t)f->room_len);
         c->block_len = LZ4_compress_fast((const char *)c->document.ptr, c->block, (int)len, f->room_len, 1);

@@ -1,16 +1,19 @@
 /* A hit in memory of a call whose value has 64 bytes: with everything that a program in production turns on, against the
- * least there is. */
+ * least there is. And what sealing adds to the former with 1 KB. */
 #include "bench.h"
+#include "document.h"
 
 #include <cachekit/cache.h>
 #include <cachekit/ext/backend.h>
 #include <cachekit/function.h>
 #include <cachekit/guard.h>
+#include <cachekit/seal.h>
 #include <cachekit/value.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define VALUE_BYTES 64u
+#define SEALED_BYTES 1024u
 
 /* ---- a store that keeps nothing, and vouches for that ---------------------------------------------------------------- */
 
@@ -76,6 +79,15 @@ static ckit_status load_answer(void *context, ckit_load *load, ckit_error *err) 
     return CKIT_OK;
 }
 
+static ckit_status load_records(void *context, ckit_load *load, ckit_error *err) {
+    ckit_buf records = CKIT_BUF_INIT;
+    (void)context, (void)err;
+    bench_document(&records, SEALED_BYTES, 1);
+    ckit_write_bin(load->result, ckit_buf_slice(&records));
+    ckit_buf_fini(&records);
+    return CKIT_OK;
+}
+
 static void call(void *context, unsigned thread, uint64_t operations) {
     setting *s = context;
     (void)thread;
@@ -104,12 +116,14 @@ static setting open_minimal(void) {
 }
 
 /* A guarded store that tells of changes, integrity, the store's lock, serving stale, early refresh, sliding expiration. */
-static setting open_production(void) {
+static setting open_production(ckit_loader loader, ckit_keyring *ring) {
     setting               s;
     ckit_backend         *store;
     ckit_cache_options    options = CKIT_CACHE_OPTIONS_INIT;
     ckit_function_options function = CKIT_FUNCTION_OPTIONS_INIT;
     options.integrity = options.lock = options.coherence = options.store_optional = CKIT_ON;
+    options.keyring = ring;
+    options.encryption = ring != NULL ? CKIT_ON : CKIT_OFF;
     function.namespace_name = "bench";
     function.ttl_ms = 3600000;
     function.stale_ms = 600000;
@@ -118,7 +132,7 @@ static setting open_production(void) {
     require(ckit_backend_new(&no_ops, NULL, NULL, &store, NULL));
     require(ckit_backend_guard(store, NULL, NULL, &store, NULL));
     require(ckit_cache_new(&options, store, &s.cache, NULL));
-    require(ckit_function_new(s.cache, "bench.answer", load_answer, NULL, &function, &s.function, NULL));
+    require(ckit_function_new(s.cache, "bench.answer", loader, NULL, &function, &s.function, NULL));
     sink->guarded(sink->self, CKIT_GUARDS_READS | CKIT_GUARDS_WRITES);
     call(&s, 0, 1);
     return s;
@@ -130,7 +144,7 @@ static void close_setting(setting *s) {
 }
 
 static void count_production(uint64_t operations) {
-    setting s = open_production();
+    setting s = open_production(load_answer, NULL);
     call(&s, 0, operations);
     close_setting(&s);
 }
@@ -141,23 +155,70 @@ static void count_minimal(uint64_t operations) {
     close_setting(&s);
 }
 
-BENCH_FAMILY(preset) {
-    bench_counted(b, "preset.production", count_production);
-    bench_counted(b, "preset.minimal", count_minimal);
-    if (bench_is_counting(b)) {
-        return;
-    }
-    setting    minimal = open_minimal(), production = open_production();
-    bench_work works[] = {{.name = "minimal", .run = call, .context = &minimal, .threads = 1},
-                          {.name = "production", .run = call, .context = &production, .threads = 1}};
-    bench_run(b, works, 2);
-    bench_row_at_most(b, "preset.production", works[1].median, "ns", "minimal", works[0].median, 1.1);
+static ckit_keyring *open_ring(void) {
+    ckit_keyring_options options = CKIT_KEYRING_OPTIONS_INIT;
+    ckit_keyring        *ring;
+    options.master_key_hex = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    require(ckit_keyring_open(&options, &ring, NULL));
+    return ring;
+}
+
+static void count_secure(uint64_t operations) {
+    ckit_keyring *ring = open_ring();
+    setting       s = open_production(load_records, ring);
+    call(&s, 0, operations);
+    close_setting(&s);
+    ckit_keyring_close(ring);
+}
+
+static void count_clear(uint64_t operations) {
+    setting s = open_production(load_records, NULL);
+    call(&s, 0, operations);
+    close_setting(&s);
+}
+
+static void require_hits(const setting *s) {
     ckit_cache_stats stats = CKIT_CACHE_STATS_INIT;
-    ckit_cache_get_stats(production.cache, &stats);
+    ckit_cache_get_stats(s->cache, &stats);
     if (stats.l1_misses > 2) {
         fprintf(stderr, "preset: these were no hits\n");
         exit(1);
     }
+}
+
+static void measure_production(bench *b) {
+    setting    minimal = open_minimal(), production = open_production(load_answer, NULL);
+    bench_work works[] = {{.name = "minimal", .run = call, .context = &minimal, .threads = 1},
+                          {.name = "production", .run = call, .context = &production, .threads = 1}};
+    bench_run(b, works, 2);
+    bench_row_at_most(b, "preset.production", works[1].median, "ns", "minimal", works[0].median, 1.1);
+    require_hits(&production);
     close_setting(&production);
     close_setting(&minimal);
+}
+
+static void measure_secure(bench *b) {
+    ckit_keyring *ring = open_ring();
+    setting       production = open_production(load_records, NULL), secure = open_production(load_records, ring);
+    bench_work    works[] = {{.name = "production", .run = call, .context = &production, .threads = 1},
+                             {.name = "secure", .run = call, .context = &secure, .threads = 1}};
+    bench_run(b, works, 2);
+    bench_row_added(b, "secure.l1.1k", works[1].median / 1e3, "us", "production", works[0].median / 1e3, 1.5);
+    require_hits(&production);
+    require_hits(&secure);
+    close_setting(&secure);
+    close_setting(&production);
+    ckit_keyring_close(ring);
+}
+
+BENCH_FAMILY(preset) {
+    bench_counted(b, "preset.production", count_production);
+    bench_counted(b, "preset.minimal", count_minimal);
+    bench_counted(b, "secure.l1.1k", count_secure);
+    bench_counted(b, "production.l1.1k", count_clear);
+    if (bench_is_counting(b)) {
+        return;
+    }
+    measure_production(b);
+    measure_secure(b);
 }
