@@ -37,42 +37,43 @@ typedef struct ckit_cache_options {
     int               compression_level;  /* 1 (fast) .. 9 (small); default 6; CKIT_COMPRESSION_OFF (envelope.h) */
     ckit_switch       integrity;          /* checksum and compression of stored values; default on */
     uint32_t          store_timeout_ms;   /* longest single wait for the store; default 5000 */
-    uint32_t          flight_wait_ms;     /* longest wait for another call that computes the same key; default 60,000;
-                                             afterwards the caller computes it too */
-    ckit_switch       lock;               /* take the store's lock before computing, where it has one; default on */
-    uint32_t          lock_lease_ms;     /* how long such a lock lives, default 30,000; it is renewed while the function
-                                             runs, so this is the wait for a holder that has died */
-    uint32_t          lock_wait_ms;      /* longest wait for it; default 5000; afterwards compute without it */
-    uint32_t          sweep_interval_ms; /* how often expired entries are freed in the background; default 30,000 */
-    uint32_t          workers;           /* most background threads (started when needed); default 4; up to 64 */
-    uint32_t          queue_max;         /* most background jobs waiting; default 1024 */
-    ckit_switch       coherence;         /* copies in memory die when another process changes the entry, where the store
-                                             can tell (`watch`, ext/backend.h); default on. Off: they live out their
-                                             remaining life */
-    const char       *tenant;   /* whose entries, in a Redis store that ckit_cache_open opens: their keys begin with
-                                   "t:TENANT:". NULL: "default" where the environment chose the store (open.h), nobody's
-                                   where a URL did. One cache for each tenant: memory is kept apart too */
-    ckit_switch store_optional; /* the store may not be there: one warning says so, the first time that it fails, then
-                                   memory serves alone and the store is tried again quietly. Default off; on where
-                                   ckit_cache_open finds nothing configured */
-    const ckit_guard_options
-                 *guard;   /* what stands between cache and store (guard.h); read while the cache is opened, not
-                                        kept. NULL: the defaults in ckit_cache_open and ckit_cache_open_over, no guard in
-                                        ckit_cache_new. Nothing for memory alone */
-    ckit_keyring *keyring; /* keys for sealing values (seal.h). NULL: none in ckit_cache_new; those of the environment
-                                   in ckit_cache_open */
-    ckit_switch
-        encryption; /* values are sealed, in the store and in memory. Default: those of a cache with a store are,
-                                   when the ring can seal. On: also those of memory alone, and without a key the cache does
-                                   not open (CKIT_E_NO_MASTER_KEY). Off: only what functions ask for */
-    const char
-        *deployment_id; /* whose values: the tenant that they are sealed for. 1 to 1024 bytes of UTF-8, with other
-                                      SDKs a UUID in lower case. NULL: "default" in ckit_cache_new, this user's own in
-                                      ckit_cache_open */
-    ckit_switch deployment_only; /* what was sealed for others does not open, though the ring could. Default on when
-                                      deployment_id is given */
-    ckit_switch fail_closed; /* what fails authentication is an error of the call (CKIT_E_AUTH_TAG), and stays in the
-                                      store as evidence. Default off: it is removed, counted, and a miss */
+    /* longest wait for another call that computes the same key; default 60,000; afterwards the caller computes it too */
+    uint32_t    flight_wait_ms;
+    ckit_switch lock; /* take the store's lock before computing, where it has one; default on */
+    /* how long such a lock lives, default 30,000; it is renewed while the function runs, so this is the wait for a
+     * holder that has died */
+    uint32_t lock_lease_ms;
+    uint32_t lock_wait_ms;      /* longest wait for it; default 5000; afterwards compute without it */
+    uint32_t sweep_interval_ms; /* how often expired entries are freed in the background; default 30,000 */
+    uint32_t workers;           /* most background threads (started when needed); default 4; up to 64 */
+    uint32_t queue_max;         /* most background jobs waiting; default 1024 */
+    /* copies in memory die when another process changes the entry, where the store can tell (`watch`, ext/backend.h);
+     * default on. Off: they live out their remaining life */
+    ckit_switch coherence;
+    /* whose entries, in a Redis store that ckit_cache_open opens: their keys begin with "t:TENANT:". NULL: "default"
+     * where the environment chose the store (open.h), nobody's where a URL did. One cache for each tenant: memory is
+     * kept apart too */
+    const char *tenant;
+    /* the store may not be there: one warning says so, the first time that it fails, then memory serves alone and the
+     * store is tried again quietly. Default off; on where ckit_cache_open finds nothing configured */
+    ckit_switch store_optional;
+    /* what stands between cache and store (guard.h); read while the cache is opened, not kept. NULL: the defaults in
+     * ckit_cache_open and ckit_cache_open_over, no guard in ckit_cache_new. Nothing for memory alone */
+    const ckit_guard_options *guard;
+    /* keys for sealing values (seal.h). NULL: none in ckit_cache_new; those of the environment in ckit_cache_open */
+    ckit_keyring *keyring;
+    /* values are sealed, in the store and in memory. Default: those of a cache with a store are, when the ring can
+     * seal. On: also those of memory alone, and without a key the cache does not open (CKIT_E_NO_MASTER_KEY). Off:
+     * only what functions ask for */
+    ckit_switch encryption;
+    /* whose values: the tenant that they are sealed for. 1 to 1024 bytes of UTF-8, with other SDKs a UUID in lower
+     * case. NULL: "default" in ckit_cache_new, this user's own in ckit_cache_open */
+    const char *deployment_id;
+    /* what was sealed for others does not open, though the ring could. Default on when deployment_id is given */
+    ckit_switch deployment_only;
+    /* what fails authentication is an error of the call (CKIT_E_AUTH_TAG), and stays in the store as evidence. Default
+     * off: it is removed, counted, and a miss */
+    ckit_switch fail_closed;
 } ckit_cache_options;
 #define CKIT_CACHE_OPTIONS_INIT CKIT_SIZED_INIT(ckit_cache_options)
 CKIT_API void ckit_cache_options_init(ckit_cache_options *options, size_t struct_size);
@@ -104,11 +105,10 @@ typedef struct ckit_entry_options {
     size_t        struct_size;
     ckit_encoding encoding;
     uint64_t      ttl_ms; /* CKIT_TTL_*; 0 = the cache's default */
-    const char
-            *namespace_name; /* whose memory it lives in and what invalidates it; NULL = none. Not part of the key: give
-                                     a key the same namespace in every call, or invalidating the one misses what was
-                                     read under the other */
-    uint32_t timeout_ms;     /* longest wait for the store; 0 = the cache's */
+    /* whose memory it lives in and what invalidates it; NULL = none. Not part of the key: give a key the same
+     * namespace in every call, or invalidating the one misses what was read under the other */
+    const char *namespace_name;
+    uint32_t    timeout_ms; /* longest wait for the store; 0 = the cache's */
 } ckit_entry_options;
 #define CKIT_ENTRY_OPTIONS_INIT CKIT_SIZED_INIT(ckit_entry_options)
 CKIT_API void ckit_entry_options_init(ckit_entry_options *options, size_t struct_size);

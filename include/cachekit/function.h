@@ -52,47 +52,53 @@ typedef ckit_status (*ckit_tenant_fn)(void *context, const ckit_args *args, ckit
 /* Zero means default. */
 typedef struct ckit_function_options {
     size_t      struct_size;
-    const char *namespace_name;    /* part of the key, owner of the memory; NULL = none */
-    uint64_t    ttl_ms;            /* CKIT_TTL_*; 0 = the cache's default */
-    uint64_t    stale_ms;          /* how long past its lifetime a value is still served, while one background refresh
-                                      runs; 0 = not at all. With a store: see below */
+    const char *namespace_name; /* part of the key, owner of the memory; NULL = none */
+    uint64_t    ttl_ms;         /* CKIT_TTL_*; 0 = the cache's default */
+    /* how long past its lifetime a value is still served, while one background refresh runs; 0 = not at all. With a
+     * store: see below */
+    uint64_t    stale_ms;
     ckit_switch integrity;         /* part of the key; default the cache's */
     int         compression_level; /* 0 = the cache's */
     ckit_switch l1;                /* default the cache's */
-    double      early_refresh;     /* more than 0 and at most 1: memory serves a computed value as a stale one already
-                                      after this part of its lifetime, a tenth more or less, drawn for each value; so it
-                                      is refreshed before it ends. 0 = not at all. Lifetimes end when they would */
-    bool        raw;               /* results are in a format of the caller's own: see below */
-    bool        custom_key;        /* the only argument of each call is a text that names its entry: see below */
-    double      renew_below; /* more than 0 and at most 1: a value that the store has less than this part of `ttl_ms`
-                                      left of gets all of it again when it is found there (sliding expiration), where the
-                                      store can do that. 0 = not at all */
-    const char *interop;     /* the name of the operation: keys and values that all CacheKit SDKs share. NULL = those
-                                      of this SDK. See below */
-    ckit_switch encryption; /* results are sealed (seal.h), in the store and in memory; on needs a cache with a key ring
-                                  that can seal (CKIT_E_NO_MASTER_KEY) and switches `integrity` on. Default the cache's */
-    bool        tenants;    /* results belong to tenants, and nobody is given another's: see below */
-    ckit_tenant_fn
-             tenant_of;    /* names the tenant of a call; asked when ckit_args_tenant has not told. Implies `tenants` */
-    uint64_t fail_safe_ms; /* how long past its lifetime a value may stand in for a function that fails, or for a
-                                      store that cannot be asked; 0 = not at all: see below */
-    double   ttl_jitter;   /* more than 0 and less than 1: each computed value lives up to this part of its
-                                      lifetime shorter, drawn when it is stored, so that what was stored together does not
-                                      end together. 0 = none */
-    double   early_beta;   /* more than 0: memory serves a value as a stale one shortly before its end already, the
-                                      earlier the longer the function takes: this many times the measured time of a run
-                                      on average, drawn for each value (XFetch: Vattani, Chierichetti, Lowenstein, 2015);
-                                      1 suits most. 0 = not at all */
-    uint64_t nil_ttl_ms;   /* lifetime of a result that is nil, unless the result has its own; CKIT_TTL_*;
-                                      0 = as any other */
-    bool     fail_closed;  /* a store that fails makes the call fail, with the store's error: before the function
-                                      runs where it cannot be read, and after it where the result cannot be stored, which
-                                      is then kept nowhere. Memory is served all the same. Default: the function's result
-                                      is what counts */
-    uint32_t soft_limit_ms; /* a call that waits longer than this for the function gets a value within `fail_safe_ms`
-                                      instead, where there is one; the function goes on, and its result is stored. 0 = none */
-    uint32_t hard_limit_ms; /* a call waits no longer than this: it gets such a value, or CKIT_E_FUNCTION_TIMEOUT, and
-                                      the function goes on. At least soft_limit_ms; 0 = none: see below */
+    /* more than 0 and at most 1: memory serves a computed value as a stale one already after this part of its
+     * lifetime, a tenth more or less, drawn for each value; so it is refreshed before it ends. 0 = not at all.
+     * Lifetimes end when they would */
+    double early_refresh;
+    bool   raw;        /* results are in a format of the caller's own: see below */
+    bool   custom_key; /* the only argument of each call is a text that names its entry: see below */
+    /* more than 0 and at most 1: a value that the store has less than this part of `ttl_ms` left of gets all of it
+     * again when it is found there (sliding expiration), where the store can do that. 0 = not at all */
+    double renew_below;
+    /* the name of the operation: keys and values that all CacheKit SDKs share. NULL = those of this SDK. See below */
+    const char *interop;
+    /* results are sealed (seal.h), in the store and in memory; on needs a cache with a key ring that can seal
+     * (CKIT_E_NO_MASTER_KEY) and switches `integrity` on. Default the cache's */
+    ckit_switch encryption;
+    bool        tenants; /* results belong to tenants, and nobody is given another's: see below */
+    /* names the tenant of a call; asked when ckit_args_tenant has not told. Implies `tenants` */
+    ckit_tenant_fn tenant_of;
+    /* how long past its lifetime a value may stand in for a function that fails, or for a store that cannot be asked;
+     * 0 = not at all: see below */
+    uint64_t fail_safe_ms;
+    /* more than 0 and less than 1: each computed value lives up to this part of its lifetime shorter, drawn when it is
+     * stored, so that what was stored together does not end together. 0 = none */
+    double ttl_jitter;
+    /* more than 0: memory serves a value as a stale one shortly before its end already, the earlier the longer the
+     * function takes: this many times the measured time of a run on average, drawn for each value (XFetch: Vattani,
+     * Chierichetti, Lowenstein, 2015); 1 suits most. 0 = not at all */
+    double early_beta;
+    /* lifetime of a result that is nil, unless the result has its own; CKIT_TTL_*; 0 = as any other */
+    uint64_t nil_ttl_ms;
+    /* a store that fails makes the call fail, with the store's error: before the function runs where it cannot be
+     * read, and after it where the result cannot be stored, which is then kept nowhere. Memory is served all the same.
+     * Default: the function's result is what counts */
+    bool fail_closed;
+    /* a call that waits longer than this for the function gets a value within `fail_safe_ms` instead, where there is
+     * one; the function goes on, and its result is stored. 0 = none */
+    uint32_t soft_limit_ms;
+    /* a call waits no longer than this: it gets such a value, or CKIT_E_FUNCTION_TIMEOUT, and the function goes on. At
+     * least soft_limit_ms; 0 = none: see below */
+    uint32_t hard_limit_ms;
 } ckit_function_options;
 #define CKIT_FUNCTION_OPTIONS_INIT CKIT_SIZED_INIT(ckit_function_options)
 CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);

@@ -49,8 +49,9 @@ typedef struct ckit_start {
     ckit_op_ready  ready; /* required with a poll */
     void          *context;
     bool           peeked; /* ckit_peek has just answered CKIT_MISS: memory is not looked at a second time */
-    bool       stale; /* ckit_peek has just answered CKIT_STALE: only the ticket to refresh it is wanted, and nothing
-                              waits. Answers CKIT_STALE, without a value */
+    /* ckit_peek has just answered CKIT_STALE: only the ticket to refresh it is wanted, and nothing waits. Answers
+     * CKIT_STALE, without a value */
+    bool       stale;
     bool       keep_rejected; /* the store's entry stays until the new result replaces it */
     ckit_slice rejected;      /* an answer to this call that its caller cannot read; empty = none */
     /* Without a poll, or NULL: called with `context` about ten times a second while another call's computation or the

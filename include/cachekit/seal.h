@@ -71,10 +71,10 @@ typedef struct ckit_keyring_options {
     uint64_t          max_seals_per_key; /* 0 = CKIT_SEAL_MAX_PER_KEY, which is the most that is allowed */
     const ckit_alloc *alloc;             /* for what is not secret */
     const ckit_log   *log;
-    const char
-        *key_file; /* instead of keys: a file of the user's or root's that nobody else may read (mode 0600). Text: the
-                             first line is the current key, up to three more are previous ones, all as hexadecimal; empty
-                             lines and those that begin with '#' do not count */
+    /* instead of keys: a file of the user's or root's that nobody else may read (mode 0600). Text: the first line is
+     * the current key, up to three more are previous ones, all as hexadecimal; empty lines and those that begin with
+     * '#' do not count */
+    const char              *key_file;
     const ckit_key_provider *provider; /* instead of keys: asked for them while the ring is opened */
 } ckit_keyring_options;
 
