@@ -74,8 +74,8 @@ static ckit_status follow(ckit_op *op) {
     if (op->stopped) {
         return CKIT_E_CANCELLED;
     }
-    if (state == CKITI_SEAT_WAITING && is_hard) {
-        return give_up_waiting(op, true) ? op->value.stale ? CKIT_OK : CKIT_E_FUNCTION_TIMEOUT : after_all(op);
+    if (state == CKITI_SEAT_WAITING && is_hard) { /* what it gets may be the result itself, just in time */
+        return give_up_waiting(op, true) ? op->error.status : after_all(op);
     }
     if (state == CKITI_SEAT_WAITING && ckiti_flight_leave(&cache->flights, &op->seat)) {
         ckiti_log(cache->log, CKIT_LOG_WARNING, "cache",
@@ -241,7 +241,9 @@ static ckit_status call_slowly(ckit_function *function, const ckit_args *args, c
         if (is_stale) {
             ckiti_refresh_in_background(function, args, packed, memkey, hash);
         }
-        return st;
+        if (st != CKIT_MISS) {
+            return st;
+        }
     }
     st = ckiti_op_init(&op, function, packed, memkey, hash, &why);
     if (st != CKIT_OK) {

@@ -13,7 +13,7 @@ ckit_status ckiti_call_check(const ckit_function *function, const ckit_args *arg
 /* The function's turn: loads, stores, fills op->value. CKIT_STALE: it failed, and what stands in for its result is there. */
 ckit_status ckiti_op_compute(ckit_op *op, const ckit_args *args, ckit_error *err);
 /* A call that memory could not answer, of a function with a soft or a hard limit. *found_stale: the value is past its life,
- * was found and not computed, and somebody should refresh it. */
+ * was found and not computed, and somebody should refresh it. CKIT_MISS: no memory for that, or no key; nothing has happened. */
 ckit_status ckiti_call_in_time(ckit_function *function, const ckit_args *args, ckit_slice packed,
                                const ckiti_memkey *memkey, uint64_t hash, bool *found_stale, ckit_value *out,
                                ckit_error *err);

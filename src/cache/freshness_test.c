@@ -412,6 +412,19 @@ CKIT_TEST(freshness, within_its_limits_a_run_is_as_any_other) {
     scene_close(&s);
 }
 
+CKIT_TEST(freshness, a_call_with_a_limit_that_cannot_be_named_runs_uncached_as_any_other) {
+    scene s;
+    scene_prepare(&s);
+    s.options.hard_limit_ms = 30000;
+    s.options.custom_key = true; /* which a number is not */
+    scene_start(&s, true);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    s.l.result = 2;
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.fn, 7);
+    CHECK_EQ_U(0, fake_count(s.f.store));
+    scene_close(&s);
+}
+
 CKIT_TEST(freshness, a_run_that_fails_when_its_caller_has_gone_hands_over) {
     scene s;
     scene_prepare(&s);

@@ -167,23 +167,23 @@ static bool start(run *r, const ckit_args *args) {
 ckit_status ckiti_call_in_time(ckit_function *function, const ckit_args *args, ckit_slice packed,
                                const ckiti_memkey *memkey, uint64_t hash, bool *found_stale, ckit_value *out,
                                ckit_error *err) {
-    run        *r = new_run(function);
-    ckit_status st = r != NULL ? ckiti_op_init(&r->op, function, packed, memkey, hash, err)
-                               : ckit_fail(err, CKIT_E_NO_MEMORY, "function", "no memory for a run with a limit");
+    run *r = new_run(function);
     if (r == NULL) {
-        return st;
+        return CKIT_MISS;
     }
-    if (st == CKIT_OK) {
-        st = ckiti_op_run(&r->op);
-        *found_stale = st == CKIT_STALE;
-        if (st == CKIT_COMPUTE && !r->op.seat.reentrant && start(r, args)) {
-            return compute_apart(r, out, err);
-        }
-        if (st == CKIT_COMPUTE) {
-            st = ckiti_op_compute(&r->op, args, err);
-        } else if (st >= CKIT_E_FIRST && err != NULL) {
-            *err = r->op.error;
-        }
+    if (ckiti_op_init(&r->op, function, packed, memkey, hash, NULL) != CKIT_OK) {
+        end_run(r);
+        return CKIT_MISS;
+    }
+    ckit_status st = ckiti_op_run(&r->op);
+    *found_stale = st == CKIT_STALE;
+    if (st == CKIT_COMPUTE && !r->op.seat.reentrant && start(r, args)) {
+        return compute_apart(r, out, err);
+    }
+    if (st == CKIT_COMPUTE) {
+        st = ckiti_op_compute(&r->op, args, err);
+    } else if (st >= CKIT_E_FIRST && err != NULL) {
+        *err = r->op.error;
     }
     if (st == CKIT_OK || st == CKIT_STALE) {
         ckiti_op_give(&r->op, out);
