@@ -105,8 +105,8 @@ static ckit_status show(shown *s, const char *operand, ckit_slice stored, const 
         if (!run_secret_reveal(ckit_slice_str(operand), stored, &s->clear)) {
             return ckit_fail(
                 err, CKIT_E_UNSUPPORTED, "get",
-                "the value is encrypted, and no key here opens it (CACHEKIT_MASTER_KEY): --as raw gives the "
-                "sealed bytes");
+                "the value is encrypted, and no key here opens it (of CACHEKIT_MASTER_KEY, CACHEKIT_MASTER_KEY_FILE or "
+                "cachekit run; cachekit doctor examines them): --as raw gives the sealed bytes");
         }
         cli_stored_fini(&s->stored);
         s->stored = (cli_stored){.framed = false};

@@ -3,6 +3,7 @@
 #include "support/shown_url.h"
 
 #include <cachekit/buf.h>
+#include <stdio.h>
 
 typedef struct health_options {
     uint64_t timeout_ms;
@@ -17,7 +18,8 @@ static void print_json(const ckit_health *health, const char *url, const char *d
     json_object *answer = cli_json_object();
     bool         healthy = health != NULL && health->healthy;
     cli_json_add(answer, "healthy", cli_json_bool(healthy));
-    cli_json_add(answer, "latency_ms", health == NULL ? NULL : cli_json_decimals(health->latency_ms, 3));
+    cli_json_add(answer, "latency_ms",
+                 health == NULL || health->latency_ms < 0 ? NULL : cli_json_decimals(health->latency_ms, 3));
     cli_json_add(answer, "backend", health == NULL ? NULL : cli_json_text(health->backend_type));
     cli_json_add(answer, "store", url == NULL ? NULL : cli_json_bytes(ckit_slice_str(url)));
     cli_json_add(answer, "entries", health == NULL ? NULL : json_figure(health->entries));
@@ -29,7 +31,11 @@ static void print_json(const ckit_health *health, const char *url, const char *d
 
 static void print_text(const ckit_health *health, const cli_store *store) {
     char text[CLI_OCCUPANCY_TEXT];
-    cli_print("healthy   %s\nlatency   %.2f ms\nstore     %s (", health->healthy ? "yes" : "no", health->latency_ms,
+    char latency[32] = "unknown";
+    if (health->latency_ms >= 0) {
+        (void)snprintf(latency, sizeof latency, "%.2f ms", health->latency_ms);
+    }
+    cli_print("healthy   %s\nlatency   %s\nstore     %s (", health->healthy ? "yes" : "no", latency,
               health->backend_type);
     cli_print_escaped(ckit_slice_str(store->url));
     cli_print(", %s)\n", store->reason);

@@ -1,5 +1,6 @@
 /* The environment: what is set, what is wrong with it, and what looks meant for us. */
 #include "doctor/doctor.h"
+#include "run/secret.h"
 
 #include <cachekit/buf.h>
 #include <ctype.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #define MASTER_KEY "CACHEKIT_MASTER_KEY"
+#define MASTER_KEY_FILE "CACHEKIT_MASTER_KEY_FILE"
 #define MASTER_KEY_DIGITS 64 /* 32 bytes */
 
 /* May hold passwords or keys. */
@@ -158,13 +160,56 @@ static void check_selectors(doctor *d) {
 
 /* ---- secrets ---------------------------------------------------------------------------------------------------- */
 
+static void check_key_file(doctor *d, const char *path, const char *key) {
+    ckit_keyring_options options = CKIT_KEYRING_OPTIONS_INIT;
+    ckit_keyring        *ring = NULL;
+    ckit_error           err = CKIT_ERROR_INIT;
+    options.key_file = path;
+    if (key != NULL || doctor_variable("CACHEKIT_PREVIOUS_MASTER_KEYS") != NULL) {
+        doctor_say(d, "master-key", DOCTOR_SETTING, "keep one of them", "%s and %s both give keys", MASTER_KEY_FILE,
+                   key != NULL ? MASTER_KEY : "CACHEKIT_PREVIOUS_MASTER_KEYS");
+    } else if (ckit_keyring_open(&options, &ring, &err) != CKIT_OK) {
+        doctor_say(d, "master-key", DOCTOR_SETTING, "mend the file, or let another one hold the key", "%s: %s (%s)",
+                   MASTER_KEY_FILE, err.text, ckit_status_code(err.status));
+    } else {
+        doctor_say(d, "master-key", DOCTOR_OK, NULL, "%s is set: applications store encrypted values", MASTER_KEY_FILE);
+    }
+    ckit_keyring_close(ring);
+}
+
+/* What is wrong with the keys of the environment has been told. */
+static void check_run_key(doctor *d) {
+    char        file[RUN_SECRET_PATH];
+    ckit_error  err = CKIT_ERROR_INIT;
+    bool        given = doctor_variable(MASTER_KEY) != NULL || doctor_variable(MASTER_KEY_FILE) != NULL;
+    ckit_status st = run_secret_look(file, &err);
+    if (given) {
+        if (st == CKIT_OK) {
+            doctor_say(d, "run-key", DOCTOR_OK, NULL, "`cachekit run` encrypts with that key too");
+        }
+    } else if (st == CKIT_MISS) {
+        doctor_say(d, "run-key", DOCTOR_OK, NULL, "`cachekit run` encrypts with a key of yours that it will make: %s",
+                   file);
+    } else if (st == CKIT_OK) {
+        doctor_say(d, "run-key", DOCTOR_OK, NULL, "`cachekit run` encrypts with your key in %s", file);
+    } else {
+        doctor_say(d, "run-key", DOCTOR_SETTING, "mend the file; without it, stored answers are not found any more",
+                   "`cachekit run` works without its cache: %s (%s)", err.text, ckit_status_code(st));
+    }
+}
+
 static void check_master_key(doctor *d) {
     const char *key = doctor_variable(MASTER_KEY);
     for (const char *const *name = secret_variables; *name != NULL; name++) {
         d->secrets = d->secrets || doctor_variable(*name) != NULL;
     }
+    if (doctor_variable(MASTER_KEY_FILE) != NULL) {
+        check_key_file(d, doctor_variable(MASTER_KEY_FILE), key);
+        return;
+    }
     if (key == NULL) {
-        doctor_say(d, "master-key", DOCTOR_OK, NULL, "%s is not set: values are stored in the clear", MASTER_KEY);
+        doctor_say(d, "master-key", DOCTOR_OK, NULL, "%s is not set: applications store values in the clear",
+                   MASTER_KEY);
         return;
     }
     size_t digits = strspn(key, "0123456789abcdefABCDEF");
@@ -212,5 +257,6 @@ void doctor_check_settings(doctor *d) {
     show_values(d);
     check_selectors(d);
     check_master_key(d);
+    check_run_key(d);
     check_application(d);
 }

@@ -205,7 +205,7 @@ static void inspect_sealed(inspect_report *report, const framed *f, const inspec
     if (!equals(f->frame.encryption_algorithm, "AES-256-GCM")) {
         inspect_note(report, "the header does not name AES-256-GCM, the one algorithm there is");
     }
-    inspect_note(report, "this version cannot open it; inside is %s",
+    inspect_note(report, "inspect does not open it; inside is %s",
                  f->frame.compressed ? "an envelope, by the header's word" : "a document, by the header's word");
     if (report->verdict == INSPECT_READABLE) {
         report->verdict = INSPECT_SEALED;

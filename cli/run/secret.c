@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PATH_BYTES 4096
+#define PATH_BYTES RUN_SECRET_PATH
 #define KEY_BYTES 32u
 #define KEY_DIGITS (2 * KEY_BYTES)
 
@@ -82,24 +82,52 @@ static ckit_status make_file(char *path, size_t directory, ckit_error *err) {
                 : ckit_fail_errno(err, CKIT_E_CONFIGURATION, failure, "run", "no key file can be made: %.300s", path);
 }
 
-ckit_status run_secret_open(ckit_keyring **ring, ckit_error *err) {
-    ckit_keyring_options options = CKIT_KEYRING_OPTIONS_INIT;
-    char                 path[PATH_BYTES];
-    size_t               directory;
-    options.master_key_hex = variable("CACHEKIT_MASTER_KEY");
-    options.previous_keys_hex = variable("CACHEKIT_PREVIOUS_MASTER_KEYS");
-    options.key_file = variable("CACHEKIT_MASTER_KEY_FILE");
-    if (options.master_key_hex != NULL || options.key_file != NULL) {
-        return ckit_keyring_open(&options, ring, err);
+/* `path` holds the name of the user's own file, where it is that one. */
+static ckit_status find_keys(ckit_keyring_options *options, char path[PATH_BYTES], size_t *directory, bool *own,
+                             ckit_error *err) {
+    *options = (ckit_keyring_options)CKIT_KEYRING_OPTIONS_INIT;
+    options->master_key_hex = variable("CACHEKIT_MASTER_KEY");
+    options->previous_keys_hex = variable("CACHEKIT_PREVIOUS_MASTER_KEYS");
+    options->key_file = variable("CACHEKIT_MASTER_KEY_FILE");
+    *own = options->master_key_hex == NULL && options->key_file == NULL;
+    if (!*own) {
+        return CKIT_OK;
     }
-    if (!own_file(path, &directory)) {
+    if (!own_file(path, directory)) {
         return ckit_fail(err, CKIT_E_NO_MASTER_KEY, "run",
                          "there is no home directory for a key: set CACHEKIT_MASTER_KEY or HOME, or say --plain");
     }
-    options = (ckit_keyring_options)CKIT_KEYRING_OPTIONS_INIT;
-    options.key_file = path;
-    ckit_status st = access(path, F_OK) == 0 ? CKIT_OK : make_file(path, directory, err);
+    options->previous_keys_hex = NULL;
+    options->key_file = path;
+    return CKIT_OK;
+}
+
+ckit_status run_secret_open(ckit_keyring **ring, ckit_error *err) {
+    ckit_keyring_options options;
+    char                 path[PATH_BYTES];
+    size_t               directory;
+    bool                 own;
+    ckit_status          st = find_keys(&options, path, &directory, &own, err);
+    if (st == CKIT_OK && own && access(path, F_OK) != 0) {
+        st = make_file(path, directory, err);
+    }
     return st == CKIT_OK ? ckit_keyring_open(&options, ring, err) : st;
+}
+
+ckit_status run_secret_look(char file[RUN_SECRET_PATH], ckit_error *err) {
+    ckit_keyring_options options;
+    ckit_keyring        *ring = NULL;
+    char                 path[PATH_BYTES];
+    size_t               directory;
+    bool                 own;
+    ckit_status          st = find_keys(&options, path, &directory, &own, err);
+    (void)snprintf(file, RUN_SECRET_PATH, "%s", st == CKIT_OK && options.key_file != NULL ? options.key_file : "");
+    if (st == CKIT_OK && own && access(path, F_OK) != 0 && errno == ENOENT) {
+        return CKIT_MISS;
+    }
+    st = st == CKIT_OK ? ckit_keyring_open(&options, &ring, err) : st;
+    ckit_keyring_close(ring);
+    return st;
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */

@@ -10,6 +10,11 @@
  * $XDG_CONFIG_HOME/cachekit/run.key, which is made when it is not there. As ckit_keyring_open. */
 ckit_status run_secret_open(ckit_keyring **ring, ckit_error *err);
 
+/* What run_secret_open would say, without making anything. `file` is the key file that it would read, and empty when the keys stand
+ * in the environment. CKIT_MISS: the file is not there yet. */
+#define RUN_SECRET_PATH 4096
+ckit_status run_secret_look(char file[RUN_SECRET_PATH], ckit_error *err);
+
 /* What other commands show of a sealed value: opened with the keys of the environment, or of the user's own file where there is
  * one. `key` may have a tenant's prefix. False when none of them opens it. Appended to `out`. */
 bool run_secret_reveal(ckit_slice key, ckit_slice sealed, ckit_buf *out);

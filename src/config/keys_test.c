@@ -176,7 +176,7 @@ CKIT_TEST(keys, a_file_that_others_may_read_or_that_is_none_is_refused_by_name) 
         {KEY_A, 0640, "is open to others (mode 0640)", CKIT_E_CONFIGURATION},
         {KEY_A, 0604, "is open to others (mode 0604)", CKIT_E_CONFIGURATION},
         {"# nothing\n", 0600, "holds no key", CKIT_E_NO_MASTER_KEY},
-        {"six", 0600, "is not hexadecimal", CKIT_E_BAD_MASTER_KEY},
+        {"six", 0600, "/key: the master key is not hexadecimal", CKIT_E_BAD_MASTER_KEY},
         {NULL, 0, "cannot be opened", CKIT_E_CONFIGURATION},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -104,7 +104,8 @@ static ckit_status choose_redis(ckiti_plan *plan, const char *text, const char *
     const char *tenant = plan->cache.tenant != NULL ? plan->cache.tenant : "default";
     ckit_status st = choose_from_url(plan, text, reason, tenant, &why);
     if (st == CKIT_OK && !plan->has_redis) {
-        st = ckit_fail(&why, CKIT_E_CONFIGURATION, where, "not a URL of Redis: one begins with redis:// or unix://");
+        st = ckit_fail(&why, CKIT_E_CONFIGURATION, where,
+                       "not a URL of Redis: one begins with redis://, rediss:// or unix://");
     }
     return st == CKIT_OK ? st : ckit_fail(err, st, why.where, "%s: %s", reason, why.text);
 }

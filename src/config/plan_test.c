@@ -183,7 +183,7 @@ CKIT_TEST(plan, a_malformed_url_gets_one_line_of_advice) {
         {"../cache", "write file:///absolute/directory, or file:directory"},
         {"~/cache", "write file:///absolute/directory, or file:directory"},
         {"", "the URL is empty: write memory: or file:///directory"},
-        {"localhost", "not a URL: one begins with memory: or file:"},
+        {"localhost", "not a URL: one begins with memory:, file: or redis:"},
         {" file:///x", "unknown scheme ' file:', did you mean file:///directory?"},
         {"localhost:6379", "unknown scheme 'localhost:'; this version opens memory:, file:, redis:, rediss: and unix:"},
         {"flie:///x", "unknown scheme 'flie:'"},

@@ -74,7 +74,7 @@ static ckit_status advise_on_bare(ckit_slice text, ckit_error *err) {
                          meant->name, meant->form);
     }
     return ckit_fail(err, CKIT_E_CONFIGURATION, where,
-                     "not a URL: one begins with memory: or file:, for example file:///var/cache/app");
+                     "not a URL: one begins with memory:, file: or redis:, for example file:///var/cache/app");
 }
 
 /* A scheme's characters up to a colon; empty when the text has none. */

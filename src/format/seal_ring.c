@@ -318,7 +318,15 @@ ckit_status ckit_keyring_open(const ckit_keyring_options *given, ckit_keyring **
         return st;
     }
     st = ckiti_key_source_begin(&source, &options, err);
-    st = st == CKIT_OK ? open_ring(&options, out, err) : st;
+    if (st == CKIT_OK) {
+        ckit_error why = CKIT_ERROR_INIT;
+        st = open_ring(&options, out, &why);
+        if (st != CKIT_OK && options.key_file != NULL) {
+            (void)ckit_fail(err, st, why.where, "the key file %.60s: %s", options.key_file, why.text);
+        } else if (st != CKIT_OK && err != NULL) {
+            *err = why;
+        }
+    }
     ckiti_key_source_end(&source);
     return st;
 }

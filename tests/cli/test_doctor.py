@@ -215,6 +215,34 @@ def test_a_malformed_master_key_is_a_wrong_setting(tool, key, complaint):
     assert complaint in findings.of("master-key")[0]["text"] and "E002" in findings.of("master-key")[0]["text"]
 
 
+def test_the_key_of_run_is_examined_and_not_made(tool):
+    findings = examine(tool)
+    assert "will make" in findings.of("run-key")[0]["text"] and "applications" in findings.of("master-key")[0]["text"]
+    tool.ok("run", "--", "echo", "hello")
+    assert "your key in" in examine(tool).of("run-key")[0]["text"]
+    key = tool.home / ".config" / "cachekit" / "run.key"
+    key.write_text("no key")
+    findings = examine(tool)
+    assert findings.code == 2 and "E002" in findings.of("run-key")[0]["text"] and "run.key" in findings.of("run-key")[0]["text"]
+    key.chmod(0o644)
+    findings = examine(tool)
+    assert findings.code == 2 and "chmod 600" in findings.of("run-key")[0]["text"]
+
+
+def test_a_file_of_keys_is_examined(tool, tmp_path):
+    file = tmp_path / "keys"
+    env = {"CACHEKIT_MASTER_KEY_FILE": str(file)}
+    findings = examine(tool, env=env)
+    assert findings.code == 2 and "cannot be opened" in findings.of("master-key")[0]["text"]
+    file.write_text(SECRET)
+    file.chmod(0o600)
+    findings = examine(tool, env=env)
+    assert findings.code == 0 and "encrypted" in findings.of("master-key")[0]["text"]
+    assert findings.of("run-key")[0]["state"] == "ok"
+    findings = examine(tool, env=env | {"CACHEKIT_MASTER_KEY": SECRET})
+    assert findings.code == 2 and "both" in findings.of("master-key")[0]["text"]
+
+
 def test_a_master_key_means_that_applications_encrypt(tool):
     findings = examine(tool, env={"CACHEKIT_MASTER_KEY": SECRET})
     assert findings.not_ok() == [] and findings.code == 0

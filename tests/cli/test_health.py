@@ -83,6 +83,13 @@ def test_a_store_that_cannot_be_written_is_not_healthy(tool, form):
         assert lines(done.stdout)["healthy"] == "no" and lines(done.stdout)["entries"] == "unknown"
 
 
+def test_a_store_that_gave_no_answer_has_no_latency(tool):
+    done = tool.run("health", "--store", "redis://127.0.0.1:1", "--timeout", "2s")
+    assert done.returncode == 3 and lines(done.stdout)["latency"] == "unknown"
+    told = json.loads(tool.run("health", "--json", "--store", "redis://127.0.0.1:1", "--timeout", "2s").stdout)
+    assert told["healthy"] is False and told["latency_ms"] is None
+
+
 def test_figures_that_cannot_be_found_out_are_unknown(tool):
     tool.ok("set", "greeting", "hello")
     with open(tool.cache / ".ck-usage", "r+b") as held:

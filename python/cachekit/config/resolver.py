@@ -129,7 +129,7 @@ def _warn_once(function: Any, reason: str) -> None:
 
 def _refuse_preset(preset: str | None) -> None:
     if preset == "io":
-        raise UnsupportedError("cache.io: this version has no CachekitIO backend. It has FileBackend and backend=None")
+        raise UnsupportedError("cache.io: this version has no CachekitIO backend. It has RedisBackend, FileBackend and backend=None")
 
 
 def _unwrap(options: dict[str, Any]) -> None:

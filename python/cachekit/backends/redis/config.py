@@ -58,7 +58,7 @@ class RedisBackendConfig(Settings):
         scheme, found, _ = url.partition("://")
         if not found or scheme.lower() not in _SCHEMES:
             raise ConfigurationError(
-                f"{self._label()}: not a URL of Redis: one begins with redis:// or unix://, for example redis://host:6379"
+                f"{self._label()}: not a URL of Redis: one begins with redis://, rediss:// or unix://, for example redis://host:6379"
             )
 
     def _label(self) -> str:
