@@ -8,6 +8,7 @@
 #include <cachekit/buf.h>
 #include <sodium.h>
 
+#define PATH_SHOWN 96u
 #define WHERE "key ring"
 #define DEFAULT_TENANTS 256u
 #define LEAST_TENANTS 16u
@@ -309,6 +310,14 @@ static ckit_status open_ring(const ckit_keyring_options *options, ckit_keyring *
     return CKIT_OK;
 }
 
+/* What is wrong with keys of a file is said with its name, or the end of a long one. */
+static void name_file(ckit_error *err, const ckit_error *why, const char *path) {
+    size_t length = strlen(path);
+    size_t skipped = length > PATH_SHOWN ? length - PATH_SHOWN : 0;
+    (void)ckit_fail(err, why->status, why->where, "the key file %s%s: %s", skipped > 0 ? "..." : "", path + skipped,
+                    why->text);
+}
+
 ckit_status ckit_keyring_open(const ckit_keyring_options *given, ckit_keyring **out, ckit_error *err) {
     ckit_keyring_options options;
     ckiti_key_source     source;
@@ -322,7 +331,7 @@ ckit_status ckit_keyring_open(const ckit_keyring_options *given, ckit_keyring **
         ckit_error why = CKIT_ERROR_INIT;
         st = open_ring(&options, out, &why);
         if (st != CKIT_OK && options.key_file != NULL) {
-            (void)ckit_fail(err, st, why.where, "the key file %.60s: %s", options.key_file, why.text);
+            name_file(err, &why, options.key_file);
         } else if (st != CKIT_OK && err != NULL) {
             *err = why;
         }

@@ -475,7 +475,7 @@ def test_an_encrypted_value_is_sealed(tool):
     assert code == 0 and answer["verdict"] == "sealed" and (sealed["layer"], sealed["state"]) == ("encryption", "sealed")
     assert (sealed["nonce"], sealed["ciphertext_size"], sealed["tag"]) == (bytes(range(12)).hex(), 30, "ee" * 16)
     assert answer["layers"][0]["key_fingerprint"] == "52d54c97f8e5efaa5bdf58a301f92726" and sealed["tenant"] == "acme"
-    assert b"cannot open it" in tool.ok("inspect", "-", input=frame(b"x" * 28, header))
+    assert b"does not open it" in tool.ok("inspect", "-", input=frame(b"x" * 28, header))
     code, answer = look(tool, frame(b"x" * 27, header))
     assert code == 4 and answer["damage"][0]["layer"] == "encryption"
 
