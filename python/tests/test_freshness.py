@@ -217,7 +217,6 @@ def test_values_are_renewed_before_they_end_by_what_a_run_takes() -> None:
     assert slow(1) == 2
     time.sleep(0.05)
     slow(1)  # stale nearly at once: a thousand runs before its end
-<<<<<<< HEAD
     until(lambda: body.runs >= 3)
 
 
@@ -275,6 +274,3 @@ def test_limits_are_for_coroutine_functions() -> None:
 
     with pytest.raises(ConfigurationError, match="hard_limit"):
         DecoratorConfig(soft_limit=2, hard_limit=1)
-=======
-    until(lambda: body.runs >= 3)
->>>>>>> 9723ec7 (Python tests wait in one way; a store that failed is used again, whatever it had taken before)
