@@ -207,8 +207,9 @@ static bool read_default_header(ckit_slice text, ckit_frame *frame) {
 
 /* ---- reading --------------------------------------------------------------------------------------------- */
 
-static ckit_status read_header(ckit_slice text, ckit_frame *frame, ckit_buf *scratch, ckit_error *err) {
-    if (read_default_header(text, frame) || read_usual_header(text, frame)) {
+static ckit_status read_header(ckit_slice text, ckit_frame *frame, bool *usual, ckit_buf *scratch, ckit_error *err) {
+    *usual = read_default_header(text, frame) || read_usual_header(text, frame);
+    if (*usual) {
         return CKIT_OK;
     }
     *frame = (ckit_frame){.verdict = CKIT_FRAME_UNDECIDED};
@@ -221,7 +222,7 @@ static ckit_status truncated(ckit_frame *frame, ckit_error *err, size_t len, siz
 }
 
 /* `stored` begins with "CK". */
-static ckit_status read_framed(ckit_slice stored, ckit_frame *frame, ckit_buf *scratch, ckit_error *err) {
+static ckit_status read_framed(ckit_slice stored, ckit_frame *frame, bool *usual, ckit_buf *scratch, ckit_error *err) {
     const uint8_t *p = stored.ptr;
     if (stored.len < CKITI_FRAME_PREFIX_LEN) {
         return truncated(frame, err, stored.len, CKITI_FRAME_PREFIX_LEN);
@@ -242,7 +243,7 @@ static ckit_status read_framed(ckit_slice stored, ckit_frame *frame, ckit_buf *s
         return CKITI_FRAME_REJECT(frame, CKIT_FRAME_MALFORMED, err, "header of %zu bytes, limit %u", len,
                                   CKIT_FRAME_MAX_HEADER_BYTES);
     }
-    ckit_status st = read_header(ckit_slice_of(p + CKITI_FRAME_PREFIX_LEN, len), frame, scratch, err);
+    ckit_status st = read_header(ckit_slice_of(p + CKITI_FRAME_PREFIX_LEN, len), frame, usual, scratch, err);
     frame->payload = ckit_slice_of(p + CKITI_FRAME_PREFIX_LEN + len, stored.len - CKITI_FRAME_PREFIX_LEN - len);
     return st;
 }
@@ -263,10 +264,11 @@ static ckit_status judge(ckit_frame *frame, ckit_error *err) {
     return CKIT_OK;
 }
 
-ckit_status ckit_frame_parse(ckit_slice stored, ckit_frame *out, ckit_buf *scratch, ckit_error *err) {
+ckit_status ckiti_frame_parse(ckit_slice stored, ckit_frame *out, bool *usual, ckit_buf *scratch, ckit_error *err) {
+    *usual = false;
     ckit_frame  frame = {.verdict = CKIT_FRAME_UNDECIDED};
     ckit_status st = stored.len >= 2 && stored.ptr[0] == 'C' && stored.ptr[1] == 'K'
-                         ? read_framed(stored, &frame, scratch, err)
+                         ? read_framed(stored, &frame, usual, scratch, err)
                          : ckiti_frame_read_legacy(stored, &frame, scratch, err);
     if (st == CKIT_OK) {
         st = judge(&frame, err);
@@ -278,4 +280,9 @@ ckit_status ckit_frame_parse(ckit_slice stored, ckit_frame *out, ckit_buf *scrat
         *out = (ckit_frame){.verdict = frame.verdict};
     }
     return st;
+}
+
+ckit_status ckit_frame_parse(ckit_slice stored, ckit_frame *out, ckit_buf *scratch, ckit_error *err) {
+    bool usual;
+    return ckiti_frame_parse(stored, out, &usual, scratch, err);
 }

@@ -21,4 +21,8 @@
 ckit_status ckiti_frame_read_header(ckit_slice text, ckit_frame *frame, ckit_buf *scratch, ckit_error *err);
 ckit_status ckiti_frame_read_legacy(ckit_slice text, ckit_frame *frame, ckit_buf *scratch, ckit_error *err);
 
+/* As ckit_frame_parse. `*usual` is set in every case: true when ckit_frame_write would make the same header of `*out`,
+ * provided that it names a serializer and an encoding; false says nothing. */
+ckit_status ckiti_frame_parse(ckit_slice stored, ckit_frame *out, bool *usual, ckit_buf *scratch, ckit_error *err);
+
 #endif

@@ -103,7 +103,7 @@ ckit_status ckiti_seal_with_nonce(ckit_keyring *ring, const ckit_seal_subject *s
     }
     if (st == CKIT_OK) {
         void                   *self;
-        const ckiti_cipher_ops *cipher = ckiti_ring_cipher(ring, plain.len, &self);
+        const ckiti_cipher_ops *cipher = ckiti_ring_cipher(ring, plain.len, true, &self);
         uint8_t                *body = out + CKITI_SEAL_NONCE;
         if (nonce != NULL) {
             memcpy(out, nonce, CKITI_SEAL_NONCE);
@@ -149,14 +149,12 @@ static ckit_status open_with(const opening *o, ckiti_tenant *tenant, ckit_error 
     const size_t            len = o->sealed.len - CKIT_SEAL_OVERHEAD;
     const ckit_slice        body = ckit_slice_of(o->sealed.ptr + CKITI_SEAL_NONCE, len);
     void                   *self;
-    const ckiti_cipher_ops *cipher = ckiti_ring_cipher(o->ring, len, &self);
+    const ckiti_cipher_ops *cipher = ckiti_ring_cipher(o->ring, len, false, &self);
     return cipher->open(self, &tenant->cipher, o->sealed.ptr, o->additional, body, body.ptr + len, o->out, err);
 }
 
 static bool has_name(const ckiti_tenant *tenant, ckit_slice fingerprint) {
-    char digits[CKIT_FINGERPRINT_DIGITS];
-    ckiti_hex(digits, tenant->fingerprint, sizeof tenant->fingerprint);
-    return ckiti_same_bytes(fingerprint, ckit_slice_of(digits, sizeof digits));
+    return ckiti_same_bytes(fingerprint, ckit_slice_of(tenant->fingerprint, sizeof tenant->fingerprint));
 }
 
 /* Exactly the key that has the name, or one after the other when there is no name. */
@@ -226,7 +224,7 @@ ckit_status ckit_keyring_fingerprint(ckit_keyring *ring, ckit_slice name, char o
     ckit_status   st = borrow_current(ring, name, &tenant, err);
     out[0] = '\0';
     if (st == CKIT_OK) {
-        ckiti_hex(out, tenant->fingerprint, sizeof tenant->fingerprint);
+        memcpy(out, tenant->fingerprint, sizeof tenant->fingerprint);
         out[CKIT_FINGERPRINT_DIGITS] = '\0';
         ckiti_ring_give_back(ring, tenant);
     }

@@ -272,3 +272,18 @@ CKIT_TEST(seal_cipher, tenants_keys_and_fingerprints_are_those_of_the_sdks) {
     const size_t len = ckiti_tenant_salt("cache", S("tenant-123"), salt);
     CHECK_BYTES(hex_slice("63616368656b69745f76315f056361636865000a74656e616e742d313233"), ckit_slice_of(salt, len));
 }
+
+CKIT_TEST(seal_cipher, bytes_are_the_same_only_when_each_of_them_is) {
+    uint8_t a[70], b[70];
+    ckiti_random_bytes(a, sizeof a);
+    for (size_t len = 0; len <= sizeof a; len++) {
+        memcpy(b, a, sizeof b);
+        CHECK(ckiti_same_bytes(ckit_slice_of(a, len), ckit_slice_of(b, len)));
+        CHECK(len == 0 || !ckiti_same_bytes(ckit_slice_of(a, len), ckit_slice_of(b, len - 1)));
+        for (size_t bit = 0; bit < 8 * len; bit++) {
+            b[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            CHECK(!ckiti_same_bytes(ckit_slice_of(a, len), ckit_slice_of(b, len)));
+            b[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+    }
+}

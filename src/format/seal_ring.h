@@ -17,7 +17,7 @@
 typedef struct ckiti_tenant {
     ckiti_cipher_key cipher;
     _Atomic uint64_t sealed; /* at least as many values as this key has sealed in this process */
-    uint8_t          fingerprint[CKITI_FINGERPRINT]; /* set while it is made; never changes while it is lent */
+    char             fingerprint[CKIT_FINGERPRINT_DIGITS]; /* set while it is made; never changes while it is lent */
     uint64_t         hash;
     uint64_t         used_at;
     uint8_t         *name; /* NULL: free */
@@ -74,7 +74,7 @@ ckit_status ckiti_tenants_init(ckit_keyring *ring, ckit_error *err);
 void ckiti_tenants_fini(ckit_keyring *ring);
 
 /* Who seals or opens `len` bytes now, and the first argument of its functions. */
-const ckiti_cipher_ops *ckiti_ring_cipher(ckit_keyring *ring, size_t len, void **self);
+const ckiti_cipher_ops *ckiti_ring_cipher(ckit_keyring *ring, size_t len, bool sealing, void **self);
 
 /* Hexadecimal text as Python's bytes.fromhex takes it: pairs of digits, blanks between them. The number of bytes, or
  * SIZE_MAX when it is something else. `out` may be NULL: only counted. */

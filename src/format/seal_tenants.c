@@ -114,6 +114,7 @@ static ckit_status find_room(ckit_keyring *ring, uint32_t *number, ckit_error *e
 static ckit_status make(ckit_keyring *ring, unsigned master, ckit_slice name, uint64_t hash, ckiti_tenant **out,
                         ckit_error *err) {
     uint32_t number;
+    uint8_t  fingerprint[CKITI_FINGERPRINT];
     uint8_t *copy = ckiti_alloc(ring->alloc, name.len);
     if (copy == NULL) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %zu bytes", name.len);
@@ -133,7 +134,8 @@ static ckit_status make(ckit_keyring *ring, unsigned master, ckit_slice name, ui
     tenant->lent = 0;
     atomic_store_explicit(&tenant->sealed, ring->evicted_sealed, memory_order_relaxed);
     ckiti_tenant_key(ring->masters[master], "encryption", name, tenant->cipher.secret->key);
-    ckiti_key_fingerprint(tenant->cipher.secret->key, tenant->fingerprint);
+    ckiti_key_fingerprint(tenant->cipher.secret->key, fingerprint);
+    ckiti_hex(tenant->fingerprint, fingerprint, sizeof fingerprint);
     if (ring->with_sodium) {
         ckiti_cipher_sodium_expand(&tenant->cipher);
     }

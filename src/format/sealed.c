@@ -1,6 +1,7 @@
 #include "format/sealed.h"
 
 #include "format/envelope_block.h"
+#include "format/frame_header.h"
 #include "format/seal.h"
 #include "format/stored.h"
 
@@ -158,7 +159,7 @@ static ckit_status check_spelling(const ckit_frame *frame, ckit_slice stored, bo
 }
 
 /* What can be said before anything is decrypted. */
-static ckit_status check_claims(const ckiti_sealed_place *place, const ckit_frame *frame, ckit_slice stored,
+static ckit_status check_claims(const ckiti_sealed_place *place, const ckit_frame *frame, bool usual, ckit_slice stored,
                                 const ckit_alloc *alloc, ckiti_sealed_class *cls, ckit_error *err) {
     bool same = true;
     *cls = CKITI_SEALED_SUSPICIOUS;
@@ -173,12 +174,12 @@ static ckit_status check_claims(const ckiti_sealed_place *place, const ckit_fram
                          CKIT_TENANT_MAX_BYTES);
     }
     if (!frame->legacy) {
-        ckit_status st = check_spelling(frame, stored, &same, alloc, err);
+        ckit_status st = usual ? CKIT_OK : check_spelling(frame, stored, &same, alloc, err);
         if (st == CKIT_E_NO_MEMORY) {
             *cls = CKITI_SEALED_LOCAL;
             return st;
         }
-        same = same && frame->key_fingerprint.len == CKIT_FINGERPRINT_DIGITS &&
+        same = same && frame->serializer.len > 0 && frame->key_fingerprint.len == CKIT_FINGERPRINT_DIGITS &&
                ckit_slice_equal(frame->encoding, ckit_slice_str(encoding));
     }
     if (!same) {
@@ -210,12 +211,13 @@ static ckit_status decrypt(const ckiti_sealed_place *place, ckit_frame *frame, u
 
 static ckit_status parse(const ckiti_sealed_place *place, ckit_slice stored, ckit_frame *frame, ckit_buf *scratch,
                          ckiti_sealed_class *cls, ckit_error *err) {
-    ckit_status st = ckit_frame_parse(stored, frame, scratch, err);
+    bool        usual;
+    ckit_status st = ckiti_frame_parse(stored, frame, &usual, scratch, err);
     if (st != CKIT_OK) {
         *cls = class_of_verdict(frame->verdict);
         return st;
     }
-    return check_claims(place, frame, stored, scratch->alloc, cls, err);
+    return check_claims(place, frame, usual, stored, scratch->alloc, cls, err);
 }
 
 ckit_status ckiti_sealed_read(const ckiti_sealed_place *place, ckit_slice stored, uint64_t max_bytes, ckit_frame *frame,

@@ -7,6 +7,7 @@
 #include "support/hex.h"
 #include "support/test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -298,6 +299,34 @@ CKIT_TEST(sealed, what_an_entry_claims_is_classified_before_anything_is_decrypte
     CHECK_EQ_U(CKITI_SEALED_SUSPICIOUS, class_of_frame(&anybody, frame));
     CHECK_EQ_U(CKITI_SEALED_MALFORMED, class_of(&place, S("somebody else's bytes"), true));
     CHECK_EQ_U(CKITI_SEALED_MALFORMED, class_of(&place, NONE, true));
+    ckit_keyring_close(place.ring);
+}
+
+CKIT_TEST(sealed, a_header_that_no_writer_makes_is_suspicious_however_like_one_it_looks) {
+    static const char tail[] =
+        "\"compressed\": true, \"original_type\": \"msgpack\", \"encrypted\": true, \"tenant_id\": "
+        "\"" TENANT "\", \"encryption_algorithm\": \"AES-256-GCM\", \"key_fingerprint\": "
+        "\"33afb25a45ad1762dc4df32cffa3dde5\"}, \"v\": \"2.0\"}";
+    static const struct {
+        const char        *head;
+        ckiti_sealed_class cls;
+    } headers[] = {
+        {"{\"s\": \"default\", \"m\": {\"format\": \"msgpack\", \"encoding\": \"utf-8\", ",
+         CKITI_SEALED_AUTHENTICATION},
+        {"{\"s\": \"\", \"m\": {\"format\": \"msgpack\", \"encoding\": \"utf-8\", ", CKITI_SEALED_SUSPICIOUS},
+        {"{\"s\": \"default\", \"m\": {\"format\": \"msgpack\", \"encoding\": \"\", ", CKITI_SEALED_SUSPICIOUS},
+        {"{\"s\":\"default\", \"m\": {\"format\": \"msgpack\", \"encoding\": \"utf-8\", ", CKITI_SEALED_SUSPICIOUS},
+        {"{\"s\": \"\\u0064efault\", \"m\": {\"format\": \"msgpack\", \"encoding\": \"utf-8\", ",
+         CKITI_SEALED_SUSPICIOUS},
+    };
+    const ckiti_sealed_place place = place_of(KEY_A, NULL, "k");
+    for (size_t i = 0; i < COUNT(headers); i++) {
+        char stored[600] = "CK\x03";
+        int  len = snprintf(stored + 7, sizeof stored - 7, "%s%s", headers[i].head, tail);
+        stored[5] = (char)(len >> 8);
+        stored[6] = (char)len;
+        CHECK_EQ_U(headers[i].cls, class_of(&place, ckit_slice_of(stored, (size_t)len + 7 + 40), true));
+    }
     ckit_keyring_close(place.ring);
 }
 
