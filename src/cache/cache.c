@@ -421,9 +421,9 @@ void ckit_cache_close(ckit_cache *cache) {
     ckiti_replay_stop(cache);
     ckiti_workers_stop(&cache->workers);
     ckiti_workers_stop(&cache->runners);
+    ckiti_fork_unregister(&cache->fork); /* before the first lock ends that a fork would take */
     ckiti_replay_fini(cache);
     ckiti_leases_stop(&cache->leases);
-    ckiti_fork_unregister(&cache->fork);
     ckit_backend_close(cache->backend);
     for (ckiti_function_record *record = atomic_load(&cache->records); record != NULL;) {
         ckiti_function_record *next = record->next;

@@ -344,10 +344,16 @@ static void take_steps(batch *b, size_t i, ckit_status st) {
 }
 
 /* The store has answered, or (`whole`) has not. */
-static void take_answers(batch *b, round_arrays *a, size_t asked, ckit_status whole) {
+static void take_answers(batch *b, round_arrays *a, size_t asked, ckit_status whole, const ckit_error *why) {
     for (size_t n = 0; n < asked; n++) {
         ckit_op *op = b->rows[a->places[n]].op;
+        if (whole != CKIT_OK && ckiti_op_minds_failures(op)) {
+            op->error = *why;
+            take_steps(b, a->places[n], ckiti_op_opened(op, whole, CKIT_LIFE_UNKNOWN));
+            continue;
+        }
         if (whole != CKIT_OK) {
+            op->silent = whole == CKIT_E_TIMEOUT;
             took(b, a->places[n], ckiti_op_turn_of_the_function(op));
             continue;
         }
@@ -397,7 +403,7 @@ static void look_in_store(batch *b, round_arrays *a) {
     if (whole != CKIT_OK) {
         ckiti_store_failed(b->cache, "get_many", a->keys[0], &why);
     }
-    take_answers(b, a, asked, whole);
+    take_answers(b, a, asked, whole, &why);
 }
 
 /* ---- the loader ---------------------------------------------------------------------------------------------------- */
@@ -574,6 +580,20 @@ static void lead(batch *b) {
 
 /* ---- the whole ----------------------------------------------------------------------------------------------------- */
 
+static ckit_status copy_again(const ckit_function *function, const ckit_value *twin, ckit_value *out) {
+    if (!function->sealed) {
+        return ckit_value_copy(out, twin->data, function->cache->alloc);
+    }
+    ckit_buf bytes;
+    ckit_buf_init(&bytes, ckiti_plain_alloc(function));
+    ckit_status st = ckit_buf_append(&bytes, twin->data);
+    if (st == CKIT_OK) {
+        ckiti_value_take_plain(function, out, &bytes);
+    }
+    ckit_buf_fini(&bytes);
+    return st;
+}
+
 static void answer_twins(batch *b) {
     for (size_t i = 0; i < b->count; i++) {
         if (b->rows[i].state != TWIN) {
@@ -583,7 +603,7 @@ static void answer_twins(batch *b) {
         ckit_status       st = b->answers[b->rows[i].twin];
         if (st == CKIT_OK && !ckiti_shared_lend_again(twin, &b->out[i])) {
             st = twin->object != NULL ? CKIT_E_NO_MEMORY /* there was none to share it */
-                                      : ckit_value_copy(&b->out[i], twin->data, ckiti_plain_alloc(b->function));
+                                      : copy_again(b->function, twin, &b->out[i]);
         }
         if (st == CKIT_OK) {
             b->out[i].life_ms = twin->life_ms;

@@ -288,6 +288,50 @@ CKIT_TEST(call_many, survives_a_store_that_fails_in_the_middle) {
     }
 }
 
+CKIT_TEST(call_many, failing_closed_a_store_that_cannot_be_read_is_the_caller_s_error) {
+    scene                 s;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    scene_open(&s, FAKE_FULL);
+    options.fail_closed = true;
+    ckit_function *fn = function_of(s.f.cache, "test.closed", &s.l, &options);
+    fake_fail(s.f.store, FAKE_GET_MANY, CKIT_E_IO, 1);
+    many m = {.fn = fn, .loader = &s.m, .count = 3, .arguments = {1, 2, 3}};
+    run_many(&m);
+    CHECK_STATUS(CKIT_E_IO, m.status);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_STATUS(CKIT_E_IO, m.answers[i]);
+    }
+    CHECK_EQ_U(0, s.m.runs);
+    run_many(&m);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, i);
+    }
+    ckit_function_close(fn);
+    scene_close(&s);
+}
+
+CKIT_TEST(call_many, an_older_value_stands_in_for_a_store_that_cannot_be_read) {
+    scene                 s;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    scene_open(&s, FAKE_FULL);
+    options.ttl_ms = 1000;
+    options.fail_safe_ms = 5000;
+    ckit_function *fn = function_of(s.f.cache, "test.safe", &s.l, &options);
+    many           m = {.fn = fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
+    for (int round = 0; round < 2; round++) {
+        run_many(&m);
+        for (size_t i = 0; i < 2; i++) {
+            CHECK_EQ_U(round == 1, m.out[i].stale);
+            CHECK_ANSWER(round == 1 ? CKIT_SOURCE_MEMORY : CKIT_SOURCE_FUNCTION, &m, i);
+        }
+        fake_clock_advance(&s.f.time, 2000);
+        fake_fail(s.f.store, FAKE_GET_MANY, CKIT_E_IO, 1);
+    }
+    CHECK_EQ_U(1, s.m.runs);
+    ckit_function_close(fn);
+    scene_close(&s);
+}
+
 static void invalidate_two(void *context) {
     scene *s = context;
     CHECK(invalidate(s->fn, 2) <= CKIT_MISS);

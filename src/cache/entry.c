@@ -441,6 +441,9 @@ static ckit_status write_both(const ckiti_access *a, ckit_slice in_memory, ckit_
             return st;
         } else {
             st = pass_on(a, "set", st, &why, err);
+            if (of_call) {
+                ckiti_stale_missed(a->cache, a->key);
+            }
         }
         (void)put_in_memory(a, st == CKIT_OK ? CKITI_COPY_WRITTEN : CKITI_COPY_ALONE, in_memory, ttl_ms);
     } else if (put_in_memory(a, CKITI_COPY_ALONE, in_memory, ttl_ms) == CKIT_E_TOO_LARGE) {

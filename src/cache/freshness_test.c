@@ -314,6 +314,37 @@ CKIT_TEST(freshness, a_nil_result_lives_as_long_as_was_said_for_it) {
     scene_close(&s);
 }
 
+CKIT_TEST(freshness, a_nil_result_that_is_found_late_in_its_life_is_not_renewed_to_that_of_others) {
+    scene      s;
+    ckit_args  args;
+    ckit_op   *op;
+    ckit_value value = CKIT_VALUE_INIT;
+    scene_prepare(&s);
+    s.options.nil_ttl_ms = 500;
+    s.options.renew_below = 0.5;
+    s.options.l1 = CKIT_OFF;
+    fixture_start(&s.f, FAKE_FULL);
+    s.fn = function_of(s.f.cache, "test.load", &s.l, &s.options);
+    ckit_args_init(&args);
+    ckit_args_int(&args, 7);
+    ckit_start  start = {.function = s.fn, .args = &args};
+    ckit_result nil = {.document = S("\xc0")};
+    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_OK(ckit_finish(op, &nil, &value, NULL));
+    ckit_op_free(op);
+    ckit_value_fini(&value);
+    fake_clock_advance(&s.f.time, 100);
+    CHECK_OK(ckit_begin(&start, &op, &value, NULL));
+    CHECK_EQ_U(CKIT_SOURCE_STORE, value.source);
+    CHECK_EQ_U(400, value.life_ms);
+    ckit_value_fini(&value);
+    fake_clock_advance(&s.f.time, 400);
+    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    ckit_op_free(op);
+    ckit_args_fini(&args);
+    scene_close(&s);
+}
+
 /* A run takes as long as the clock says. */
 static ckit_status load_slowly(void *context, ckit_load *load, ckit_error *err) {
     scene *s = context;

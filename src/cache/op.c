@@ -234,7 +234,8 @@ static ckit_status open_stored(ckit_op *op, const ckiti_sealed_value *v) {
  * left. */
 static uint64_t renew(ckit_op *op, uint64_t life_ms) {
     const ckit_function *function = op->function;
-    if (life_ms >= function->renew_below_ms || op->cache->ops->touch == NULL) {
+    if (life_ms >= function->renew_below_ms || op->cache->ops->touch == NULL ||
+        (function->nil_ttl_ms != 0 && ckiti_op_is_nil(op))) { /* its lifetime is its own */
         return life_ms;
     }
     ckit_slice  key = ckit_buf_slice(&op->key);

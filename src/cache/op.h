@@ -154,6 +154,8 @@ bool ckiti_op_is_fresh_by_now(ckit_op *op);
 /* After CKIT_STALE: this operation is the one that refreshes the value, and it is its turn to compute. False: somebody does
  * already, or it is fresh again; then the operation is over. `elsewhere`: not in this thread. */
 bool ckiti_op_take_ticket(ckit_op *op, bool elsewhere);
+/* op->document is nil, and nil says something to the cache. */
+bool ckiti_op_is_nil(const ckit_op *op);
 /* The key was invalidated, or got another value, since the present work began. */
 bool ckiti_op_was_overtaken(const ckit_op *op);
 /* The function is to run; what happens to the key from now on counts. CKIT_COMPUTE. */

@@ -17,7 +17,7 @@ static void forget_everywhere(ckit_op *op) {
 }
 
 /* Objects are their binding's to judge. */
-static bool is_nil(const ckit_op *op) {
+bool ckiti_op_is_nil(const ckit_op *op) {
     return !op->function->raw && op->document.len == 1 && op->document.ptr[0] == 0xc0;
 }
 
@@ -33,7 +33,7 @@ static void computed(ckit_op *op, uint64_t ttl_ms) {
     const ckit_function *function = op->function;
     uint64_t             now_ms = ckiti_cache_now(op->cache);
     op->ttl_ms = ttl_ms == CKIT_TTL_DEFAULT ? function->ttl_ms : ttl_ms;
-    if (ttl_ms == CKIT_TTL_DEFAULT && function->nil_ttl_ms != 0 && is_nil(op)) {
+    if (ttl_ms == CKIT_TTL_DEFAULT && function->nil_ttl_ms != 0 && ckiti_op_is_nil(op)) {
         op->ttl_ms = function->nil_ttl_ms;
     }
     if (function->ttl_jitter > 0 && op->ttl_ms <= CKIT_TTL_MAX_MS) {
@@ -194,13 +194,9 @@ static void keep_for_later(ckit_op *op, ckit_slice stored) {
 
 /* The store has not taken the result: what it has under the names of the call is older. */
 static void not_stored(const ckit_op *op) {
-    ckit_buf name;
     ckiti_replay_missed(op->cache, ckit_buf_slice(&op->key), false);
     if (op->function->keep_ms > 0) {
-        if (ckiti_stale_name(op->cache, ckit_buf_slice(&op->key), &name) == CKIT_OK) {
-            ckiti_replay_missed(op->cache, ckit_buf_slice(&name), false);
-        }
-        ckit_buf_fini(&name);
+        ckiti_stale_missed(op->cache, ckit_buf_slice(&op->key));
     }
 }
 

@@ -429,9 +429,12 @@ static bool next_errand(ckit_cache *cache, bool all, errand *out) {
         change = replay->later.first;
     }
     replay->name.len = 0;
-    if (change == NULL || change->rest ||
-        ckit_buf_append(&replay->name, ckit_slice_of(change->bytes, change->key_len + change->function_len)) !=
-            CKIT_OK) {
+    if (change == NULL || change->rest) {
+        return false;
+    }
+    if (ckit_buf_append(&replay->name, ckit_slice_of(change->bytes, change->key_len + change->function_len)) !=
+        CKIT_OK) {
+        pause_from(cache); /* it stays due, and memory is not there at once */
         return false;
     }
     ckit_slice name = ckit_buf_slice(&replay->name);

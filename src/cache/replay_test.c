@@ -399,6 +399,28 @@ CKIT_TEST(replay, what_may_be_served_late_goes_with_the_value_that_was_replaced)
     fixture_close(&f);
 }
 
+CKIT_TEST(replay, so_it_does_when_the_value_of_a_call_was_given_by_its_key) {
+    fixture               f;
+    loader                l;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    ckit_entry_options    document = CKIT_ENTRY_OPTIONS_INIT;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    options.ttl_ms = 10000;
+    options.stale_ms = 1000000;
+    document.encoding = CKIT_DOCUMENT;
+    ckit_function *fn = function_of(f.cache, "test.load", &l, &options);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    ckit_buf key = key_of(fn, 7);
+    fake_fail(f.store, FAKE_SET, CKIT_E_UNREACHABLE, 1);
+    CHECK_STATUS(CKIT_E_UNREACHABLE, ckit_cache_set(f.cache, ckit_buf_slice(&key), S("\x02"), &document, NULL));
+    settle(&f);
+    CHECK_EQ_U(0, fake_count(f.store));
+    ckit_buf_fini(&key);
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
 CKIT_TEST(replay, who_waited_for_a_silent_store_once_does_not_wait_again) {
     fixture f;
     loader  l;

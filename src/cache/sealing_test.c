@@ -172,6 +172,21 @@ CKIT_TEST(sealing, an_entry_that_the_released_sdk_has_written_is_a_hit) {
     scene_close(&s);
 }
 
+CKIT_TEST(sealing, small_values_too_lie_where_they_are_wiped_when_they_are_given_back) {
+    scene      s;
+    ckit_value value = CKIT_VALUE_INIT;
+    scene_open(&s, true);
+    s.l.size = 0;
+    for (int i = 0; i < 2; i++) { /* computed, then from memory */
+        CHECK_OK(ckit_call(s.fn, NULL, &value, NULL));
+        CHECK(value.data.len <= sizeof value.inline_bytes);
+        CHECK(value.data.ptr < value.inline_bytes || value.data.ptr >= value.inline_bytes + sizeof value.inline_bytes);
+        CHECK(value.release != NULL);
+        ckit_value_fini(&value);
+    }
+    scene_close(&s);
+}
+
 static const ckiti_memkey *name_of(const ckit_function *fn, int64_t argument) {
     static ckiti_memkey memkey;
     ckit_args           args;

@@ -60,7 +60,8 @@ static void release_value(ckit_value *value) { ckiti_shared_release(value->owner
 
 void ckiti_shared_lend(ckiti_shared *shared, ckit_value *out) {
     ckit_slice bytes = ckit_buf_slice(&shared->document);
-    if (shared->object.release == NULL && bytes.len <= sizeof out->inline_bytes) {
+    /* What is secret is not scattered over values that nobody wipes. */
+    if (shared->object.release == NULL && !shared->secret && bytes.len <= sizeof out->inline_bytes) {
         if (bytes.len > 0) {
             memcpy(out->inline_bytes, bytes.ptr, bytes.len);
         }

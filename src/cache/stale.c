@@ -88,3 +88,14 @@ ckit_status ckiti_stale_remove(ckit_cache *cache, ckit_slice key, uint32_t timeo
     }
     return st;
 }
+
+void ckiti_stale_missed(ckit_cache *cache, ckit_slice key) {
+    ckit_buf name;
+    if (ckiti_stale_name(cache, key, &name) == CKIT_OK) {
+        ckiti_replay_missed(cache, ckit_buf_slice(&name), false);
+    } else { /* no memory to say which */
+        const ckit_scope everything = {.kind = CKIT_SCOPE_ALL};
+        ckiti_replay_missed_scope(cache, &everything, false);
+    }
+    ckit_buf_fini(&name);
+}

@@ -24,5 +24,7 @@ void ckiti_stale_touch(const ckit_function *function, ckit_slice key, uint64_t t
 ckit_status ckiti_stale_read(const ckit_function *function, ckit_slice name, ckit_buf *stored, uint64_t *left_ms);
 /* As the store's `remove`; a failure is counted, logged and told. */
 ckit_status ckiti_stale_remove(ckit_cache *cache, ckit_slice key, uint32_t timeout_ms, ckit_error *err);
+/* The store has not taken the key's new value: its second entry holds an older one. Does not wait. */
+void ckiti_stale_missed(ckit_cache *cache, ckit_slice key);
 
 #endif

@@ -41,7 +41,9 @@ static void draw(ckiti_nonces *nonces) {
     ckiti_nonce_page *page = nonces->page;
     pthread_mutex_lock(&nonces->lock);
     if (atomic_load_explicit(&page->drawn, memory_order_relaxed) == 0) {
-        ckiti_random_bytes(&page->high, sizeof page->high);
+        do {
+            ckiti_random_bytes(&page->high, sizeof page->high);
+        } while (!ckiti_nonce_may_begin(page->high));
         page->low = ckiti_random_u64();
         atomic_store_explicit(&page->next, 0, memory_order_relaxed);
         atomic_store_explicit(&page->drawn, 1, memory_order_release);

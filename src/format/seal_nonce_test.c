@@ -134,6 +134,15 @@ CKIT_TEST(seal_nonce, a_child_that_no_hook_saw_begins_anew) {
 #endif
 }
 
+CKIT_TEST(seal_nonce, none_begins_like_a_frame_however_long_its_ring_counts) {
+    static const uint32_t frames[] = {0x434b0300, 0x434b0342, 0x434b03ff, 0x434b02ff};
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
+        CHECKF(!ckiti_nonce_may_begin(frames[i]), "%08x", (unsigned)frames[i]);
+    }
+    CHECK(ckiti_nonce_may_begin(0x434b02fe) && ckiti_nonce_may_begin(0x434b0400));
+    CHECK(ckiti_nonce_may_begin(0) && ckiti_nonce_may_begin(UINT32_MAX));
+}
+
 CKIT_TEST(seal_nonce, rings_with_one_key_begin_apart) {
     gathered g = gather(20, 50);
     for (size_t r = 0; r < g.writers; r++) {
