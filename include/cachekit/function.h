@@ -87,7 +87,8 @@ typedef struct ckit_function_options {
      * function takes: this many times the measured time of a run on average, drawn for each value (XFetch: Vattani,
      * Chierichetti, Lowenstein, 2015); 1 suits most. 0 = not at all */
     double early_beta;
-    /* lifetime of a result that is nil, unless the result has its own; CKIT_TTL_*; 0 = as any other */
+    /* lifetime of a result that is nil, unless the result has its own; CKIT_TTL_*. Such a value is not renewed
+     * (renew_below). 0 = as any other */
     uint64_t nil_ttl_ms;
     /* a store that fails makes the call fail, with the store's error: before the function runs where it cannot be
      * read, and after it where the result cannot be stored, which is then kept nowhere. Memory is served all the same.
