@@ -152,7 +152,12 @@ def place_for(function: Callable[..., Any], config: DecoratorConfig) -> Place:
         ConfigurationError: the environment chooses two stores, or a setting of its store is wrong.
     """
     if config.backend is None:
-        return Place(_open("memory:", config), objects=not is_asked(config), stored=False)
+        try:
+            return Place(_open("memory:", config), objects=not is_asked(config), stored=False)
+        except CachekitError as error:
+            if error.code in ("E001", "E002"):
+                raise ConfigurationError(str(error), error.code) from None
+            raise
     backend = _from_environment(function) if config.backend is NOT_GIVEN else config.backend
     if backend is None:
         return Place(_open("memory:", config), objects=False, stored=False)

@@ -128,6 +128,17 @@ def test_a_key_that_cannot_be_one_is_refused_and_not_shown(key: str) -> None:
     assert refused.value.code == "E002" and key not in str(refused.value)
 
 
+def test_a_wrong_key_of_the_environment_is_a_configuration_error_without_a_store_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY", "zz")
+    wanted: list[dict[str, Any]] = [{}, {"encryption": True}]
+    for keywords in wanted:
+        with pytest.raises(ConfigurationError) as refused:
+            counted(backend=None, **keywords)
+        assert refused.value.code == "E002"
+
+
 def test_encryption_needs_to_know_whose_values_they_are() -> None:
     with pytest.raises(ConfigurationError, match="single_tenant_mode"):
         counted(encryption=True, master_key=KEY, backend=None)

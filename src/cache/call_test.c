@@ -463,6 +463,7 @@ CKIT_TEST(call, defect_32_the_log_tells_of_the_store_without_key_or_value) {
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 987654321, fn, 7);
     CHECK_EQ_U(1, f.log.lines); /* the second failure comes within a second of the first */
     CHECK_CONTAINS("fake: get of key #", f.log.text);
+    CHECK(strstr(f.log.text, "unsaid") == NULL); /* nothing was */
     fake_clock_advance(&f.time, 1000);
     (void)invalidate(fn, 7);
     CHECK_EQ_U(2, f.log.lines);

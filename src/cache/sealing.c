@@ -335,10 +335,10 @@ ckit_status ckiti_sealing_check_interop(const ckit_cache *cache, ckit_error *err
     if (cache->sealing.deployment_only && is_canonical_uuid(cache->sealing.deployment)) {
         return CKIT_OK;
     }
-    return ckit_fail(
-        err, CKIT_E_CONFIGURATION, where,
-        "sealed values of interop mode need deployment_id (CACHEKIT_DEPLOYMENT_UUID), a UUID in lower case "
-        "that all who share them have configured");
+    return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                     "sealed values of interop mode need deployment_id (deployment_uuid= in Python, or "
+                     "CACHEKIT_DEPLOYMENT_UUID), a UUID in lower case "
+                     "that all who share them have configured");
 }
 
 void ckiti_not_sealed(ckit_cache *cache, ckit_slice key, const ckit_error *why) {

@@ -6,6 +6,7 @@
 #include <cachekit/document.h>
 #include <cachekit/envelope.h>
 #include <cachekit/interop.h>
+#include <stdio.h>
 
 /* A store that is down fails every call; one line a second says so. */
 #define WARNING_PAUSE_MS 1000u
@@ -42,10 +43,14 @@ void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key
                   cache->ops->name, ckit_status_code(error->status), error->text);
         return;
     }
-    ckiti_log(cache->log, optional ? CKIT_LOG_DEBUG : CKIT_LOG_WARNING, "cache",
-              "%s: %s of key #%s: %s %s: %s (%llu failures before it unsaid)", cache->ops->name, operation,
-              mark_of(key).text, ckit_status_code(error->status), error->where, error->text,
-              (unsigned long long)atomic_exchange(&cache->unsaid, 0));
+    unsigned long long unsaid = atomic_exchange(&cache->unsaid, 0);
+    char               before[64] = "";
+    if (unsaid > 0) {
+        (void)snprintf(before, sizeof before, " (%llu failures before it unsaid)", unsaid);
+    }
+    ckiti_log(cache->log, optional ? CKIT_LOG_DEBUG : CKIT_LOG_WARNING, "cache", "%s: %s of key #%s: %s %s: %s%s",
+              cache->ops->name, operation, mark_of(key).text, ckit_status_code(error->status), error->where,
+              error->text, before);
 }
 
 static void drop_unreadable(ckit_cache *cache, ckit_slice key, const ckit_error *why, bool remove,
