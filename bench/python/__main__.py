@@ -22,6 +22,7 @@ from typing import Any
 import arrow
 import hits
 import redis_store
+import secure
 import startup
 import stored
 import threads
@@ -34,6 +35,7 @@ _THEMES: dict[str, Rows] = {
     "hits": hits.ROWS,
     "stored": stored.ROWS,
     "arrow": arrow.ROWS,
+    "secure": secure.ROWS,
     "threads": threads.ROWS,
     "redis": redis_store.ROWS,
     "startup": startup.ROWS,

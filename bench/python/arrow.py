@@ -16,7 +16,7 @@ from cachekit.backends.file import FileBackend, FileBackendConfig
 from common import Measured, Row, Rows, Setting, Timed, at_least, expect_hit, measure, repeated
 
 
-def _frame(rows: int) -> Any:
+def frame_of(rows: int) -> Any:
     import numpy
     import pandas
 
@@ -32,11 +32,11 @@ def _frame(rows: int) -> Any:
     )
 
 
-def _same(frame: Any) -> Any:
+def same(frame: Any) -> Any:
     return frame
 
 
-def _through_cache(cached: Any, read: Any, frame: Any) -> Timed:
+def through_cache(cached: Any, read: Any, frame: Any) -> Timed:
     # The argument keeps frames of different sizes apart: the functions share a name.
     rows = len(frame)
     expect_hit(cached, lambda: cached(rows))
@@ -50,7 +50,7 @@ def _against_default(rows: int, least: float) -> Measured:
         import pandas
         import pyarrow  # noqa: F401  (the serializer needs it)
 
-        frame: Any = _frame(rows)
+        frame: Any = frame_of(rows)
         memory = Path("/dev/shm")
         with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else setting.scratch) as directory:
             backend = FileBackend(FileBackendConfig(cache_dir=directory, sync="none"))
@@ -64,8 +64,8 @@ def _against_default(rows: int, least: float) -> Measured:
                 return frame.to_dict("list")
 
             times = measure(
-                arrow=_through_cache(as_arrow, _same, frame),
-                default=_through_cache(as_columns, pandas.DataFrame, frame),
+                arrow=through_cache(as_arrow, same, frame),
+                default=through_cache(as_columns, pandas.DataFrame, frame),
             )
         return at_least(name, 1 / times["arrow"], "/s", "dict of columns", 1 / times["default"], least)
 
