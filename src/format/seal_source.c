@@ -10,8 +10,9 @@
 
 #define WHERE "key ring"
 #define FILE_MAX 65536u
+#define USUAL 4096u /* one page: each of secret memory costs a process' start some time */
 
-static ckit_status judge_file(int fd, const char *path, ckit_error *err) {
+static ckit_status judge_file(int fd, const char *path, size_t *room, ckit_error *err) {
     struct stat st;
     if (fstat(fd, &st) != 0) {
         return ckit_fail_errno(err, CKIT_E_CONFIGURATION, errno, WHERE, "the key file %.300s cannot be read", path);
@@ -31,13 +32,14 @@ static ckit_status judge_file(int fd, const char *path, ckit_error *err) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, WHERE, "the key file %.300s is longer than %u bytes", path,
                          FILE_MAX);
     }
+    *room = st.st_size < (off_t)USUAL ? USUAL : (size_t)st.st_size + 1;
     return CKIT_OK;
 }
 
-static ckit_status read_all(int fd, const char *path, char *text, ckit_error *err) {
+static ckit_status read_all(int fd, const char *path, char *text, size_t room, ckit_error *err) {
     size_t len = 0;
-    while (len < FILE_MAX - 1) {
-        ssize_t got = read(fd, text + len, FILE_MAX - 1 - len);
+    while (len < room - 1) {
+        ssize_t got = read(fd, text + len, room - 1 - len);
         if (got == 0) {
             break;
         }
@@ -78,11 +80,12 @@ static ckit_status read_file(ckiti_key_source *source, ckit_keyring_options *opt
     if (fd < 0) {
         return ckit_fail_errno(err, CKIT_E_CONFIGURATION, errno, WHERE, "the key file %.300s cannot be opened", path);
     }
-    ckit_status st = judge_file(fd, path, err);
-    if (st == CKIT_OK && (source->text = ckiti_secret_alloc(FILE_MAX)) == NULL) {
+    size_t      room;
+    ckit_status st = judge_file(fd, path, &room, err);
+    if (st == CKIT_OK && (source->text = ckiti_secret_alloc(room)) == NULL) {
         st = ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for keys");
     }
-    st = st == CKIT_OK ? read_all(fd, path, source->text, err) : st;
+    st = st == CKIT_OK ? read_all(fd, path, source->text, room, err) : st;
     close(fd);
     if (st == CKIT_OK) {
         divide(source->text, &options->master_key_hex, &options->previous_keys_hex);
