@@ -80,7 +80,7 @@ static ckit_status read_file(ckiti_key_source *source, ckit_keyring_options *opt
     if (fd < 0) {
         return ckit_fail_errno(err, CKIT_E_CONFIGURATION, errno, WHERE, "the key file %.300s cannot be opened", path);
     }
-    size_t      room;
+    size_t      room = 0;
     ckit_status st = judge_file(fd, path, &room, err);
     if (st == CKIT_OK && (source->text = ckiti_secret_alloc(room)) == NULL) {
         st = ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for keys");
