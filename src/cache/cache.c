@@ -92,6 +92,7 @@ static ckit_status check_options(const ckit_cache_options *o, ckit_error *err) {
                     {"integrity", o->integrity},
                     {"lock", o->lock},
                     {"coherence", o->coherence},
+                    {"store_optional", o->store_optional},
                     {"encryption", o->encryption},
                     {"deployment_only", o->deployment_only},
                     {"fail_closed", o->fail_closed}};

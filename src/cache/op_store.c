@@ -175,7 +175,11 @@ static void count_write(ckit_op *op, ckit_status st, const ckit_error *why) {
 static void keep_for_later(ckit_op *op, ckit_slice stored) {
     ckiti_sealed_value own = ckiti_op_sealed_value(op);
     ckit_buf           name, sealed;
-    if (!ckiti_stale_is_kept(op->function, op->ttl_ms)) {
+    if (op->function->keep_ms == 0) {
+        return;
+    }
+    if (!ckiti_stale_is_kept(op->function, op->ttl_ms)) { /* but an earlier value of the key may have been */
+        (void)ckiti_stale_remove(op->cache, ckit_buf_slice(&op->key), 0, NULL);
         return;
     }
     ckit_buf_init(&sealed, op->cache->alloc);
@@ -187,6 +191,8 @@ static void keep_for_later(ckit_op *op, ckit_slice stored) {
     }
     if (st == CKIT_OK) {
         ckiti_stale_write(op->function, ckit_buf_slice(&name), stored, op->ttl_ms);
+    } else {
+        ckiti_stale_missed(op->cache, ckit_buf_slice(&op->key));
     }
     ckit_buf_fini(&name);
     ckit_buf_fini(&sealed);

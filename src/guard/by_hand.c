@@ -34,6 +34,9 @@ void ckit_guard_leave(ckit_guard *guard, const ckit_guard_pass *pass, ckit_error
     ckiti_visit visit;
     uint64_t    now_us = ckiti_guard_now_us(guard);
     memcpy(&visit, pass, sizeof visit);
+    if (visit.timing == NULL) { /* it was not let in */
+        return;
+    }
     if (kind == CKIT_KIND_NONE) {
         ckiti_guard_leave_well(guard, &visit, now_us);
     } else {

@@ -162,6 +162,18 @@ CKIT_TEST(guard_by_hand, durations_that_are_told_move_the_time_limit) {
     ckit_guard_release(guard);
 }
 
+CKIT_TEST(guard_by_hand, who_was_not_let_in_leaves_nothing) {
+    ckit_guard_pass  pass = {{0}};
+    ckit_guard      *guard = NULL;
+    ckit_guard_stats stats = CKIT_GUARD_STATS_INIT;
+    CHECK_OK(ckit_guard_new(NULL, NULL, &guard, NULL));
+    ckit_guard_leave(guard, &pass, CKIT_KIND_TRANSIENT);
+    ckit_guard_get_stats(guard, &stats);
+    CHECK_EQ_U(0, stats.failures);
+    CHECK_EQ_U(0, stats.in_flight);
+    ckit_guard_release(guard);
+}
+
 CKIT_TEST(guard_by_hand, without_a_queue_nobody_waits) {
     scene s;
     begin(&s);
