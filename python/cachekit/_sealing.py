@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .config.secret import SecretStr
+from .config.secret import MASTER_KEY_FILE, SecretStr
 from .config.settings import get_settings
 from .errors import ConfigurationError
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .config import DecoratorConfig
 
 _NEUTRAL = ("default", "std", "standard", "orjson", "arrow")
-_KEY_FILE = "CACHEKIT_MASTER_KEY_FILE"
 
 
 class Sealing(NamedTuple):
@@ -66,7 +65,7 @@ def sealing_of(config: DecoratorConfig) -> Sealing | None:
     key = key if isinstance(key, SecretStr) else None
     previous = settings.previous_master_keys
     asked = encryption.enabled
-    if key is None and not previous and not os.environ.get(_KEY_FILE):
+    if key is None and not previous and not os.environ.get(MASTER_KEY_FILE):
         if asked or (asked is None and encryption.tenant_extractor is not None):
             raise ConfigurationError("encryption is asked for without a master key: give master_key=, or set CACHEKIT_MASTER_KEY", "E001")
         return None

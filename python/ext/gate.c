@@ -1,5 +1,6 @@
 #include "gate.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -87,29 +88,65 @@ core_gate *core_gate_of(core_state *state) {
     return g;
 }
 
-bool core_gate_enter(core_gate *g, core_gate_visit *visit) {
-    *visit = (core_gate_visit){.gate = g, .foreign = PyGILState_GetThisThreadState() == NULL};
-    if (visit->foreign) {
-        count_anew_after_fork(g);
-        atomic_fetch_add(&g->inside, 1);
-    }
-    if (atomic_load(&g->closed)) {
-        if (visit->foreign) {
-            atomic_fetch_sub(&g->inside, 1);
-        }
+/* ---- threads that Python does not know ------------------------------------------------------------------------------ */
+
+/* Python makes itself acquainted with a thread under a lock of its own, without the interpreter's; until 3.11 the child of
+ * a fork in that moment waits for that lock for ever. So nobody forks in that moment. */
+static pthread_mutex_t acquaintance = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t  guard_forks = PTHREAD_ONCE_INIT;
+
+static void before_fork(void) { pthread_mutex_lock(&acquaintance); }
+static void after_fork(void) { pthread_mutex_unlock(&acquaintance); }
+static void register_forks(void) { (void)pthread_atfork(before_fork, after_fork, after_fork); }
+
+/* The interpreter's lock is not held, and is not waited for. NULL without memory. */
+static PyThreadState *make_acquainted(void) {
+    (void)pthread_once(&guard_forks, register_forks);
+    pthread_mutex_lock(&acquaintance);
+    PyThreadState *own = PyThreadState_New(PyInterpreterState_Main());
+    pthread_mutex_unlock(&acquaintance);
+    return own;
+}
+
+static bool enter_as_foreigner(core_gate *g, core_gate_visit *visit) {
+    count_anew_after_fork(g);
+    atomic_fetch_add(&g->inside, 1);
+    visit->own = atomic_load(&g->closed) ? NULL : make_acquainted();
+    if (visit->own == NULL) {
+        atomic_fetch_sub(&g->inside, 1);
         return false;
     }
-    visit->gil = PyGILState_Ensure();
+    PyEval_RestoreThread(visit->own);
+    return true;
+}
+
+/* ---- visits ---------------------------------------------------------------------------------------------------------- */
+
+bool core_gate_enter(core_gate *g, core_gate_visit *visit) {
+    *visit = (core_gate_visit){.gate = g};
+    if (PyGILState_GetThisThreadState() == NULL) {
+        if (!enter_as_foreigner(g, visit)) {
+            return false;
+        }
+    } else if (atomic_load(&g->closed)) {
+        return false;
+    } else {
+        visit->gil = PyGILState_Ensure();
+    }
     PyErr_Fetch(&visit->type, &visit->value, &visit->traceback);
     return true;
 }
 
 void core_gate_leave(core_gate_visit *visit) {
     PyErr_Restore(visit->type, visit->value, visit->traceback);
-    PyGILState_Release(visit->gil);
-    if (visit->foreign) {
-        atomic_fetch_sub(&visit->gate->inside, 1);
+    if (visit->own == NULL) {
+        PyGILState_Release(visit->gil);
+        return;
     }
+    PyErr_Clear(); /* nobody is left to see it */
+    PyThreadState_Clear(visit->own);
+    PyThreadState_DeleteCurrent();
+    atomic_fetch_sub(&visit->gate->inside, 1);
 }
 
 bool core_gate_is_stuck(core_gate *g) { return atomic_load(&g->closed) && atomic_load(&g->inside) > 0; }

@@ -13,7 +13,7 @@ typedef struct core_gate core_gate;
 typedef struct core_gate_visit {
     core_gate       *gate;
     PyGILState_STATE gil;
-    bool             foreign;                  /* a thread that Python does not know */
+    PyThreadState   *own;                      /* of a thread that Python does not know; else NULL */
     PyObject        *type, *value, *traceback; /* an exception that was on its way already */
 } core_gate_visit;
 

@@ -113,6 +113,23 @@ def test_checksums_are_on_in_secure_whatever_is_said(files: FileBackend) -> None
 # ---- keys ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("keywords", [{"preset": "secure"}, {"encryption": True, "single_tenant_mode": True}])
+def test_a_key_file_is_a_key(
+    keywords: dict[str, Any], files: FileBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEY + "\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY_FILE", str(file))
+    report, runs = counted(backend=files, **keywords)
+    assert report(1) == report(1) and len(runs) == 1
+    monkeypatch.delenv("CACHEKIT_MASTER_KEY_FILE")
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY", KEY)
+    reset_settings()
+    again, others = counted(backend=files, **keywords)
+    assert again(1) == report(1) and others == [] and PLAIN.encode() not in stored(tmp_path)
+
+
 def test_without_a_key_encryption_is_refused_when_the_function_is_decorated() -> None:
     for keywords in ({"preset": "secure"}, {"encryption": True, "single_tenant_mode": True},
                      {"tenant_extractor": lambda x: "a"}):

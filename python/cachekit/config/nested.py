@@ -9,11 +9,13 @@ Wrong values raise `ConfigurationError`, wrong types `ConfigurationTypeError` (w
 
 from __future__ import annotations
 
+import os
+
 from ..errors import BackendError, BackendErrorType, ConfigurationError
 from ._checks import check_bool, check_number, check_text, check_whole, refuse_type, refuse_value
 from ._keys import check_uuid, decode_key
 from ._value import Value, put
-from .secret import SecretStr
+from .secret import MASTER_KEY_FILE, SecretStr
 
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
@@ -292,12 +294,14 @@ class EncryptionConfig(Value):
 
     def _validate_enabled(self) -> None:
         key = self.resolve_master_key()
-        if key is None:
+        if key is None and not os.environ.get(MASTER_KEY_FILE):
             raise ConfigurationError(
-                "EncryptionConfig.enabled=True without a master key: give master_key=, or set CACHEKIT_MASTER_KEY",
+                "EncryptionConfig.enabled=True without a master key: give master_key=, or set CACHEKIT_MASTER_KEY "
+                "or CACHEKIT_MASTER_KEY_FILE",
                 "E001",
             )
-        decode_key("CACHEKIT_MASTER_KEY" if self.master_key is None else "EncryptionConfig.master_key", key)
+        if key is not None:
+            decode_key("CACHEKIT_MASTER_KEY" if self.master_key is None else "EncryptionConfig.master_key", key)
         if (self.tenant_extractor is not None) == self.single_tenant_mode:
             found = "both are" if self.single_tenant_mode else "neither is"
             raise ConfigurationError(

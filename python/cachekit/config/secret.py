@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
+MASTER_KEY_FILE = "CACHEKIT_MASTER_KEY_FILE"
+"""The variable that names a file with keys, which the library reads itself."""
+
+
 class SecretStr:
     """Holds a secret. `get_secret_value` gives it out; everything else shows ``********``.
 
