@@ -249,6 +249,13 @@ bool ckiti_flight_leave(ckiti_flights *flights, ckiti_seat *seat) {
     return waiting;
 }
 
+void ckiti_flight_move_away(ckiti_flights *flights, ckiti_seat *seat) {
+    ckiti_flight_shard *shard = shard_of(flights, seat->hash);
+    pthread_mutex_lock(&shard->mu);
+    seat->elsewhere = true;
+    pthread_mutex_unlock(&shard->mu);
+}
+
 void ckiti_flight_move_here(ckiti_flights *flights, ckiti_seat *seat) {
     ckiti_flight_shard *shard = shard_of(flights, seat->hash);
     pthread_mutex_lock(&shard->mu);

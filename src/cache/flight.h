@@ -76,6 +76,8 @@ bool ckiti_flight_abandon(ckiti_flights *flights, ckiti_seat *seat);
 /* A follower leaves; false when it is no follower any more (then it leads or has landed). */
 bool ckiti_flight_leave(ckiti_flights *flights, ckiti_seat *seat);
 
+/* Another thread is going to run the function, and no thread does until it says so. */
+void ckiti_flight_move_away(ckiti_flights *flights, ckiti_seat *seat);
 /* The calling thread is the one that runs the function from here on. */
 void ckiti_flight_move_here(ckiti_flights *flights, ckiti_seat *seat);
 

@@ -392,6 +392,7 @@ CKIT_TEST(freshness, after_the_soft_limit_an_older_value_is_served_and_the_run_i
         loader_shut(&s.l);
         check_stands_in(&s, s.fn, 1);
         check_stands_in(&s, s.fn, 1); /* waits for the run that is under way, as long */
+        loader_wait_stopped(&s.l, 1); /* it may have been slower to begin than two waits */
         CHECK_EQ_U(2, s.l.runs);
         CHECK_EQ_U(2, stats_of(s.f.cache).soft_limits);
         loader_open(&s.l);

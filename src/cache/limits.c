@@ -161,7 +161,12 @@ static bool start(run *r, const ckit_args *args) {
     }
     op->has_args = true;
     op->work.run = work;
-    return ckiti_workers_submit_now(&op->cache->runners, &op->work) == CKIT_OK;
+    ckiti_flight_move_away(&op->cache->flights, &op->seat); /* this thread may ask again before the other one begins */
+    if (ckiti_workers_submit_now(&op->cache->runners, &op->work) == CKIT_OK) {
+        return true;
+    }
+    ckiti_flight_move_here(&op->cache->flights, &op->seat);
+    return false;
 }
 
 ckit_status ckiti_call_in_time(ckit_function *function, const ckit_args *args, ckit_slice packed,
