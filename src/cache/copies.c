@@ -59,7 +59,7 @@ void ckiti_copies_free(ckiti_copies *copies) {
     ckiti_free(copies->alloc, copies, sizeof *copies);
 }
 
-/* The eight places of the key. */
+/* The places of the key. */
 static copy *set_of(const group *g, uint64_t key) {
     return &g->rows[(size_t)((key / CKITI_COPY_GROUPS) & (g->sets - 1)) * CKITI_COPY_WAYS];
 }
@@ -122,7 +122,8 @@ bool ckiti_copies_add(ckiti_copies *copies, uint64_t key_hash, uint64_t entry_ha
         return false;
     }
     copy *row = find_row(copies, g, key_hash, entry_hash);
-    while (row == NULL && g->used > g->sets * (CKITI_COPY_WAYS / 2) && grow(copies, g)) {
+    /* Below that load a set of so many is full once in a million, and a copy that is given up is a value lost. */
+    while (row == NULL && g->used > g->sets * (CKITI_COPY_WAYS / 4) && grow(copies, g)) {
         row = find_row(copies, g, key_hash, entry_hash);
     }
     if (row == NULL) {
