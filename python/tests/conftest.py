@@ -6,6 +6,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import gc
+import logging
 import os
 import sys
 import tracemalloc
@@ -45,7 +46,12 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
     monkeypatch.setattr("tempfile.tempdir", None)
+    loggers = [logging.getLogger(), logging.getLogger("cachekit")]
+    before = [(logger.level, logger.handlers[:]) for logger in loggers]
     yield
+    for logger, (level, handlers) in zip(loggers, before):  # an example of the guides may have set them
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
     config = sys.modules.get("cachekit.config")
     if config is not None:
         config.set_default_backend(None)
