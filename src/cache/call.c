@@ -367,12 +367,7 @@ static void end_refresh(ckit_op *op) {
     ckit_cache    *cache = op->cache;
     ckiti_op_fini(op);
     ckiti_free(cache->alloc, op, sizeof *op);
-    pthread_mutex_lock(&cache->mu);
-    if (function->refreshing > 0) { /* a forked child has forgotten its parent's */
-        function->refreshing--;
-    }
-    pthread_cond_broadcast(&cache->refreshed);
-    pthread_mutex_unlock(&cache->mu);
+    ckiti_function_let_go(function);
 }
 
 static ckit_op *op_of_work(ckiti_job *job) { return (ckit_op *)(void *)((char *)job - offsetof(ckit_op, work)); }
@@ -406,9 +401,7 @@ void ckiti_refresh_in_background(ckit_function *function, const ckit_args *args,
     if (op == NULL) {
         return; /* the next call tries again */
     }
-    pthread_mutex_lock(&cache->mu);
-    function->refreshing++;
-    pthread_mutex_unlock(&cache->mu);
+    ckiti_function_hold(function);
     if (ckiti_op_init(op, function, packed, memkey, hash, NULL) == CKIT_OK && may_refresh(op) &&
         ckit_args_copy(&op->args, args, cache->alloc) == CKIT_OK) {
         op->has_args = true;

@@ -17,6 +17,10 @@ ckit_status ckiti_op_compute(ckit_op *op, const ckit_args *args, ckit_error *err
 ckit_status ckiti_call_in_time(ckit_function *function, const ckit_args *args, ckit_slice packed,
                                const ckiti_memkey *memkey, uint64_t hash, bool *found_stale, ckit_value *out,
                                ckit_error *err);
+/* In between the function is not closed: somebody is at work for it who is nobody's caller (a refresh, a run that its caller
+ * has left, an operation that was freed). Takes the cache's lock; no other lock is held. */
+void ckiti_function_hold(ckit_function *function);
+void ckiti_function_let_go(ckit_function *function);
 /* Says in the log that a call runs without the cache, and why. */
 void ckiti_say_uncached(const ckit_function *function, const ckit_error *why);
 /* What a loader has written is one value: CKIT_OK, or CKIT_E_MISUSE and so on. */

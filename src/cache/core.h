@@ -146,7 +146,7 @@ struct ckit_function {
     bool                   sealed;
     bool                   tenants;
     ckit_tenant_fn         tenant_of;
-    size_t                 refreshing; /* background refreshes; guarded by cache->mu */
+    size_t                 refreshing; /* work in the background (ckiti_function_hold); guarded by cache->mu */
     struct ckit_function  *next;       /* of all handles; guarded by cache->mu */
     struct ckit_function  *prev;
 };

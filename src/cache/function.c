@@ -241,6 +241,22 @@ ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader l
     return CKIT_OK;
 }
 
+void ckiti_function_hold(ckit_function *function) {
+    pthread_mutex_lock(&function->cache->mu);
+    function->refreshing++;
+    pthread_mutex_unlock(&function->cache->mu);
+}
+
+void ckiti_function_let_go(ckit_function *function) {
+    ckit_cache *cache = function->cache;
+    pthread_mutex_lock(&cache->mu);
+    if (function->refreshing > 0) { /* a forked child has forgotten its parent's */
+        function->refreshing--;
+    }
+    pthread_cond_broadcast(&cache->refreshed);
+    pthread_mutex_unlock(&cache->mu);
+}
+
 void ckit_function_close(ckit_function *function) {
     if (function == NULL) {
         return;

@@ -18,23 +18,6 @@ static run *run_of(ckiti_job *job) {
     return (run *)(void *)((char *)job - offsetof(run, op) - offsetof(ckit_op, work));
 }
 
-/* The function is not closed while it runs alone. */
-static void hold_function(ckit_function *function) {
-    pthread_mutex_lock(&function->cache->mu);
-    function->refreshing++;
-    pthread_mutex_unlock(&function->cache->mu);
-}
-
-static void let_function_go(ckit_function *function) {
-    ckit_cache *cache = function->cache;
-    pthread_mutex_lock(&cache->mu);
-    if (function->refreshing > 0) { /* a forked child has forgotten its parent's */
-        function->refreshing--;
-    }
-    pthread_cond_broadcast(&cache->refreshed);
-    pthread_mutex_unlock(&cache->mu);
-}
-
 static void end_run(run *r) {
     const ckit_alloc *alloc = r->op.cache->alloc;
     ckiti_op_fini(&r->op);
@@ -62,7 +45,7 @@ static void work(ckiti_job *job) {
                       (int)function->record->name_len, function->record->name, error.text);
         }
         end_run(r);
-        let_function_go(function);
+        ckiti_function_let_go(function);
     }
 }
 
@@ -120,7 +103,7 @@ static ckit_status take(run *r, ckit_value *out, ckit_error *err) {
 static ckit_status compute_apart(run *r, ckit_value *out, ckit_error *err) {
     ckit_function *function = r->op.function;
     ckit_value     instead = CKIT_VALUE_INIT;
-    hold_function(function);
+    ckiti_function_hold(function);
     ckit_status st = wait_for(r, &instead, err);
     if (st != CKIT_OK && leave(r)) {
         if (out != NULL && st == CKIT_STALE) {
@@ -135,7 +118,7 @@ static ckit_status compute_apart(run *r, ckit_value *out, ckit_error *err) {
     ckit_value_fini(&instead);
     st = take(r, out, err);
     end_run(r);
-    let_function_go(function);
+    ckiti_function_let_go(function);
     return st;
 }
 

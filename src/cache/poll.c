@@ -121,30 +121,12 @@ static void destroy(ckit_op *op) {
     ckiti_free(alloc, op, sizeof *op);
 }
 
-/* While somebody is at work with an operation that its caller has freed, the function is not closed. Counted with its
- * refreshes. No other lock is held. */
-static void hold_function(ckit_function *function) {
-    pthread_mutex_lock(&function->cache->mu);
-    function->refreshing++;
-    pthread_mutex_unlock(&function->cache->mu);
-}
-
-static void let_function_go(ckit_function *function) {
-    ckit_cache *cache = function->cache;
-    pthread_mutex_lock(&cache->mu);
-    if (function->refreshing > 0) { /* a forked child has forgotten its parent's */
-        function->refreshing--;
-    }
-    pthread_cond_broadcast(&cache->refreshed);
-    pthread_mutex_unlock(&cache->mu);
-}
-
 /* Ends an operation whose caller has freed it. */
 static void end_abandoned(ckit_op *op) {
     ckit_poll     *poll = op->poll;
     ckit_function *function = op->function;
     destroy(op);
-    let_function_go(function);
+    ckiti_function_let_go(function);
     pthread_mutex_lock(&poll->mu);
     poll->abandoned--;
     pthread_cond_broadcast(&poll->returned);
@@ -645,7 +627,7 @@ static bool reclaim(ckit_op *op) {
     ckit_poll     *poll = op->poll;
     ckit_function *function = op->function;
     bool           left_flight = ckiti_flight_leave(&op->cache->flights, &op->seat);
-    hold_function(function);
+    ckiti_function_hold(function);
     pthread_mutex_lock(&poll->mu);
     if (op->place == PLACE_READY) {
         unlink_ready(poll, op);
@@ -657,7 +639,7 @@ static bool reclaim(ckit_op *op) {
     }
     pthread_mutex_unlock(&poll->mu);
     if (here) {
-        let_function_go(function);
+        ckiti_function_let_go(function);
     }
     return here;
 }
@@ -676,7 +658,7 @@ static void reclaim_inherited(ckit_op *op) {
 static bool leave_end_to_worker(ckit_op *op) {
     ckit_poll     *poll = op->poll;
     ckit_function *function = op->function;
-    hold_function(function);
+    ckiti_function_hold(function);
     pthread_mutex_lock(&poll->mu);
     poll->abandoned++;
     pthread_mutex_unlock(&poll->mu);
@@ -686,7 +668,7 @@ static bool leave_end_to_worker(ckit_op *op) {
     pthread_mutex_lock(&poll->mu);
     poll->abandoned--;
     pthread_mutex_unlock(&poll->mu);
-    let_function_go(function);
+    ckiti_function_let_go(function);
     return false;
 }
 
