@@ -95,7 +95,7 @@ typedef struct ckit_function_options {
      * Default: the function's result is what counts */
     bool fail_closed;
     /* a call that waits longer than this for the function gets a value within `fail_safe_ms` instead, where there is
-     * one; the function goes on, and its result is stored. 0 = none */
+     * one; the function goes on, and its result is stored. Needs fail_safe_ms. 0 = none */
     uint32_t soft_limit_ms;
     /* a call waits no longer than this: it gets such a value, or CKIT_E_FUNCTION_TIMEOUT, and the function goes on. At
      * least soft_limit_ms; 0 = none: see below */

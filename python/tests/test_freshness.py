@@ -274,3 +274,5 @@ def test_limits_are_for_coroutine_functions() -> None:
 
     with pytest.raises(ConfigurationError, match="hard_limit"):
         DecoratorConfig(soft_limit=2, hard_limit=1)
+    with pytest.raises(ConfigurationError, match="without fail_safe="):
+        DecoratorConfig(soft_limit=2)

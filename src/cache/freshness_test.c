@@ -426,6 +426,26 @@ CKIT_TEST(freshness, after_the_hard_limit_the_call_ends_and_the_run_is_stored) {
     scene_close(&s);
 }
 
+CKIT_TEST(freshness, limits_that_contradict_each_other_or_do_nothing_are_refused) {
+    fixture               f;
+    loader                l;
+    ckit_function        *fn = NULL;
+    ckit_error            err = CKIT_ERROR_INIT;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    fixture_open(&f, FAKE_FULL);
+    loader_init(&l);
+    options.soft_limit_ms = 10;
+    CHECK_STATUS(CKIT_E_CONFIGURATION, ckit_function_new(f.cache, "test.load", loader_run, &l, &options, &fn, &err));
+    CHECK_CONTAINS("without fail_safe_ms", err.text);
+    options.fail_safe_ms = 1000;
+    options.hard_limit_ms = 9;
+    CHECK_STATUS(CKIT_E_CONFIGURATION, ckit_function_new(f.cache, "test.load", loader_run, &l, &options, &fn, &err));
+    options.hard_limit_ms = 10;
+    CHECK_OK(ckit_function_new(f.cache, "test.load", loader_run, &l, &options, &fn, &err));
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
 CKIT_TEST(freshness, within_its_limits_a_run_is_as_any_other) {
     scene s;
     scene_prepare(&s);

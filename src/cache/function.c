@@ -122,6 +122,10 @@ static ckit_status check_options(const ckit_function_options *o, ckit_loader loa
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "hard_limit_ms is %u, less than soft_limit_ms, which is %u",
                          o->hard_limit_ms, o->soft_limit_ms);
     }
+    if (o->soft_limit_ms != 0 && o->fail_safe_ms == 0) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "soft_limit_ms without fail_safe_ms: there is no older value that may be given instead");
+    }
     if (o->compression_level < CKIT_COMPRESSION_OFF || o->compression_level > 9) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "compression_level is %d, allowed is 1 to 9, 0 or off",
                          o->compression_level);

@@ -309,6 +309,8 @@ class DecoratorConfig(Value):
                 check_number(name, getattr(self, name), 0, MAX_STALE_SECONDS, above=True, unit="seconds, or None (no limit)")
         if self.soft_limit is not None and self.hard_limit is not None and self.hard_limit < self.soft_limit:
             raise ConfigurationError(f"hard_limit={self.hard_limit} is less than soft_limit={self.soft_limit}")
+        if self.soft_limit is not None and not self.fail_safe:
+            raise ConfigurationError("soft_limit= without fail_safe=: there is no older result that may be given instead")
         check_choice("fallback_strategy", self.fallback_strategy, ("fail_open", "fail_closed"))
         if self.namespace is not None:
             check_text("namespace", self.namespace)
