@@ -37,7 +37,7 @@ typedef struct batch {
     row              *rows;
     size_t           *heads;      /* by hash: a row + 1 whose operation came first; 0 = none */
     size_t            head_count; /* a power of two */
-    pthread_mutex_t   mu;         /* guards the operations' `place` while they follow; a leaf */
+    pthread_mutex_t   mu;         /* guards the operations' `news` while they follow; a leaf */
     pthread_cond_t    changed;
 } batch;
 
@@ -106,7 +106,7 @@ static void seat_changed(ckiti_seat *seat) {
     ckit_op *op = (ckit_op *)(void *)((char *)seat - offsetof(ckit_op, seat));
     batch   *b = op->context;
     pthread_mutex_lock(&b->mu);
-    op->place = (int)seat->state;
+    op->news = seat->state;
     pthread_cond_signal(&b->changed);
     pthread_mutex_unlock(&b->mu);
 }
@@ -212,7 +212,7 @@ static void begin_row(batch *b, size_t i) {
 
 static void take_seat(batch *b, size_t i) {
     ckit_op *op = b->rows[i].op;
-    op->place = CKITI_SEAT_WAITING;
+    op->news = CKITI_SEAT_WAITING;
     if (!op->keyed) {
         return;
     }
@@ -235,7 +235,7 @@ static bool take_news(batch *b) {
             continue;
         }
         pthread_mutex_lock(&b->mu);
-        int place = b->rows[i].op->place;
+        ckiti_seat_state place = b->rows[i].op->news;
         pthread_mutex_unlock(&b->mu);
         if (place == CKITI_SEAT_LANDED) {
             answer_row(b, i);
@@ -250,7 +250,7 @@ static bool take_news(batch *b) {
 
 static bool has_news(const batch *b) {
     for (size_t i = 0; i < b->count; i++) {
-        if (b->rows[i].state == FOLLOWS && b->rows[i].op->place != CKITI_SEAT_WAITING) {
+        if (b->rows[i].state == FOLLOWS && b->rows[i].op->news != CKITI_SEAT_WAITING) {
             return true;
         }
     }

@@ -40,7 +40,7 @@ static bool is_overtaken(const ckiti_seat *seat) {
 /* Everything but the memory key, whose 4 KiB are written only up to its length. */
 static void init_fields(ckit_op *op, ckit_function *function) {
     memset(op, 0, offsetof(ckit_op, memkey));
-    memset((char *)op + offsetof(ckit_op, poll), 0, offsetof(ckit_op, args) - offsetof(ckit_op, poll));
+    memset((char *)op + offsetof(ckit_op, queued), 0, offsetof(ckit_op, args) - offsetof(ckit_op, queued));
     op->has_args = false;
     op->function = function;
     op->cache = function->cache;

@@ -12,10 +12,8 @@
 #ifndef CKITI_CACHE_OP_H
 #define CKITI_CACHE_OP_H
 
-#include "cache/core.h"
 #include "cache/memkey.h"
-
-#include <cachekit/poll.h>
+#include "cache/queue.h"
 
 /* How often a value that was overtaken while it was read from the store is read again. */
 #define CKITI_MOST_LOOKS 3u
@@ -54,6 +52,7 @@ struct ckit_op {
     ckit_status      kept_not; /* the store's failure to take the result, where that is the caller's */
     ckiti_note       note;     /* the same for changes elsewhere */
     ckiti_seat       seat;
+    ckiti_seat_state news;   /* of a batch that follows: what its seat was told */
     ckiti_wait       wait;   /* WAIT */
     ckit_buf         key;    /* the store's key; empty where nobody needs it */
     ckit_buf         tenant; /* whose call it is, of a function with tenants */
@@ -73,23 +72,18 @@ struct ckit_op {
     ckiti_memkey     memkey; /* written up to its length */
 
     /* the pollable driver's part (poll.c) */
-    ckit_poll    *poll;
+    ckiti_queued  queued;
     ckit_op_ready ready;
     void         *context;
     bool (*stop)(void *context); /* the blocking driver's: whether to wait no longer */
-    bool            stopped;
-    ckit_status     answer;
-    ckit_status     got; /* of a submitted read */
-    int             place;
-    bool            cancelled;
-    struct ckit_op *next;
-    struct ckit_op *prev;
-    ckiti_job       work;
-    ckiti_job       timer;
-    ckit_buf        stored;
-    ckit_request    request;
-    ckit_args       args; /* of a background refresh */
-    bool            has_args;
+    bool         stopped;
+    ckit_status  got; /* of a submitted read */
+    ckiti_job    work;
+    ckiti_job    timer;
+    ckit_buf     stored;
+    ckit_request request;
+    ckit_args    args; /* of a background refresh */
+    bool         has_args;
 };
 
 /* The call's name in memory; returns its hash. */

@@ -1,118 +1,11 @@
 /* The pollable driver: the same steps as a blocking call, taken by workers, answered through a queue with a
  * descriptor. */
 #include "cache/call.h"
-#include "cache/op.h"
 #include "cache/store.h"
 
 #include <cachekit/value.h>
-#include <errno.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 static const char where[] = "poll";
-
-/* Where an operation with a poll is. Guarded by poll->mu. */
-enum {
-    PLACE_HELD = 0,   /* with the caller */
-    PLACE_BACKGROUND, /* a worker, the store or a flight has it */
-    PLACE_READY       /* in the queue */
-};
-
-struct ckit_poll {
-    ckiti_poll_hooks hooks; /* first: hooks are polls */
-    ckit_cache      *cache;
-    pthread_mutex_t  mu; /* guards the fields below and its operations' place; only the workers' lock comes after it */
-    pthread_cond_t   returned;
-    ckit_op         *first;
-    ckit_op         *last;
-    size_t           ready;     /* how many */
-    size_t           abandoned; /* freed by their caller while somebody had them */
-    int              fd;
-    bool             inherited; /* this process is a child of the one that opened it: nothing comes back any more */
-};
-
-/* ---- opening, closing, fork ----------------------------------------------------------------------------------- */
-
-static ckit_poll *poll_of(ckiti_poll_hooks *hooks) { return (ckit_poll *)(void *)hooks; }
-
-static void fork_prepare(ckiti_poll_hooks *hooks) { pthread_mutex_lock(&poll_of(hooks)->mu); }
-
-static void fork_parent(ckiti_poll_hooks *hooks) { pthread_mutex_unlock(&poll_of(hooks)->mu); }
-
-static void fork_child(ckiti_poll_hooks *hooks) {
-    ckit_poll *poll = poll_of(hooks);
-    pthread_mutex_init(&poll->mu, NULL);
-    pthread_cond_init(&poll->returned, NULL);
-    poll->abandoned = 0;
-    poll->inherited = true;
-}
-
-static void add_to_cache(ckit_poll *poll) {
-    ckit_cache *cache = poll->cache;
-    poll->hooks =
-        (ckiti_poll_hooks){.fork_prepare = fork_prepare, .fork_parent = fork_parent, .fork_child = fork_child};
-    pthread_mutex_lock(&cache->mu);
-    poll->hooks.next = cache->polls;
-    if (cache->polls != NULL) {
-        cache->polls->prev = &poll->hooks;
-    }
-    cache->polls = &poll->hooks;
-    pthread_mutex_unlock(&cache->mu);
-}
-
-static void remove_from_cache(ckit_poll *poll) {
-    ckit_cache *cache = poll->cache;
-    pthread_mutex_lock(&cache->mu);
-    if (poll->hooks.prev != NULL) {
-        poll->hooks.prev->next = poll->hooks.next;
-    } else {
-        cache->polls = poll->hooks.next;
-    }
-    if (poll->hooks.next != NULL) {
-        poll->hooks.next->prev = poll->hooks.prev;
-    }
-    pthread_mutex_unlock(&cache->mu);
-}
-
-ckit_status ckit_poll_new(ckit_cache *cache, ckit_poll **out, ckit_error *err) {
-    *out = NULL;
-    ckit_poll *poll = ckiti_alloc_zeroed(cache->alloc, 1, sizeof *poll);
-    if (poll == NULL) {
-        return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a completion queue");
-    }
-    poll->cache = cache;
-    poll->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (poll->fd < 0) {
-        int reason = errno;
-        ckiti_free(cache->alloc, poll, sizeof *poll);
-        return ckit_fail_errno(err, CKIT_E_IO, reason, where, "no descriptor for a completion queue");
-    }
-    pthread_mutex_init(&poll->mu, NULL);
-    pthread_cond_init(&poll->returned, NULL);
-    add_to_cache(poll);
-    *out = poll;
-    return CKIT_OK;
-}
-
-void ckit_poll_close(ckit_poll *poll) {
-    if (poll == NULL) {
-        return;
-    }
-    pthread_mutex_lock(&poll->mu);
-    while (poll->abandoned > 0) { /* each ends with its present step, which the store's timeout bounds */
-        pthread_cond_wait(&poll->returned, &poll->mu);
-    }
-    pthread_mutex_unlock(&poll->mu);
-    remove_from_cache(poll);
-    close(poll->fd);
-    pthread_cond_destroy(&poll->returned);
-    pthread_mutex_destroy(&poll->mu);
-    ckiti_free(poll->cache->alloc, poll, sizeof *poll);
-}
-
-int ckit_poll_fd(const ckit_poll *poll) { return poll->fd; }
-
-/* ---- the queue ------------------------------------------------------------------------------------------------- */
 
 static void destroy(ckit_op *op) {
     const ckit_alloc *alloc = op->cache->alloc;
@@ -123,108 +16,21 @@ static void destroy(ckit_op *op) {
 
 /* Ends an operation whose caller has freed it. */
 static void end_abandoned(ckit_op *op) {
-    ckit_poll     *poll = op->poll;
+    ckit_poll     *poll = op->queued.poll;
     ckit_function *function = op->function;
     destroy(op);
-    ckiti_function_let_go(function);
-    pthread_mutex_lock(&poll->mu);
-    poll->abandoned--;
-    pthread_cond_broadcast(&poll->returned);
-    pthread_mutex_unlock(&poll->mu);
-}
-
-static bool is_abandoned(ckit_op *op) {
-    pthread_mutex_lock(&op->poll->mu);
-    bool abandoned = op->cancelled;
-    pthread_mutex_unlock(&op->poll->mu);
-    return abandoned;
-}
-
-static void make_readable(const ckit_poll *poll) {
-    uint64_t one = 1;
-    while (write(poll->fd, &one, sizeof one) < 0 && errno == EINTR) {}
-}
-
-/* With the lock held. */
-static void link_ready(ckit_poll *poll, ckit_op *op) {
-    op->place = PLACE_READY;
-    op->next = NULL;
-    op->prev = poll->last;
-    if (poll->last != NULL) {
-        poll->last->next = op;
-    } else {
-        poll->first = op;
-        make_readable(poll);
-    }
-    poll->last = op;
-    poll->ready++;
-}
-
-/* With the lock held. */
-static void unlink_ready(ckit_poll *poll, ckit_op *op) {
-    if (op->prev != NULL) {
-        op->prev->next = op->next;
-    } else {
-        poll->first = op->next;
-    }
-    if (op->next != NULL) {
-        op->next->prev = op->prev;
-    } else {
-        poll->last = op->prev;
-    }
-    poll->ready--;
-    op->place = PLACE_HELD;
-}
-
-/* Hands an operation from the background to whoever dispatches. False when its caller has freed it meanwhile: it is to
- * be ended. May be called with a flight's lock held. Afterwards the operation is somebody else's. */
-static bool enqueue(ckit_op *op, ckit_status answer) {
-    ckit_poll *poll = op->poll;
-    pthread_mutex_lock(&poll->mu);
-    bool wanted = !op->cancelled;
-    if (wanted) {
-        op->answer = answer;
-        link_ready(poll, op);
-    }
-    pthread_mutex_unlock(&poll->mu);
-    return wanted;
+    ckiti_poll_returned(poll, function);
 }
 
 static void answer_op(ckit_op *op, ckit_status answer) {
-    if (!enqueue(op, answer)) {
+    if (!ckiti_poll_enqueue(&op->queued, answer)) {
         end_abandoned(op);
     }
 }
 
-static ckit_op *next_ready(ckit_poll *poll) {
-    pthread_mutex_lock(&poll->mu);
-    ckit_op *op = poll->first;
-    if (op != NULL) {
-        unlink_ready(poll, op);
-    }
-    pthread_mutex_unlock(&poll->mu);
-    return op;
-}
-
-size_t ckit_poll_dispatch(ckit_poll *poll) {
-    uint64_t drained;
-    size_t   count = 0;
-    if (poll->inherited) {
-        return 0; /* the descriptor is shared with the parent */
-    }
-    while (read(poll->fd, &drained, sizeof drained) < 0 && errno == EINTR) {}
-    pthread_mutex_lock(&poll->mu);
-    size_t most = poll->ready; /* what arrives while we work is for the next round */
-    pthread_mutex_unlock(&poll->mu);
-    for (ckit_op *op; count < most && (op = next_ready(poll)) != NULL; count++) {
-        op->ready(op->context, op, op->answer);
-    }
-    pthread_mutex_lock(&poll->mu);
-    if (poll->first != NULL) { /* the descriptor was drained above */
-        make_readable(poll);
-    }
-    pthread_mutex_unlock(&poll->mu);
-    return count;
+static void deliver(ckiti_queued *queued) {
+    ckit_op *op = (ckit_op *)(void *)((char *)queued - offsetof(ckit_op, queued));
+    op->ready(op->context, op, queued->answer);
 }
 
 /* ---- in the background ------------------------------------------------------------------------------------------ */
@@ -234,9 +40,9 @@ static ckit_op *op_of_work(ckiti_job *job) { return (ckit_op *)(void *)((char *)
 /* The next steps in a worker; without one, the function runs without the store. Under the poll's lock, so that who frees
  * the operation finds it either in the workers' queue or not yet handed to it. */
 static void go_on(ckit_op *op, uint64_t due_ms) {
-    ckit_poll *poll = op->poll;
+    ckit_poll *poll = op->queued.poll;
     pthread_mutex_lock(&poll->mu);
-    bool abandoned = op->cancelled;
+    bool abandoned = op->queued.cancelled;
     bool queued = !abandoned && ckiti_workers_submit(&op->cache->workers, &op->work, due_ms) == CKIT_OK;
     pthread_mutex_unlock(&poll->mu);
     if (abandoned) {
@@ -281,7 +87,7 @@ static void take_steps(ckiti_job *job) {
     ckit_status st;
     ckiti_wait_end(&op->cache->waits, &op->wait);
     do {
-        if (is_abandoned(op)) {
+        if (ckiti_poll_is_abandoned(&op->queued)) {
             end_abandoned(op);
             return;
         }
@@ -320,9 +126,10 @@ static void seat_changed(ckiti_seat *seat) {
     } else if (seat->state == CKITI_SEAT_LANDED) {
         ckiti_value_move(&op->value, &seat->value);
         op->phase = CKITI_PHASE_DONE;
-        (void)enqueue(op, CKIT_OK); /* who frees a follower takes it out of the flight first: it is wanted */
+        (void)ckiti_poll_enqueue(&op->queued,
+                                 CKIT_OK); /* who frees a follower takes it out of the flight first: it is wanted */
     } else if (cache->ops == NULL) {
-        (void)enqueue(op, ckiti_op_turn_of_the_function(op));
+        (void)ckiti_poll_enqueue(&op->queued, ckiti_op_turn_of_the_function(op));
     } else {
         go_on(op, 0);
     }
@@ -336,10 +143,10 @@ static void store_in_background(ckiti_job *job) {
 static void fail_in_background(ckiti_job *job) {
     ckit_op *op = op_of_work(job);
     ckiti_op_failed(op);
-    pthread_mutex_lock(&op->poll->mu);
-    bool abandoned = op->cancelled;
-    op->place = PLACE_HELD;
-    pthread_mutex_unlock(&op->poll->mu);
+    pthread_mutex_lock(&op->queued.poll->mu);
+    bool abandoned = op->queued.cancelled;
+    op->queued.place = CKITI_PLACE_HELD;
+    pthread_mutex_unlock(&op->queued.poll->mu);
     if (abandoned) {
         end_abandoned(op);
     }
@@ -350,11 +157,11 @@ static void end_in_background(ckiti_job *job) { end_abandoned(op_of_work(job)); 
 /* True when a worker will do it. */
 static bool leave_to_worker(ckit_op *op, void (*run)(ckiti_job *job)) {
     op->work.run = run;
-    op->place = PLACE_BACKGROUND;
+    op->queued.place = CKITI_PLACE_BACKGROUND;
     if (ckiti_workers_submit(&op->cache->workers, &op->work, 0) == CKIT_OK) {
         return true;
     }
-    op->place = PLACE_HELD;
+    op->queued.place = CKITI_PLACE_HELD;
     return false;
 }
 
@@ -387,7 +194,8 @@ static ckit_status look_in_memory(const ckit_start *start, ckit_slice packed, ck
 static ckit_status begin_uncached(ckit_op *op, const ckit_start *start, const ckit_error *why, ckit_op **out) {
     ckiti_say_uncached(start->function, why);
     ckiti_op_init_uncached(op, start->function);
-    op->poll = start->poll;
+    op->queued.poll = start->poll;
+    op->queued.deliver = deliver;
     op->ready = start->ready;
     op->context = start->context;
     *out = op;
@@ -400,18 +208,18 @@ static ckit_status begin_in_background(ckit_op *op) {
     op->work.run = take_steps;
     op->timer.run = wait_too_long;
     op->seat.changed = seat_changed;
-    op->place = PLACE_BACKGROUND;
+    op->queued.place = CKITI_PLACE_BACKGROUND;
     if (ckiti_flight_join(&cache->flights, &op->seat, true) == CKITI_SEAT_WAITING) {
         ckiti_count(&cache->counters, CKITI_FLIGHT_WAITS, 1);
         return CKIT_PENDING;
     }
     if (ckiti_op_is_fresh_by_now(op)) {
-        op->place = PLACE_HELD;
+        op->queued.place = CKITI_PLACE_HELD;
         ckiti_count(&op->function->counters, CKITI_FN_L1_HITS, 1);
         return CKIT_OK;
     }
     if (cache->ops == NULL || (ckiti_guard_shuts(cache->guard) && !ckiti_op_minds_failures(op))) {
-        op->place = PLACE_HELD;
+        op->queued.place = CKITI_PLACE_HELD;
         return ckiti_op_turn_of_the_function(op);
     }
     if (!submit_look(op)) {
@@ -422,7 +230,7 @@ static ckit_status begin_in_background(ckit_op *op) {
 
 static ckit_status begin_missed(ckit_op *op, ckit_op **out, ckit_value *value, ckit_error *err) {
     *out = op; /* first: another thread may dispatch it before this one returns */
-    ckit_status st = op->poll != NULL ? begin_in_background(op) : ckiti_op_run(op);
+    ckit_status st = op->queued.poll != NULL ? begin_in_background(op) : ckiti_op_run(op);
     if (st == CKIT_OK || st == CKIT_STALE) {
         ckiti_op_give(op, value);
     }
@@ -498,7 +306,8 @@ static ckit_status begin(const ckit_start *start, ckiti_joined *joined, ckit_op 
     if (st != CKIT_OK) {
         return begin_uncached(op, start, &why, out);
     }
-    op->poll = start->poll;
+    op->queued.poll = start->poll;
+    op->queued.deliver = deliver;
     op->ready = start->ready;
     op->context = start->context;
     op->stop = start->stop;
@@ -523,13 +332,10 @@ void ckit_op_move_here(ckit_op *op) { ckiti_flight_move_here(&op->cache->flights
 
 /* ---- ending ------------------------------------------------------------------------------------------------------ */
 
-/* Its poll still brings answers. */
-static bool is_pollable(const ckit_op *op) { return op->poll != NULL && !op->poll->inherited; }
-
 /* Lets the store's lock go (in the background, where nothing may wait) and hands the flight over. */
 static void end_as_failed(ckit_op *op) {
     op->phase = CKITI_PHASE_DONE;
-    if (!op->locked || !is_pollable(op) || !leave_to_worker(op, fail_in_background)) {
+    if (!op->locked || !ckiti_is_pollable(&op->queued) || !leave_to_worker(op, fail_in_background)) {
         ckiti_op_failed(op);
     }
 }
@@ -585,7 +391,7 @@ static ckit_status finish_with_document(ckit_op *op, const ckit_result *result, 
         return st;
     }
     bool asks_store = op->locked || (op->cache->ops != NULL && op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE);
-    if (!is_pollable(op) || !asks_store) {
+    if (!ckiti_is_pollable(&op->queued) || !asks_store) {
         st = ckiti_op_store(op);
     } else if (leave_to_worker(op, store_in_background)) {
         return CKIT_PENDING;
@@ -622,53 +428,15 @@ void ckit_op_take(ckit_op *op, ckit_value *out) { ckiti_value_move(out, &op->val
 
 const ckit_error *ckit_op_error(const ckit_op *op) { return op->error.status == CKIT_OK ? NULL : &op->error; }
 
-/* Takes it back from whoever has it. False when somebody is at work with it; he will end it. */
-static bool reclaim(ckit_op *op) {
-    ckit_poll     *poll = op->poll;
-    ckit_function *function = op->function;
-    bool           left_flight = ckiti_flight_leave(&op->cache->flights, &op->seat);
-    ckiti_function_hold(function);
-    pthread_mutex_lock(&poll->mu);
-    if (op->place == PLACE_READY) {
-        unlink_ready(poll, op);
-    }
-    bool here = left_flight || op->place == PLACE_HELD || ckiti_workers_cancel(&op->cache->workers, &op->work);
-    if (!here) {
-        op->cancelled = true;
-        poll->abandoned++;
-    }
-    pthread_mutex_unlock(&poll->mu);
-    if (here) {
-        ckiti_function_let_go(function);
-    }
-    return here;
-}
-
-/* In a forked child nobody else has it, and the store's lock is the parent's to let go. */
-static void reclaim_inherited(ckit_op *op) {
-    pthread_mutex_lock(&op->poll->mu);
-    if (op->place == PLACE_READY) {
-        unlink_ready(op->poll, op);
-    }
-    pthread_mutex_unlock(&op->poll->mu);
-    op->locked = false;
-}
-
 /* Letting a lock of the store go takes time. */
 static bool leave_end_to_worker(ckit_op *op) {
-    ckit_poll     *poll = op->poll;
+    ckit_poll     *poll = op->queued.poll;
     ckit_function *function = op->function;
-    ckiti_function_hold(function);
-    pthread_mutex_lock(&poll->mu);
-    poll->abandoned++;
-    pthread_mutex_unlock(&poll->mu);
+    ckiti_poll_leave(poll, function);
     if (leave_to_worker(op, end_in_background)) {
         return true;
     }
-    pthread_mutex_lock(&poll->mu);
-    poll->abandoned--;
-    pthread_mutex_unlock(&poll->mu);
-    ckiti_function_let_go(function);
+    ckiti_poll_returned(poll, function);
     return false;
 }
 
@@ -676,12 +444,15 @@ void ckit_op_free(ckit_op *op) {
     if (op == NULL) {
         return;
     }
-    if (is_pollable(op)) {
-        if (!reclaim(op) || (op->locked && leave_end_to_worker(op))) {
+    if (ckiti_is_pollable(&op->queued)) {
+        bool left_flight = ckiti_flight_leave(&op->cache->flights, &op->seat);
+        if (!ckiti_poll_reclaim(&op->queued, op->function, left_flight, &op->work) ||
+            (op->locked && leave_end_to_worker(op))) {
             return;
         }
-    } else if (op->poll != NULL) {
-        reclaim_inherited(op);
+    } else if (op->queued.poll != NULL) {
+        ckiti_poll_reclaim_inherited(&op->queued);
+        op->locked = false; /* the parent's to let go */
     }
     destroy(op);
 }
