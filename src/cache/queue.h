@@ -15,10 +15,10 @@ typedef enum ckiti_queued_place {
 
 /* What stands in a queue; part of an operation, or of a batch. */
 typedef struct ckiti_queued {
-    ckit_poll  *poll; /* NULL: it blocks */
-    ckit_status answer;
+    ckit_poll         *poll; /* NULL: it blocks */
+    ckit_status        answer;
     ckiti_queued_place place;
-    bool        cancelled; /* its caller has freed it while somebody had it, who ends it: guarded by poll->mu */
+    bool               cancelled; /* its caller has freed it while somebody had it, who ends it: guarded by poll->mu */
     struct ckiti_queued *next;
     struct ckiti_queued *prev;
     void (*deliver)(struct ckiti_queued *queued); /* tells its caller, in the thread that dispatches */
