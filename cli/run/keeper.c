@@ -8,7 +8,9 @@
 
 #include <cachekit/buf.h>
 
-#define NOTE_LIFE_MS 1000 /* of a failure without an answer: only those who are waiting now read it */
+/* How long the store keeps an entry at least, whatever is left of the answer's own life: those who wait for this run look
+ * for it now and then, and must find it. Nobody else is shown it for longer, as it carries its own times. */
+#define WAITERS_LIFE_MS 5000
 
 /* ---- trouble ------------------------------------------------------------------------------------------------ */
 
@@ -155,7 +157,7 @@ void run_keeper_unlock(run_keeper *keeper) { run_lease_release(&keeper->lease); 
 static bool put(run_keeper *keeper, const run_answer *answer, uint64_t life_ms) {
     ckit_error      err = CKIT_ERROR_INIT;
     ckit_buf        stored = CKIT_BUF_INIT;
-    ckit_entry_info info = {.ttl_ms = life_ms,
+    ckit_entry_info info = {.ttl_ms = life_ms > WAITERS_LIFE_MS ? life_ms : WAITERS_LIFE_MS,
                             .namespace_name = ckit_slice_str(keeper->options->namespace_name),
                             .function = ckit_slice_str(RUN_FUNCTION)};
     ckit_status     st = run_answer_store(answer, keeper->argv, &stored, &err);
@@ -187,14 +189,14 @@ static bool read_answer(run_keeper *keeper, run_answer *answer) {
 static void note_failure(run_keeper *keeper, int status, bool waiters) {
     run_answer answer;
     int64_t    now = cli_wall_ms();
-    uint64_t   life = NOTE_LIFE_MS;
+    uint64_t   life = WAITERS_LIFE_MS;
     if (read_answer(keeper, &answer) && answer.status == 0 && run_answer_life(&answer, now) > 0) {
         life = run_answer_life(&answer, now);
         answer.failures++;
         waiters = true;
     } else {
         run_answer_fini(&answer);
-        answer = (run_answer){.created_ms = now, .ttl_ms = NOTE_LIFE_MS, .failures = 1};
+        answer = (run_answer){.created_ms = now, .ttl_ms = WAITERS_LIFE_MS, .failures = 1};
     }
     answer.failed_status = status;
     answer.failed_ms = now;
