@@ -1,5 +1,7 @@
 #include "cache/cache_fixture.h"
 
+#include "cache/core.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -69,6 +71,18 @@ ckit_cache_stats stats_of(ckit_cache *cache) {
     ckit_cache_stats stats = {.struct_size = sizeof stats};
     ckit_cache_get_stats(cache, &stats);
     return stats;
+}
+
+static void wake(ckiti_workers *workers) {
+    pthread_mutex_lock(&workers->mu);
+    pthread_cond_broadcast(&workers->work);
+    pthread_mutex_unlock(&workers->mu);
+}
+
+void pass(fixture *f, uint64_t ms) {
+    fake_clock_advance(&f->time, ms);
+    wake(&f->cache->workers);
+    wake(&f->cache->leases.pool);
 }
 
 void breathe(void) {
@@ -204,6 +218,51 @@ ckit_function *function_of(ckit_cache *cache, const char *name, loader *l, const
     ckit_error     err = CKIT_ERROR_INIT;
     CHECK_OK_ERR(ckit_function_new(cache, name, l == NULL ? NULL : loader_run, l, options, &function, &err), &err);
     return function;
+}
+
+/* ---- a cache, a function and another process ------------------------------------------------------------------------ */
+
+void stage_prepare(stage *s) {
+    memset(s, 0, sizeof *s);
+    fixture_prepare(&s->f);
+    loader_init(&s->l);
+}
+
+void stage_start(stage *s, fake_kind kind, const ckit_function_options *options) {
+    fixture_start(&s->f, kind);
+    s->fn = function_of(s->f.cache, "test.load", &s->l, options);
+}
+
+void stage_start_memory(stage *s, const ckit_function_options *options) {
+    fixture_start_memory(&s->f);
+    s->fn = function_of(s->f.cache, "test.load", &s->l, options);
+}
+
+void stage_open(stage *s, fake_kind kind, const ckit_function_options *options) {
+    stage_prepare(s);
+    stage_start(s, kind, options);
+}
+
+void stage_open_memory(stage *s, const ckit_function_options *options) {
+    stage_prepare(s);
+    stage_start_memory(s, options);
+}
+
+void stage_join(stage *s, fake_kind kind, const ckit_function_options *options) {
+    s->other = fixture_cache(&s->f, kind);
+    s->there = function_of(s->other, "test.load", &s->l, options);
+}
+
+void stage_open_two(stage *s, fake_kind kind) {
+    stage_open(s, kind, NULL);
+    stage_join(s, kind, NULL);
+}
+
+void stage_close(stage *s) {
+    ckit_function_close(s->there);
+    ckit_cache_close(s->other);
+    ckit_function_close(s->fn);
+    fixture_close(&s->f);
 }
 
 /* ---- calls --------------------------------------------------------------------------------------------------------- */

@@ -49,6 +49,9 @@ ckit_cache_stats stats_of(ckit_cache *cache);
 void wait_until(const _Atomic uint64_t *counter, uint64_t value);
 /* The same for a condition. */
 void wait_for(bool (*is_so)(void *context), void *context);
+/* Time passes on the fake clock, and the background threads of the cache see it now: otherwise they look at the clock only
+ * when they have slept for as long as they were to wait (a second at most). */
+void pass(fixture *f, uint64_t ms);
 /* A moment for others to run; never what a test relies on. */
 void breathe(void);
 
@@ -83,6 +86,30 @@ void loader_fail(loader *l, ckit_status status, uint64_t times);
 
 /* A function "test.load" (or another name) with this loader. */
 ckit_function *function_of(ckit_cache *cache, const char *name, loader *l, const ckit_function_options *options);
+
+/* ---- a cache, a function and another process ------------------------------------------------------------------------ */
+
+/* A function "test.load" with its loader; after stage_join also the same function in another process, which a second
+ * cache over the same store plays. */
+typedef struct stage {
+    fixture        f;
+    loader         l; /* of both */
+    ckit_function *fn;
+    ckit_cache    *other; /* NULL: nobody joined */
+    ckit_function *there;
+} stage;
+
+/* `options` of the function may be NULL. */
+void stage_open(stage *s, fake_kind kind, const ckit_function_options *options);
+void stage_open_memory(stage *s, const ckit_function_options *options);
+/* In two steps: the options of the cache (s->f.options) may be changed between. */
+void stage_prepare(stage *s);
+void stage_start(stage *s, fake_kind kind, const ckit_function_options *options);
+void stage_start_memory(stage *s, const ckit_function_options *options);
+void stage_join(stage *s, fake_kind kind, const ckit_function_options *options);
+void stage_close(stage *s);
+/* Both at once, with options that default. */
+void stage_open_two(stage *s, fake_kind kind);
 
 /* ---- calls --------------------------------------------------------------------------------------------------------- */
 

@@ -5,18 +5,14 @@
 /* ---- the walk ------------------------------------------------------------------------------------------------------ */
 
 CKIT_TEST(call, the_first_call_computes_and_the_second_comes_from_memory) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
-    CHECK_EQ_U(1, l.runs);
-    CHECK_STR("get MISS, set OK", fake_log(f.store));
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 8);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage s;
+    stage_open(&s, FAKE_FULL, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, s.fn, 7);
+    CHECK_EQ_U(1, s.l.runs);
+    CHECK_STR("get MISS, set OK", fake_log(s.f.store));
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 8);
+    stage_close(&s);
 }
 
 CKIT_TEST(call, another_cache_over_the_same_store_hits_the_store_then_its_own_memory) {
@@ -39,77 +35,55 @@ CKIT_TEST(call, another_cache_over_the_same_store_hits_the_store_then_its_own_me
 }
 
 CKIT_TEST(call, defect_13_memory_keeps_a_value_from_the_store_for_its_remaining_life) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_cache           *other = fixture_cache(&f, FAKE_FULL);
+    stage                 s;
     ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
     options.ttl_ms = 10000;
-    ckit_function *fn = function_of(f.cache, "test.load", &l, &options);
-    ckit_function *same = function_of(other, "test.load", &l, &options);
-    CHECK_EQ_U(10000, call(fn, 7).life_ms);
-    fake_clock_advance(&f.time, 4000);
-    answer a = call(same, 7);
+    stage_open(&s, FAKE_FULL, &options);
+    stage_join(&s, FAKE_FULL, &options);
+    CHECK_EQ_U(10000, call(s.fn, 7).life_ms);
+    fake_clock_advance(&s.f.time, 4000);
+    answer a = call(s.there, 7);
     CHECK_EQ_U(CKIT_SOURCE_STORE, a.source);
     CHECK_EQ_U(6000, a.life_ms);
-    fake_clock_set_wall(&f.time, 0); /* somebody sets the clock on the wall: lives do not notice */
-    fake_clock_advance(&f.time, 5999);
-    a = call(same, 7);
+    fake_clock_set_wall(&s.f.time, 0); /* somebody sets the clock on the wall: lives do not notice */
+    fake_clock_advance(&s.f.time, 5999);
+    a = call(s.there, 7);
     CHECK_EQ_U(CKIT_SOURCE_MEMORY, a.source);
     CHECK_EQ_U(1, a.life_ms);
-    fake_clock_advance(&f.time, 1);
-    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call(same, 7).source);
-    ckit_function_close(fn);
-    ckit_function_close(same);
-    ckit_cache_close(other);
-    fixture_close(&f);
+    fake_clock_advance(&s.f.time, 1);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call(s.there, 7).source);
+    stage_close(&s);
 }
 
 CKIT_TEST(call, memory_keeps_a_value_of_unknown_life_for_thirty_seconds) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_cache    *other = fixture_cache(&f, FAKE_FULL);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    ckit_function *same = function_of(other, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    fake_hide_lives(f.store, true);
-    answer a = call(same, 7);
+    stage s;
+    stage_open_two(&s, FAKE_FULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    fake_hide_lives(s.f.store, true);
+    answer a = call(s.there, 7);
     CHECK_EQ_U(CKIT_SOURCE_STORE, a.source);
     CHECK_EQ_U(CKIT_LIFE_UNKNOWN, a.life_ms);
-    fake_clock_advance(&f.time, 29999);
-    CHECK_EQ_U(CKIT_SOURCE_MEMORY, call(same, 7).source);
-    fake_clock_advance(&f.time, 1);
-    CHECK_EQ_U(CKIT_SOURCE_STORE, call(same, 7).source);
-    ckit_function_close(fn);
-    ckit_function_close(same);
-    ckit_cache_close(other);
-    fixture_close(&f);
+    fake_clock_advance(&s.f.time, 29999);
+    CHECK_EQ_U(CKIT_SOURCE_MEMORY, call(s.there, 7).source);
+    fake_clock_advance(&s.f.time, 1);
+    CHECK_EQ_U(CKIT_SOURCE_STORE, call(s.there, 7).source);
+    stage_close(&s);
 }
 
 CKIT_TEST(call, memory_keeps_a_value_of_unknown_life_no_longer_than_the_function_lets_its_values_live) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_cache           *other = fixture_cache(&f, FAKE_FULL);
+    stage                 s;
     ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
     options.ttl_ms = 2000;
-    ckit_function *fn = function_of(f.cache, "test.load", &l, &options);
-    ckit_function *same = function_of(other, "test.load", &l, &options);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    fake_hide_lives(f.store, true);
-    CHECK_EQ_U(CKIT_SOURCE_STORE, call(same, 7).source);
-    fake_clock_advance(&f.time, 1999);
-    CHECK_EQ_U(CKIT_SOURCE_MEMORY, call(same, 7).source);
-    fake_clock_advance(&f.time, 1);
-    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call(same, 7).source);
-    ckit_function_close(fn);
-    ckit_function_close(same);
-    ckit_cache_close(other);
-    fixture_close(&f);
+    stage_open(&s, FAKE_FULL, &options);
+    stage_join(&s, FAKE_FULL, &options);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    fake_hide_lives(s.f.store, true);
+    CHECK_EQ_U(CKIT_SOURCE_STORE, call(s.there, 7).source);
+    fake_clock_advance(&s.f.time, 1999);
+    CHECK_EQ_U(CKIT_SOURCE_MEMORY, call(s.there, 7).source);
+    fake_clock_advance(&s.f.time, 1);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call(s.there, 7).source);
+    stage_close(&s);
 }
 
 CKIT_TEST(call, the_store_keeps_a_call_under_the_key_that_ckit_function_key_tells) {
@@ -155,39 +129,31 @@ CKIT_TEST(call, nil_is_a_result_like_any_other) {
 }
 
 CKIT_TEST(call, a_call_without_arguments_may_say_null) {
-    fixture    f;
-    loader     l;
+    stage      s;
     ckit_args  none;
     ckit_value value = CKIT_VALUE_INIT;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    stage_open(&s, FAKE_FULL, NULL);
     ckit_args_init(&none);
-    CHECK_OK(ckit_call(fn, NULL, &value, NULL));
+    CHECK_OK(ckit_call(s.fn, NULL, &value, NULL));
     ckit_value_fini(&value);
-    CHECK_OK(ckit_call(fn, &none, &value, NULL));
+    CHECK_OK(ckit_call(s.fn, &none, &value, NULL));
     CHECK_EQ_U(CKIT_SOURCE_MEMORY, value.source);
     ckit_value_fini(&value);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 CKIT_TEST(call, small_and_large_values_stay_readable_after_the_cache_is_closed) {
     static const size_t sizes[] = {8, 100, 126, 127, 129, 4096, 300000};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        fixture    f;
-        loader     l;
+        stage      s;
         ckit_value computed = CKIT_VALUE_INIT, kept = CKIT_VALUE_INIT;
-        fixture_open(&f, FAKE_FULL);
-        loader_init(&l);
-        l.size = sizes[i];
-        l.result = 0x4242424242424242;
-        ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-        CHECK_OK(ckit_call(fn, NULL, &computed, NULL));
-        CHECK_OK(ckit_call(fn, NULL, &kept, NULL));
+        stage_open(&s, FAKE_FULL, NULL);
+        s.l.size = sizes[i];
+        s.l.result = 0x4242424242424242;
+        CHECK_OK(ckit_call(s.fn, NULL, &computed, NULL));
+        CHECK_OK(ckit_call(s.fn, NULL, &kept, NULL));
         CHECK_EQ_U(CKIT_SOURCE_MEMORY, kept.source);
-        ckit_function_close(fn);
-        fixture_close(&f);
+        stage_close(&s);
         CHECK_EQ_U(0x4242424242424242, read_number(&computed));
         CHECK_EQ_U(0x4242424242424242, read_number(&kept));
         ckit_value_fini(&computed);
@@ -198,25 +164,21 @@ CKIT_TEST(call, small_and_large_values_stay_readable_after_the_cache_is_closed) 
 /* ---- errors of the function ---------------------------------------------------------------------------------------- */
 
 CKIT_TEST(call, an_error_of_the_function_is_passed_on_and_never_cached) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_LOCKING);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    loader_fail(&l, CKIT_E_FUNCTION, 2);
+    stage s;
+    stage_open(&s, FAKE_LOCKING, NULL);
+    loader_fail(&s.l, CKIT_E_FUNCTION, 2);
     for (unsigned run = 1; run <= 2; run++) {
-        answer a = call(fn, 7);
+        answer a = call(s.fn, 7);
         CHECK_STATUS(CKIT_E_FUNCTION, a.status);
         CHECK_STATUS(CKIT_E_FUNCTION, a.error.status);
         CHECK_STR("loader", a.error.where);
-        CHECK_EQ_U(run, l.runs);
+        CHECK_EQ_U(run, s.l.runs);
     }
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_EQ_U(2, stats_of(f.cache).function_errors);
-    CHECK_EQ_U(0, stats_of(f.cache).l2_errors);
-    CHECK(!fake_is_locked(f.store));
-    ckit_function_close(fn);
-    fixture_close(&f);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_EQ_U(2, stats_of(s.f.cache).function_errors);
+    CHECK_EQ_U(0, stats_of(s.f.cache).l2_errors);
+    CHECK(!fake_is_locked(s.f.store));
+    stage_close(&s);
 }
 
 CKIT_TEST(call, defect_10_a_function_that_answers_like_a_failing_store_runs_once) {
@@ -225,22 +187,18 @@ CKIT_TEST(call, defect_10_a_function_that_answers_like_a_failing_store_runs_once
                                           CKIT_E_CHECKSUM,    CKIT_E_BUSY,    CKIT_E_CIRCUIT_OPEN, CKIT_E_TOO_LARGE,
                                           CKIT_E_NO_MEMORY,   CKIT_E_DECODE,  CKIT_E_KEY_ARGUMENT, CKIT_E_CANCELLED};
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
-        fixture f;
-        loader  l;
-        fixture_open(&f, FAKE_LOCKING);
-        loader_init(&l);
-        ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-        loader_fail(&l, answers[i], 1);
-        answer a = call(fn, 7);
+        stage s;
+        stage_open(&s, FAKE_LOCKING, NULL);
+        loader_fail(&s.l, answers[i], 1);
+        answer a = call(s.fn, 7);
         /* What is an answer and no failure is the loader's mistake. */
         ckit_status expected = answers[i] < CKIT_E_FIRST ? CKIT_E_MISUSE : answers[i];
         CHECK_STATUS(expected, a.status);
         CHECK_STATUS(expected, a.error.status);
-        CHECK_EQ_U(1, l.runs);
-        CHECK_EQ_U(0, stats_of(f.cache).l2_errors);
-        CHECK_EQ_U(0, fake_count(f.store));
-        ckit_function_close(fn);
-        fixture_close(&f);
+        CHECK_EQ_U(1, s.l.runs);
+        CHECK_EQ_U(0, stats_of(s.f.cache).l2_errors);
+        CHECK_EQ_U(0, fake_count(s.f.store));
+        stage_close(&s);
     }
 }
 
@@ -305,147 +263,119 @@ CKIT_TEST(call, a_function_without_a_loader_is_refused_by_ckit_call) {
 /* ---- arguments that cannot be a key --------------------------------------------------------------------------------- */
 
 CKIT_TEST(call, an_argument_that_cannot_be_part_of_a_key_makes_the_call_uncached) {
-    fixture    f;
-    loader     l;
+    stage      s;
     ckit_error err = CKIT_ERROR_INIT;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    stage_open(&s, FAKE_FULL, NULL);
     for (int i = 0; i < 2; i++) {
         ckit_args  args;
         ckit_value value = CKIT_VALUE_INIT;
         ckit_args_init(&args);
         ckit_args_str(&args, S("\xff"));
-        CHECK_OK_ERR(ckit_call(fn, &args, &value, &err), &err);
+        CHECK_OK_ERR(ckit_call(s.fn, &args, &value, &err), &err);
         CHECK_EQ_U(1, read_number(&value));
         CHECK_STATUS(CKIT_OK, err.status);
         ckit_value_fini(&value);
-        CHECK_OK(ckit_refresh(fn, &args, NULL, &err));
-        CHECK_STATUS(CKIT_E_KEY_ARGUMENT, ckit_invalidate(fn, &args, &err));
+        CHECK_OK(ckit_refresh(s.fn, &args, NULL, &err));
+        CHECK_STATUS(CKIT_E_KEY_ARGUMENT, ckit_invalidate(s.fn, &args, &err));
         err = (ckit_error)CKIT_ERROR_INIT;
         ckit_args_fini(&args);
     }
-    CHECK_EQ_U(4, l.runs);
-    CHECK_EQ_U(4, stats_of(f.cache).uncached);
-    CHECK_EQ_U(4, f.log.lines);
-    CHECK_STR("", fake_log(f.store));
-    ckit_function_close(fn);
-    fixture_close(&f);
+    CHECK_EQ_U(4, s.l.runs);
+    CHECK_EQ_U(4, stats_of(s.f.cache).uncached);
+    CHECK_EQ_U(4, s.f.log.lines);
+    CHECK_STR("", fake_log(s.f.store));
+    stage_close(&s);
 }
 
 /* ---- trouble with the store ----------------------------------------------------------------------------------------- */
 
 CKIT_TEST(call, the_function_runs_when_the_store_cannot_be_read) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    fake_fail(f.store, FAKE_GET, CKIT_E_UNREACHABLE, 1);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_EQ_U(1, stats_of(f.cache).l2_errors);
-    CHECK_EQ_U(0, stats_of(f.cache).l2_misses);
-    CHECK_EQ_U(1, fake_count(f.store));
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage s;
+    stage_open(&s, FAKE_FULL, NULL);
+    fake_fail(s.f.store, FAKE_GET, CKIT_E_UNREACHABLE, 1);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_EQ_U(1, stats_of(s.f.cache).l2_errors);
+    CHECK_EQ_U(0, stats_of(s.f.cache).l2_misses);
+    CHECK_EQ_U(1, fake_count(s.f.store));
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, s.fn, 7);
+    stage_close(&s);
 }
 
 CKIT_TEST(call, defect_14_memory_serves_a_result_that_the_store_did_not_take_and_the_failure_is_counted) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    fake_fail(f.store, FAKE_SET, CKIT_E_NO_SPACE, 1);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
-    ckit_cache_stats stats = stats_of(f.cache);
+    stage s;
+    stage_open(&s, FAKE_FULL, NULL);
+    fake_fail(s.f.store, FAKE_SET, CKIT_E_NO_SPACE, 1);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, s.fn, 7);
+    ckit_cache_stats stats = stats_of(s.f.cache);
     CHECK_EQ_U(1, stats.l2_errors);
     CHECK_EQ_U(0, stats.l2_writes);
     CHECK_EQ_U(1, stats.computed);
-    CHECK_EQ_U(0, fake_count(f.store));
-    ckit_function_close(fn);
-    fixture_close(&f);
+    CHECK_EQ_U(0, fake_count(s.f.store));
+    stage_close(&s);
 }
 
 CKIT_TEST(call, a_store_that_is_down_altogether_costs_nothing_but_the_store) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_LOCKING);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    stage s;
+    stage_open(&s, FAKE_LOCKING, NULL);
     for (int op = 0; op < FAKE_OP_COUNT; op++) {
-        fake_fail(f.store, (fake_op)op, CKIT_E_UNREACHABLE, UINT64_MAX);
+        fake_fail(s.f.store, (fake_op)op, CKIT_E_UNREACHABLE, UINT64_MAX);
     }
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
-    l.result = 2;
-    CHECK_EQ_U(2, refresh(fn, 7).number);
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 2, fn, 7);
-    CHECK_STATUS(CKIT_E_UNREACHABLE, invalidate(fn, 7)); /* memory has forgotten it all the same */
-    l.result = 3;
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 3, fn, 7);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, s.fn, 7);
+    s.l.result = 2;
+    CHECK_EQ_U(2, refresh(s.fn, 7).number);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.fn, 7);
+    CHECK_STATUS(CKIT_E_UNREACHABLE, invalidate(s.fn, 7)); /* memory has forgotten it all the same */
+    s.l.result = 3;
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 3, s.fn, 7);
     ckit_health health;
-    ckit_cache_health(f.cache, &health);
+    ckit_cache_health(s.f.cache, &health);
     CHECK(!health.healthy);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 CKIT_TEST(call, defect_8_memory_is_asked_before_the_store) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    fake_fail(f.store, FAKE_GET, CKIT_E_CIRCUIT_OPEN, UINT64_MAX);
-    fake_forget_calls(f.store);
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
-    CHECK_STR("", fake_log(f.store));
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage s;
+    stage_open(&s, FAKE_FULL, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    fake_fail(s.f.store, FAKE_GET, CKIT_E_CIRCUIT_OPEN, UINT64_MAX);
+    fake_forget_calls(s.f.store);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, s.fn, 7);
+    CHECK_STR("", fake_log(s.f.store));
+    stage_close(&s);
 }
 
 CKIT_TEST(call, every_wait_for_the_store_has_the_configured_deadline) {
-    fixture f;
-    loader  l;
-    fixture_prepare(&f);
-    f.options.store_timeout_ms = 123;
-    fixture_start(&f, FAKE_LOCKING);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    (void)invalidate(fn, 7);
+    stage s;
+    stage_prepare(&s);
+    s.f.options.store_timeout_ms = 123;
+    stage_start(&s, FAKE_LOCKING, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    (void)invalidate(s.fn, 7);
     uint64_t deadline = FAKE_CLOCK_START_MS + 123;
-    CHECK_EQ_U(deadline, fake_last_deadline(f.store, FAKE_GET));
-    CHECK_EQ_U(deadline, fake_last_deadline(f.store, FAKE_SET));
-    CHECK_EQ_U(deadline, fake_last_deadline(f.store, FAKE_REMOVE));
-    CHECK_EQ_U(deadline, fake_last_deadline(f.store, FAKE_LOCK_TRY));
-    CHECK_EQ_U(deadline, fake_last_deadline(f.store, FAKE_LOCK_RELEASE));
-    ckit_function_close(fn);
-    fixture_close(&f);
+    CHECK_EQ_U(deadline, fake_last_deadline(s.f.store, FAKE_GET));
+    CHECK_EQ_U(deadline, fake_last_deadline(s.f.store, FAKE_SET));
+    CHECK_EQ_U(deadline, fake_last_deadline(s.f.store, FAKE_REMOVE));
+    CHECK_EQ_U(deadline, fake_last_deadline(s.f.store, FAKE_LOCK_TRY));
+    CHECK_EQ_U(deadline, fake_last_deadline(s.f.store, FAKE_LOCK_RELEASE));
+    stage_close(&s);
 }
 
 CKIT_TEST(call, a_store_that_may_be_absent_gets_one_warning_for_good) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    f.cache->options.store_optional = CKIT_ON;
-    f.cache->log_copy.level = CKIT_LOG_WARNING;
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    stage s;
+    stage_open(&s, FAKE_FULL, NULL);
+    s.f.cache->options.store_optional = CKIT_ON;
+    s.f.cache->log_copy.level = CKIT_LOG_WARNING;
     for (uint64_t i = 0; i < 5; i++) {
-        fake_fail(f.store, FAKE_GET, CKIT_E_UNREACHABLE, 1);
-        l.result = i;
-        CHECK_CALL(CKIT_SOURCE_FUNCTION, i, fn, (int64_t)i);
-        fake_clock_advance(&f.time, 10000);
+        fake_fail(s.f.store, FAKE_GET, CKIT_E_UNREACHABLE, 1);
+        s.l.result = i;
+        CHECK_CALL(CKIT_SOURCE_FUNCTION, i, s.fn, (int64_t)i);
+        fake_clock_advance(&s.f.time, 10000);
     }
-    CHECK_EQ_U(1, f.log.lines);
-    CHECK_CONTAINS("no store is configured, and fake on this machine does not serve", f.log.text);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    CHECK_EQ_U(1, s.f.log.lines);
+    CHECK_CONTAINS("no store is configured, and fake on this machine does not serve", s.f.log.text);
+    stage_close(&s);
 }
 
 CKIT_TEST(call, defect_32_the_log_tells_of_the_store_without_key_or_value) {
@@ -459,7 +389,7 @@ CKIT_TEST(call, defect_32_the_log_tells_of_the_store_without_key_or_value) {
     ckit_function *fn = function_of(f.cache, "test.load", &l, &options);
     fake_fail(f.store, FAKE_GET, CKIT_E_UNREACHABLE, 1);
     fake_fail(f.store, FAKE_SET, CKIT_E_TIMEOUT, 1);
-    fake_fail(f.store, FAKE_REMOVE, CKIT_E_IO, 1);
+    fake_fail(f.store, FAKE_REMOVE, CKIT_E_IO, UINT64_MAX); /* the removal that makes up for the failed set fails too */
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 987654321, fn, 7);
     CHECK_EQ_U(1, f.log.lines); /* the second failure comes within a second of the first */
     CHECK_CONTAINS("fake: get of key #", f.log.text);
@@ -469,7 +399,7 @@ CKIT_TEST(call, defect_32_the_log_tells_of_the_store_without_key_or_value) {
     CHECK_EQ_U(2, f.log.lines);
     CHECK_CONTAINS("fake: remove of key #", f.log.text);
     CHECK_CONTAINS("(1 failures before it unsaid)", f.log.text);
-    CHECK_EQ_U(3, stats_of(f.cache).l2_errors);
+    CHECK_EQ_U(4, stats_of(f.cache).l2_errors); /* get, set, and the removals of the entry and its stale copy */
     CHECK_CONTAINS(ckit_status_code(CKIT_E_UNREACHABLE), f.log.text);
     CHECK(strstr(f.log.text, "987654321") == NULL);
     CHECK(strstr(f.log.text, "secret-namespace") == NULL);
@@ -481,88 +411,68 @@ CKIT_TEST(call, defect_32_the_log_tells_of_the_store_without_key_or_value) {
 /* ---- values that cannot be read ------------------------------------------------------------------------------------- */
 
 CKIT_TEST(call, a_damaged_value_is_deleted_and_computed_again) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_cache    *other = fixture_cache(&f, FAKE_FULL);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    ckit_function *same = function_of(other, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    fake_damage(f.store, -12); /* in the checksum */
-    fake_forget_calls(f.store);
-    l.result = 2;
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, same, 7);
-    CHECK_STR("get OK, remove OK, set OK", fake_log(f.store));
-    ckit_cache_stats stats = stats_of(other);
+    stage s;
+    stage_open_two(&s, FAKE_FULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    fake_damage(s.f.store, -12); /* in the checksum */
+    fake_forget_calls(s.f.store);
+    s.l.result = 2;
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.there, 7);
+    CHECK_STR("get OK, remove OK, set OK", fake_log(s.f.store));
+    ckit_cache_stats stats = stats_of(s.other);
     CHECK_EQ_U(1, stats.l2_corrupt);
     CHECK_EQ_U(0, stats.l2_hits);
     CHECK_EQ_U(1, stats.l2_misses);
     CHECK_EQ_U(0, stats.l2_errors);
-    ckit_function_close(fn);
-    ckit_function_close(same);
-    ckit_cache_close(other);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 CKIT_TEST(call, a_value_that_is_not_ours_is_kept_until_the_result_replaces_it) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    ckit_buf       key = key_of(fn, 7);
-    fake_put(f.store, ckit_buf_slice(&key), S("somebody else's"), CKIT_LIFE_NO_EXPIRY);
-    loader_fail(&l, CKIT_E_FUNCTION, 1);
-    CHECK_STATUS(CKIT_E_FUNCTION, call(fn, 7).status);
-    CHECK_TEXT("somebody else's", fake_only_value(f.store));
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_EQ_U(0, fake_calls(f.store, FAKE_REMOVE));
-    CHECK_EQ_U(2, stats_of(f.cache).l2_corrupt);
-    CHECK(fake_only_value(f.store).len > 20);
+    stage s;
+    stage_open(&s, FAKE_FULL, NULL);
+    ckit_buf key = key_of(s.fn, 7);
+    fake_put(s.f.store, ckit_buf_slice(&key), S("somebody else's"), CKIT_LIFE_NO_EXPIRY);
+    loader_fail(&s.l, CKIT_E_FUNCTION, 1);
+    CHECK_STATUS(CKIT_E_FUNCTION, call(s.fn, 7).status);
+    CHECK_TEXT("somebody else's", fake_only_value(s.f.store));
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_EQ_U(0, fake_calls(s.f.store, FAKE_REMOVE));
+    CHECK_EQ_U(2, stats_of(s.f.cache).l2_corrupt);
+    CHECK(fake_only_value(s.f.store).len > 20);
     ckit_buf_fini(&key);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 /* ---- values that are too large --------------------------------------------------------------------------------------- */
 
 CKIT_TEST(call, defect_38_a_result_over_the_limit_is_returned_kept_nowhere_and_no_failure_of_the_store) {
-    fixture f;
-    loader  l;
-    fixture_prepare(&f);
-    f.options.max_value_bytes = 1000;
-    f.options.compression_level = -1;
-    fixture_start(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    l.size = 2000;
-    l.result = 2;
-    answer a = refresh(fn, 7); /* the older, smaller value goes too */
+    stage s;
+    stage_prepare(&s);
+    s.f.options.max_value_bytes = 1000;
+    s.f.options.compression_level = -1;
+    stage_start(&s, FAKE_FULL, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    s.l.size = 2000;
+    s.l.result = 2;
+    answer a = refresh(s.fn, 7); /* the older, smaller value goes too */
     CHECK_OK(a.status);
     CHECK_EQ_U(2, a.number);
-    CHECK_EQ_U(0, fake_count(f.store));
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, fn, 7);
-    CHECK_EQ_U(2, stats_of(f.cache).too_large);
-    CHECK_EQ_U(0, stats_of(f.cache).l2_errors);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    CHECK_EQ_U(0, fake_count(s.f.store));
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.fn, 7);
+    CHECK_EQ_U(2, stats_of(s.f.cache).too_large);
+    CHECK_EQ_U(0, stats_of(s.f.cache).l2_errors);
+    stage_close(&s);
 }
 
 CKIT_TEST(call, a_result_over_the_limit_leaves_nothing_older_in_a_cache_without_a_store) {
-    fixture f;
-    loader  l;
-    fixture_prepare(&f);
-    f.options.max_value_bytes = 1000;
-    fixture_start_memory(&f);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    l.size = 2000;
-    l.result = 2;
-    CHECK_EQ_U(2, refresh(fn, 7).number);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, fn, 7);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage s;
+    stage_prepare(&s);
+    s.f.options.max_value_bytes = 1000;
+    stage_start_memory(&s, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    s.l.size = 2000;
+    s.l.result = 2;
+    CHECK_EQ_U(2, refresh(s.fn, 7).number);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.fn, 7);
+    stage_close(&s);
 }

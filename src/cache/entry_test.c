@@ -569,24 +569,20 @@ CKIT_TEST(entry, a_value_too_large_for_the_store_leaves_nothing_behind) {
 }
 
 CKIT_TEST(entry, a_result_too_large_for_the_store_is_given_and_not_kept) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    stage s;
+    stage_open(&s, FAKE_FULL, NULL);
     for (uint64_t run = 1; run <= 2; run++) {
         ckit_value value = CKIT_VALUE_INIT;
-        fake_fail(f.store, FAKE_SET, CKIT_E_TOO_LARGE, 1);
-        CHECK_OK(ckit_call(fn, NULL, &value, NULL));
+        fake_fail(s.f.store, FAKE_SET, CKIT_E_TOO_LARGE, 1);
+        CHECK_OK(ckit_call(s.fn, NULL, &value, NULL));
         CHECK_EQ_U(CKIT_SOURCE_FUNCTION, value.source);
-        CHECK_EQ_U(run, l.runs);
+        CHECK_EQ_U(run, s.l.runs);
         ckit_value_fini(&value);
     }
-    CHECK_EQ_U(0, fake_count(f.store));
-    CHECK_EQ_U(2, stats_of(f.cache).too_large);
-    CHECK_EQ_U(0, stats_of(f.cache).l2_errors);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    CHECK_EQ_U(0, fake_count(s.f.store));
+    CHECK_EQ_U(2, stats_of(s.f.cache).too_large);
+    CHECK_EQ_U(0, stats_of(s.f.cache).l2_errors);
+    stage_close(&s);
 }
 
 CKIT_TEST(entry, what_was_read_without_its_namespace_is_forgotten_with_the_entry) {

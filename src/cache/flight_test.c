@@ -99,80 +99,64 @@ CKIT_TEST(flight, followers_get_a_value_that_the_store_did_not_take) {
 }
 
 CKIT_TEST(flight, followers_get_a_value_from_the_store) {
-    fixture       f;
-    loader        l;
+    stage         s;
     threaded_call calls[8];
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
     memset(calls, 0, sizeof calls);
-    ckit_cache    *other = fixture_cache(&f, FAKE_FULL);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    ckit_function *same = function_of(other, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    fake_forget_calls(f.store);
-    fake_shut(f.store, FAKE_GET, FAKE_BEFORE);
-    call_start(&calls[0], same, 7);
-    fake_wait_stopped(f.store, FAKE_GET, 1);
+    stage_open_two(&s, FAKE_FULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    fake_forget_calls(s.f.store);
+    fake_shut(s.f.store, FAKE_GET, FAKE_BEFORE);
+    call_start(&calls[0], s.there, 7);
+    fake_wait_stopped(s.f.store, FAKE_GET, 1);
     for (int i = 1; i < 8; i++) {
-        call_start(&calls[i], same, 7);
+        call_start(&calls[i], s.there, 7);
     }
-    wait_flight_waits(other, 7);
-    fake_open_gate(f.store, FAKE_GET);
+    wait_flight_waits(s.other, 7);
+    fake_open_gate(s.f.store, FAKE_GET);
     for (int i = 0; i < 8; i++) {
         answer a = call_join(&calls[i]);
         CHECK_EQ_U(i == 0 ? CKIT_SOURCE_STORE : CKIT_SOURCE_FLIGHT, a.source);
         CHECK_EQ_U(3600000, a.life_ms);
     }
-    CHECK_EQ_U(1, fake_calls(f.store, FAKE_GET));
-    ckit_function_close(fn);
-    ckit_function_close(same);
-    ckit_cache_close(other);
-    fixture_close(&f);
+    CHECK_EQ_U(1, fake_calls(s.f.store, FAKE_GET));
+    stage_close(&s);
 }
 
 CKIT_TEST(flight, different_keys_do_not_wait_for_each_other) {
-    fixture       f;
-    loader        l;
+    stage         s;
     threaded_call one = {0}, two = {0};
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    loader_shut(&l);
-    call_start(&one, fn, 7);
-    call_start(&two, fn, 8);
-    loader_wait_stopped(&l, 2);
-    loader_open(&l);
+    stage_open(&s, FAKE_FULL, NULL);
+    loader_shut(&s.l);
+    call_start(&one, s.fn, 7);
+    call_start(&two, s.fn, 8);
+    loader_wait_stopped(&s.l, 2);
+    loader_open(&s.l);
     CHECK_OK(call_join(&one).status);
     CHECK_OK(call_join(&two).status);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 /* Many computations at once must not overtake each other: every result is kept. */
 CKIT_TEST(flight, computations_of_different_keys_at_once_are_all_kept) {
-    fixture       f;
-    loader        l;
+    stage         s;
     threaded_call calls[MANY];
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
     memset(calls, 0, sizeof calls);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    loader_shut(&l);
+    stage_open(&s, FAKE_FULL, NULL);
+    loader_shut(&s.l);
     for (int i = 0; i < MANY; i++) {
-        call_start(&calls[i], fn, i);
+        call_start(&calls[i], s.fn, i);
     }
-    loader_wait_stopped(&l, MANY);
-    loader_open(&l);
+    loader_wait_stopped(&s.l, MANY);
+    loader_open(&s.l);
     for (int i = 0; i < MANY; i++) {
         CHECK_OK(call_join(&calls[i]).status);
     }
     size_t kept = 0;
     for (int i = 0; i < MANY; i++) {
-        kept += call(fn, i).source == CKIT_SOURCE_MEMORY;
+        kept += call(s.fn, i).source == CKIT_SOURCE_MEMORY;
     }
     CHECK_BETWEEN_U(MANY - 2, MANY, kept); /* three keys may share a version by chance */
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 /* ---- handing over --------------------------------------------------------------------------------------------------- */
@@ -228,54 +212,47 @@ CKIT_TEST(flight, handing_over_needs_no_store) {
 }
 
 CKIT_TEST(flight, a_cancelled_operation_hands_over) {
-    fixture       f;
-    loader        l;
+    stage         s;
     threaded_call follower = {0};
     ckit_op      *op;
     ckit_args     args;
     ckit_value    value = CKIT_VALUE_INIT;
-    fixture_open(&f, FAKE_LOCKING);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    stage_open(&s, FAKE_LOCKING, NULL);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = fn, .args = &args};
+    ckit_start start = {.function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
-    CHECK(fake_is_locked(f.store));
-    call_start(&follower, fn, 7);
-    wait_flight_waits(f.cache, 1);
+    CHECK(fake_is_locked(s.f.store));
+    call_start(&follower, s.fn, 7);
+    wait_flight_waits(s.f.cache, 1);
     ckit_op_free(op);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&follower).source);
-    CHECK(!fake_is_locked(f.store));
-    CHECK_EQ_U(1, l.runs);
+    CHECK(!fake_is_locked(s.f.store));
+    CHECK_EQ_U(1, s.l.runs);
     ckit_args_fini(&args);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 CKIT_TEST(flight, blocking_begin_and_finish_are_what_ckit_call_does) {
-    fixture       f;
-    loader        l;
+    stage         s;
     threaded_call follower = {0};
     ckit_op      *op;
     ckit_args     args;
     ckit_value    value = CKIT_VALUE_INIT;
-    fixture_open(&f, FAKE_LOCKING);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    stage_open(&s, FAKE_LOCKING, NULL);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = fn, .args = &args};
+    ckit_start start = {.function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
-    call_start(&follower, fn, 7);
-    wait_flight_waits(f.cache, 1);
+    call_start(&follower, s.fn, 7);
+    wait_flight_waits(s.f.cache, 1);
     ckit_result result = {.status = CKIT_OK, .document = S("\x05")};
     CHECK_OK(ckit_finish(op, &result, &value, NULL));
     CHECK_BYTES(S("\x05"), value.data);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, value.source);
     CHECK_STATUS(CKIT_E_MISUSE, ckit_finish(op, &result, NULL, NULL)); /* once is enough */
     CHECK_EQ_U(5, call_join(&follower).number);
-    CHECK_STR("get MISS, lock_try OK, get MISS, set OK, lock_release OK", fake_log(f.store));
+    CHECK_STR("get MISS, lock_try OK, get MISS, set OK, lock_release OK", fake_log(s.f.store));
     ckit_op_free(op);
     ckit_value_fini(&value);
     CHECK_OK(ckit_begin(&start, &op, &value, NULL));
@@ -283,8 +260,7 @@ CKIT_TEST(flight, blocking_begin_and_finish_are_what_ckit_call_does) {
     CHECK_EQ_U(CKIT_SOURCE_MEMORY, value.source);
     ckit_value_fini(&value);
     ckit_args_fini(&args);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 /* ---- recursion and long waits ------------------------------------------------------------------------------------------ */
@@ -330,23 +306,19 @@ CKIT_TEST(flight, a_function_that_calls_itself_with_the_same_arguments_does_not_
 }
 
 CKIT_TEST(flight, a_blocking_call_in_the_thread_that_began_a_pollable_one_does_not_wait_for_it) {
-    fixture    f;
-    loader     l;
+    stage      s;
     ckit_op   *op;
     ckit_args  args;
     ckit_value value = CKIT_VALUE_INIT;
-    fixture_open_memory(&f);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
+    stage_open_memory(&s, NULL);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = fn, .args = &args};
+    ckit_start start = {.function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
     ckit_op_free(op);
     ckit_args_fini(&args);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 CKIT_TEST(flight, who_has_waited_long_enough_computes_too) {

@@ -209,23 +209,19 @@ CKIT_TEST(by_key, also_when_the_shortened_key_never_had_a_namespace) {
 }
 
 CKIT_TEST(by_key, without_a_store_the_text_is_a_key_like_any_other) {
-    fixture    f;
-    loader     l;
+    stage      s;
     ckit_value value = CKIT_VALUE_INIT;
-    fixture_open_memory(&f);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    ckit_buf       key = key_of(fn, 7);
-    CHECK_OK(ckit_cache_set(f.cache, ckit_buf_slice(&key), S("text"), NULL, NULL));
-    CHECK_OK(ckit_cache_get(f.cache, ckit_buf_slice(&key), NULL, &value, NULL));
+    stage_open_memory(&s, NULL);
+    ckit_buf key = key_of(s.fn, 7);
+    CHECK_OK(ckit_cache_set(s.f.cache, ckit_buf_slice(&key), S("text"), NULL, NULL));
+    CHECK_OK(ckit_cache_get(s.f.cache, ckit_buf_slice(&key), NULL, &value, NULL));
     CHECK_TEXT("text", value.data);
     ckit_value_fini(&value);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_OK(ckit_cache_delete(f.cache, ckit_buf_slice(&key), NULL, NULL)); /* and what may be meant by it */
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_OK(ckit_cache_delete(s.f.cache, ckit_buf_slice(&key), NULL, NULL)); /* and what may be meant by it */
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
     ckit_buf_fini(&key);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 /* ---- while something is under way -------------------------------------------------------------------------------------- */

@@ -3,56 +3,38 @@
 
 #define LEASE_MS 30000u
 
-typedef struct two_processes {
-    fixture        f;
-    loader         l;
-    ckit_cache    *other;
-    ckit_function *fn;
-    ckit_function *same;
-} two_processes;
-
-static void open_two(two_processes *t, fake_kind kind) {
-    fixture_prepare(&t->f);
-    t->f.options.lock_wait_ms = 86400000;
-    fixture_start(&t->f, kind);
-    loader_init(&t->l);
-    t->other = fixture_cache(&t->f, kind);
-    t->fn = function_of(t->f.cache, "test.load", &t->l, NULL);
-    t->same = function_of(t->other, "test.load", &t->l, NULL);
-}
-
-static void close_two(two_processes *t) {
-    ckit_function_close(t->fn);
-    ckit_function_close(t->same);
-    ckit_cache_close(t->other);
-    fixture_close(&t->f);
+static void open_two(stage *s, fake_kind kind) {
+    stage_prepare(s);
+    s->f.options.lock_wait_ms = 86400000;
+    stage_start(s, kind, NULL);
+    stage_join(s, kind, NULL);
 }
 
 /* A third of the lease passes, and the renewal has come. */
-static void pass_a_third(two_processes *t, uint64_t renewals) {
-    fake_clock_advance(&t->f.time, LEASE_MS / 3);
-    fake_wait_calls(t->f.store, FAKE_LOCK_RENEW, renewals);
+static void pass_a_third(stage *s, uint64_t renewals) {
+    pass(&s->f, LEASE_MS / 3);
+    fake_wait_calls(s->f.store, FAKE_LOCK_RENEW, renewals);
 }
 
 CKIT_TEST(lease, is_renewed_while_the_function_runs_so_that_nobody_else_computes) {
-    two_processes t;
+    stage         s;
     threaded_call holder = {0}, waiter = {0};
-    open_two(&t, FAKE_LOCKING);
-    loader_shut(&t.l);
-    call_start(&holder, t.fn, 7);
-    loader_wait_stopped(&t.l, 1);
-    call_start(&waiter, t.same, 7);
+    open_two(&s, FAKE_LOCKING);
+    loader_shut(&s.l);
+    call_start(&holder, s.fn, 7);
+    loader_wait_stopped(&s.l, 1);
+    call_start(&waiter, s.there, 7);
     for (uint64_t i = 1; i <= 5; i++) {
-        pass_a_third(&t, i);
+        pass_a_third(&s, i);
     }
-    fake_wait_calls(t.f.store, FAKE_LOCK_TRY, fake_calls(t.f.store, FAKE_LOCK_TRY) + 2);
-    CHECK_EQ_U(1, t.l.runs);
-    loader_open(&t.l);
+    fake_wait_calls(s.f.store, FAKE_LOCK_TRY, fake_calls(s.f.store, FAKE_LOCK_TRY) + 2);
+    CHECK_EQ_U(1, s.l.runs);
+    loader_open(&s.l);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&holder).source);
     CHECK_EQ_U(CKIT_SOURCE_STORE, call_join(&waiter).source);
-    CHECK_EQ_U(1, t.l.runs);
-    CHECK(!fake_is_locked(t.f.store));
-    close_two(&t);
+    CHECK_EQ_U(1, s.l.runs);
+    CHECK(!fake_is_locked(s.f.store));
+    stage_close(&s);
 }
 
 CKIT_TEST(lease, of_a_pollable_call_is_renewed_too) {
@@ -69,7 +51,7 @@ CKIT_TEST(lease, of_a_pollable_call_is_renewed_too) {
     CHECK_STATUS(CKIT_COMPUTE, p.answer);
     call_start(&waiter, same, 7);
     for (uint64_t i = 1; i <= 4; i++) {
-        fake_clock_advance(&lp.f.time, LEASE_MS / 3);
+        pass(&lp.f, LEASE_MS / 3);
         fake_wait_calls(lp.f.store, FAKE_LOCK_RENEW, i);
     }
     CHECK_STATUS(CKIT_PENDING, finish(&p, p.op));
@@ -83,104 +65,100 @@ CKIT_TEST(lease, of_a_pollable_call_is_renewed_too) {
 }
 
 CKIT_TEST(lease, that_nobody_wants_any_more_is_not_renewed) {
-    two_processes t;
+    stage         s;
     threaded_call held = {0};
-    open_two(&t, FAKE_LOCKING);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, t.fn, 6);
-    loader_fail(&t.l, CKIT_E_FUNCTION, 1);
-    CHECK_STATUS(CKIT_E_FUNCTION, call(t.fn, 5).status);
-    loader_shut(&t.l);
-    call_start(&held, t.fn, 7);
-    loader_wait_stopped(&t.l, 1);
-    pass_a_third(&t, 1);
-    loader_open(&t.l);
+    open_two(&s, FAKE_LOCKING);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 6);
+    loader_fail(&s.l, CKIT_E_FUNCTION, 1);
+    CHECK_STATUS(CKIT_E_FUNCTION, call(s.fn, 5).status);
+    loader_shut(&s.l);
+    call_start(&held, s.fn, 7);
+    loader_wait_stopped(&s.l, 1);
+    pass_a_third(&s, 1);
+    loader_open(&s.l);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&held).source);
-    CHECK_EQ_U(1, fake_calls(t.f.store, FAKE_LOCK_RENEW));
-    close_two(&t);
+    CHECK_EQ_U(1, fake_calls(s.f.store, FAKE_LOCK_RENEW));
+    stage_close(&s);
 }
 
 CKIT_TEST(lease, whose_renewal_fails_is_renewed_again_before_it_ends) {
-    two_processes t;
+    stage         s;
     threaded_call held = {0};
-    open_two(&t, FAKE_LOCKING);
-    fake_fail(t.f.store, FAKE_LOCK_RENEW, CKIT_E_IO, 1);
-    loader_shut(&t.l);
-    call_start(&held, t.fn, 7);
-    loader_wait_stopped(&t.l, 1);
-    pass_a_third(&t, 1);
-    fake_clock_advance(&t.f.time, LEASE_MS / 12);
-    fake_wait_calls(t.f.store, FAKE_LOCK_RENEW, 2);
-    pass_a_third(&t, 3); /* the second has ended when the third comes */
-    CHECK_CONTAINS("lock_renew E_IO, lock_renew OK", fake_log(t.f.store));
-    loader_open(&t.l);
+    open_two(&s, FAKE_LOCKING);
+    fake_fail(s.f.store, FAKE_LOCK_RENEW, CKIT_E_IO, 1);
+    loader_shut(&s.l);
+    call_start(&held, s.fn, 7);
+    loader_wait_stopped(&s.l, 1);
+    pass_a_third(&s, 1);
+    pass(&s.f, LEASE_MS / 12);
+    fake_wait_calls(s.f.store, FAKE_LOCK_RENEW, 2);
+    pass_a_third(&s, 3); /* the second has ended when the third comes */
+    CHECK_CONTAINS("lock_renew E_IO, lock_renew OK", fake_log(s.f.store));
+    loader_open(&s.l);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&held).source);
-    close_two(&t);
+    stage_close(&s);
 }
 
 /* A holder that slept through its lease, while another process computed and stored. */
 static void come_late(fake_kind kind) {
-    two_processes t;
-    ckit_op      *op;
-    ckit_args     args;
-    ckit_value    value = CKIT_VALUE_INIT;
-    open_two(&t, kind);
+    stage      s;
+    ckit_op   *op;
+    ckit_args  args;
+    ckit_value value = CKIT_VALUE_INIT;
+    open_two(&s, kind);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = t.fn, .args = &args};
+    ckit_start start = {.function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
-    fake_fail(t.f.store, FAKE_LOCK_RENEW, CKIT_E_IO, UINT64_MAX);
-    fake_clock_advance(&t.f.time, LEASE_MS);
-    t.l.result = 2;
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, t.same, 7);
-    fake_fail(t.f.store, FAKE_LOCK_RENEW, CKIT_OK, 0);
+    fake_fail(s.f.store, FAKE_LOCK_RENEW, CKIT_E_IO, UINT64_MAX);
+    pass(&s.f, LEASE_MS);
+    s.l.result = 2;
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.there, 7);
+    fake_fail(s.f.store, FAKE_LOCK_RENEW, CKIT_OK, 0);
 
     const ckit_result result = {.status = CKIT_OK, .document = S("\x01")};
     CHECK_OK(ckit_finish(op, &result, &value, NULL));
     CHECK_EQ_U(1, read_number(&value)); /* it is its caller's all the same */
     ckit_value_fini(&value);
     ckit_op_free(op);
-    CHECK_EQ_U(1, stats_of(t.f.cache).leases_lost);
-    CHECK_CONTAINS("is not stored", t.f.log.text);
-    CHECK_CALL(CKIT_SOURCE_STORE, 2, t.fn, 7); /* memory did not keep it either */
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 2, t.same, 7);
+    CHECK_EQ_U(1, stats_of(s.f.cache).leases_lost);
+    CHECK_CONTAINS("is not stored", s.f.log.text);
+    CHECK_CALL(CKIT_SOURCE_STORE, 2, s.fn, 7); /* memory did not keep it either */
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.there, 7);
     ckit_args_fini(&args);
-    close_two(&t);
+    stage_close(&s);
 }
 
 CKIT_TEST(lease, that_was_lost_writes_nothing_over_a_newer_value) { come_late(FAKE_LOCKING); }
 CKIT_TEST(lease, that_was_lost_is_asked_for_where_the_store_has_no_fenced_write) { come_late(FAKE_UNFENCED); }
 
 CKIT_TEST(lease, that_has_not_ended_is_not_asked_for) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_UNFENCED);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_STR("get MISS, lock_try OK, get MISS, set OK, lock_release OK", fake_log(f.store));
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage s;
+    stage_open(&s, FAKE_UNFENCED, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_STR("get MISS, lock_try OK, get MISS, set OK, lock_release OK", fake_log(s.f.store));
+    stage_close(&s);
 }
 
 /* The lock is gone though its time is not over: a store that was emptied, and somebody else was quicker. */
 CKIT_TEST(lease, that_is_somebody_else_s_is_renewed_no_more) {
-    two_processes t;
+    stage         s;
     threaded_call held = {0};
-    open_two(&t, FAKE_LOCKING);
-    loader_shut(&t.l);
-    call_start(&held, t.fn, 7);
-    loader_wait_stopped(&t.l, 1);
-    ckit_buf key = key_of(t.fn, 7);
-    fake_unlock_elsewhere(t.f.store, ckit_buf_slice(&key));
-    fake_lock_elsewhere(t.f.store, ckit_buf_slice(&key));
-    pass_a_third(&t, 1);
-    fake_clock_advance(&t.f.time, 10 * LEASE_MS);
-    loader_open(&t.l);
+    open_two(&s, FAKE_LOCKING);
+    loader_shut(&s.l);
+    call_start(&held, s.fn, 7);
+    loader_wait_stopped(&s.l, 1);
+    ckit_buf key = key_of(s.fn, 7);
+    fake_unlock_elsewhere(s.f.store, ckit_buf_slice(&key));
+    fake_lock_elsewhere(s.f.store, ckit_buf_slice(&key));
+    pass_a_third(&s, 1);
+    pass(&s.f, 10 * LEASE_MS);
+    loader_open(&s.l);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&held).source);
-    CHECK_EQ_U(1, fake_calls(t.f.store, FAKE_LOCK_RENEW));
-    CHECK_EQ_U(0, fake_count(t.f.store));
-    CHECK_EQ_U(1, stats_of(t.f.cache).leases_lost);
-    CHECK(fake_is_locked(t.f.store));
+    CHECK_EQ_U(1, fake_calls(s.f.store, FAKE_LOCK_RENEW));
+    CHECK_EQ_U(0, fake_count(s.f.store));
+    CHECK_EQ_U(1, stats_of(s.f.cache).leases_lost);
+    CHECK(fake_is_locked(s.f.store));
     ckit_buf_fini(&key);
-    close_two(&t);
+    stage_close(&s);
 }

@@ -26,7 +26,7 @@ static bool is_quiet(void *context) { return pending_of(context) == 0; }
 /* Time passes until nothing is pending any more. */
 static bool passes_until_quiet(void *context) {
     fixture *f = context;
-    fake_clock_advance(&f->time, 10);
+    pass(f, 10);
     return is_quiet(f->cache);
 }
 
@@ -62,7 +62,7 @@ CKIT_TEST(replay, a_removal_that_failed_is_carried_out_when_the_store_is_back) {
     CHECK(reads(p.f.cache, "k", NULL));
     CHECK(reads(p.other, "k", "old")); /* nobody can tell others yet */
     for (int i = 0; i < 20; i++) {
-        fake_clock_advance(&p.f.time, 500);
+        pass(&p.f, 500);
         breathe();
     }
     CHECK_EQ_U(1, pending_of(p.f.cache));
@@ -154,7 +154,7 @@ CKIT_TEST(replay, a_write_that_takes_effect_late_does_not_stay) {
     CHECK_EQ_U(1, pending_of(p.f.cache));
     CHECK(reads(p.f.cache, "k", NULL));
     while (fake_calls(p.f.store, FAKE_REMOVE) == 0) {
-        fake_clock_advance(&p.f.time, 10);
+        pass(&p.f, 10);
         breathe();
     }
     fake_put(p.f.store, S("k"), S("one"), 1000000); /* now it comes */
@@ -176,7 +176,7 @@ CKIT_TEST(replay, what_a_store_refuses_for_good_is_not_believed_and_holds_nobody
     fake_fail(p.f.store, FAKE_SET, CKIT_E_BUSY, 1);
     put(p.f.cache, "good", "new", CKIT_E_BUSY);
     while (pending_of(p.f.cache) > 1) {
-        fake_clock_advance(&p.f.time, 1);
+        pass(&p.f, 1);
         breathe();
     }
     CHECK(reads(p.f.cache, "bad", NULL));
@@ -326,7 +326,7 @@ CKIT_TEST(replay, a_store_that_cannot_forget_everything_is_not_believed_again) {
     fake_fail(f.store, FAKE_SET, CKIT_OK, 0);
     fake_fail(f.store, FAKE_REMOVE, CKIT_OK, 0);
     for (int i = 0; i < 30; i++) {
-        fake_clock_advance(&f.time, 1000);
+        pass(&f, 1000);
         breathe();
     }
     CHECK(reads(f.cache, "old", NULL));
@@ -514,7 +514,7 @@ CKIT_TEST(replay, a_store_that_fails_now_and_then_is_believed_again_in_the_end) 
             fake_fail(p.f.store, FAKE_SET, CKIT_E_TIMEOUT, (uint64_t)(i % 3));
             (void)snprintf(key, sizeof key, "k%d", i % 4);
             (void)ckit_cache_set(p.f.cache, S(key), S("x"), NULL, NULL);
-            fake_clock_advance(&p.f.time, 37);
+            pass(&p.f, 37);
         }
     }
     fake_fail(p.f.store, FAKE_SET, CKIT_OK, 0);

@@ -65,39 +65,31 @@ CKIT_TEST(ttl, defect_15_do_not_store_stores_nothing) { check_not_stored(CKIT_TT
 CKIT_TEST(ttl, a_loader_can_say_do_not_store) { check_not_stored(0, CKIT_TTL_DO_NOT_STORE); }
 
 CKIT_TEST(ttl, a_loader_that_chooses_too_long_a_life_is_told) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_LOCKING);
-    loader_init(&l);
-    l.ttl_ms = CKIT_TTL_MAX_MS + 1;
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    answer         a = call(fn, 7);
+    stage s;
+    stage_open(&s, FAKE_LOCKING, NULL);
+    s.l.ttl_ms = CKIT_TTL_MAX_MS + 1;
+    answer a = call(s.fn, 7);
     CHECK_STATUS(CKIT_E_MISUSE, a.status);
     CHECK_CONTAINS("315360000001", a.error.text);
-    CHECK_EQ_U(0, fake_count(f.store));
-    CHECK(!fake_is_locked(f.store));
-    ckit_function_close(fn);
-    fixture_close(&f);
+    CHECK_EQ_U(0, fake_count(s.f.store));
+    CHECK(!fake_is_locked(s.f.store));
+    stage_close(&s);
 }
 
 /* ---- which tiers ------------------------------------------------------------------------------------------------------ */
 
 CKIT_TEST(tiers, without_memory_every_call_asks_the_store) {
-    fixture f;
-    loader  l;
-    fixture_prepare(&f);
-    f.options.l1 = CKIT_OFF;
-    fixture_start(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_CALL(CKIT_SOURCE_STORE, 1, fn, 7);
-    CHECK_CALL(CKIT_SOURCE_STORE, 1, fn, 7);
-    CHECK_OK(invalidate(fn, 7));
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_EQ_U(0, stats_of(f.cache).l1_max_bytes);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage s;
+    stage_prepare(&s);
+    s.f.options.l1 = CKIT_OFF;
+    stage_start(&s, FAKE_FULL, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_STORE, 1, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_STORE, 1, s.fn, 7);
+    CHECK_OK(invalidate(s.fn, 7));
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_EQ_U(0, stats_of(s.f.cache).l1_max_bytes);
+    stage_close(&s);
 }
 
 CKIT_TEST(tiers, one_function_can_do_without_memory) {
@@ -122,37 +114,29 @@ CKIT_TEST(tiers, one_function_can_do_without_memory) {
 }
 
 CKIT_TEST(tiers, without_a_store_memory_is_the_cache) {
-    fixture     f;
-    loader      l;
+    stage       s;
     ckit_health health;
-    fixture_open_memory(&f);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
-    ckit_cache_health(f.cache, &health);
+    stage_open_memory(&s, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, s.fn, 7);
+    ckit_cache_health(s.f.cache, &health);
     CHECK(health.healthy);
     CHECK_STR("memory", health.backend_type);
     CHECK_EQ_U(1, health.entries);
-    CHECK(ckit_cache_backend(f.cache) == NULL);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    CHECK(ckit_cache_backend(s.f.cache) == NULL);
+    stage_close(&s);
 }
 
 CKIT_TEST(tiers, without_any_tier_calls_still_work) {
-    fixture f;
-    loader  l;
-    fixture_prepare(&f);
-    f.options.l1 = CKIT_OFF;
-    fixture_start_memory(&f);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_STATUS(CKIT_MISS, invalidate(fn, 7));
-    CHECK_OK(ckit_function_invalidate(fn, NULL, NULL));
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage s;
+    stage_prepare(&s);
+    s.f.options.l1 = CKIT_OFF;
+    stage_start_memory(&s, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_STATUS(CKIT_MISS, invalidate(s.fn, 7));
+    CHECK_OK(ckit_function_invalidate(s.fn, NULL, NULL));
+    stage_close(&s);
 }
 
 CKIT_TEST(tiers, integrity_is_part_of_the_key) {
@@ -199,123 +183,92 @@ CKIT_TEST(tiers, functions_of_one_name_and_namespace_share_their_entries) {
 /* ---- explicit refresh ------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(refresh, runs_the_function_whatever_is_cached_and_stores_the_result) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_LOCKING);
-    loader_init(&l);
-    ckit_cache    *other = fixture_cache(&f, FAKE_LOCKING);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    ckit_function *same = function_of(other, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    l.result = 2;
-    fake_forget_calls(f.store);
-    answer a = refresh(fn, 7);
+    stage s;
+    stage_open_two(&s, FAKE_LOCKING);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    s.l.result = 2;
+    fake_forget_calls(s.f.store);
+    answer a = refresh(s.fn, 7);
     CHECK_EQ_U(2, a.number);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, a.source);
-    CHECK_STR("set OK", fake_log(f.store));
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 2, fn, 7);
-    CHECK_CALL(CKIT_SOURCE_STORE, 2, same, 7);
-    CHECK_OK(ckit_refresh(fn, NULL, NULL, NULL));
-    ckit_function_close(fn);
-    ckit_function_close(same);
-    ckit_cache_close(other);
-    fixture_close(&f);
+    CHECK_STR("set OK", fake_log(s.f.store));
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_STORE, 2, s.there, 7);
+    CHECK_OK(ckit_refresh(s.fn, NULL, NULL, NULL));
+    stage_close(&s);
 }
 
 CKIT_TEST(refresh, a_failing_one_keeps_what_is_cached) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    loader_fail(&l, CKIT_E_FUNCTION, 1);
-    CHECK_STATUS(CKIT_E_FUNCTION, refresh(fn, 7).status);
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage s;
+    stage_open(&s, FAKE_FULL, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    loader_fail(&s.l, CKIT_E_FUNCTION, 1);
+    CHECK_STATUS(CKIT_E_FUNCTION, refresh(s.fn, 7).status);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, s.fn, 7);
+    stage_close(&s);
 }
 
 CKIT_TEST(refresh, leaves_nothing_older_behind_when_another_result_overtakes_it) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    threaded_call  slow = {.refreshes = true}, fast = {.refreshes = true};
-    loader_shut(&l);
-    call_start(&slow, fn, 7); /* gives 1 */
-    loader_wait_stopped(&l, 1);
-    l.result = 2;
-    call_start(&fast, fn, 7); /* began later, gives 2 */
-    loader_wait_stopped(&l, 2);
-    loader_open(&l);
+    stage s;
+    stage_open(&s, FAKE_FULL, NULL);
+    threaded_call slow = {.refreshes = true}, fast = {.refreshes = true};
+    loader_shut(&s.l);
+    call_start(&slow, s.fn, 7); /* gives 1 */
+    loader_wait_stopped(&s.l, 1);
+    s.l.result = 2;
+    call_start(&fast, s.fn, 7); /* began later, gives 2 */
+    loader_wait_stopped(&s.l, 2);
+    loader_open(&s.l);
     CHECK_OK(call_join(&slow).status);
     CHECK_OK(call_join(&fast).status);
-    l.result = 3;
-    answer a = call(fn, 7);
+    s.l.result = 3;
+    answer a = call(s.fn, 7);
     CHECK(a.source == CKIT_SOURCE_FUNCTION || a.number == 2 || a.number == 1);
-    ckit_cache    *other = fixture_cache(&f, FAKE_FULL);
-    ckit_function *same = function_of(other, "test.load", &l, NULL);
-    CHECK_EQ_U(a.number, call(same, 7).number); /* the tiers agree */
-    ckit_function_close(same);
-    ckit_cache_close(other);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage_join(&s, FAKE_FULL, NULL);
+    CHECK_EQ_U(a.number, call(s.there, 7).number); /* the tiers agree */
+    stage_close(&s);
 }
 
 /* ---- statistics -------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(stats, a_function_counts_its_own) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_cache    *other = fixture_cache(&f, FAKE_FULL);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    ckit_function *same = function_of(other, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 7);
-    CHECK_CALL(CKIT_SOURCE_STORE, 1, same, 7);
-    loader_fail(&l, CKIT_E_FUNCTION, 1);
-    CHECK_STATUS(CKIT_E_FUNCTION, call(fn, 8).status);
+    stage s;
+    stage_open_two(&s, FAKE_FULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 1, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_STORE, 1, s.there, 7);
+    loader_fail(&s.l, CKIT_E_FUNCTION, 1);
+    CHECK_STATUS(CKIT_E_FUNCTION, call(s.fn, 8).status);
     ckit_function_stats stats = {.struct_size = sizeof stats};
-    ckit_function_get_stats(fn, &stats);
+    ckit_function_get_stats(s.fn, &stats);
     CHECK_EQ_U(1, stats.l1_hits);
     CHECK_EQ_U(0, stats.l2_hits);
     CHECK_EQ_U(2, stats.misses);
     CHECK_EQ_U(1, stats.computed);
     CHECK_EQ_U(1, stats.errors);
-    ckit_function_get_stats(same, &stats);
+    ckit_function_get_stats(s.there, &stats);
     CHECK_EQ_U(1, stats.l2_hits);
     CHECK_EQ_U(0, stats.misses);
-    ckit_cache_stats all = stats_of(f.cache);
+    ckit_cache_stats all = stats_of(s.f.cache);
     CHECK_EQ_U(1, all.l1_hits);
     CHECK_EQ_U(2, all.l1_misses);
     CHECK_EQ_U(2, all.l2_misses);
     CHECK_EQ_U(1, all.l2_writes);
     CHECK_EQ_U(1, all.function_errors);
-    ckit_function_close(fn);
-    ckit_function_close(same);
-    ckit_cache_close(other);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 CKIT_TEST(stats, an_older_program_gets_as_much_as_it_knows) {
-    fixture f;
-    loader  l;
-    fixture_open(&f, FAKE_FULL);
-    loader_init(&l);
-    ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
+    stage s;
+    stage_open(&s, FAKE_FULL, NULL);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
     ckit_cache_stats stats;
     memset(&stats, 0xaa, sizeof stats);
     stats.struct_size = offsetof(ckit_cache_stats, l2_writes);
-    ckit_cache_get_stats(f.cache, &stats);
+    ckit_cache_get_stats(s.f.cache, &stats);
     CHECK_EQ_U(1, stats.l2_misses);
     CHECK_EQ_U(0xaaaaaaaaaaaaaaaa, stats.l2_writes);
-    ckit_function_close(fn);
-    fixture_close(&f);
+    stage_close(&s);
 }
 
 /* ---- sliding expiration ----------------------------------------------------------------------------------------- */
