@@ -1,14 +1,11 @@
 /* Sealed values of interop mode: the bytes of the other SDKs, and no frame around them. */
-#include "cache/cache_fixture.h"
+#include "cache/sealing_fixture.h"
 #include "support/hex.h"
 
 #include <cachekit/interop.h>
-#include <cachekit/seal.h>
 
-#define KEY_A "6161616161616161616161616161616161616161616161616161616161616161"
 #define KEY_1 "1111111111111111111111111111111111111111111111111111111111111111"
 #define KEY_2 "2222222222222222222222222222222222222222222222222222222222222222"
-#define DEPLOYMENT "00000000-0000-0000-0000-000000000001"
 #define KEY_OF_42 "users:get_user:61598716255080080f6456eb065c2e51badfaa4320b0efe97469c29cffee8875"
 #define ALICE                                                                                                          \
     "\x82\xa3"                                                                                                         \
@@ -25,21 +22,6 @@ typedef struct scene {
     unsigned       runs;
     ckit_function *fn;
 } scene;
-
-static void ignore_line(void *self, ckit_log_level level, const char *component, const char *line) {
-    (void)self, (void)level, (void)component, (void)line;
-}
-
-static ckit_keyring *ring_of(const char *current, const char *previous) {
-    static const ckit_log quiet = {.write = ignore_line};
-    ckit_keyring_options  options = CKIT_KEYRING_OPTIONS_INIT;
-    ckit_keyring         *ring = NULL;
-    options.master_key_hex = current;
-    options.previous_keys_hex = previous;
-    options.log = &quiet;
-    CHECK_OK(ckit_keyring_open(&options, &ring, NULL));
-    return ring;
-}
 
 static ckit_status load_alice(void *context, ckit_load *load, ckit_error *err) {
     scene *s = context;
@@ -70,7 +52,7 @@ static void scene_start(scene *s, const char *current, const char *previous, con
 }
 
 static void scene_open(scene *s, const char *current, const char *previous) {
-    scene_start(s, current, previous, DEPLOYMENT);
+    scene_start(s, current, previous, TENANT);
     CHECK_OK(make(s, NULL));
 }
 
@@ -125,7 +107,7 @@ CKIT_TEST(interop_sealed, what_is_stored_is_a_nonce_the_sealed_canonical_documen
     check_alice(&s, CKIT_SOURCE_FUNCTION);
     CHECK_TEXT(KEY_OF_42, fake_only_key(s.f.store));
     CHECK_EQ_U(SEALED_LEN, fake_only_value(s.f.store).len);
-    ckit_seal_subject subject = {.tenant = S(DEPLOYMENT), .key = S(KEY_OF_42), .format = S("msgpack")};
+    ckit_seal_subject subject = {.tenant = S(TENANT), .key = S(KEY_OF_42), .format = S("msgpack")};
     CHECK_OK(ckit_unseal(s.ring, &subject, ckit_slice_of(NULL, 0), fake_only_value(s.f.store), 1000, &plain, NULL));
     CHECK_TEXT(ALICE, ckit_buf_slice(&plain));
     check_alice(&s, CKIT_SOURCE_MEMORY);
