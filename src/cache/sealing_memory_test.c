@@ -1,14 +1,11 @@
 /* What a process has in its memory after sealed values have gone through a cache: neither values nor keys. */
 #include "cache/cache_fixture.h"
+#include "support/memory_search.h"
 
 #include <cachekit/seal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MASK 0x5a
-#define LARGEST_MAP ((size_t)256 << 20)
 #define NEEDLE 24
 
 /* Needles lie masked, so that the search does not find itself. */
@@ -24,44 +21,6 @@ static void mask(void) {
     for (size_t i = 0; i < sizeof masked_key; i++) {
         masked_key[i] = (uint8_t)(0xc3 + i * 11) ^ MASK;
     }
-}
-
-static size_t occurrences(const uint8_t *bytes, size_t len, const uint8_t *masked, size_t needle) {
-    size_t found = 0;
-    for (size_t i = 0; i + needle <= len; i++) {
-        size_t k = 0;
-        while (k < needle && (uint8_t)(bytes[i + k] ^ MASK) == masked[k]) {
-            k++;
-        }
-        found += k == needle;
-    }
-    return found;
-}
-
-/* Heap, stacks, data, and what belongs to nothing, as secret memory does. */
-static size_t find_in_process(const uint8_t *masked, size_t needle) {
-    FILE  *maps = fopen("/proc/self/maps", "r");
-    FILE  *mem = fopen("/proc/self/mem", "r");
-    char   line[512], rights[8];
-    size_t found = 0, from, to;
-    CHECK(maps != NULL && mem != NULL);
-    setvbuf(mem, NULL, _IONBF, 0);
-    while (fgets(line, sizeof line, maps) != NULL) {
-        if (sscanf(line, "%zx-%zx %7s", &from, &to, rights) != 3 || rights[0] != 'r' || to - from > LARGEST_MAP ||
-            (rights[1] != 'w' && strpbrk(line, "/[") != NULL)) {
-            continue;
-        }
-        uint8_t     *copy = malloc(to - from);
-        const size_t got = copy != NULL && fseek(mem, (long)from, SEEK_SET) == 0 ? fread(copy, 1, to - from, mem) : 0;
-        found += occurrences(copy, got, masked, needle);
-        if (copy != NULL) {
-            explicit_bzero(copy, to - from); /* or the next look would find it here */
-        }
-        free(copy);
-    }
-    (void)fclose(maps);
-    (void)fclose(mem);
-    return found;
 }
 
 /* Grows the result piece by piece, as a loader does that does not know how long it will be. */

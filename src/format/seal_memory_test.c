@@ -4,16 +4,14 @@
 
 #include "format/seal_ring.h"
 #include "format/sealed.h"
+#include "support/memory_search.h"
 #include "support/test.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
-#define MASK 0x5a
-#define LARGEST_MAP ((size_t)64 << 20) /* larger ones are the sanitizers' own */
 
 static const uint8_t masked_master[32] = {0x91, 0x04, 0xe7, 0x3c, 0xaa, 0x58, 0x16, 0xdf, 0x20, 0x7b, 0xc9,
                                           0x4d, 0x83, 0xf6, 0x0e, 0x65, 0xb2, 0x39, 0x9c, 0x47, 0xed, 0x18,
@@ -23,19 +21,6 @@ static const char    text[] = "the plaintext that must not be found";
 static void wipe(void *bytes, size_t len) { explicit_bzero(bytes, len); }
 
 /* ---- blocks that are given back ----------------------------------------------------------------------------- */
-
-/* Looks for `needle` XOR MASK, without ever holding it in one piece. */
-static size_t occurrences(const uint8_t *bytes, size_t len, const uint8_t *masked, size_t needle) {
-    size_t found = 0;
-    for (size_t i = 0; needle <= len && i <= len - needle; i++) {
-        size_t k = 0;
-        while (k < needle && (uint8_t)(bytes[i + k] ^ MASK) == masked[k]) {
-            k++;
-        }
-        found += k == needle;
-    }
-    return found;
-}
 
 typedef struct watcher {
     uint8_t key[32], plain[sizeof text - 1]; /* masked */
@@ -122,32 +107,6 @@ CKIT_TEST(seal_memory, what_goes_back_to_the_allocator_is_neither_key_nor_plaint
 }
 
 /* ---- the whole process -------------------------------------------------------------------------------------- */
-
-/* Heap, stacks, data, and what belongs to nothing, as secret memory does: all but what files hold and the kernel's. */
-static size_t find_in_process(const uint8_t *masked, size_t needle) {
-    FILE  *maps = fopen("/proc/self/maps", "r");
-    FILE  *mem = fopen("/proc/self/mem", "r");
-    char   line[512], rights[8];
-    size_t found = 0, from, to;
-    CHECK(maps != NULL && mem != NULL);
-    setvbuf(mem, NULL, _IONBF, 0);
-    while (fgets(line, sizeof line, maps) != NULL) {
-        if (sscanf(line, "%zx-%zx %7s", &from, &to, rights) != 3 || rights[0] != 'r' || to - from > LARGEST_MAP ||
-            (rights[1] != 'w' && strpbrk(line, "/[") != NULL)) {
-            continue;
-        }
-        uint8_t     *copy = malloc(to - from);
-        const size_t got = copy != NULL && fseek(mem, (long)from, SEEK_SET) == 0 ? fread(copy, 1, to - from, mem) : 0;
-        found += occurrences(copy, got, masked, needle);
-        if (copy != NULL) {
-            wipe(copy, to - from); /* or the next look would find it here */
-        }
-        free(copy);
-    }
-    (void)fclose(maps);
-    (void)fclose(mem);
-    return found;
-}
 
 /* In a process of its own, whose memory nothing else has filled. */
 static void search(ckit_seal_cipher cipher) {
