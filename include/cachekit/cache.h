@@ -228,6 +228,8 @@ typedef struct ckit_cache_stats {
     uint64_t fail_safe_served;    /* values past their lifetimes that stood in for a function or a store that failed */
     uint64_t soft_limits;         /* calls that got such a value because the function took too long */
     uint64_t hard_limits;         /* calls that the function took too long for, with or without such a value */
+    uint64_t sealed_without_key;  /* sealed values that the store has, met where there is no key: they stay, and what is
+                                     computed instead is kept in memory alone */
 } ckit_cache_stats;
 #define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);

@@ -237,13 +237,14 @@ static PyObject *cache_stats(PyObject *object, PyObject *unused) {
         ADD_COUNT(dict, s, auth_failures_l2) < 0 || ADD_COUNT(dict, s, suspicious_l1) < 0 ||
         ADD_COUNT(dict, s, suspicious_l2) < 0 || ADD_COUNT(dict, s, sealed_corrupt_l1) < 0 ||
         ADD_COUNT(dict, s, sealed_corrupt_l2) < 0 || ADD_COUNT(dict, s, encryption_drift) < 0 ||
-        ADD_COUNT(dict, s, not_sealed) < 0 || ADD_COUNT(dict, s, l1_max_bytes) < 0 ||
-        ADD_COUNT(dict, s, l1_evicted) < 0 || ADD_COUNT(dict, s, l1_expired) < 0 ||
-        ADD_COUNT(dict, s, l1_rejected) < 0 || ADD_COUNT(dict, s, l2_hits) < 0 || ADD_COUNT(dict, s, l2_misses) < 0 ||
-        ADD_COUNT(dict, s, l2_writes) < 0 || ADD_COUNT(dict, s, l2_errors) < 0 || ADD_COUNT(dict, s, l2_corrupt) < 0 ||
-        ADD_COUNT(dict, s, computed) < 0 || ADD_COUNT(dict, s, function_errors) < 0 ||
-        ADD_COUNT(dict, s, flight_waits) < 0 || ADD_COUNT(dict, s, flight_handovers) < 0 ||
-        ADD_COUNT(dict, s, refreshes) < 0 || ADD_COUNT(dict, s, too_large) < 0 || ADD_COUNT(dict, s, uncached) < 0 ||
+        ADD_COUNT(dict, s, not_sealed) < 0 || ADD_COUNT(dict, s, sealed_without_key) < 0 ||
+        ADD_COUNT(dict, s, l1_max_bytes) < 0 || ADD_COUNT(dict, s, l1_evicted) < 0 ||
+        ADD_COUNT(dict, s, l1_expired) < 0 || ADD_COUNT(dict, s, l1_rejected) < 0 || ADD_COUNT(dict, s, l2_hits) < 0 ||
+        ADD_COUNT(dict, s, l2_misses) < 0 || ADD_COUNT(dict, s, l2_writes) < 0 || ADD_COUNT(dict, s, l2_errors) < 0 ||
+        ADD_COUNT(dict, s, l2_corrupt) < 0 || ADD_COUNT(dict, s, computed) < 0 ||
+        ADD_COUNT(dict, s, function_errors) < 0 || ADD_COUNT(dict, s, flight_waits) < 0 ||
+        ADD_COUNT(dict, s, flight_handovers) < 0 || ADD_COUNT(dict, s, refreshes) < 0 ||
+        ADD_COUNT(dict, s, too_large) < 0 || ADD_COUNT(dict, s, uncached) < 0 ||
         ADD_COUNT(dict, s, l2_stale_hits) < 0 || ADD_COUNT(dict, s, fail_safe_served) < 0 ||
         ADD_COUNT(dict, s, soft_limits) < 0 || ADD_COUNT(dict, s, hard_limits) < 0 ||
         ADD_COUNT(dict, s, changes_told) < 0 || ADD_COUNT(dict, s, copies_dropped) < 0 ||

@@ -216,6 +216,35 @@ def test_failing_closed_an_altered_entry_is_the_callers_to_see_and_stays(files: 
     assert len(runs) == 1 and before.count(b"AES-256-GCM") == stored(tmp_path).count(b"AES-256-GCM") == 1
 
 
+@pytest.mark.parametrize("serializer", ["default", StandardSerializer()], ids=["default", "object"])
+def test_without_a_key_a_sealed_entry_stays_and_the_result_is_kept_in_memory(
+    serializer: object, files: FileBackend, tmp_path: Path
+) -> None:
+    with_key, _ = counted(backend=files, serializer=serializer, encryption=True, single_tenant_mode=True, master_key=KEY)
+    with_key(1)
+    without, runs = counted(backend=files, serializer=serializer)
+    assert [without(1)["run"], without(1)["run"]] == [1, 1] and runs == [1]
+    assert without.cache.stats()["sealed_without_key"] == 1
+    again, runs = counted(
+        backend=files, serializer=serializer, encryption=True, single_tenant_mode=True, master_key=KEY, l1_enabled=False
+    )
+    assert again(1)["run"] == 1 and runs == [] and PLAIN.encode() not in stored(tmp_path)
+
+
+@pytest.mark.parametrize("serializer", ["default", StandardSerializer()], ids=["default", "object"])
+def test_without_a_key_and_failing_closed_a_sealed_entry_is_the_callers_to_see(
+    serializer: object, files: FileBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_key, _ = counted(backend=files, serializer=serializer, encryption=True, single_tenant_mode=True, master_key=KEY)
+    with_key(1)
+    monkeypatch.setenv("CACHEKIT_ENCRYPTION_FAIL_CLOSED", "true")
+    reset_settings()
+    without, runs = counted(backend=files, serializer=serializer)
+    with pytest.raises(DecryptionAuthenticationError):
+        without(1)
+    assert runs == []
+
+
 def test_failing_closed_a_coroutine_function_raises_too(files: FileBackend, tmp_path: Path) -> None:
     @cache.secure(master_key=KEY, backend=files, l1_enabled=False, fail_closed=True)
     async def report(x: int) -> str:

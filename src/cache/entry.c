@@ -154,7 +154,9 @@ static void fill_memory(const ckiti_access *a, ckit_slice bytes, uint64_t life_m
     ckiti_sweep_start(a->cache);
 }
 
-static ckit_status open_stored(const ckiti_access *a, ckit_buf *stored, ckit_buf *document) {
+static ckit_status open_stored(const ckiti_access *a, ckit_buf *stored, ckit_buf *document, ckit_error *err) {
+    bool        locked = false;
+    ckit_status st;
     switch (a->options.encoding) {
     case CKIT_RAW:
         *document = *stored;
@@ -162,8 +164,9 @@ static ckit_status open_stored(const ckiti_access *a, ckit_buf *stored, ckit_buf
         return CKIT_OK;
     case CKIT_INTEROP: return ckiti_store_open_interop(a->cache, a->key, stored, document);
     default:
-        return ckiti_store_open(a->cache, a->key, a->cache->options.integrity != CKIT_OFF, ckit_buf_slice(stored),
-                                document);
+        st = ckiti_store_open(a->cache, a->key, a->cache->options.integrity != CKIT_OFF, ckit_buf_slice(stored),
+                              document, &locked);
+        return locked ? ckiti_locked_met(a->cache, a->key, err) : st;
     }
 }
 
@@ -213,9 +216,10 @@ static ckit_status open_answer(const ckiti_access *a, ckit_buf *stored, uint64_t
     }
     ckit_buf document;
     ckit_buf_init(&document, a->cache->alloc);
-    if (open_stored(a, stored, &document) != CKIT_OK) {
+    ckit_status st = open_stored(a, stored, &document, err);
+    if (st != CKIT_OK) {
         ckit_buf_fini(&document);
-        return CKIT_MISS;
+        return st;
     }
     fill_memory(a, ckit_buf_slice(&document), life_ms);
     ckit_value_take(out, &document);

@@ -201,33 +201,47 @@ static ckit_status open_raw(ckit_op *op, ckit_slice key) {
     return CKIT_MISS;
 }
 
-static ckit_status open_by_mode(ckit_op *op, ckit_slice key) {
+static ckit_status open_by_mode(ckit_op *op, ckit_slice key, bool *locked) {
     if (op->function->raw) {
         return open_raw(op, key);
     }
-    return op->function->interop
-               ? ckiti_store_open_interop(op->cache, key, &op->stored, &op->document)
-               : ckiti_store_open(op->cache, key, op->function->integrity, ckit_buf_slice(&op->stored), &op->document);
+    return op->function->interop ? ckiti_store_open_interop(op->cache, key, &op->stored, &op->document)
+                                 : ckiti_store_open(op->cache, key, op->function->integrity,
+                                                    ckit_buf_slice(&op->stored), &op->document, locked);
 }
 
 static ckit_status open_sealed(ckit_op *op, const ckiti_sealed_value *v) {
     return ckiti_value_open(v, CKITI_TIER_L2, ckit_buf_slice(&op->stored), &op->document, &op->error);
 }
 
-/* The store has it under `v->stored_key`. A failure is the caller's. */
-static ckit_status open_stored(ckit_op *op, const ckiti_sealed_value *v) {
-    ckit_slice  key = v->stored_key;
-    ckit_status st = op->function->sealed ? open_sealed(op, v) : open_by_mode(op, key);
-    if (st != CKIT_OK || !ckiti_op_is_rejected(op, ckit_buf_slice(&op->document))) {
-        return st;
-    }
+/* Somebody seals what this function would keep in the clear, and there is no key here. */
+static ckit_status met_locked(ckit_op *op) {
+    ckit_status st = op->met_locked ? CKIT_MISS : ckiti_locked_met(op->cache, ckit_buf_slice(&op->key), &op->error);
+    op->met_locked = true;
+    return st;
+}
+
+static void reject(ckit_op *op, ckit_slice key) {
     if (!op->met_rejected) {
         ckit_error why = CKIT_ERROR_INIT;
         ckit_fail(&why, CKIT_E_DECODE, "function", "the caller rejected it");
         ckiti_store_rejected(op->cache, key, &why, !op->keeps_rejected);
         op->met_rejected = op->keeps_rejected;
     }
-    return CKIT_MISS;
+}
+
+/* The store has it under `v->stored_key`. A failure is the caller's. */
+static ckit_status open_stored(ckit_op *op, const ckiti_sealed_value *v) {
+    bool        locked = false;
+    ckit_status st = op->function->sealed ? open_sealed(op, v) : open_by_mode(op, v->stored_key, &locked);
+    if (st == CKIT_OK && ckiti_op_is_rejected(op, ckit_buf_slice(&op->document))) {
+        locked = ckiti_value_is_locked(op->cache, ckit_buf_slice(&op->document));
+        if (!locked) {
+            reject(op, v->stored_key);
+        }
+        st = CKIT_MISS;
+    }
+    return locked ? met_locked(op) : st;
 }
 
 /* A value that is found late in its life gets all of it again, where that is wanted and can be done. Returns what it has
@@ -281,6 +295,9 @@ static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
     } else if (got != CKIT_MISS) {
         ckiti_store_failed(op->cache, "get", ckit_buf_slice(&op->key), &op->error);
         op->silent = got == CKIT_E_TIMEOUT;
+    }
+    if ((got == CKIT_OK || got == CKIT_MISS) && !op->met_locked) {
+        ckiti_locked_gone(op->cache, ckit_buf_slice(&op->key));
     }
     bool believed = got == CKIT_OK && ckiti_op_believe(op, life_ms);
     op->stored.len = 0;

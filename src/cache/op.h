@@ -41,6 +41,7 @@ struct ckit_op {
     bool             rejects;        /* the caller cannot read these bytes, wherever they are: */
     bool             keeps_rejected; /* the store's entry stays */
     bool             met_rejected;   /* found in the store, and counted */
+    bool             met_locked;     /* the store has a sealed value, and there is no key here: it stays */
     size_t           rejected_len;
     uint64_t         rejected_hash;
     uint64_t         hash;

@@ -198,8 +198,16 @@ static void keep_for_later(ckit_op *op, ckit_slice stored) {
     ckit_buf_fini(&sealed);
 }
 
+/* Nothing in the clear is written over what somebody has sealed, nor is it removed. */
+static bool is_locked(const ckit_op *op) {
+    return op->met_locked || ckiti_is_locked(op->cache, ckit_buf_slice(&op->key));
+}
+
 /* The store has not taken the result: what it has under the names of the call is older. */
 static void not_stored(const ckit_op *op) {
+    if (is_locked(op)) {
+        return;
+    }
     ckiti_replay_missed(op->cache, ckit_buf_slice(&op->key), false);
     if (op->function->keep_ms > 0) {
         ckiti_stale_missed(op->cache, ckit_buf_slice(&op->key));
@@ -297,6 +305,12 @@ static void land_result(ckit_op *op) {
 void ckiti_op_begin_store(ckit_op *op, ckiti_storing *storing) {
     *storing = (ckiti_storing){.began = 0};
     if (!op->keyed || op->ttl_ms == CKIT_TTL_DO_NOT_STORE) {
+        return;
+    }
+    if (is_locked(op)) {
+        if (op->document.len <= op->cache->options.max_value_bytes) {
+            keep_alone(op, ckit_buf_slice(&op->document), false);
+        }
         return;
     }
     ckit_status st = op->function->sealed ? prepare_sealed(op, storing) : prepare_plain(op, storing);

@@ -13,6 +13,7 @@
 static const char where[] = "sealing";
 
 #define DRIFTED_MAX 1024u /* keys that are warned of */
+#define LOCKED_MAX 1024u  /* keys of sealed values without a key that are remembered */
 
 /* ---- memory that is wiped ------------------------------------------------------------------------------------- */
 
@@ -91,6 +92,7 @@ ckit_status ckiti_sealing_open(ckit_cache *cache, ckit_error *err) {
 void ckiti_sealing_close(ckit_cache *cache) {
     ckiti_sealing *s = &cache->sealing;
     ckiti_free(cache->alloc, s->drifted, DRIFTED_MAX * sizeof *s->drifted);
+    ckiti_free(cache->alloc, (void *)atomic_load(&s->locked), LOCKED_MAX * sizeof(uint64_t));
     ckiti_free(cache->alloc, s->deployment, s->deployment_len + 1);
     ckit_keyring_close(s->own);
 }
@@ -319,6 +321,80 @@ ckit_status ckiti_value_open_unexpected(ckit_cache *cache, ckit_slice key, bool 
             "share entries should agree on encryption (told once for a key)");
     }
     return CKIT_OK;
+}
+
+/* ---- sealed values where there is no key -------------------------------------------------------------------------- */
+
+bool ckiti_value_is_locked(const ckit_cache *cache, ckit_slice stored) {
+    ckit_buf   scratch = {.alloc = cache->alloc};
+    ckit_frame frame;
+    bool       sealed = cache->sealing.ring == NULL && looks_framed(stored) &&
+                  ckit_frame_parse(stored, &frame, &scratch, NULL) == CKIT_OK && frame.encrypted;
+    ckit_buf_fini(&scratch);
+    return sealed;
+}
+
+static _Atomic uint64_t *locked_keys(ckit_cache *cache) {
+    _Atomic uint64_t *keys = atomic_load_explicit(&cache->sealing.locked, memory_order_acquire);
+    if (keys == NULL) {
+        _Atomic uint64_t *fresh = ckiti_alloc_zeroed(cache->alloc, LOCKED_MAX, sizeof *fresh);
+        if (fresh != NULL && atomic_compare_exchange_strong(&cache->sealing.locked, &keys, fresh)) {
+            return fresh;
+        }
+        ckiti_free(cache->alloc, (void *)fresh, LOCKED_MAX * sizeof *fresh);
+    }
+    return keys;
+}
+
+static uint64_t hash_of(const ckit_cache *cache, ckit_slice key) { return ckiti_xxh3(key, cache->seed) | 1; }
+
+/* The place of a hash among them, or (0) one that is free; NULL when there is none. */
+static _Atomic uint64_t *place_of(_Atomic uint64_t *keys, uint64_t hash) {
+    for (unsigned i = 0; keys != NULL && i < LOCKED_MAX; i++) {
+        if (atomic_load_explicit(&keys[i], memory_order_relaxed) == hash) {
+            return &keys[i];
+        }
+    }
+    return NULL;
+}
+
+static void remember(ckit_cache *cache, ckit_slice key) {
+    _Atomic uint64_t *keys = locked_keys(cache), *place;
+    const uint64_t    hash = hash_of(cache, key);
+    uint64_t          nothing;
+    do {
+        nothing = 0;
+        place = place_of(keys, hash) != NULL ? NULL : place_of(keys, 0);
+    } while (place != NULL && !atomic_compare_exchange_strong(place, &nothing, hash));
+}
+
+ckit_status ckiti_locked_met(ckit_cache *cache, ckit_slice key, ckit_error *err) {
+    ckiti_sealing *s = &cache->sealing;
+    if (atomic_fetch_add_explicit(&s->without_key, 1, memory_order_relaxed) == 0) {
+        ckiti_log(
+            cache->log, CKIT_LOG_WARNING, where,
+            "the store has an encrypted value, and there is no key here: it stays, and what is computed instead is "
+            "kept in memory alone. Set CACHEKIT_MASTER_KEY as the program that wrote it does, or remove the entry "
+            "(told once)");
+    }
+    remember(cache, key);
+    if (s->fail_closed) {
+        return ckit_fail(err, CKIT_E_AUTH_TAG, where, "the value is encrypted, and there is no key here");
+    }
+    return CKIT_MISS;
+}
+
+void ckiti_locked_gone(ckit_cache *cache, ckit_slice key) {
+    _Atomic uint64_t *keys = atomic_load_explicit(&cache->sealing.locked, memory_order_acquire);
+    _Atomic uint64_t *place = keys != NULL ? place_of(keys, hash_of(cache, key)) : NULL;
+    if (place != NULL) {
+        atomic_store_explicit(place, 0, memory_order_relaxed);
+    }
+}
+
+bool ckiti_is_locked(const ckit_cache *cache, ckit_slice key) {
+    _Atomic uint64_t *keys = atomic_load_explicit(&cache->sealing.locked, memory_order_acquire);
+    return keys != NULL && place_of(keys, hash_of(cache, key)) != NULL;
 }
 
 static bool is_canonical_uuid(const char *text) {

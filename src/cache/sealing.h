@@ -15,19 +15,21 @@ enum { CKITI_DECRYPT_AUTH, CKITI_DECRYPT_SUSPICIOUS, CKITI_DECRYPT_CORRUPT, CKIT
 
 /* A cache's part. */
 typedef struct ckiti_sealing {
-    ckit_keyring     *ring; /* NULL: nothing is sealed, and sealed values are not opened */
-    ckit_keyring     *own;  /* the same, when the cache is to close it */
-    char             *deployment;
-    size_t            deployment_len;
-    bool              deployment_only; /* what others have sealed is not opened */
-    bool              fail_closed;
-    bool              entries;                            /* values by key are sealed */
-    bool              wanted;                             /* functions seal without asking */
-    ckit_alloc        wiping;                             /* the cache's allocator; what is given back has been wiped */
-    _Atomic uint64_t *drifted;                            /* hashes of keys whose unexpected encryption has been told */
-    _Atomic uint64_t  failures[CKITI_DECRYPT_REASONS][2]; /* by reason and tier */
-    _Atomic uint64_t  drift;
-    _Atomic uint64_t  not_sealed;
+    ckit_keyring               *ring; /* NULL: nothing is sealed, and sealed values are not opened */
+    ckit_keyring               *own;  /* the same, when the cache is to close it */
+    char                       *deployment;
+    size_t                      deployment_len;
+    bool                        deployment_only; /* what others have sealed is not opened */
+    bool                        fail_closed;
+    bool                        entries; /* values by key are sealed */
+    bool                        wanted;  /* functions seal without asking */
+    ckit_alloc                  wiping;  /* the cache's allocator; what is given back has been wiped */
+    _Atomic uint64_t           *drifted; /* hashes of keys whose unexpected encryption has been told */
+    _Atomic uint64_t            failures[CKITI_DECRYPT_REASONS][2]; /* by reason and tier */
+    _Atomic uint64_t            drift;
+    _Atomic uint64_t            not_sealed;
+    _Atomic uint64_t            without_key; /* sealed values that were met where there is no ring */
+    _Atomic(_Atomic uint64_t *) locked;      /* hashes of their keys; made with the first of them */
 } ckiti_sealing;
 
 /* From the options of a cache that has its allocator and store. CKIT_E_NO_MASTER_KEY, CKIT_E_CONFIGURATION,
@@ -68,6 +70,21 @@ ckit_status ckiti_value_open(const ckiti_sealed_value *value, ckiti_tier tier, c
  * once for a key. CKIT_OK or CKIT_MISS. */
 ckit_status ckiti_value_open_unexpected(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored,
                                         ckit_buf *document);
+
+/* ---- sealed values where there is no key -------------------------------------------------------------------------- *
+ *
+ * Somebody who shares the store seals what this cache would keep in the clear. His value stays, and what is computed here
+ * instead is kept in memory alone. */
+
+/* The bytes are a value that somebody has sealed, and nothing here could open it. */
+bool ckiti_value_is_locked(const ckit_cache *cache, ckit_slice stored);
+/* The store has such a value under this key: counted, told once, and remembered. CKIT_MISS; CKIT_E_AUTH_TAG, for the caller
+ * to see, when failing closed. */
+ckit_status ckiti_locked_met(ckit_cache *cache, ckit_slice key, ckit_error *err);
+/* A look into the store has found something else under this key, or nothing. Nearly free where nothing is remembered. */
+void ckiti_locked_gone(ckit_cache *cache, ckit_slice key);
+/* Whether the store is to be left as it is under this key. */
+bool ckiti_is_locked(const ckit_cache *cache, ckit_slice key);
 
 /* Whether values of interop mode may be sealed here: others can open them when they name the same deployment.
  * CKIT_E_CONFIGURATION. */

@@ -44,6 +44,7 @@ static void add_sealing(const ckiti_sealing *s, ckit_cache_stats *all) {
     all->sealed_corrupt_l2 = failures(s, CKITI_DECRYPT_CORRUPT, CKITI_TIER_L2);
     all->encryption_drift = atomic_load_explicit(&s->drift, memory_order_relaxed);
     all->not_sealed = atomic_load_explicit(&s->not_sealed, memory_order_relaxed);
+    all->sealed_without_key = atomic_load_explicit(&s->without_key, memory_order_relaxed);
 }
 
 void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {

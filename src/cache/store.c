@@ -71,13 +71,18 @@ void ckiti_store_rejected(ckit_cache *cache, ckit_slice key, const ckit_error *w
     drop_unreadable(cache, key, why, remove, CKIT_LOG_DEBUG);
 }
 
-ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored, ckit_buf *document) {
+ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored, ckit_buf *document,
+                             bool *locked) {
     ckit_error           why = CKIT_ERROR_INIT;
     ckiti_stored_verdict verdict;
     size_t               before = document->len;
     ckit_status          st = ckiti_stored_open(stored, integrity, CKIT_ENVELOPE_MAX_BYTES, document, &verdict, &why);
     if (st == CKIT_E_UNSUPPORTED && cache->sealing.ring != NULL) {
         return ckiti_value_open_unexpected(cache, key, integrity, stored, document);
+    }
+    if (st == CKIT_E_UNSUPPORTED) {
+        *locked = true;
+        return CKIT_MISS;
     }
     if (st == CKIT_OK) {
         ckit_slice bytes = ckit_slice_of(document->ptr + before, document->len - before);

@@ -30,7 +30,9 @@ void ckiti_store_unreadable(ckit_cache *cache, ckit_slice key, const ckit_error 
 void ckiti_store_rejected(ckit_cache *cache, ckit_slice key, const ckit_error *why, bool remove);
 
 /* Opens a stored value: CKIT_OK with its document appended, or CKIT_MISS when it is damaged or somebody else's (counted,
- * logged, and removed from the store where that is right). */
-ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored, ckit_buf *document);
+ * logged, and removed from the store where that is right). `*locked` becomes true, and nothing else is done, when it is
+ * sealed and there is no key: ckiti_locked_met (sealing.h) is the caller's to call. */
+ckit_status ckiti_store_open(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored, ckit_buf *document,
+                             bool *locked);
 
 #endif

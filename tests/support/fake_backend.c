@@ -712,7 +712,9 @@ static const entry *only_entry(fake_store *store) {
     CHECK_EQ_U(1, fake_count(store));
     const entry *only = NULL;
     for (unsigned i = 0; i < CHAINS; i++) {
-        only = store->chains[i] != NULL ? store->chains[i] : only;
+        for (entry *e = store->chains[i]; e != NULL; e = e->next) {
+            only = now_of(store) < e->end_ms ? e : only;
+        }
     }
     CHECK(only != NULL);
     return only;
