@@ -63,8 +63,8 @@ typedef struct ckit_cache_options {
     /* keys for sealing values (seal.h). NULL: none in ckit_cache_new; those of the environment in ckit_cache_open */
     ckit_keyring *keyring;
     /* values are sealed, in the store and in memory. Default: those of a cache with a store are, when the ring can
-     * seal. On: also those of memory alone, and without a key the cache does not open (CKIT_E_NO_MASTER_KEY). Off:
-     * only what functions ask for */
+     * seal. On: also those of memory alone; without a key, or with `integrity` off, the cache does not open
+     * (CKIT_E_NO_MASTER_KEY, CKIT_E_CONFIGURATION). Off: only what functions ask for */
     ckit_switch encryption;
     /* whose values: the tenant that they are sealed for. 1 to 1024 bytes of UTF-8, with other SDKs a UUID in lower
      * case. NULL: "default" in ckit_cache_new, this user's own in ckit_cache_open */

@@ -72,7 +72,8 @@ typedef struct ckit_function_options {
     /* the name of the operation: keys and values that all CacheKit SDKs share. NULL = those of this SDK. See below */
     const char *interop;
     /* results are sealed (seal.h), in the store and in memory; on needs a cache with a key ring that can seal
-     * (CKIT_E_NO_MASTER_KEY) and switches `integrity` on. Default the cache's */
+     * (CKIT_E_NO_MASTER_KEY), goes with `integrity` whatever the cache's is, and contradicts CKIT_OFF of it
+     * (CKIT_E_CONFIGURATION). Default the cache's */
     ckit_switch encryption;
     bool        tenants; /* results belong to tenants, and nobody is given another's: see below */
     /* names the tenant of a call; asked when ckit_args_tenant has not told. Implies `tenants` */

@@ -12,7 +12,7 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .config import DecoratorConfig
+    from .config import CachekitConfig, DecoratorConfig
 
 _NEUTRAL = ("default", "std", "standard", "orjson", "arrow")
 
@@ -73,6 +73,8 @@ def sealing_of(config: DecoratorConfig) -> Sealing | None:
         asked = True
     if asked is not False:
         check_serializer(config.serializer)
+    if key is not None and encryption.master_key is None:
+        _tell_of_environment(settings)
     deployment = encryption.deployment_uuid or settings.deployment_uuid
     if deployment is not None:
         import uuid
@@ -80,6 +82,18 @@ def sealing_of(config: DecoratorConfig) -> Sealing | None:
         deployment = str(uuid.UUID(deployment))
     fail_closed = settings.encryption_fail_closed if encryption.fail_closed is None else encryption.fail_closed
     return Sealing(asked, key, previous, deployment, fail_closed)
+
+
+def _tell_of_environment(settings: CachekitConfig) -> None:
+    if settings.dev_mode or settings.source("master_key") != "CACHEKIT_MASTER_KEY":
+        return
+    from ._told import tell
+
+    tell(
+        "the master key comes from the environment, which other programs of this user, crash reports and child processes may "
+        "see: in production keep it in a secret store and give it as master_key=, or in a file (CACHEKIT_MASTER_KEY_FILE, mode "
+        "0600). CACHEKIT_DEV_MODE=true says that this is development"
+    )
 
 
 def is_asked(config: DecoratorConfig) -> bool:

@@ -48,6 +48,13 @@ def tell_once(function: Callable[..., Any], text: str) -> None:
         log.warning("%s: %s", name_of(function), text)
 
 
+def tell(text: str) -> None:
+    """Logs a warning, unless it has been logged before."""
+    if text not in _warned:
+        _warned[text] = None
+        log.warning("%s", text)
+
+
 def tell_of_entry(name: str, error: BaseException | None) -> None:
     """Logs that a stored value of a function cannot be read: a warning the first time, afterwards for debugging."""
     text = f"{name}: a stored value cannot be read, so the function runs and its result replaces it: {error}"

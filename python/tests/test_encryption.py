@@ -110,6 +110,37 @@ def test_checksums_are_on_in_secure_whatever_is_said(files: FileBackend) -> None
     assert DecoratorConfig.secure(master_key=KEY, integrity_checking=False).integrity_checking is True
 
 
+@pytest.mark.parametrize("keywords", [{"encryption": True, "single_tenant_mode": True, "master_key": KEY}, {"master_key": KEY}])
+def test_encryption_without_checksums_is_refused(keywords: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="integrity_checking=False contradicts encryption"):
+        DecoratorConfig(integrity_checking=False, **keywords)
+    assert DecoratorConfig.minimal(**keywords).integrity_checking is True  # the preset gives way
+    assert DecoratorConfig.minimal().integrity_checking is False
+
+
+def test_a_key_of_the_environment_is_warned_of_once(
+    files: FileBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from cachekit import _told
+
+    def warnings() -> int:
+        return sum("comes from the environment" in record.getMessage() for record in caplog.records)
+
+    monkeypatch.setattr(_told, "_warned", {})
+    counted(preset="secure", master_key=KEY, backend=files)
+    assert warnings() == 0
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY", KEY)
+    monkeypatch.setenv("CACHEKIT_DEV_MODE", "true")
+    reset_settings()
+    counted(backend=files)[0](1)
+    assert warnings() == 0
+    monkeypatch.delenv("CACHEKIT_DEV_MODE")
+    reset_settings()
+    counted(backend=files)[0](2)
+    counted(preset="secure", backend=files)[0](3)
+    assert warnings() == 1 and KEY not in caplog.text
+
+
 # ---- keys ----------------------------------------------------------------------------------------------------------
 
 

@@ -102,6 +102,11 @@ static ckit_status check_options(const ckit_cache_options *o, ckit_error *err) {
             return st;
         }
     }
+    if (o->encryption == CKIT_ON && o->integrity == CKIT_OFF) {
+        return ckit_fail(
+            err, CKIT_E_CONFIGURATION, where,
+            "encryption is on and integrity is off: what is sealed has its checksum too, leave integrity out");
+    }
     if (o->compression_level < CKIT_COMPRESSION_OFF || o->compression_level > 9) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "compression_level is %d, allowed is 1 to 9, 0 or off",
                          o->compression_level);

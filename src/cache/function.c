@@ -74,6 +74,11 @@ static ckit_status check_interop(const ckit_cache *cache, const ckit_function_op
     return ckiti_interop_check(cache, sealed, err);
 }
 
+/* By its own word or the cache's, and not because a key happens to be there. */
+static bool asks_for_encryption(const ckit_cache *cache, const ckit_function_options *o) {
+    return o->encryption == CKIT_ON || (o->encryption == CKIT_DEFAULT && cache->options.encryption == CKIT_ON);
+}
+
 static ckit_status check_encryption(const ckit_cache *cache, const ckit_function_options *o, ckit_error *err) {
     if (o->encryption > CKIT_OFF) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "encryption is %d, which is no switch", (int)o->encryption);
@@ -83,6 +88,11 @@ static ckit_status check_encryption(const ckit_cache *cache, const ckit_function
             err, CKIT_E_NO_MASTER_KEY, where,
             "encryption is on and there is no master key: set CACHEKIT_MASTER_KEY to 64 hexadecimal digits or "
             "more (`cachekit keygen` makes one), or give the cache a key ring");
+    }
+    if (asks_for_encryption(cache, o) && o->integrity == CKIT_OFF) {
+        return ckit_fail(
+            err, CKIT_E_CONFIGURATION, where,
+            "encryption is on and integrity is off: what is sealed has its checksum too, leave integrity out");
     }
     return CKIT_OK;
 }
@@ -157,8 +167,8 @@ static void apply_options(ckit_function *function, const ckit_function_options *
     function->sealed = o->encryption == CKIT_ON || (o->encryption == CKIT_DEFAULT && function->cache->sealing.wanted);
     function->tenants = o->tenants || o->tenant_of != NULL;
     function->tenant_of = o->tenant_of;
-    if (o->encryption == CKIT_ON || (function->sealed && defaults->encryption == CKIT_ON)) {
-        function->integrity = true;
+    if (asks_for_encryption(function->cache, o)) {
+        function->integrity = true; /* whatever the cache says for others */
     }
     if (function->sealed || function->tenants) {
         function->careful = function->use_l1;

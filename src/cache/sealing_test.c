@@ -155,16 +155,50 @@ CKIT_TEST(sealing, a_function_that_asks_is_sealed_and_one_that_declines_is_not) 
     v.f.options.encryption = CKIT_OFF;
     vault_start(&v, true);
     options.encryption = CKIT_ON;
-    options.integrity = CKIT_OFF;
     ckit_function *asks = function_of(v.f.cache, "test.asks", &v.l, &options);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 4711, asks, 1);
     CHECK(!contains(fake_only_value(v.f.store), 4711 & 0xff));
-    ckit_buf key = key_of(asks, 1);
-    CHECK_TEXT("1s", ckit_slice_of(key.ptr + key.len - 2, 2)); /* integrity is on, whatever was said */
-    ckit_buf_fini(&key);
     CHECK_OK(invalidate(asks, 1));
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 4711, v.fn, 1);
     CHECK(memmem(fake_only_value(v.f.store).ptr, fake_only_value(v.f.store).len, "encrypted", 9) == NULL);
+    ckit_function_close(asks);
+    vault_close(&v);
+}
+
+CKIT_TEST(sealing, encryption_with_integrity_off_is_refused_in_cache_and_function) {
+    vault                 v;
+    ckit_error            err = CKIT_ERROR_INIT;
+    ckit_cache           *cache = NULL;
+    ckit_function        *fn = NULL;
+    ckit_function_options options = one_function();
+    vault_prepare(&v);
+    v.f.options.integrity = CKIT_OFF;
+    CHECK_STATUS(CKIT_E_CONFIGURATION, ckit_cache_new(&v.f.options, NULL, &cache, &err));
+    CHECK_CONTAINS("integrity is off", err.text);
+    v.f.options.encryption = CKIT_DEFAULT;
+    vault_start(&v, false);
+    options.encryption = CKIT_ON;
+    options.integrity = CKIT_OFF;
+    CHECK_STATUS(CKIT_E_CONFIGURATION, ckit_function_new(v.f.cache, "m.f", NULL, NULL, &options, &fn, &err));
+    CHECK_CONTAINS("integrity is off", err.text);
+    vault_close(&v);
+}
+
+/* The cache's default, for what is in the clear, is no contradiction. */
+CKIT_TEST(sealing, who_asks_for_encryption_has_the_checksum_too) {
+    vault                 v;
+    ckit_function_options options = one_function();
+    vault_prepare(&v);
+    v.f.options.encryption = CKIT_DEFAULT;
+    v.f.options.integrity = CKIT_OFF;
+    vault_start(&v, true);
+    options.encryption = CKIT_ON;
+    ckit_function *asks = function_of(v.f.cache, "test.asks", &v.l, &options);
+    ckit_buf       with = key_of(asks, 1), without = key_of(v.fn, 1);
+    CHECK_TEXT("1s", ckit_slice_of(with.ptr + with.len - 2, 2));
+    CHECK_TEXT("0s", ckit_slice_of(without.ptr + without.len - 2, 2));
+    ckit_buf_fini(&with);
+    ckit_buf_fini(&without);
     ckit_function_close(asks);
     vault_close(&v);
 }

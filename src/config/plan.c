@@ -242,6 +242,9 @@ static void derive_options(ckiti_plan *plan) {
     ckit_cache_options  *cache = &plan->cache;
     bool                 namespace_given = cache->l1_max_bytes != 0;
     bool                 total_given = cache->l1_total_max_bytes != 0;
+    if (cache->encryption == CKIT_ON && cache->integrity == CKIT_DEFAULT) {
+        cache->integrity = CKIT_ON; /* whatever the environment says for what is in the clear */
+    }
     if (cache->max_value_bytes == 0 && settings->max_chunk_bytes != 0 &&
         settings->max_chunk_bytes < settings->max_value_bytes) {
         cache->max_value_bytes = settings->max_chunk_bytes;

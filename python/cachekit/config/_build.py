@@ -109,7 +109,20 @@ def assemble(options: Mapping[str, Any], base: Mapping[str, Any], *, with_settin
         fields["ttl"] = get_settings().default_ttl
     if with_settings and "integrity_checking" not in options:
         fields["integrity_checking"] = fields["integrity_checking"] and get_settings().enable_corruption_detection
+    if _asks_for_encryption(fields["encryption"]):
+        if options.get("integrity_checking") is False:
+            raise ConfigurationError(
+                "integrity_checking=False contradicts encryption: what is encrypted has its checksum too. Leave out one of them"
+            )
+        fields["integrity_checking"] = True
     return fields
+
+
+def _asks_for_encryption(encryption: Any) -> bool:
+    """Whether it is asked for here, and not only because the process has a key."""
+    if encryption.enabled is not None:
+        return bool(encryption.enabled)
+    return encryption.master_key is not None or encryption.tenant_extractor is not None
 
 
 def _group(name: str, group: Group, options: Mapping[str, Any], base: Value, *, with_settings: bool) -> Value:
