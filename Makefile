@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 RELEASE := build/release
 
-.PHONY: help quickstart check bench soak chaos fuzz coverage format lint symbols install clean \
+.PHONY: help quickstart check bench soak chaos fuzz interchange coverage format lint symbols install clean \
         bootstrap-% release
 
 help: ## this list
@@ -46,6 +46,10 @@ chaos: ## what callers see while stores, networks, disks and clocks fail: a tabl
 fuzz: ## libFuzzer, each target for SECONDS=30
 	@scripts/bootstrap.sh build check
 	@scripts/fuzz.sh $(SECONDS)
+
+interchange: ## entries, names and sealed bytes exchanged with the released Rust crates (needs cargo and its registry)
+	@scripts/bootstrap.sh build check
+	@tests/interchange/rust.sh release
 
 coverage: ## lines that the tests execute, in build/coverage/report
 	@scripts/bootstrap.sh build check coverage
