@@ -7,7 +7,7 @@ packages_of() {
     case "$1" in
     build) echo gcc libc6-dev cmake ninja-build pkg-config liblz4-dev libxxhash-dev libsodium-dev libjson-c-dev libssl-dev ;;
     check) echo g++ git clang-14 libclang-rt-14-dev llvm-14 libcmocka-dev libuv1-dev util-linux python3 python3-dev \
-        python3-pytest python3-venv groff-base zsh fish redis-server spin ;;
+        python3-pytest python3-venv groff-base zsh fish redis-server spin valgrind ;;
     bench) echo valgrind python3 python3-dev python3-venv redis-server libhiredis-dev ;;
     coverage) echo gcovr ;;
     format) echo clang-format-14 ;;

@@ -8,10 +8,12 @@
 #   ```sh              the commands, targets and presets exist; sessions ("$ " in front of commands) are not looked at:
 #                      tests/cli/test_examples.py runs them and compares what they print
 #   [text](target)     a file of the repository is there
+#
+# In docs/security.md each row of the table of claims names tests, or files of them, that are there.
 set -uo pipefail
 cc=$1 source=$2 library=$3 work=$4
 failed=0
-programs=0 quotations=0 commands=0 sessions=0 links=0
+programs=0 quotations=0 commands=0 sessions=0 links=0 claims=0
 
 rm -rf "$work"
 mkdir -p "$work/blocks" "$work/run"
@@ -111,10 +113,34 @@ check_links() {
     done < <(awk '/^```/ { inside = !inside } !inside' "$1" | grep -oE '\]\([^)]+\)' | sed -E 's/^\]\(//; s/\)$//')
 }
 
+test_exists() {
+    case "$1" in
+    */*) [ -e "$1" ] ;;
+    test_*) grep -rqE "^ *(async )?def $1\(" python/tests tests/cli ;;
+    *.*) grep -rqF "CKIT_TEST(${1%%.*}, ${1#*.})" src tests ;;
+    *) false ;;
+    esac
+}
+
+check_claims() {
+    local claim tests name
+    local -a names
+    while IFS='|' read -r _ claim tests _; do
+        claims=$((claims + 1))
+        mapfile -t names < <(grep -oE '`[^`]+`' <<<"$tests" | tr -d '`')
+        [ ${#names[@]} -gt 0 ] || complain "docs/security.md:$claim has no test"
+        for name in "${names[@]}"; do
+            test_exists "$name" || complain "docs/security.md:$claim is held by no test '$name'"
+        done
+    done < <(awk '/^\| Claim/ { inside = 1; next } inside && /^\|-/ { next } inside && /^\|/ { print; next } { inside = 0 }' \
+        docs/security.md)
+}
+
 for page in "${pages[@]}"; do
     split_page "$page"
     check_links "$page"
 done
+check_claims
 for block in "$work"/blocks/*; do
     name=$(basename "$block")
     case "$name" in
@@ -141,5 +167,6 @@ for block in "$work"/blocks/*; do
     esac
 done
 
-echo "${#pages[@]} pages: $programs programs, $quotations quotations, $commands commands, $sessions sessions, $links links"
-[ "$programs" -gt 0 ] && [ "$quotations" -gt 0 ] && [ "$commands" -gt 0 ] && [ "$links" -gt 0 ] && [ $failed -eq 0 ]
+echo "${#pages[@]} pages: $programs programs, $quotations quotations, $commands commands, $sessions sessions, $links links, $claims claims"
+[ "$programs" -gt 0 ] && [ "$quotations" -gt 0 ] && [ "$commands" -gt 0 ] && [ "$links" -gt 0 ] && [ "$claims" -gt 0 ] &&
+    [ $failed -eq 0 ]
