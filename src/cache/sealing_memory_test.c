@@ -1,5 +1,6 @@
 /* What a process has in its memory after sealed values have gone through a cache: neither values nor keys. */
 #include "cache/cache_fixture.h"
+#include "format/seal_ring.h"
 #include "support/memory_search.h"
 
 #include <cachekit/seal.h>
@@ -7,8 +8,8 @@
 #include <unistd.h>
 
 #define NEEDLE 24
+#define TENANT "00000000-0000-0000-0000-000000000001"
 
-/* Needles lie masked, so that the search does not find itself. */
 static uint8_t masked_value[NEEDLE];
 static uint8_t masked_key[32];
 
@@ -62,6 +63,7 @@ static void set_and_get(ckit_cache *cache, ckit_cache *other) {
     for (size_t i = 0; i < 3; i++) {
         CHECK_OK(ckit_cache_get(readers[i], S("k"), NULL, &value, NULL));
         CHECK_EQ_U(8, occurrences(value.data.ptr, value.data.len, masked_value, NEEDLE));
+        CHECK(i > 0 || find_in_process(masked_value, NEEDLE) > 0); /* the search finds */
         ckit_value_fini(&value);
     }
 }
@@ -70,23 +72,40 @@ static ckit_keyring *open_ring(void) {
     ckit_keyring_options options = CKIT_KEYRING_OPTIONS_INIT;
     ckit_keyring        *ring = NULL;
     uint8_t              key[sizeof masked_key];
-    for (size_t i = 0; i < sizeof key; i++) {
-        key[i] = masked_key[i] ^ MASK;
-    }
+    mask_bytes(key, masked_key, sizeof key);
     options.master_key = S_ARRAY(key);
     CHECK_OK(ckit_keyring_open(&options, &ring, NULL));
     explicit_bzero(key, sizeof key);
     return ring;
 }
 
+/* The key that values are sealed with, masked. */
+static void note_tenants_key(ckit_keyring *ring, uint8_t masked[32]) {
+    ckiti_tenant *tenant;
+    CHECK_OK(ckiti_ring_borrow(ring, 0, S(TENANT), &tenant, NULL));
+    CHECK(atomic_load(&tenant->sealed) > 0);
+    mask_bytes(masked, tenant->cipher.secret->key, 32);
+    ckiti_ring_give_back(ring, tenant);
+}
+
+/* No key of either kind, and nothing that AES makes of the second, whose round keys begin with its halves. */
+static void check_no_keys(const uint8_t masked_tenants_key[32]) {
+    CHECK_EQ_U(0, find_in_process(masked_key, sizeof masked_key));
+    CHECK_EQ_U(0, find_in_process(masked_tenants_key, 16));
+    CHECK_EQ_U(0, find_in_process(masked_tenants_key + 16, 16));
+}
+
 /* In a process of its own, whose memory nothing else has filled. */
 static void use_a_cache(bool searches_values) {
-    fixture f;
+    fixture  f;
+    uint8_t  tenants_key[32];
+    ckit_buf stored = CKIT_BUF_INIT;
     mask();
     fixture_prepare(&f);
     ckit_keyring *ring = open_ring();
     f.options.keyring = ring;
     f.options.encryption = CKIT_ON;
+    f.options.deployment_id = TENANT;
     fixture_start(&f, FAKE_LOCKING);
     ckit_cache    *other = fixture_cache(&f, FAKE_FULL);
     ckit_function *fn = NULL, *there = NULL;
@@ -96,7 +115,9 @@ static void use_a_cache(bool searches_values) {
     call_it(fn, CKIT_SOURCE_MEMORY);
     call_it(there, CKIT_SOURCE_STORE);
     call_it(there, CKIT_SOURCE_MEMORY);
+    CHECK_OK(ckit_buf_append(&stored, fake_only_value(f.store))); /* searched with all the rest */
     set_and_get(f.cache, other);
+    note_tenants_key(ring, tenants_key);
     if (searches_values) { /* while caches and store are open */
         CHECK_EQ_U(0, find_in_process(masked_value, NEEDLE));
     } else {
@@ -107,7 +128,9 @@ static void use_a_cache(bool searches_values) {
     ckit_cache_close(other);
     fixture_close(&f);
     ckit_keyring_close(ring);
-    CHECK_EQ_U(0, find_in_process(masked_key, sizeof masked_key));
+    check_no_keys(tenants_key);
+    CHECK(!searches_values || find_in_process(masked_value, NEEDLE) == 0);
+    ckit_buf_fini(&stored);
 }
 
 static void run_apart(bool searches_values) {

@@ -7,6 +7,7 @@
 #include "support/memory_search.h"
 #include "support/test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -55,9 +56,7 @@ static ckit_keyring *open_ring(const ckit_alloc *alloc, ckit_seal_cipher cipher)
     ckit_keyring_options options = CKIT_KEYRING_OPTIONS_INIT;
     ckit_keyring        *ring;
     uint8_t              master[sizeof masked_master];
-    for (size_t i = 0; i < sizeof master; i++) {
-        master[i] = masked_master[i] ^ MASK;
-    }
+    mask_bytes(master, masked_master, sizeof master);
     options.master_key = S_ARRAY(master);
     options.alloc = alloc;
     options.cipher = cipher;
@@ -70,9 +69,7 @@ static ckit_keyring *open_ring(const ckit_alloc *alloc, ckit_seal_cipher cipher)
 static void note_key(ckit_keyring *ring, const char *tenant, uint8_t masked[32]) {
     ckiti_tenant *lent;
     CHECK_OK(ckiti_ring_borrow(ring, 0, S(tenant), &lent, NULL));
-    for (size_t i = 0; i < 32; i++) {
-        masked[i] = lent->cipher.secret->key[i] ^ MASK;
-    }
+    mask_bytes(masked, lent->cipher.secret->key, 32);
     ckiti_ring_give_back(ring, lent);
 }
 
@@ -85,9 +82,7 @@ CKIT_TEST(seal_memory, what_goes_back_to_the_allocator_is_neither_key_nor_plaint
         ckit_buf           stored = {.alloc = &alloc}, document = {.alloc = &alloc};
         ckiti_sealed_class cls;
         note_key(ring, "t", w.key);
-        for (size_t i = 0; i < sizeof w.plain; i++) {
-            w.plain[i] = (uint8_t)(text[i] ^ MASK);
-        }
+        mask_bytes(w.plain, text, sizeof w.plain);
         for (int integrity = 0; integrity < 2; integrity++) {
             stored.len = 0;
             CHECK_OK(ckiti_sealed_seal(&place, S(text), integrity, 0, 0, &stored, NULL));
@@ -108,25 +103,62 @@ CKIT_TEST(seal_memory, what_goes_back_to_the_allocator_is_neither_key_nor_plaint
 
 /* ---- the whole process -------------------------------------------------------------------------------------- */
 
-/* In a process of its own, whose memory nothing else has filled. */
-static void search(ckit_seal_cipher cipher) {
-    ckit_keyring           *ring = open_ring(NULL, cipher);
+/* What AES makes of a key, masked: round keys, and powers for the tag. */
+typedef struct schedule {
+    uint8_t blocks[CKITI_SEAL_EXPANDED / 16][16];
+} schedule;
+
+static void note_schedule(const uint8_t masked_key[32], schedule *masked) {
+    static const uint8_t nothing[16];
+    ckiti_cipher_key     key = {.secret = ckiti_secret_alloc(sizeof(ckiti_secret))};
+    CHECK(key.secret != NULL);
+    mask_bytes(key.secret->key, masked_key, 32);
+    ckiti_cipher_sodium_expand(&key);
+    mask_bytes((uint8_t *)masked, key.secret->expanded, sizeof *masked);
+    for (size_t i = 0; i < COUNT(masked->blocks); i++) { /* what there is none of stands for the key */
+        if (memcmp(key.secret->expanded + 16 * i, nothing, 16) == 0) {
+            memcpy(masked->blocks[i], masked_key, 16);
+        }
+    }
+    ckiti_secret_free(key.secret);
+}
+
+/* So far down the stack that nothing that comes after it writes there. */
+__attribute__((noinline)) static void seal_and_open(ckit_keyring *ring, schedule *made) {
+    volatile uint8_t        depth[65536];
     const ckit_seal_subject subject = {.tenant = S("t"), .key = S("k"), .format = S("msgpack")};
+    const uint8_t           value[1000] = {1}; /* many blocks at once take another way */
     ckit_buf                out = CKIT_BUF_INIT, back = CKIT_BUF_INIT;
     uint8_t                 key[32];
-    note_key(ring, "t", key);
-    CHECK_OK(ckit_seal(ring, &subject, S("value"), &out, NULL));
+    depth[0] = 0;
+    CHECK_OK(ckit_seal(ring, &subject, S_ARRAY(value), &out, NULL));
     CHECK_OK(ckit_unseal(ring, &subject, (ckit_slice){NULL, 0}, ckit_buf_slice(&out), 0, &back, NULL));
+    ckit_buf_fini(&out);
+    ckit_buf_fini(&back);
+    note_key(ring, "t", key);
+    note_schedule(key, made);
+    CHECK(depth[0] == 0);
+}
+
+/* In a process of its own, whose memory nothing else has filled. */
+static void search(ckit_seal_cipher cipher) {
+    ckit_keyring *ring = open_ring(NULL, cipher);
+    uint8_t       key[32];
+    schedule      made;
+    seal_and_open(ring, &made);
+    note_key(ring, "t", key);
     CHECK(find_in_process(masked_master, sizeof masked_master) > 0); /* the search finds */
     CHECK(find_in_process(key, sizeof key) > 0);
+    CHECK(find_in_process(made.blocks[2], 16) > 0);
     ckit_keyring_close(ring);
     CHECK_EQ_U(0, find_in_process(masked_master, sizeof masked_master));
     CHECK_EQ_U(0, find_in_process(key, sizeof key));
     /* The first half is also the first round key of what AES makes of it. */
     CHECK_EQ_U(0, find_in_process(key, 16));
     CHECK_EQ_U(0, find_in_process(key + 16, 16));
-    ckit_buf_fini(&out);
-    ckit_buf_fini(&back);
+    for (size_t i = 2; i < COUNT(made.blocks); i += 3) {
+        CHECK_EQ_U(0, find_in_process(made.blocks[i], 16));
+    }
 }
 
 CKIT_TEST(seal_memory, after_closing_no_key_is_left_anywhere_in_the_process) {
@@ -141,4 +173,46 @@ CKIT_TEST(seal_memory, after_closing_no_key_is_left_anywhere_in_the_process) {
         CHECK_EQ_I(child, waitpid(child, &status, 0));
         CHECK_EQ_I(0, status);
     }
+}
+
+/* ---- locks on memory ---------------------------------------------------------------------------------------- */
+
+/* Whether the kernel has the flag ("lo": locked, "dd": not in core files) for the page at `address`. */
+static bool page_has(const void *address, const char *flag) {
+    FILE  *maps = fopen("/proc/self/smaps", "r");
+    char   line[512];
+    size_t from, to;
+    bool   here = false, has = false;
+    CHECK(maps != NULL);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        if (sscanf(line, "%zx-%zx ", &from, &to) == 2) {
+            here = (uintptr_t)address >= from && (uintptr_t)address < to;
+        } else if (here && strncmp(line, "VmFlags:", 8) == 0) {
+            has = has || strstr(line, flag) != NULL;
+        }
+    }
+    (void)fclose(maps);
+    return has;
+}
+
+CKIT_TEST(seal_memory, keys_are_locked_and_not_in_core_files_also_in_a_child) {
+    ckit_keyring *ring = open_ring(NULL, CKIT_SEAL_CIPHER_AUTO);
+    ckiti_tenant *tenant;
+    int           status;
+    CHECK_OK(ckiti_ring_borrow(ring, 0, S("t"), &tenant, NULL));
+    const void *const secrets[] = {ring->masters[0].ptr, tenant->cipher.secret};
+    const bool        locks = page_has(secrets[0], " lo"); /* where the limit and the sanitizers let it */
+    const pid_t       child = fork();
+    CHECK(child >= 0);
+    for (size_t i = 0; i < COUNT(secrets); i++) {
+        CHECK(page_has(secrets[i], " dd"));
+        CHECK_EQ_U(locks, page_has(secrets[i], " lo"));
+    }
+    if (child == 0) {
+        _exit(0);
+    }
+    CHECK_EQ_I(child, waitpid(child, &status, 0));
+    CHECK_EQ_I(0, status);
+    ckiti_ring_give_back(ring, tenant);
+    ckit_keyring_close(ring);
 }

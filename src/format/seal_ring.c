@@ -206,7 +206,8 @@ static ckit_status take_keys(ckit_keyring *ring, const ckit_keyring_options *opt
     if (st != CKIT_OK) {
         return st;
     }
-    ring->secret = ckiti_secret_alloc((total + 63) / 64 * 64);
+    ring->secret_size = (total + 63) / 64 * 64;
+    ring->secret = ckiti_secret_alloc(ring->secret_size);
     if (ring->secret == NULL) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for keys");
     }
@@ -284,6 +285,8 @@ static void in_parent(void *self) {
 static void in_child(void *self) {
     ckit_keyring *ring = self;
     ckiti_nonces_in_child(&ring->nonces);
+    ckiti_secret_lock_again(ring->secret, ring->secret_size);
+    ckiti_tenants_in_child(ring);
     pthread_mutex_unlock(&ring->lock);
 }
 

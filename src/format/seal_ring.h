@@ -36,6 +36,7 @@ struct ckit_keyring {
     const ckit_alloc *alloc;
 
     uint8_t   *secret; /* all master keys */
+    size_t     secret_size;
     ckit_slice masters[CKITI_RING_KEYS];
     unsigned   first; /* 0, or 1 when there is no current key */
     unsigned   count; /* masters[first .. count-1] */
@@ -72,6 +73,8 @@ void        ckiti_ring_give_back(ckit_keyring *ring, ckiti_tenant *tenant);
 ckit_status ckiti_tenants_init(ckit_keyring *ring, ckit_error *err);
 /* Accepts what was never initialised (zeroed). */
 void ckiti_tenants_fini(ckit_keyring *ring);
+/* In the child of a fork, with the ring's lock. */
+void ckiti_tenants_in_child(ckit_keyring *ring);
 
 /* Who seals or opens `len` bytes now, and the first argument of its functions. */
 const ckiti_cipher_ops *ckiti_ring_cipher(ckit_keyring *ring, size_t len, bool sealing, void **self);

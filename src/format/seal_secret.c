@@ -15,6 +15,8 @@ void *ckiti_secret_alloc(size_t size) {
     return secret;
 }
 
+void ckiti_secret_lock_again(void *secret, size_t size) { (void)sodium_mlock(secret, size); }
+
 void ckiti_secret_free(void *secret) { sodium_free(secret); }
 
 static void hmac(ckit_slice key, ckit_slice first, ckit_slice second, const uint8_t *counter, uint8_t out[32]) {

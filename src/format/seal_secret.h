@@ -11,6 +11,8 @@
  * from the instance's allocator, which promises none of this. Zeroed; NULL when there is none. `size` is a multiple of
  * 64, and so is the address. */
 void *ckiti_secret_alloc(size_t size);
+/* In the child of a fork, which inherits no locks on memory: locked again, where the system allows it. */
+void ckiti_secret_lock_again(void *secret, size_t size);
 /* Accepts NULL. */
 void ckiti_secret_free(void *secret);
 

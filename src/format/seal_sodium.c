@@ -6,6 +6,7 @@
 _Static_assert(sizeof(crypto_aead_aes256gcm_state) == CKITI_SEAL_EXPANDED, "room for the expanded key");
 
 #define WHERE "seal"
+#define STACK_USED 1024u /* at most, by libsodium's functions here, which leave round keys there */
 
 bool ckiti_cipher_sodium_available(void) { return sodium_init() >= 0 && crypto_aead_aes256gcm_is_available() == 1; }
 
@@ -13,6 +14,7 @@ void ckiti_cipher_sodium_expand(ckiti_cipher_key *key) {
     if (crypto_aead_aes256gcm_is_available() == 1) {
         (void)crypto_aead_aes256gcm_beforenm((crypto_aead_aes256gcm_state *)(void *)key->secret->expanded,
                                              key->secret->key);
+        sodium_stackzero(STACK_USED);
     }
 }
 
@@ -38,6 +40,7 @@ static ckit_status seal(void *self, ckiti_cipher_key *key, const uint8_t nonce[C
     (void)self, (void)err;
     (void)crypto_aead_aes256gcm_encrypt_detached_afternm(out, tag, NULL, plain.ptr, plain.len, additional.ptr,
                                                          additional.len, NULL, nonce, expanded(key));
+    sodium_stackzero(STACK_USED);
     return CKIT_OK;
 }
 
@@ -47,6 +50,7 @@ static ckit_status open_sealed(void *self, ckiti_cipher_key *key, const uint8_t 
     (void)self, (void)err;
     int opened = crypto_aead_aes256gcm_decrypt_detached_afternm(out, NULL, sealed.ptr, sealed.len, tag, additional.ptr,
                                                                 additional.len, nonce, expanded(key));
+    sodium_stackzero(STACK_USED);
     if (opened != 0) {
         sodium_memzero(out, sealed.len);
     }

@@ -10,8 +10,12 @@
 
 #define WHERE "seal"
 
+static size_t chunks_of(const ckit_keyring *ring) {
+    return (ring->max_tenants + CKITI_TENANTS_CHUNK - 1) / CKITI_TENANTS_CHUNK;
+}
+
 ckit_status ckiti_tenants_init(ckit_keyring *ring, ckit_error *err) {
-    const size_t chunks = (ring->max_tenants + CKITI_TENANTS_CHUNK - 1) / CKITI_TENANTS_CHUNK;
+    const size_t chunks = chunks_of(ring);
     ring->buckets = 16;
     while (ring->buckets < ring->max_tenants) {
         ring->buckets *= 2;
@@ -187,8 +191,14 @@ void ckiti_ring_give_back(ckit_keyring *ring, ckiti_tenant *tenant) {
     pthread_mutex_unlock(&ring->lock);
 }
 
+void ckiti_tenants_in_child(ckit_keyring *ring) {
+    for (size_t i = 0; i < chunks_of(ring) && ring->chunks[i] != NULL; i++) {
+        ckiti_secret_lock_again(ring->chunks[i]->secrets, CKITI_TENANTS_CHUNK * sizeof(ckiti_secret));
+    }
+}
+
 void ckiti_tenants_fini(ckit_keyring *ring) {
-    const size_t chunks = (ring->max_tenants + CKITI_TENANTS_CHUNK - 1) / CKITI_TENANTS_CHUNK;
+    const size_t chunks = chunks_of(ring);
     for (uint32_t i = 0; i < ring->tenants; i++) {
         if (numbered(ring, i)->name != NULL) {
             empty(ring, numbered(ring, i));

@@ -8,6 +8,13 @@
 
 #define LARGEST_MAP ((size_t)256 << 20) /* larger ones are the sanitizers' own */
 
+void mask_bytes(uint8_t *out, const void *bytes, size_t len) {
+    const uint8_t *at = bytes;
+    for (size_t i = 0; i < len; i++) {
+        out[i] = at[i] ^ MASK;
+    }
+}
+
 size_t occurrences(const uint8_t *bytes, size_t len, const uint8_t *masked, size_t needle) {
     size_t found = 0;
     for (size_t i = 0; i + needle <= len; i++) {

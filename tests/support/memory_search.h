@@ -10,6 +10,8 @@
 
 #define MASK 0x5a
 
+/* `out` becomes `len` bytes XOR MASK: masked, or their mask comes off. */
+void mask_bytes(uint8_t *out, const void *bytes, size_t len);
 /* How often it stands in these bytes. */
 size_t occurrences(const uint8_t *bytes, size_t len, const uint8_t *masked, size_t needle);
 /* How often it stands in heap, stacks, data, and what belongs to nothing, as secret memory does: in all but what files hold
