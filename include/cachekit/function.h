@@ -118,8 +118,9 @@ CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t 
  *
  * soft_limit_ms, hard_limit_ms: ckit_call runs the loader of such a function in a thread of its own (up to 64 of a cache at
  * the same time; further ones run in their callers' threads, without a limit), with a copy of the arguments. Nothing stops a
- * loader: closing the function waits for it. Time is real time. An event loop has timers of its own and says when a call's
- * time is over (ckit_op_overdue in poll.h).
+ * loader: closing the function waits for it. Time is real time. A call that waits for another one, in this process or
+ * elsewhere, waits as long as that, too. Who computes by himself after ckit_begin, or has an event loop with timers of its
+ * own, says when a call's time is over (ckit_op_overdue in poll.h).
  *
  * raw: what ckit_finish is given (one byte or more) is stored exactly as it is, as with CKIT_RAW (cache.h): no frame, no
  * compression, no checksum, no look whether it is a document. The same bytes come back from memory and from the store,

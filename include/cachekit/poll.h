@@ -97,7 +97,8 @@ CKIT_API bool ckit_op_computes(const ckit_op *op);
 /* The caller has waited for the function, or for another call that runs it, as long as its soft (or hard) limit: what may be
  * given to him instead. CKIT_STALE: *out holds a value within `fail_safe_ms` (function.h). Without one CKIT_MISS, or for the
  * hard limit CKIT_E_FUNCTION_TIMEOUT with `err` filled. Counts it. The operation goes on: it is finished or freed as ever.
- * After CKIT_COMPUTE or CKIT_PENDING, from the thread that dispatches; never waits. */
+ * After CKIT_COMPUTE or CKIT_PENDING, from the thread that dispatches; of an operation without a poll from any thread, until
+ * it is freed, also while another thread finishes it. Never waits. */
 CKIT_API ckit_status ckit_op_overdue(ckit_op *op, bool hard, ckit_value *out, ckit_error *err);
 /* The value of an operation that answered CKIT_OK or CKIT_STALE; moves it to *out, once. */
 CKIT_API void ckit_op_take(ckit_op *op, ckit_value *out);

@@ -16,7 +16,7 @@ import weakref
 from typing import Any, Callable, TypeVar
 
 from ._core import Answer, Cache, CachedFunction, LocalFunction, Operation, Poll
-from ._told import tell_once
+from ._told import log, name_of, tell_once
 from .errors import CachekitError, FunctionTimeoutError
 
 _R = TypeVar("_R")
@@ -110,11 +110,12 @@ _late: set[asyncio.Task[Any]] = set()
 """What goes on after its caller has had enough: a loop does not keep its tasks alive."""
 
 
-def _leave(task: asyncio.Task[Any]) -> None:
+def _leave(task: asyncio.Task[Any], name: str) -> None:
     def done(task: asyncio.Task[Any]) -> None:
         _late.discard(task)
-        if not task.cancelled():
-            task.exception()  # has been seen
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.info("%s failed after its caller had gone", name, exc_info=error)
 
     _late.add(task)
     task.add_done_callback(done)
@@ -125,6 +126,7 @@ async def miss_in_time(
 ) -> Any:
     """As `miss`, but no longer than the limits allow."""
     task = asyncio.get_running_loop().create_task(miss(operation, args, kwargs))
+    name = name_of(operation.function.__wrapped__)
     waited = 0.0
     try:
         for limit, is_hard in ((soft, False), (hard, True)):
@@ -133,11 +135,11 @@ async def miss_in_time(
             waited = limit
             late = operation.overdue(is_hard)
             if late:
-                _leave(task)
+                _leave(task, name)
                 return late[0]
             if is_hard and late is None:
-                _leave(task)
-                raise FunctionTimeoutError(f"the function took longer than its limit of {limit} s")
+                _leave(task, name)
+                raise FunctionTimeoutError(f"{name} took longer than its limit of {limit} s")
         return await task
     except asyncio.CancelledError:
         task.cancel()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from ._attributes import attach
 from ._core import CachedFunction, ReceiverError
 from ._kinds import is_async
-from .errors import UnsupportedError
 from ._methods import Shape, copy_names, find_namesake, shape_of
 from ._refresh import Refresher
 from ._sealing import extractor_of, sealing_of
@@ -149,16 +148,16 @@ def _number_for(name: str) -> int:
 def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place, awaited: bool) -> dict[str, Any]:
     """What only some functions have."""
     more: dict[str, Any] = {}
+    limits = (config.soft_limit, config.hard_limit)
+    limited = limits != (None, None)
     if awaited:
         from ._async import miss, miss_in_time
 
-        limited = config.soft_limit is not None or config.hard_limit is not None
-        more["miss"] = functools.partial(miss_in_time, config.soft_limit, config.hard_limit) if limited else miss
-    elif config.soft_limit is not None or config.hard_limit is not None:
-        raise UnsupportedError(
-            "soft_limit= and hard_limit= are for coroutine functions: nothing can take a thread out of a plain function, "
-            "and in a thread of its own it would miss what belongs to its caller's"
-        )
+        more["miss"] = functools.partial(miss_in_time, *limits) if limited else miss
+    elif limited:
+        from ._limits import Limits
+
+        more["limits"] = (*config.limits_ms, Limits(function, *limits))
     if not place.objects and config.serializer not in ("default", "std", "standard"):
         from .serializers.stored import codec_for
 

@@ -6,6 +6,7 @@ from inspect import Signature
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Generic, Literal, TypedDict, TypeVar, overload
 
+from cachekit._limits import Limits
 from cachekit.backends._adapter import Adapter
 from cachekit.decorator import CacheInfo
 from typing_extensions import Buffer, Concatenate, ParamSpec, Self, final
@@ -439,6 +440,7 @@ class CachedFunction(Generic[_P, _R]):
         encryption: bool | None = None,
         tenant: str | None = None,
         fresh: tuple[int, float, float, int, bool] = (0, 0.0, 0.0, 0, False),
+        limits: tuple[int, int, Limits] = ...,
     ) -> Self:
         """See python/ext/function.h for what each of them is. `first`, `method` and `bound` as
         _methods.Shape has them."""

@@ -23,11 +23,35 @@ MOST_AT_ONCE = 32
 """Refreshes of one function; a hit that finds more of them under way starts none, and a later one tries again."""
 
 WAIT_AT_EXIT_S = 1.0
-"""How long the end of the interpreter waits for refreshes that are under way, all together."""
+"""How long the end of the interpreter waits for functions that run in threads of their own, all together."""
 
 _threads: set[threading.Thread] = set()
 _tasks: set[asyncio.Task[None]] = set()
 _ending = False
+
+
+def start_thread(name: str, target: Callable[..., None], *args: Any) -> None:
+    """Runs that with the caller's context variables. The end of the interpreter waits for it a little."""
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            context.run(target, *args)
+        finally:
+            _threads.discard(threading.current_thread())
+
+    thread = threading.Thread(target=run, name=name, daemon=is_main_interpreter)
+    _threads.add(thread)
+    try:
+        thread.start()
+    except BaseException:
+        _threads.discard(thread)
+        raise
+
+
+def is_ending() -> bool:
+    """Whether the interpreter ends: no more threads then."""
+    return _ending
 
 
 class Refresher:
@@ -69,19 +93,7 @@ class Refresher:
     # ---- plain functions --------------------------------------------------------------------------------------------
 
     def _start_thread(self, running: set[Operation], operation: Operation, args: Any, kwargs: Any) -> None:
-        run = contextvars.copy_context().run
-        thread = threading.Thread(
-            target=run,
-            args=(self._in_thread, running, operation, args, kwargs),
-            name=self._name,
-            daemon=True,
-        )
-        _threads.add(thread)
-        try:
-            thread.start()
-        except BaseException:
-            _threads.discard(thread)
-            raise
+        start_thread(self._name, self._in_thread, running, operation, args, kwargs)
 
     def _in_thread(self, running: set[Operation], operation: Operation, args: Any, kwargs: Any) -> None:
         try:
@@ -93,7 +105,6 @@ class Refresher:
             self._succeeded(operation, result)
         finally:
             running.discard(operation)
-            _threads.discard(threading.current_thread())
 
     # ---- coroutine functions ----------------------------------------------------------------------------------------
 

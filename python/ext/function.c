@@ -92,7 +92,7 @@ static PyObject *copy(PyObject *self, PyObject *unused) {
 /* What `CachedFunction(...)` was given; every object is borrowed. */
 typedef struct given {
     PyObject          *cache, *wrapped, *key, *warn, *dump, *load, *miss, *refresh, *bound, *gone, *tenants, *interop;
-    PyObject          *encryption, *tenant;
+    PyObject          *encryption, *tenant, *in_time;
     const char        *name;
     int                objects, first, method, integrity, l1, fail_closed;
     unsigned long long none_ttl_ms;
@@ -122,7 +122,7 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
     static char *names[] = {"cache",   "function", "name",       "namespace",     "ttl_ms", "stale_ms",    "integrity",
                             "l1",      "first",    "method",     "objects",       "key",    "warn",        "dump",
                             "load",    "miss",     "refresh",    "early_refresh", "bound",  "renew_below", "gone",
-                            "tenants", "interop",  "encryption", "tenant",        "fresh",  NULL};
+                            "tenants", "interop",  "encryption", "tenant",        "fresh",  "limits",      NULL};
     unsigned long long ttl_ms = 0, stale_ms = 0, fail_safe_ms = 0;
     *g = (given){.key = Py_None,
                  .warn = Py_None,
@@ -136,16 +136,17 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
                  .interop = Py_None,
                  .encryption = Py_None,
                  .tenant = Py_None,
+                 .in_time = Py_None,
                  .integrity = 1,
                  .l1 = 1,
                  .options = CKIT_FUNCTION_OPTIONS_INIT};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!Os|$zKKppiipOOOOOOdOdOOOOO(KddKp)", names, (PyTypeObject *)state->cache_type, &g->cache,
-            &g->wrapped, &g->name, &g->options.namespace_name, &ttl_ms, &stale_ms, &g->integrity, &g->l1, &g->first,
-            &g->method, &g->objects, &g->key, &g->warn, &g->dump, &g->load, &g->miss, &g->refresh,
+            args, kwargs, "O!Os|$zKKppiipOOOOOOdOdOOOOO(KddKp)(IIO)", names, (PyTypeObject *)state->cache_type,
+            &g->cache, &g->wrapped, &g->name, &g->options.namespace_name, &ttl_ms, &stale_ms, &g->integrity, &g->l1,
+            &g->first, &g->method, &g->objects, &g->key, &g->warn, &g->dump, &g->load, &g->miss, &g->refresh,
             &g->options.early_refresh, &g->bound, &g->options.renew_below, &g->gone, &g->tenants, &g->interop,
             &g->encryption, &g->tenant, &fail_safe_ms, &g->options.ttl_jitter, &g->options.early_beta, &g->none_ttl_ms,
-            &g->fail_closed)) {
+            &g->fail_closed, &g->options.soft_limit_ms, &g->options.hard_limit_ms, &g->in_time)) {
         return false;
     }
     if ((g->dump == Py_None) != (g->load == Py_None) || (g->objects && g->dump != Py_None) ||
@@ -232,6 +233,7 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     f->refresh = kept(g.refresh);
     f->bound = kept(g.bound);
     f->gone = kept(g.gone);
+    f->in_time = kept(g.in_time);
     if (g.interop != Py_None) {
         PyObject *check = PyTuple_GET_ITEM(g.interop, 2);
         f->check = check == Py_None ? NULL : kept(check);
@@ -267,7 +269,8 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 /* Every object that a function holds, but its cache, which goes last. */
 #define HELD(X)                                                                                                        \
     X(wrapped)                                                                                                         \
-    X(key) X(warn) X(dump) X(load) X(miss) X(refresh) X(bound) X(tenant) X(tenants) X(check) X(of_tenant) X(dict)
+    X(key)                                                                                                             \
+    X(warn) X(dump) X(load) X(miss) X(in_time) X(refresh) X(bound) X(tenant) X(tenants) X(check) X(of_tenant) X(dict)
 
 static int function_traverse(PyObject *self, visitproc visit, void *arg) {
     core_function *f = core_function_of(self);

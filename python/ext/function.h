@@ -46,12 +46,14 @@ typedef struct core_function {
     bool                         fail_closed; /* a store that fails makes the call fail */
     bool                         coroutine;   /* `wrapped` is a coroutine function: calls are awaited */
     PyObject                    *wrapped;
-    PyObject                    *key;   /* makes the key's text from the arguments; None = the arguments are the key */
-    PyObject                    *warn;  /* called with (reason, exception or None) when a call runs uncached; or None */
-    PyObject                    *dump;  /* CORE_SERIALIZED: object -> bytes as they are stored */
-    PyObject                    *load;  /* CORE_SERIALIZED: buffer -> object */
-    PyObject                    *miss;  /* `coroutine`: a coroutine function (Operation, args, kwargs) -> result */
-    PyObject                    *bound; /* CORE_FIRST_BOUND: (args, kwargs) that `wrapped` has already; else None */
+    PyObject                    *key;  /* makes the key's text from the arguments; None = the arguments are the key */
+    PyObject                    *warn; /* called with (reason, exception or None) when a call runs uncached; or None */
+    PyObject                    *dump; /* CORE_SERIALIZED: object -> bytes as they are stored */
+    PyObject                    *load; /* CORE_SERIALIZED: buffer -> object */
+    PyObject                    *miss; /* `coroutine`: a coroutine function (Operation, args, kwargs) -> result */
+    PyObject *in_time; /* runs the function in a thread: (Operation, args, kwargs, seconds waited) -> result; its
+                          time_out() raises; or None */
+    PyObject *bound;   /* CORE_FIRST_BOUND: (args, kwargs) that `wrapped` has already; else None */
     PyObject *gone;    /* called when the function has ended and forgotten its objects; not part of cycles; or None */
     PyObject *refresh; /* called with (Operation, args, kwargs, whether the first argument is a receiver) after a stale
                           value was served, returns whether it computes a fresh one; or None */

@@ -1,5 +1,6 @@
 /* A blocking call that memory cannot answer. */
-#include "function.h"
+#include "call.h"
+#include "operation.h"
 
 #include <time.h>
 
@@ -39,6 +40,22 @@ static PyObject *compute(core_function *f, ckit_op *op, ckit_args *args, PyObjec
     Py_END_ALLOW_THREADS;
     core_bury(f->cache);
     return value;
+}
+
+/* The same in a thread, and this caller waits no longer than the limits allow. `began_ns`: since then it does. */
+static PyObject *compute_in_time(core_function *f, ckit_op *op, ckit_args *args, PyObject *const *values, size_t count,
+                                 PyObject *names, uint64_t began_ns) {
+    PyObject *all = NULL, *kwargs = NULL, *waited = NULL, *result = NULL;
+    PyObject *operation = core_operation_new(f, op, args);
+    if (operation != NULL && core_gather(values, PyVectorcall_NARGS(count), names, &all, &kwargs) == 0 &&
+        (waited = PyFloat_FromDouble((double)(core_now_ns() - began_ns) * 1e-9)) != NULL) {
+        result = PyObject_CallFunctionObjArgs(f->in_time, operation, all, kwargs, waited, NULL);
+    }
+    Py_XDECREF(waited);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(all);
+    Py_XDECREF(operation); /* given up, unless the thread has it */
+    return result;
 }
 
 /* Other programs may write such values again and again. */
@@ -90,7 +107,11 @@ PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const 
             return NULL; /* with the signal handler's exception */
         }
         if (st == CKIT_COMPUTE) {
-            return compute(f, op, args, values, count, names);
+            return f->in_time == Py_None ? compute(f, op, args, values, count, names)
+                                         : compute_in_time(f, op, args, values, count, names, began_ns);
+        }
+        if (st == CKIT_E_FUNCTION_TIMEOUT && f->in_time != Py_None) { /* of another call, for which this one waited */
+            return PyObject_CallMethod(f->in_time, "time_out", NULL);
         }
         if (st != CKIT_OK) {
             if (core_function_minds(f, st)) {

@@ -13,11 +13,14 @@ static int add_own(PyObject *module) {
 
 PyObject *core_text(const char *text) { return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace"); }
 
-/* The class of what failed to authenticate; CachekitError when it cannot be had. New. */
+/* The class of an error that has one of its own; CachekitError when it cannot be had. New. */
 static PyObject *class_of(core_state *state, ckit_status status) {
-    if (status == CKIT_E_AUTH_TAG) {
+    const char *name = status == CKIT_E_AUTH_TAG           ? "DecryptionAuthenticationError"
+                       : status == CKIT_E_FUNCTION_TIMEOUT ? "FunctionTimeoutError"
+                                                           : NULL;
+    if (name != NULL) {
         PyObject *errors = PyImport_ImportModule("cachekit.errors");
-        PyObject *type = errors == NULL ? NULL : PyObject_GetAttrString(errors, "DecryptionAuthenticationError");
+        PyObject *type = errors == NULL ? NULL : PyObject_GetAttrString(errors, name);
         Py_XDECREF(errors);
         if (type != NULL) {
             return type;

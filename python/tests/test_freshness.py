@@ -11,11 +11,8 @@ import pytest
 from cachekit import cache
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.config import DecoratorConfig, L1CacheConfig
-from cachekit.errors import BackendError, ConfigurationError, FunctionTimeoutError, UnsupportedError
+from cachekit.errors import BackendError, ConfigurationError
 from waiting import until
-
-PATIENCE = 30.0
-
 
 class Body:
     """Counts its runs, and fails when it is told to."""
@@ -197,6 +194,9 @@ def test_failing_closed_the_store_s_error_is_the_caller_s(awaited: bool, broken:
         {"ttl_jitter": 1},
         {"early_refresh_beta": -0.1},
         {"none_ttl": -1},
+        {"soft_limit": 0, "fail_safe": 1},
+        {"soft_limit": 2},
+        {"hard_limit": 1, "soft_limit": 2},
         {"fallback_strategy": "custom"},
     ],
 )
@@ -218,61 +218,3 @@ def test_values_are_renewed_before_they_end_by_what_a_run_takes() -> None:
     time.sleep(0.05)
     slow(1)  # stale nearly at once: a thousand runs before its end
     until(lambda: body.runs >= 3)
-
-
-def test_after_the_soft_limit_an_older_result_is_returned_and_the_new_one_is_kept() -> None:
-    async def main() -> None:
-        gate = asyncio.Event()
-        runs: list[int] = []
-
-        @cache(backend=None, ttl=0.5, fail_safe=1000, soft_limit=0.001, l1=L1CacheConfig(swr_enabled=False))
-        async def slow(n: int) -> int:
-            runs.append(n)
-            if len(runs) > 1:
-                await gate.wait()
-            return len(runs)
-
-        assert await slow(1) == 1
-        await asyncio.sleep(0.6)
-        assert await slow(1) == 1
-        assert await slow(1) == 1
-        assert len(runs) == 2  # the second call waits for the run that is under way
-        gate.set()
-        while await slow(1) != 2:
-            await asyncio.sleep(0.005)
-        assert len(runs) == 2
-
-    asyncio.run(asyncio.wait_for(main(), PATIENCE))
-
-
-def test_after_the_hard_limit_the_call_ends_and_the_result_is_kept() -> None:
-    async def main() -> None:
-        gate = asyncio.Event()
-
-        @cache(backend=None, hard_limit=0.001)
-        async def slow(n: int) -> int:
-            await gate.wait()
-            return n
-
-        for _ in range(2):
-            with pytest.raises(FunctionTimeoutError) as caught:
-                await slow(1)
-            assert caught.value.code == "E121"
-            assert isinstance(caught.value, TimeoutError)
-        gate.set()
-        await asyncio.sleep(0.05)
-        assert await slow(1) == 1
-
-    asyncio.run(asyncio.wait_for(main(), PATIENCE))
-
-
-def test_limits_are_for_coroutine_functions() -> None:
-    with pytest.raises(UnsupportedError, match="coroutine functions"):
-
-        @cache(backend=None, hard_limit=1)
-        def plain() -> None: ...
-
-    with pytest.raises(ConfigurationError, match="hard_limit"):
-        DecoratorConfig(soft_limit=2, hard_limit=1)
-    with pytest.raises(ConfigurationError, match="without fail_safe="):
-        DecoratorConfig(soft_limit=2)

@@ -8,8 +8,10 @@ static const char where[] = "function";
 
 /* ---- the blocking driver ------------------------------------------------------------------------------------- */
 
-static void pause_until(ckit_op *op, uint64_t retry_at_ms) {
-    struct timespec until = ckiti_real_time_in(ckiti_time_left(ckiti_cache_now(op->cache), retry_at_ms));
+/* Not before retry_at_ms, but no longer than `most_ms`. */
+static void pause_until(ckit_op *op, uint64_t retry_at_ms, uint64_t most_ms) {
+    uint64_t        left = ckiti_time_left(ckiti_cache_now(op->cache), retry_at_ms);
+    struct timespec until = ckiti_real_time_in(left < most_ms ? left : most_ms);
     op->wait.cond = op->seat.wake; /* nobody waits for the flight any more */
     ckiti_op_begin_wait(op);
     if (!ckiti_op_was_overtaken(op)) { /* else something has happened since the look */
@@ -87,7 +89,50 @@ static ckit_status follow(ckit_op *op) {
     return after_all(op);
 }
 
+/* How long a call waits for another process that runs the function: as long as its limits. Real time. */
+typedef struct patience {
+    uint64_t began_ms;
+    bool     soft_is_over;
+} patience;
+
+static bool waits_for_the_hard_limit(const ckit_op *op, const patience *p) {
+    return p->soft_is_over || op->function->soft_limit_ms == 0;
+}
+
+static uint64_t patience_left(const ckit_op *op, const patience *p) {
+    const ckit_function *function = op->function;
+    uint64_t             limit = waits_for_the_hard_limit(op, p) ? function->hard_limit_ms : function->soft_limit_ms;
+    return limit == 0 ? UINT64_MAX : ckiti_time_left(ckiti_system_monotonic_ms(), p->began_ms + limit);
+}
+
+/* Its limit is over: CKIT_OK with op->value, the failure with op->error, or CKIT_PENDING: it waits on. */
+static ckit_status lose_patience(ckit_op *op, patience *p) {
+    bool hard = waits_for_the_hard_limit(op, p);
+    p->soft_is_over = true;
+    atomic_store(&op->has_late, op->late.len > 0);
+    ckit_status st = ckiti_op_overdue(op, hard, &op->value, &op->error);
+    return st == CKIT_STALE ? CKIT_OK : st == CKIT_MISS ? CKIT_PENDING : st;
+}
+
+static ckit_status pause_or_end(ckit_op *op, patience *p) {
+    pause_until(op, op->retry_at_ms, patience_left(op, p));
+    if (is_told_to_stop(op)) {
+        return CKIT_E_CANCELLED;
+    }
+    return patience_left(op, p) == 0 ? lose_patience(op, p) : CKIT_PENDING;
+}
+
+static ckit_status take_steps(ckit_op *op, patience *p) {
+    ckit_status st;
+    do {
+        st = ckiti_op_advance(op);
+        st = op->retry_at_ms != 0 ? pause_or_end(op, p) : st;
+    } while (st == CKIT_PENDING);
+    return st;
+}
+
 ckit_status ckiti_op_run(ckit_op *op) {
+    patience           p = {.began_ms = ckiti_system_monotonic_ms()};
     pthread_cond_t     wake;
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -105,13 +150,7 @@ ckit_status ckiti_op_run(ckit_op *op) {
         (void)ckiti_op_turn_of_the_function(op);
     }
     if (st == CKIT_COMPUTE && !op->seat.reentrant) {
-        do {
-            st = ckiti_op_advance(op);
-            if (op->retry_at_ms != 0) {
-                pause_until(op, op->retry_at_ms);
-                st = is_told_to_stop(op) ? CKIT_E_CANCELLED : st;
-            }
-        } while (st == CKIT_PENDING);
+        st = take_steps(op, &p);
     }
     op->seat.wake = NULL;
     pthread_cond_destroy(&wake);

@@ -426,6 +426,29 @@ CKIT_TEST(freshness, after_the_hard_limit_the_call_ends_and_the_run_is_stored) {
     scene_close(&s);
 }
 
+CKIT_TEST(freshness, limits_hold_while_another_process_runs_the_function) {
+    scene s;
+    scene_prepare(&s);
+    s.options.fail_safe_ms = 5000;
+    s.options.soft_limit_ms = 1;
+    s.options.hard_limit_ms = 2;
+    s.f.options.lock_wait_ms = 86400000;
+    scene_start(&s, true);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    fake_clock_advance(&s.f.time, 12000);
+    for (int64_t argument = 7; argument < 9; argument++) {
+        ckit_buf key = key_of(s.fn, argument);
+        fake_lock_elsewhere(s.f.store, ckit_buf_slice(&key));
+        ckit_buf_fini(&key);
+    }
+    check_stands_in(&s, s.fn, 1);
+    CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, call(s.fn, 8).status); /* there is nothing to give instead */
+    CHECK_EQ_U(1, s.l.runs);
+    CHECK_EQ_U(1, stats_of(s.f.cache).soft_limits);
+    CHECK_EQ_U(1, stats_of(s.f.cache).hard_limits);
+    scene_close(&s);
+}
+
 CKIT_TEST(freshness, limits_that_contradict_each_other_or_do_nothing_are_refused) {
     fixture               f;
     loader                l;

@@ -72,9 +72,10 @@ class DecoratorConfig(Value):
     fallback_strategy: Literal["fail_open", "fail_closed"]
     """What a store that fails means: the function runs, or the call raises the store's error."""
     soft_limit: float | None
-    """For coroutine functions: seconds after which a call gets an older result within `fail_safe`, if there is one."""
+    """Seconds after which a call gets an older result within `fail_safe`, if there is one. The function goes on."""
     hard_limit: float | None
-    """For coroutine functions: seconds after which it ends, with such a result or a `FunctionTimeoutError`."""
+    """Seconds after which a call ends, with such a result or a `FunctionTimeoutError`. A plain function with a limit runs
+    in a thread of its own."""
     swr_by_default: bool
     """Without `stale_ttl`: serve stale values for as long again as `ttl`."""
     namespace: str | None
@@ -226,6 +227,12 @@ class DecoratorConfig(Value):
             none_ms,
             closed,
         )
+
+    @property
+    def limits_ms(self) -> tuple[int, int]:
+        """The soft and the hard limit; 0 = none."""
+        soft, hard = (0 if limit is None else _milliseconds(limit) for limit in (self.soft_limit, self.hard_limit))
+        return soft, hard
 
     @property
     def l1_only(self) -> bool:

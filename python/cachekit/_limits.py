@@ -1,0 +1,186 @@
+"""Limits of plain functions: the function runs in a thread of its own, and its caller waits for it as long as they allow.
+Who is gone by then leaves the run alone: its result is kept."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
+
+from ._refresh import is_ending, start_thread
+from ._told import log, name_of, tell_once
+from .errors import FunctionTimeoutError
+
+if TYPE_CHECKING:
+    from ._core import CachedFunction, Operation
+
+MOST_AT_ONCE = 64
+"""Runs of functions with limits, in the whole process. Who finds no place waits for one, as long as for the function."""
+
+_places = threading.Semaphore(MOST_AT_ONCE)
+
+
+class _Own(threading.local):
+    """What a thread is there for: the function that it runs, and those whose runs have led to it."""
+
+    functions: tuple[CachedFunction[..., Any], ...] = ()
+
+
+_own = _Own()
+
+
+class Run:
+    """One run of a function, in a thread of its own or in that of its caller."""
+
+    def __init__(
+        self, operation: Operation, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._operation = operation
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._is_left = False
+        self._began = threading.Event()
+        self.is_started = False
+        self.has_returned = False
+        """The function has; its result may still be on its way to the store."""
+        self.over = threading.Event()
+
+    def start(self, patience: float = 0.0) -> None:
+        """In a thread, unless there is no place for one within so many seconds."""
+        places = _places
+        if not places.acquire(timeout=max(0.0, patience)):
+            return
+        self.is_started = True
+        try:
+            start_thread(name_of(self._function), self._in_thread, places, (*_own.functions, self._operation.function))
+        except RuntimeError:  # the system has none, or the interpreter ends
+            places.release()
+            self.here()
+
+    def here(self) -> None:
+        """In this thread."""
+        self.is_started = True
+        self._began.set()
+        self._run()
+
+    def _in_thread(self, places: threading.Semaphore, functions: tuple[CachedFunction[..., Any], ...]) -> None:
+        _own.functions = functions
+        try:
+            self._operation.move_here()
+            self._began.set()
+            self._run()
+        finally:
+            places.release()
+
+    def _run(self) -> None:
+        try:
+            self._compute()
+        except BaseException as error:
+            self._error = error
+        if self._is_left and self._error is not None:
+            log.info("%s failed after its caller had gone", name_of(self._function), exc_info=self._error)
+            self._error = None
+        self.over.set()
+
+    def _compute(self) -> None:
+        operation = self._operation
+        try:
+            result = self._function(*self._args, **self._kwargs)
+        except Exception as error:
+            self.has_returned = True
+            if not operation.fall_back(error):
+                raise
+            self._result = operation.take()
+        except BaseException:  # nothing stands in for these
+            operation.fail()
+            raise
+        else:
+            self.has_returned = True
+            operation.settle(result)
+            self._result = result
+
+    def leave(self) -> None:
+        """Its caller has had enough. By the end of this the thread that runs it is known as the one that does."""
+        self._is_left = True
+        if self.is_started:
+            self._began.wait()
+        else:
+            self._operation.drop()
+
+    def take(self) -> Any:
+        """What the function has returned, or raised."""
+        try:
+            if self._error is not None:
+                raise self._error
+            return self._result
+        finally:
+            self._error = None  # it refers to this frame
+
+
+class Limits:
+    """Those of one function. Called with the operation whose turn it is, the arguments, and how long its caller has waited
+    already."""
+
+    def __init__(self, function: Callable[..., Any], soft: float | None, hard: float | None) -> None:
+        self._function = function
+        self._limits = [(limit, is_hard) for limit, is_hard in ((soft, False), (hard, True)) if limit is not None]
+
+    def __call__(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], waited: float) -> Any:
+        began = time.monotonic() - waited
+        run = Run(operation, self._function, args, kwargs)
+        if operation.function in _own.functions or is_ending():
+            run.here()  # a part of the run around it, whose caller waits no longer than this one would
+            return run.take()
+        run.start()
+        if not run.is_started and _own.functions:
+            self._without_thread(run)  # waiting for a place with a place could last for ever
+        try:
+            late = self._wait(run, operation, began)
+        except BaseException:
+            run.leave()
+            raise
+        if late:
+            run.leave()
+            return late[0]
+        return run.take()
+
+    def _wait(self, run: Run, operation: Operation, began: float) -> tuple[Any] | None:
+        """None: it is over. Else what its caller gets instead."""
+        for limit, is_hard in self._limits:
+            end = began + limit
+            if not run.is_started:
+                run.start(end - time.monotonic())
+            if run.is_started and run.over.wait(max(0.0, end - time.monotonic())) or run.has_returned:
+                break
+            late = operation.overdue(is_hard)
+            if late:
+                return late
+            if is_hard:
+                self.time_out()
+        if not run.is_started:
+            self._without_thread(run)
+        run.over.wait()
+        return None
+
+    def time_out(self) -> NoReturn:
+        """The hard limit is over."""
+        limit = self._limits[-1][0]
+        raise FunctionTimeoutError(f"{name_of(self._function)} took longer than its limit of {limit} s")
+
+    def _without_thread(self, run: Run) -> None:
+        tell_once(self._function, f"{MOST_AT_ONCE} functions with limits run already: it runs in its caller's thread")
+        run.here()
+
+
+def _forget_places() -> None:
+    """The runs of the parent are the parent's."""
+    global _places
+    _places = threading.Semaphore(MOST_AT_ONCE)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_places)
