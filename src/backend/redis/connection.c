@@ -175,6 +175,9 @@ void ckiti_redis_connection_drop(ckiti_redis_connection *c, ckiti_redis_turn *tu
 }
 
 ckit_status ckiti_redis_connection_check(ckiti_redis_connection *c, ckit_error *err) {
+    if (ckiti_resp_idle(&c->reader) && ckiti_system_monotonic_ms() == c->read_at_ms) {
+        return CKIT_OK;
+    }
     for (;;) {
         ckiti_redis_turn nobody = {NULL, 0};
         ckit_status      st = ckiti_redis_connection_receive(c, 0, err);

@@ -99,7 +99,8 @@ void ckiti_redis_connection_drop(ckiti_redis_connection *c, ckiti_redis_turn *tu
 
 /* Before commands go out on a connection that nothing is awaited from: takes in push messages that have come meanwhile.
  * CKIT_E_NETWORK when the server has closed it, CKIT_E_IO for a reply that nobody asked for: no command may go out behind
- * it, or it would be taken for its answer. */
+ * it, or it would be taken for its answer. Within the tick of the clock (1 to 10 ms) in which something was read last it does
+ * not look: what had come with that has been seen, and a caller who asks again and again is spared a system call. */
 ckit_status ckiti_redis_connection_check(ckiti_redis_connection *c, ckit_error *err);
 
 /* One call with the connection to itself: sends, and reads until it is done. The call's status; after a failure that
