@@ -15,13 +15,15 @@ struct ckiti_held {
     uint8_t     key[];
 };
 
-static void tick(ckiti_job *job);
+static void renew_due(ckiti_job *job);
 
 ckit_status ckiti_leases_init(ckit_cache *cache) {
     ckiti_leases *leases = &cache->leases;
     pthread_mutex_init(&leases->mu, NULL); /* the rest is zero, as the cache was allocated */
-    leases->tick.run = tick;
-    return ckiti_workers_init(&leases->pool, 1, 1, cache->clock, cache->alloc);
+    for (size_t i = 0; i < CKITI_LEASE_THREADS; i++) {
+        leases->renewers[i] = (ckiti_renewer){.job.run = renew_due, .cache = cache};
+    }
+    return ckiti_workers_init(&leases->pool, CKITI_LEASE_THREADS, CKITI_LEASE_THREADS, cache->clock, cache->alloc);
 }
 
 void ckiti_leases_stop(ckiti_leases *leases) { ckiti_workers_stop(&leases->pool); }
@@ -53,10 +55,21 @@ static void link_held(ckiti_leases *leases, ckiti_held *held) {
     held->listed = true;
 }
 
-/* The job comes when the first is due. One that is there already comes early enough: it was for something before this. */
-static void keep_ticking(ckiti_leases *leases) {
-    if (!leases->ticking && leases->first != NULL) {
-        leases->ticking = ckiti_workers_submit(&leases->pool, &leases->tick, leases->first->due_ms) == CKIT_OK;
+/* Somebody comes when the first is due. When all are asking the store, whoever is answered first looks for more. */
+static void keep_watch(ckiti_leases *leases) {
+    ckiti_renewer *idle = NULL;
+    if (leases->first == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < CKITI_LEASE_THREADS; i++) {
+        ckiti_renewer *r = &leases->renewers[i];
+        if (r->state == CKITI_RENEWER_WAITS && r->job.due_ms <= leases->first->due_ms) {
+            return;
+        }
+        idle = idle == NULL && r->state == CKITI_RENEWER_IDLE ? r : idle;
+    }
+    if (idle != NULL && ckiti_workers_submit(&leases->pool, &idle->job, leases->first->due_ms) == CKIT_OK) {
+        idle->state = CKITI_RENEWER_WAITS;
     }
 }
 
@@ -66,20 +79,22 @@ static void free_held(ckit_cache *cache, ckiti_held *held) {
     ckiti_free(cache->alloc, held, sizeof *held + held->key_len);
 }
 
-/* A third of the lease before the next attempt; a failed one is repeated sooner. */
+/* A third of the lease before the next attempt; a failed one is repeated sooner, but behind those that are due. */
 static uint64_t next_due(const ckit_cache *cache, uint64_t now_ms, bool failed) {
     uint64_t pause_ms = cache->options.lock_lease_ms / (failed ? 12u : 3u);
     return ckiti_time_after(now_ms, pause_ms > 0 ? pause_ms : 1);
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
 /* Without the lock. */
 static ckit_status ask(ckit_cache *cache, const ckiti_held *held, uint64_t now_ms) {
     ckit_error  why = CKIT_ERROR_INIT;
     ckit_slice  key = ckit_slice_of(held->key, held->key_len);
-    uint64_t    deadline_ms = ckiti_store_deadline(cache, 0);
-    uint64_t    end_ms = held->end_ms > now_ms ? held->end_ms : now_ms + 1;
-    ckit_status st = cache->ops->lock_renew(cache->store, key, &held->lease, cache->options.lock_lease_ms,
-                                            deadline_ms < end_ms ? deadline_ms : end_ms, &why);
+    uint64_t    end_ms = earlier(held->end_ms, ckiti_time_after(now_ms, cache->options.lock_lease_ms / 6u));
+    uint64_t    deadline_ms = earlier(ckiti_store_deadline(cache, 0), end_ms > now_ms ? end_ms : now_ms + 1);
+    ckit_status st =
+        cache->ops->lock_renew(cache->store, key, &held->lease, cache->options.lock_lease_ms, deadline_ms, &why);
     if (st != CKIT_OK && st != CKIT_MISS) {
         ckiti_store_failed(cache, "lock renewal", key, &why);
     }
@@ -88,38 +103,52 @@ static ckit_status ask(ckit_cache *cache, const ckiti_held *held, uint64_t now_m
 
 /* With the lock held: what the store's answer means for a lock that is still wanted. */
 static void renewed(ckit_cache *cache, ckiti_held *held, ckit_status st, uint64_t began_ms) {
+    uint64_t now_ms = ckiti_cache_now(cache);
     if (st == CKIT_OK) {
         held->end_ms = ckiti_time_after(began_ms, cache->options.lock_lease_ms);
+        held->due_ms = next_due(cache, began_ms, false);
     } else if (st == CKIT_MISS) {
         held->end_ms = 0;
         return;
-    } else if (ckiti_cache_now(cache) >= held->end_ms) {
+    } else if (now_ms >= held->end_ms) {
         return; /* whether it was lost, the store tells when the result is written */
+    } else {
+        held->due_ms = next_due(cache, now_ms, true);
     }
-    held->due_ms = next_due(cache, began_ms, st != CKIT_OK);
     link_held(&cache->leases, held);
 }
 
-static void tick(ckiti_job *job) {
-    ckit_cache   *cache = (ckit_cache *)(void *)((char *)job - offsetof(ckit_cache, leases.tick));
-    ckiti_leases *leases = &cache->leases;
-    uint64_t      now_ms = ckiti_cache_now(cache);
+/* With the lock held, which it gives back while the store is asked. */
+static void renew(ckiti_renewer *r, ckiti_held *held, uint64_t now_ms) {
+    ckiti_leases *leases = &r->cache->leases;
+    unlink_held(leases, held);
+    r->asked = held;
+    keep_watch(leases);
+    pthread_mutex_unlock(&leases->mu);
+    ckit_status st = ask(r->cache, held, now_ms);
     pthread_mutex_lock(&leases->mu);
-    for (ckiti_held *held; (held = leases->first) != NULL && held->due_ms <= now_ms; now_ms = ckiti_cache_now(cache)) {
-        unlink_held(leases, held);
-        leases->asked = held;
-        pthread_mutex_unlock(&leases->mu);
-        ckit_status st = ask(cache, held, now_ms);
-        pthread_mutex_lock(&leases->mu);
-        leases->asked = NULL;
-        if (held->dropped) {
-            free_held(cache, held);
-        } else {
-            renewed(cache, held, st, now_ms);
-        }
+    r->asked = NULL;
+    if (held->dropped) {
+        free_held(r->cache, held);
+    } else {
+        renewed(r->cache, held, st, now_ms);
     }
-    leases->ticking = false;
-    keep_ticking(leases);
+}
+
+static void renew_due(ckiti_job *job) {
+    ckiti_renewer *r = (ckiti_renewer *)(void *)((char *)job - offsetof(ckiti_renewer, job));
+    ckiti_leases  *leases = &r->cache->leases;
+    pthread_mutex_lock(&leases->mu);
+    r->state = CKITI_RENEWER_RUNS;
+    for (;;) {
+        uint64_t now_ms = ckiti_cache_now(r->cache);
+        if (leases->first == NULL || leases->first->due_ms > now_ms) {
+            break;
+        }
+        renew(r, leases->first, now_ms);
+    }
+    r->state = CKITI_RENEWER_IDLE;
+    keep_watch(leases);
     pthread_mutex_unlock(&leases->mu);
 }
 
@@ -139,7 +168,7 @@ void ckiti_lease_hold(ckit_cache *cache, ckit_slice key, const ckit_lease *lease
     held->due_ms = next_due(cache, taken_ms, false);
     pthread_mutex_lock(&leases->mu);
     link_held(leases, held);
-    keep_ticking(leases);
+    keep_watch(leases);
     pthread_mutex_unlock(&leases->mu);
 }
 
@@ -150,6 +179,15 @@ uint64_t ckiti_lease_end(ckit_cache *cache, const ckiti_held *held) {
     return end_ms;
 }
 
+static bool is_asked(const ckiti_leases *leases, const ckiti_held *held) {
+    for (size_t i = 0; i < CKITI_LEASE_THREADS; i++) {
+        if (leases->renewers[i].asked == held) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void ckiti_lease_drop(ckit_cache *cache, ckiti_held **held) {
     ckiti_leases *leases = &cache->leases;
     ckiti_held   *mine = *held;
@@ -158,7 +196,7 @@ void ckiti_lease_drop(ckit_cache *cache, ckiti_held **held) {
         return;
     }
     pthread_mutex_lock(&leases->mu);
-    bool asked = leases->asked == mine;
+    bool asked = is_asked(leases, mine);
     mine->dropped = asked;
     if (mine->listed) {
         unlink_held(leases, mine);
@@ -186,8 +224,10 @@ void ckiti_leases_fork_child(ckiti_leases *leases) {
     while (leases->first != NULL) {
         unlink_held(leases, leases->first);
     }
-    leases->asked = NULL;
-    leases->ticking = false;
+    for (size_t i = 0; i < CKITI_LEASE_THREADS; i++) {
+        leases->renewers[i].asked = NULL;
+        leases->renewers[i].state = CKITI_RENEWER_IDLE;
+    }
     ckiti_workers_drop_jobs(&leases->pool);
     pthread_mutex_unlock(&leases->mu);
 }

@@ -5,8 +5,11 @@
  *     ckiti_lease_drop(cache, &held);                          no longer; then the lock is released
  *
  * A lock lives for lock_lease_ms and is renewed a third of that after it was taken or renewed last, until it is dropped,
- * lost to somebody else, or could not be renewed before its end. One thread does this for a cache. It is not one of the
- * cache's workers, which may all be busy with functions, and it starts with the first lock that is held. */
+ * lost to somebody else, or could not be renewed before its end. This is not left to the cache's workers, which may all be
+ * busy with functions. One thread does it, started with the first lock that is held; while the store is asked, another looks
+ * after the other locks, so that a part of the store that hangs (a node of a cluster) costs its own locks alone. There are
+ * CKITI_LEASE_THREADS of them at most, and an attempt takes a sixth of the lease at most where the store minds its time limit:
+ * some thirty locks may hang at once before the next is renewed late. */
 #ifndef CKITI_CACHE_LEASE_H
 #define CKITI_CACHE_LEASE_H
 
@@ -17,18 +20,26 @@
 struct ckit_cache;
 typedef struct ckiti_held ckiti_held;
 
+#define CKITI_LEASE_THREADS 8u
+
+/* Renews what is due. */
+typedef struct ckiti_renewer {
+    ckiti_job          job;
+    struct ckit_cache *cache;
+    ckiti_held        *asked; /* the one for which the store is asked, without the lock; not in the list */
+    enum { CKITI_RENEWER_IDLE, CKITI_RENEWER_WAITS, CKITI_RENEWER_RUNS } state;
+} ckiti_renewer;
+
 typedef struct ckiti_leases {
     pthread_mutex_t mu;    /* guards the rest and what is in the list; only the pool's lock comes after it */
     ckiti_held     *first; /* what is to be renewed, the earliest first */
     ckiti_held     *last;
-    ckiti_held     *asked;   /* the one for which the store is asked, without the lock; not in the list */
-    bool            ticking; /* the job waits or runs */
-    ckiti_job       tick;
+    ckiti_renewer   renewers[CKITI_LEASE_THREADS];
     ckiti_workers   pool;
 } ckiti_leases;
 
 ckit_status ckiti_leases_init(struct ckit_cache *cache);
-/* Ends the thread. Nothing is held any more. */
+/* Ends the threads. Nothing is held any more. */
 void ckiti_leases_stop(ckiti_leases *leases);
 void ckiti_leases_fini(ckiti_leases *leases);
 

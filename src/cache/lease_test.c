@@ -1,4 +1,5 @@
 /* The lock of a call is kept while its function runs, however long; who lost it overwrites nothing. */
+#include "cache/lease.h"
 #include "cache/poll_fixture.h"
 
 #define LEASE_MS 30000u
@@ -97,6 +98,84 @@ CKIT_TEST(lease, whose_renewal_fails_is_renewed_again_before_it_ends) {
     loader_open(&s.l);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&held).source);
     stage_close(&s);
+}
+
+/* ---- a store that hangs ------------------------------------------------------------------------------------------------ */
+
+#define HOLDERS 12
+
+typedef struct holders {
+    fixture        f;
+    loader         l;
+    ckit_function *fn;
+    threaded_call  calls[HOLDERS];
+    unsigned       count;
+} holders;
+
+/* So many calls whose functions run, each with its lock. */
+static void open_holders(holders *h, unsigned count, uint32_t lease_ms) {
+    memset(h, 0, sizeof *h);
+    fixture_prepare(&h->f);
+    h->f.options.lock_lease_ms = lease_ms;
+    fixture_start(&h->f, FAKE_LOCKING);
+    loader_init(&h->l);
+    loader_shut(&h->l);
+    h->fn = function_of(h->f.cache, "test.load", &h->l, NULL);
+    h->count = count;
+    for (unsigned i = 0; i < count; i++) {
+        call_start(&h->calls[i], h->fn, (int64_t)i);
+    }
+    loader_wait_stopped(&h->l, count);
+    fake_shut(h->f.store, FAKE_LOCK_RENEW, FAKE_BEFORE);
+}
+
+static void close_holders(holders *h) {
+    loader_open(&h->l);
+    for (unsigned i = 0; i < h->count; i++) {
+        CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&h->calls[i]).source);
+    }
+    CHECK_EQ_U(0, stats_of(h->f.cache).leases_lost);
+    fake_open_gate(h->f.store, FAKE_LOCK_RENEW);
+    ckit_function_close(h->fn);
+    fixture_close(&h->f);
+}
+
+CKIT_TEST(lease, whose_renewal_hangs_leaves_those_of_others_to_be_renewed_in_time) {
+    holders h;
+    open_holders(&h, 3, LEASE_MS);
+    fake_clock_advance(&h.f.time, LEASE_MS / 3);
+    fake_wait_stopped(h.f.store, FAKE_LOCK_RENEW, 3); /* none waits for another */
+    fake_let_one(h.f.store, FAKE_LOCK_RENEW);
+    fake_clock_advance(&h.f.time, LEASE_MS / 3); /* it is asked for again, while the others hang on */
+    fake_wait_calls(h.f.store, FAKE_LOCK_RENEW, 4);
+    fake_open_gate(h.f.store, FAKE_LOCK_RENEW);
+    close_holders(&h);
+}
+
+CKIT_TEST(lease, s_renewals_take_a_bounded_number_of_threads_however_many_hang) {
+    holders h;
+    open_holders(&h, HOLDERS, LEASE_MS);
+    fake_clock_advance(&h.f.time, LEASE_MS / 3);
+    fake_wait_stopped(h.f.store, FAKE_LOCK_RENEW, CKITI_LEASE_THREADS);
+    CHECK_EQ_U(CKITI_LEASE_THREADS, fake_calls(h.f.store, FAKE_LOCK_RENEW));
+    for (unsigned i = CKITI_LEASE_THREADS; i < HOLDERS; i++) { /* who is answered takes the next */
+        fake_let_one(h.f.store, FAKE_LOCK_RENEW);
+        fake_wait_calls(h.f.store, FAKE_LOCK_RENEW, i + 1);
+    }
+    fake_open_gate(h.f.store, FAKE_LOCK_RENEW);
+    fake_clock_advance(&h.f.time, LEASE_MS / 3);
+    fake_wait_calls(h.f.store, FAKE_LOCK_RENEW, 2 * HOLDERS);
+    close_holders(&h);
+}
+
+CKIT_TEST(lease, is_asked_for_with_a_sixth_of_it_as_the_time_limit) {
+    holders h;
+    open_holders(&h, 1, 6000);
+    fake_clock_advance(&h.f.time, 2000);
+    fake_wait_stopped(h.f.store, FAKE_LOCK_RENEW, 1);
+    CHECK_EQ_U(fake_clock_now(&h.f.time) + 1000, fake_last_deadline(h.f.store, FAKE_LOCK_RENEW));
+    fake_open_gate(h.f.store, FAKE_LOCK_RENEW);
+    close_holders(&h);
 }
 
 /* A holder that slept through its lease, while another process computed and stored. */
