@@ -6,6 +6,7 @@
 #include <cachekit/redis.h>
 
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,20 +83,37 @@ static void landed(ckit_request *request, ckit_status status) {
     pthread_mutex_unlock(&f->lock);
 }
 
-void run_flight(void *context, unsigned thread, uint64_t operations) {
-    flight  *f = ((place *)context)->flight;
+static void start_flight(flight *f, uint64_t operations) {
     unsigned start = operations < IN_FLIGHT ? (unsigned)operations : IN_FLIGHT;
-    (void)thread;
     f->flying = start;
     __atomic_store_n(&f->left, operations - start, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < start; i++) {
         submit_next(&f->all[i]);
     }
+}
+
+static void await_flight(flight *f) {
     pthread_mutex_lock(&f->lock);
     while (f->flying > 0) {
         pthread_cond_wait(&f->landed, &f->lock);
     }
     pthread_mutex_unlock(&f->lock);
+}
+
+void run_flight(void *context, unsigned thread, uint64_t operations) {
+    flight *f = ((place *)context)->flight;
+    (void)thread;
+    start_flight(f, operations);
+    await_flight(f);
+}
+
+void fill_flight(place *p) {
+    for (int i = 0; i < 4; i++) { /* the two buffers of the connection take turns */
+        require(kill(p->server->pid, SIGSTOP) == 0, "stopping the server");
+        start_flight(p->flight, 2 * IN_FLIGHT);
+        require(kill(p->server->pid, SIGCONT) == 0, "waking the server");
+        await_flight(p->flight);
+    }
 }
 
 static void get_many(place *p, uint64_t operations, bool life) {

@@ -43,6 +43,8 @@ void get_into(place *p, unsigned thread, uint64_t operations, bool life, ckit_bu
 void run_get(void *context, unsigned thread, uint64_t operations);
 void run_flight(void *context, unsigned thread, uint64_t operations); /* IN_FLIGHT at a time; one thread */
 void run_many(void *context, unsigned thread, uint64_t operations);
+/* As many requests as ever wait at once, so that whatever they need has been allocated. */
+void fill_flight(place *p);
 /* The same without asking for the life that is left, so that the server does what it does for hiredis. */
 void run_value(void *context, unsigned thread, uint64_t operations);
 void run_many_values(void *context, unsigned thread, uint64_t operations);
