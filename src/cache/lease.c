@@ -79,7 +79,7 @@ static void free_held(ckit_cache *cache, ckiti_held *held) {
     ckiti_free(cache->alloc, held, sizeof *held + held->key_len);
 }
 
-/* A third of the lease before the next attempt; a failed one is repeated sooner, but behind those that are due. */
+/* A third of the lease before the next attempt; a failed one is repeated sooner. */
 static uint64_t next_due(const ckit_cache *cache, uint64_t now_ms, bool failed) {
     uint64_t pause_ms = cache->options.lock_lease_ms / (failed ? 12u : 3u);
     return ckiti_time_after(now_ms, pause_ms > 0 ? pause_ms : 1);
@@ -106,15 +106,14 @@ static void renewed(ckit_cache *cache, ckiti_held *held, ckit_status st, uint64_
     uint64_t now_ms = ckiti_cache_now(cache);
     if (st == CKIT_OK) {
         held->end_ms = ckiti_time_after(began_ms, cache->options.lock_lease_ms);
-        held->due_ms = next_due(cache, began_ms, false);
     } else if (st == CKIT_MISS) {
         held->end_ms = 0;
         return;
     } else if (now_ms >= held->end_ms) {
         return; /* whether it was lost, the store tells when the result is written */
-    } else {
-        held->due_ms = next_due(cache, now_ms, true);
     }
+    uint64_t due_ms = next_due(cache, began_ms, st != CKIT_OK);
+    held->due_ms = due_ms > now_ms ? due_ms : now_ms; /* behind those that wait for their first attempt */
     link_held(&cache->leases, held);
 }
 
@@ -228,6 +227,7 @@ void ckiti_leases_fork_child(ckiti_leases *leases) {
         leases->renewers[i].asked = NULL;
         leases->renewers[i].state = CKITI_RENEWER_IDLE;
     }
+    leases->forks++;
     ckiti_workers_drop_jobs(&leases->pool);
     pthread_mutex_unlock(&leases->mu);
 }

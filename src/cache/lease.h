@@ -35,6 +35,7 @@ typedef struct ckiti_leases {
     ckiti_held     *first; /* what is to be renewed, the earliest first */
     ckiti_held     *last;
     ckiti_renewer   renewers[CKITI_LEASE_THREADS];
+    uint32_t        forks; /* that led to this process */
     ckiti_workers   pool;
 } ckiti_leases;
 

@@ -95,9 +95,10 @@ void ckiti_op_init_uncached(ckit_op *op, ckit_function *function) {
 }
 
 void ckiti_op_let_lock_go(ckit_op *op) {
+    bool ours = ckiti_op_owns_lock(op);
     ckiti_lease_drop(op->cache, &op->held);
-    if (op->locked) {
-        op->locked = false;
+    op->locked = false;
+    if (ours) {
         /* A lock that cannot be released ends by itself. */
         (void)op->cache->ops->lock_release(op->cache->store, ckit_buf_slice(&op->key), &op->lease,
                                            ckiti_store_deadline(op->cache, 0), NULL);
@@ -423,6 +424,7 @@ static ckit_status try_lock(ckit_op *op) {
                                  ckiti_store_deadline(op->cache, 0), &op->lease, &op->error);
     if (st == CKIT_OK) {
         op->locked = true;
+        op->lock_forks = op->cache->leases.forks;
         op->lease_end_ms = ckiti_time_after(now, op->cache->options.lock_lease_ms);
         ckiti_lease_hold(op->cache, ckit_buf_slice(&op->key), &op->lease, now, &op->held);
         op->phase = CKITI_PHASE_LOOK_AGAIN;

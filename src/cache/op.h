@@ -59,6 +59,7 @@ struct ckit_op {
     ckit_buf         tenant; /* whose call it is, of a function with tenants */
     bool             silent; /* the store did not answer in time: nobody waits for it again in this call */
     bool             locked;
+    uint32_t         lock_forks; /* of the process that took it: a child neither renews it nor lets it go */
     ckit_lease       lease;
     ckiti_held      *held;          /* its renewal; NULL: no memory for one */
     uint64_t         lease_end_ms;  /* then */

@@ -15,7 +15,10 @@ bool ckiti_op_was_invalidated_here(const ckit_op *op);
 /* The caller cannot read these bytes (ckiti_op_reject). */
 bool ckiti_op_is_rejected(const ckit_op *op, ckit_slice bytes);
 /* Of the store. Nothing without one. */
-void ckiti_op_let_lock_go(ckit_op *op);
+void               ckiti_op_let_lock_go(ckit_op *op);
+static inline bool ckiti_op_owns_lock(const ckit_op *op) {
+    return op->locked && op->lock_forks == op->cache->leases.forks;
+}
 /* Leaves the flight; a follower takes over. */
 void ckiti_op_hand_over(ckit_op *op);
 

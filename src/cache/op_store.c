@@ -119,11 +119,15 @@ static void end_write(ckit_op *op, uint64_t began) {
     pthread_mutex_unlock(&stripe->mu);
 }
 
-/* For stores that cannot write under a lock: a lock that may have ended is asked for before. CKIT_MISS when it is lost. */
+/* For stores that cannot write under a lock: a lock that may have ended is asked for before. CKIT_MISS when it is lost, or
+ * when it is a parent's, which may have let it go. */
 static ckit_status set_if_still_ours(ckit_op *op, ckit_slice stored, const ckit_entry_info *info, ckit_error *err) {
     const ckit_cache *cache = op->cache;
     ckit_slice        key = ckit_buf_slice(&op->key);
     uint64_t          end_ms = op->held != NULL ? ckiti_lease_end(op->cache, op->held) : op->lease_end_ms;
+    if (!ckiti_op_owns_lock(op)) {
+        return CKIT_MISS;
+    }
     if (ckiti_cache_now(cache) >= end_ms) {
         ckit_status st = cache->ops->lock_renew(cache->store, key, &op->lease, cache->options.lock_lease_ms,
                                                 ckiti_store_deadline(cache, 0), err);

@@ -22,6 +22,7 @@
 #define THREADS (UNDER_TSAN ? 5u : 50u)  /* of each process, and ... */
 #define POLLABLE (UNDER_TSAN ? 5u : 50u) /* ... calls in its event loop */
 #define LEASE_MS 1000u
+#define CHILDS_NUMBER 99u
 
 /* What the processes share. */
 typedef struct board {
@@ -35,6 +36,7 @@ typedef struct board {
     uint64_t         takes_ms;
     bool             stops; /* the first run stops its process */
     bool             hangs; /* it never returns */
+    bool             forks; /* it makes a child, which comes back from it first */
 } board;
 
 typedef struct world {
@@ -102,6 +104,25 @@ static void world_close(world *w) {
 #define FILES false
 #define REDIS true
 
+static void join(pid_t child) {
+    int status = 0;
+    CHECK_EQ_I(child, waitpid(child, &status, 0));
+    CHECKF(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a process ended with %#x", (unsigned)status);
+}
+
+/* True in the child. The parent goes on when the child has ended its call, and everything else. */
+static bool fork_inside(board *b) {
+    pause_ms(
+        200); /* the thread that renews the lock has started: then AddressSanitizer's allocator is not just in use */
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child > 0) {
+        join(child);
+        atomic_store(&b->go, 1);
+    }
+    return child == 0;
+}
+
 static ckit_status load(void *context, ckit_load *load, ckit_error *err) {
     board   *b = context;
     uint64_t run = atomic_fetch_add(&b->runs, 1) + 1;
@@ -112,6 +133,11 @@ static ckit_status load(void *context, ckit_load *load, ckit_error *err) {
     }
     while (run == 1 && b->hangs) {
         (void)pause();
+    }
+    if (run == 1 && b->forks && fork_inside(b)) {
+        load->ttl_ms = CKIT_TTL_DO_NOT_STORE;
+        ckit_write_uint(load->result, CHILDS_NUMBER);
+        return CKIT_OK;
     }
     pause_ms(b->takes_ms);
     ckit_write_uint(load->result, run);
@@ -156,12 +182,6 @@ static uint64_t call(member *m) {
     ckit_error err = CKIT_ERROR_INIT;
     CHECK_OK_ERR(ckit_call(m->fn, NULL, &value, &err), &err);
     return number_of(&value);
-}
-
-static void join(pid_t child) {
-    int status = 0;
-    CHECK_EQ_I(child, waitpid(child, &status, 0));
-    CHECKF(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a process ended with %#x", (unsigned)status);
 }
 
 /* ---- a crowd for one key --------------------------------------------------------------------------------------------- */
@@ -344,4 +364,46 @@ CKIT_TEST(flights, whose_leader_was_stopped_beyond_its_lease_keep_the_newer_valu
 }
 CKIT_TEST(flights, whose_leader_was_stopped_beyond_its_lease_keep_the_newer_value_over_redis) {
     OVER(REDIS, stopped_holder);
+}
+
+/* ---- a holder that forks ---------------------------------------------------------------------------------------------- */
+
+/* A rival calls when the child of the function has ended, while the parent computes. */
+static void forking_holder(world *w) {
+    member m;
+    w->b->forks = true;
+    w->b->takes_ms = 2 * LEASE_MS;
+    pid_t holder = getpid();
+    pid_t rival = fork();
+    CHECK(rival >= 0);
+    member_open(&m, w);
+    if (rival == 0) {
+        wait_until(&w->b->go, 1);
+    }
+    uint64_t number = call(&m);
+    member_close(&m);
+    if (rival == 0) {
+        _exit(number == 1 ? 0 : 1);
+    }
+    if (getpid() != holder) {
+        _exit(number == CHILDS_NUMBER ? 0 : 1);
+    }
+    CHECK_EQ_U(1, number);
+    join(rival);
+    CHECK_EQ_U(1, w->b->runs);
+}
+
+static void skip_under_tsan(void) {
+    if (UNDER_TSAN) {
+        SKIP("not with ThreadSanitizer, which follows at most 64 locks held at once");
+    }
+}
+
+CKIT_TEST(flights, are_not_ended_by_a_child_that_was_forked_inside_the_function_over_files) {
+    skip_under_tsan();
+    OVER(FILES, forking_holder);
+}
+CKIT_TEST(flights, are_not_ended_by_a_child_that_was_forked_inside_the_function_over_redis) {
+    skip_under_tsan();
+    OVER(REDIS, forking_holder);
 }
