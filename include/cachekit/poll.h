@@ -108,6 +108,54 @@ CKIT_API const ckit_error *ckit_op_error(const ckit_op *op);
  * over the computation. Call it from the thread that dispatches. Accepts NULL. */
 CKIT_API void ckit_op_free(ckit_op *op);
 
+/* ---- many calls at once ------------------------------------------------------------------------------------- */
+
+/* ckit_call_many (function.h) for event loops: many calls of one function are one operation, a ckit_batch.
+ *
+ *     ckit_batch_start start = {.function = users, .args = args, .count = 50, .poll = poll, .ready = on_batch, .context = page};
+ *     answer = ckit_begin_many(&start, &batch, &err);
+ *
+ *     switch (answer) {
+ *     case CKIT_OK:      every call is answered: ckit_batch_take each, then ckit_batch_free
+ *     case CKIT_COMPUTE: load what ckit_batch_missing gives, in one go (or start to), then ckit_finish_many
+ *     case CKIT_PENDING: on_batch is called later by ckit_poll_dispatch with one of the other two
+ *     }
+ *
+ * The loader is one that ckit_call_many would take. It runs once for all that is missing. What others compute at that
+ * moment, here or in another process, is waited for after it; only when such a computation fails is there another CKIT_COMPUTE,
+ * for those calls. With poll NULL the same steps block: that is what ckit_call_many does. */
+typedef struct ckit_batch ckit_batch;
+
+/* `answer` is CKIT_OK or CKIT_COMPUTE. */
+typedef void (*ckit_batch_ready)(void *context, ckit_batch *batch, ckit_status answer);
+
+typedef struct ckit_batch_start {
+    ckit_function *function;
+    ckit_args *const
+          *args; /* `count` of them; free to be reused when ckit_begin_many returns. NULL among them = no arguments */
+    size_t count;
+    ckit_poll       *poll;  /* NULL = block */
+    ckit_batch_ready ready; /* required with a poll */
+    void            *context;
+} ckit_batch_start;
+
+/* CKIT_OK, CKIT_COMPUTE, CKIT_PENDING: *batch is the caller's, to be freed. CKIT_E_NO_MEMORY, CKIT_E_MISUSE: nothing was
+ * begun. Failures of single calls are told by ckit_batch_take. */
+CKIT_API ckit_status ckit_begin_many(const ckit_batch_start *start, ckit_batch **batch, ckit_error *err);
+/* After CKIT_COMPUTE: the calls to be computed, each once; what a ckit_batch_loader is given. Until ckit_finish_many. */
+CKIT_API ckit_batch_call *ckit_batch_missing(ckit_batch *batch, size_t *count);
+/* The loader has written its results. `status` other than CKIT_OK is its failure: that of every call it was given, about which
+ * `err` (may be NULL) tells. Results are stored, and whoever waits for one is woken. Answers like ckit_begin_many; CKIT_E_MISUSE
+ * for a batch that does not wait for results. From any thread; after CKIT_PENDING the batch is no longer that thread's. */
+CKIT_API ckit_status ckit_finish_many(ckit_batch *batch, ckit_status status, ckit_error *err);
+/* The answer to call `index`: CKIT_OK, and the value is moved to *out, once; or the call's failure, with `err` filled; or
+ * CKIT_PENDING. While the batch is the caller's: not between CKIT_PENDING and `ready`. */
+CKIT_API ckit_status ckit_batch_take(ckit_batch *batch, size_t index, ckit_value *out, ckit_error *err);
+/* As ckit_op_overdue, for call `index`. CKIT_MISS also when its answer is there. */
+CKIT_API ckit_status ckit_batch_overdue(ckit_batch *batch, size_t index, bool hard, ckit_value *out, ckit_error *err);
+/* As ckit_op_free. Values that nobody has taken are given back. */
+CKIT_API void ckit_batch_free(ckit_batch *batch);
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,6 +24,18 @@ static ckit_status lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint6
     (void)self, (void)key, (void)lease_ms, (void)deadline_ms, (void)lease, (void)err;
     return CKIT_MISS;
 }
+static ckit_status lock_try_many(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
+                                 uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers, ckit_error *err) {
+    (void)self, (void)keys, (void)count, (void)lease_ms, (void)deadline_ms, (void)leases, (void)answers, (void)err;
+    return CKIT_OK;
+}
+static ckit_status set_many_if_owner(void *self, const ckit_slice *keys, const ckit_slice *values,
+                                     const ckit_entry_info *infos, const ckit_lease *leases, size_t count,
+                                     uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
+    (void)self, (void)keys, (void)values, (void)infos, (void)leases, (void)count, (void)deadline_ms, (void)answers;
+    (void)err;
+    return CKIT_OK;
+}
 static ckit_status set_if_owner(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
                                 const ckit_lease *lease, uint64_t deadline_ms, ckit_error *err) {
     (void)self, (void)key, (void)value, (void)info, (void)lease, (void)deadline_ms, (void)err;
@@ -98,6 +110,12 @@ CKIT_TEST(backend, locks_belong_together_and_a_fenced_write_needs_them) {
     ops = complete;
     ops.set_if_owner = set_if_owner;
     refused(&ops, "set_if_owner");
+    ops = complete;
+    ops.lock_try_many = lock_try_many;
+    refused(&ops, "locks of many keys");
+    ops = complete;
+    ops.set_many_if_owner = set_many_if_owner;
+    refused(&ops, "set_many_if_owner");
 }
 
 CKIT_TEST(backend, without_memory_for_the_handle_self_stays_the_caller_s) {

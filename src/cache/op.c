@@ -168,9 +168,6 @@ static ckit_status missed(ckit_op *op) {
     case CKITI_PHASE_WAIT: op->phase = CKITI_PHASE_LOCK; return CKIT_PENDING;
     case CKITI_PHASE_LOOK_AGAIN: return ckiti_op_turn_of_the_function(op);
     default:
-        if (op->many) {
-            return ckiti_op_turn_of_the_function(op);
-        }
         if (op->function->keep_ms == 0) {
             return go_for_lock(op);
         }
@@ -327,7 +324,7 @@ static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
 void ckiti_op_begin_look(ckit_op *op) { stamp(op); }
 
 ckit_status ckiti_op_opened(ckit_op *op, ckit_status got, uint64_t life_ms) {
-    op->phase = CKITI_PHASE_LOOK;
+    op->phase = op->phase == CKITI_PHASE_OPEN ? CKITI_PHASE_LOOK : op->phase;
     return answered(op, got, life_ms);
 }
 
@@ -368,7 +365,8 @@ static ckit_status look_for_stale(ckit_op *op) {
     }
     there = opened == CKIT_OK && ckiti_op_believe_stale(op, left_ms);
     op->stored.len = 0;
-    if (there && left_ms <= op->function->keep_ms - op->function->stale_ms) { /* only if the function fails */
+    bool reserve = op->fresh_only || left_ms <= op->function->keep_ms - op->function->stale_ms;
+    if (there && reserve) { /* only if the function fails */
         op->late.len = 0;
         (void)ckit_buf_append(&op->late, ckit_buf_slice(&op->document));
         there = false;
@@ -413,15 +411,11 @@ void ckiti_op_begin_refresh(ckit_op *op) {
     op->phase = CKITI_PHASE_COMPUTE;
 }
 
-static ckit_status try_lock(ckit_op *op) {
-    uint64_t now = ckiti_cache_now(op->cache);
+ckit_status ckiti_op_tried_lock(ckit_op *op, ckit_status st, uint64_t now) {
     if (op->lock_deadline == 0) {
         op->lock_deadline = ckiti_time_after(now, op->cache->options.lock_wait_ms);
         op->pause_ms = FIRST_PAUSE_MS;
     }
-    ckit_status st =
-        op->cache->ops->lock_try(op->cache->store, ckit_buf_slice(&op->key), op->cache->options.lock_lease_ms,
-                                 ckiti_store_deadline(op->cache, 0), &op->lease, &op->error);
     if (st == CKIT_OK) {
         op->locked = true;
         op->lock_forks = op->cache->leases.forks;
@@ -452,6 +446,15 @@ static ckit_status try_lock(ckit_op *op) {
     op->pause_ms = op->pause_ms * 2 < LONGEST_PAUSE_MS ? op->pause_ms * 2 : LONGEST_PAUSE_MS;
     op->phase = CKITI_PHASE_WAIT;
     return CKIT_PENDING;
+}
+
+static ckit_status try_lock(ckit_op *op) {
+    uint64_t now = ckiti_cache_now(op->cache);
+    return ckiti_op_tried_lock(op,
+                               op->cache->ops->lock_try(op->cache->store, ckit_buf_slice(&op->key),
+                                                        op->cache->options.lock_lease_ms,
+                                                        ckiti_store_deadline(op->cache, 0), &op->lease, &op->error),
+                               now);
 }
 
 ckit_status ckiti_op_advance(ckit_op *op) {

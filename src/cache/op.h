@@ -36,7 +36,7 @@ struct ckit_op {
     ckiti_phase      phase;
     bool             keyed;          /* false: the arguments cannot be part of a key; the call runs uncached */
     bool             refresh;        /* computed whatever is cached */
-    bool             many;           /* one of a batch: it takes no lock and looks for nothing stale */
+    bool             fresh_only;     /* a value past its life is no answer, unless the function fails */
     bool             background;     /* refreshes what its caller has been served */
     bool             rejects;        /* the caller cannot read these bytes, wherever they are: */
     bool             keeps_rejected; /* the store's entry stays */
@@ -139,9 +139,12 @@ void ckiti_op_fini(ckit_op *op);
  * op->retry_at_ms. May wait for the store, never longer than its timeout. */
 ckit_status ckiti_op_advance(ckit_op *op);
 /* A look at the store by other means than ckiti_op_advance: to be told when it begins, and then what the answer `got` to
- * the read into op->stored means (as ckiti_op_advance). */
+ * the read into op->stored means (as ckiti_op_advance; the phase stays that of the look). */
 void        ckiti_op_begin_look(ckit_op *op);
 ckit_status ckiti_op_opened(ckit_op *op, ckit_status got, uint64_t life_ms);
+/* The same of an attempt to take the store's lock, begun at `now`: op->lease is filled when it was successful, op->error when it
+ * failed. */
+ckit_status ckiti_op_tried_lock(ckit_op *op, ckit_status st, uint64_t now);
 /* Before the pause that ckiti_op_advance asked for: it ends early when something happens to the key. */
 void ckiti_op_begin_wait(ckit_op *op);
 /* After the flight was joined as its leader: another call may have landed between our look into memory and now. True

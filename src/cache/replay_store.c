@@ -103,15 +103,30 @@ static ckit_status set_if_owner(void *self, ckit_slice key, ckit_slice value, co
                      r->through->set_if_owner(r->through_self, key, value, info, lease, deadline_ms, err));
 }
 
+static ckit_status end_writes(ckit_cache *cache, const ckit_slice *keys, size_t count, ckit_status whole,
+                              const ckit_status *answers) {
+    for (size_t i = 0; i < count; i++) {
+        (void)end_write(cache, keys[i], 0, whole != CKIT_OK ? whole : answers[i]);
+    }
+    return whole;
+}
+
 static ckit_status set_many(void *self, const ckit_slice *keys, const ckit_slice *values, const ckit_entry_info *infos,
                             size_t count, uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
     ckit_cache         *cache = self;
     const ckiti_replay *r = &cache->replay;
     ckit_status whole = r->through->set_many(r->through_self, keys, values, infos, count, deadline_ms, answers, err);
-    for (size_t i = 0; i < count; i++) {
-        (void)end_write(cache, keys[i], 0, whole != CKIT_OK ? whole : answers[i]);
-    }
-    return whole;
+    return end_writes(cache, keys, count, whole, answers);
+}
+
+static ckit_status set_many_if_owner(void *self, const ckit_slice *keys, const ckit_slice *values,
+                                     const ckit_entry_info *infos, const ckit_lease *leases, size_t count,
+                                     uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
+    ckit_cache         *cache = self;
+    const ckiti_replay *r = &cache->replay;
+    ckit_status         whole =
+        r->through->set_many_if_owner(r->through_self, keys, values, infos, leases, count, deadline_ms, answers, err);
+    return end_writes(cache, keys, count, whole, answers);
 }
 
 static ckit_status remove_entry(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err) {
@@ -175,6 +190,16 @@ static ckit_status lock_release(void *self, ckit_slice key, const ckit_lease *le
     return ops_of(self)->lock_release(self_of(self), key, lease, deadline_ms, err);
 }
 
+static ckit_status lock_try_many(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
+                                 uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers, ckit_error *err) {
+    return ops_of(self)->lock_try_many(self_of(self), keys, count, lease_ms, deadline_ms, leases, answers, err);
+}
+
+static ckit_status lock_release_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                     uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
+    return ops_of(self)->lock_release_many(self_of(self), keys, leases, count, deadline_ms, answers, err);
+}
+
 static ckit_slice key_prefix(void *self) { return ops_of(self)->key_prefix(self_of(self)); }
 
 static ckit_status stats(void *self, uint64_t deadline_ms, ckit_stat_fn each, void *context, int64_t *since_wall_ms,
@@ -221,5 +246,8 @@ void ckiti_replay_fill_table(ckiti_replay *replay) {
         WHERE_THE_STORE_HAS(stats, stats),
         WHERE_THE_STORE_HAS(sweep, sweep),
         WHERE_THE_STORE_HAS(watch, watch),
+        WHERE_THE_STORE_HAS(lock_try_many, lock_try_many),
+        WHERE_THE_STORE_HAS(lock_release_many, lock_release_many),
+        WHERE_THE_STORE_HAS(set_many_if_owner, set_many_if_owner),
     };
 }

@@ -264,6 +264,14 @@ static ckit_status guarded_get_many(void *self, const ckit_slice *keys, size_t c
     return walk(self, all_empty(out, count) ? &get_many : &get_once, &args, count / KEYS_PER_MS, deadline_ms, err);
 }
 
+static uint64_t weight_of(const ckit_slice *values, size_t count) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bytes += values[i].len;
+    }
+    return count / KEYS_PER_MS + bytes / BYTES_PER_MS;
+}
+
 static ckit_status run_set_many(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
     const batch *a = args;
     return at->inner->set_many(at->store, a->keys, a->values, a->infos, a->count, deadline_ms, a->answers, err);
@@ -274,11 +282,7 @@ static ckit_status guarded_set_many(void *self, const ckit_slice *keys, const ck
                                     ckit_status *answers, ckit_error *err) {
     static const operation set_many = {run_set_many, judge_batch, NULL, LARGE};
     const batch            args = {keys, values, infos, count, NULL, NULL, answers};
-    uint64_t               bytes = 0;
-    for (size_t i = 0; i < count; i++) {
-        bytes += values[i].len;
-    }
-    return walk(self, &set_many, &args, count / KEYS_PER_MS + bytes / BYTES_PER_MS, deadline_ms, err);
+    return walk(self, &set_many, &args, weight_of(values, count), deadline_ms, err);
 }
 
 /* ---- locks ------------------------------------------------------------------------------------------------------------------- */
@@ -325,6 +329,59 @@ static ckit_status guarded_lock_release(void *self, ckit_slice key, const ckit_l
     static const operation lock_release = {.run = run_lock_release, .traits = CKITI_TRAIT_LOCK | CKITI_TRAIT_ALWAYS};
     const locking          args = {key, 0, NULL, lease};
     return walk(self, &lock_release, &args, 0, deadline_ms, err);
+}
+
+typedef struct locking_many {
+    batch             batch; /* first: judge_batch reads its answers */
+    uint64_t          lease_ms;
+    ckit_lease       *taken;
+    const ckit_lease *held;
+} locking_many;
+
+static ckit_status run_lock_try_many(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const locking_many *a = args;
+    return at->inner->lock_try_many(at->store, a->batch.keys, a->batch.count, a->lease_ms, deadline_ms, a->taken,
+                                    a->batch.answers, err);
+}
+
+static ckit_status guarded_lock_try_many(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
+                                         uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers,
+                                         ckit_error *err) {
+    static const operation lock_try_many = {run_lock_try_many, judge_batch, NULL, CKITI_TRAIT_LOCK};
+    const locking_many     args = {{.keys = keys, .count = count, .answers = answers}, lease_ms, leases, NULL};
+    return walk(self, &lock_try_many, &args, count / KEYS_PER_MS, deadline_ms, err);
+}
+
+static ckit_status run_lock_release_many(const ckiti_guarded *at, const void *args, uint64_t deadline_ms,
+                                         ckit_error *err) {
+    const locking_many *a = args;
+    return at->inner->lock_release_many(at->store, a->batch.keys, a->held, a->batch.count, deadline_ms,
+                                        a->batch.answers, err);
+}
+
+static ckit_status guarded_lock_release_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                             uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
+    static const operation lock_release_many = {run_lock_release_many, judge_batch, NULL,
+                                                CKITI_TRAIT_LOCK | CKITI_TRAIT_ALWAYS};
+    const locking_many     args = {{.keys = keys, .count = count, .answers = answers}, 0, NULL, leases};
+    return walk(self, &lock_release_many, &args, count / KEYS_PER_MS, deadline_ms, err);
+}
+
+static ckit_status run_set_many_if_owner(const ckiti_guarded *at, const void *args, uint64_t deadline_ms,
+                                         ckit_error *err) {
+    const locking_many *a = args;
+    const batch        *b = &a->batch;
+    return at->inner->set_many_if_owner(at->store, b->keys, b->values, b->infos, a->held, b->count, deadline_ms,
+                                        b->answers, err);
+}
+
+/* Not tried again, as guarded_set_if_owner. */
+static ckit_status guarded_set_many_if_owner(void *self, const ckit_slice *keys, const ckit_slice *values,
+                                             const ckit_entry_info *infos, const ckit_lease *leases, size_t count,
+                                             uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
+    static const operation set_many_if_owner = {run_set_many_if_owner, judge_batch, NULL, CKITI_TRAIT_PLACE};
+    const locking_many     args = {{keys, values, infos, count, NULL, NULL, answers}, 0, NULL, leases};
+    return walk(self, &set_many_if_owner, &args, weight_of(values, count), deadline_ms, err);
 }
 
 /* ---- without waiting ------------------------------------------------------------------------------------------------------- */
@@ -455,5 +512,8 @@ void ckiti_guard_fill_table(ckit_backend_ops *ops, const ckit_backend_ops *inner
         WHERE_THE_STORE_HAS(stats, through_stats),
         WHERE_THE_STORE_HAS(sweep, through_sweep),
         WHERE_THE_STORE_HAS(watch, through_watch),
+        WHERE_THE_STORE_HAS(lock_try_many, guarded_lock_try_many),
+        WHERE_THE_STORE_HAS(lock_release_many, guarded_lock_release_many),
+        WHERE_THE_STORE_HAS(set_many_if_owner, guarded_set_many_if_owner),
     };
 }

@@ -110,8 +110,10 @@ CKIT_TEST(guard, a_probe_is_not_tried_again) {
 CKIT_TEST(guard, what_may_have_worked_the_first_time_is_not_done_twice) {
     scene      s;
     ckit_lease lease = {.fence = 0};
-    begin_retrying(&s, FAKE_LOCKING);
+    begin_retrying(&s, FAKE_LOCKING_MANY);
     const ckit_entry_info info = {.ttl_ms = 60000};
+    const ckit_slice      key = S("key"), value = S("value");
+    ckit_status           answer;
     fake_fail(s.store, FAKE_LOCK_TRY, CKIT_E_NETWORK, UINT64_MAX);
     fake_fail(s.store, FAKE_SET_IF_OWNER, CKIT_E_NETWORK, UINT64_MAX);
     CHECK_STATUS(CKIT_E_NETWORK, s.ops->lock_try(s.self, S("key"), 1000, CKIT_NO_DEADLINE, &lease, NULL));
@@ -119,6 +121,12 @@ CKIT_TEST(guard, what_may_have_worked_the_first_time_is_not_done_twice) {
                  s.ops->set_if_owner(s.self, S("key"), S("value"), &info, &lease, CKIT_NO_DEADLINE, NULL));
     CHECK_EQ_U(1, fake_calls(s.store, FAKE_LOCK_TRY));
     CHECK_EQ_U(1, fake_calls(s.store, FAKE_SET_IF_OWNER));
+    fake_fail(s.store, FAKE_LOCK_TRY_MANY, CKIT_E_NETWORK, UINT64_MAX);
+    CHECK_STATUS(CKIT_E_NETWORK, s.ops->lock_try_many(s.self, &key, 1, 1000, CKIT_NO_DEADLINE, &lease, &answer, NULL));
+    CHECK_OK(s.ops->set_many_if_owner(s.self, &key, &value, &info, &lease, 1, CKIT_NO_DEADLINE, &answer, NULL));
+    CHECK_STATUS(CKIT_E_NETWORK, answer);
+    CHECK_EQ_U(1, fake_calls(s.store, FAKE_LOCK_TRY_MANY));
+    CHECK_EQ_U(1, fake_calls(s.store, FAKE_SET_MANY_IF_OWNER));
     CHECK_EQ_U(0, pauses);
     scene_close(&s);
 }

@@ -239,9 +239,25 @@ static bool is_in_scope(const entry *e, const ckit_scope *scope) {
 
 /* ---- a call from its beginning to its end ----------------------------------------------------------------------- */
 
-static const char *const names[FAKE_OP_COUNT] = {
-    "get",    "set",  "remove",       "exists",   "health",     "ttl",          "touch",        "get_many",
-    "submit", "list", "delete_scope", "lock_try", "lock_renew", "lock_release", "set_if_owner", "set_many"};
+static const char *const names[FAKE_OP_COUNT] = {"get",
+                                                 "set",
+                                                 "remove",
+                                                 "exists",
+                                                 "health",
+                                                 "ttl",
+                                                 "touch",
+                                                 "get_many",
+                                                 "submit",
+                                                 "list",
+                                                 "delete_scope",
+                                                 "lock_try",
+                                                 "lock_renew",
+                                                 "lock_release",
+                                                 "set_if_owner",
+                                                 "set_many",
+                                                 "lock_try_many",
+                                                 "lock_release_many",
+                                                 "set_many_if_owner"};
 
 static void dawdle(fake_store *store) {
     if (!store->dawdles) return;
@@ -386,15 +402,23 @@ static ckit_status fake_touch(void *self, ckit_slice key, uint64_t ttl_ms, uint6
     return end(store, FAKE_TOUCH, st, err);
 }
 
+/* The next key of a call of many fails as a call of its own would. */
+static bool fails_alone(fake_store *store, fake_op op, ckit_status *st) {
+    if (store->failures[op].times == 0) return false;
+    store->failures[op].times--;
+    *st = store->failures[op].status;
+    return true;
+}
+
 static ckit_status fake_get_many(void *self, const ckit_slice *keys, size_t count, uint64_t deadline_ms, ckit_buf *out,
                                  uint64_t *life_ms, ckit_status *answers, ckit_error *err) {
     fake_store *store = self;
     ckit_status st = CKIT_OK;
     if (begin(store, FAKE_GET_MANY, deadline_ms, &st)) {
         for (size_t i = 0; i < count; i++) {
-            bool fails = store->failures[FAKE_GET].times > 0; /* each key for itself */
-            if (fails) store->failures[FAKE_GET].times--;
-            answers[i] = fails ? store->failures[FAKE_GET].status : read_entry(store, keys[i], &out[i], &life_ms[i]);
+            if (!fails_alone(store, FAKE_GET, &answers[i])) {
+                answers[i] = read_entry(store, keys[i], &out[i], &life_ms[i]);
+            }
         }
     }
     return end(store, FAKE_GET_MANY, st, err);
@@ -407,9 +431,8 @@ static ckit_status fake_set_many(void *self, const ckit_slice *keys, const ckit_
     ckit_status st = CKIT_OK;
     if (begin(store, FAKE_SET_MANY, deadline_ms, &st)) {
         for (size_t i = 0; i < count; i++) {
-            bool fails = store->failures[FAKE_SET].times > 0; /* each key for itself */
-            if (fails) store->failures[FAKE_SET].times--;
-            answers[i] = fails ? store->failures[FAKE_SET].status : CKIT_OK;
+            bool fails = fails_alone(store, FAKE_SET, &answers[i]);
+            answers[i] = fails ? answers[i] : CKIT_OK;
             if (!fails) write_entry(store, keys[i], values[i], &infos[i]);
         }
     }
@@ -532,6 +555,51 @@ static ckit_status fake_set_if_owner(void *self, ckit_slice key, ckit_slice valu
     return end(store, FAKE_SET, st, err);
 }
 
+/* ---- locks of many keys --------------------------------------------------------------------------------------------- */
+
+static ckit_status fake_lock_try_many(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
+                                      uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers, ckit_error *err) {
+    fake_store *store = self;
+    ckit_status st = CKIT_OK;
+    if (begin(store, FAKE_LOCK_TRY_MANY, deadline_ms, &st)) {
+        for (size_t i = 0; i < count; i++) {
+            if (!fails_alone(store, FAKE_LOCK_TRY, &answers[i])) {
+                answers[i] = take(store, keys[i], lease_ms, &leases[i]) ? CKIT_OK : CKIT_MISS;
+            }
+        }
+    }
+    return end(store, FAKE_LOCK_TRY_MANY, st, err);
+}
+
+static ckit_status fake_lock_release_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                          uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
+    fake_store *store = self;
+    ckit_status st = CKIT_OK;
+    if (begin(store, FAKE_LOCK_RELEASE_MANY, deadline_ms, &st)) {
+        for (size_t i = 0; i < count; i++) {
+            answers[i] = owns(store, keys[i], &leases[i]) ? CKIT_OK : CKIT_MISS;
+            if (answers[i] == CKIT_OK) lock_of(store, keys[i])->held = false;
+        }
+    }
+    return end(store, FAKE_LOCK_RELEASE_MANY, st, err);
+}
+
+static ckit_status fake_set_many_if_owner(void *self, const ckit_slice *keys, const ckit_slice *values,
+                                          const ckit_entry_info *infos, const ckit_lease *leases, size_t count,
+                                          uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
+    fake_store *store = self;
+    ckit_status st = CKIT_OK;
+    if (begin(store, FAKE_SET_MANY_IF_OWNER, deadline_ms, &st)) {
+        for (size_t i = 0; i < count; i++) {
+            if (!fails_alone(store, FAKE_SET_IF_OWNER, &answers[i])) {
+                answers[i] = owns(store, keys[i], &leases[i]) ? CKIT_OK : CKIT_MISS;
+            }
+            if (answers[i] == CKIT_OK) write_entry(store, keys[i], values[i], &infos[i]);
+        }
+    }
+    return end(store, FAKE_SET_MANY_IF_OWNER, st, err);
+}
+
 /* ---- submit ----------------------------------------------------------------------------------------------------------- */
 
 /* Called without the lock. */
@@ -599,11 +667,16 @@ static ckit_status submit_at_once(void *self, ckit_request *request, ckit_error 
     REQUIRED_OPS, .ttl = fake_ttl, .touch = fake_touch, .get_many = fake_get_many, .set_many = fake_set_many,          \
                   .list = fake_list, .delete_scope = fake_delete_scope
 
+#define LOCKING_OPS                                                                                                    \
+    FULL_OPS, .lock_try = fake_lock_try, .lock_renew = fake_lock_renew, .lock_release = fake_lock_release,             \
+              .set_if_owner = fake_set_if_owner
+
 static const ckit_backend_ops tables[] = {
     [FAKE_REQUIRED] = {REQUIRED_OPS},
     [FAKE_FULL] = {FULL_OPS},
-    [FAKE_LOCKING] = {FULL_OPS, .lock_try = fake_lock_try, .lock_renew = fake_lock_renew,
-                      .lock_release = fake_lock_release, .set_if_owner = fake_set_if_owner},
+    [FAKE_LOCKING] = {LOCKING_OPS},
+    [FAKE_LOCKING_MANY] = {LOCKING_OPS, .lock_try_many = fake_lock_try_many,
+                           .lock_release_many = fake_lock_release_many, .set_many_if_owner = fake_set_many_if_owner},
     [FAKE_UNFENCED] = {FULL_OPS, .lock_try = fake_lock_try, .lock_renew = fake_lock_renew,
                        .lock_release = fake_lock_release},
     [FAKE_SUBMITTING] = {FULL_OPS, .submit = submit_later},

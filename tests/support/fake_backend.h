@@ -31,8 +31,11 @@ typedef enum fake_op {
     FAKE_LOCK_TRY,
     FAKE_LOCK_RENEW,
     FAKE_LOCK_RELEASE,
-    FAKE_SET_IF_OWNER, /* such a write is a FAKE_SET first, at its gate and in the log; then it may fail as this */
-    FAKE_SET_MANY,     /* each of its keys may fail as a FAKE_SET */
+    FAKE_SET_IF_OWNER,      /* such a write is a FAKE_SET first, at its gate and in the log; then it may fail as this */
+    FAKE_SET_MANY,          /* each of its keys may fail as a FAKE_SET */
+    FAKE_LOCK_TRY_MANY,     /* each of its keys may fail as a FAKE_LOCK_TRY */
+    FAKE_LOCK_RELEASE_MANY, /* and so on */
+    FAKE_SET_MANY_IF_OWNER,
     FAKE_OP_COUNT
 } fake_op;
 
@@ -40,7 +43,8 @@ typedef enum fake_op {
 typedef enum fake_kind {
     FAKE_REQUIRED,          /* nothing optional */
     FAKE_FULL,              /* everything but locks and submit */
-    FAKE_LOCKING,           /* and locks */
+    FAKE_LOCKING,           /* and locks, one by one */
+    FAKE_LOCKING_MANY,      /* and many at once */
     FAKE_UNFENCED,          /* locks, but no set_if_owner */
     FAKE_SUBMITTING,        /* FAKE_FULL and submit, answered from a thread of the store's own */
     FAKE_SUBMITTING_AT_ONCE /* the same, answered before submit returns */

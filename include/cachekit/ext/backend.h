@@ -243,6 +243,17 @@ typedef struct ckit_backend_ops {
      * forked child the cache takes the watch for lost by itself; there the backend makes a new one with its first
      * operation. */
     ckit_status (*watch)(void *self, const ckit_watch_sink *sink, ckit_error *err);
+
+    /* Locks of many keys, and writing under them: one round trip where the store has such; need the locks (and
+     * `set_if_owner`). Each key by itself as with `lock_try`, `lock_release` and `set_if_owner`, with one lease and one
+     * answer per key. Returns CKIT_OK, or a failure of the whole. The keys are different ones. */
+    ckit_status (*lock_try_many)(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
+                                 uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers, ckit_error *err);
+    ckit_status (*lock_release_many)(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                     uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
+    ckit_status (*set_many_if_owner)(void *self, const ckit_slice *keys, const ckit_slice *values,
+                                     const ckit_entry_info *infos, const ckit_lease *leases, size_t count,
+                                     uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
 } ckit_backend_ops;
 
 /* A backend in use. */

@@ -1,0 +1,136 @@
+/* cache/batch.h - many calls of a function as one: the machine that both drivers turn.
+ *
+ * Each call that memory cannot answer is an operation with a seat in a flight and perhaps a lock of the store, as a single
+ * call. Seats and locks are taken without waiting; what is got is computed by one run of a loader, stored, and let go, and
+ * only then is waited for what others compute. So batches that share keys, in whatever order, cannot wait for each other
+ * in a circle: who waits leads no flight that he could end, and holds no lock.
+ *
+ *     ckiti_batch_open(batch)           one pass over memory; seats
+ *     ckiti_batch_take_news(batch)      what has happened meanwhile to those who wait
+ *     ckiti_batch_go(batch)             asks the store, as far as nobody has to be waited for:
+ *         CKIT_COMPUTE   the turn of the loader: `calls`, then ckiti_batch_take_results, and go on
+ *         CKIT_PENDING   somebody else has the rest: pause until `news`, or ckiti_batch_due_ms; ckiti_batch_resume
+ *         CKIT_OK        all is answered */
+#ifndef CKITI_CACHE_BATCH_H
+#define CKITI_CACHE_BATCH_H
+
+#include "cache/call.h"
+
+typedef enum ckiti_row_state {
+    CKITI_ROW_ANSWERED = 0,
+    CKITI_ROW_TWIN,    /* the same call as an earlier one of the batch */
+    CKITI_ROW_LEADS,   /* has steps to take: its operation's phase tells which */
+    CKITI_ROW_WAITS,   /* leads, but another process has the lock */
+    CKITI_ROW_FOLLOWS, /* somebody else in this process computes it */
+    CKITI_ROW_DUE,     /* is to be computed */
+    CKITI_ROW_KEPT,    /* has been computed: the result is to be stored */
+    CKITI_ROW_FAILED   /* could not be computed, for the reason in its operation's error */
+} ckiti_row_state;
+
+typedef struct ckiti_row {
+    ckit_op        *op;   /* NULL: answered; taken away only with the batch's lock held */
+    size_t          twin; /* the row whose call it is, + 1; 0 = its own */
+    ckiti_row_state state;
+    size_t          slot;     /* of its operation: a place in `storing` */
+    bool            together; /* its result is written with others */
+} ckiti_row;
+
+/* What is handed to the store and to loaders together: `room` elements each. */
+typedef struct ckiti_batch_arrays {
+    size_t           room;
+    size_t          *places; /* of the rows */
+    ckit_slice      *keys;
+    ckit_slice      *values;
+    ckit_entry_info *infos;
+    ckit_buf        *bytes;
+    uint64_t        *life_ms;
+    ckit_status     *answers;
+    ckit_lease      *leases;
+    ckiti_storing   *storing; /* by the rows' slots */
+    ckit_writer     *writers;
+    ckit_batch_call *calls;
+} ckiti_batch_arrays;
+
+struct ckit_batch {
+    ckiti_queued       queued; /* first */
+    ckit_batch_ready   ready;
+    void              *context;
+    ckiti_job          work;
+    ckit_function     *function;
+    ckit_cache        *cache;
+    ckit_args *const  *args;
+    bool               copies; /* the arguments, which do not last */
+    size_t             count;
+    ckit_value        *out;
+    ckit_status       *answers;
+    bool               owns_out; /* and answers */
+    ckit_error         first;    /* failure */
+    ckiti_row         *rows;
+    size_t            *heads;      /* by hash: a row + 1 whose operation came first; 0 = none */
+    size_t             head_count; /* a power of two */
+    size_t             open;       /* rows that memory did not answer */
+    ckiti_batch_arrays a;
+    size_t             missing;         /* how many `calls` there are */
+    bool               settles;         /* rows are KEPT or FAILED */
+    uint64_t           follow_until_ms; /* no longer for others in this process; 0: not waiting for them */
+    pthread_mutex_t    mu; /* guards `news`, the operations' `news` while they follow, and taking them away; a leaf */
+    pthread_cond_t     changed;
+    bool               news;
+    bool               synced; /* there are these three */
+};
+
+/* ---- batch.c: rows and their answers ---- */
+
+/* Makes the rows of a batch whose fields up to `count` are set, looks into memory, and takes seats. CKIT_E_NO_MEMORY:
+ * every answer is that. */
+ckit_status ckiti_batch_open(ckit_batch *b, ckit_error *err);
+/* Gives everything back: locks (may wait for the store), seats, memory. */
+void             ckiti_batch_fini(ckit_batch *b);
+bool             ckiti_batch_has(const ckit_batch *b, ckiti_row_state state);
+const ckit_args *ckiti_batch_args(const ckit_batch *b, size_t i);
+void             ckiti_batch_answer(ckit_batch *b, size_t i);
+/* `why` is the first failure's story, if it is the first. */
+void ckiti_batch_fail(ckit_batch *b, size_t i, ckit_status answer, const ckit_error *why);
+/* Frees the operations of rows that have been answered. */
+void ckiti_batch_sweep(ckit_batch *b);
+/* Those whose own call has been answered. */
+void ckiti_batch_answer_twins(ckit_batch *b);
+
+/* ---- batch_store.c: the store's part ---- */
+
+/* Something is to be done that may wait for the store. */
+bool        ckiti_batch_needs_store(const ckit_batch *b);
+ckit_status ckiti_batch_go(ckit_batch *b);
+/* The same without the store and without waiting for anybody. */
+ckit_status ckiti_batch_go_without(ckit_batch *b);
+/* What leads is computed without asking the store. */
+void ckiti_batch_skip_store(ckit_batch *b);
+bool ckiti_batch_has_lock(const ckit_batch *b);
+/* Somebody else lets them go. */
+void ckiti_batch_forget_locks(ckit_batch *b);
+/* Lets all locks go, in one call where the store has such. */
+void ckiti_batch_unlock_all(ckit_batch *b);
+
+/* ---- batch_load.c: the loader's part ---- */
+
+/* The calls that are due. CKIT_COMPUTE. */
+ckit_status ckiti_batch_make_calls(ckit_batch *b);
+/* The loader has run: `status` of the whole, and `err` its story. */
+void ckiti_batch_take_results(ckit_batch *b, ckit_status status, const ckit_error *err);
+
+/* ---- batch_wait.c: waiting for others ---- */
+
+void ckiti_batch_take_seat(ckit_batch *b, size_t i);
+void ckiti_batch_take_news(ckit_batch *b);
+bool ckiti_batch_has_news(ckit_batch *b);
+/* The end of a pause; what nobody answers in time is computed here. */
+void ckiti_batch_resume(ckit_batch *b);
+/* Before a pause: it ends early with `news`. Returns until when it lasts, on the cache's clock for a batch with a poll, else
+ * on the system's. */
+uint64_t ckiti_batch_begin_pause(ckit_batch *b);
+/* Blocks until then. */
+void ckiti_batch_pause(ckit_batch *b);
+/* Waits for nobody any more. */
+void ckiti_batch_leave_others(ckit_batch *b);
+
+#endif

@@ -1,0 +1,74 @@
+/* Many calls as one: what the loader is given, and what it gives. */
+#include "cache/batch.h"
+
+#include <cachekit/value.h>
+
+static const char where[] = "function";
+
+ckit_status ckiti_batch_make_calls(ckit_batch *b) {
+    ckiti_batch_arrays *a = &b->a;
+    bool                raw = b->function->raw;
+    b->missing = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        size_t n = b->missing;
+        if (b->rows[i].state != CKITI_ROW_DUE) {
+            continue;
+        }
+        ckit_buf_fini(&a->bytes[n]);
+        ckit_buf_init(&a->bytes[n], ckiti_plain_alloc(b->function));
+        ckit_writer_init(&a->writers[n], &a->bytes[n]);
+        a->places[n] = i;
+        a->calls[n] = (ckit_batch_call){.args = ckiti_batch_args(b, i),
+                                        .index = i,
+                                        .result = raw ? NULL : &a->writers[n],
+                                        .bytes = raw ? &a->bytes[n] : NULL};
+        b->missing++;
+    }
+    return CKIT_COMPUTE;
+}
+
+/* What the n-th call came to, for its operation. An object is kept at once. */
+static ckit_status take_result(ckit_batch *b, size_t n, ckit_error *why) {
+    const ckit_function   *f = b->function;
+    const ckit_batch_call *call = &b->a.calls[n];
+    ckit_op               *op = b->rows[b->a.places[n]].op;
+    if (call->status != CKIT_OK && call->status < CKIT_E_FIRST) {
+        return ckit_fail(why, CKIT_E_MISUSE, where, "the loader of %.*s returned %s, which is no failure",
+                         (int)f->record->name_len, f->record->name, ckit_status_name(call->status));
+    }
+    if (call->status != CKIT_OK) {
+        return why->status == call->status ? call->status : ckit_fail(why, call->status, where, "the function failed");
+    }
+    *why = (ckit_error)CKIT_ERROR_INIT;
+    if (call->object.release != NULL) {
+        return b->cache->ops != NULL
+                   ? ckit_fail(why, CKIT_E_MISUSE, where, "objects are kept in memory only, and this cache has a store")
+                   : ckiti_op_keep_object(op, &call->object, call->ttl_ms, why);
+    }
+    ckit_status st = f->raw ? CKIT_OK : ckiti_finish_value(f, &b->a.writers[n], why);
+    return st == CKIT_OK ? ckiti_op_result(op, &b->a.bytes[n], call->ttl_ms, why) : st;
+}
+
+void ckiti_batch_take_results(ckit_batch *b, ckit_status status, const ckit_error *err) {
+    for (size_t n = 0; n < b->missing; n++) {
+        ckit_batch_call *call = &b->a.calls[n];
+        size_t           i = b->a.places[n];
+        ckit_error       why = *err;
+        bool             object = call->object.release != NULL;
+        call->status = status != CKIT_OK ? status : call->status;
+        ckit_status st = take_result(b, n, &why);
+        if (st != CKIT_OK && object) {
+            call->object.release(call->object.object, call->object.context);
+        }
+        if (st == CKIT_OK && object) {
+            ckiti_batch_answer(b, i);
+            continue;
+        }
+        b->rows[i].state = st == CKIT_OK ? CKITI_ROW_KEPT : CKITI_ROW_FAILED;
+        if (st != CKIT_OK) {
+            b->rows[i].op->error = why;
+        }
+        b->settles = true;
+    }
+    b->missing = 0;
+}

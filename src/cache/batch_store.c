@@ -1,0 +1,380 @@
+/* Many calls as one: what the store is asked, and told, in as few round trips as it allows. */
+#include "cache/batch.h"
+
+#include "cache/store.h"
+
+#include <cachekit/value.h>
+
+/* A value that was served although it is over is computed anew, as after a single call. */
+static void refresh(ckit_batch *b, size_t i) {
+    const ckit_op *op = b->rows[i].op;
+    ckiti_joined   joined = {{0}};
+    ckit_slice     packed;
+    ckit_args      none, *args;
+    if (b->function->loader == NULL) {
+        return;
+    }
+    ckit_args *given = op->has_args ? &b->rows[i].op->args : b->args[i];
+    if (ckiti_call_pack(given, &none, &args, &packed, NULL) == CKIT_OK &&
+        ckiti_call_join(b->function, args, &joined, &packed, NULL) == CKIT_OK) {
+        ckiti_refresh_in_background(b->function, args, packed, &op->memkey, op->hash);
+    }
+    ckiti_call_join_end(&joined);
+}
+
+/* What an operation's step came to. */
+static void took(ckit_batch *b, size_t i, ckit_status st) {
+    ckit_op *op = b->rows[i].op;
+    if (st == CKIT_PENDING) {
+        b->rows[i].state = op->retry_at_ms != 0 ? CKITI_ROW_WAITS : CKITI_ROW_LEADS;
+    } else if (st == CKIT_COMPUTE) {
+        b->rows[i].state = CKITI_ROW_DUE;
+    } else if (st == CKIT_OK || st == CKIT_STALE) {
+        ckiti_batch_answer(b, i);
+        if (st == CKIT_STALE) {
+            refresh(b, i);
+        }
+    } else {
+        ckit_error why = op->error;
+        ckiti_batch_fail(b, i, st, &why);
+    }
+}
+
+/* The store did not answer: nobody waits for it again in this batch. */
+static void go_unanswered(ckit_batch *b, size_t i, ckit_status st, const ckit_error *why) {
+    ckit_op *op = b->rows[i].op;
+    op->retry_at_ms = 0;
+    if (ckiti_op_minds_failures(op)) {
+        op->error = *why;
+        took(b, i, ckiti_op_opened(op, st, CKIT_LIFE_UNKNOWN));
+    } else {
+        op->silent = st == CKIT_E_TIMEOUT;
+        took(b, i, ckiti_op_turn_of_the_function(op));
+    }
+}
+
+/* ---- steps before the function --------------------------------------------------------------------------------------- */
+
+static bool is_look(ckiti_phase phase) {
+    return phase == CKITI_PHASE_LOOK || phase == CKITI_PHASE_WAIT || phase == CKITI_PHASE_LOOK_AGAIN;
+}
+static bool is_stale(ckiti_phase phase) { return phase == CKITI_PHASE_STALE; }
+static bool is_lock(ckiti_phase phase) { return phase == CKITI_PHASE_LOCK; }
+
+/* The rows that lead and are there, in the arrays. */
+static size_t collect(ckit_batch *b, bool (*is_there)(ckiti_phase phase)) {
+    ckiti_batch_arrays *a = &b->a;
+    size_t              count = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->rows[i].state == CKITI_ROW_LEADS && is_there(b->rows[i].op->phase)) {
+            a->keys[count] = ckit_buf_slice(&b->rows[i].op->key);
+            a->places[count++] = i;
+        }
+    }
+    return count;
+}
+
+/* One after the other, as long as the store answers. */
+static void step_each(ckit_batch *b, size_t count) {
+    ckit_error why = CKIT_ERROR_INIT;
+    bool       silent = false;
+    for (size_t n = 0; n < count; n++) {
+        size_t   i = b->a.places[n];
+        ckit_op *op = b->rows[i].op;
+        if (silent) {
+            go_unanswered(b, i, CKIT_E_TIMEOUT, &why);
+            continue;
+        }
+        took(b, i, ckiti_op_advance(op));
+        silent = op->silent;
+        if (silent) {
+            ckit_fail(&why, CKIT_E_TIMEOUT, b->cache->ops->name,
+                      "the store did not answer an earlier call of the batch");
+        }
+    }
+}
+
+static void look(ckit_batch *b) {
+    ckiti_batch_arrays *a = &b->a;
+    ckit_error          why = CKIT_ERROR_INIT;
+    size_t              count = collect(b, is_look);
+    if (count == 0 || b->cache->ops->get_many == NULL) {
+        step_each(b, count);
+        return;
+    }
+    for (size_t n = 0; n < count; n++) {
+        b->rows[a->places[n]].op->retry_at_ms = 0;
+        ckiti_op_begin_look(b->rows[a->places[n]].op);
+        ckit_buf_fini(&a->bytes[n]);
+        ckit_buf_init(&a->bytes[n], b->cache->alloc);
+        a->life_ms[n] = CKIT_LIFE_UNKNOWN;
+    }
+    ckit_status whole = b->cache->ops->get_many(b->cache->store, a->keys, count, ckiti_store_deadline(b->cache, 0),
+                                                a->bytes, a->life_ms, a->answers, &why);
+    if (whole != CKIT_OK) {
+        ckiti_store_failed(b->cache, "get_many", a->keys[0], &why);
+    }
+    for (size_t n = 0; n < count; n++) {
+        ckit_op *op = b->rows[a->places[n]].op;
+        if (whole != CKIT_OK) {
+            go_unanswered(b, a->places[n], whole, &why);
+            continue;
+        }
+        ckit_buf none = op->stored;
+        op->stored = a->bytes[n];
+        a->bytes[n] = none;
+        if (a->answers[n] >= CKIT_E_FIRST) {
+            ckit_fail(&op->error, a->answers[n], b->cache->ops->name, "one key of a batch: %s",
+                      ckit_status_text(a->answers[n]));
+        }
+        took(b, a->places[n], ckiti_op_opened(op, a->answers[n], a->life_ms[n]));
+    }
+}
+
+static void lock(ckit_batch *b) {
+    ckiti_batch_arrays *a = &b->a;
+    const ckit_cache   *cache = b->cache;
+    ckit_error          why = CKIT_ERROR_INIT;
+    size_t              count = collect(b, is_lock);
+    if (count < 2 || cache->ops->lock_try_many == NULL) {
+        step_each(b, count);
+        return;
+    }
+    uint64_t    now = ckiti_cache_now(cache);
+    ckit_status whole = cache->ops->lock_try_many(cache->store, a->keys, count, cache->options.lock_lease_ms,
+                                                  ckiti_store_deadline(cache, 0), a->leases, a->answers, &why);
+    for (size_t n = 0; n < count; n++) {
+        ckit_op    *op = b->rows[a->places[n]].op;
+        ckit_status st = whole != CKIT_OK ? whole : a->answers[n];
+        op->lease = a->leases[n];
+        op->retry_at_ms = 0;
+        if (whole != CKIT_OK) {
+            op->error = why;
+        } else if (st >= CKIT_E_FIRST) {
+            ckit_fail(&op->error, st, cache->ops->name, "the lock of one key of a batch: %s", ckit_status_text(st));
+        }
+        took(b, a->places[n], ckiti_op_tried_lock(op, st, now));
+    }
+}
+
+/* ---- after the function --------------------------------------------------------------------------------------------- */
+
+/* Where the store takes many at once, with a lock or without. */
+static bool goes_together(const ckit_batch *b, const ckit_op *op) {
+    const ckit_backend_ops *ops = b->cache->ops;
+    return ops != NULL && (op->locked ? ops->set_many_if_owner != NULL : ops->set_many != NULL);
+}
+
+/* Writes together what is written with a lock, or what is written without; what the store says of each is in its operation's
+ * `got`. */
+static void write_together(ckit_batch *b, bool locked) {
+    ckiti_batch_arrays     *a = &b->a;
+    const ckit_cache       *cache = b->cache;
+    const ckit_backend_ops *ops = cache->ops;
+    ckit_error              why = CKIT_ERROR_INIT;
+    uint64_t                deadline_ms = ckiti_store_deadline(cache, 0);
+    size_t                  count = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        const ckiti_row *r = &b->rows[i];
+        if (r->together && r->op->locked == locked && a->storing[r->slot].stored.len > 0) {
+            a->keys[count] = ckit_buf_slice(&r->op->key);
+            a->values[count] = a->storing[r->slot].stored;
+            a->infos[count] = ckiti_op_info(r->op);
+            a->leases[count] = r->op->lease;
+            a->places[count++] = i;
+        }
+    }
+    if (count == 0) {
+        return;
+    }
+    ckit_status whole =
+        locked ? ops->set_many_if_owner(cache->store, a->keys, a->values, a->infos, a->leases, count, deadline_ms,
+                                        a->answers, &why)
+               : ops->set_many(cache->store, a->keys, a->values, a->infos, count, deadline_ms, a->answers, &why);
+    for (size_t n = 0; n < count; n++) {
+        ckit_op *op = b->rows[a->places[n]].op;
+        op->got = whole != CKIT_OK ? whole : a->answers[n];
+        if (whole != CKIT_OK) {
+            op->error = why;
+        } else if (op->got != CKIT_OK) {
+            ckit_fail(&op->error, op->got, ops->name, "one key of a batch: %s", ckit_status_text(op->got));
+        }
+    }
+}
+
+/* The store has the result, or the caller minds that it has not. */
+static void answer_kept(ckit_batch *b, size_t i, ckit_status st) {
+    if (st == CKIT_OK) {
+        ckiti_batch_answer(b, i);
+    } else {
+        ckit_error why = b->rows[i].op->error;
+        ckiti_batch_fail(b, i, st, &why);
+    }
+}
+
+static void end_write(ckit_batch *b, size_t i) {
+    ckiti_row *r = &b->rows[i];
+    ckit_error why = r->op->error;
+    r->together = false;
+    r->op->error = (ckit_error)CKIT_ERROR_INIT;
+    answer_kept(b, i, ckiti_op_end_store(r->op, &b->a.storing[r->slot], r->op->got, &why));
+}
+
+static void end_failed(ckit_batch *b, size_t i) {
+    ckit_op   *op = b->rows[i].op;
+    ckit_error why = op->error;
+    ckiti_op_count_failure(op);
+    bool stands_in = ckiti_op_fall_back(op, &why);
+    ckiti_op_failed(op);
+    if (stands_in) {
+        ckiti_batch_answer(b, i);
+    } else {
+        ckiti_batch_fail(b, i, why.status, &why);
+    }
+}
+
+/* Locks that are let go together, in the arrays: the operations have them no longer. */
+static size_t take_locks(ckit_batch *b) {
+    ckiti_batch_arrays *a = &b->a;
+    size_t              count = 0;
+    for (size_t i = 0; i < b->count && b->cache->ops != NULL && b->cache->ops->lock_release_many != NULL; i++) {
+        ckit_op *op = b->rows[i].op;
+        if (op != NULL && op->locked) {
+            ckiti_lease_drop(b->cache, &op->held);
+            op->locked = false;
+            a->keys[count] = ckit_buf_slice(&op->key);
+            a->leases[count] = op->lease;
+            a->places[count++] = i;
+        }
+    }
+    return count;
+}
+
+static void let_go(ckit_batch *b, size_t count) {
+    ckiti_batch_arrays *a = &b->a;
+    if (count == 0) {
+        return;
+    }
+    /* A lock that cannot be released ends by itself. */
+    (void)b->cache->ops->lock_release_many(b->cache->store, a->keys, a->leases, count,
+                                           ckiti_store_deadline(b->cache, 0), a->answers, NULL);
+    for (size_t n = 0; n < count; n++) {
+        ckiti_waits_wake(&b->cache->waits, b->rows[a->places[n]].op->hash, 0);
+    }
+}
+
+void ckiti_batch_unlock_all(ckit_batch *b) { let_go(b, take_locks(b)); }
+
+/* What the loader has given. Keys and locks last until the batch is swept. */
+static void settle(ckit_batch *b) {
+    for (size_t i = 0; i < b->count; i++) {
+        ckiti_row *r = &b->rows[i];
+        if (r->state != CKITI_ROW_KEPT) {
+            continue;
+        }
+        r->together = goes_together(b, r->op);
+        if (r->together) {
+            ckiti_op_begin_store(r->op, &b->a.storing[r->slot]);
+        } else {
+            answer_kept(b, i, ckiti_op_store(r->op));
+        }
+    }
+    write_together(b, false);
+    write_together(b, true);
+    size_t locks = take_locks(b);
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->rows[i].together) {
+            end_write(b, i);
+        } else if (b->rows[i].state == CKITI_ROW_FAILED) {
+            end_failed(b, i);
+        }
+    }
+    let_go(b, locks);
+    ckiti_batch_sweep(b);
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------------------------- */
+
+bool ckiti_batch_has_lock(const ckit_batch *b) {
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->rows[i].op != NULL && b->rows[i].op->locked) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void ckiti_batch_forget_locks(ckit_batch *b) {
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->rows[i].op != NULL) {
+            b->rows[i].op->locked = false;
+        }
+    }
+}
+
+bool ckiti_batch_needs_store(const ckit_batch *b) {
+    if (b->cache->ops == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < b->count; i++) {
+        const ckiti_row *r = &b->rows[i];
+        if (r->state == CKITI_ROW_LEADS ||
+            (r->state == CKITI_ROW_KEPT && r->op->keyed && r->op->ttl_ms != CKIT_TTL_DO_NOT_STORE)) {
+            return true;
+        }
+    }
+    return b->settles && ckiti_batch_has_lock(b);
+}
+
+void ckiti_batch_skip_store(ckit_batch *b) {
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->rows[i].state == CKITI_ROW_LEADS) {
+            took(b, i, ckiti_op_turn_of_the_function(b->rows[i].op));
+        }
+    }
+}
+
+/* One step of all that lead. False when none does any more. */
+static bool step(ckit_batch *b) {
+    if (b->cache->ops == NULL) {
+        ckiti_batch_skip_store(b);
+        return false;
+    }
+    look(b);
+    step_each(b, collect(b, is_stale));
+    lock(b);
+    return ckiti_batch_has(b, CKITI_ROW_LEADS);
+}
+
+ckit_status ckiti_batch_go(ckit_batch *b) {
+    if (b->settles) {
+        b->settles = false;
+        settle(b);
+    }
+    while (step(b)) {}
+    ckiti_batch_sweep(b);
+    ckiti_batch_answer_twins(b);
+    if (ckiti_batch_has(b, CKITI_ROW_DUE)) {
+        return ckiti_batch_make_calls(b);
+    }
+    if (ckiti_batch_has(b, CKITI_ROW_FOLLOWS) || ckiti_batch_has(b, CKITI_ROW_WAITS)) {
+        return CKIT_PENDING;
+    }
+    return CKIT_OK;
+}
+
+ckit_status ckiti_batch_go_without(ckit_batch *b) {
+    ckiti_batch_leave_others(b);
+    ckiti_batch_resume(b);
+    for (size_t i = 0; i < b->count; i++) {
+        ckiti_row *r = &b->rows[i];
+        if (r->state == CKITI_ROW_KEPT) {
+            answer_kept(b, i, ckiti_op_keep_without_store(r->op));
+        } else if (r->state == CKITI_ROW_FAILED) {
+            end_failed(b, i);
+        }
+    }
+    ckiti_batch_skip_store(b);
+    b->settles = false;
+    return ckiti_batch_go(b);
+}

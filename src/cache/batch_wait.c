@@ -1,0 +1,142 @@
+/* Many calls as one: flights that others lead, and locks that others hold. */
+#include "cache/batch.h"
+
+#include <cachekit/value.h>
+
+/* Called with a flight's lock held, or the waits'. */
+static void tell(ckit_batch *b, ckit_op *op, ckiti_seat_state what) {
+    pthread_mutex_lock(&b->mu);
+    op->news = what;
+    b->news = true;
+    pthread_cond_signal(&b->changed);
+    if (b->queued.poll != NULL) {
+        ckiti_workers_hurry(&b->cache->workers, &b->work);
+    }
+    pthread_mutex_unlock(&b->mu); /* last: the batch may end with it */
+}
+
+static void seat_changed(ckiti_seat *seat) {
+    ckit_op *op = (ckit_op *)(void *)((char *)seat - offsetof(ckit_op, seat));
+    if (seat->state != CKITI_SEAT_WAITING) {
+        tell(op->context, op, seat->state);
+    }
+}
+
+/* Something has happened to a key whose lock somebody holds. */
+static void wake_early(ckiti_wait *wait) {
+    ckit_op *op = (ckit_op *)(void *)((char *)wait - offsetof(ckit_op, wait));
+    tell(op->context, op, CKITI_SEAT_LEADER);
+}
+
+void ckiti_batch_take_seat(ckit_batch *b, size_t i) {
+    ckit_op *op = b->rows[i].op;
+    op->context = b;
+    op->seat.changed = seat_changed;
+    op->seat.blocks = b->queued.poll == NULL;
+    op->wait.wake = wake_early;
+    op->news = CKITI_SEAT_WAITING;
+    if (ckiti_flight_join(&b->cache->flights, &op->seat, true) == CKITI_SEAT_WAITING) {
+        ckiti_count(&b->cache->counters, CKITI_FLIGHT_WAITS, 1);
+        b->rows[i].state = CKITI_ROW_FOLLOWS;
+    } else if (ckiti_op_is_fresh_by_now(op)) {
+        ckiti_count(&b->function->counters, CKITI_FN_L1_HITS, 1);
+        ckiti_batch_answer(b, i);
+    } else if (op->seat.reentrant) { /* the call around this one has asked the store */
+        (void)ckiti_op_turn_of_the_function(op);
+        b->rows[i].state = CKITI_ROW_DUE;
+    }
+}
+
+bool ckiti_batch_has_news(ckit_batch *b) {
+    pthread_mutex_lock(&b->mu);
+    bool news = b->news;
+    pthread_mutex_unlock(&b->mu);
+    return news;
+}
+
+/* Takes what has landed, and the lead where it was handed over. */
+void ckiti_batch_take_news(ckit_batch *b) {
+    pthread_mutex_lock(&b->mu);
+    bool any = b->news;
+    b->news = false;
+    pthread_mutex_unlock(&b->mu);
+    for (size_t i = 0; any && i < b->count; i++) {
+        if (b->rows[i].state != CKITI_ROW_FOLLOWS) {
+            continue;
+        }
+        pthread_mutex_lock(&b->mu);
+        ckiti_seat_state news = b->rows[i].op->news;
+        pthread_mutex_unlock(&b->mu);
+        if (news == CKITI_SEAT_LANDED) {
+            ckiti_batch_answer(b, i);
+        } else if (news == CKITI_SEAT_LEADER) {
+            b->rows[i].state = CKITI_ROW_LEADS;
+        }
+        b->follow_until_ms = news != CKITI_SEAT_WAITING ? 0 : b->follow_until_ms;
+    }
+    ckiti_batch_sweep(b);
+}
+
+static uint64_t now_of(const ckit_batch *b) {
+    return b->queued.poll != NULL ? ckiti_cache_now(b->cache) : ckiti_system_monotonic_ms();
+}
+
+void ckiti_batch_leave_others(ckit_batch *b) {
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->rows[i].state == CKITI_ROW_FOLLOWS && ckiti_flight_leave(&b->cache->flights, &b->rows[i].op->seat)) {
+            b->rows[i].state = CKITI_ROW_LEADS;
+        }
+    }
+}
+
+/* Nobody has waited longer for what these others compute: it is computed here too. */
+static void go_alone(ckit_batch *b) {
+    ckiti_log(b->cache->log, CKIT_LOG_WARNING, "cache",
+              "another call of the same key took more than %u ms: this one computes too",
+              b->cache->options.flight_wait_ms);
+    ckiti_batch_leave_others(b);
+}
+
+void ckiti_batch_resume(ckit_batch *b) {
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->rows[i].state == CKITI_ROW_WAITS) {
+            ckiti_wait_end(&b->cache->waits, &b->rows[i].op->wait);
+            b->rows[i].state = CKITI_ROW_LEADS;
+        }
+    }
+    ckiti_batch_take_news(b);
+    if (b->follow_until_ms != 0 && now_of(b) >= b->follow_until_ms) {
+        b->follow_until_ms = 0;
+        go_alone(b);
+    }
+}
+
+uint64_t ckiti_batch_begin_pause(ckit_batch *b) {
+    uint64_t now = now_of(b), cache_now = ckiti_cache_now(b->cache), until = UINT64_MAX;
+    for (size_t i = 0; i < b->count; i++) {
+        ckit_op *op = b->rows[i].op;
+        if (b->rows[i].state == CKITI_ROW_FOLLOWS && b->follow_until_ms == 0) {
+            b->follow_until_ms = ckiti_time_after(now, b->cache->options.flight_wait_ms);
+        }
+        if (b->rows[i].state != CKITI_ROW_WAITS) {
+            continue;
+        }
+        ckiti_op_begin_wait(op);
+        uint64_t due = ckiti_op_was_overtaken(op) /* something has happened since the look */
+                           ? now
+                           : ckiti_time_after(now, ckiti_time_left(cache_now, op->retry_at_ms));
+        until = due < until ? due : until;
+    }
+    return b->follow_until_ms != 0 && b->follow_until_ms < until ? b->follow_until_ms : until;
+}
+
+void ckiti_batch_pause(ckit_batch *b) {
+    uint64_t        until_ms = ckiti_batch_begin_pause(b);
+    struct timespec until = ckiti_real_time_in(ckiti_time_left(ckiti_system_monotonic_ms(), until_ms));
+    int             late = 0;
+    pthread_mutex_lock(&b->mu);
+    while (!b->news && late == 0) {
+        late = pthread_cond_timedwait(&b->changed, &b->mu, &until);
+    }
+    pthread_mutex_unlock(&b->mu);
+}
