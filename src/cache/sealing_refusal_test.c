@@ -161,6 +161,26 @@ CKIT_TEST(sealing, an_entry_under_another_name_does_not_open) {
     vault_close(&v);
 }
 
+CKIT_TEST(sealing, an_entry_whose_name_has_one_changed_bit_does_not_open) {
+    vault      v;
+    uint8_t    name[] = "users:42";
+    ckit_slice key = ckit_slice_of(name, sizeof name - 1);
+    ckit_buf   moved = {0};
+    vault_open(&v, true);
+    CHECK_OK(ckit_cache_set(v.f.cache, key, S("value"), NULL, NULL));
+    CHECK_OK(ckit_buf_append(&moved, fake_only_value(v.f.store)));
+    for (size_t bit = 0; bit < 8 * key.len; bit++) {
+        ckit_value value = CKIT_VALUE_INIT;
+        name[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        fake_put(v.f.store, key, ckit_buf_slice(&moved), 5000);
+        CHECK_STATUS(CKIT_MISS, ckit_cache_get(v.f.cache, key, NULL, &value, NULL));
+        CHECK_EQ_U(bit + 1, stats_of(v.f.cache).auth_failures_l2);
+        name[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    ckit_buf_fini(&moved);
+    vault_close(&v);
+}
+
 CKIT_TEST(sealing, entries_of_another_deployment_open_unless_ours_was_configured) {
     for (unsigned configured = 0; configured < 2; configured++) {
         vault v;

@@ -235,7 +235,7 @@ CKIT_TEST(sealed, every_changed_bit_of_an_entry_is_found_and_classified) {
 CKIT_TEST(sealed, an_entry_under_another_key_or_tenant_does_not_open) {
     const ckit_slice   stored = hex_slice(released[0].stored);
     ckiti_sealed_place place = place_of(KEY_A, NULL, released[0].key);
-    uint8_t            key[200];
+    uint8_t            key[200], tenant[sizeof TENANT];
     const size_t       len = strlen(released[0].key);
     memcpy(key, released[0].key, len);
     place.key = ckit_slice_of(key, len);
@@ -244,8 +244,13 @@ CKIT_TEST(sealed, an_entry_under_another_key_or_tenant_does_not_open) {
         CHECK_EQ_U(CKITI_SEALED_AUTHENTICATION, class_of(&place, stored, true));
         key[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
-    place.tenant = S("00000000-0000-0000-0000-000000000002");
-    CHECK_EQ_U(CKITI_SEALED_AUTHENTICATION, class_of(&place, stored, true));
+    place.key = S(released[0].key);
+    for (size_t bit = 0; bit < 8 * strlen(TENANT); bit++) {
+        memcpy(tenant, TENANT, sizeof tenant);
+        tenant[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        place.tenant = ckit_slice_of(tenant, strlen(TENANT));
+        CHECK_EQ_U(CKITI_SEALED_AUTHENTICATION, class_of(&place, stored, true));
+    }
     place.tenant.len = 0;
     CHECK_EQ_U(CKITI_SEALED_READABLE, class_of(&place, stored, true));
     ckit_keyring_close(place.ring);
