@@ -22,6 +22,7 @@
 #ifndef CKITI_CACHE_REPLAY_H
 #define CKITI_CACHE_REPLAY_H
 
+#include "cache/changes.h"
 #include "cache/workers.h"
 
 #include <cachekit/buf.h>
@@ -30,10 +31,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define CKITI_REPLAY_KEYS 16384u      /* most changes remembered */
-#define CKITI_REPLAY_BYTES (4u << 20) /* most bytes of their names */
-#define CKITI_REPLAY_SCOPES 64u       /* most scopes among them */
-#define CKITI_REPLAY_BUCKETS 4096u
 #define CKITI_REPLAY_FIRST_PAUSE_MS 50u /* between a failure and the first try; doubles up to ... */
 #define CKITI_REPLAY_PAUSE_MS 400u
 #define CKITI_REPLAY_OPTIONAL_MS 5000u     /* ... where the store may not be there */
@@ -46,34 +43,6 @@
 
 struct ckit_cache;
 
-typedef enum ckiti_change_kind { CKITI_CHANGE_KEY, CKITI_CHANGE_SCOPE } ckiti_change_kind;
-
-/* A change that the store has not taken. */
-typedef struct ckiti_change {
-    struct ckiti_change *next; /* in its list */
-    struct ckiti_change *prev;
-    struct ckiti_change *chain; /* KEY: in its bucket */
-    uint64_t             hash;
-    uint64_t             serial; /* of its newest failure, never 0 */
-    uint64_t             due_ms; /* in `later` */
-    ckiti_change_kind    kind;
-    ckit_scope_kind      scope;
-    uint32_t             refusals; /* for good, in a row */
-    uint32_t             key_len;  /* KEY: the key; SCOPE: the namespace's name */
-    uint32_t             function_len;
-    bool                 late; /* it may still take effect */
-    bool                 once; /* made up for once since */
-    bool                 is_later;
-    bool                 listed; /* of `everything` */
-    bool    rest; /* of `everything`: what tells whose it is has been removed, other keys stay distrusted */
-    uint8_t bytes[];
-} ckiti_change;
-
-typedef struct ckiti_change_list {
-    ckiti_change *first;
-    ckiti_change *last;
-} ckiti_change_list;
-
 typedef enum ckiti_replay_state { CKITI_REPLAY_IDLE, CKITI_REPLAY_WAITS, CKITI_REPLAY_RUNS } ckiti_replay_state;
 
 typedef struct ckiti_replay {
@@ -82,20 +51,13 @@ typedef struct ckiti_replay {
     void                   *through_self;
     const ckit_backend_ops *direct; /* the store itself */
     void                   *direct_self;
-    _Atomic size_t          pending; /* written with the lock held; 0: nobody need take it */
     _Atomic uint64_t        replayed;
     _Atomic uint64_t        dropped;
     _Atomic bool            stopping;
 
     pthread_mutex_t    mu;      /* guards what follows; taken before the workers' own, and after every other lock */
-    ckiti_change_list  soon;    /* in the order of their failures */
-    ckiti_change_list  later;   /* by due_ms */
-    ckiti_change     **buckets; /* NULL until something failed */
-    size_t             bytes;
-    unsigned           scopes;
-    uint64_t           serial;
-    ckiti_change      *everything; /* made with the cache, so that it needs no memory when there is none */
-    const char        *unsaid;     /* for the log, when the lock is free */
+    ckiti_changes      changes; /* no `count`: nobody need take the lock */
+    const char        *unsaid;  /* for the log, when the lock is free */
     ckiti_replay_state state;
     uint64_t           due_ms;     /* WAITS */
     uint64_t           not_before; /* the store was away then */
@@ -115,7 +77,7 @@ void ckiti_replay_stop(struct ckit_cache *cache);
 void ckiti_replay_fini(struct ckit_cache *cache);
 
 static inline bool ckiti_replay_is_quiet(const ckiti_replay *replay) {
-    return atomic_load_explicit(&replay->pending, memory_order_acquire) == 0;
+    return atomic_load_explicit(&replay->changes.count, memory_order_acquire) == 0;
 }
 
 /* What the store has under the key is not to be believed. */
@@ -127,6 +89,18 @@ void ckiti_replay_changed(struct ckit_cache *cache, ckit_slice key, uint64_t ser
 /* A change failed; `late`: it may still take effect. Without a store nothing happens. */
 void ckiti_replay_missed(struct ckit_cache *cache, ckit_slice key, bool late);
 void ckiti_replay_missed_scope(struct ckit_cache *cache, const ckit_scope *scope, bool late);
+
+/* ---- replay.c and replay_job.c ---- */
+
+/* With the lock held: the job runs when the first change is due. */
+void ckiti_replay_schedule(struct ckit_cache *cache);
+/* The store was away just now: it is left alone for a while. */
+void ckiti_replay_pause(struct ckit_cache *cache);
+/* The job. */
+void ckiti_replay_run(ckiti_job *job);
+/* With the lock held, of a cache that closes: one pass over all. Returns what is left, neither made up for nor waiting only to
+ * be removed once more. */
+size_t ckiti_replay_try_once(struct ckit_cache *cache);
 
 void ckiti_replay_fork_prepare(ckiti_replay *replay);
 void ckiti_replay_fork_parent(ckiti_replay *replay);

@@ -281,13 +281,13 @@ CKIT_TEST(replay, where_too_much_failed_everything_goes) {
     fake_fail(p.f.store, FAKE_SET, CKIT_E_BUSY, UINT64_MAX);
     fake_fail(p.f.store, FAKE_REMOVE, CKIT_E_BUSY, UINT64_MAX);
     fake_fail(p.f.store, FAKE_DELETE_SCOPE, CKIT_E_BUSY, UINT64_MAX);
-    fail_many(p.f.cache, CKITI_REPLAY_KEYS, CKIT_E_BUSY);
-    CHECK_EQ_U(CKITI_REPLAY_KEYS, pending_of(p.f.cache));
+    fail_many(p.f.cache, CKITI_CHANGES_MOST, CKIT_E_BUSY);
+    CHECK_EQ_U(CKITI_CHANGES_MOST, pending_of(p.f.cache));
     CHECK(reads(p.f.cache, "old", "old"));
     put(p.f.cache, "one more", "x", CKIT_E_BUSY);
     put(p.f.cache, "and more", "x", CKIT_E_BUSY);
     CHECK_EQ_U(1, pending_of(p.f.cache));
-    CHECK_EQ_U(CKITI_REPLAY_KEYS, stats_of(p.f.cache).replay_dropped);
+    CHECK_EQ_U(CKITI_CHANGES_MOST, stats_of(p.f.cache).replay_dropped);
     CHECK(reads(p.f.cache, "old", NULL));
     fake_fail(p.f.store, FAKE_SET, CKIT_OK, 0);
     fake_fail(p.f.store, FAKE_DELETE_SCOPE, CKIT_OK, 0);
@@ -305,12 +305,12 @@ CKIT_TEST(replay, long_keys_count_by_their_bytes) {
     pair_open(&p);
     fake_fail(p.f.store, FAKE_SET, CKIT_E_BUSY, UINT64_MAX);
     fake_fail(p.f.store, FAKE_REMOVE, CKIT_E_BUSY, UINT64_MAX);
-    for (unsigned i = 0; i <= CKITI_REPLAY_BYTES / sizeof key; i++) {
+    for (unsigned i = 0; i <= CKITI_CHANGES_BYTES / sizeof key; i++) {
         memcpy(key, &i, sizeof i);
         (void)ckit_cache_set(p.f.cache, ckit_slice_of(key, sizeof key), S("x"), NULL, NULL);
     }
     CHECK_EQ_U(1, pending_of(p.f.cache));
-    CHECK_EQ_U(CKITI_REPLAY_BYTES / sizeof key, stats_of(p.f.cache).replay_dropped);
+    CHECK_EQ_U(CKITI_CHANGES_BYTES / sizeof key, stats_of(p.f.cache).replay_dropped);
     pair_close(&p);
 }
 
@@ -322,7 +322,7 @@ CKIT_TEST(replay, a_store_that_cannot_forget_everything_is_not_believed_again) {
     put(f.cache, "old", "old", CKIT_OK);
     fake_fail(f.store, FAKE_SET, CKIT_E_BUSY, UINT64_MAX);
     fake_fail(f.store, FAKE_REMOVE, CKIT_E_BUSY, UINT64_MAX);
-    fail_many(f.cache, CKITI_REPLAY_KEYS + 1, CKIT_E_BUSY);
+    fail_many(f.cache, CKITI_CHANGES_MOST + 1, CKIT_E_BUSY);
     fake_fail(f.store, FAKE_SET, CKIT_OK, 0);
     fake_fail(f.store, FAKE_REMOVE, CKIT_OK, 0);
     for (int i = 0; i < 30; i++) {
@@ -460,21 +460,27 @@ CKIT_TEST(replay, a_cache_that_closes_tries_once_more) {
     fixture_close(&p.f);
 }
 
-CKIT_TEST(replay, a_cache_that_closes_says_what_it_could_not_make_up_for) {
+/* What a cache says when it closes over a store that is away, after so many failed changes. */
+static void check_last_words(unsigned changes, const char *words) {
     pair p;
     pair_open(&p);
     fake_fail(p.f.store, FAKE_SET, CKIT_E_UNREACHABLE, UINT64_MAX);
     fake_fail(p.f.store, FAKE_REMOVE, CKIT_E_UNREACHABLE, UINT64_MAX);
-    fail_many(p.f.cache, 5, CKIT_E_UNREACHABLE);
+    fail_many(p.f.cache, changes, CKIT_E_UNREACHABLE);
     uint64_t removals = fake_calls(p.f.store, FAKE_REMOVE);
     ckit_cache_close(p.f.cache);
     p.f.cache = NULL;
     CHECK_EQ_U(removals + 1, fake_calls(p.f.store, FAKE_REMOVE));
-    CHECK_CONTAINS("5 changes that the store did not take are not made up for", p.f.log.text);
+    CHECK_CONTAINS(words, p.f.log.text);
     ckit_cache_close(p.other);
     fake_store_close(p.f.store);
     p.f.store = NULL;
     fixture_close(&p.f);
+}
+
+CKIT_TEST(replay, a_cache_that_closes_says_what_it_could_not_make_up_for) {
+    check_last_words(5, "5 changes that the store did not take are not made up for");
+    check_last_words(1, "1 change that the store did not take is not made up for");
 }
 
 CKIT_TEST(replay, a_forked_child_remembers_too) {

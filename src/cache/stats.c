@@ -70,7 +70,7 @@ void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
                                  .changes_unpublished = ckiti_counted(c, CKITI_CHANGES_UNPUBLISHED),
                                  .messages_malformed = ckiti_counted(c, CKITI_MESSAGES_MALFORMED),
                                  .watching = ckiti_coherence_is_watching(cache),
-                                 .replay_pending = atomic_load(&cache->replay.pending),
+                                 .replay_pending = atomic_load(&cache->replay.changes.count),
                                  .replayed = atomic_load(&cache->replay.replayed),
                                  .replay_dropped = atomic_load(&cache->replay.dropped),
                                  .leases_lost = ckiti_counted(c, CKITI_LEASES_LOST),
