@@ -99,6 +99,11 @@ static inline bool ckiti_breaker_is_well(const ckiti_breaker *breaker, const cki
     return atomic_load_explicit(&breaker->word, memory_order_relaxed) == pass->period << 1;
 }
 
+/* It is not closed, or the last operation that counted failed. */
+static inline bool ckiti_breaker_is_troubled(const ckiti_breaker *breaker) {
+    return (atomic_load_explicit(&breaker->word, memory_order_relaxed) & 1) != 0;
+}
+
 /* What became of it. To be called once for every pass. */
 static inline void ckiti_breaker_report(ckiti_breaker *breaker, const ckiti_pass *pass, ckiti_outcome outcome,
                                         uint64_t now_ms, bool *moved) {
@@ -111,8 +116,7 @@ bool ckiti_breaker_shuts_troubled(ckiti_breaker *breaker, uint64_t now_ms);
 
 /* Would an operation be refused because the circuit is open? Counted as a refusal then. Changes no state. */
 static inline bool ckiti_breaker_shuts(ckiti_breaker *breaker, uint64_t now_ms) {
-    return (atomic_load_explicit(&breaker->word, memory_order_relaxed) & 1) != 0 &&
-           ckiti_breaker_shuts_troubled(breaker, now_ms);
+    return ckiti_breaker_is_troubled(breaker) && ckiti_breaker_shuts_troubled(breaker, now_ms);
 }
 
 /* Closed by hand; counters stay. */

@@ -46,11 +46,12 @@ typedef struct ckiti_guarded {
 
 /* What the guard does with an operation. */
 enum {
-    CKITI_TRAIT_PLACE = 1,   /* takes a place among those that are with the store at once */
-    CKITI_TRAIT_REPEATS = 2, /* may be tried again */
-    CKITI_TRAIT_LOCK = 4,    /* timed with the locks */
-    CKITI_TRAIT_ALWAYS = 8,  /* goes also while the breaker is open, and says nothing to it */
-    CKITI_TRAIT_NO_WAIT = 16 /* refused where it would have to wait */
+    CKITI_TRAIT_PLACE = 1,    /* takes a place among those that are with the store at once */
+    CKITI_TRAIT_REPEATS = 2,  /* may be tried again */
+    CKITI_TRAIT_LOCK = 4,     /* timed with the locks */
+    CKITI_TRAIT_ALWAYS = 8,   /* goes also while the breaker is open, and says nothing to it */
+    CKITI_TRAIT_NO_WAIT = 16, /* refused where it would have to wait */
+    CKITI_TRAIT_WRITES = 32   /* brings a value or a lifetime: not tried again where it may have been done */
 };
 
 /* The instance's clock in microseconds: the system's precise one where no other is given. */

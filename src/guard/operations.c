@@ -28,11 +28,12 @@ static inline __attribute__((always_inline)) ckit_status judge(const operation *
 /* ---- the walk ---------------------------------------------------------------------------------------------------------- */
 
 /* How long to pause before the next attempt, in *pause_ms; false when there is to be none. A probe is not repeated: it
- * tells the breaker what it saw, at once. */
+ * tells the breaker what it saw, at once. Nor does anybody wait for a store of which the last operation failed with all its
+ * attempts: one has waited, and until one succeeds nobody else does. */
 static bool wants_another(const ckiti_guard *guard, unsigned traits, const ckiti_visit *visit, uint32_t attempts,
                           uint64_t now_us, ckit_status judged, ckit_error_kind kind, uint64_t *pause_ms) {
-    if ((traits & CKITI_TRAIT_REPEATS) == 0 || visit->pass.serial != 0 ||
-        !ckiti_retry_wants(&guard->retry, attempts, judged, kind)) {
+    if ((traits & CKITI_TRAIT_REPEATS) == 0 || visit->pass.serial != 0 || ckiti_breaker_is_troubled(&guard->breaker) ||
+        !ckiti_retry_wants(&guard->retry, attempts, (traits & CKITI_TRAIT_WRITES) != 0, judged, kind)) {
         return false;
     }
     *pause_ms = ckiti_retry_pause_ms(&guard->retry, attempts, ckiti_random_u64());
@@ -153,7 +154,7 @@ static ckit_status run_set(const ckiti_guarded *at, const void *args, uint64_t d
 
 static ckit_status guarded_set(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
                                uint64_t deadline_ms, ckit_error *err) {
-    static const operation set = {.run = run_set, .traits = LARGE};
+    static const operation set = {.run = run_set, .traits = LARGE | CKITI_TRAIT_WRITES};
     const writing          args = {key, value, info, NULL};
     return walk(self, &set, &args, value.len / BYTES_PER_MS, deadline_ms, err);
 }
@@ -204,7 +205,7 @@ static ckit_status run_touch(const ckiti_guarded *at, const void *args, uint64_t
 }
 
 static ckit_status guarded_touch(void *self, ckit_slice key, uint64_t ttl_ms, uint64_t deadline_ms, ckit_error *err) {
-    static const operation touch = {.run = run_touch, .traits = SMALL};
+    static const operation touch = {.run = run_touch, .traits = SMALL | CKITI_TRAIT_WRITES};
     const changing         args = {key, ttl_ms};
     return walk(self, &touch, &args, 0, deadline_ms, err);
 }
@@ -280,7 +281,7 @@ static ckit_status run_set_many(const ckiti_guarded *at, const void *args, uint6
 static ckit_status guarded_set_many(void *self, const ckit_slice *keys, const ckit_slice *values,
                                     const ckit_entry_info *infos, size_t count, uint64_t deadline_ms,
                                     ckit_status *answers, ckit_error *err) {
-    static const operation set_many = {run_set_many, judge_batch, NULL, LARGE};
+    static const operation set_many = {run_set_many, judge_batch, NULL, LARGE | CKITI_TRAIT_WRITES};
     const batch            args = {keys, values, infos, count, NULL, NULL, answers};
     return walk(self, &set_many, &args, weight_of(values, count), deadline_ms, err);
 }

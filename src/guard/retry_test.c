@@ -1,6 +1,7 @@
 /* Batches, second attempts, and more callers than the store is to have at once. */
 #include "guard/guard_fixture.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -91,19 +92,96 @@ CKIT_TEST(guard, all_attempts_share_one_deadline) {
     scene_close(&s);
 }
 
-CKIT_TEST(guard, a_probe_is_not_tried_again) {
+/* The first that fails has waited for all; nobody waits again before something succeeds. */
+CKIT_TEST(guard, only_the_first_that_fails_is_tried_again_until_one_succeeds) {
+    scene s;
+    begin_retrying(&s, FAKE_FULL);
+    fake_fail(s.store, FAKE_GET, CKIT_E_SERVER, 6);
+    for (int i = 0; i < 3; i++) {
+        CHECK_STATUS(CKIT_E_SERVER, scene_get(&s));
+    }
+    CHECK_EQ_U(4 + 1 + 1, fake_calls(s.store, FAKE_GET));
+    CHECK_EQ_U(3, pauses);
+    CHECK_STATUS(CKIT_MISS, scene_get(&s));
+    fake_fail(s.store, FAKE_GET, CKIT_E_SERVER, 1);
+    CHECK_STATUS(CKIT_MISS, scene_get(&s));
+    CHECK_EQ_U(4, pauses);
+    scene_close(&s);
+}
+
+CKIT_TEST(guard, who_cannot_be_reached_is_not_waited_for) {
     scene s;
     begin_retrying(&s, FAKE_FULL);
     fake_fail(s.store, FAKE_GET, CKIT_E_UNREACHABLE, UINT64_MAX);
     for (int i = 0; i < 5; i++) {
-        CHECK_STATUS(CKIT_E_UNREACHABLE, scene_get(&s)); /* four attempts, one failure */
+        CHECK_STATUS(CKIT_E_UNREACHABLE, scene_get(&s));
     }
-    CHECK_EQ_U(20, fake_calls(s.store, FAKE_GET));
+    CHECK_EQ_U(5, fake_calls(s.store, FAKE_GET));
+    CHECK_EQ_U(0, pauses);
+    CHECK_EQ_U(CKIT_BREAKER_OPEN, scene_stats(&s).state);
+    scene_close(&s);
+}
+
+CKIT_TEST(guard, a_probe_is_not_tried_again) {
+    scene s;
+    begin_retrying(&s, FAKE_FULL);
+    fake_fail(s.store, FAKE_GET, CKIT_E_SERVER, UINT64_MAX);
+    for (int i = 0; i < 5; i++) {
+        CHECK_STATUS(CKIT_E_SERVER, scene_get(&s));
+    }
+    CHECK_EQ_U(8, fake_calls(s.store, FAKE_GET)); /* all attempts of the first are one failure */
     CHECK_EQ_U(5, scene_stats(&s).failures);
     fake_clock_advance(&s.time, 30001);
-    CHECK_STATUS(CKIT_E_UNREACHABLE, scene_get(&s));
-    CHECK_EQ_U(21, fake_calls(s.store, FAKE_GET));
+    CHECK_STATUS(CKIT_E_SERVER, scene_get(&s));
+    CHECK_EQ_U(9, fake_calls(s.store, FAKE_GET));
     CHECK_STATUS(CKIT_E_CIRCUIT_OPEN, scene_get(&s));
+    scene_close(&s);
+}
+
+/* It tells nothing new, so the circuit does not stay open for another half a minute because of it. */
+CKIT_TEST(guard, a_probe_that_the_store_did_not_try_is_followed_by_the_next) {
+    scene      s;
+    ckit_error err = CKIT_ERROR_INIT;
+    begin_retrying(&s, FAKE_FULL);
+    fake_fail_errno(s.store, FAKE_GET, CKIT_E_UNREACHABLE, EAGAIN, UINT64_MAX);
+    for (int i = 0; i < 5; i++) {
+        CHECK_STATUS(CKIT_E_UNREACHABLE, scene_get_by(&s, CKIT_NO_DEADLINE, &err));
+    }
+    CHECK_EQ_U(CKIT_BREAKER_OPEN, scene_stats(&s).state); /* while it is closed they count */
+    fake_clock_advance(&s.time, 30001);
+    for (int i = 0; i < 5; i++) {
+        CHECK_STATUS(CKIT_E_UNREACHABLE, scene_get_by(&s, CKIT_NO_DEADLINE, &err));
+    }
+    CHECK_EQ_U(CKIT_BREAKER_HALF_OPEN, scene_stats(&s).state);
+    CHECK_EQ_U(0, scene_stats(&s).probes);
+    fake_fail(s.store, FAKE_GET, CKIT_OK, 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_STATUS(CKIT_MISS, scene_get(&s));
+    }
+    CHECK_EQ_U(CKIT_BREAKER_CLOSED, scene_stats(&s).state);
+    scene_close(&s);
+}
+
+/* Its first copy may arrive behind the second, over what somebody else has written since. */
+CKIT_TEST(guard, a_write_that_may_have_been_carried_out_is_not_sent_again) {
+    static const ckit_status unknown[] = {CKIT_E_TIMEOUT, CKIT_E_REQUEST_TIMEOUT, CKIT_E_NETWORK};
+    scene                    s;
+    begin_retrying(&s, FAKE_FULL);
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        fake_forget_calls(s.store);
+        fake_fail(s.store, FAKE_SET, unknown[i], 1);
+        CHECK_STATUS(unknown[i], scene_set(&s));
+        CHECK_EQ_U(1, fake_calls(s.store, FAKE_SET));
+        CHECK_STATUS(CKIT_OK, scene_set(&s));
+        fake_fail(s.store, FAKE_TOUCH, unknown[i], 1);
+        CHECK_STATUS(unknown[i], s.ops->touch(s.self, S("key"), 1000, CKIT_NO_DEADLINE, NULL));
+        CHECK_EQ_U(1, fake_calls(s.store, FAKE_TOUCH));
+        CHECK_STATUS(CKIT_OK, scene_set(&s));
+    }
+    CHECK_EQ_U(0, pauses);
+    fake_fail(s.store, FAKE_REMOVE, CKIT_E_TIMEOUT, 1); /* a second removal does no harm whenever it comes */
+    CHECK_STATUS(CKIT_OK, s.ops->remove(s.self, S("key"), CKIT_NO_DEADLINE, NULL));
+    CHECK_EQ_U(2, fake_calls(s.store, FAKE_REMOVE));
     scene_close(&s);
 }
 

@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 
+#include <errno.h>
+
 static const char where[] = "guard";
 
 /* ---- in -------------------------------------------------------------------------------------------------------------- */
@@ -54,6 +56,11 @@ ckit_error_kind ckiti_guard_kind(ckit_status status, const ckit_error *err) {
 
 static bool is_hopeless(const ckiti_visit *visit) { return visit->deadline_ms <= visit->began_us / 1000; }
 
+/* A probe that the store did not let try. */
+static bool was_no_try(const ckiti_visit *visit, ckit_status status, const ckit_error *err) {
+    return visit->pass.serial != 0 && err != NULL && err->status == status && err->sys_errno == EAGAIN;
+}
+
 static ckiti_outcome outcome_of(const ckiti_guard *guard, const ckiti_visit *visit, ckit_status status,
                                 ckit_error_kind kind) {
     bool sick = kind == CKIT_KIND_TRANSIENT || kind == CKIT_KIND_TIMEOUT || kind == CKIT_KIND_UNKNOWN;
@@ -97,8 +104,9 @@ void ckiti_guard_leave_failed(ckiti_guard *guard, const ckiti_visit *visit, uint
         measure_timeout(visit, now_us);
     }
     if (visit->pass.period != CKITI_NO_PERIOD) {
-        ckiti_guard_report(guard, visit, again ? CKITI_OUTCOME_NEITHER : outcome_of(guard, visit, status, kind), now_us,
-                           status, err);
+        bool silent = again || was_no_try(visit, status, err);
+        ckiti_guard_report(guard, visit, silent ? CKITI_OUTCOME_NEITHER : outcome_of(guard, visit, status, kind),
+                           now_us, status, err);
     }
 }
 
@@ -119,7 +127,8 @@ void ckiti_guard_say_state(ckiti_guard *guard, const ckit_error *why) {
     if (why == NULL) {
         ckiti_log(&guard->log, level, where, "%s: the circuit is %s", guard->name, state);
     } else {
-        ckiti_log(&guard->log, level, where, "%s: the circuit is %s: %s %s: %s", guard->name, state,
-                  ckit_status_code(why->status), why->where, why->text);
+        ckiti_log(&guard->log, level, where, "%s: the circuit is %s for %llu ms: %s %s: %s", guard->name, state,
+                  (unsigned long long)guard->breaker.options.recovery_ms, ckit_status_code(why->status), why->where,
+                  why->text);
     }
 }

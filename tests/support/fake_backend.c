@@ -59,6 +59,7 @@ struct fake_store {
     struct {
         ckit_status status;
         uint64_t    times;
+        int sys_errno;
     } failures[FAKE_OP_COUNT];
     char             log[LOG_BYTES];
     size_t           log_len;
@@ -307,9 +308,13 @@ static ckit_status end(fake_store *store, fake_op op, ckit_status st, ckit_error
     stand_at_gate(store, op, FAKE_AFTER);
     dawdle(store);
     write_log(store, op == FAKE_SUBMIT ? FAKE_GET : op, st);
+    int sys_errno = store->failures[op].sys_errno;
     pthread_cond_broadcast(&store->changed);
     pthread_mutex_unlock(&store->mu);
-    return st < CKIT_E_FIRST ? st : ckit_fail(err, st, "fake", "%s was told to fail", names[op]);
+    if (st < CKIT_E_FIRST) return st;
+    ckit_fail(err, st, "fake", "%s was told to fail", names[op]);
+    if (err != NULL) err->sys_errno = sys_errno;
+    return st;
 }
 
 /* ---- the operations ----------------------------------------------------------------------------------------------- */
@@ -696,8 +701,13 @@ ckit_backend *fake_connect(fake_store *store, fake_kind kind) {
 /* ---- for the test ----------------------------------------------------------------------------------------------------- */
 
 void fake_fail(fake_store *store, fake_op op, ckit_status status, uint64_t times) {
+    fake_fail_errno(store, op, status, 0, times);
+}
+
+void fake_fail_errno(fake_store *store, fake_op op, ckit_status status, int sys_errno, uint64_t times) {
     pthread_mutex_lock(&store->mu);
     store->failures[op].status = status;
+    store->failures[op].sys_errno = sys_errno;
     store->failures[op].times = times;
     pthread_mutex_unlock(&store->mu);
 }

@@ -38,7 +38,8 @@ typedef struct fault_link {
     waiting *queue;
     size_t   queue_first;
     size_t   queue_len;
-    size_t   ready; /* bytes of `down` that may leave */
+    size_t   ready;  /* bytes of `down` that may leave */
+    uint64_t number; /* the how many-th connection this is */
     uint64_t passed;
 } fault_link;
 
@@ -224,6 +225,7 @@ static void accept_one(fault_proxy *proxy) {
     at_once(server);
     link->client = client;
     link->server = server;
+    link->number = proxy->accepted;
 }
 
 static void release_due(fault_link *link) {
@@ -290,7 +292,7 @@ static void turn(fault_proxy *proxy) {
     fds[0] = (struct pollfd){.fd = proxy->wake[0], .events = POLLIN};
     fds[1] = (struct pollfd){.fd = proxy->stalls ? -1 : proxy->listener, .events = POLLIN};
     for (fault_link *link = proxy->links; link < proxy->links + FAULT_PROXY_CLIENTS && !proxy->stalls; link++) {
-        if (link->server >= 0) {
+        if (link->server >= 0 && link->number > proxy->holds) {
             fds[count++] =
                 (struct pollfd){.fd = link->client, .events = (short)(POLLIN | (link->ready > 0 ? POLLOUT : 0))};
             fds[count++] =
@@ -360,6 +362,7 @@ void fault_proxy_apply(fault_proxy *proxy) {
 
 void fault_proxy_heal(fault_proxy *proxy) {
     proxy->delay_ms = 0;
+    proxy->holds = 0;
     proxy->stalls = proxy->refuses = false;
     proxy->error_percent = proxy->cut_at = 0;
     fault_proxy_apply(proxy);

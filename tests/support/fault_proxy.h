@@ -20,6 +20,7 @@ typedef struct fault_proxy {
     _Atomic uint32_t delay_ms;      /* each answer comes later by this */
     _Atomic bool     stalls;        /* nothing passes in either direction; what was sent arrives afterwards */
     _Atomic bool     refuses;       /* connections are closed, and new ones at once */
+    _Atomic uint64_t holds;         /* as `stalls`, but only for the first so many connections that it accepted */
     _Atomic uint32_t error_percent; /* of the answers are errors instead */
     _Atomic uint32_t cut_at;        /* each connection is closed after so many bytes of answers; 0: never */
 

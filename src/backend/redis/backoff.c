@@ -3,6 +3,7 @@
 #include "address.h"
 #include "base/random.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 #define FIRST_PAUSE_MS 50u
@@ -18,9 +19,11 @@ ckit_status ckiti_redis_backoff_ask(ckiti_redis_backoff *b, uint64_t now_ms, cki
     ckit_status st = CKIT_OK;
     pthread_mutex_lock(&b->lock);
     if (now_ms < b->next_ms) {
-        st = ckit_fail(err, b->last.status, CKITI_REDIS_WHERE,
-                       "%.150s (%" PRIu32 " failures; next attempt in %" PRIu64 " ms)", b->last.text, b->failures,
-                       b->next_ms - now_ms);
+        st = ckit_fail(err, b->last.status, CKITI_REDIS_WHERE, "%.200s (%" PRIu32 " in a row)", b->last.text,
+                       b->failures);
+        if (err != NULL) {
+            err->sys_errno = EAGAIN;
+        }
     }
     pthread_mutex_unlock(&b->lock);
     return st;

@@ -16,7 +16,7 @@ typedef struct ckiti_redis_backoff {
 void ckiti_redis_backoff_init(ckiti_redis_backoff *b, uint32_t max_ms);
 void ckiti_redis_backoff_fini(ckiti_redis_backoff *b);
 
-/* Whether somebody may try now. When not, the last failure says why, in a sentence that tells how long it still takes. */
+/* Whether somebody may try now. When not, the last failure says why, with sys_errno EAGAIN. */
 ckit_status ckiti_redis_backoff_ask(ckiti_redis_backoff *b, uint64_t now_ms, ckit_error *err);
 /* How an attempt ended. Pauses double from 50 ms up to the longest, each taken between a half and the whole of it. */
 void ckiti_redis_backoff_failed(ckiti_redis_backoff *b, uint64_t now_ms, const ckit_error *why);

@@ -33,6 +33,7 @@ struct ckiti_redis_call {
     const ckit_slice *told;
     uint32_t          told_count;
     bool              large; /* travels on a connection of its own */
+    bool              once;  /* writes values: not sent again where the first copy may still take effect */
     ckit_error       *err;   /* the caller's, or NULL */
 
     /* For calls that nobody waits for: told once when done, from the thread that serves them. NULL: somebody waits. */
@@ -66,6 +67,10 @@ static inline void ckiti_redis_call_extend(ckiti_redis_call *call, uint64_t byte
     if (call->patient) {
         call->until_ms += bytes / 1048576 * 1000;
     }
+}
+/* It failed and may be tried again: what was lost may have been done, which is no matter unless it brings a value. */
+static inline bool ckiti_redis_call_repeats(const ckiti_redis_call *call) {
+    return call->lost && !(call->once && (call->status == CKIT_E_NETWORK || call->status == CKIT_E_TIMEOUT));
 }
 /* Fails it with a record that is already filled. */
 void ckiti_redis_call_fail(ckiti_redis_call *call, const ckit_error *why, bool lost);

@@ -76,7 +76,7 @@ static void fail_own(ckiti_redis_call *call, const ckit_error *why) {
 /* The leader's time is over. The connection goes only when the server has been silent for as long as it may be. */
 static void leader_is_late(ckiti_redis_channel *ch, ckiti_redis_call *call, ckiti_redis_woken *woken) {
     ckit_error why = CKIT_ERROR_INIT;
-    (void)ckiti_redis_late(&why, "waiting for a reply");
+    (void)ckiti_redis_connection_late(&ch->connection, &why);
     if (ckiti_redis_channel_current(ch) == call) {
         ckiti_redis_channel_drop_current(ch);
     } else {
@@ -148,7 +148,9 @@ static void lead(ckiti_redis_channel *ch, ckiti_redis_call *call) {
 static bool give_up(ckiti_redis_channel *ch, ckiti_redis_call *call, bool graced) {
     ckit_error why = CKIT_ERROR_INIT;
     if (ckiti_redis_channel_withdraw(ch, call)) {
-        (void)ckiti_redis_late(&why, "waiting for a reply");
+        pthread_mutex_lock(&ch->lock); /* the leader may be replacing the connection */
+        (void)ckiti_redis_connection_late(&ch->connection, &why);
+        pthread_mutex_unlock(&ch->lock);
         fail_own(call, &why);
         return true;
     }

@@ -71,12 +71,23 @@ void ckiti_redis_connection_fini(ckiti_redis_connection *c) {
     ckiti_resp_reader_fini(&c->reader);
 }
 
+/* ---- which server ---------------------------------------------------------------------------------------------------- */
+
+static ckit_status with_label(const ckiti_redis_connection *c, ckit_status st, ckit_error *err) {
+    ckiti_redis_name_server(err, &c->label);
+    return st;
+}
+
+ckit_status ckiti_redis_connection_late(const ckiti_redis_connection *c, ckit_error *err) {
+    return with_label(c, ckiti_redis_late(err, "waiting for a reply"), err);
+}
+
 /* ---- bytes ---------------------------------------------------------------------------------------------------------- */
 
 ckit_status ckiti_redis_connection_send(ckiti_redis_connection *c, struct iovec *parts, int count, uint64_t until_ms,
                                         ckit_error *err) {
     if (c->stream->ops->write(c->stream, parts, count, until_ms) != 0) {
-        return ckiti_redis_network(err, errno, "sending");
+        return with_label(c, ckiti_redis_network(err, errno, "sending"), err);
     }
     return CKIT_OK;
 }
@@ -91,9 +102,10 @@ ckit_status ckiti_redis_connection_receive(ckiti_redis_connection *c, uint64_t u
         return CKIT_OK;
     }
     if (n == 0) {
-        return ckit_fail(err, CKIT_E_NETWORK, CKITI_REDIS_WHERE, "the server closed the connection");
+        return with_label(c, ckit_fail(err, CKIT_E_NETWORK, CKITI_REDIS_WHERE, "the server closed the connection"),
+                          err);
     }
-    return errno == ETIMEDOUT ? CKIT_E_TIMEOUT : ckiti_redis_network(err, errno, "receiving");
+    return errno == ETIMEDOUT ? CKIT_E_TIMEOUT : with_label(c, ckiti_redis_network(err, errno, "receiving"), err);
 }
 
 /* ---- a master that is none any more --------------------------------------------------------------------------------- */
@@ -110,13 +122,16 @@ static bool tells_demotion(const ckiti_resp_item *item) {
 }
 
 ckit_status ckiti_redis_connection_check_master(const ckiti_redis_connection *c, ckit_error *err) {
-    return c->demoted ? ckit_fail(err, CKIT_E_NETWORK, CKITI_REDIS_WHERE, "the server is no master any more") : CKIT_OK;
+    return c->demoted
+               ? with_label(c, ckit_fail(err, CKIT_E_NETWORK, CKITI_REDIS_WHERE, "the server is no master any more"),
+                            err)
+               : CKIT_OK;
 }
 
 /* ---- replies -------------------------------------------------------------------------------------------------------- */
 
-static ckiti_redis_progress garbage(const char *why, ckit_error *err) {
-    (void)ckiti_redis_garbage(err, why);
+static ckiti_redis_progress garbage(const ckiti_redis_connection *c, const char *why, ckit_error *err) {
+    (void)with_label(c, ckiti_redis_garbage(err, why), err);
     return CKITI_REDIS_BAD;
 }
 
@@ -134,7 +149,7 @@ ckiti_redis_progress ckiti_redis_connection_take(ckiti_redis_connection *c, ckit
         ckiti_resp_item item;
         switch (ckiti_resp_next(&c->reader, &item)) {
         case CKITI_RESP_MORE: return CKITI_REDIS_MORE;
-        case CKITI_RESP_BAD: return garbage(c->reader.why, err);
+        case CKITI_RESP_BAD: return garbage(c, c->reader.why, err);
         case CKITI_RESP_BODY: ckiti_resp_into(&c->reader, place_of(turn, &item)); continue;
         default: break;
         }
@@ -145,7 +160,7 @@ ckiti_redis_progress ckiti_redis_connection_take(ckiti_redis_connection *c, ckit
             continue;
         }
         if (turn->left == 0) {
-            return garbage("a reply to nothing that was asked", err);
+            return garbage(c, "a reply to nothing that was asked", err);
         }
         if (turn->call != NULL) {
             if (turn->call->got < turn->call->replies) {
@@ -221,7 +236,7 @@ static ckit_status receive_call(ckiti_redis_connection *c, ckiti_redis_call *cal
         uint64_t    silence = ckiti_time_after(c->read_at_ms, c->dial->address->socket_timeout_ms);
         ckit_status st = ckiti_redis_connection_receive(c, call->until_ms < silence ? call->until_ms : silence, why);
         if (st == CKIT_E_TIMEOUT) {
-            return ckiti_redis_late(why, "waiting for a reply");
+            return ckiti_redis_connection_late(c, why);
         }
         if (st != CKIT_OK) {
             return st;

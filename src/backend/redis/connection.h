@@ -5,6 +5,7 @@
 #define CKITI_REDIS_CONNECTION_H
 
 #include "call.h"
+#include "failure.h"
 #include "stream.h"
 
 struct ckiti_redis_connection;
@@ -54,6 +55,7 @@ typedef struct ckiti_redis_dial {
 typedef struct ckiti_redis_connection {
     const ckiti_redis_dial *dial;
     ckiti_redis_stream     *stream; /* NULL: not connected */
+    ckiti_redis_label       label;  /* of the server that was tried last */
     ckiti_resp_reader       reader;
     uint32_t                protocol; /* 2 or 3, as agreed with the server */
     bool                    demoted;  /* where only masters will do: it has answered that it is none any more */
@@ -92,6 +94,8 @@ typedef enum ckiti_redis_progress {
 
 /* Hands on what has been received, until the turn is over. */
 ckiti_redis_progress ckiti_redis_connection_take(ckiti_redis_connection *c, ckiti_redis_turn *turn, ckit_error *err);
+/* It did not answer in time. */
+ckit_status ckiti_redis_connection_late(const ckiti_redis_connection *c, ckit_error *err);
 /* CKIT_E_NETWORK when the connection must go because of c->demoted. */
 ckit_status ckiti_redis_connection_check_master(const ckiti_redis_connection *c, ckit_error *err);
 /* Whoever had the turn has given up. */

@@ -186,7 +186,8 @@ static void begin_write(ckiti_redis_call *call) { ((ckiti_redis_write *)call)->m
 void ckiti_redis_write_init(ckiti_redis_write *write, ckiti_redis_store *store, ckit_slice key, ckit_slice value,
                             const ckit_entry_info *info, bool by_text, ckit_error *err) {
     *write = (ckiti_redis_write){
-        .call = {.write = write_write, .take = take_write, .begin = begin_write, .replies = 1, .err = err},
+        .call =
+            {.write = write_write, .take = take_write, .begin = begin_write, .replies = 1, .once = true, .err = err},
         .store = store,
         .key = key,
         .value = value,

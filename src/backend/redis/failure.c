@@ -2,6 +2,7 @@
 
 #include <cachekit/buf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SHOWN_MAX 140
@@ -36,6 +37,28 @@ static const struct {
     {"EXECABORT", CKIT_E_REJECTED},
     {"CROSSSLOT", CKIT_E_REJECTED},
 };
+
+ckiti_redis_label ckiti_redis_label_of(const ckiti_redis_endpoint *at) {
+    ckiti_redis_label label;
+    if (at->local) {
+        (void)snprintf(label.text, sizeof label.text, "%.79s", at->host);
+    } else {
+        bool numbers = strchr(at->host, ':') != NULL; /* an address of version 6 */
+        (void)snprintf(label.text, sizeof label.text, "%s%.60s%s:%u", numbers ? "[" : "", at->host, numbers ? "]" : "",
+                       (unsigned)at->port);
+    }
+    return label;
+}
+
+void ckiti_redis_name_server(ckit_error *err, const ckiti_redis_label *label) {
+    size_t len = strlen(label->text);
+    if (err == NULL || len == 0 || strncmp(err->text, label->text, len) == 0) {
+        return;
+    }
+    char told[sizeof err->text];
+    memcpy(told, err->text, sizeof told);
+    (void)snprintf(err->text, sizeof err->text, "%s: %.*s", label->text, (int)(sizeof told - len - 3), told);
+}
 
 static bool begins(ckit_slice text, const char *with) {
     size_t len = strlen(with);

@@ -4,6 +4,14 @@
 
 #include "address.h"
 
+/* Of a server, as errors name it: "host:port", "[::1]:port", or the path of a socket. No user, no password. */
+typedef struct ckiti_redis_label {
+    char text[80];
+} ckiti_redis_label;
+ckiti_redis_label ckiti_redis_label_of(const ckiti_redis_endpoint *at);
+/* Puts it in front of the story, unless it stands there. `err` may be NULL. */
+void ckiti_redis_name_server(ckit_error *err, const ckiti_redis_label *label);
+
 /* The status for an error reply, by its first word. What may repeat a key or an argument is left out of the text. */
 ckit_status ckiti_redis_refusal(ckit_error *err, ckit_slice reply);
 /* A system call about the connection failed. */

@@ -148,7 +148,8 @@ static ckit_status open_at(ckiti_redis_connection *c, const ckiti_redis_endpoint
                            ckit_error *err) {
     const ckiti_redis_dial *dial = c->dial;
     bool                    unknown = true;
-    ckit_status             st = dial->streams->open(dial->address, to, dial->alloc, until_ms, &c->stream, err);
+    c->label = ckiti_redis_label_of(to);
+    ckit_status st = dial->streams->open(dial->address, to, dial->alloc, until_ms, &c->stream, err);
     if (st == CKIT_OK) {
         if (dial->observer.stream != NULL) {
             dial->observer.stream(dial->observer.self, c->stream);
@@ -167,6 +168,7 @@ static ckit_status open_at(ckiti_redis_connection *c, const ckiti_redis_endpoint
     }
     if (st != CKIT_OK) {
         ckiti_redis_connection_close(c);
+        ckiti_redis_name_server(err, &c->label);
     }
     return st;
 }

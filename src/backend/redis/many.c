@@ -242,14 +242,17 @@ static size_t portion_of(const ckit_slice *values, size_t count) {
 static ckit_status write_portion(ckiti_redis_store *store, const ckit_slice *keys, const ckit_slice *values,
                                  const ckit_entry_info *infos, size_t count, uint64_t deadline_ms, ckit_status *answers,
                                  ckit_error *err) {
-    write_many many = {
-        .call = {.write = write_write_many, .take = take_write_many, .begin = begin_write_many, .err = err},
-        .store = store,
-        .keys = keys,
-        .values = values,
-        .infos = infos,
-        .count = count,
-        .answers = answers};
+    write_many many = {.call = {.write = write_write_many,
+                                .take = take_write_many,
+                                .begin = begin_write_many,
+                                .once = true,
+                                .err = err},
+                       .store = store,
+                       .keys = keys,
+                       .values = values,
+                       .infos = infos,
+                       .count = count,
+                       .answers = answers};
     for (size_t i = 0; i < count; i++) {
         ckit_status st = ckiti_redis_check_key(keys[i], err);
         if (st != CKIT_OK) {

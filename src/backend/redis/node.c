@@ -39,7 +39,8 @@ static void run_alone(ckiti_redis_node *node, ckiti_redis_call *call) {
 
 static bool again(const ckiti_redis_node *node, ckiti_redis_call *call) {
     const ckiti_redis_address *a = node->dial.address;
-    return call->lost && call->attempts++ < a->retries && (call->status != CKIT_E_TIMEOUT || a->retry_on_timeout);
+    return ckiti_redis_call_repeats(call) && call->attempts++ < a->retries &&
+           (call->status != CKIT_E_TIMEOUT || a->retry_on_timeout);
 }
 
 ckit_status ckiti_redis_node_call(ckiti_redis_node *node, ckiti_redis_call *call) {

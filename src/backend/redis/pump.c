@@ -27,7 +27,8 @@ static void repeat(ckiti_redis_pump *pump, ckiti_redis_call *list) {
         ckiti_redis_call *call = list;
         ckit_error       *err = call->err;
         list = call->next;
-        bool wanted = call->attempts++ < pump->retries && (call->status != CKIT_E_TIMEOUT || pump->retry_late) &&
+        bool wanted = ckiti_redis_call_repeats(call) && call->attempts++ < pump->retries &&
+                      (call->status != CKIT_E_TIMEOUT || pump->retry_late) &&
                       call->until_ms > ckiti_system_monotonic_ms();
         if (wanted) {
             ckiti_redis_call_begin(call);
@@ -50,9 +51,9 @@ static void break_off(ckiti_redis_pump *pump, const ckit_error *why, bool unsent
     repeat(pump, again);
 }
 
-static void tell_late(ckiti_redis_call *call) {
+static void tell_late(const ckiti_redis_channel *ch, ckiti_redis_call *call) {
     ckit_error why = CKIT_ERROR_INIT;
-    (void)ckiti_redis_late(&why, "waiting for a reply");
+    (void)ckiti_redis_connection_late(&ch->connection, &why);
     ckiti_redis_call_fail(call, &why, true);
     call->finish(call);
 }
@@ -88,7 +89,7 @@ static void expire(ckiti_redis_pump *pump, uint64_t now_ms) {
     while (late != NULL) {
         ckiti_redis_call *call = late;
         late = call->next;
-        tell_late(call);
+        tell_late(ch, call);
     }
 }
 
@@ -125,7 +126,7 @@ static void serve(ckiti_redis_pump *pump, uint64_t expires_ms) {
                    ckiti_redis_channel_silence(ch, ckiti_system_monotonic_ms()) < ch->silence_ms) {
             st = CKIT_OK;
         } else if (st == CKIT_E_TIMEOUT) {
-            (void)ckiti_redis_late(&why, "waiting for a reply");
+            (void)ckiti_redis_connection_late(&ch->connection, &why);
         }
     }
     if (st != CKIT_OK) {

@@ -165,6 +165,7 @@ static bool begin(ckiti_redis_turn_call *t, ckiti_redis_cluster *c, uint16_t slo
                                           .told = inner->told, /* behind the last round too */
                                           .told_count = inner->told_count,
                                           .large = inner->large,
+                                          .once = inner->once,
                                           .err = inner->err,
                                           .until_ms = inner->until_ms,
                                           .patient = inner->patient},

@@ -133,6 +133,7 @@ static void fill(spreading *s, ckiti_redis_call **calls, bool *alone, size_t cou
             if (s->of[i] == b + 1) {
                 s->which[at++] = (uint16_t)i;
                 one->count++;
+                one->call.once |= calls[i]->once;
                 one->call.replies += ckiti_redis_call_replies(calls[i]);
             }
         }
