@@ -17,8 +17,10 @@
  *   backpressure      at most 100 reads and writes are with the store at once; up to 1000 more wait up to 0.1 s for their
  *                     turn; who waits in vain gets CKIT_E_BUSY
  *   retries           what passes (TRANSIENT, TIMEOUT) is tried again up to 3 times after a random pause, within the same
- *                     deadline, where doing it twice is harmless: get, exists, ttl, set, remove, touch and the batches.
- *                     To the breaker all attempts together are one operation
+ *                     deadline, where doing it twice is harmless: get, exists, ttl, remove and the batches of reads; set,
+ *                     touch and batches of writes only where the store surely has not done it (neither TIMEOUT nor
+ *                     E_NETWORK). Not what cannot be reached, and nothing while the last operation failed. To the
+ *                     breaker all attempts together are one operation
  *
  * Locks are never retried and never wait for their turn. `health`, `list`, `delete_scope`, `stats` and `sweep` are asked for
  * by a person or a timer, take as long as they take, and go through untouched, also while the breaker is open. An operation
@@ -74,12 +76,14 @@ typedef struct ckit_guard_options {
     uint32_t    queue_size;       /* more that may wait for their turn; default 1000 */
     uint32_t    queue_timeout_ms; /* and for how long; default 100; up to an hour */
 
-    ckit_switch retry;            /* default on */
-    ckit_switch retry_on_timeout; /* whether TIMEOUT is tried again too, when there is time left; default on */
-    uint32_t    max_retries;      /* default 3; up to 100 */
-    uint32_t    retry_delay_ms;   /* the first pause is random up to this, each further one up to twice as long; default
+    ckit_switch retry; /* default on */
+    ckit_switch
+             retry_on_timeout; /* whether a TIMEOUT of a read or a removal is tried again too, when there is time left;
+                                     default on */
+    uint32_t max_retries;      /* default 3; up to 100 */
+    uint32_t retry_delay_ms;   /* the first pause is random up to this, each further one up to twice as long; default
                                      100; up to an hour */
-    ckit_guard *shared;           /* the store joins this guard: but for `enabled` the fields above have no say */
+    ckit_guard *shared;        /* the store joins this guard: but for `enabled` the fields above have no say */
 } ckit_guard_options;
 #define CKIT_GUARD_OPTIONS_INIT CKIT_SIZED_INIT(ckit_guard_options)
 CKIT_API void ckit_guard_options_init(ckit_guard_options *options, size_t struct_size);

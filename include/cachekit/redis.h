@@ -137,8 +137,9 @@ typedef struct ckit_redis_options {
                                          CKIT_REDIS_NO_RETRY */
     uint32_t backoff_max_ms;       /* longest pause between attempts to connect; default 5000; 50 .. 3,600,000 */
     uint32_t protocol;             /* 3: RESP3 where the server has it (default); 2: RESP2 */
-    ckit_redis_switch       socket_keepalive; /* TCP keepalive after 60 s, every 15 s, 4 times; default on */
-    ckit_redis_switch       retry_on_timeout; /* a command that got no answer in time is sent again too; default off */
+    ckit_redis_switch socket_keepalive; /* TCP keepalive after 60 s, every 15 s, 4 times; default on */
+    ckit_redis_switch
+        retry_on_timeout; /* a command that got no answer in time is sent again too, unless it writes a value; default off */
     ckit_redis_invalidation invalidation;
     const char *sentinel_username; /* for the sentinels themselves; user and password above are the master's */
     const char *sentinel_password;
