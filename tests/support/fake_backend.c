@@ -59,7 +59,7 @@ struct fake_store {
     struct {
         ckit_status status;
         uint64_t    times;
-        int sys_errno;
+        int         sys_errno;
     } failures[FAKE_OP_COUNT];
     char             log[LOG_BYTES];
     size_t           log_len;
