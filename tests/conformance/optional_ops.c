@@ -1,6 +1,7 @@
 /* What a store may have beyond the required operations: where it has them, they must keep their word. */
 #include "suite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- ttl, touch ---------------------------------------------------------------------------------------------------------- */
@@ -308,6 +309,82 @@ CKIT_TEST(locks, a_lock_is_no_entry) {
     CHECK_OK(lock_release(&s, "k", &lease));
     suite_expect(&s, S("k"), S("v"));
     suite_end(&s);
+}
+
+/* More than travel together. */
+#define LOCKED_KEYS 600u
+
+typedef struct locked_keys {
+    char            names[LOCKED_KEYS][16];
+    ckit_slice      keys[LOCKED_KEYS];
+    ckit_slice      values[LOCKED_KEYS];
+    ckit_entry_info infos[LOCKED_KEYS];
+    ckit_lease      leases[LOCKED_KEYS];
+    ckit_status     answers[LOCKED_KEYS];
+} locked_keys;
+
+static locked_keys *locked_keys_new(void) {
+    locked_keys *k = calloc(1, sizeof *k);
+    CHECK(k != NULL);
+    for (unsigned i = 0; i < LOCKED_KEYS; i++) {
+        snprintf(k->names[i], sizeof k->names[i], "locked:%u", i);
+        k->keys[i] = k->values[i] = ckit_slice_str(k->names[i]);
+        k->infos[i] = (ckit_entry_info){.ttl_ms = 60000};
+    }
+    return k;
+}
+
+CKIT_TEST(locks, of_many_keys_are_taken_and_released_each_by_itself) {
+    suite        s;
+    ckit_lease   other;
+    locked_keys *k;
+    suite_begin(&s);
+    SUITE_NEEDS(&s, lock_try_many);
+    k = locked_keys_new();
+    CHECK_OK(lock_try(&s, k->names[7], 30000, &other));
+    CHECK_OK(s.ops->lock_try_many(s.self, k->keys, LOCKED_KEYS, 30000, CKIT_NO_DEADLINE, k->leases, k->answers, NULL));
+    for (unsigned i = 0; i < LOCKED_KEYS; i++) {
+        CHECK_STATUS(i == 7 ? CKIT_MISS : CKIT_OK, k->answers[i]);
+    }
+    CHECK_STATUS(CKIT_MISS, lock_try(&s, k->names[599], 30000, &other));
+    CHECK_OK(lock_renew(&s, k->names[599], &k->leases[599], 30000));
+    k->leases[7] = k->leases[8]; /* not its holder's */
+    CHECK_OK(s.ops->lock_release_many(s.self, k->keys, k->leases, LOCKED_KEYS, CKIT_NO_DEADLINE, k->answers, NULL));
+    for (unsigned i = 0; i < LOCKED_KEYS; i++) {
+        CHECK_STATUS(i == 7 ? CKIT_MISS : CKIT_OK, k->answers[i]);
+    }
+    CHECK_STATUS(CKIT_MISS, lock_try(&s, k->names[7], 30000, &other));
+    CHECK_OK(lock_try(&s, k->names[599], 30000, &other));
+    CHECK_OK(s.ops->lock_try_many(s.self, k->keys, 0, 30000, CKIT_NO_DEADLINE, k->leases, k->answers, NULL));
+    CHECK(s.ops->lock_try_many(s.self, k->keys, 1, 0, CKIT_NO_DEADLINE, k->leases, k->answers, NULL) >= CKIT_E_FIRST);
+    suite_end(&s);
+    free(k);
+}
+
+CKIT_TEST(locks, a_holder_of_many_overwrites_only_what_is_his) {
+    suite        s;
+    ckit_lease   other;
+    locked_keys *k;
+    suite_begin(&s);
+    SUITE_NEEDS(&s, set_many_if_owner);
+    k = locked_keys_new();
+    CHECK_OK(s.ops->lock_try_many(s.self, k->keys, LOCKED_KEYS, 30000, CKIT_NO_DEADLINE, k->leases, k->answers, NULL));
+    CHECK_OK(lock_release(&s, k->names[3], &k->leases[3]));
+    CHECK_OK(lock_release(&s, k->names[4], &k->leases[4]));
+    CHECK_OK(lock_try(&s, k->names[4], 30000, &other));
+    CHECK_OK(s.ops->set_many_if_owner(s.self, k->keys, k->values, k->infos, k->leases, LOCKED_KEYS, CKIT_NO_DEADLINE,
+                                      k->answers, NULL));
+    for (unsigned i = 0; i < LOCKED_KEYS; i++) {
+        bool lost = i == 3 || i == 4;
+        CHECK_STATUS(lost ? CKIT_MISS : CKIT_OK, k->answers[i]);
+        if (lost) {
+            suite_expect_miss(&s, k->keys[i]);
+        } else {
+            suite_expect(&s, k->keys[i], k->values[i]);
+        }
+    }
+    suite_end(&s);
+    free(k);
 }
 
 CKIT_TEST(locks, a_holder_who_was_too_slow_overwrites_nothing) {

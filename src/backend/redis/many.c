@@ -229,8 +229,7 @@ static void take_write_many(ckiti_redis_call *call, const ckiti_resp_item *item)
     }
 }
 
-/* Entries from `at` that travel together: so many, or one that is large. */
-static size_t portion_of(const ckit_slice *values, size_t count) {
+size_t ckiti_redis_portion_of(const ckit_slice *values, size_t count) {
     size_t bytes = 0;
     size_t some = 0;
     while (some < count && some < PORTION && (some == 0 || bytes + values[some].len <= CKITI_REDIS_LARGE_BYTES)) {
@@ -312,7 +311,7 @@ ckit_status ckiti_redis_set_many(void *self, const ckit_slice *keys, const ckit_
                                  ckit_error *err) {
     bool spreads = ((ckiti_redis_store *)self)->cluster != NULL;
     for (size_t at = 0; at < count;) {
-        size_t      some = portion_of(values + at, count - at);
+        size_t      some = ckiti_redis_portion_of(values + at, count - at);
         ckit_status st;
         if (values[at].len > CKITI_REDIS_LARGE_BYTES) { /* its answer is its own */
             st = ckiti_redis_set(self, keys[at], values[at], &infos[at], deadline_ms, err);

@@ -18,6 +18,6 @@ bool ckiti_redis_has_tag(ckit_slice text);
 typedef struct ckiti_redis_tag {
     char text[4];
 } ckiti_redis_tag;
-void         ckiti_redis_tags_make(ckiti_redis_tag tags[CKITI_REDIS_SLOTS]);
+void ckiti_redis_tags_make(ckiti_redis_tag tags[CKITI_REDIS_SLOTS]);
 
 #endif

@@ -20,7 +20,7 @@ typedef struct bundle {
     size_t             count;
     size_t             at;   /* in `which`: whose reply comes next */
     uint32_t           left; /* of its replies; 0: not begun */
-    ckiti_redis_seat  *seat;
+    ckiti_redis_seat  *seat; /* NULL: there is one server alone */
     gate              *gate;
     ckit_error         why;
 } bundle;
@@ -98,6 +98,11 @@ typedef struct spreading {
 
 /* The bundle of the node that has the key, from 1; 0 when none is known, or when it must go alone. */
 static uint16_t bundle_of(spreading *s, ckit_slice key) {
+    if (s->store->cluster == NULL) {
+        s->bundles[0] = (bundle){.seat = NULL};
+        s->count = 1;
+        return 1;
+    }
     ckiti_redis_seat *seat = ckiti_redis_cluster_route(s->store->cluster, ckiti_redis_slot_of(s->store->prefix, key));
     if (seat == NULL) {
         return 0;
@@ -157,9 +162,12 @@ static void run_bundles(spreading *s, gate *g) {
     }
     for (size_t b = 0; b < s->count; b++) {
         if (mine[b]) {
+            ckiti_redis_seat *seat = s->bundles[b].seat;
             s->bundles[b].call.finish = NULL;
-            (void)ckiti_redis_node_call(&s->bundles[b].seat->node, &s->bundles[b].call);
-            ckiti_redis_cluster_leave(s->bundles[b].seat);
+            (void)ckiti_redis_node_call(seat != NULL ? &seat->node : &s->store->node, &s->bundles[b].call);
+            if (seat != NULL) {
+                ckiti_redis_cluster_leave(seat);
+            }
         }
     }
     pthread_mutex_lock(&g->lock);
@@ -185,7 +193,7 @@ static ckit_status conclude(spreading *s, ckit_error *err) {
             one->alone[one->which[i]] = false;
         }
     }
-    if (failed > 0) {
+    if (failed > 0 && s->store->cluster != NULL) {
         ckiti_redis_cluster_notice(s->store->cluster, NULL);
     }
     if (failed == 0 || failed < s->count) {
@@ -200,7 +208,7 @@ static ckit_status conclude(spreading *s, ckit_error *err) {
 /* Without a map every call would have to be turned away first. */
 static ckit_status need_map(ckiti_redis_store *store, uint64_t until_ms, ckit_error *err) {
     uint32_t holes;
-    return ckiti_redis_cluster_version(store->cluster, &holes) > 0
+    return store->cluster == NULL || ckiti_redis_cluster_version(store->cluster, &holes) > 0
                ? CKIT_OK
                : ckiti_redis_cluster_refresh(store->cluster, until_ms, err);
 }

@@ -102,6 +102,13 @@ ckit_status ckiti_redis_lock_release(void *self, ckit_slice key, const ckit_leas
                                      ckit_error *err);
 ckit_status ckiti_redis_set_if_owner(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
                                      const ckit_lease *lease, uint64_t deadline_ms, ckit_error *err);
+ckit_status ckiti_redis_lock_try_many(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
+                                      uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers, ckit_error *err);
+ckit_status ckiti_redis_lock_release_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                          uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
+ckit_status ckiti_redis_set_many_if_owner(void *self, const ckit_slice *keys, const ckit_slice *values,
+                                          const ckit_entry_info *infos, const ckit_lease *leases, size_t count,
+                                          uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
 void        ckiti_redis_health(void *self, uint64_t deadline_ms, ckit_health *out);
 ckit_status ckiti_redis_stats(void *self, uint64_t deadline_ms, ckit_stat_fn each, void *context,
                               int64_t *since_wall_ms, ckit_error *err);
