@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cachekit import _core
+from cachekit import _core, cache
 from cachekit.config import (
     CachekitConfig,
     ConfigurationError,
@@ -399,6 +399,43 @@ def test_wrong_settings_are_not_kept(monkeypatch: pytest.MonkeyPatch):
         get_settings()
     monkeypatch.setenv("CACHEKIT_WORKERS", "1")
     assert get_settings().workers == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong", "right"),
+    [
+        ("CACHEKIT_MASTER_KEY", KEY[:62], KEY),
+        ("CACHEKIT_MASTER_KEY", "no key", KEY),
+        ("CACHEKIT_DEPLOYMENT_UUID", "no UUID", "123e4567-e89b-12d3-a456-426614174000"),
+        ("CACHEKIT_PREVIOUS_MASTER_KEYS", "no key", "ba" * 32),
+        ("CACHEKIT_L1_MAX_SIZE_MB", "0", "50"),
+    ],
+)
+def test_what_was_wrong_in_the_environment_can_be_corrected(
+    monkeypatch: pytest.MonkeyPatch, variable: str, wrong: str, right: str
+):
+    reset_settings()
+    if variable != "CACHEKIT_MASTER_KEY":
+        monkeypatch.setenv("CACHEKIT_MASTER_KEY", KEY)
+
+    def sealed(n: int) -> int:
+        return n
+
+    monkeypatch.setenv(variable, wrong)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=variable):
+            cache.secure(backend=None)(sealed)
+    monkeypatch.setenv(variable, right)
+    assert cache.secure(backend=None)(sealed)(1) == 1
+    assert get_settings() is get_settings()
+
+
+def test_a_wrong_master_key_can_be_taken_away(monkeypatch: pytest.MonkeyPatch):
+    reset_settings()
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY", "no key")
+    assert not get_settings().has_usable_key()
+    monkeypatch.delenv("CACHEKIT_MASTER_KEY")
+    assert get_settings().master_key is None
 
 
 def test_threads_get_the_same_settings():

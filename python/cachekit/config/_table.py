@@ -289,6 +289,11 @@ class Settings(Value):
             return f"{name}={value}"
         return f"{name}={value} (the default; {variable} sets it)" if source == "default" else f"{source}={value}"
 
+    def _named(self, name: str) -> str:
+        """By what whoever set it knows it."""
+        source = self._sources[name]
+        return name if source == "argument" else source
+
     def source(self, name: str) -> str:
         """Where a field comes from: ``"argument"``, the name of the variable, or ``"default"``."""
         return self._sources[name]

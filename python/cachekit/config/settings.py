@@ -4,13 +4,15 @@
 
 A field comes from the keyword, else from its variable (`CACHEKIT_` and the field's name in capitals), else it has its
 default. Names that begin with `CACHE_` are not read. The environment is read once, by the first decorator that needs
-it; `reset_settings` makes it be read again.
+it; `reset_settings` makes it be read again. What is wrong there is not kept: the next decorator reads it again.
 """
 
 from __future__ import annotations
 
+import os
+
 from ..errors import ConfigurationError
-from ._keys import decode_key
+from ._keys import check_uuid, decode_key
 from ._table import (
     Settings,
     boolean,
@@ -155,6 +157,8 @@ class CachekitConfig(Settings):
         self._settle_lifetimes()
         self._settle_memory()
         self._check_previous_keys()
+        if self.deployment_uuid is not None:
+            check_uuid(self._named("deployment_uuid"), self.deployment_uuid)
 
     def _settle_lifetimes(self) -> None:
         if self.ttl_min > self.ttl_max:
@@ -184,12 +188,16 @@ class CachekitConfig(Settings):
                 f"{name} holds {len(keys)} keys, at most {_MAX_PREVIOUS_KEYS} are allowed: "
                 "drop the oldest yourself, none is dropped silently"
             )
-        decoded = [decode_key(f"{name}[{i}]", key.get_secret_value()) for i, key in enumerate(keys)]
+        decoded = [decode_key(f"{self._named(name)}[{i}]", key.get_secret_value()) for i, key in enumerate(keys)]
         if self._current_key() in decoded:
             raise ConfigurationError(
                 f"{name} contains the current master key: to use a former key again risks that nonces repeat; "
                 "rotate forward to a new key"
             )
+
+    def has_usable_key(self) -> bool:
+        """Whether there is a master key that is well-formed."""
+        return self._current_key() is not None
 
     def _current_key(self) -> bytes | None:
         """The current key, where it is well-formed; it is refused where it is used, not here."""
@@ -219,7 +227,7 @@ _current: dict[str, CachekitConfig] = {}
 def get_settings() -> CachekitConfig:
     """The settings that decorators use, read from the environment at the first call.
 
-    They are read again when there was no master key and `CACHEKIT_MASTER_KEY` is set meanwhile.
+    They are read again when `CACHEKIT_MASTER_KEY` is set, changed or removed meanwhile and there was no key that can be used.
 
     Raises:
         ConfigurationError: a variable is wrong.
@@ -231,9 +239,15 @@ def get_settings() -> CachekitConfig:
         settings = _current.setdefault("settings", fresh)
         if settings is fresh:
             _tell_without_effect(settings)
-    if settings.master_key is None and _master_key_appeared():
+    if _may_get_a_key(settings):
         settings = _current["settings"] = CachekitConfig()
     return settings
+
+
+def _may_get_a_key(settings: CachekitConfig) -> bool:
+    """There is none that can be used, and the environment has changed."""
+    key = settings.master_key.get_secret_value() if isinstance(settings.master_key, SecretStr) else None
+    return key != (os.environ.get("CACHEKIT_MASTER_KEY") or None) and not settings.has_usable_key()
 
 
 def _tell_without_effect(settings: CachekitConfig) -> None:
@@ -242,12 +256,6 @@ def _tell_without_effect(settings: CachekitConfig) -> None:
         import logging
 
         logging.getLogger("cachekit").warning("nothing in this version acts on %s", ", ".join(variables))
-
-
-def _master_key_appeared() -> bool:
-    import os
-
-    return bool(os.environ.get("CACHEKIT_MASTER_KEY"))
 
 
 def reset_settings() -> None:
