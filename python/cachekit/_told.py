@@ -27,14 +27,20 @@ _QUIET = 3
 """Of the library's levels (1 debug to 4 error) the least that is of interest to a program that has not set up logging."""
 
 
+_loggers: list[logging.Logger] = []
+"""The package's own, once logging is imported: at the end of the interpreter it cannot be looked up any more."""
+
+
 def library_line(level: int = 0, component: str = "", text: str = "") -> int:
     """Logs a line of the library; without a level nothing. The answer is the least level that somebody wants to hear."""
     if level:
-        log.log(level * 10, "%s: %s", component, text)
-    get_logger = getattr(sys.modules.get("logging"), "getLogger", None)  # None also while it is being imported
-    if get_logger is None:
-        return _QUIET
-    logger = get_logger("cachekit")
+        (_loggers[0] if _loggers else log).log(level * 10, "%s: %s", component, text)
+    if not _loggers:
+        get_logger = getattr(sys.modules.get("logging"), "getLogger", None)  # None also while it is being imported
+        if get_logger is None:
+            return _QUIET
+        _loggers.append(get_logger("cachekit"))
+    logger = _loggers[0]
     return next((wanted for wanted in range(1, 5) if logger.isEnabledFor(wanted * 10)), 5)
 
 

@@ -102,6 +102,7 @@ static int open_ring(core_cache *self, const char *master_key, const char *previ
     }
     options.master_key_hex = master_key;
     options.previous_keys_hex = previous_keys;
+    options.log = core_log_sink(self->log);
     if (ckit_keyring_open(&options, &self->ring, &err) != CKIT_OK) {
         (void)core_raise(state_of_type(Py_TYPE(self)), &err);
         return -1;
@@ -193,10 +194,14 @@ static int cache_clear(PyObject *object) {
 static int end_cache(void *object) {
     core_cache    *self = object;
     PyTypeObject  *type = Py_TYPE(object);
+    const bool     brings = core_log_hold(self->log);
     PyThreadState *saved = core_let_go();
     ckit_cache_close(self->cache);
     ckit_keyring_close(self->ring);
     core_take_back(saved);
+    if (brings) {
+        core_log_bring(self->log);
+    }
     core_log_release(self->log);
     core_bury(self);
     Py_CLEAR(self->adapter);

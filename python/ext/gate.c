@@ -18,6 +18,8 @@ struct core_gate {
 
 static const char gate_name[] = "cachekit._core.gate";
 
+bool core_gate_is_closed(const core_gate *g) { return atomic_load(&g->closed); }
+
 void core_gate_release(core_gate *g) {
     if (atomic_fetch_sub(&g->references, 1) == 1) {
         free(g);
@@ -51,8 +53,8 @@ static PyObject *close_gate(PyObject *capsule, PyObject *unused) {
 
 static PyMethodDef close_gate_method = {"close_gate", close_gate, METH_NOARGS, NULL};
 
-static int close_at_exit(PyObject *capsule) {
-    PyObject *function = PyCFunction_New(&close_gate_method, capsule);
+int core_at_exit(PyMethodDef *method, PyObject *self) {
+    PyObject *function = PyCFunction_New(method, self);
     PyObject *atexit = function == NULL ? NULL : PyImport_ImportModule("atexit");
     PyObject *answer = atexit == NULL ? NULL : PyObject_CallMethod(atexit, "register", "O", function);
     Py_XDECREF(answer);
@@ -75,7 +77,7 @@ core_gate *core_gate_of(core_state *state) {
             free(made);
             return NULL;
         }
-        if (close_at_exit(capsule) < 0) {
+        if (core_at_exit(&close_gate_method, capsule) < 0) {
             Py_DECREF(capsule);
             return NULL;
         }

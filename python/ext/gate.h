@@ -17,6 +17,9 @@ typedef struct core_gate_visit {
     PyObject        *type, *value, *traceback; /* an exception that was on its way already */
 } core_gate_visit;
 
+/* Registers that with `atexit`: the last one is called first. -1 with an exception. */
+int core_at_exit(PyMethodDef *method, PyObject *self);
+
 /* The module's gate, made when it is first needed; the caller gets a reference. NULL with an exception. */
 core_gate *core_gate_of(core_state *state);
 /* From any thread, with the interpreter's lock or without. */
@@ -26,6 +29,8 @@ void core_gate_release(core_gate *gate);
 bool core_gate_enter(core_gate *gate, core_gate_visit *visit);
 void core_gate_leave(core_gate_visit *visit);
 
+/* Whether the interpreter ends, and nobody comes in any more. */
+bool core_gate_is_closed(const core_gate *gate);
 /* Whether the gate is closed and somebody is still inside. */
 bool core_gate_is_stuck(core_gate *gate);
 

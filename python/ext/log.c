@@ -29,6 +29,7 @@ struct core_log {
     atomic_uint     dropped;
     atomic_int      carrier; /* the process in which a thread carries lines, 0 = none does */
     atomic_int      floor;   /* lines below this level are of no interest to `logging` */
+    atomic_int      held;    /* those who will bring them themselves: no thread is started for it */
     core_gate      *gate;
     PyObject       *tell; /* the module's library_line; NULL when the module has ended */
 };
@@ -47,7 +48,15 @@ static line *take_all(core_log *log) {
     return oldest;
 }
 
-/* With the interpreter's lock held. The answer is the least level that `logging` wants. */
+/* Where nothing else can be had. */
+static void write_to_stderr(ckit_log_level level, const char *component, const char *text) {
+    if (level >= CKIT_LOG_WARNING) {
+        (void)fprintf(stderr, "cachekit %s: %s\n", component, text);
+    }
+}
+
+/* With the interpreter's lock held. The answer is the least level that `logging` wants. While the interpreter ends there
+ * may be no `logging` any more. */
 static void tell(core_log *log, ckit_log_level level, const char *component, const char *text) {
     PyObject *function = log->tell;
     Py_XINCREF(function);
@@ -56,7 +65,10 @@ static void tell(core_log *log, ckit_log_level level, const char *component, con
                            ? NULL
                            : PyObject_CallFunction(function, "isO", (int)level, component, message);
     long      floor = answer == NULL ? -1 : PyLong_AsLong(answer);
-    if (PyErr_Occurred()) {
+    if (PyErr_Occurred() && core_is_finalizing()) {
+        PyErr_Clear();
+        write_to_stderr(level, component, text);
+    } else if (PyErr_Occurred()) {
         PyErr_WriteUnraisable(function);
     } else if (answer != NULL) {
         atomic_store(&log->floor, (int)floor);
@@ -74,8 +86,8 @@ static void bring(core_log *log, bool inside) {
         atomic_fetch_sub(&log->waiting, 1);
         if (l->process == process && inside && log->tell != NULL) {
             tell(log, l->level, l->component, l->text);
-        } else if (l->process == process && l->level >= CKIT_LOG_WARNING) {
-            (void)fprintf(stderr, "cachekit %s: %s\n", l->component, l->text);
+        } else if (l->process == process) {
+            write_to_stderr(l->level, l->component, l->text);
         }
         free(l);
     }
@@ -144,9 +156,51 @@ static void write_line(void *self, ckit_log_level level, const char *component, 
     l->next = atomic_load_explicit(&log->lines, memory_order_relaxed);
     while (
         !atomic_compare_exchange_weak_explicit(&log->lines, &l->next, l, memory_order_release, memory_order_relaxed)) {}
-    if (nobody_carries(log)) {
+    if (atomic_load(&log->held) == 0 && nobody_carries(log)) {
         start_carrying(log);
     }
+}
+
+bool core_log_hold(core_log *log) {
+    const bool holds = log != NULL && core_gate_is_closed(log->gate);
+    if (holds) {
+        atomic_fetch_add(&log->held, 1);
+    }
+    return holds;
+}
+
+void core_log_bring(core_log *log) {
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    atomic_fetch_sub(&log->held, 1);
+    bring(log, true);
+    PyErr_Restore(type, exception, traceback);
+}
+
+/* ---- the end of the interpreter ------------------------------------------------------------------------------------ */
+
+static const char log_name[] = "cachekit._core.log";
+
+static PyObject *bring_at_exit(PyObject *capsule, PyObject *unused) {
+    (void)unused;
+    bring(PyCapsule_GetPointer(capsule, log_name), true);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef bring_method = {"bring", bring_at_exit, METH_NOARGS, NULL};
+
+static void free_capsule(PyObject *capsule) { core_log_release(PyCapsule_GetPointer(capsule, log_name)); }
+
+/* What is waiting then is brought before the gate is closed, which has been registered first. */
+static int register_at_exit(core_log *log) {
+    PyObject *capsule = PyCapsule_New(log, log_name, free_capsule);
+    if (capsule == NULL) {
+        return -1;
+    }
+    atomic_fetch_add(&log->references, 1);
+    const int registered = core_at_exit(&bring_method, capsule);
+    Py_DECREF(capsule);
+    return registered;
 }
 
 /* ---- making one ---------------------------------------------------------------------------------------------------- */
@@ -185,8 +239,14 @@ static core_log *make(core_state *state) {
     const char *wanted = getenv("LOG_LEVEL");
     /* The environment can only ask for less than `logging` wants. */
     log->sink = (ckit_log){write_line, log, wanted == NULL || *wanted == '\0' ? CKIT_LOG_DEBUG : CKIT_LOG_DEFAULT};
-    log->tell = state->library_line = function;
+    log->tell = function;
     atomic_init(&log->references, 1);
+    if (register_at_exit(log) < 0) {
+        core_log_end(log);
+        Py_DECREF(function);
+        return NULL;
+    }
+    state->library_line = function;
     return log;
 }
 

@@ -1,11 +1,12 @@
 /* seal.c - a key ring as a Python object, for who seals and opens payloads himself: cachekit._core.KeyRing. */
-#include "core.h"
+#include "log.h"
 
 #include <cachekit/buf.h>
 #include <cachekit/seal.h>
 
 typedef struct core_ring {
     PyObject_HEAD ckit_keyring *ring;
+    core_log                   *log; /* where it writes; or NULL */
 } core_ring;
 
 static ckit_keyring *ring_of(PyObject *object) { return ((core_ring *)object)->ring; }
@@ -20,7 +21,12 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
         return NULL;
     }
     core_ring *self = (core_ring *)type->tp_alloc(type, 0);
-    if (self != NULL && ckit_keyring_open(&options, &self->ring, &err) != CKIT_OK) {
+    if (self == NULL || core_log_of(PyType_GetModuleState(type), &self->log) < 0) {
+        Py_XDECREF(self);
+        return NULL;
+    }
+    options.log = core_log_sink(self->log);
+    if (ckit_keyring_open(&options, &self->ring, &err) != CKIT_OK) {
         (void)core_raise(PyType_GetModuleState(type), &err);
         Py_CLEAR(self);
     }
@@ -30,6 +36,7 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
 static void ring_dealloc(PyObject *object) {
     PyTypeObject *type = Py_TYPE(object);
     ckit_keyring_close(ring_of(object));
+    core_log_release(((core_ring *)object)->log);
     type->tp_free(object);
     Py_DECREF(type);
 }
