@@ -289,8 +289,8 @@ def two_places(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     places = threading.Semaphore(2)
     monkeypatch.setattr(limits, "_places", places)
     yield
-    # Whoever had one has given it back.
-    until(lambda: places.acquire(blocking=False) and places.acquire(blocking=False))
+    for _ in range(2):  # whoever had one gives it back
+        assert places.acquire(timeout=60)
 
 
 @pytest.mark.usefixtures("two_places")
