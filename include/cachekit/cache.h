@@ -199,7 +199,7 @@ typedef struct ckit_cache_stats {
     uint64_t function_errors;  /* functions that failed */
     uint64_t flight_waits;     /* calls that waited for another call's computation */
     uint64_t flight_handovers; /* times a waiting call took over from one that failed */
-    uint64_t refreshes;        /* background refreshes of stale values */
+    uint64_t refreshes;        /* background refreshes that were begun, of values that are stale or about to be */
     uint64_t too_large;        /* values over the limit, given to the caller and not stored */
     uint64_t uncached;         /* calls that ran without the cache because of a cache problem */
     uint64_t changes_told;     /* messages of the store about changes, of entries that are in memory here and others */
@@ -230,6 +230,8 @@ typedef struct ckit_cache_stats {
     uint64_t hard_limits;         /* calls that the function took too long for, with or without such a value */
     uint64_t sealed_without_key;  /* sealed values that the store has, met where there is no key: they stay, and what is
                                      computed instead is kept in memory alone */
+    uint64_t refreshes_found;     /* of `refreshes`: somebody else had stored a newer value, and memory took that */
+    uint64_t refreshes_put_off;   /* of them: left to somebody else, or to a later call (a lock, a failing store, a change) */
 } ckit_cache_stats;
 #define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);

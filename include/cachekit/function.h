@@ -60,9 +60,9 @@ typedef struct ckit_function_options {
     ckit_switch integrity;         /* part of the key; default the cache's */
     int         compression_level; /* 0 = the cache's */
     ckit_switch l1;                /* default the cache's */
-    /* more than 0 and at most 1: memory serves a computed value as a stale one already after this part of its
-     * lifetime, a tenth more or less, drawn for each value; so it is refreshed before it ends. 0 = not at all.
-     * Lifetimes end when they would */
+    /* more than 0 and at most 1: a value in memory is refreshed when it is asked for after this part of its lifetime,
+     * a tenth more or less, drawn at each read; so it is refreshed before it ends. From nine tenths of that part on
+     * memory serves it as a stale one. 0 = not at all. Lifetimes end when they would. With a store: see below */
     double early_refresh;
     bool   raw;        /* results are in a format of the caller's own: see below */
     bool   custom_key; /* the only argument of each call is a text that names its entry: see below */
@@ -110,6 +110,13 @@ CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t 
  * it holds is served as a stale value (ckit_value.stale) and refreshed. Whatever removes the call removes both; a key that
  * somebody else has removed before its time is an ordinary miss. Values without an end have no second entry. Processes that
  * share a function give it the same `stale_ms`.
+ *
+ * early_refresh, and refreshes of every kind: a background refresh looks into the store first. What somebody else has stored
+ * there meanwhile goes into memory, with the life that it has there. Otherwise the function runs with the store's lock held,
+ * where the store has locks, so one process of a fleet refreshes a value; the others leave it to that one, and a later call
+ * finds the result. While a value is within its lifetime it is forgotten when the store has lost it, and kept, without any
+ * refresh, when the store cannot be asked: then it is asked again after a second. The age of a value from the store is told by
+ * what it has left of `ttl_ms` there.
  *
  * fail_safe_ms: past `stale_ms`, or without it, a value past its lifetime is no answer as long as the function gives one.
  * When it fails, a call that would have failed gets that value, labelled (ckit_value.stale), and so do the calls that

@@ -9,7 +9,8 @@
  *     ckit_start start = {.function = users, .args = &args, .poll = poll, .ready = on_ready, .context = request};
  *     switch (ckit_begin(&start, &op, &value, &err)) {
  *     case CKIT_OK:      the value is there
- *     case CKIT_STALE:   a stale value is there; if op is not NULL, compute a fresh one, then ckit_finish
+ *     case CKIT_STALE:   a stale value is there; if op is not NULL, claim it (ckit_op_claim), compute a fresh one, then
+ *                        ckit_finish
  *     case CKIT_COMPUTE: run the function (or start running it), then ckit_finish
  *     case CKIT_PENDING: on_ready is called later by ckit_poll_dispatch with one of these answers
  *     }
@@ -83,6 +84,17 @@ typedef struct ckit_result {
     const ckit_object *object;   /* instead of a document, in a cache without a store: kept in memory as it is */
     uint64_t           ttl_ms;   /* CKIT_TTL_*; 0 = the function's */
 } ckit_result;
+
+/* Before the function of a refresh ticket runs: has somebody else refreshed the value already, or is about to? The store is
+ * asked, and its lock for the key is taken, where it has locks; so a fleet refreshes a value once. With a poll, which a
+ * ticket that was begun without one gets here (`ready` and `context` with it), the answer comes through that: CKIT_PENDING;
+ * with NULL through the poll that it has, or else this call waits for the store.
+ *
+ * CKIT_COMPUTE: run the function, then ckit_finish. CKIT_OK: a newer value was there, and is in memory now (ckit_op_take gives
+ * it). CKIT_MISS: not now: another process is at it, the value has changed, or the store cannot be asked and the value is still
+ * within its lifetime. After these two the operation is over and to be freed. Without a store always CKIT_COMPUTE. A ticket
+ * that is not claimed computes all the same. CKIT_E_MISUSE: no ticket, or claimed already. */
+CKIT_API ckit_status ckit_op_claim(ckit_op *op, ckit_poll *poll, ckit_op_ready ready, void *context, ckit_error *err);
 
 /* Hands the result over: it is stored and whoever waits for it is woken. Blocking: CKIT_OK, and *out (may be NULL) holds
  * the value. With a poll: CKIT_PENDING, and `ready` brings CKIT_OK when the store has it; or CKIT_OK at once when there

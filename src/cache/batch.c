@@ -1,6 +1,7 @@
 /* Many calls as one: the pass over memory, and the answers. */
 #include "cache/batch.h"
 
+#include "cache/refresh.h"
 #include "cache/shared.h"
 
 #include <cachekit/value.h>

@@ -1,6 +1,7 @@
 /* Many calls as one: what the store is asked, and told, in as few round trips as it allows. */
 #include "cache/batch.h"
 
+#include "cache/refresh.h"
 #include "cache/store.h"
 
 #include <cachekit/value.h>

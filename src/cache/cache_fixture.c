@@ -361,3 +361,14 @@ answer call_join(threaded_call *c) {
     pthread_join(c->thread, NULL);
     return c->answer;
 }
+
+static bool has(const stage *s, int64_t argument, const char *suffix) {
+    ckit_buf key = key_of(s->fn, argument);
+    CHECK_OK(ckit_buf_append(&key, S(suffix)));
+    bool there = fake_has(s->f.store, ckit_buf_slice(&key));
+    ckit_buf_fini(&key);
+    return there;
+}
+
+bool stage_has_key(const stage *s, int64_t argument) { return has(s, argument, ""); }
+bool stage_has_late(const stage *s, int64_t argument) { return has(s, argument, ":stale"); }

@@ -110,6 +110,9 @@ void stage_join(stage *s, fake_kind kind, const ckit_function_options *options);
 void stage_close(stage *s);
 /* Both at once, with options that default. */
 void stage_open_two(stage *s, fake_kind kind);
+/* The store has the call's own entry; the one beside it for what is served late (stale.h). */
+bool stage_has_key(const stage *s, int64_t argument);
+bool stage_has_late(const stage *s, int64_t argument);
 
 /* ---- calls --------------------------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,6 @@
-/* The blocking driver of a call, and refreshes in the background. */
+/* The blocking driver of a call. */
 #include "cache/call.h"
+#include "cache/refresh.h"
 #include "format/args.h"
 
 #include <cachekit/value.h>
@@ -397,58 +398,4 @@ ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *o
     }
     uint64_t hash = ckiti_call_name(function, packed, &memkey);
     return call_slowly(function, args, packed, &memkey, hash, true, out, err);
-}
-
-/* ---- refreshing a stale value in the background ---------------------------------------------------------------- */
-
-static void end_refresh(ckit_op *op) {
-    ckit_function *function = op->function;
-    ckit_cache    *cache = op->cache;
-    ckiti_op_fini(op);
-    ckiti_free(cache->alloc, op, sizeof *op);
-    ckiti_function_let_go(function);
-}
-
-static ckit_op *op_of_work(ckiti_job *job) { return (ckit_op *)(void *)((char *)job - offsetof(ckit_op, work)); }
-
-static void run_refresh(ckiti_job *job) {
-    ckit_op   *op = op_of_work(job);
-    ckit_error err = CKIT_ERROR_INIT;
-    if (!ckiti_op_was_overtaken(op)) { /* else nobody waits for it any more */
-        ckiti_op_begin_refresh(op);
-        if (ckiti_op_compute(op, &op->args, &err) != CKIT_OK) {
-            ckiti_log(op->cache->log, CKIT_LOG_INFO, "cache", "a background refresh of %.*s failed: %s",
-                      (int)op->function->record->name_len, op->function->record->name, err.text);
-        }
-    }
-    end_refresh(op);
-}
-
-static void drop_refresh(ckiti_job *job) { end_refresh(op_of_work(job)); }
-
-/* One of those who see the stale value, and only while it is stale. */
-static bool may_refresh(ckit_op *op) {
-    op->seat.elsewhere = true;
-    return ckiti_flight_join(&op->cache->flights, &op->seat, false) == CKITI_SEAT_LEADER &&
-           !ckiti_op_is_fresh_by_now(op);
-}
-
-void ckiti_refresh_in_background(ckit_function *function, const ckit_args *args, ckit_slice packed,
-                                 const ckiti_memkey *memkey, uint64_t hash) {
-    ckit_cache *cache = function->cache;
-    ckit_op    *op = ckiti_alloc(cache->alloc, sizeof *op);
-    if (op == NULL) {
-        return; /* the next call tries again */
-    }
-    ckiti_function_hold(function);
-    if (ckiti_op_init(op, function, packed, memkey, hash, NULL) == CKIT_OK && may_refresh(op) &&
-        ckit_args_copy(&op->args, args, cache->alloc) == CKIT_OK) {
-        op->has_args = true;
-        op->work.run = run_refresh;
-        op->work.dropped = drop_refresh;
-        if (ckiti_workers_submit(&cache->workers, &op->work, 0) == CKIT_OK) {
-            return;
-        }
-    }
-    end_refresh(op);
 }

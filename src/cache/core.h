@@ -26,6 +26,7 @@
 #define CKITI_DEFAULT_TTL_MS (UINT64_C(3600) * 1000)
 #define CKITI_UNKNOWN_LIFE_MS (UINT64_C(30) * 1000) /* memory keeps a value of unknown life no longer than this */
 #define CKITI_MAX_NAMESPACES 4096u
+#define CKITI_PAUSES 256u      /* keys whose refreshes were put off lately, as far as it is remembered */
 #define CKITI_MOST_RUNNERS 64u /* functions with a limit that run at the same time; further ones run without */
 
 /* How the bytes of a memory entry are meant. What a function gave, raw or not, counts as a document: functions that differ
@@ -67,7 +68,14 @@ enum {
 _Static_assert(CKITI_CACHE_COUNTERS_END <= CKITI_COUNTERS_MAX, "there is a place for each");
 
 /* Further ones, of what happens when answers are late. */
-enum { CKITI_L2_STALE_HITS, CKITI_FAIL_SAFE, CKITI_SOFT_LIMITS, CKITI_HARD_LIMITS };
+enum {
+    CKITI_L2_STALE_HITS,
+    CKITI_FAIL_SAFE,
+    CKITI_SOFT_LIMITS,
+    CKITI_HARD_LIMITS,
+    CKITI_REFRESHES_FOUND,
+    CKITI_REFRESHES_PUT_OFF
+};
 
 /* Counters of a function. */
 enum {
@@ -171,7 +179,8 @@ struct ckit_cache {
     ckiti_sealing           sealing;
     ckiti_leases            leases;
     ckiti_waits             waits;
-    ckit_cache_options      options; /* with the defaults filled in */
+    _Atomic uint64_t        pauses[CKITI_PAUSES]; /* refresh.c */
+    ckit_cache_options      options;              /* with the defaults filled in */
     ckit_clock              clock_copy;
     ckit_log                log_copy;
     const ckit_clock       *clock; /* NULL = the system's */

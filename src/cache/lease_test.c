@@ -241,3 +241,90 @@ CKIT_TEST(lease, that_is_somebody_else_s_is_renewed_no_more) {
     ckit_buf_fini(&key);
     stage_close(&s);
 }
+
+/* ---- the second entry of values that are served late -------------------------------------------------------------------- */
+
+/* The call with 7 stands between its two writes: the key's own has been made, the second is about to be. */
+static void stand_between_writes(stage *s, threaded_call *holder, fake_kind kind) {
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.ttl_ms = LEASE_MS * 100;
+    options.stale_ms = LEASE_MS * 100;
+    stage_open(s, kind, &options);
+    fake_shut(s->f.store, FAKE_SET, FAKE_BEFORE);
+    call_start(holder, s->fn, 7);
+    fake_wait_stopped(s->f.store, FAKE_SET, 1);
+    fake_let_one(s->f.store, FAKE_SET);
+    fake_wait_calls(s->f.store, FAKE_SET, 2);
+    fake_wait_stopped(s->f.store, FAKE_SET, 1);
+}
+
+/* Somebody else gets the lock meanwhile, and stores both. */
+static void lose_between_writes(fake_kind kind) {
+    stage         s;
+    threaded_call holder = {0};
+    stand_between_writes(&s, &holder, kind);
+    ckit_buf key = key_of(s.fn, 7);
+    fake_unlock_elsewhere(s.f.store, ckit_buf_slice(&key));
+    fake_lock_elsewhere(s.f.store, ckit_buf_slice(&key));
+    fake_open_gate(s.f.store, FAKE_SET);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&holder).source);
+    CHECK(stage_has_key(&s, 7));
+    CHECK(!stage_has_late(&s, 7)); /* what it wrote there may have replaced a newer one */
+    CHECK_CONTAINS("lock_release MISS, remove OK", fake_log(s.f.store));
+    ckit_buf_fini(&key);
+    stage_close(&s);
+}
+
+CKIT_TEST(lease, that_was_lost_between_the_two_writes_leaves_nothing_older_to_serve_late) {
+    lose_between_writes(FAKE_LOCKING);
+}
+CKIT_TEST(lease, nor_where_the_store_has_no_fenced_write) { lose_between_writes(FAKE_UNFENCED); }
+
+CKIT_TEST(lease, that_was_held_to_the_end_keeps_both_entries) {
+    stage         s;
+    threaded_call holder = {0};
+    stand_between_writes(&s, &holder, FAKE_LOCKING);
+    fake_open_gate(s.f.store, FAKE_SET);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&holder).source);
+    CHECK(stage_has_key(&s, 7) && stage_has_late(&s, 7));
+    CHECK_EQ_U(0, fake_calls(s.f.store, FAKE_REMOVE));
+    stage_close(&s);
+}
+
+/* Changes that the store may not have taken are made up for by the clock. */
+static bool has_no_late_in_time(void *context) {
+    stage *s = context;
+    fake_clock_advance(&s->f.time, 100);
+    return !stage_has_late(s, 7);
+}
+
+CKIT_TEST(lease, of_which_nobody_can_tell_whether_it_was_held_leaves_nothing_to_serve_late) {
+    stage         s;
+    threaded_call holder = {0};
+    stand_between_writes(&s, &holder, FAKE_LOCKING);
+    fake_fail(s.f.store, FAKE_LOCK_RELEASE, CKIT_E_IO, 1);
+    fake_open_gate(s.f.store, FAKE_SET);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&holder).source);
+    wait_for(has_no_late_in_time, &s);
+    stage_close(&s);
+}
+
+/* The process was stopped after the first write, and knows that by the clock. */
+CKIT_TEST(lease, that_has_ended_after_the_first_write_allows_no_second) {
+    stage                 s;
+    threaded_call         holder = {0};
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.ttl_ms = LEASE_MS * 100;
+    options.stale_ms = LEASE_MS * 100;
+    stage_open(&s, FAKE_LOCKING, &options);
+    fake_shut(s.f.store, FAKE_SET, FAKE_AFTER);
+    call_start(&holder, s.fn, 7);
+    fake_wait_stopped(s.f.store, FAKE_SET, 1);
+    fake_fail(s.f.store, FAKE_LOCK_RENEW, CKIT_E_IO, UINT64_MAX);
+    fake_clock_advance(&s.f.time, LEASE_MS);
+    fake_open_gate(s.f.store, FAKE_SET);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&holder).source);
+    CHECK(stage_has_key(&s, 7) && !stage_has_late(&s, 7));
+    CHECK_EQ_U(1, fake_calls(s.f.store, FAKE_SET));
+    stage_close(&s);
+}

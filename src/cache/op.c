@@ -1,6 +1,7 @@
 /* A call in progress: beginning, ending, and the steps that ask the store. */
 #include "cache/op_parts.h"
 
+#include "cache/refresh.h"
 #include "cache/stale.h"
 #include "cache/store.h"
 
@@ -94,16 +95,30 @@ void ckiti_op_init_uncached(ckit_op *op, ckit_function *function) {
     ckiti_count(&op->cache->counters, CKITI_UNCACHED, 1);
 }
 
+/* The lock was not ours to the end, or nobody can tell: the second entry, which no store writes under the key's lock, may
+ * have replaced a newer one. */
+static void take_late_back(const ckit_op *op, ckit_status released) {
+    if (released == CKIT_MISS) {
+        (void)ckiti_stale_remove(op->cache, ckit_buf_slice(&op->key), 0, NULL);
+    } else {
+        ckiti_stale_missed(op->cache, ckit_buf_slice(&op->key));
+    }
+}
+
 void ckiti_op_let_lock_go(ckit_op *op) {
     bool ours = ckiti_op_owns_lock(op);
     ckiti_lease_drop(op->cache, &op->held);
     op->locked = false;
     if (ours) {
         /* A lock that cannot be released ends by itself. */
-        (void)op->cache->ops->lock_release(op->cache->store, ckit_buf_slice(&op->key), &op->lease,
-                                           ckiti_store_deadline(op->cache, 0), NULL);
+        ckit_status st = op->cache->ops->lock_release(op->cache->store, ckit_buf_slice(&op->key), &op->lease,
+                                                      ckiti_store_deadline(op->cache, 0), NULL);
+        if (st != CKIT_OK && op->kept_late) {
+            take_late_back(op, st);
+        }
         ckiti_waits_wake(&op->cache->waits, op->hash, 0);
     }
+    op->kept_late = false;
 }
 
 void ckiti_op_hand_over(ckit_op *op) {
@@ -145,6 +160,9 @@ ckit_status ckiti_op_turn_of_the_function(ckit_op *op) {
     op->stored.len = 0;
     op->error = (ckit_error)CKIT_ERROR_INIT; /* the store's troubles have been told to the log */
     op->began_ms = ckiti_cache_now(op->cache);
+    if (op->background) { /* what has happened since the ticket was taken counts; and it is nobody's call */
+        return CKIT_COMPUTE;
+    }
     if (op->keyed) {
         stamp(op);
     }
@@ -153,7 +171,7 @@ ckit_status ckiti_op_turn_of_the_function(ckit_op *op) {
     return CKIT_COMPUTE;
 }
 
-static ckit_status go_for_lock(ckit_op *op) {
+ckit_status ckiti_op_go_for_lock(ckit_op *op) {
     if (op->cache->ops->lock_try == NULL || op->cache->options.lock == CKIT_OFF) {
         return ckiti_op_turn_of_the_function(op);
     }
@@ -169,7 +187,7 @@ static ckit_status missed(ckit_op *op) {
     case CKITI_PHASE_LOOK_AGAIN: return ckiti_op_turn_of_the_function(op);
     default:
         if (op->function->keep_ms == 0) {
-            return go_for_lock(op);
+            return ckiti_op_go_for_lock(op);
         }
         op->phase = CKITI_PHASE_STALE;
         return CKIT_PENDING;
@@ -287,15 +305,18 @@ static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
         const ckiti_sealed_value v = ckiti_op_sealed_value(op);
         got = open_stored(op, &v);
         if (got != CKIT_OK && got != CKIT_MISS) {
-            return refuse(op, got);
+            return op->background ? ckiti_refresh_put_off(op, CKITI_PAUSE_FAILED_MS) : refuse(op, got);
         }
-        life_ms = got == CKIT_OK ? renew(op, life_ms) : life_ms;
+        life_ms = got == CKIT_OK && !op->background ? renew(op, life_ms) : life_ms;
     } else if (got != CKIT_MISS) {
         ckiti_store_failed(op->cache, "get", ckit_buf_slice(&op->key), &op->error);
         op->silent = got == CKIT_E_TIMEOUT;
     }
     if ((got == CKIT_OK || got == CKIT_MISS) && !op->met_locked) {
         ckiti_locked_gone(op->cache, ckit_buf_slice(&op->key));
+    }
+    if (op->background) {
+        return ckiti_refresh_answered(op, got, life_ms);
     }
     bool believed = got == CKIT_OK && ckiti_op_believe(op, life_ms);
     op->stored.len = 0;
@@ -321,7 +342,11 @@ static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
     return missed(op);
 }
 
-void ckiti_op_begin_look(ckit_op *op) { stamp(op); }
+void ckiti_op_begin_look(ckit_op *op) {
+    if (!op->background) {
+        stamp(op);
+    }
+}
 
 ckit_status ckiti_op_opened(ckit_op *op, ckit_status got, uint64_t life_ms) {
     op->phase = op->phase == CKITI_PHASE_OPEN ? CKITI_PHASE_LOOK : op->phase;
@@ -330,7 +355,7 @@ ckit_status ckiti_op_opened(ckit_op *op, ckit_status got, uint64_t life_ms) {
 
 static ckit_status look(ckit_op *op) {
     uint64_t life_ms = CKIT_LIFE_UNKNOWN;
-    stamp(op);
+    ckiti_op_begin_look(op);
     ckit_status got = op->cache->ops->get(op->cache->store, ckit_buf_slice(&op->key),
                                           ckiti_store_deadline(op->cache, 0), &op->stored, &life_ms, &op->error);
     return answered(op, got, life_ms);
@@ -373,7 +398,7 @@ static ckit_status look_for_stale(ckit_op *op) {
     }
     if (!there) {
         op->document.len = 0;
-        return go_for_lock(op);
+        return ckiti_op_go_for_lock(op);
     }
     ckiti_count(&op->cache->late_counters, CKITI_L2_STALE_HITS, 1);
     ckiti_count(&op->function->counters, CKITI_FN_L2_STALE_HITS, 1);
@@ -384,13 +409,11 @@ static ckit_status look_for_stale(ckit_op *op) {
 
 bool ckiti_op_take_ticket(ckit_op *op, bool elsewhere) {
     ckiti_l1      *l1 = op->function->record->ns->l1;
-    ckiti_l1_query query = {.key = ckiti_memkey_slice(&op->memkey),
-                            .hash = op->hash,
-                            .min_birth = ckiti_function_min_birth(op->function),
-                            .tag = ckiti_function_tag(op->function)};
+    ckiti_l1_query query = ckiti_op_query(op);
     uint64_t       life_ms;
     op->seat.elsewhere = elsewhere;
-    if (ckiti_flight_join(&op->cache->flights, &op->seat, false) != CKITI_SEAT_LEADER) {
+    if (ckiti_refresh_is_put_off(op->cache, op->hash) ||
+        ckiti_flight_join(&op->cache->flights, &op->seat, false) != CKITI_SEAT_LEADER) {
         return false;
     }
     if (l1 != NULL && ckiti_uses_memory(op->function) &&
@@ -427,10 +450,16 @@ ckit_status ckiti_op_tried_lock(ckit_op *op, ckit_status st, uint64_t now) {
     if (st != CKIT_MISS) { /* a lock that does not work keeps nobody from computing */
         ckiti_store_failed(op->cache, "lock", ckit_buf_slice(&op->key), &op->error);
         op->silent = st == CKIT_E_TIMEOUT;
+        if (op->background && ckiti_refresh_without_store(op) != CKIT_PENDING) {
+            return CKIT_MISS;
+        }
         if (op->function->fail_closed) {
             return refuse(op, st);
         }
         return ckiti_op_turn_of_the_function(op);
+    }
+    if (op->background) {
+        return ckiti_refresh_put_off(op, CKITI_PAUSE_LOCKED_MS);
     }
     if (now >= op->lock_deadline) {
         ckiti_log(op->cache->log, CKIT_LOG_WARNING, "cache",

@@ -37,7 +37,9 @@ struct ckit_op {
     bool             keyed;          /* false: the arguments cannot be part of a key; the call runs uncached */
     bool             refresh;        /* computed whatever is cached */
     bool             fresh_only;     /* a value past its life is no answer, unless the function fails */
-    bool             background;     /* refreshes what its caller has been served */
+    bool             background;     /* refreshes what its caller has been served (refresh.h) */
+    bool             claimed;        /* the same, once its claim has begun */
+    bool             in_life;        /* of such: memory's copy was within its lifetime when the claim began */
     bool             rejects;        /* the caller cannot read these bytes, wherever they are: */
     bool             keeps_rejected; /* the store's entry stays */
     bool             met_rejected;   /* found in the store, and counted */
@@ -60,6 +62,7 @@ struct ckit_op {
     bool             silent; /* the store did not answer in time: nobody waits for it again in this call */
     bool             locked;
     uint32_t         lock_forks; /* of the process that took it: a child neither renews it nor lets it go */
+    bool             kept_late;  /* with the lock held the second entry was written (stale.h) */
     ckit_lease       lease;
     ckiti_held      *held;          /* its renewal; NULL: no memory for one */
     uint64_t         lease_end_ms;  /* then */
@@ -87,6 +90,10 @@ struct ckit_op {
     ckit_args    args; /* of a background refresh */
     bool         has_args;
 };
+
+static inline ckit_op *ckiti_op_of_work(ckiti_job *job) {
+    return (ckit_op *)(void *)((char *)job - offsetof(ckit_op, work));
+}
 
 /* The call's name in memory; returns its hash. */
 uint64_t ckiti_call_name(const ckit_function *function, ckit_slice packed, ckiti_memkey *memkey);
@@ -180,7 +187,8 @@ ckit_entry_info ckiti_op_info(const ckit_op *op);
 ckit_status ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status written, const ckit_error *why);
 /* The same without the store, which nobody has time for: memory only. Never waits; a lock stays with the operation. */
 ckit_status ckiti_op_keep_without_store(ckit_op *op);
-/* This operation refreshes a stale value, and computes from now on. Nothing stands in for its result. */
+/* This operation refreshes a stale value: its ticket is the function's turn already, unless it is claimed first (refresh.h).
+ * Nothing stands in for its result. */
 void ckiti_op_begin_refresh(ckit_op *op);
 /* The function has failed: what may stand in for its result fills op->value, and everybody gets it who waits. False when there
  * is nothing. ckiti_op_failed comes after it in any case. Never waits. */
@@ -194,9 +202,5 @@ static inline bool ckiti_op_minds_failures(const ckit_op *op) {
 /* The function failed: it is counted at once; letting the lock go and handing the flight over may wait for the store. */
 void ckiti_op_count_failure(ckit_op *op);
 void ckiti_op_failed(ckit_op *op);
-
-/* Starts a background refresh of a stale value, unless one is under way. */
-void ckiti_refresh_in_background(ckit_function *function, const ckit_args *args, ckit_slice packed,
-                                 const ckiti_memkey *memkey, uint64_t hash);
 
 #endif

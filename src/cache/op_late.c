@@ -6,10 +6,7 @@
 static bool lend_late(void *context, ckit_value *out) {
     const ckit_op *op = context;
     ckiti_l1      *l1 = op->function->record->ns->l1;
-    ckiti_l1_query query = {.key = ckiti_memkey_slice(&op->memkey),
-                            .hash = op->hash,
-                            .min_birth = ckiti_function_min_birth(op->function),
-                            .tag = ckiti_function_tag(op->function)};
+    ckiti_l1_query query = ckiti_op_query(op);
     return l1 != NULL && ckiti_uses_memory(op->function) &&
            ckiti_l1_get_late(l1, &query, ckiti_cache_now(op->cache), out) != CKIT_MISS;
 }

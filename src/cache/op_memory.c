@@ -31,8 +31,8 @@ ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_me
     return st;
 }
 
-double ckiti_op_draw(const ckit_op *op, uint64_t now_ms, uint64_t what) {
-    uint64_t mixed = (op->hash ^ now_ms ^ what << 56) * UINT64_C(0x9e3779b97f4a7c15);
+double ckiti_draw(uint64_t hash, uint64_t now_ms, uint64_t what) {
+    uint64_t mixed = (hash ^ now_ms ^ what << 56) * UINT64_C(0x9e3779b97f4a7c15);
     mixed = (mixed ^ mixed >> 32) * UINT64_C(0xd6e8feb86659fd93);
     return (double)(mixed >> 11) / 9007199254740992.0;
 }
@@ -56,20 +56,21 @@ static uint64_t before_the_end(const ckit_op *op, uint64_t life_ms, uint64_t now
         return life_ms;
     }
     double run_ms = (double)atomic_load_explicit(&function->compute_ms, memory_order_relaxed);
-    double before_ms = function->early_beta * run_ms * minus_log(1 - ckiti_op_draw(op, now_ms, 1));
+    double before_ms = function->early_beta * run_ms * minus_log(1 - ckiti_draw(op->hash, now_ms, 1));
     return before_ms < (double)life_ms - 1 ? life_ms - (uint64_t)before_ms : life_ms > 0;
 }
 
-/* How much of a computed value's life memory serves it as fresh. Values that are stored together do not all turn stale
- * together: the tenth more or less comes from the key and the time. */
-static uint64_t fresh_part(const ckit_op *op, uint64_t life_ms, uint64_t now_ms) {
-    double part = op->function->early_refresh;
-    if (part == 0 || life_ms == CKIT_TTL_NO_EXPIRY) {
-        return before_the_end(op, life_ms, now_ms);
-    }
-    uint64_t fresh_ms = (uint64_t)((double)life_ms * part * (0.9 + 0.2 * ckiti_op_draw(op, now_ms, 0)));
-    fresh_ms = fresh_ms == 0 ? 1 : fresh_ms < life_ms ? fresh_ms : life_ms;
+/* How long memory serves as fresh what has `life_ms` left of its whole lifetime: until a refresh may be due, which each
+ * read from then on draws for itself (ckiti_refresh_is_due). What is past that already gets a moment all the same. */
+static uint64_t fresh_part(const ckit_op *op, uint64_t whole_ms, uint64_t life_ms, uint64_t now_ms) {
     uint64_t latest_ms = before_the_end(op, life_ms, now_ms);
+    if (op->function->early_refresh == 0 || whole_ms > CKIT_TTL_MAX_MS || life_ms > CKIT_TTL_MAX_MS) {
+        return latest_ms;
+    }
+    uint64_t age_ms = life_ms < whole_ms ? whole_ms - life_ms : 0;
+    uint64_t due_ms = (uint64_t)((double)whole_ms * op->function->early_refresh * 0.9);
+    uint64_t least_ms = whole_ms < 10 ? 1 : whole_ms < 10000 ? whole_ms / 10 : 1000;
+    uint64_t fresh_ms = due_ms > age_ms + least_ms ? due_ms - age_ms : least_ms;
     return fresh_ms < latest_ms ? fresh_ms : latest_ms;
 }
 
@@ -110,7 +111,7 @@ bool ckiti_op_keep_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *o
         ckiti_stripe_advance(stripe, op->hash);
         atomic_store(&op->version, ckiti_stripe_version(stripe, op->hash));
         ckiti_note_written(op->cache, &op->note);
-        uint64_t fresh_ms = fresh_part(op, op->ttl_ms, ckiti_cache_now(op->cache));
+        uint64_t fresh_ms = fresh_part(op, op->ttl_ms, op->ttl_ms, ckiti_cache_now(op->cache));
         *kept = put_in_memory(op, bytes, object, how, fresh_ms, op->function->keep_ms + (op->ttl_ms - fresh_ms));
     }
     pthread_mutex_unlock(&stripe->mu);
@@ -130,7 +131,7 @@ bool ckiti_op_believe(ckit_op *op, uint64_t life_ms) {
         bool     told = life_ms != CKIT_LIFE_UNKNOWN;
         uint64_t whole_ms = life_ms = ckiti_life_in_memory(life_ms);
         if (told) {
-            life_ms = before_the_end(op, life_ms, ckiti_cache_now(op->cache));
+            life_ms = fresh_part(op, op->function->ttl_ms, life_ms, ckiti_cache_now(op->cache));
         }
         (void)put_in_memory(op, ckit_buf_slice(op->function->sealed ? &op->stored : &op->document), NULL,
                             CKITI_COPY_READ, life_ms, life_ms > 0 ? op->function->keep_ms + (whole_ms - life_ms) : 0);
@@ -203,10 +204,7 @@ void ckiti_op_land_stale(ckit_op *op, ckit_source source) {
 static bool lend_from_memory(void *context, ckit_value *out) {
     const ckit_op *op = context;
     ckiti_l1      *l1 = op->function->record->ns->l1;
-    ckiti_l1_query query = {.key = ckiti_memkey_slice(&op->memkey),
-                            .hash = op->hash,
-                            .min_birth = ckiti_function_min_birth(op->function),
-                            .tag = ckiti_function_tag(op->function)};
+    ckiti_l1_query query = ckiti_op_query(op);
     uint64_t       now = ckiti_cache_now(op->cache);
     uint64_t       life_ms;
     if (l1 == NULL || !ckiti_uses_memory(op->function) || ckiti_l1_peek(l1, &query, now, &life_ms) != CKIT_OK) {

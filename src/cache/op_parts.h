@@ -10,6 +10,17 @@ static inline ckiti_stripe *ckiti_op_stripe(const ckit_op *op) {
     return ckiti_stripe_of(&op->cache->stripes, op->hash);
 }
 
+/* Memory's view of a call. */
+static inline ckiti_l1_query ckiti_memory_query(const ckit_function *function, ckit_slice memkey, uint64_t hash) {
+    return (ckiti_l1_query){.key = memkey,
+                            .hash = hash,
+                            .min_birth = ckiti_function_min_birth(function),
+                            .tag = ckiti_function_tag(function)};
+}
+static inline ckiti_l1_query ckiti_op_query(const ckit_op *op) {
+    return ckiti_memory_query(op->function, ckiti_memkey_slice(&op->memkey), op->hash);
+}
+
 /* As ckiti_op_was_overtaken, for changes in this process alone. */
 bool ckiti_op_was_invalidated_here(const ckit_op *op);
 /* The caller cannot read these bytes (ckiti_op_reject). */
@@ -19,6 +30,8 @@ void               ckiti_op_let_lock_go(ckit_op *op);
 static inline bool ckiti_op_owns_lock(const ckit_op *op) {
     return op->locked && op->lock_forks == op->cache->leases.forks;
 }
+/* The fleet's lock is next, or the function where there is none. */
+ckit_status ckiti_op_go_for_lock(ckit_op *op);
 /* Leaves the flight; a follower takes over. */
 void ckiti_op_hand_over(ckit_op *op);
 
@@ -28,7 +41,7 @@ ckiti_sealed_value ckiti_op_under_name(const ckiti_sealed_value *own, const ckit
 /* ---- op_memory.c ---- */
 
 /* From 0 to less than 1, by key and time: what happens together does not all draw the same. `what` tells draws apart. */
-double ckiti_op_draw(const ckit_op *op, uint64_t now_ms, uint64_t what);
+double ckiti_draw(uint64_t hash, uint64_t now_ms, uint64_t what);
 /* A new value: what began before, a slower reader or computation, does not overwrite it. False when the key was
  * invalidated in this process meanwhile; then nothing is done. A change elsewhere, which may be our own write come back, only
  * keeps it out of memory. */

@@ -37,7 +37,7 @@ static void computed(ckit_op *op, uint64_t ttl_ms) {
         op->ttl_ms = function->nil_ttl_ms;
     }
     if (function->ttl_jitter > 0 && op->ttl_ms <= CKIT_TTL_MAX_MS) {
-        op->ttl_ms -= (uint64_t)((double)op->ttl_ms * function->ttl_jitter * ckiti_op_draw(op, now_ms, 2));
+        op->ttl_ms -= (uint64_t)((double)op->ttl_ms * function->ttl_jitter * ckiti_draw(op->hash, now_ms, 2));
     }
     if (op->began_ms != 0) {
         measure(op, now_ms);
@@ -119,16 +119,21 @@ static void end_write(ckit_op *op, uint64_t began) {
     pthread_mutex_unlock(&stripe->mu);
 }
 
+/* The lock is ours for sure at this moment: not a parent's, which may have let it go, nor perhaps ended. */
+static bool holds_lock(const ckit_op *op) {
+    uint64_t end_ms = op->held != NULL ? ckiti_lease_end(op->cache, op->held) : op->lease_end_ms;
+    return ckiti_op_owns_lock(op) && ckiti_cache_now(op->cache) < end_ms;
+}
+
 /* For stores that cannot write under a lock: a lock that may have ended is asked for before. CKIT_MISS when it is lost, or
- * when it is a parent's, which may have let it go. */
+ * when it is a parent's. */
 static ckit_status set_if_still_ours(ckit_op *op, ckit_slice stored, const ckit_entry_info *info, ckit_error *err) {
     const ckit_cache *cache = op->cache;
     ckit_slice        key = ckit_buf_slice(&op->key);
-    uint64_t          end_ms = op->held != NULL ? ckiti_lease_end(op->cache, op->held) : op->lease_end_ms;
     if (!ckiti_op_owns_lock(op)) {
         return CKIT_MISS;
     }
-    if (ckiti_cache_now(cache) >= end_ms) {
+    if (!holds_lock(op)) {
         ckit_status st = cache->ops->lock_renew(cache->store, key, &op->lease, cache->options.lock_lease_ms,
                                                 ckiti_store_deadline(cache, 0), err);
         if (st != CKIT_OK) {
@@ -193,7 +198,10 @@ static void keep_for_later(ckit_op *op, ckit_slice stored) {
         st = ckiti_value_seal(&v, ckit_buf_slice(&op->document), &sealed, NULL);
         stored = ckit_buf_slice(&sealed);
     }
-    if (st == CKIT_OK) {
+    if (st == CKIT_OK && op->locked && !holds_lock(op)) {
+        (void)ckiti_stale_remove(op->cache, ckit_buf_slice(&op->key), 0, NULL); /* somebody may hold the lock by now */
+    } else if (st == CKIT_OK) {
+        op->kept_late = op->locked; /* ckiti_op_let_lock_go sees whether it was ours to the end */
         ckiti_stale_write(op->function, ckit_buf_slice(&name), stored, op->ttl_ms);
     } else {
         ckiti_stale_missed(op->cache, ckit_buf_slice(&op->key));

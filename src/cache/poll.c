@@ -1,6 +1,7 @@
 /* The pollable driver: the same steps as a blocking call, taken by workers, answered through a queue with a
  * descriptor. */
 #include "cache/call.h"
+#include "cache/refresh.h"
 #include "cache/store.h"
 
 #include <cachekit/value.h>
@@ -35,8 +36,6 @@ static void deliver(ckiti_queued *queued) {
 
 /* ---- in the background ------------------------------------------------------------------------------------------ */
 
-static ckit_op *op_of_work(ckiti_job *job) { return (ckit_op *)(void *)((char *)job - offsetof(ckit_op, work)); }
-
 /* The next steps in a worker; without one, the function runs without the store. Under the poll's lock, so that who frees
  * the operation finds it either in the workers' queue or not yet handed to it. */
 static void go_on(ckit_op *op, uint64_t due_ms) {
@@ -48,7 +47,8 @@ static void go_on(ckit_op *op, uint64_t due_ms) {
     if (abandoned) {
         end_abandoned(op);
     } else if (!queued) {
-        answer_op(op, ckiti_op_turn_of_the_function(op));
+        answer_op(op, op->background ? ckiti_refresh_put_off(op, CKITI_PAUSE_LOCKED_MS)
+                                     : ckiti_op_turn_of_the_function(op));
     }
 }
 
@@ -83,7 +83,7 @@ static void wake_early(ckiti_wait *wait) {
 }
 
 static void take_steps(ckiti_job *job) {
-    ckit_op    *op = op_of_work(job);
+    ckit_op    *op = ckiti_op_of_work(job);
     ckit_status st;
     ckiti_wait_end(&op->cache->waits, &op->wait);
     do {
@@ -136,12 +136,12 @@ static void seat_changed(ckiti_seat *seat) {
 }
 
 static void store_in_background(ckiti_job *job) {
-    ckit_op *op = op_of_work(job);
+    ckit_op *op = ckiti_op_of_work(job);
     answer_op(op, ckiti_op_store(op));
 }
 
 static void fail_in_background(ckiti_job *job) {
-    ckit_op *op = op_of_work(job);
+    ckit_op *op = ckiti_op_of_work(job);
     ckiti_op_failed(op);
     pthread_mutex_lock(&op->queued.poll->mu);
     bool abandoned = op->queued.cancelled;
@@ -152,7 +152,7 @@ static void fail_in_background(ckiti_job *job) {
     }
 }
 
-static void end_in_background(ckiti_job *job) { end_abandoned(op_of_work(job)); }
+static void end_in_background(ckiti_job *job) { end_abandoned(ckiti_op_of_work(job)); }
 
 /* True when a worker will do it. */
 static bool leave_to_worker(ckit_op *op, void (*run)(ckiti_job *job)) {
@@ -191,13 +191,18 @@ static ckit_status look_in_memory(const ckit_start *start, ckit_slice packed, ck
     return CKIT_MISS;
 }
 
+/* Who hears of it. */
+static void belong_to(ckit_op *op, ckit_poll *poll, ckit_op_ready ready, void *context) {
+    op->queued.poll = poll;
+    op->queued.deliver = deliver;
+    op->ready = ready;
+    op->context = context;
+}
+
 static ckit_status begin_uncached(ckit_op *op, const ckit_start *start, const ckit_error *why, ckit_op **out) {
     ckiti_say_uncached(start->function, why);
     ckiti_op_init_uncached(op, start->function);
-    op->queued.poll = start->poll;
-    op->queued.deliver = deliver;
-    op->ready = start->ready;
-    op->context = start->context;
+    belong_to(op, start->poll, start->ready, start->context);
     *out = op;
     return CKIT_COMPUTE;
 }
@@ -292,6 +297,9 @@ static ckit_status begin(const ckit_start *start, ckiti_joined *joined, ckit_op 
         return seen;
     }
     seen = start->stale ? CKIT_STALE : seen;
+    if (seen == CKIT_STALE && st == CKIT_OK && !ckiti_refresh_is_due(function, &memkey, hash)) {
+        return CKIT_STALE;
+    }
     ckit_op *op = ckiti_alloc(function->cache->alloc, sizeof *op);
     if (op == NULL) {
         return seen == CKIT_STALE ? CKIT_STALE : ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for an operation");
@@ -306,10 +314,7 @@ static ckit_status begin(const ckit_start *start, ckiti_joined *joined, ckit_op 
     if (st != CKIT_OK) {
         return begin_uncached(op, start, &why, out);
     }
-    op->queued.poll = start->poll;
-    op->queued.deliver = deliver;
-    op->ready = start->ready;
-    op->context = start->context;
+    belong_to(op, start->poll, start->ready, start->context);
     op->stop = start->stop;
     if (start->rejected.len > 0) {
         ckiti_op_reject(op, start->rejected, start->keep_rejected);
@@ -325,6 +330,48 @@ ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value
         st = begin(start, &joined, out, value, err);
     }
     ckiti_call_join_end(&joined);
+    return st;
+}
+
+/* ---- claiming a refresh ------------------------------------------------------------------------------------------ */
+
+static ckit_status check_claim(const ckit_op *op, const ckit_poll *poll, ckit_op_ready ready, ckit_error *err) {
+    if (!op->background || op->claimed || op->phase != CKITI_PHASE_COMPUTE) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "this operation is no ticket for a refresh, or has been claimed");
+    }
+    if (poll == NULL) {
+        return CKIT_OK;
+    }
+    if (ready == NULL || poll->inherited) {
+        return ckit_fail(err, CKIT_E_MISUSE, where,
+                         ready == NULL ? "a claim with a poll needs 'ready'"
+                                       : "this poll was opened before fork: a child opens its own");
+    }
+    return op->queued.poll == NULL || op->queued.poll == poll
+               ? CKIT_OK
+               : ckit_fail(err, CKIT_E_MISUSE, where, "this ticket has another poll");
+}
+
+ckit_status ckit_op_claim(ckit_op *op, ckit_poll *poll, ckit_op_ready ready, void *context, ckit_error *err) {
+    ckit_status st = check_claim(op, poll, ready, err);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    ckit_value_fini(&op->value); /* a stale one that nobody has taken */
+    if (poll != NULL) {
+        belong_to(op, poll, ready, context);
+    }
+    if (!ckiti_is_pollable(&op->queued)) {
+        return ckiti_refresh_claim(op);
+    }
+    st = ckiti_refresh_begin_claim(op);
+    if (st == CKIT_PENDING) {
+        op->work.run = take_steps;
+        op->queued.place = CKITI_PLACE_BACKGROUND;
+        if (!submit_look(op)) {
+            go_on(op, 0);
+        }
+    }
     return st;
 }
 

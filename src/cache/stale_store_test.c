@@ -1,14 +1,5 @@
 /* Values past their lives from the store, where memory has none. */
 #include "cache/poll_fixture.h"
-#include "cache/stale.h"
-
-typedef struct scene {
-    fixture        f;
-    loader         l;
-    ckit_function *fn;
-    ckit_cache    *other; /* another process */
-    ckit_function *there;
-} scene;
 
 static ckit_function_options options_of(void) {
     ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
@@ -18,38 +9,13 @@ static ckit_function_options options_of(void) {
 }
 
 /* Lives of 10 s, stale for another 5 s; the value of 7 has been stored. */
-static void scene_open(scene *s, fake_kind kind) {
+static void scene_open(stage *s, fake_kind kind) {
     ckit_function_options options = options_of();
-    fixture_open(&s->f, kind);
-    loader_init(&s->l);
-    s->fn = function_of(s->f.cache, "test.load", &s->l, &options);
-    s->other = fixture_cache(&s->f, kind);
-    s->there = function_of(s->other, "test.load", &s->l, &options);
+    stage_open(s, kind, &options);
+    stage_join(s, kind, &options);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s->fn, 7);
     fake_forget_calls(s->f.store);
     s->l.result = 2;
-}
-
-static void scene_close(scene *s) {
-    ckit_function_close(s->there);
-    ckit_cache_close(s->other);
-    ckit_function_close(s->fn);
-    fixture_close(&s->f);
-}
-
-static bool has_copy(const scene *s, int64_t argument) {
-    ckit_buf key = key_of(s->fn, argument);
-    CHECK_OK(ckit_buf_append(&key, S(CKITI_STALE_SUFFIX)));
-    bool there = fake_has(s->f.store, ckit_buf_slice(&key));
-    ckit_buf_fini(&key);
-    return there;
-}
-
-static bool has_key(const scene *s, int64_t argument) {
-    ckit_buf key = key_of(s->fn, argument);
-    bool     there = fake_has(s->f.store, ckit_buf_slice(&key));
-    ckit_buf_fini(&key);
-    return there;
 }
 
 static bool is_fresh(void *context) {
@@ -67,22 +33,22 @@ static void check_stale(ckit_function *fn, ckit_source source, uint64_t number) 
 }
 
 CKIT_TEST(stale_store, a_value_lives_on_beside_its_key_whose_life_ends_in_time) {
-    scene s;
+    stage s;
     scene_open(&s, FAKE_LOCKING);
     CHECK_EQ_U(2, fake_count(s.f.store));
     CHECK_EQ_U(15000, fake_last_ttl(s.f.store));
     CHECK_STR("test.load", fake_last_function(s.f.store));
     fake_clock_advance(&s.f.time, 9999);
-    CHECK(has_key(&s, 7));
+    CHECK(stage_has_key(&s, 7));
     fake_clock_advance(&s.f.time, 1);
-    CHECK(!has_key(&s, 7) && has_copy(&s, 7));
+    CHECK(!stage_has_key(&s, 7) && stage_has_late(&s, 7));
     fake_clock_advance(&s.f.time, 5000);
-    CHECK(!has_copy(&s, 7));
-    scene_close(&s);
+    CHECK(!stage_has_late(&s, 7));
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, another_process_serves_it_and_refreshes_it_once) {
-    scene s;
+    stage s;
     scene_open(&s, FAKE_LOCKING);
     fake_clock_advance(&s.f.time, 12000);
     loader_shut(&s.l);
@@ -100,18 +66,18 @@ CKIT_TEST(stale_store, another_process_serves_it_and_refreshes_it_once) {
     ckit_function_stats stats = CKIT_FUNCTION_STATS_INIT;
     ckit_function_get_stats(s.there, &stats);
     CHECK_EQ_U(1, stats.l2_stale_hits);
-    scene_close(&s);
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, a_hit_costs_no_further_read_and_a_cold_miss_one) {
-    scene s;
+    stage s;
     scene_open(&s, FAKE_FULL);
     CHECK_CALL(CKIT_SOURCE_STORE, 1, s.there, 7);
     CHECK_STR("get OK", fake_log(s.f.store));
     fake_forget_calls(s.f.store);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.there, 8);
     CHECK_STR("get MISS, get MISS, set OK, set OK", fake_log(s.f.store));
-    scene_close(&s);
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, without_a_window_there_is_no_second_entry) {
@@ -127,46 +93,46 @@ CKIT_TEST(stale_store, without_a_window_there_is_no_second_entry) {
 }
 
 CKIT_TEST(stale_store, after_the_window_the_function_runs) {
-    scene s;
+    stage s;
     scene_open(&s, FAKE_FULL);
     fake_clock_advance(&s.f.time, 15000);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.there, 7);
     CHECK_EQ_U(0, stats_of(s.other).l2_stale_hits);
-    scene_close(&s);
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, values_without_an_end_have_no_second_entry) {
-    scene s;
+    stage s;
     scene_open(&s, FAKE_FULL);
     s.l.ttl_ms = CKIT_TTL_NO_EXPIRY;
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.fn, 8);
-    CHECK(has_key(&s, 8) && !has_copy(&s, 8));
-    scene_close(&s);
+    CHECK(stage_has_key(&s, 8) && !stage_has_late(&s, 8));
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, a_store_that_hides_lives_is_believed) {
-    scene s;
+    stage s;
     scene_open(&s, FAKE_FULL);
     fake_hide_lives(s.f.store, true);
     fake_clock_advance(&s.f.time, 12000);
     check_stale(s.there, CKIT_SOURCE_STORE, 1);
     wait_for(is_fresh, s.there);
-    scene_close(&s);
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, a_damaged_second_entry_is_a_miss_and_removed) {
-    scene s;
+    stage s;
     scene_open(&s, FAKE_FULL);
     fake_damage(s.f.store, -12); /* in the checksum */
     fake_clock_advance(&s.f.time, 12000);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.there, 7);
     CHECK_EQ_U(1, stats_of(s.other).l2_corrupt);
     CHECK_CONTAINS("remove OK", fake_log(s.f.store));
-    scene_close(&s);
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, without_memory_each_call_asks_the_store) {
-    scene                 s;
+    stage                 s;
     ckit_function_options options = options_of();
     scene_open(&s, FAKE_FULL);
     options.l1 = CKIT_OFF;
@@ -178,11 +144,11 @@ CKIT_TEST(stale_store, without_memory_each_call_asks_the_store) {
     fn = function_of(s.other, "test.load", &s.l, &options);
     check_stale(fn, CKIT_SOURCE_STORE, 1);
     ckit_function_close(fn);
-    scene_close(&s);
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, a_value_that_is_renewed_in_the_store_is_renewed_there_too) {
-    scene                 s;
+    stage                 s;
     ckit_function_options options = options_of();
     scene_open(&s, FAKE_FULL);
     options.renew_below = 0.5;
@@ -190,15 +156,15 @@ CKIT_TEST(stale_store, a_value_that_is_renewed_in_the_store_is_renewed_there_too
     fake_clock_advance(&s.f.time, 8000);
     CHECK_CALL(CKIT_SOURCE_STORE, 1, fn, 7);
     fake_clock_advance(&s.f.time, 14999);
-    CHECK(!has_key(&s, 7) && has_copy(&s, 7));
+    CHECK(!stage_has_key(&s, 7) && stage_has_late(&s, 7));
     ckit_function_close(fn);
-    scene_close(&s);
+    stage_close(&s);
 }
 
 /* ---- invalidation --------------------------------------------------------------------------------------------------- */
 
-static void after_each(scene *s, const char *how) {
-    CHECKF(!has_key(s, 7) && !has_copy(s, 7), "%s", how);
+static void after_each(stage *s, const char *how) {
+    CHECKF(!stage_has_key(s, 7) && !stage_has_late(s, 7), "%s", how);
     fake_clock_advance(&s->f.time, 12000);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s->fn, 7);
     CHECKF(fake_count(s->f.store) == 2, "%s", how);
@@ -207,7 +173,7 @@ static void after_each(scene *s, const char *how) {
 CKIT_TEST(stale_store, every_invalidation_removes_both_entries) {
     static const char *const ways[] = {"call", "key", "function", "all", "set", "too large"};
     for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++) {
-        scene    s;
+        stage    s;
         ckit_buf key;
         scene_open(&s, FAKE_FULL);
         key = key_of(s.fn, 7);
@@ -224,7 +190,7 @@ CKIT_TEST(stale_store, every_invalidation_removes_both_entries) {
             ckit_entry_options options = CKIT_ENTRY_OPTIONS_INIT;
             options.encoding = CKIT_DOCUMENT;
             CHECK_OK(ckit_cache_set(s.other, ckit_buf_slice(&key), S("\x05"), &options, NULL));
-            CHECK(has_key(&s, 7) && !has_copy(&s, 7)); /* the new value is not this one */
+            CHECK(stage_has_key(&s, 7) && !stage_has_late(&s, 7)); /* the new value is not this one */
             CHECK_OK(ckit_cache_delete(s.other, ckit_buf_slice(&key), NULL, NULL));
             break;
         }
@@ -234,12 +200,12 @@ CKIT_TEST(stale_store, every_invalidation_removes_both_entries) {
         CHECK(invalidate(s.fn, 7) < CKIT_E_FIRST);
         after_each(&s, ways[way]);
         ckit_buf_fini(&key);
-        scene_close(&s);
+        stage_close(&s);
     }
 }
 
 CKIT_TEST(stale_store, a_key_that_others_removed_before_its_time_leaves_nothing_to_serve) {
-    scene    s;
+    stage    s;
     ckit_buf key;
     scene_open(&s, FAKE_REQUIRED);
     key = key_of(s.fn, 7);
@@ -248,24 +214,24 @@ CKIT_TEST(stale_store, a_key_that_others_removed_before_its_time_leaves_nothing_
     CHECK_OK(
         ckit_backend_operations(plain)->remove(ckit_backend_self(plain), ckit_buf_slice(&key), CKIT_NO_DEADLINE, NULL));
     fake_clock_advance(&s.f.time, 5000);
-    CHECK(has_copy(&s, 7));
+    CHECK(stage_has_late(&s, 7));
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.there, 7);
     ckit_backend_close(plain);
     ckit_buf_fini(&key);
-    scene_close(&s);
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, a_failure_to_remove_the_second_entry_is_told_and_the_key_goes) {
-    scene s;
+    stage s;
     scene_open(&s, FAKE_FULL);
     fake_fail(s.f.store, FAKE_REMOVE, CKIT_E_IO, 1);
     CHECK_STATUS(CKIT_E_IO, invalidate(s.fn, 7));
-    CHECK(!has_key(&s, 7) && has_copy(&s, 7));
-    scene_close(&s);
+    CHECK(!stage_has_key(&s, 7) && stage_has_late(&s, 7));
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, an_invalidation_between_the_two_reads_wins) {
-    scene         s;
+    stage         s;
     threaded_call reader = {0};
     scene_open(&s, FAKE_REQUIRED);
     fake_clock_advance(&s.f.time, 12000);
@@ -280,11 +246,11 @@ CKIT_TEST(stale_store, an_invalidation_between_the_two_reads_wins) {
     CHECK(!a.stale);
     CHECK_EQ_U(2, a.number);
     CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.there, 7);
-    scene_close(&s);
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, an_invalidation_between_the_two_writes_takes_both_back) {
-    scene         s;
+    stage         s;
     threaded_call writer = {0};
     scene_open(&s, FAKE_REQUIRED);
     fake_shut(s.f.store, FAKE_SET, FAKE_AFTER);
@@ -293,14 +259,14 @@ CKIT_TEST(stale_store, an_invalidation_between_the_two_writes_takes_both_back) {
     CHECK(invalidate(s.there, 8) < CKIT_E_FIRST);
     fake_open_gate(s.f.store, FAKE_SET);
     CHECK_OK(call_join(&writer).status);
-    CHECK(!has_key(&s, 8) && !has_copy(&s, 8));
+    CHECK(!stage_has_key(&s, 8) && !stage_has_late(&s, 8));
     fake_clock_advance(&s.f.time, 11000);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.there, 8);
-    scene_close(&s);
+    stage_close(&s);
 }
 
 CKIT_TEST(stale_store, an_invalidation_while_it_is_refreshed_wins) {
-    scene s;
+    stage s;
     scene_open(&s, FAKE_REQUIRED);
     fake_clock_advance(&s.f.time, 12000);
     loader_shut(&s.l);
@@ -321,13 +287,13 @@ CKIT_TEST(stale_store, an_invalidation_while_it_is_refreshed_wins) {
     ckit_cache_close(third);
     fake_clock_advance(&s.f.time, 12000);
     check_stale(s.there, CKIT_SOURCE_MEMORY, 3);
-    scene_close(&s);
+    stage_close(&s);
 }
 
 /* ---- other drivers -------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(stale_store, ckit_begin_gives_the_value_and_the_ticket) {
-    scene      s;
+    stage      s;
     ckit_op   *ticket;
     ckit_value value = CKIT_VALUE_INIT;
     ckit_args  args;
@@ -347,7 +313,7 @@ CKIT_TEST(stale_store, ckit_begin_gives_the_value_and_the_ticket) {
     ckit_args_fini(&args);
     CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.there, 7);
     CHECK_EQ_U(1, s.l.runs);
-    scene_close(&s);
+    stage_close(&s);
 }
 
 typedef struct told {

@@ -330,21 +330,6 @@ CKIT_TEST(stale, an_early_refresh_gives_a_whole_life_anew) {
     scene_close(&s);
 }
 
-CKIT_TEST(stale, values_that_are_stored_together_do_not_turn_stale_together) {
-    scene    s;
-    uint64_t least = UINT64_MAX, most = 0;
-    scene_open_early(&s);
-    for (int64_t i = 0; i < 100; i++) {
-        CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, i);
-        uint64_t life_ms = call(s.fn, i).life_ms;
-        least = life_ms < least ? life_ms : least;
-        most = life_ms > most ? life_ms : most;
-    }
-    CHECK(least >= 4500 && least < 4700);
-    CHECK(most <= 5500 && most > 5300);
-    scene_close(&s);
-}
-
 CKIT_TEST(stale, a_value_is_found_to_forget_while_it_is_stale_and_not_later) {
     scene s;
     scene_open_early(&s);

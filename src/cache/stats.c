@@ -77,7 +77,9 @@ void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
                                  .l2_stale_hits = ckiti_counted(&cache->late_counters, CKITI_L2_STALE_HITS),
                                  .fail_safe_served = ckiti_counted(&cache->late_counters, CKITI_FAIL_SAFE),
                                  .soft_limits = ckiti_counted(&cache->late_counters, CKITI_SOFT_LIMITS),
-                                 .hard_limits = ckiti_counted(&cache->late_counters, CKITI_HARD_LIMITS)};
+                                 .hard_limits = ckiti_counted(&cache->late_counters, CKITI_HARD_LIMITS),
+                                 .refreshes_found = ckiti_counted(&cache->late_counters, CKITI_REFRESHES_FOUND),
+                                 .refreshes_put_off = ckiti_counted(&cache->late_counters, CKITI_REFRESHES_PUT_OFF)};
     add_memory(cache, &all);
     add_sealing(&cache->sealing, &all);
     memcpy(out, &all, out->struct_size < sizeof all ? out->struct_size : sizeof all);
