@@ -231,7 +231,8 @@ typedef struct ckit_cache_stats {
     uint64_t sealed_without_key;  /* sealed values that the store has, met where there is no key: they stay, and what is
                                      computed instead is kept in memory alone */
     uint64_t refreshes_found;     /* of `refreshes`: somebody else had stored a newer value, and memory took that */
-    uint64_t refreshes_put_off;   /* of them: left to somebody else, or to a later call (a lock, a failing store, a change) */
+    uint64_t
+        refreshes_put_off; /* of them: left to somebody else, or to a later call (a lock, a failing store, a change) */
 } ckit_cache_stats;
 #define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);
