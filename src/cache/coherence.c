@@ -28,6 +28,10 @@ static ckiti_watch_stripe *stripe_of(ckit_cache *cache, uint64_t key_hash) {
     return &cache->coherence.stripes[ckiti_copy_group(key_hash)];
 }
 
+static ckiti_note **chain_of(ckiti_watch_stripe *stripe, uint64_t key_hash) {
+    return &stripe->notes[key_hash / CKITI_COPY_GROUPS % CKITI_NOTE_CHAINS];
+}
+
 /* ---- notes --------------------------------------------------------------------------------------------------------- */
 
 void ckiti_note_again(const ckit_cache *cache, ckiti_note *note) {
@@ -50,11 +54,12 @@ void ckiti_note_begin(ckit_cache *cache, ckiti_note *note, ckit_slice key) {
     ckiti_watch_stripe *stripe = stripe_of(cache, note->key_hash);
     pthread_mutex_lock(&stripe->mu);
     note->forks = cache->coherence.forks;
-    note->next = stripe->notes;
+    ckiti_note **first = chain_of(stripe, note->key_hash);
+    note->next = *first;
     if (note->next != NULL) {
         note->next->prev = note;
     }
-    stripe->notes = note;
+    *first = note;
     pthread_mutex_unlock(&stripe->mu);
     ckiti_note_again(cache, note);
 }
@@ -69,7 +74,7 @@ void ckiti_note_end(ckit_cache *cache, ckiti_note *note) {
         if (note->next != NULL) {
             note->next->prev = note->prev;
         }
-        *(note->prev != NULL ? &note->prev->next : &stripe->notes) = note->next;
+        *(note->prev != NULL ? &note->prev->next : chain_of(stripe, note->key_hash)) = note->next;
     }
     pthread_mutex_unlock(&stripe->mu);
     note->key_hash = 0;
@@ -127,7 +132,7 @@ static size_t overtake(ckit_cache *cache, uint64_t hash, const ckiti_note *own) 
     ckiti_watch_stripe *stripe = stripe_of(cache, hash);
     size_t              dropped = 0;
     pthread_mutex_lock(&stripe->mu);
-    for (ckiti_note *note = stripe->notes; note != NULL; note = note->next) {
+    for (ckiti_note *note = *chain_of(stripe, hash); note != NULL; note = note->next) {
         if (note->key_hash == hash && note != own) {
             atomic_store_explicit(&note->changed, true, memory_order_release);
         }
@@ -263,7 +268,7 @@ void ckiti_coherence_forked(ckit_cache *cache) {
     ckiti_coherence *coherence = &cache->coherence;
     coherence->forks++;
     for (unsigned i = 0; i < CKITI_COPY_GROUPS; i++) {
-        coherence->stripes[i].notes = NULL;
+        memset(coherence->stripes[i].notes, 0, sizeof coherence->stripes[i].notes);
     }
     if (coherence->on) {
         uint64_t state = atomic_load(&coherence->state);

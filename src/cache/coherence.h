@@ -43,10 +43,12 @@ typedef struct ckiti_note {
     _Atomic bool       changed;
 } ckiti_note;
 
+#define CKITI_NOTE_CHAINS 64u /* of a stripe: a batch notes thousands of keys */
+
 /* `mu` is taken after the lock of a stripe of versions (stripes.h) and before the memory tier's own. */
 typedef struct ckiti_watch_stripe {
     pthread_mutex_t mu;
-    ckiti_note     *notes; /* of what is under way */
+    ckiti_note     *notes[CKITI_NOTE_CHAINS]; /* of what is under way, by the key's hash */
 } ckiti_watch_stripe;
 
 typedef struct ckiti_coherence {
