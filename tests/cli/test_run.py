@@ -15,14 +15,15 @@ SOAK = "CKIT_SOAK" in os.environ
 
 @pytest.fixture
 def counted(tool):
-    """A command that leaves one line in a file per run: (words of the command, how often it ran)."""
+    """A command that leaves one line in a file per run: (words of the command, how often it ran). Its script has the run's
+    number as $n, which is settled before the line is there."""
     log = tool.home / "runs"
 
     def runs():
         return len(log.read_text().splitlines()) if log.exists() else 0
 
     def command(script="echo answer"):
-        return ["sh", "-c", f"echo run >> '{log}'; {script}"]
+        return ["sh", "-c", f"touch '{log}'; n=$(($(wc -l < '{log}') + 1)); echo run >> '{log}'; {script}"]
 
     return command, runs
 
@@ -258,7 +259,7 @@ def wait_until(condition):
 def test_a_stale_answer_is_shown_at_once_and_replaced_in_the_background(tool, counted):
     command, runs = counted
     gate = tool.home / "gate"
-    words = ["run", "--ttl", "1ms", "--stale", "1h", "--", *command(f"while test -e '{gate}'; do sleep 0.02; done; wc -l < '{tool.home}/runs'")]
+    words = ["run", "--ttl", "1ms", "--stale", "1h", "--", *command(f"while test -e '{gate}'; do sleep 0.02; done; echo $n")]
     assert tool.ok(*words).strip() == b"1"
     gate.touch()
     for _ in range(5):
@@ -287,7 +288,7 @@ def test_who_waits_shares_an_answer_that_is_stale_by_then(tool, counted):
     gates = [tool.home / f"gate{number}" for number in (1, 2)]  # one for the command, one for its refresh
     for gate in gates:
         gate.touch()
-    script = f"n=$(wc -l < '{tool.home}/runs'); while test -e '{tool.home}'/gate$n; do sleep 0.02; done; echo $n"
+    script = f"while test -e '{tool.home}'/gate$n; do sleep 0.02; done; echo $n"
     words = ["run", "--ttl", "1ms", "--stale", "1h", "--", *command(script)]
     calls = [tool.start(*words, stdout=subprocess.PIPE) for _ in range(4)]
     wait_until(lambda: runs() == 1)
@@ -298,7 +299,7 @@ def test_who_waits_shares_an_answer_that_is_stale_by_then(tool, counted):
 
 def test_force_runs_and_stores_anew(tool, counted):
     command, runs = counted
-    words = command(f"wc -l < '{tool.home}/runs'")
+    words = command("echo $n")
     assert tool.ok("run", "--", *words).strip() == b"1"
     assert tool.ok("run", "--force", "--", *words).strip() == b"2"
     assert tool.ok("run", "--", *words).strip() == b"2"
@@ -533,7 +534,7 @@ def test_a_run_that_began_earlier_does_not_replace_a_newer_answer(tool, counted)
     command, runs = counted
     gate = tool.home / "gate"
     gate.touch()
-    words = command(f"n=$(wc -l < '{tool.home}/runs'); while test $n = 1 -a -e '{gate}'; do sleep 0.02; done; echo $n")
+    words = command(f"while test $n = 1 -a -e '{gate}'; do sleep 0.02; done; echo $n")
     early = tool.start("run", "--", *words, stdout=subprocess.PIPE)
     wait_until(lambda: runs() == 1)
     assert tool.ok("run", "--force", "--", *words).strip() == b"2"
@@ -546,7 +547,7 @@ def test_a_lease_that_was_lost_stores_nothing(tool, counted):
     command, runs = counted
     gate = tool.home / "gate"
     gate.touch()
-    words = command(f"n=$(wc -l < '{tool.home}/runs'); while test $n = 1 -a -e '{gate}'; do sleep 0.02; done; echo $n")
+    words = command(f"while test $n = 1 -a -e '{gate}'; do sleep 0.02; done; echo $n")
     early = tool.start("run", "--", *words, stdout=subprocess.PIPE)
     wait_until(lambda: runs() == 1)
     for lock in tool.cache.glob(".ck-lock*"):
