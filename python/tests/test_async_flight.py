@@ -311,8 +311,10 @@ def test_wait_for_gives_up_in_time(options: dict[str, Any]) -> None:
     body = Body(**options)
 
     async def main() -> None:
+        hasty = asyncio.ensure_future(body.cached(1))
+        await until(lambda: body.started)
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(body.cached(1), 0.01)
+            await asyncio.wait_for(hasty, 0.01)
         task = asyncio.ensure_future(body.cached(1))
         await until(lambda: len(body.started) == 2)
         body.gates[1].set()
