@@ -44,7 +44,7 @@ for component in "${components[@]}"; do
         fi
         for header in "$source/src/$other"/*.h; do
             # What tests share is for tests, which see more than components do.
-            case $header in *_fixture.h | *_test.h) continue ;; esac
+            case $header in *_fixture.h | *_checks.h | *_test.h) continue ;; esac
             [ -f "$header" ] && expect $answer "$component" "\"$other/$(basename "$header")\""
         done
         for header in ${headers[$other]}; do
