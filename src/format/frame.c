@@ -36,11 +36,44 @@ static uint8_t *put_escape(uint8_t *at, uint8_t byte) {
     return at;
 }
 
+static bool is_plain(uint8_t byte) { return byte >= 0x20 && byte <= 0x7e && byte != '"' && byte != '\\'; }
+
+#define EACH_BYTE UINT64_C(0x0101010101010101)
+#define HIGH_BITS (0x80 * EACH_BYTE)
+
+/* The same of eight bytes at once. May say no to plain ones behind one that is not. */
+static bool are_plain(const uint8_t *bytes) {
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    const uint64_t quotes = word ^ '"' * EACH_BYTE, backslashes = word ^ '\\' * EACH_BYTE;
+    const uint64_t others = (word - 0x20 * EACH_BYTE) | (word + EACH_BYTE) | word; /* below, 0x7f, above */
+    return ((others | (quotes - EACH_BYTE) | (backslashes - EACH_BYTE)) & HIGH_BITS) == 0;
+}
+
+/* How many bytes at the beginning are ASCII that stands for itself in a string of JSON. */
+static size_t plain_bytes(const uint8_t *bytes, size_t len) {
+    size_t count = 0;
+    while (len - count >= 8 && are_plain(bytes + count)) {
+        count += 8;
+    }
+    while (count < len && is_plain(bytes[count])) {
+        count++;
+    }
+    return count;
+}
+
 /* As Python's json.dumps(..., ensure_ascii=False). */
 static uint8_t *put_string(uint8_t *at, ckit_slice text) {
     *at++ = '"';
     for (size_t i = 0; i < text.len; i++) {
-        uint8_t byte = text.ptr[i];
+        const size_t plain = plain_bytes(text.ptr + i, text.len - i);
+        memcpy(at, text.ptr + i, plain);
+        at += plain;
+        i += plain;
+        if (i == text.len) {
+            break;
+        }
+        const uint8_t byte = text.ptr[i];
         if (byte < 0x20 || byte == '"' || byte == '\\') {
             at = put_escape(at, byte);
         } else {
@@ -137,22 +170,16 @@ static bool skip(cursor *c, const char *text) {
 
 /* A string of plain ASCII without escapes: anything else is left to the JSON library. */
 static bool plain_string(cursor *c, ckit_slice *text) {
-    const uint8_t *p = c->at;
-    if (p == c->end || *p++ != '"') {
+    if (c->at == c->end || *c->at != '"') {
         return false;
     }
-    const uint8_t *begin = p;
-    while (p < c->end && *p != '"') {
-        if (*p < 0x20 || *p > 0x7e || *p == '\\') {
-            return false;
-        }
-        p++;
-    }
-    if (p == c->end) {
+    const uint8_t *begin = c->at + 1;
+    const size_t   len = plain_bytes(begin, (size_t)(c->end - begin));
+    if (begin + len == c->end || begin[len] != '"') {
         return false;
     }
-    *text = ckit_slice_of(begin, (size_t)(p - begin));
-    c->at = p + 1;
+    *text = ckit_slice_of(begin, len);
+    c->at = begin + len + 1;
     return true;
 }
 
@@ -166,49 +193,64 @@ static bool plain_string_or_null(cursor *c, ckit_slice *text, bool *present) {
     return *present || skip(c, "null");
 }
 
-/* The header exactly as put_header spells it, with plain strings. False means only that another look is needed; `frame`
- * may be half filled then. */
-static bool read_usual_header(ckit_slice text, ckit_frame *frame) {
-    cursor c = {text.ptr, text.ptr + text.len};
-    if (!skip(&c, "{\"s\": ") || !plain_string(&c, &frame->serializer) || !skip(&c, ", \"m\": {\"format\": ") ||
-        !plain_string(&c, &frame->format) || !skip(&c, ", \"encoding\": ") || !plain_string(&c, &frame->encoding) ||
-        !skip(&c, ", \"compressed\": ") || !plain_boolean(&c, &frame->compressed) ||
-        !skip(&c, ", \"original_type\": ") ||
-        !plain_string_or_null(&c, &frame->original_type, &frame->has_original_type)) {
-        return false;
-    }
-    if (skip(&c, ", \"encrypted\": true, \"tenant_id\": ")) {
-        frame->encrypted = true;
-        if (!plain_string(&c, &frame->tenant_id) || !skip(&c, ", \"encryption_algorithm\": ") ||
-            !plain_string(&c, &frame->encryption_algorithm) || !skip(&c, ", \"key_fingerprint\": ") ||
-            !plain_string(&c, &frame->key_fingerprint)) {
-            return false;
-        }
-    }
-    return skip(&c, "}, \"v\": \"2.0\"}") && c.at == c.end;
-}
-
-/* The two headers that most entries have, compared as a whole. */
-static bool read_default_header(ckit_slice text, ckit_frame *frame) {
-    static const char compressed[] = CKITI_FRAME_DEFAULT_HEADER("true");
-    static const char bare[] = CKITI_FRAME_DEFAULT_HEADER("false");
-    if (text.len == sizeof compressed - 1 && memcmp(text.ptr, compressed, text.len) == 0) {
-        frame->compressed = true;
-    } else if (text.len != sizeof bare - 1 || memcmp(text.ptr, bare, text.len) != 0) {
-        return false;
-    }
+static void set_default_fields(ckit_frame *frame, bool compressed) {
     frame->serializer = ckit_slice_of("default", 7);
     frame->format = ckit_slice_of("msgpack", 7);
     frame->encoding = ckit_slice_of("utf-8", 5);
     frame->original_type = frame->format;
     frame->has_original_type = true;
-    return true;
+    frame->compressed = compressed;
+}
+
+/* The beginning that most headers have, compared as a whole. */
+static bool read_default_start(cursor *c, ckit_frame *frame) {
+    const bool compressed = skip(c, CKITI_FRAME_DEFAULT_START("true"));
+    if (compressed || skip(c, CKITI_FRAME_DEFAULT_START("false"))) {
+        set_default_fields(frame, compressed);
+        return true;
+    }
+    return false;
+}
+
+static bool read_start(cursor *c, ckit_frame *frame) {
+    return skip(c, "{\"s\": ") && plain_string(c, &frame->serializer) && skip(c, ", \"m\": {\"format\": ") &&
+           plain_string(c, &frame->format) && skip(c, ", \"encoding\": ") && plain_string(c, &frame->encoding) &&
+           skip(c, ", \"compressed\": ") && plain_boolean(c, &frame->compressed) && skip(c, ", \"original_type\": ") &&
+           plain_string_or_null(c, &frame->original_type, &frame->has_original_type);
+}
+
+/* What follows the original type in the header of an encrypted frame. */
+static bool read_encryption(cursor *c, ckit_frame *frame) {
+    frame->encrypted = true;
+    if (!plain_string(c, &frame->tenant_id)) {
+        return false;
+    }
+    if (skip(c, ", \"encryption_algorithm\": \"AES-256-GCM\", \"key_fingerprint\": ")) { /* the usual one, as a whole */
+        frame->encryption_algorithm = ckit_slice_of("AES-256-GCM", 11);
+    } else if (!skip(c, ", \"encryption_algorithm\": ") || !plain_string(c, &frame->encryption_algorithm) ||
+               !skip(c, ", \"key_fingerprint\": ")) {
+        return false;
+    }
+    return plain_string(c, &frame->key_fingerprint);
+}
+
+/* The header exactly as put_header spells it, with plain strings. False means only that another look is needed; `frame`
+ * may be half filled then. */
+static bool read_usual_header(ckit_slice text, ckit_frame *frame) {
+    cursor c = {text.ptr, text.ptr + text.len};
+    if (!read_default_start(&c, frame) && !read_start(&c, frame)) {
+        return false;
+    }
+    if (skip(&c, ", \"encrypted\": true, \"tenant_id\": ") && !read_encryption(&c, frame)) {
+        return false;
+    }
+    return skip(&c, "}, \"v\": \"2.0\"}") && c.at == c.end;
 }
 
 /* ---- reading --------------------------------------------------------------------------------------------- */
 
 static ckit_status read_header(ckit_slice text, ckit_frame *frame, bool *usual, ckit_buf *scratch, ckit_error *err) {
-    *usual = read_default_header(text, frame) || read_usual_header(text, frame);
+    *usual = read_usual_header(text, frame);
     if (*usual) {
         return CKIT_OK;
     }

@@ -7,10 +7,11 @@
 #define CKITI_FRAME_PREFIX_LEN 7 /* "CK", version, u32be header length */
 #define CKITI_FRAME_VERSION 3
 
-/* The header of a default document, not encrypted. `compressed` is "true" or "false". */
-#define CKITI_FRAME_DEFAULT_HEADER(compressed)                                                                         \
+/* The header of a default document, not encrypted, and how it begins in every case. `compressed` is "true" or "false". */
+#define CKITI_FRAME_DEFAULT_START(compressed)                                                                          \
     "{\"s\": \"default\", \"m\": {\"format\": \"msgpack\", \"encoding\": \"utf-8\", \"compressed\": " compressed       \
-    ", \"original_type\": \"msgpack\"}, \"v\": \"2.0\"}"
+    ", \"original_type\": \"msgpack\""
+#define CKITI_FRAME_DEFAULT_HEADER(compressed) CKITI_FRAME_DEFAULT_START(compressed) "}, \"v\": \"2.0\"}"
 
 /* Notes the verdict and fails with CKIT_E_DECODE. */
 #define CKITI_FRAME_REJECT(frame, its_verdict, err, ...)                                                               \
