@@ -118,6 +118,46 @@ static bool is_interop(PyObject *interop) {
            PyUnicode_AsUTF8(PyTuple_GET_ITEM(interop, 0)) != NULL;
 }
 
+/* What goes together; false with an exception. */
+static bool is_consistent(const given *g) {
+    if ((g->dump == Py_None) != (g->load == Py_None) || (g->objects && g->dump != Py_None) ||
+        g->first < CORE_FIRST_PLAIN || g->first > CORE_FIRST_BOUND || g->method < CORE_FIRST_PLAIN ||
+        g->method > CORE_FIRST_NAMED || (g->first == CORE_FIRST_BOUND) != is_bound(g->bound)) {
+        PyErr_SetString(PyExc_ValueError, "dump= and load= go together, and not with objects=True; first= is 0 to 3 "
+                                          "and method= 0 to 2; bound= goes with first=3");
+        return false;
+    }
+    if (g->tenants != Py_None && !is_pair(g->tenants)) {
+        PyErr_SetString(PyExc_ValueError, "tenants= is a context variable or a callable, and a callable");
+        return false;
+    }
+    if (g->interop != Py_None && (!is_interop(g->interop) || g->objects || g->dump != Py_None || g->key != Py_None ||
+                                  g->first != CORE_FIRST_PLAIN || g->tenants != Py_None)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "interop= is (operation, parameters, check or None), and goes with documents, "
+                        "first=0, no key= and no tenants=");
+        return false;
+    }
+    if ((g->encryption != Py_None && !PyBool_Check(g->encryption)) ||
+        (g->tenant != Py_None && !PyUnicode_Check(g->tenant))) {
+        PyErr_SetString(PyExc_TypeError, "encryption= is True, False or None, and tenant= a text or None");
+        return false;
+    }
+    return true;
+}
+
+/* From the words of Python to the library's options. */
+static void translate(given *g) {
+    g->options.encryption = g->encryption == Py_None ? CKIT_DEFAULT : g->encryption == Py_True ? CKIT_ON : CKIT_OFF;
+    g->options.interop = g->interop == Py_None ? NULL : PyUnicode_AsUTF8(PyTuple_GET_ITEM(g->interop, 0));
+    g->options.fail_closed = g->fail_closed;
+    g->options.integrity = g->integrity ? CKIT_ON : CKIT_OFF;
+    g->options.l1 = g->l1 ? CKIT_ON : CKIT_OFF;
+    g->options.raw = g->dump != Py_None;
+    /* Objects belong to one function, so do their names. */
+    g->options.custom_key = g->key != Py_None && !g->objects;
+}
+
 static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"cache",   "function", "name",       "namespace",     "ttl_ms", "stale_ms",    "integrity",
                             "l1",      "first",    "method",     "objects",       "key",    "warn",        "dump",
@@ -149,40 +189,13 @@ static bool read_given(given *g, core_state *state, PyObject *args, PyObject *kw
             &g->fail_closed, &g->options.soft_limit_ms, &g->options.hard_limit_ms, &g->in_time)) {
         return false;
     }
-    if ((g->dump == Py_None) != (g->load == Py_None) || (g->objects && g->dump != Py_None) ||
-        g->first < CORE_FIRST_PLAIN || g->first > CORE_FIRST_BOUND || g->method < CORE_FIRST_PLAIN ||
-        g->method > CORE_FIRST_NAMED || (g->first == CORE_FIRST_BOUND) != is_bound(g->bound)) {
-        PyErr_SetString(PyExc_ValueError, "dump= and load= go together, and not with objects=True; first= is 0 to 3 "
-                                          "and method= 0 to 2; bound= goes with first=3");
+    if (!is_consistent(g)) {
         return false;
     }
-    if (g->tenants != Py_None && !is_pair(g->tenants)) {
-        PyErr_SetString(PyExc_ValueError, "tenants= is a context variable or a callable, and a callable");
-        return false;
-    }
-    if (g->interop != Py_None && (!is_interop(g->interop) || g->objects || g->dump != Py_None || g->key != Py_None ||
-                                  g->first != CORE_FIRST_PLAIN || g->tenants != Py_None)) {
-        PyErr_SetString(PyExc_ValueError,
-                        "interop= is (operation, parameters, check or None), and goes with documents, "
-                        "first=0, no key= and no tenants=");
-        return false;
-    }
-    if ((g->encryption != Py_None && !PyBool_Check(g->encryption)) ||
-        (g->tenant != Py_None && !PyUnicode_Check(g->tenant))) {
-        PyErr_SetString(PyExc_TypeError, "encryption= is True, False or None, and tenant= a text or None");
-        return false;
-    }
-    g->options.encryption = g->encryption == Py_None ? CKIT_DEFAULT : g->encryption == Py_True ? CKIT_ON : CKIT_OFF;
-    g->options.interop = g->interop == Py_None ? NULL : PyUnicode_AsUTF8(PyTuple_GET_ITEM(g->interop, 0));
     g->options.ttl_ms = ttl_ms;
     g->options.stale_ms = stale_ms;
     g->options.fail_safe_ms = fail_safe_ms;
-    g->options.fail_closed = g->fail_closed;
-    g->options.integrity = g->integrity ? CKIT_ON : CKIT_OFF;
-    g->options.l1 = g->l1 ? CKIT_ON : CKIT_OFF;
-    g->options.raw = g->dump != Py_None;
-    /* Objects belong to one function, so do their names. */
-    g->options.custom_key = g->key != Py_None && !g->objects;
+    translate(g);
     return true;
 }
 
@@ -201,6 +214,60 @@ static ckit_status name_tenant(void *context, const ckit_args *args, ckit_buf *t
                : ckit_fail(err, CKIT_E_NO_MEMORY, "function", "no memory for the tenant");
 }
 
+/* What every function holds; `f` is zero. */
+static void keep(core_function *f, core_state *state, const given *g) {
+    f->vectorcall = core_function_call;
+    f->state = state;
+    f->cache = (core_cache *)kept(g->cache);
+    f->kept = g->objects ? CORE_OBJECTS : g->dump != Py_None ? CORE_SERIALIZED : CORE_DOCUMENTS;
+    f->first = (core_first)g->first;
+    f->has_front = f->kept == CORE_OBJECTS && g->key == Py_None && g->bound == Py_None;
+    f->method = (core_first)g->method;
+    f->receivers.owner = (PyObject *)f;
+    f->receivers.forget = core_function_forget_ties;
+    f->fail_closed = g->fail_closed;
+    f->none_ttl_ms = g->none_ttl_ms;
+    f->coroutine = g->miss != Py_None;
+    f->wrapped = kept(g->wrapped);
+    f->key = kept(g->key);
+    f->warn = kept(g->warn);
+    f->dump = kept(g->dump);
+    f->load = kept(g->load);
+    f->miss = kept(g->miss);
+    f->refresh = kept(g->refresh);
+    f->bound = kept(g->bound);
+    f->gone = kept(g->gone);
+    f->in_time = kept(g->in_time);
+}
+
+/* What only a function in interop mode, or with tenants, holds. False with an exception. */
+static bool keep_modes(core_function *f, given *g) {
+    if (g->interop != Py_None) {
+        PyObject *check = PyTuple_GET_ITEM(g->interop, 2);
+        f->check = check == Py_None ? NULL : kept(check);
+        f->interop = core_signature_new(PyTuple_GET_ITEM(g->interop, 1));
+        if (f->interop == NULL) {
+            return false;
+        }
+    }
+    if (g->tenants != Py_None) {
+        f->vectorcall = core_function_call_tenant;
+        f->tenant = kept(PyTuple_GET_ITEM(g->tenants, 0));
+        f->tenants = kept(PyTuple_GET_ITEM(g->tenants, 1));
+    }
+    if (g->tenant != Py_None) {
+        Py_ssize_t  len;
+        const char *text = PyUnicode_AsUTF8AndSize(g->tenant, &len);
+        if (text == NULL) {
+            return false;
+        }
+        f->of_tenant = kept(g->tenant);
+        f->tenant_text = ckit_slice_of(text, (size_t)len);
+        g->options.tenant_of = name_tenant;
+    }
+    return true;
+}
+
 static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     core_state *state = PyType_GetModuleState(type);
     ckit_error  err = CKIT_ERROR_INIT;
@@ -212,52 +279,10 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     if (f == NULL) {
         return NULL;
     }
-    f->vectorcall = core_function_call;
-    f->state = state;
-    f->cache = (core_cache *)kept(g.cache);
-    f->kept = g.objects ? CORE_OBJECTS : g.dump != Py_None ? CORE_SERIALIZED : CORE_DOCUMENTS;
-    f->first = (core_first)g.first;
-    f->has_front = f->kept == CORE_OBJECTS && g.key == Py_None && g.bound == Py_None;
-    f->method = (core_first)g.method;
-    f->receivers.owner = (PyObject *)f;
-    f->receivers.forget = core_function_forget_ties;
-    f->fail_closed = g.fail_closed;
-    f->none_ttl_ms = g.none_ttl_ms;
-    f->coroutine = g.miss != Py_None;
-    f->wrapped = kept(g.wrapped);
-    f->key = kept(g.key);
-    f->warn = kept(g.warn);
-    f->dump = kept(g.dump);
-    f->load = kept(g.load);
-    f->miss = kept(g.miss);
-    f->refresh = kept(g.refresh);
-    f->bound = kept(g.bound);
-    f->gone = kept(g.gone);
-    f->in_time = kept(g.in_time);
-    if (g.interop != Py_None) {
-        PyObject *check = PyTuple_GET_ITEM(g.interop, 2);
-        f->check = check == Py_None ? NULL : kept(check);
-        f->interop = core_signature_new(PyTuple_GET_ITEM(g.interop, 1));
-        if (f->interop == NULL) {
-            Py_DECREF(f);
-            return NULL;
-        }
-    }
-    if (g.tenants != Py_None) {
-        f->vectorcall = core_function_call_tenant;
-        f->tenant = kept(PyTuple_GET_ITEM(g.tenants, 0));
-        f->tenants = kept(PyTuple_GET_ITEM(g.tenants, 1));
-    }
-    if (g.tenant != Py_None) {
-        Py_ssize_t  len;
-        const char *text = PyUnicode_AsUTF8AndSize(g.tenant, &len);
-        if (text == NULL) {
-            Py_DECREF(f);
-            return NULL;
-        }
-        f->of_tenant = kept(g.tenant);
-        f->tenant_text = ckit_slice_of(text, (size_t)len);
-        g.options.tenant_of = name_tenant;
+    keep(f, state, &g);
+    if (!keep_modes(f, &g)) {
+        Py_DECREF(f);
+        return NULL;
     }
     if (ckit_function_new(f->cache->cache, g.name, NULL, f, &g.options, &f->function, &err) != CKIT_OK) {
         Py_DECREF(f);
