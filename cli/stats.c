@@ -1,4 +1,5 @@
 #include "support/figures.h"
+#include "support/guards.h"
 #include "support/listing.h"
 #include "support/output.h"
 #include "support/units.h"
@@ -61,8 +62,7 @@ static const known_figure known_figures[] = {
 static const struct not_published {
     const char *name;
     const char *label;
-} not_published[] = {
-    {"memory_tier", "memory tier"}, {"circuit_breaker", "circuit breaker"}, {"background_work", "background work"}};
+} not_published[] = {{"memory_tier", "memory tier"}, {"background_work", "background work"}};
 #define NOT_PUBLISHED_COUNT (sizeof not_published / sizeof *not_published)
 
 static bool is_known(const char *name) {
@@ -186,6 +186,9 @@ static void add_not_published(json_object *answer, bool counted) {
     if (!counted) {
         cli_json_append(names, cli_json_text("counters"));
     }
+    if (!cli_guards_tell()) {
+        cli_json_append(names, cli_json_text("guards"));
+    }
     for (size_t i = 0; i < NOT_PUBLISHED_COUNT; i++) {
         cli_json_add(answer, not_published[i].name, NULL);
         cli_json_append(names, cli_json_text(not_published[i].name));
@@ -209,6 +212,7 @@ static void print_json(const view *v, bool watched) {
         cli_json_add(answer, "rates", first || !figures->counted ? NULL : json_rates(v));
         cli_json_add(answer, "recent_hit_ratio", json_ratio(recent_hit_ratio(v)));
     }
+    cli_json_add(answer, "guards", cli_guards_tell() ? cli_guards_json() : NULL);
     add_not_published(answer, figures->counted);
     cli_print_json(answer);
 }
@@ -293,6 +297,11 @@ static void print_counters(const view *v) {
 static void print_block(const view *v) {
     print_head(v);
     print_counters(v);
+    if (cli_guards_tell()) {
+        cli_guards_print(16);
+    } else {
+        cli_print("%-16snot published\n", "guards");
+    }
     for (size_t i = 0; i < NOT_PUBLISHED_COUNT; i++) {
         cli_print("%-16snot published\n", not_published[i].label);
     }
@@ -491,8 +500,17 @@ const cli_command cli_stats_command = {
         "last second may be missing. Entries are not touched.\n\n"
         "hit ratio is hits / (hits + misses). These are requests that reached the store: what an application answered "
         "from its own memory is not among them.\n\n"
+        "guards are what running programs tell of the guard between their cache and its store: the circuit breaker, "
+        "how "
+        "long an operation may take now, how many are with the store and how many wait, what was turned away. They "
+        "tell it "
+        "in the directory CACHEKIT_STATUS_DIR, where that is set for them and for this command; best one in memory of "
+        "this machine, such as /run/user/1000/cachekit. A program tells when its circuit changes and otherwise about "
+        "once "
+        "a second while it asks its store for something: \"as of\" says how old that is. Guards of all stores are "
+        "shown.\n\n"
         "\"not published\" (null in JSON, and named in \"not_published\") is what lives inside running programs only: "
-        "their memory tier, their circuit breaker, their background work. No other program can look at it. The "
+        "their memory tier, their background work, and their guards without CACHEKIT_STATUS_DIR. The "
         "application itself can show it (ckit_cache_get_stats and ckit_cache_get_guard_stats in <cachekit/cache.h>, "
         "get_health_status() in Python). Counters are not published "
         "either by stores that keep none.\n\n"

@@ -83,7 +83,9 @@ typedef struct ckit_guard_options {
     uint32_t max_retries;      /* default 3; up to 100 */
     uint32_t retry_delay_ms;   /* the first pause is random up to this, each further one up to twice as long; default
                                      100; up to an hour */
-    ckit_guard *shared;        /* the store joins this guard: but for `enabled` the fields above have no say */
+    ckit_guard *shared;        /* the store joins this guard: but for `enabled` the other fields have no say */
+    const char *status_dir; /* a directory where the guard tells other processes how it is (ckit_guard_notices); NULL:
+                                  nowhere. Made when it is absent; best on this machine, in memory */
 } ckit_guard_options;
 #define CKIT_GUARD_OPTIONS_INIT CKIT_SIZED_INIT(ckit_guard_options)
 CKIT_API void ckit_guard_options_init(ckit_guard_options *options, size_t struct_size);
@@ -145,6 +147,30 @@ CKIT_API bool ckit_backend_guard_stats(const ckit_backend *backend, ckit_guard_s
 CKIT_API bool ckit_backend_guard_reset(const ckit_backend *backend);
 /* The guard of a store, for `shared`; one more reference, which ckit_guard_release gives back. NULL when there is none. */
 CKIT_API ckit_guard *ckit_backend_get_guard(const ckit_backend *backend);
+
+/* ---- what running processes tell ------------------------------------------------------------------------------ */
+
+/* A guard as its process has told it. Everything lives as long as the callback. */
+typedef struct ckit_guard_notice {
+    size_t                  struct_size;
+    uint64_t                pid;
+    const char             *program;
+    const char             *store;        /* the guard's first: "redis", "file" */
+    int64_t                 told_wall_ms; /* Unix time */
+    uint32_t                max_concurrent;
+    uint32_t                queue_size;
+    uint32_t                failure_threshold;
+    uint32_t                recovery_timeout_ms;
+    const ckit_guard_stats *stats;
+} ckit_guard_notice;
+typedef void (*ckit_guard_notice_fn)(void *context, const ckit_guard_notice *notice);
+
+/* Reads what the guards of all running processes with this `status_dir` have told, in no order. A guard tells when its
+ * circuit changes, and otherwise about once a second while something is asked of its store: a process that asks for nothing
+ * tells nothing, and its notice grows old. Notices of processes that have ended, and files that are no notices, are left out.
+ * CKIT_MISS: there is no such directory; CKIT_E_PERMISSION, CKIT_E_IO. */
+CKIT_API ckit_status ckit_guard_notices(const char *status_dir, ckit_guard_notice_fn each, void *context,
+                                        ckit_error *err);
 
 /* ---- a guard by itself ---------------------------------------------------------------------------------------- */
 

@@ -51,7 +51,10 @@ static const char *known_variable(size_t index) {
         return ckiti_selectors[index].variable;
     }
     index -= CKITI_SELECTOR_COUNT;
-    return index == 0 ? CKITI_MASTER_KEY_VARIABLE : ckiti_idle_variables[index - 1];
+    if (index < 2) {
+        return index == 0 ? CKITI_MASTER_KEY_VARIABLE : CKITI_STATUS_VARIABLE;
+    }
+    return ckiti_idle_variables[index - 2];
 }
 
 /* The known variable that is nearest to `name`, and how near. */

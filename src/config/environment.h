@@ -27,6 +27,8 @@ extern const char *const ckiti_idle_variables[];
 #define CKITI_PREVIOUS_KEYS_VARIABLE "CACHEKIT_PREVIOUS_MASTER_KEYS"
 #define CKITI_KEY_FILE_VARIABLE "CACHEKIT_MASTER_KEY_FILE"
 #define CKITI_DEPLOYMENT_VARIABLE "CACHEKIT_DEPLOYMENT_UUID"
+/* Where guards tell other processes how they are (guard.h: status_dir). */
+#define CKITI_STATUS_VARIABLE "CACHEKIT_STATUS_DIR"
 #define CKITI_FILE_VARIABLE "CACHEKIT_FILE_CACHE_DIR"
 #define CKITI_OWN_REDIS_VARIABLE "CACHEKIT_REDIS_URL"
 /* Other programs read it too, so it never stands against one of the selectors. */

@@ -212,7 +212,7 @@ static void fit_memory(ckit_cache_options *cache, bool namespace_given, bool tot
 #define OPTIONAL_RECOVERY_MS 5000u
 
 /* A store behind a cache is guarded, unless the caller's options say otherwise. */
-static void derive_guard(ckiti_plan *plan) {
+static void derive_guard(ckiti_plan *plan, const char *const *environment) {
     const ckit_guard_options *given = plan->cache.guard;
     bool                      guarded = (plan->has_store || plan->has_redis) && !plan->alone;
     plan->guard = (ckit_guard_options)CKIT_GUARD_OPTIONS_INIT;
@@ -228,6 +228,9 @@ static void derive_guard(ckiti_plan *plan) {
     if (plan->settings.max_retries == 0 && plan->guard.retry == CKIT_DEFAULT && plan->guard.max_retries == 0) {
         plan->guard.retry = CKIT_OFF;
     }
+    if (plan->guard.status_dir == NULL) {
+        plan->guard.status_dir = ckiti_variable(environment, CKITI_STATUS_VARIABLE);
+    }
     plan->cache.guard = guarded ? &plan->guard : NULL;
 }
 
@@ -237,7 +240,7 @@ static uint64_t stored_max(uint64_t value_max) {
     return value_max < largest - mib ? value_max + mib : largest;
 }
 
-static void derive_options(ckiti_plan *plan) {
+static void derive_options(ckiti_plan *plan, const char *const *environment) {
     const ckit_settings *settings = &plan->settings;
     ckit_cache_options  *cache = &plan->cache;
     bool                 namespace_given = cache->l1_max_bytes != 0;
@@ -254,7 +257,7 @@ static void derive_options(ckiti_plan *plan) {
     }
     plan->file = (ckit_file_options)CKIT_FILE_OPTIONS_INIT;
     plan->file.directory = settings->file_cache_dir;
-    derive_guard(plan);
+    derive_guard(plan, environment);
     fill_options(plan);
     plan->redis.max_value_bytes = stored_max(cache->max_value_bytes);
     fit_memory(cache, namespace_given, total_given);
@@ -298,7 +301,7 @@ static ckit_status make(ckiti_plan *plan, const char *url, const ckit_cache_opti
         !ckiti_default_directory(environment, directory, sizeof plan->settings.file_cache_dir)) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "TMPDIR is too long");
     }
-    derive_options(plan);
+    derive_options(plan, environment);
     derive_log(plan);
     return CKIT_OK;
 }

@@ -445,6 +445,20 @@ CKIT_TEST(plan, a_store_behind_a_cache_is_guarded_and_memory_is_not) {
     CHECK(plan.cache.guard == NULL);
 }
 
+CKIT_TEST(plan, a_guard_tells_how_it_is_where_the_environment_says) {
+    ckiti_plan         plan;
+    ckit_guard_options own = CKIT_GUARD_OPTIONS_INIT;
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    plan_ok(&plan, "file:///c", NULL, nothing);
+    CHECK(plan.guard.status_dir == NULL);
+    plan_ok(&plan, "file:///c", NULL, ENVIRONMENT("CACHEKIT_STATUS_DIR=/run/told"));
+    CHECK_STR("/run/told", plan.guard.status_dir);
+    own.status_dir = "/run/own";
+    options.guard = &own;
+    plan_ok(&plan, "file:///c", &options, ENVIRONMENT("CACHEKIT_STATUS_DIR=/run/told"));
+    CHECK_STR("/run/own", plan.guard.status_dir);
+}
+
 CKIT_TEST(plan, no_retries_are_no_retries) {
     ckiti_plan         plan;
     ckit_guard_options own = CKIT_GUARD_OPTIONS_INIT;

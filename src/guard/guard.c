@@ -158,6 +158,7 @@ static void prepare_parts(ckiti_guard *guard, const ckit_guard_options *o) {
     ckiti_breaker_init(&guard->breaker, &breaker);
     guard->options = *o;
     guard->options.shared = NULL;
+    guard->options.status_dir = NULL; /* its caller's */
     ckiti_backpressure_init(&guard->backpressure, o->max_concurrent, number_of(o->queue_size),
                             number_of(o->queue_timeout_ms));
 }
@@ -191,6 +192,7 @@ static void fork_child(void *self) {
     ckiti_breaker_fork_child(&guard->breaker);
     ckiti_timeout_fork_child(&guard->data);
     ckiti_timeout_fork_child(&guard->locks);
+    ckiti_notice_fork_child(&guard->notice);
 }
 
 /* Also of one that was never finished. */
@@ -204,6 +206,7 @@ static void free_guard(ckiti_guard *guard) {
 
 void ckit_guard_release(ckit_guard *guard) {
     if (guard != NULL && atomic_fetch_sub_explicit(&guard->references, 1, memory_order_acq_rel) == 1) {
+        ckiti_notice_end(guard);
         ckiti_fork_unregister(&guard->fork);
         free_guard(guard);
     }
@@ -233,6 +236,9 @@ static ckit_status make_guard(const ckit_guard_options *o, const ckit_backend_en
     }
     guard->fork = (ckiti_fork_hooks){fork_prepare, fork_parent, fork_child, guard, NULL, NULL};
     ckiti_fork_register(&guard->fork);
+    if (o->status_dir != NULL) {
+        ckiti_notice_begin(guard, o->status_dir);
+    }
     *out = guard;
     return CKIT_OK;
 }

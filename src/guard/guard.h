@@ -6,6 +6,7 @@
 #include "base/fork.h"
 #include "guard/backpressure.h"
 #include "guard/breaker.h"
+#include "guard/notice.h"
 #include "guard/retry.h"
 #include "guard/timeout.h"
 
@@ -28,6 +29,7 @@ struct ckit_guard {
     _Atomic uint64_t   retries;
     _Atomic uint64_t   recovered;
     ckiti_fork_hooks   fork;
+    ckiti_notice       notice;
     ckiti_breaker      breaker; /* read by every operation: away from what every operation writes */
     ckiti_timeout      data;
     ckiti_timeout      locks;

@@ -114,10 +114,13 @@ void ckiti_timeout_find(ckiti_timeout *timeout, uint64_t now_us) {
     if (timeout->options.adapts) {
         publish(timeout, count, percentile_of(timeout, count, &average));
     }
-    atomic_store_explicit(&timeout->due_us,
-                          timeout->options.adapts ? now_us + CKITI_TIMEOUT_PAUSE_MS * 1000 : UINT64_MAX,
+    bool again = timeout->options.adapts || timeout->found != NULL;
+    atomic_store_explicit(&timeout->due_us, again ? now_us + CKITI_TIMEOUT_PAUSE_MS * 1000 : UINT64_MAX,
                           memory_order_relaxed);
     atomic_flag_clear_explicit(&timeout->finding, memory_order_release);
+    if (timeout->found != NULL) {
+        timeout->found(timeout->self, now_us);
+    }
 }
 
 void ckiti_timeout_look(ckiti_timeout *timeout, ckit_guard_timing *out) {

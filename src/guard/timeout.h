@@ -32,9 +32,11 @@ typedef struct ckiti_timeout {
     _Atomic uint64_t      due_us;     /* when the next percentile may be found */
     uint64_t              reciprocal; /* of the window: 2^64 / window, rounded up */
     atomic_flag           finding;
-    char                  apart[64]; /* what every operation writes is on a cache line of its own */
-    _Atomic uint64_t      recorded;  /* ever */
-    _Atomic uint64_t      timed_out;
+    void (*found)(void *self, uint64_t now_us); /* told when a percentile was due; NULL: nobody is */
+    void            *self;
+    char             apart[64]; /* what every operation writes is on a cache line of its own */
+    _Atomic uint64_t recorded;  /* ever */
+    _Atomic uint64_t timed_out;
 } ckiti_timeout;
 
 /* CKIT_E_NO_MEMORY; then there is nothing to end. */

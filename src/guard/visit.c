@@ -10,6 +10,7 @@ static const char where[] = "guard";
 
 static ckit_status refuse(ckiti_guard *guard, uint64_t now_ms, ckit_error *err) {
     ckiti_breaker_counts counts;
+    ckiti_notice_pass(guard, now_ms * 1000);
     if (err == NULL) {
         return CKIT_E_CIRCUIT_OPEN;
     }
@@ -41,6 +42,7 @@ ckit_status ckiti_guard_find_place(ckiti_guard *guard, unsigned traits, uint64_t
         ckiti_guard_set_out(visit, ckiti_guard_now_us(guard), deadline_ms, weight_ms);
     } else {
         ckiti_guard_give_up(guard, visit, visit->began_us);
+        ckiti_notice_pass(guard, visit->began_us);
     }
     return st;
 }
@@ -131,4 +133,5 @@ void ckiti_guard_say_state(ckiti_guard *guard, const ckit_error *why) {
                   (unsigned long long)guard->breaker.options.recovery_ms, ckit_status_code(why->status), why->where,
                   why->text);
     }
+    ckiti_notice_tell(guard);
 }

@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_nothing_was_asked_for_yet_so_the_ratio_is_unknown(tool):
 
 def test_what_lives_in_other_programs_is_not_published(tool):
     stats = told(tool)
-    assert stats["not_published"] == ["memory_tier", "circuit_breaker", "background_work"]
+    assert stats["not_published"] == ["guards", "memory_tier", "background_work"]
     assert all(stats[name] is None for name in stats["not_published"])
     assert labelled(tool.ok("stats"))["memory tier"] == "not published"
 
@@ -231,3 +232,102 @@ def test_a_store_that_cannot_be_opened_exits_3(tool, tmp_path):
     (tmp_path / "file").write_text("no directory")
     done = tool.run("stats", "--store", f"file://{tmp_path}/file")
     assert done.returncode == 3 and done.stdout == b""
+
+
+# ---- what running programs tell of their guards ----
+
+
+def born(pid):
+    """When a process was started, as the system counts it."""
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[19]
+
+
+def tell(directory, pid, **figures):
+    """Writes the notice of a guard, as the library does."""
+    directory.mkdir(exist_ok=True)
+    known = {"state": 0, "accepting": 1, "last_failure_ms_ago": (1 << 64) - 1} | figures
+    lines = [
+        "cachekit-guard 1",
+        f"pid {pid}",
+        f"born {born(pid)}",
+        "program shop",
+        "store redis",
+        f"told {int(time.time() * 1000) - 400}",
+        "max_concurrent 100",
+        "queue_size 1000",
+        "failure_threshold 5",
+        "recovery_timeout_ms 30000",
+        *(f"{name} {value}" for name, value in known.items()),
+    ]
+    (directory / f"guard-{pid}-0000002a").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def status_dir(tool, tmp_path):
+    tool.env["CACHEKIT_STATUS_DIR"] = str(tmp_path / "status")
+    return tmp_path / "status"
+
+
+def test_an_open_circuit_is_shown_with_the_time_that_is_left(tool, status_dir):
+    tell(
+        status_dir,
+        os.getpid(),
+        state=1,
+        recovery_in_ms=20400,
+        failures=7,
+        opened=2,
+        refused=31,
+        waiting=3,
+        rejected=4,
+        last_failure_ms_ago=9600,
+        **{"data.timeout_ms": 150, "data.operations": 1042, "data.timed_out": 6, "data.average_ms": 0.25},
+    )
+    stats = told(tool)
+    assert "guards" not in stats["not_published"]
+    (guard,) = stats["guards"]
+    assert guard["pid"] == os.getpid() and guard["program"] == "shop" and guard["backend"] == "redis"
+    assert 0.4 <= guard["age"] < 60
+    circuit = guard["circuit"]
+    assert circuit["state"] == "open" and circuit["opened"] == 2 and circuit["refused"] == 31
+    assert circuit["recovery_in"] == pytest.approx(20.4 - guard["age"], abs=0.002)
+    assert circuit["last_failure_ago"] == pytest.approx(9.6 + guard["age"], abs=0.002)
+    assert guard["timeouts"]["data"] == {
+        "timeout": 0.15,
+        "average": 0.00025,
+        "percentile": 0,
+        "operations": 1042,
+        "timed_out": 6,
+    }
+    assert guard["backpressure"]["waiting"] == 3 and guard["backpressure"]["queue_size"] == 1000
+    assert guard["backpressure"]["rejected"] == 4 and guard["backpressure"]["accepting"] is True
+    shown = labelled(tool.ok("stats"))
+    assert shown["guard"].startswith(f"redis in shop (process {os.getpid()}), as of ")
+    assert shown["circuit"].startswith("open, tried again in ") and shown["circuit"].endswith("; opened 2, refused 31")
+    assert shown["reads, writes"] == "150ms at most, 0.250 ms on average; 6 of 1042 timed out"
+    assert shown["queue"] == "0 of 100 with the store, 3 of 1000 waiting; rejected 4"
+
+
+def test_a_closed_circuit_tells_no_time(tool, status_dir):
+    tell(status_dir, os.getpid(), failures_in_a_row=2)
+    circuit = told(tool)["guards"][0]["circuit"]
+    assert circuit["state"] == "closed" and circuit["recovery_in"] is None and circuit["last_failure_ago"] is None
+    assert labelled(tool.ok("stats"))["circuit"] == "closed, 2 of 5 failures in a row; opened 0, refused 0"
+
+
+def test_nobody_tells_anything_until_somebody_does(tool, status_dir):
+    assert told(tool)["guards"] == [] and labelled(tool.ok("stats"))["guards"] == "none tells anything"
+    status_dir.write_text("no directory")
+    done = tool.run("stats", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["guards"] == [] and b"CACHEKIT_STATUS_DIR" in done.stderr
+
+
+def test_guards_stand_by_the_number_of_their_process(tool, status_dir):
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        tell(status_dir, child.pid)
+        tell(status_dir, os.getpid())
+        assert [guard["pid"] for guard in told(tool)["guards"]] == sorted([child.pid, os.getpid()])
+    finally:
+        child.kill()
+        child.wait()
