@@ -16,6 +16,7 @@
     X(ls)                                                                                                              \
     X(prune)                                                                                                           \
     X(invalidate)                                                                                                      \
+    X(rotate)                                                                                                          \
     X(doctor)                                                                                                          \
     X(stats)                                                                                                           \
     X(health)                                                                                                          \

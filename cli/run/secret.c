@@ -130,6 +130,19 @@ ckit_status run_secret_look(char file[RUN_SECRET_PATH], ckit_error *err) {
     return st;
 }
 
+ckit_status run_secret_ring(ckit_keyring **ring, char deployment[CKIT_DEPLOYMENT_TEXT], ckit_error *err) {
+    ckit_keyring_options own = CKIT_KEYRING_OPTIONS_INIT;
+    char                 path[PATH_BYTES];
+    size_t               directory;
+    ckit_status          st = ckit_keyring_from_environment(false, ring, deployment, err);
+    if (st != CKIT_MISS) {
+        return st;
+    }
+    (void)snprintf(deployment, CKIT_DEPLOYMENT_TEXT, "%s", tenant);
+    own.key_file = path;
+    return own_file(path, &directory) && access(path, F_OK) == 0 ? ckit_keyring_open(&own, ring, err) : CKIT_MISS;
+}
+
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
 /* The fingerprint of a tenant's key is a keyed hash of his name. Two of them are as long as the hash. */

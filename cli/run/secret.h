@@ -3,6 +3,7 @@
 #define CKIT_CLI_RUN_SECRET_H
 
 #include <cachekit/error.h>
+#include <cachekit/open.h>
 #include <cachekit/seal.h>
 #include <cachekit/types.h>
 
@@ -14,6 +15,9 @@ ckit_status run_secret_open(ckit_keyring **ring, ckit_error *err);
  * in the environment. CKIT_MISS: the file is not there yet. */
 #define RUN_SECRET_PATH 4096
 ckit_status run_secret_look(char file[RUN_SECRET_PATH], ckit_error *err);
+
+/* The keys of the environment, else of the user's own file where it is there, and for whom they seal. CKIT_MISS: neither. */
+ckit_status run_secret_ring(ckit_keyring **ring, char deployment[CKIT_DEPLOYMENT_TEXT], ckit_error *err);
 
 /* What other commands show of a sealed value: opened with the keys of the environment, or of the user's own file where there is
  * one. `key` may have a tenant's prefix. False when none of them opens it. Appended to `out`. */

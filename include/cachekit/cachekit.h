@@ -42,6 +42,7 @@
 #include <cachekit/open.h>
 #include <cachekit/poll.h>
 #include <cachekit/redis.h>
+#include <cachekit/rotate.h>
 #include <cachekit/seal.h>
 #include <cachekit/settings.h>
 #include <cachekit/types.h>

@@ -19,6 +19,7 @@
 
 #include <cachekit/cache.h>
 #include <cachekit/ext/backend.h>
+#include <cachekit/seal.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -43,6 +44,16 @@ CKIT_API ckit_status ckit_cache_open(const char *url, const ckit_cache_options *
  * The backend is the cache's from now on, also when this fails. ckit_cache_new (cache.h) reads no environment. */
 CKIT_API ckit_status ckit_cache_open_over(ckit_backend *backend, const ckit_cache_options *options, ckit_cache **out,
                                           ckit_error *err);
+
+/* The keys of the environment, and the deployment that ckit_cache_open seals values for: for tools that seal and open stored
+ * bytes themselves (seal.h, rotate.h). CACHEKIT_DEPLOYMENT_UUID, else the user's own; with `make` he gets one when he has
+ * none, as ckit_cache_open gives him. "default" where there is none. `deployment` may be NULL.
+ *
+ * CKIT_OK and a ring, to be ended with ckit_keyring_close; CKIT_MISS: the environment has no keys; or what ckit_cache_open
+ * says of wrong ones. */
+#define CKIT_DEPLOYMENT_TEXT 40u
+CKIT_API ckit_status ckit_keyring_from_environment(bool make, ckit_keyring **out, char deployment[CKIT_DEPLOYMENT_TEXT],
+                                                   ckit_error *err);
 
 /* Opens the store alone, without a cache in front: for tools that look at stored bytes. URL, environment and settings mean
  * what they mean for ckit_cache_open; those of the cache itself are checked and have no effect. CACHEKIT_MASTER_KEY does

@@ -111,6 +111,13 @@ static ckit_status end_writes(ckit_cache *cache, const ckit_slice *keys, size_t 
     return whole;
 }
 
+/* Means the same afterwards, so it changes nothing of what is to be made up for. */
+static ckit_status replace(void *self, ckit_slice key, ckit_slice expected, ckit_slice value, uint64_t deadline_ms,
+                           ckit_error *err) {
+    const ckiti_replay *r = &((ckit_cache *)self)->replay;
+    return r->through->replace(r->through_self, key, expected, value, deadline_ms, err);
+}
+
 static ckit_status set_many(void *self, const ckit_slice *keys, const ckit_slice *values, const ckit_entry_info *infos,
                             size_t count, uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
     ckit_cache         *cache = self;
@@ -249,5 +256,6 @@ void ckiti_replay_fill_table(ckiti_replay *replay) {
         WHERE_THE_STORE_HAS(lock_try_many, lock_try_many),
         WHERE_THE_STORE_HAS(lock_release_many, lock_release_many),
         WHERE_THE_STORE_HAS(set_many_if_owner, set_many_if_owner),
+        WHERE_THE_STORE_HAS(replace, replace),
     };
 }

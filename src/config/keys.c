@@ -5,6 +5,7 @@
 #include "config/environment.h"
 
 #include <cachekit/buf.h>
+#include <cachekit/open.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -100,8 +101,8 @@ static bool write_uuid(const char *path, const char *uuid) {
     return written;
 }
 
-/* The user's own, made when there is none. */
-static bool own_uuid(const char *const *environment, char out[CKITI_UUID_DIGITS + 1]) {
+/* The user's own; with `make` he gets one when he has none. */
+static bool own_uuid(const char *const *environment, bool make, char out[CKITI_UUID_DIGITS + 1]) {
     const char *home = ckiti_variable(environment, "HOME");
     char        path[CKIT_SETTINGS_PATH_MAX];
     if (home == NULL || home[0] != '/' ||
@@ -113,6 +114,10 @@ static bool own_uuid(const char *const *environment, char out[CKITI_UUID_DIGITS 
     if (read_uuid(path, out)) {
         return true;
     }
+    out[0] = '\0';
+    if (!make) {
+        return false;
+    }
     path[directory] = '\0';
     (void)mkdir(path, 0700);
     path[directory] = '/';
@@ -121,7 +126,7 @@ static bool own_uuid(const char *const *environment, char out[CKITI_UUID_DIGITS 
     return read_uuid(path, out); /* ours, or that of who was quicker */
 }
 
-static ckit_status choose_deployment(ckiti_keys *keys, ckiti_plan *plan, const char *const *environment,
+static ckit_status choose_deployment(ckiti_keys *keys, ckiti_plan *plan, const char *const *environment, bool make,
                                      ckit_error *err) {
     ckit_cache_options *o = &plan->cache;
     const char         *named = ckiti_variable(environment, CKITI_DEPLOYMENT_VARIABLE);
@@ -134,7 +139,7 @@ static ckit_status choose_deployment(ckiti_keys *keys, ckiti_plan *plan, const c
         o->deployment_id = keys->deployment;
         return CKIT_OK;
     }
-    if (own_uuid(environment, keys->deployment)) {
+    if (own_uuid(environment, make, keys->deployment)) {
         o->deployment_id = keys->deployment;
         o->deployment_only = o->deployment_only == CKIT_DEFAULT ? CKIT_OFF : o->deployment_only;
         return CKIT_OK;
@@ -144,7 +149,8 @@ static ckit_status choose_deployment(ckiti_keys *keys, ckiti_plan *plan, const c
     return CKIT_OK;
 }
 
-ckit_status ckiti_keys_open(ckiti_keys *keys, ckiti_plan *plan, const char *const *environment, ckit_error *err) {
+static ckit_status open_keys(ckiti_keys *keys, ckiti_plan *plan, const char *const *environment, bool make,
+                             ckit_error *err) {
     memset(keys, 0, sizeof *keys);
     environment = ckiti_environment(environment);
     ckit_status st = CKIT_OK;
@@ -152,11 +158,28 @@ ckit_status ckiti_keys_open(ckiti_keys *keys, ckiti_plan *plan, const char *cons
         plan->cache.keyring = keys->ring;
     }
     if (st == CKIT_OK && plan->cache.deployment_id == NULL && ckit_keyring_can_seal(plan->cache.keyring)) {
-        st = choose_deployment(keys, plan, environment, err);
+        st = choose_deployment(keys, plan, environment, make, err);
     }
     if (st != CKIT_OK) {
         ckit_keyring_close(keys->ring);
         keys->ring = NULL;
     }
     return st;
+}
+
+ckit_status ckiti_keys_open(ckiti_keys *keys, ckiti_plan *plan, const char *const *environment, ckit_error *err) {
+    return open_keys(keys, plan, environment, true, err);
+}
+
+ckit_status ckit_keyring_from_environment(bool make, ckit_keyring **out, char deployment[CKIT_DEPLOYMENT_TEXT],
+                                          ckit_error *err) {
+    ckiti_plan  plan = {.cache = CKIT_CACHE_OPTIONS_INIT};
+    ckiti_keys  keys;
+    ckit_status st = open_keys(&keys, &plan, NULL, make, err);
+    *out = keys.ring;
+    if (deployment != NULL) {
+        (void)snprintf(deployment, CKIT_DEPLOYMENT_TEXT, "%s",
+                       keys.deployment[0] != '\0' ? keys.deployment : "default");
+    }
+    return st == CKIT_OK && keys.ring == NULL ? CKIT_MISS : st;
 }

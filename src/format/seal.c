@@ -157,6 +157,19 @@ static bool has_name(const ckiti_tenant *tenant, ckit_slice fingerprint) {
     return ckiti_same_bytes(fingerprint, ckit_slice_of(tenant->fingerprint, sizeof tenant->fingerprint));
 }
 
+bool ckiti_keyring_has(ckit_keyring *ring, ckit_slice name, ckit_slice fingerprint) {
+    bool has = false;
+    for (unsigned i = ring->first; i < ring->count && !has; i++) {
+        ckiti_tenant *tenant;
+        if (ckiti_ring_borrow(ring, i, name, &tenant, NULL) != CKIT_OK) {
+            return false;
+        }
+        has = has_name(tenant, fingerprint);
+        ckiti_ring_give_back(ring, tenant);
+    }
+    return has;
+}
+
 /* Exactly the key that has the name, or one after the other when there is no name. */
 static ckit_status try_keys(const opening *o, ckit_slice fingerprint, ckit_error *err) {
     bool        known = fingerprint.len == 0;

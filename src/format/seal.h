@@ -18,6 +18,9 @@ ckit_status ckiti_seal_additional_init(ckiti_seal_additional *additional, const 
                                        const ckit_alloc *alloc, ckit_error *err);
 void        ckiti_seal_additional_fini(ckiti_seal_additional *additional);
 
+/* Whether a key of the ring, of this tenant, has this public name. False also when that cannot be found out. */
+bool ckiti_keyring_has(ckit_keyring *ring, ckit_slice tenant, ckit_slice fingerprint);
+
 /* ckit_seal into `out`, which has room for plain.len + CKIT_SEAL_OVERHEAD bytes. `plain` may lie 12 bytes behind `out`,
  * where its ciphertext will be; otherwise they do not touch. `nonce` is NULL (the ring's next), or for tests 12 bytes that
  * were never used with this key. After a failure `out` holds anything. */

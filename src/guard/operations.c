@@ -172,6 +172,25 @@ static ckit_status guarded_set_if_owner(void *self, ckit_slice key, ckit_slice v
     return walk(self, &set_if_owner, &args, value.len / BYTES_PER_MS, deadline_ms, err);
 }
 
+typedef struct replacing {
+    ckit_slice key;
+    ckit_slice expected;
+    ckit_slice value;
+} replacing;
+
+static ckit_status run_replace(const ckiti_guarded *at, const void *args, uint64_t deadline_ms, ckit_error *err) {
+    const replacing *a = args;
+    return at->inner->replace(at->store, a->key, a->expected, a->value, deadline_ms, err);
+}
+
+/* Not tried again: a first attempt whose answer was lost would look like somebody else's value. */
+static ckit_status guarded_replace(void *self, ckit_slice key, ckit_slice expected, ckit_slice value,
+                                   uint64_t deadline_ms, ckit_error *err) {
+    static const operation replace = {.run = run_replace, .traits = CKITI_TRAIT_PLACE};
+    const replacing        args = {key, expected, value};
+    return walk(self, &replace, &args, (expected.len + value.len) / BYTES_PER_MS, deadline_ms, err);
+}
+
 typedef struct changing {
     ckit_slice key;
     uint64_t   ttl_ms;
@@ -516,5 +535,6 @@ void ckiti_guard_fill_table(ckit_backend_ops *ops, const ckit_backend_ops *inner
         WHERE_THE_STORE_HAS(lock_try_many, guarded_lock_try_many),
         WHERE_THE_STORE_HAS(lock_release_many, guarded_lock_release_many),
         WHERE_THE_STORE_HAS(set_many_if_owner, guarded_set_many_if_owner),
+        WHERE_THE_STORE_HAS(replace, guarded_replace),
     };
 }

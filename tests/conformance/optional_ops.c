@@ -411,6 +411,65 @@ CKIT_TEST(locks, a_holder_who_was_too_slow_overwrites_nothing) {
 
 /* ---- prefix ------------------------------------------------------------------------------------------------------------------------ */
 
+/* ---- one value for another ---------------------------------------------------------------------------------------- */
+
+CKIT_TEST(replace, a_value_takes_the_place_of_the_one_that_was_expected) {
+    suite s;
+    suite_begin(&s);
+    SUITE_NEEDS(&s, replace);
+    CHECK_OK(suite_set(&s, S("k"), S("one"), 50000));
+    CHECK_OK(s.ops->replace(s.self, S("k"), S("one"), S("another"), CKIT_NO_DEADLINE, NULL));
+    suite_expect(&s, S("k"), S("another"));
+    CHECK_STATUS(CKIT_MISS, s.ops->replace(s.self, S("k"), S("one"), S("third"), CKIT_NO_DEADLINE, NULL));
+    CHECK_STATUS(CKIT_MISS, s.ops->replace(s.self, S("k"), S("anothe"), S("third"), CKIT_NO_DEADLINE, NULL));
+    CHECK_STATUS(CKIT_MISS, s.ops->replace(s.self, S("k"), S("another!"), S("third"), CKIT_NO_DEADLINE, NULL));
+    CHECK_STATUS(CKIT_MISS, s.ops->replace(s.self, S("absent"), S("one"), S("third"), CKIT_NO_DEADLINE, NULL));
+    suite_expect(&s, S("k"), S("another"));
+    suite_end(&s);
+}
+
+CKIT_TEST(replace, the_lifetime_goes_on_and_the_owner_stays) {
+    suite s;
+    suite_begin(&s);
+    SUITE_NEEDS(&s, replace);
+    ckit_entry_info info = {.ttl_ms = 50000, .namespace_name = S("shop"), .function = S("m.f")};
+    CHECK_OK(s.ops->set(s.self, S("owned"), S("one"), &info, CKIT_NO_DEADLINE, NULL));
+    CHECK_OK(s.ops->replace(s.self, S("owned"), S("one"), S("another"), CKIT_NO_DEADLINE, NULL));
+    if (s.ops->ttl != NULL) {
+        uint64_t life_ms = 0;
+        CHECK_OK(s.ops->ttl(s.self, S("owned"), CKIT_NO_DEADLINE, &life_ms, NULL));
+        CHECK(life_ms > 40000 && life_ms <= 50000 + suite_the_subject.granularity_ms);
+    }
+    if (s.ops->list != NULL) {
+        expect_listed(&s, (ckit_scope){.kind = CKIT_SCOPE_NAMESPACE, .namespace_name = S("shop")}, "owned");
+    }
+    suite_end(&s);
+}
+
+CKIT_TEST(replace, a_value_without_end_stays_without_end_and_large_values_are_compared_whole) {
+    enum { SIZE = 300000 };
+    suite s;
+    suite_begin(&s);
+    SUITE_NEEDS(&s, replace);
+    uint8_t *value = calloc(3, SIZE);
+    CHECK(value != NULL);
+    ckit_slice      old = {value, SIZE}, fresh = {value + SIZE, SIZE}, other = {value + 2 * (size_t)SIZE, SIZE};
+    ckit_entry_info info = {.ttl_ms = CKIT_TTL_NO_EXPIRY};
+    uint64_t        life_ms = 0;
+    ckit_buf        out = CKIT_BUF_INIT;
+    memset(value + SIZE, 1, SIZE);
+    value[3 * (size_t)SIZE - 1] = 7; /* the last byte is another */
+    CHECK_OK(s.ops->set(s.self, S("k"), old, &info, CKIT_NO_DEADLINE, NULL));
+    CHECK_STATUS(CKIT_MISS, s.ops->replace(s.self, S("k"), other, fresh, CKIT_NO_DEADLINE, NULL));
+    CHECK_OK(s.ops->replace(s.self, S("k"), old, fresh, CKIT_NO_DEADLINE, NULL));
+    CHECK_OK(s.ops->get(s.self, S("k"), CKIT_NO_DEADLINE, &out, &life_ms, NULL));
+    CHECK(ckit_slice_equal(fresh, ckit_buf_slice(&out)));
+    CHECK(life_ms == CKIT_LIFE_NO_EXPIRY || life_ms == CKIT_LIFE_UNKNOWN);
+    ckit_buf_fini(&out);
+    free(value);
+    suite_end(&s);
+}
+
 CKIT_TEST(prefix, it_stays_the_same) {
     suite s;
     suite_begin(&s);

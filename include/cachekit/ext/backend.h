@@ -256,6 +256,12 @@ typedef struct ckit_backend_ops {
     ckit_status (*set_many_if_owner)(void *self, const ckit_slice *keys, const ckit_slice *values,
                                      const ckit_entry_info *infos, const ckit_lease *leases, size_t count,
                                      uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
+    /* Puts `value` in the place of `expected` as one: only while the entry holds exactly these bytes, and with the lifetime
+     * and the info that it has. CKIT_OK; CKIT_MISS when it holds anything else, or is not there. For who changes the form of
+     * a value and not what it means (ckit_rotate, rotate.h): what somebody writes meanwhile is never lost. A store that has
+     * this lets the callback of its `list` call its other operations. */
+    ckit_status (*replace)(void *self, ckit_slice key, ckit_slice expected, ckit_slice value, uint64_t deadline_ms,
+                           ckit_error *err);
 } ckit_backend_ops;
 
 /* A backend in use. */

@@ -38,6 +38,9 @@ static ckit_status do_get(fixture *f, ckit_error *err) {
 static ckit_status do_touch(fixture *f, ckit_error *err) {
     return f->ops->touch(f->self, S("k"), 90000, CKIT_NO_DEADLINE, err);
 }
+static ckit_status do_replace(fixture *f, ckit_error *err) {
+    return f->ops->replace(f->self, S("k"), S(old_value), S(new_value), CKIT_NO_DEADLINE, err);
+}
 static ckit_status do_exists(fixture *f, ckit_error *err) {
     return f->ops->exists(f->self, S("k"), CKIT_NO_DEADLINE, err);
 }
@@ -143,10 +146,12 @@ static void rehearse_all(deed act, faulty_kind kind, int error) {
         rehearse_all(act, FAULTY_LOCK, ENOLCK);                                                                        \
         rehearse_all(act, FAULTY_LIST, EIO);                                                                           \
         rehearse_all(act, FAULTY_CLOSE, EIO);                                                                          \
+        rehearse_all(act, FAULTY_EXCHANGE, EIO);                                                                       \
     }
 
 REHEARSE(each_call_of_a_write_may_fail, do_set)
 REHEARSE(each_call_of_a_fenced_write_may_fail, do_fenced_set)
+REHEARSE(each_call_of_a_replacement_may_fail, do_replace)
 REHEARSE(each_call_of_a_read_may_fail, do_get)
 REHEARSE(each_call_of_a_look_may_fail, do_exists)
 REHEARSE(each_call_of_a_touch_may_fail, do_touch)

@@ -76,6 +76,10 @@ static int f_rename(void *self, int dir, const char *from, const char *to, bool 
     return strike(self, FAULTY_RENAME) ? -1 : real()->rename(NULL, dir, from, to, replace);
 }
 
+static int f_exchange(void *self, int dir, const char *one, const char *other) {
+    return strike(self, FAULTY_EXCHANGE) ? -1 : real()->exchange(NULL, dir, one, other);
+}
+
 static int f_unlink(void *self, int dir, const char *name) {
     return strike(self, FAULTY_UNLINK) ? -1 : real()->unlink(NULL, dir, name);
 }
@@ -95,8 +99,8 @@ static ssize_t f_list(void *self, int fd, void *buffer, size_t size) {
 
 void faulty_io_init(faulty_io *f) {
     memset(f, 0, sizeof *f);
-    f->io = (ckiti_file_io){f_open, f_close,  f_stat_fd, f_stat_name, f_read,       f_write, f_write_at,
-                            f_sync, f_rename, f_unlink,  f_lock,      f_stamp_read, f_list,  f};
+    f->io = (ckiti_file_io){f_open,   f_close,    f_stat_fd, f_stat_name, f_read,       f_write, f_write_at, f_sync,
+                            f_rename, f_exchange, f_unlink,  f_lock,      f_stamp_read, f_list,  f};
     f->fail_at = UINT64_MAX;
     f->fail_for = 1;
 }

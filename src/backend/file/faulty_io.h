@@ -18,6 +18,7 @@ typedef enum faulty_kind {
     FAULTY_LOCK,
     FAULTY_LIST,
     FAULTY_CLOSE,
+    FAULTY_EXCHANGE,
     FAULTY_KINDS
 } faulty_kind;
 

@@ -72,6 +72,11 @@ static int io_rename(void *self, int dir, const char *from, const char *to, bool
     return linkat(dir, from, dir, to, 0) == 0 ? unlinkat(dir, from, 0) : -1;
 }
 
+static int io_exchange(void *self, int dir, const char *one, const char *other) {
+    (void)self;
+    return renameat2(dir, one, dir, other, RENAME_EXCHANGE);
+}
+
 static int io_unlink(void *self, int dir, const char *name) {
     (void)self;
     return unlinkat(dir, name, 0);
@@ -103,6 +108,7 @@ const ckiti_file_io ckiti_file_system_io = {
     .write_at = io_write_at,
     .sync = io_sync,
     .rename = io_rename,
+    .exchange = io_exchange,
     .unlink = io_unlink,
     .lock = io_lock,
     .stamp_read = io_stamp_read,

@@ -24,6 +24,7 @@ typedef struct ckiti_file_io {
     ssize_t (*write_at)(void *self, int fd, const void *bytes, size_t len, off_t offset);
     int (*sync)(void *self, int fd, bool data_only);
     int (*rename)(void *self, int dir, const char *from, const char *to, bool replace);
+    int (*exchange)(void *self, int dir, const char *one, const char *other); /* both names have to be there */
     int (*unlink)(void *self, int dir, const char *name);
     int (*lock)(void *self, int fd, int operation);                 /* flock */
     int (*stamp_read)(void *self, int fd);                          /* access time = now, modification time unchanged */

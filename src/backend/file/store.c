@@ -259,4 +259,5 @@ static const ckit_backend_ops file_ops = {
     .set_if_owner = ckiti_file_set_if_owner,
     .stats = ckiti_file_stats,
     .sweep = ckiti_file_sweep_now,
+    .replace = ckiti_file_replace,
 };

@@ -157,6 +157,9 @@ ckit_status ckiti_file_set(void *self, ckit_slice key, ckit_slice value, const c
 ckit_status ckiti_file_touch(void *self, ckit_slice key, uint64_t ttl_ms, uint64_t deadline_ms, ckit_error *err);
 ckit_status ckiti_file_remove(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err);
 
+ckit_status ckiti_file_replace(void *self, ckit_slice key, ckit_slice expected, ckit_slice value, uint64_t deadline_ms,
+                               ckit_error *err);
+
 /* An entry opened and found to be ours. */
 typedef struct ckiti_file_opened {
     int         fd;
@@ -191,6 +194,7 @@ ckit_status ckiti_file_write_prepare(ckiti_file_store *store, ckit_slice key, ck
                                      const ckit_entry_info *info, uint64_t deadline_ms, ckiti_file_write *out,
                                      ckit_error *err);
 ckit_status ckiti_file_write_publish(ckiti_file_store *store, const ckiti_file_write *write, ckit_error *err);
+ckit_status ckiti_file_sync_directory(const ckiti_file_store *store, ckit_error *err); /* where that is asked for */
 void        ckiti_file_write_abandon(ckiti_file_store *store, const ckiti_file_write *write);
 
 #endif

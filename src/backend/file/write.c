@@ -92,7 +92,7 @@ void ckiti_file_write_abandon(ckiti_file_store *store, const ckiti_file_write *w
 }
 
 /* The new name itself is on the disk only when the directory is. */
-static ckit_status sync_directory(const ckiti_file_store *store, ckit_error *err) {
+ckit_status ckiti_file_sync_directory(const ckiti_file_store *store, ckit_error *err) {
     if (store->options.sync != CKIT_FILE_SYNC_FULL) {
         return CKIT_OK;
     }
@@ -109,7 +109,7 @@ ckit_status ckiti_file_write_publish(ckiti_file_store *store, const ckiti_file_w
     ckiti_file_usage_add(store, (int64_t)write->new_size - (int64_t)write->old_size, write->replaces ? 0 : 1);
     ckiti_file_count(store, CKITI_FILE_WRITES, 1);
     ckiti_file_count(store, CKITI_FILE_BYTES_WRITTEN, write->new_size - CKITI_FILE_HEADER_BYTES);
-    return sync_directory(store, err);
+    return ckiti_file_sync_directory(store, err);
 }
 
 ckit_status ckiti_file_set(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,

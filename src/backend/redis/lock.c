@@ -80,6 +80,31 @@ ckit_status ckiti_redis_lock_release(void *self, ckit_slice key, const ckit_leas
     return st == CKIT_OK ? with_lease(self, &ckiti_redis_script_release, key, lease, 0, deadline_ms, err) : st;
 }
 
+/* ---- one value for another ------------------------------------------------------------------------------------------------------ */
+
+/* After a lost answer the second attempt finds the new value, and tells a miss: whoever asks looks again. */
+ckit_status ckiti_redis_replace(void *self, ckit_slice key, ckit_slice expected, ckit_slice value, uint64_t deadline_ms,
+                                ckit_error *err) {
+    ckiti_redis_store *store = self;
+    ckit_status        st = ckiti_redis_check_key(key, err);
+    if (st == CKIT_OK) {
+        st = ckiti_redis_check_value(store, value, err);
+    }
+    if (st != CKIT_OK) {
+        return st;
+    }
+    ckiti_redis_eval eval = {.script = &ckiti_redis_script_replace,
+                             .keys = {ckiti_redis_entry_name(store->prefix, key)},
+                             .key_count = 1,
+                             .args = {expected, value},
+                             .arg_count = 2,
+                             .large = expected.len + value.len > CKITI_REDIS_LARGE_BYTES,
+                             .changes = true};
+    ckiti_redis_remember_size(store, key, value.len);
+    st = ckiti_redis_eval_run(store, key, &eval, deadline_ms, err);
+    return st == CKIT_OK && eval.answer == 0 ? CKIT_MISS : st;
+}
+
 /* ---- a fenced write ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct fenced {

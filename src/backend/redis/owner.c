@@ -10,6 +10,17 @@ bool ckiti_redis_key_tells(ckit_slice key) {
     return parts.automatic && !parts.shortened;
 }
 
+ckit_slice ckiti_redis_behind_tenants(ckit_slice key) {
+    while (key.len > 2 && memcmp(key.ptr, "t:", 2) == 0) {
+        const uint8_t *end = memchr(key.ptr + 2, ':', key.len - 2);
+        if (end == NULL || end + 1 == key.ptr + key.len) {
+            break;
+        }
+        key = ckit_slice_of(end + 1, key.len - (size_t)(end + 1 - key.ptr));
+    }
+    return key;
+}
+
 void ckiti_redis_registration_init(ckiti_redis_registration *r, const ckiti_redis_naming *naming, ckit_slice key,
                                    const ckit_entry_info *info) {
     *r = (ckiti_redis_registration){.naming = naming, .key = key, .info = info};

@@ -7,6 +7,9 @@
 /* The key is one that tells namespace and function itself: no bookkeeping is needed. */
 bool ckiti_redis_key_tells(ckit_slice key);
 
+/* What is left of a key behind the tenants in front of it ("t:TENANT:"), which others may have put there. */
+ckit_slice ckiti_redis_behind_tenants(ckit_slice key);
+
 /* What has to be written beside an entry. */
 typedef struct ckiti_redis_registration {
     const ckiti_redis_naming *naming;

@@ -237,6 +237,104 @@ CKIT_TEST(scopes, entries_without_a_namespace_are_one_too) {
     fixture_close(&f);
 }
 
+/* ---- tenants in front of keys ------------------------------------------------------------------------------------------------ */
+
+static void open_for(fixture *f, const char *prefix) {
+    f->options.key_prefix = prefix;
+    fixture_open(f);
+    f->options.key_prefix = NULL;
+}
+
+/* Two stores of tenants, and one that sees the whole server. */
+typedef struct tenancy {
+    fixture acme, zeta, whole;
+} tenancy;
+
+static void tenancy_open(tenancy *t) {
+    char key[400];
+    fixture_init(&t->whole);
+    fixture_open(&t->whole);
+    t->acme = t->zeta = t->whole;
+    open_for(&t->acme, "t:acme:");
+    open_for(&t->zeta, "t:a%3Aeta:");
+    for (size_t k = 0; k < SHAPES; k++) {
+        for (size_t s = 0; s < 2; s++) {
+            put(&t->acme, shape(k, spaces[s], key), spaces[s], "m.f", 60000);
+            put(&t->zeta, shape(k, spaces[s], key), spaces[s], "m.f", CKIT_TTL_NO_EXPIRY);
+            put(&t->whole, shape(k, spaces[s], key), spaces[s], "m.f", 60000);
+        }
+    }
+    /* calls of functions with tenants */
+    put(&t->whole, "t:x:ns:a:func:m.f:args:" HASH ":1s", "a", "m.f", CKIT_TTL_NO_EXPIRY);
+    put(&t->acme, "t:x:ns:a:func:m.f:args:" HASH ":1s", "a", "m.f", 60000);
+}
+
+static void tenancy_close(tenancy *t) {
+    fixture_close(&t->acme);
+    fixture_close(&t->zeta);
+    fixture_close(&t->whole);
+}
+
+static uint64_t deleted_of(fixture *f, ckit_scope scope) {
+    ckit_deleted deleted;
+    CHECK_OK(f->ops->delete_scope(f->self, &scope, CKIT_NO_DEADLINE, &deleted, NULL));
+    return deleted.deleted;
+}
+
+static ckit_status count_key(void *context, const ckit_listed *entry) {
+    fixture *f = *(fixture **)context;
+    char     key[400];
+    (void)snprintf(key, sizeof key, "%.*s", (int)entry->key.len, (const char *)entry->key.ptr);
+    CHECKF(has(f, key), "%s is listed", key);
+    ((uint64_t *)context)[1]++;
+    return CKIT_OK;
+}
+
+/* Each is shown once, under a key that this store knows it by. */
+static uint64_t listed_of(fixture *f, ckit_scope scope) {
+    struct {
+        fixture *f;
+        uint64_t count;
+    } seen = {f, 0};
+    CHECK_OK(f->ops->list(f->self, &scope, CKIT_NO_DEADLINE, count_key, &seen, NULL));
+    return seen.count;
+}
+
+CKIT_TEST(tenants, who_sees_the_whole_server_reaches_the_entries_of_all_tenants) {
+    const ckit_scope a = {.kind = CKIT_SCOPE_NAMESPACE, .namespace_name = S("a")}, all = {.kind = CKIT_SCOPE_ALL};
+    const ckit_scope f = {.kind = CKIT_SCOPE_FUNCTION, .namespace_name = S("a:b"), .function = S("m.f")};
+    char             key[400];
+    tenancy          t;
+    tenancy_open(&t);
+    CHECK_EQ_U(3 * 2 * SHAPES + 2, listed_of(&t.whole, all));
+    CHECK_EQ_U(3 * SHAPES + 2, listed_of(&t.whole, a));
+    CHECK_EQ_U(3 * SHAPES + 2, deleted_of(&t.whole, a));
+    for (size_t k = 0; k < SHAPES; k++) {
+        CHECK(!has(&t.acme, shape(k, "a", key)) && !has(&t.zeta, shape(k, "a", key)));
+        CHECK(has(&t.acme, shape(k, "a:b", key)) && has(&t.zeta, shape(k, "a:b", key)));
+    }
+    CHECK_EQ_U(3 * SHAPES, deleted_of(&t.whole, f));
+    expect_told(":0", "DBSIZE");
+    tenancy_close(&t);
+}
+
+CKIT_TEST(tenants, a_tenants_own_view_reaches_his_entries_alone) {
+    const ckit_scope all = {.kind = CKIT_SCOPE_ALL}, a = {.kind = CKIT_SCOPE_NAMESPACE, .namespace_name = S("a")};
+    tenancy          t;
+    tenancy_open(&t);
+    CHECK_EQ_U(2 * SHAPES + 1, listed_of(&t.acme, all));
+    CHECK_EQ_U(SHAPES + 1, deleted_of(&t.acme, a));
+    CHECK_EQ_U(SHAPES, listed_of(&t.acme, all));
+    CHECK_EQ_U(2 * SHAPES, listed_of(&t.zeta, all));
+    CHECK_EQ_U(SHAPES, deleted_of(&t.acme, all));
+    CHECK_EQ_U(2 * SHAPES, deleted_of(&t.zeta, all));
+    CHECK_EQ_U(2 * SHAPES + 1, deleted_of(&t.whole, all));
+    expect_told(":0", "DBSIZE");
+    tenancy_close(&t);
+}
+
+/* ---- many -------------------------------------------------------------------------------------------------------------------- */
+
 CKIT_TEST(scopes, thousands_of_entries_go_in_portions) {
     fixture      f;
     char         key[400];

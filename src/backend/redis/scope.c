@@ -48,7 +48,8 @@ static ckit_status make_pattern(walk *w) {
     ckit_buf   *p = &w->pattern;
     ckit_status st = ckiti_redis_escape(p, w->store->prefix);
     if (st == CKIT_OK && w->scope->kind != CKIT_SCOPE_ALL) {
-        if (w->namespace_name.len > 0) {
+        st = append(w, p, "*"); /* perhaps tenants */
+        if (st == CKIT_OK && w->namespace_name.len > 0) {
             st = append(w, p, "ns:");
             st = st == CKIT_OK ? ckiti_redis_escape(p, ckit_buf_slice(&w->namespace_name)) : st;
             st = st == CKIT_OK ? append(w, p, ":") : st;
@@ -76,7 +77,7 @@ static bool in_scope(const walk *w, const ckit_key_parts *parts) {
 /* ---- listing --------------------------------------------------------------------------------------------------------------- */
 
 static void ask_about(const walk *w, ckiti_resp_writer *writer, ckit_slice key) {
-    ckiti_redis_name name = ckiti_redis_entry_name(w->store->prefix, key);
+    ckiti_redis_name name = ckiti_redis_entry_name(w->naming.prefix, key);
     ckiti_resp_command(writer, 2);
     ckiti_resp_text(writer, "STRLEN");
     ckiti_redis_put_name(writer, &name);
@@ -97,7 +98,20 @@ static bool is_live(const ckiti_redis_part *size, const ckiti_redis_part *pttl) 
     return size->type == CKITI_RESP_INTEGER && pttl->type == CKITI_RESP_INTEGER && pttl->integer != -2;
 }
 
-static ckit_status tell(const walk *w, const found *f, const ckiti_redis_part *size, const ckiti_redis_part *pttl) {
+/* What the user of this store calls a key that the index of a tenant has. */
+static ckit_status whole_key(walk *w, ckit_slice *key) {
+    if (w->naming.prefix.len == w->store->prefix.len) {
+        return CKIT_OK;
+    }
+    w->whole.len = 0;
+    if (ckit_buf_append(&w->whole, w->naming.prefix) != CKIT_OK || ckit_buf_append(&w->whole, *key) != CKIT_OK) {
+        return no_memory(w);
+    }
+    *key = ckit_buf_slice(&w->whole);
+    return CKIT_OK;
+}
+
+static ckit_status tell(walk *w, const found *f, const ckiti_redis_part *size, const ckiti_redis_part *pttl) {
     char             room[256];
     ckit_listed      listed = {.key = f->key,
                                .namespace_name = f->namespace_name,
@@ -106,7 +120,7 @@ static ckit_status tell(const walk *w, const found *f, const ckiti_redis_part *s
                                .life_ms = pttl->integer == -1  ? CKIT_LIFE_NO_EXPIRY
                                           : pttl->integer <= 0 ? 1
                                                                : (uint64_t)pttl->integer};
-    ckiti_redis_name name = ckiti_redis_entry_name(w->store->prefix, f->key);
+    ckiti_redis_name name = ckiti_redis_entry_name(w->naming.prefix, f->key);
     size_t           used = 0;
     for (size_t i = 0; i < name.count; i++) { /* for people: cut when it is very long */
         size_t n = name.parts[i].len < sizeof room - used ? name.parts[i].len : sizeof room - used;
@@ -116,7 +130,8 @@ static ckit_status tell(const walk *w, const found *f, const ckiti_redis_part *s
         used += n;
     }
     listed.name = ckit_slice_of(room, used);
-    return w->each(w->context, &listed);
+    ckit_status st = whole_key(w, &listed.key);
+    return st == CKIT_OK ? w->each(w->context, &listed) : st;
 }
 
 /* ---- keys that tell --------------------------------------------------------------------------------------------------------- */
@@ -129,7 +144,7 @@ static bool find_telling(const walk *w, size_t index, found *f) {
         !ckiti_redis_key_of(w->store->prefix, ckiti_redis_part_text(&w->scan, &part), &key)) {
         return false;
     }
-    ckit_key_parts parts = ckit_key_describe(key);
+    ckit_key_parts parts = ckit_key_describe(ckiti_redis_behind_tenants(key));
     *f = (found){key, parts.namespace_name, parts.function};
     return parts.automatic && !parts.shortened && in_scope(w, &parts);
 }
@@ -159,7 +174,11 @@ static ckit_status list_telling(walk *w, size_t first, size_t end) {
 
 /* What a node does not have any more is removed where it is. */
 static ckit_status remove_elsewhere(walk *w, ckit_slice key) {
-    ckit_status st = ckiti_redis_remove(w->store, key, w->deadline_ms, w->err);
+    ckit_status st = whole_key(w, &key);
+    if (st != CKIT_OK) {
+        return st;
+    }
+    st = ckiti_redis_remove(w->store, key, w->deadline_ms, w->err);
     w->deleted.deleted += st == CKIT_OK;
     return st == CKIT_MISS ? CKIT_OK : st;
 }
@@ -176,20 +195,42 @@ static ckit_status take_removal(walk *w, size_t index, ckit_slice key) {
                                            : ckiti_redis_garbage(w->err, "a reply of another type than UNLINK has");
 }
 
+/* Behind a tenant it may be in the index, too. */
+static bool is_of_tenant(const found *f) { return ckiti_redis_behind_tenants(f->key).ptr != f->key.ptr; }
+
+static uint32_t put_removals_of_tenants(walk *w, ckiti_resp_writer *writer, size_t first, size_t end) {
+    found    f;
+    uint32_t count = 0;
+    char     indexes[CKITI_REDIS_INDEX_ROOM];
+    for (size_t i = first; i < end; i++) {
+        if (find_telling(w, i, &f) && is_of_tenant(&f)) {
+            ckiti_redis_name names[] = {ckiti_redis_entry_name(w->store->prefix, f.key),
+                                        ckiti_redis_owner_name(&w->store->naming, f.key)};
+            ckiti_redis_put_script(writer, &ckiti_redis_script_remove, true, 2, 4);
+            ckiti_redis_put_name(writer, &names[0]);
+            ckiti_redis_put_name(writer, &names[1]);
+            ckiti_resp_bytes(writer, ckiti_redis_index_beginning(&w->store->naming, f.key, indexes));
+            ckiti_resp_bytes(writer, f.key);
+            count++;
+        }
+    }
+    return count;
+}
+
 /* In a cluster a command each: keys of one command must share a slot. */
 static uint32_t put_removals(walk *w, ckiti_resp_writer *writer, size_t first, size_t end) {
     found    f;
     uint32_t count = 0;
     bool     one_each = w->store->cluster != NULL;
     for (size_t i = first; i < end; i++) {
-        count += find_telling(w, i, &f);
+        count += find_telling(w, i, &f) && !is_of_tenant(&f);
     }
     if (count > 0 && !one_each) {
         ckiti_resp_command(writer, 1 + (uint64_t)count);
         ckiti_resp_text(writer, "UNLINK");
     }
     for (size_t i = first; i < end; i++) {
-        if (find_telling(w, i, &f)) {
+        if (find_telling(w, i, &f) && !is_of_tenant(&f)) {
             ckiti_redis_name name = ckiti_redis_entry_name(w->store->prefix, f.key);
             if (one_each) {
                 ckiti_resp_command(writer, 2);
@@ -201,21 +242,30 @@ static uint32_t put_removals(walk *w, ckiti_resp_writer *writer, size_t first, s
     return one_each ? count : count > 0;
 }
 
-static ckit_status remove_telling(walk *w, size_t first, size_t end) {
-    ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->work);
-    uint32_t          replies = put_removals(w, &writer, first, end);
-    ckit_status       st = ckiti_redis_asker_run(&w->work, &writer, replies, w->deadline_ms);
-    if (st == CKIT_OK && replies > 0 && w->store->cluster == NULL) {
-        return take_removal(w, 0, ckit_slice_of(NULL, 0));
-    }
-    found  f;
-    size_t at = 0;
-    for (size_t i = first; st == CKIT_OK && replies > 0 && i < end; i++) {
-        if (find_telling(w, i, &f)) {
-            st = take_removal(w, at++, f.key);
+/* The answers about keys with a tenant, or without, one each. */
+static ckit_status take_removals(walk *w, size_t first, size_t end, bool of_tenants, size_t *at) {
+    found       f;
+    ckit_status st = CKIT_OK;
+    for (size_t i = first; st == CKIT_OK && i < end; i++) {
+        if (find_telling(w, i, &f) && is_of_tenant(&f) == of_tenants) {
+            st = take_removal(w, (*at)++, f.key);
         }
     }
     return st;
+}
+
+static ckit_status remove_telling(walk *w, size_t first, size_t end) {
+    ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->work);
+    uint32_t          plain = put_removals(w, &writer, first, end);
+    uint32_t          tenants = put_removals_of_tenants(w, &writer, first, end);
+    ckit_status       st = ckiti_redis_asker_run(&w->work, &writer, plain + tenants, w->deadline_ms);
+    size_t            at = 0;
+    if (st == CKIT_OK && plain > 0 && w->store->cluster == NULL) {
+        st = take_removal(w, at++, ckit_slice_of(NULL, 0));
+        plain = 0;
+    }
+    st = st == CKIT_OK && plain > 0 ? take_removals(w, first, end, false, &at) : st;
+    return st == CKIT_OK && tenants > 0 ? take_removals(w, first, end, true, &at) : st;
 }
 
 /* The index of a namespace that the scan came by. */
@@ -242,8 +292,7 @@ static bool next_cursor(const ckiti_redis_asker *scan, char cursor[24]) {
     return strcmp(cursor, "0") != 0 && len > 0;
 }
 
-/* One portion of names. */
-static ckit_status scan(walk *w, const char *cursor, const ckit_buf *pattern) {
+ckit_status ckiti_redis_scan(walk *w, char cursor[24], const ckit_buf *pattern, bool *more) {
     ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->scan);
     ckiti_resp_command(&writer, 6);
     ckiti_resp_text(&writer, "SCAN");
@@ -252,34 +301,47 @@ static ckit_status scan(walk *w, const char *cursor, const ckit_buf *pattern) {
     ckiti_resp_bytes(&writer, ckit_buf_slice(pattern));
     ckiti_resp_text(&writer, "COUNT");
     ckiti_resp_number(&writer, SCAN_COUNT);
-    return ckiti_redis_asker_run(&w->scan, &writer, 1, w->deadline_ms);
+    ckit_status st = ckiti_redis_asker_run(&w->scan, &writer, 1, w->deadline_ms);
+    *more = st == CKIT_OK && next_cursor(&w->scan, cursor);
+    return st;
 }
 
-static ckit_slice scanned(const walk *w, size_t index) {
+ckit_slice ckiti_redis_scanned(const walk *w, size_t index) {
     ckiti_redis_part part = ckiti_redis_part_at(&w->scan, index);
     return part.type == CKITI_RESP_BULK ? ckiti_redis_part_text(&w->scan, &part) : ckit_slice_of(NULL, 0);
 }
 
+static ckit_status note_indexes(walk *w, size_t end) {
+    ckit_status st = CKIT_OK;
+    for (size_t i = CKITI_REDIS_SCANNED; st == CKIT_OK && i < end; i++) {
+        ckit_slice name = ckiti_redis_scanned(w, i);
+        st = note_index(w, name);
+        st = st == CKIT_OK ? ckiti_redis_tenants_note(w, name) : st;
+    }
+    return st;
+}
+
 static ckit_status walk_telling(walk *w) {
     char        cursor[24] = "0";
-    ckit_status st;
-    do {
-        st = scan(w, cursor, &w->pattern);
+    bool        more = true;
+    ckit_status st = CKIT_OK;
+    while (st == CKIT_OK && more) {
+        st = ckiti_redis_scan(w, cursor, &w->pattern, &more);
         size_t end = ckiti_redis_part_count(&w->scan);
         if (st == CKIT_OK) {
-            st = w->each != NULL ? list_telling(w, 3, end) : remove_telling(w, 3, end);
+            st = w->each != NULL ? list_telling(w, CKITI_REDIS_SCANNED, end)
+                                 : remove_telling(w, CKITI_REDIS_SCANNED, end);
         }
-        for (size_t i = 3; st == CKIT_OK && i < end && w->scope->kind == CKIT_SCOPE_ALL; i++) {
-            st = note_index(w, scanned(w, i));
-        }
-    } while (st == CKIT_OK && next_cursor(&w->scan, cursor));
+        st = st == CKIT_OK && w->scope->kind == CKIT_SCOPE_ALL ? note_indexes(w, end) : st;
+    }
     return st;
 }
 
 /* The indexes of the scope's namespace. One server has one; in a cluster there is one for each slot that has entries. */
 static ckit_status find_indexes(walk *w) {
     char        cursor[24] = "0";
-    ckit_status st;
+    bool        more = true;
+    ckit_status st = CKIT_OK;
     if (w->store->cluster == NULL) {
         char hash[CKITI_REDIS_HASH_DIGITS], name[CKITI_REDIS_INDEX_ROOM];
         ckiti_redis_namespace_hash(hash, w->scope->namespace_name);
@@ -289,12 +351,12 @@ static ckit_status find_indexes(walk *w) {
         st = st == CKIT_OK ? ckit_buf_append(&w->indexes, ckit_slice_of(hash, sizeof hash)) : st;
         return st == CKIT_OK ? CKIT_OK : no_memory(w);
     }
-    do {
-        st = scan(w, cursor, &w->index_pattern);
-        for (size_t i = 3; st == CKIT_OK && i < ckiti_redis_part_count(&w->scan); i++) {
-            st = note_index(w, scanned(w, i));
+    while (st == CKIT_OK && more) {
+        st = ckiti_redis_scan(w, cursor, &w->index_pattern, &more);
+        for (size_t i = CKITI_REDIS_SCANNED; st == CKIT_OK && i < ckiti_redis_part_count(&w->scan); i++) {
+            st = note_index(w, ckiti_redis_scanned(w, i));
         }
-    } while (st == CKIT_OK && next_cursor(&w->scan, cursor));
+    }
     return st;
 }
 
@@ -303,6 +365,12 @@ static ckit_status find_indexes(walk *w) {
 static ckit_slice member(const walk *w, size_t index) {
     ckiti_redis_part part = ckiti_redis_part_at(&w->scan, index);
     return ckiti_redis_part_text(&w->scan, &part);
+}
+
+/* Entries of the scope that the scan finds as well. */
+static bool tells_behind_tenants(const walk *w, const found *f) {
+    const ckit_key_parts parts = ckit_key_describe(ckiti_redis_behind_tenants(f->key));
+    return is_of_tenant(f) && parts.automatic && !parts.shortened && in_scope(w, &parts);
 }
 
 /* Whether the member at `index`, number `at` among those asked about, is a live entry of the scope. An entry that was
@@ -314,9 +382,12 @@ static bool find_indexed(walk *w, size_t index, size_t at, ckit_slice name, foun
     ckiti_redis_part  pttl = ckiti_redis_part_at(&w->work, 3 * at + 2);
     ckiti_redis_owner owner = {0};
     *f = (found){.key = member(w, index)};
+    if (w->each != NULL && tells_behind_tenants(w, f)) {
+        return false; /* the scan shows it */
+    }
     w->unsure = w->unsure || is_turned(&w->work, &record) || is_turned(&w->work, &size) || is_turned(&w->work, &pttl);
-    if (!is_live(&size, &pttl)) {
-        return false;
+    if (!is_live(&size, &pttl)) { /* the scan has removed it: what is beside it goes too */
+        return w->each == NULL && tells_behind_tenants(w, f);
     }
     if (record.type != CKITI_RESP_BULK || !ckiti_redis_owner_read(ckiti_redis_part_text(&w->work, &record), &owner)) {
         bool whole = w->scope->kind != CKIT_SCOPE_FUNCTION;
@@ -333,7 +404,7 @@ static ckit_status ask_members(walk *w, size_t end) {
     ckiti_resp_writer writer = ckiti_redis_asker_begin(&w->work);
     uint32_t          count = 0;
     for (size_t i = 3; i + 1 < end; i += 2) {
-        ckiti_redis_name owner = ckiti_redis_owner_name(&w->store->naming, member(w, i));
+        ckiti_redis_name owner = ckiti_redis_owner_name(&w->naming, member(w, i));
         ckiti_resp_command(&writer, 2);
         ckiti_resp_text(&writer, "GET");
         ckiti_redis_put_name(&writer, &owner);
@@ -344,8 +415,7 @@ static ckit_status ask_members(walk *w, size_t end) {
 }
 
 static void put_removal(walk *w, ckiti_resp_writer *writer, ckit_slice key, ckit_slice index) {
-    ckiti_redis_name names[] = {ckiti_redis_entry_name(w->store->prefix, key),
-                                ckiti_redis_owner_name(&w->store->naming, key)};
+    ckiti_redis_name names[] = {ckiti_redis_entry_name(w->naming.prefix, key), ckiti_redis_owner_name(&w->naming, key)};
     for (size_t i = 0; i < 2; i++) {
         ckiti_resp_command(writer, 2);
         ckiti_resp_text(writer, "UNLINK");
@@ -403,7 +473,7 @@ static ckit_status list_members(walk *w, size_t end, ckit_slice name) {
     return st;
 }
 
-static ckit_status walk_index(walk *w, ckit_slice name) {
+ckit_status ckiti_redis_walk_index(walk *w, ckit_slice name) {
     char        cursor[24] = "0";
     ckit_status st;
     do {
@@ -444,8 +514,10 @@ static void walk_init(walk *w, ckiti_redis_store *store, const ckit_scope *scope
     ckiti_redis_asker_init(&w->scan, store, err);
     ckiti_redis_asker_init(&w->work, store, err);
     w->work.tolerant = true;
-    ckit_buf *const buffers[] = {&w->pattern, &w->index_pattern, &w->indexes, &w->namespace_name, &w->function};
-    for (size_t i = 0; i < 5; i++) {
+    w->naming = store->naming;
+    ckit_buf *const buffers[] = {&w->pattern,        &w->index_pattern, &w->indexes,        &w->tenant_pattern,
+                                 &w->tenant_indexes, &w->whole,         &w->namespace_name, &w->function};
+    for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
         ckit_buf_init(buffers[i], store->alloc);
     }
 }
@@ -456,6 +528,9 @@ static void walk_fini(walk *w) {
     ckit_buf_fini(&w->pattern);
     ckit_buf_fini(&w->index_pattern);
     ckit_buf_fini(&w->indexes);
+    ckit_buf_fini(&w->tenant_pattern);
+    ckit_buf_fini(&w->tenant_indexes);
+    ckit_buf_fini(&w->whole);
     ckit_buf_fini(&w->namespace_name);
     ckit_buf_fini(&w->function);
 }
@@ -471,20 +546,20 @@ static ckit_status make_patterns(walk *w) {
         ckiti_redis_index_pattern(&w->store->naming, &w->index_pattern, ckit_slice_of(hash, sizeof hash)) != CKIT_OK) {
         st = no_memory(w);
     }
-    return st;
+    return st == CKIT_OK ? ckiti_redis_tenants_pattern(w, ckit_slice_of(hash, sizeof hash)) : st;
 }
 
 ckit_status ckiti_redis_walk_node(walk *w, ckiti_redis_node *node) {
     w->scan.node = w->work.node = node;
-    w->indexes.len = 0;
+    w->indexes.len = w->tenant_indexes.len = 0;
     ckit_status st = walk_telling(w);
     if (st == CKIT_OK && w->scope->kind != CKIT_SCOPE_ALL) {
         st = find_indexes(w);
     }
     for (size_t at = 0; st == CKIT_OK && at < w->indexes.len; at += w->index_len) {
-        st = walk_index(w, ckit_slice_of(w->indexes.ptr + at, w->index_len));
+        st = ckiti_redis_walk_index(w, ckit_slice_of(w->indexes.ptr + at, w->index_len));
     }
-    return st;
+    return st == CKIT_OK ? ckiti_redis_walk_tenants(w) : st;
 }
 
 static ckit_status run_walk(walk *w) {

@@ -57,9 +57,16 @@ const ckiti_redis_script ckiti_redis_script_remove = {
     "if o then redis.call('ZREM',ARGV[1]..string.sub(o,1,32),ARGV[2]) redis.call('DEL',KEYS[2]) end "
     "return redis.call('UNLINK',KEYS[1])"};
 
+const ckiti_redis_script ckiti_redis_script_replace = {
+    "074d0d76577a5f5a535e47bac59002325296e9ba", "local life=redis.call('PTTL',KEYS[1]) "
+                                                "if redis.call('GET',KEYS[1])~=ARGV[1] then return 0 end "
+                                                "if life<0 then redis.call('SET',KEYS[1],ARGV[2]) "
+                                                "else redis.call('SET',KEYS[1],ARGV[2],'PX',math.max(life,1)) end "
+                                                "return 1"};
+
 const ckiti_redis_script *const ckiti_redis_scripts[CKITI_REDIS_SCRIPTS] = {
     &ckiti_redis_script_lock,  &ckiti_redis_script_renew, &ckiti_redis_script_release, &ckiti_redis_script_set,
-    &ckiti_redis_script_index, &ckiti_redis_script_touch, &ckiti_redis_script_remove};
+    &ckiti_redis_script_index, &ckiti_redis_script_touch, &ckiti_redis_script_remove,  &ckiti_redis_script_replace};
 
 void ckiti_redis_put_script(ckiti_resp_writer *w, const ckiti_redis_script *script, bool by_text, size_t keys,
                             size_t count) {
@@ -103,8 +110,8 @@ static void begin_eval(ckiti_redis_call *call) { ((ckiti_redis_eval *)call)->mis
 
 void ckiti_redis_eval_init(ckiti_redis_eval *eval, bool by_text, ckit_error *err) {
     eval->by_text = by_text;
-    eval->call =
-        (ckiti_redis_call){.write = write_eval, .take = take_eval, .begin = begin_eval, .replies = 1, .err = err};
+    eval->call = (ckiti_redis_call){
+        .write = write_eval, .take = take_eval, .begin = begin_eval, .replies = 1, .large = eval->large, .err = err};
 }
 
 ckit_status ckiti_redis_eval_run(ckiti_redis_store *store, ckit_slice key, ckiti_redis_eval *eval, uint64_t deadline_ms,

@@ -18,8 +18,9 @@ extern const ckiti_redis_script ckiti_redis_script_index;   /* index; key, ttl o
 extern const ckiti_redis_script ckiti_redis_script_touch;  /* entry, owner; beginning of index names, key, ttl or "": 1,
                                                                or 0 = nothing there */
 extern const ckiti_redis_script ckiti_redis_script_remove; /* entry, owner; beginning of index names, key: removed */
+extern const ckiti_redis_script ckiti_redis_script_replace; /* entry; expected, value: 1, or 0 = it holds another */
 
-#define CKITI_REDIS_SCRIPTS 7u
+#define CKITI_REDIS_SCRIPTS 8u
 extern const ckiti_redis_script *const ckiti_redis_scripts[CKITI_REDIS_SCRIPTS];
 
 /* Writes the call of a script up to its first argument: `count` keys and arguments follow, the keys first. */
@@ -38,6 +39,7 @@ typedef struct ckiti_redis_eval {
     size_t                    arg_count;
     int64_t                   answer;
     bool                      changes; /* the entry of its key */
+    bool                      large;   /* arguments of more than CKITI_REDIS_LARGE_BYTES */
     bool                      by_text;
     bool                      missing;
 } ckiti_redis_eval;

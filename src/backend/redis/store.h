@@ -100,6 +100,8 @@ ckit_status ckiti_redis_lock_renew(void *self, ckit_slice key, const ckit_lease 
                                    uint64_t deadline_ms, ckit_error *err);
 ckit_status ckiti_redis_lock_release(void *self, ckit_slice key, const ckit_lease *lease, uint64_t deadline_ms,
                                      ckit_error *err);
+ckit_status ckiti_redis_replace(void *self, ckit_slice key, ckit_slice expected, ckit_slice value, uint64_t deadline_ms,
+                                ckit_error *err);
 ckit_status ckiti_redis_set_if_owner(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info,
                                      const ckit_lease *lease, uint64_t deadline_ms, ckit_error *err);
 ckit_status ckiti_redis_lock_try_many(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,

@@ -15,6 +15,10 @@ typedef struct ckiti_redis_walk {
     ckit_buf           index_pattern; /* of the scope's namespace; empty: all that the scan comes by */
     ckit_buf           indexes;       /* names of indexes, all of one length */
     size_t             index_len;
+    ckit_buf tenant_pattern;   /* of indexes in which other programs keep what is some tenant's; empty: none are */
+    ckit_buf tenant_indexes;   /* their names, each behind its length */
+    ckiti_redis_naming naming; /* the store's, or behind the tenant's mark while such an index is walked through */
+    ckit_buf           whole;  /* a key of that index behind the mark */
     ckit_buf           namespace_name; /* of the scope, as in keys */
     ckit_buf           function;
     ckit_list_fn       each; /* NULL: remove */
@@ -23,6 +27,17 @@ typedef struct ckiti_redis_walk {
     bool               unsure; /* something was just moving to another node, and may have been passed by */
     ckit_error        *err;
 } ckiti_redis_walk;
+
+/* Walks through one index; its keys are named as w->naming says. */
+ckit_status ckiti_redis_walk_index(ckiti_redis_walk *w, ckit_slice name);
+/* What a walk over a store without a prefix finds of the tenants of others (tenants.c). */
+ckit_status ckiti_redis_tenants_pattern(ckiti_redis_walk *w, ckit_slice hash);
+ckit_status ckiti_redis_tenants_note(ckiti_redis_walk *w, ckit_slice name);
+ckit_status ckiti_redis_walk_tenants(ckiti_redis_walk *w);
+/* The next portion of names that match; CKIT_OK with `*more` while there are more. `cursor` begins as "0". */
+ckit_status ckiti_redis_scan(ckiti_redis_walk *w, char cursor[24], const ckit_buf *pattern, bool *more);
+ckit_slice  ckiti_redis_scanned(const ckiti_redis_walk *w, size_t index);
+#define CKITI_REDIS_SCANNED 3u /* where names begin */
 
 /* All that one server has. */
 ckit_status ckiti_redis_walk_node(ckiti_redis_walk *w, ckiti_redis_node *node);
