@@ -165,7 +165,8 @@ CKIT_API ckit_status ckit_finish_many(ckit_batch *batch, ckit_status status, cki
 CKIT_API ckit_status ckit_batch_take(ckit_batch *batch, size_t index, ckit_value *out, ckit_error *err);
 /* As ckit_op_overdue, for call `index`. CKIT_MISS also when its answer is there. */
 CKIT_API ckit_status ckit_batch_overdue(ckit_batch *batch, size_t index, bool hard, ckit_value *out, ckit_error *err);
-/* As ckit_op_free. Values that nobody has taken are given back. */
+/* As ckit_op_free. Values that nobody has taken are given back; results that ckit_finish_many has taken are stored all the
+ * same. */
 CKIT_API void ckit_batch_free(ckit_batch *batch);
 
 #ifdef __cplusplus

@@ -72,6 +72,7 @@ struct ckit_batch {
     ckiti_batch_arrays a;
     size_t             missing;         /* how many `calls` there are */
     bool               settles;         /* rows are KEPT or FAILED */
+    bool               hands_over;      /* results are on their way to the store; the caller's to read and write */
     uint64_t           follow_until_ms; /* no longer for others in this process; 0: not waiting for them */
     pthread_mutex_t    mu; /* guards `news`, the operations' `news` while they follow, and taking them away; a leaf */
     pthread_cond_t     changed;
@@ -101,6 +102,8 @@ void ckiti_batch_answer_twins(ckit_batch *b);
 /* Something is to be done that may wait for the store. */
 bool        ckiti_batch_needs_store(const ckit_batch *b);
 ckit_status ckiti_batch_go(ckit_batch *b);
+/* What the loader has given is stored, or told to be missing: the first thing that ckiti_batch_go does. */
+void ckiti_batch_settle(ckit_batch *b);
 /* The same without the store and without waiting for anybody. */
 ckit_status ckiti_batch_go_without(ckit_batch *b);
 /* What leads is computed without asking the store. */

@@ -267,7 +267,8 @@ static void let_go(ckit_batch *b, size_t count) {
 void ckiti_batch_unlock_all(ckit_batch *b) { let_go(b, take_locks(b)); }
 
 /* What the loader has given. Keys and locks last until the batch is swept. */
-static void settle(ckit_batch *b) {
+void ckiti_batch_settle(ckit_batch *b) {
+    b->settles = false;
     for (size_t i = 0; i < b->count; i++) {
         ckiti_row *r = &b->rows[i];
         if (r->state != CKITI_ROW_KEPT) {
@@ -349,8 +350,7 @@ static bool step(ckit_batch *b) {
 
 ckit_status ckiti_batch_go(ckit_batch *b) {
     if (b->settles) {
-        b->settles = false;
-        settle(b);
+        ckiti_batch_settle(b);
     }
     while (step(b)) {}
     ckiti_batch_sweep(b);

@@ -123,6 +123,9 @@ static void go_on_later(ckit_batch *b, uint64_t due_ms) {
 static void work(ckiti_job *job) {
     ckit_batch *b = batch_of(job);
     if (ckiti_poll_is_abandoned(&b->queued)) {
+        if (b->settles) { /* they have been handed over */
+            ckiti_batch_settle(b);
+        }
         end_abandoned(b);
         return;
     }
@@ -137,6 +140,7 @@ static void work(ckiti_job *job) {
 
 static void deliver(ckiti_queued *queued) {
     ckit_batch *b = (ckit_batch *)(void *)queued;
+    b->hands_over = false;
     b->ready(b->context, b, queued->answer);
 }
 
@@ -225,6 +229,7 @@ ckit_status ckit_finish_many(ckit_batch *b, ckit_status status, ckit_error *err)
         return ckit_fail(err, CKIT_E_MISUSE, where, "this batch does not wait for results");
     }
     ckiti_batch_take_results(b, status, err != NULL ? err : &why);
+    b->hands_over = b->settles && ckiti_batch_needs_store(b);
     return b->queued.poll == NULL ? run(b) : go_on(b);
 }
 
@@ -278,7 +283,7 @@ void ckit_batch_free(ckit_batch *b) {
         return;
     }
     if (ckiti_is_pollable(&b->queued)) {
-        if (!ckiti_poll_reclaim(&b->queued, b->function, false, &b->work) ||
+        if (!ckiti_poll_reclaim(&b->queued, b->function, false, &b->work, b->hands_over) ||
             (ckiti_batch_has_lock(b) && leave_end_to_worker(b))) {
             return;
         }

@@ -294,6 +294,33 @@ CKIT_TEST(batch, can_be_given_up_at_any_stage) {
     }
 }
 
+CKIT_TEST(batch, that_is_given_up_after_its_results_were_taken_stores_them) {
+    static const int64_t arguments[] = {1, 2};
+    loop                 lp;
+    pending_batch        p;
+    pending              single = {.number = 7};
+    fixture_prepare(&lp.f);
+    lp.f.options.workers = 1;
+    loop_start(&lp, true, FAKE_LOCKING_MANY);
+    batch_init(&p);
+    p.holds = true;
+    (void)begin_batch(&lp, &p, arguments, 2);
+    (void)loop_turn(&lp);
+    fake_shut(lp.f.store, FAKE_GET, FAKE_BEFORE);
+    (void)begin_call(&lp, &single, 11);
+    fake_wait_stopped(lp.f.store, FAKE_GET, 1); /* the only worker's: the results wait in the queue */
+    finish_batch(&p);
+    ckit_batch_free(p.batch);
+    fake_open_gate(lp.f.store, FAKE_GET);
+    run(&lp, &single);
+    ckit_value_fini(&single.value);
+    ckit_poll_close(lp.poll);
+    lp.poll = NULL;
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 20, lp.fn, 2);
+    CHECK_EQ_U(3, fake_count(lp.f.store));
+    loop_close(&lp);
+}
+
 CKIT_TEST(batch, that_is_given_up_hands_its_computations_over) {
     static const int64_t arguments[] = {1, 2};
     loop                 lp;

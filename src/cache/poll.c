@@ -493,7 +493,7 @@ void ckit_op_free(ckit_op *op) {
     }
     if (ckiti_is_pollable(&op->queued)) {
         bool left_flight = ckiti_flight_leave(&op->cache->flights, &op->seat);
-        if (!ckiti_poll_reclaim(&op->queued, op->function, left_flight, &op->work) ||
+        if (!ckiti_poll_reclaim(&op->queued, op->function, left_flight, &op->work, false) ||
             (op->locked && leave_end_to_worker(op))) {
             return;
         }

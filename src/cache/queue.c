@@ -194,17 +194,18 @@ void ckiti_poll_returned(ckit_poll *poll, ckit_function *function) {
     pthread_mutex_unlock(&poll->mu);
 }
 
-bool ckiti_poll_reclaim(ckiti_queued *queued, ckit_function *function, bool here, ckiti_job *job) {
+bool ckiti_poll_reclaim(ckiti_queued *queued, ckit_function *function, bool here, ckiti_job *job, bool goes_on) {
     ckit_poll *poll = queued->poll;
     ckiti_function_hold(function);
     pthread_mutex_lock(&poll->mu);
     if (queued->place == CKITI_PLACE_READY) {
         ckiti_poll_unlink(queued);
     }
-    here = here || queued->place == CKITI_PLACE_HELD || ckiti_workers_cancel(&poll->cache->workers, job);
+    here = here || queued->place == CKITI_PLACE_HELD || (!goes_on && ckiti_workers_cancel(&poll->cache->workers, job));
     if (!here) {
         queued->cancelled = true;
         poll->abandoned++;
+        ckiti_workers_hurry(&poll->cache->workers, job); /* if it goes on, then now */
     }
     pthread_mutex_unlock(&poll->mu);
     if (here) {

@@ -49,8 +49,9 @@ void ckiti_poll_unlink(ckiti_queued *queued);
 void ckiti_poll_leave(ckit_poll *poll, ckit_function *function);
 void ckiti_poll_returned(ckit_poll *poll, ckit_function *function);
 /* Takes it back from the queue, or from the workers where `job` still waits. False when somebody is at work with it: he finds
- * it abandoned, and ends it. `here`: nobody else has it, as is known. */
-bool ckiti_poll_reclaim(ckiti_queued *queued, ckit_function *function, bool here, ckiti_job *job);
+ * it abandoned, and ends it. `here`: nobody else has it, as is known. `goes_on`: it is not taken from the workers, who do at once what
+ * is left to do. */
+bool ckiti_poll_reclaim(ckiti_queued *queued, ckit_function *function, bool here, ckiti_job *job, bool goes_on);
 /* The same in a forked child, where nobody else has it. */
 void ckiti_poll_reclaim_inherited(ckiti_queued *queued);
 /* Its poll still brings answers. */
