@@ -56,7 +56,7 @@ def _sweep() -> None:
                 poll.abandon()
 
 
-def _find_poll(function: CachedFunction[..., Any]) -> tuple[asyncio.AbstractEventLoop, Poll] | None:
+def find_poll(function: CachedFunction[..., Any]) -> tuple[asyncio.AbstractEventLoop, Poll] | None:
     try:
         loop = asyncio.get_running_loop()
         return loop, _poll_of(loop, function.cache)
@@ -73,7 +73,7 @@ def _find_poll(function: CachedFunction[..., Any]) -> tuple[asyncio.AbstractEven
 async def miss(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A call that memory has not answered: waits, computes, keeps."""
     function = operation.function.__wrapped__
-    found = _find_poll(operation.function)
+    found = find_poll(operation.function)
     if found is None:
         return await function(*args, **kwargs)
     loop, poll = found

@@ -64,7 +64,7 @@ class CacheInfo(NamedTuple):
     session_id: str | None
 
 
-async def _off_loop(function: Callable[..., _R], *args: Any) -> _R:
+async def off_loop(function: Callable[..., _R], *args: Any) -> _R:
     """Runs what may wait for the store in a thread, while the event loop goes on. Without asyncio's it is run here."""
     try:
         loop = sys.modules["asyncio"].get_running_loop()
@@ -237,7 +237,7 @@ def attach(
     async def ainvalidate_cache(*args: Any, **kwargs: Any) -> None:
         """Forgets as `invalidate_cache` does, and the event loop goes on while the store is asked."""
         if stored:
-            await _off_loop(forget, args, kwargs)
+            await off_loop(forget, args, kwargs)
         else:
             forget(args, kwargs)
 
@@ -260,11 +260,9 @@ def attach(
         calls: Iterable[Any], loader: Callable[[list[Any]], Any] | None = None, *, return_exceptions: bool = False
     ) -> list[Any]:
         """As `get_many`, and the event loop goes on meanwhile. `loader` may be a coroutine function."""
-        from ._many import get_many, on_loop
+        from ._many import aget_many
 
-        own = here()
-        load = on_loop(own, loader, awaited)
-        return await _off_loop(get_many, own, list(calls), load, return_exceptions)
+        return await aget_many(here(), calls, loader, return_exceptions, awaited)
 
     def features() -> FeatureOrchestrator:
         if not known:
@@ -283,7 +281,7 @@ def attach(
 
     async def acheck_health() -> dict[str, Any]:
         """The features of this function and their state, after trying the store out."""
-        return await _off_loop(check_health)
+        return await off_loop(check_health)
 
     def check_health() -> dict[str, Any]:
         """The features of this function and their state, after trying the store out."""

@@ -330,6 +330,31 @@ class Operation:
         """Nobody is interested any more: a call that waits takes over. A result on its way to the store arrives."""
 
 @final
+class Batch:
+    """Many calls in progress. One that is dropped counts as failed."""
+
+    wake: Any
+    """The future that waits for the next answer; it gets None as its result."""
+    def advance(self, poll: Poll, /) -> Literal["done", "compute", "pending"]:
+        """Goes on without waiting. ``"done"``: `results`. ``"compute"``: load what is `missing`, then `finish` or `fail`.
+        ``"pending"``: when `wake` is done, advance again."""
+
+    def missing(self) -> list[int]:
+        """The positions of the calls that are to be loaded."""
+
+    def finish(self, results: Iterable[Any], /) -> None:
+        """As many as were missing. An exception is the failure of its call."""
+
+    def fail(self, error: BaseException, /) -> None:
+        """The loader has failed."""
+
+    def results(self) -> tuple[list[Any], list[int]]:
+        """The results, once it is done, and the positions that have none: those calls run uncached."""
+
+    def drop(self) -> None:
+        """Nobody is interested any more: calls that wait take over. Results on their way to the store arrive."""
+
+@final
 class Poll:
     """Where an event loop hears of answers of the cache. It lives as long as something watches it."""
 
@@ -474,6 +499,9 @@ class CachedFunction(Generic[_P, _R]):
     ) -> list[Any]:
         """The results of many calls; ``loader`` is called with the positions of those that are missing, and returns as
         many results. What is an exception there is one here too."""
+
+    def begin_many(self, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], /) -> Batch:
+        """The same for an event loop."""
 
     # What the decorator attaches.
     __name__: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, cast
 
@@ -36,6 +37,13 @@ def _caught(function: Callable[..., Any], item: Any) -> Any:
         return error
 
 
+def _checked(results: list[Any], return_exceptions: bool) -> list[Any]:
+    failed = [result for result in results if isinstance(result, BaseException)]
+    if failed and not return_exceptions:
+        raise failed[0]
+    return results
+
+
 def get_many(
     cached: CachedFunction[..., Any], items: Iterable[Any], loader: Loader | None, return_exceptions: bool
 ) -> list[Any]:
@@ -48,35 +56,72 @@ def get_many(
             return [_caught(cached.__wrapped__, item) for item in missing]
         return _results(loader(missing), missing)
 
-    results = cached.call_many([_call_of(item) for item in asked], load)
-    failed = [result for result in results if isinstance(result, BaseException)]
-    if failed and not return_exceptions:
-        raise failed[0]
-    return results
+    return _checked(cached.call_many([_call_of(item) for item in asked], load), return_exceptions)
 
 
-def on_loop(cached: CachedFunction[..., Any], loader: Loader | None, awaited: bool) -> Loader | None:
-    """A loader for a batch that runs in a thread beside the event loop: what is to be awaited is awaited in the loop."""
-    import asyncio
+async def _load(
+    cached: CachedFunction[..., Any], missing: list[Any], loader: Loader | None, awaited: bool
+) -> list[Any]:
+    """What is to be awaited is awaited in the loop; what is not runs in a thread, and the loop goes on."""
+    from ._attributes import off_loop
 
-    loop = asyncio.get_running_loop()
+    if loader is None and awaited:
+        import asyncio
 
-    async def each(missing: list[Any]) -> list[Any]:
         calls = [_call_of(item) for item in missing]
         return await asyncio.gather(
             *(cached.__wrapped__(*args, **kwargs) for args, kwargs in calls), return_exceptions=True
         )
+    if loader is None:
+        return await off_loop(lambda: [_caught(cached.__wrapped__, item) for item in missing])
+    given = loader(missing) if inspect.iscoroutinefunction(loader) else await off_loop(loader, missing)
+    return _results(await given if inspect.isawaitable(given) else given, missing)
 
-    chosen: Loader | None = each if loader is None and awaited else loader
-    if chosen is None:
-        return None
-    use = chosen
 
-    async def wait_for(given: Any) -> Any:
-        return await given
+async def aget_many(
+    cached: CachedFunction[..., Any],
+    items: Iterable[Any],
+    loader: Loader | None,
+    return_exceptions: bool,
+    awaited: bool,
+) -> list[Any]:
+    """As `get_many`, in an event loop, which waits for nothing."""
+    from ._async import find_poll
 
-    def load(missing: list[Any]) -> Any:
-        given = use(missing)
-        return asyncio.run_coroutine_threadsafe(wait_for(given), loop).result() if hasattr(given, "__await__") else given
+    asked = list(items)
 
-    return load
+    async def load(positions: list[int]) -> list[Any]:
+        results = await _load(cached, [asked[position] for position in positions], loader, awaited)
+        if len(results) != len(positions):
+            raise ValueError(f"the loader gave {len(results)} results for {len(positions)} calls")
+        return results
+
+    found = find_poll(cached)
+    if found is None:
+        results = await load(list(range(len(asked)))) if asked else []
+        return _checked(results, return_exceptions)
+    loop, poll = found
+    batch = cached.begin_many([_call_of(item) for item in asked])
+    try:
+        while (answer := batch.advance(poll)) != "done":
+            if answer == "pending":
+                batch.wake = future = loop.create_future()
+                await future
+                continue
+            try:
+                results = await load(batch.missing())
+            except Exception as error:
+                batch.fail(error)
+            else:
+                batch.finish(results)
+        results, left = batch.results()
+    finally:
+        batch.drop()
+    if left:
+        try:
+            rest = await load(left)
+        except Exception as error:
+            rest = [error] * len(left)
+        for position, result in zip(left, rest):
+            results[position] = result
+    return _checked(results, return_exceptions)

@@ -3,6 +3,7 @@
  *     answer.c     what such a call returns: cachekit._core.Answer, a coroutine in all but type. One that memory has
  *                  answered is complete when it is first awaited; any other one runs `miss` (_async.py) then.
  *     operation.c  a call in progress: it begins with a poll, waits, computes, hands over
+ *     batch.c      many such calls at once
  *     poll.c       cachekit._core.Poll, which an event loop watches for answers of the library */
 #ifndef CKIT_PYTHON_ASYNC_H
 #define CKIT_PYTHON_ASYNC_H
@@ -25,6 +26,7 @@ typedef struct core_poll {
     PyObject_HEAD core_cache *cache;
     ckit_poll                *poll;
     core_operation           *operations; /* that refer to it */
+    struct core_batch        *batches;    /* the same */
     PyObject                 *weakrefs;
     long                      process; /* that opened it */
 } core_poll;

@@ -43,6 +43,7 @@ typedef struct core_state {
     X(name_cachekit_key)                                                                                               \
     X(answer_type)   /* Answer */                                                                                      \
     X(steps_type)    /* AnswerSteps */                                                                                 \
+    X(batch_type)    /* Batch */                                                                                       \
     X(poll_type)     /* Poll */                                                                                        \
     X(spare_stop)    /* a StopIteration that answer.c uses again */                                                    \
     X(cache_type)    /* Cache */                                                                                       \
@@ -115,6 +116,7 @@ int  core_operation_exec(PyObject *module); /* operation.c */
 int  core_answer_exec(PyObject *module);    /* answer.c */
 void core_answer_free_spare(core_state *state);
 int  core_poll_exec(PyObject *module);     /* poll.c */
+int  core_batch_exec(PyObject *module);    /* batch.c */
 int  core_lent_exec(PyObject *module);     /* lent.c */
 int  core_refresh_exec(PyObject *module);  /* refresh.c */
 int  core_receiver_exec(PyObject *module); /* receiver.c */

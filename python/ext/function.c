@@ -1,6 +1,8 @@
 /* A function with a cache in front, as a type: cachekit._core.CachedFunction. */
 #include "function.h"
 
+#include "batch.h"
+
 #include <stddef.h>
 #include <structmember.h>
 
@@ -364,6 +366,8 @@ static PyMethodDef methods[] = {
     {"call_many", (PyCFunction)(void (*)(void))core_function_call_many, METH_FASTCALL,
      "The results of a list of calls (args, kwargs); `loader` is called with a list of the positions of those that are "
      "missing, and returns as many results. What is an exception there is one here too."},
+    {"begin_many", core_function_begin_many, METH_O,
+     "begin_many(calls): the same for an event loop; a Batch that has yet to begin."},
     {"counters", counters, METH_NOARGS, "What this function has counted, as a dict."},
     {"__set_name__", set_name, METH_VARARGS, NULL},
     {"__reduce__", reduce, METH_NOARGS, NULL},

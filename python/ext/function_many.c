@@ -1,26 +1,10 @@
 /* Many calls of a function at once: what memory and the store do not have is computed by one call of a loader. */
-#include "function.h"
+#include "many.h"
 
 #include "size.h"
 #include "values.h"
 
-/* A batch under way. Positions are those of the calls that `call_many` was given. */
-typedef struct many {
-    core_function *f;
-    PyObject      *loader;
-    Py_ssize_t     count;
-    ckit_args     *args;   /* of the calls that have a key */
-    ckit_args    **packed; /* the same, side by side, as the library takes them */
-    Py_ssize_t    *places; /* whose they are */
-    size_t         keyed;
-    ckit_value    *values; /* of these */
-    ckit_status   *answers;
-    PyObject     **results; /* by position: values and exceptions; NULL: not yet */
-    PyThreadState *saved;
-    PyObject      *failure; /* of the whole loader */
-} many;
-
-static void many_fini(many *m) {
+void core_many_fini(core_many *m) {
     for (Py_ssize_t i = 0; m->args != NULL && i < m->count; i++) {
         ckit_args_fini(&m->args[i]);
     }
@@ -39,9 +23,9 @@ static void many_fini(many *m) {
     PyMem_Free(m->results);
 }
 
-static int many_init(many *m, core_function *f, PyObject *loader, Py_ssize_t count) {
+int core_many_init(core_many *m, core_function *f, Py_ssize_t count) {
     const size_t room = count > 0 ? (size_t)count : 1;
-    *m = (many){.f = f, .loader = loader, .count = count};
+    *m = (core_many){.f = f, .count = count};
     m->args = PyMem_Calloc(room, sizeof m->args[0]);
     m->packed = PyMem_Calloc(room, sizeof(ckit_args *));
     m->places = PyMem_Calloc(room, sizeof m->places[0]);
@@ -52,6 +36,7 @@ static int many_init(many *m, core_function *f, PyObject *loader, Py_ssize_t cou
         m->results == NULL) {
         PyMem_Free(m->args); /* which are not arguments yet */
         m->args = NULL;
+        core_many_fini(m);
         PyErr_NoMemory();
         return -1;
     }
@@ -77,7 +62,7 @@ static PyObject *take_exception(void) {
 /* ---- the calls ----------------------------------------------------------------------------------------------------- */
 
 /* One call is (positional, keywords). 0, or 1 when it has no key, or -1 with an exception. */
-static int pack(many *m, Py_ssize_t i, PyObject *call) {
+static int pack(core_many *m, Py_ssize_t i, PyObject *call) {
     PyObject *positional, *keywords;
     if (!PyArg_ParseTuple(call, "O!O!", &PyTuple_Type, &positional, &PyDict_Type, &keywords)) {
         return -1;
@@ -103,7 +88,7 @@ static int pack(many *m, Py_ssize_t i, PyObject *call) {
     return packed;
 }
 
-static int pack_all(many *m, PyObject *calls) {
+int core_many_pack(core_many *m, PyObject *calls) {
     for (Py_ssize_t i = 0; i < m->count; i++) {
         const int packed = pack(m, i, PyList_GET_ITEM(calls, i));
         if (packed < 0) {
@@ -119,26 +104,37 @@ static int pack_all(many *m, PyObject *calls) {
 
 /* ---- the loader ---------------------------------------------------------------------------------------------------- */
 
-/* loader(positions) -> as many results; an exception among them is the failure of that call. A new tuple. */
-static PyObject *run_loader(many *m, PyObject *positions) {
-    PyObject *given = positions == NULL ? NULL : PyObject_CallOneArg(m->loader, positions);
-    PyObject *results = given == NULL ? NULL : PySequence_Tuple(given);
-    Py_XDECREF(given);
-    if (results != NULL && PyTuple_GET_SIZE(results) != PyList_GET_SIZE(positions)) {
-        PyErr_Format(PyExc_ValueError, "the loader gave %zd results for %zd calls", PyTuple_GET_SIZE(results),
-                     PyList_GET_SIZE(positions));
+PyObject *core_many_positions(const core_many *m, const ckit_batch_call *calls, size_t count) {
+    PyObject *positions = PyList_New((Py_ssize_t)count);
+    for (size_t n = 0; positions != NULL && n < count; n++) {
+        PyObject *position = PyLong_FromSsize_t(m->places[calls[n].index]);
+        if (position == NULL) {
+            Py_CLEAR(positions);
+        } else {
+            PyList_SET_ITEM(positions, (Py_ssize_t)n, position);
+        }
+    }
+    return positions;
+}
+
+PyObject *core_many_results(PyObject *given, Py_ssize_t count) {
+    PyObject *results = PySequence_Tuple(given);
+    if (results != NULL && PyTuple_GET_SIZE(results) != count) {
+        PyErr_Format(PyExc_ValueError, "the loader gave %zd results for %zd calls", PyTuple_GET_SIZE(results), count);
         Py_CLEAR(results);
     }
     return results;
 }
 
-static int write_document(many *m, ckit_batch_call *call, PyObject *value) {
+void core_many_failed(core_many *m) { Py_XSETREF(m->failure, take_exception()); }
+
+static int write_document(core_many *m, ckit_batch_call *call, PyObject *value) {
     core_state *state = m->f->state;
     return m->f->interop != NULL ? core_encode_interop(state, call->result, value)
                                  : core_encode(state, call->result, value);
 }
 
-static int write_serialized(many *m, ckit_batch_call *call, PyObject *value) {
+static int write_serialized(core_many *m, ckit_batch_call *call, PyObject *value) {
     Py_buffer view;
     int       written = -1;
     PyObject *stored = PyObject_CallOneArg(m->f->dump, value);
@@ -153,12 +149,12 @@ static int write_serialized(many *m, ckit_batch_call *call, PyObject *value) {
     return written;
 }
 
-static int write_object(many *m, ckit_batch_call *call, PyObject *value) {
+static int write_object(core_many *m, ckit_batch_call *call, PyObject *value) {
     const size_t size = core_size_of(value);
     return PyErr_Occurred() || !core_object_of(m->f->cache, value, size, NULL, &call->object) ? -1 : 0;
 }
 
-static int write_result(many *m, ckit_batch_call *call, PyObject *value) {
+static int write_result(core_many *m, ckit_batch_call *call, PyObject *value) {
     if (core_is_for_one(value)) {
         PyErr_Format(PyExc_TypeError, "a %.100s can be used only once, by its first receiver", Py_TYPE(value)->tp_name);
         return -1;
@@ -171,7 +167,7 @@ static int write_result(many *m, ckit_batch_call *call, PyObject *value) {
 }
 
 /* What cannot be stored is the caller's all the same. */
-static void take_result(many *m, ckit_batch_call *call, PyObject *value) {
+static void take_result(core_many *m, ckit_batch_call *call, PyObject *value) {
     PyObject **result = &m->results[m->places[call->index]];
     Py_XDECREF(*result);
     Py_INCREF(value);
@@ -186,36 +182,16 @@ static void take_result(many *m, ckit_batch_call *call, PyObject *value) {
     }
 }
 
-static ckit_status load(void *context, ckit_batch_call *calls, size_t count, ckit_error *err) {
-    many *m = context;
-    PyEval_RestoreThread(m->saved);
-    PyObject *positions = PyList_New((Py_ssize_t)count);
-    for (size_t n = 0; positions != NULL && n < count; n++) {
-        PyObject *position = PyLong_FromSsize_t(m->places[calls[n].index]);
-        if (position == NULL) {
-            Py_CLEAR(positions);
-        } else {
-            PyList_SET_ITEM(positions, (Py_ssize_t)n, position);
-        }
-    }
-    PyObject *results = run_loader(m, positions);
-    for (size_t n = 0; results != NULL && n < count; n++) {
+void core_many_take(core_many *m, ckit_batch_call *calls, size_t count, PyObject *results) {
+    for (size_t n = 0; n < count; n++) {
         take_result(m, &calls[n], PyTuple_GET_ITEM(results, (Py_ssize_t)n));
     }
-    const bool failed = results == NULL;
-    if (failed) {
-        Py_XSETREF(m->failure, take_exception());
-    }
-    Py_XDECREF(results);
-    Py_XDECREF(positions);
-    m->saved = PyEval_SaveThread();
-    return failed ? ckit_fail(err, CKIT_E_FUNCTION, "function", "the loader failed") : CKIT_OK;
 }
 
 /* ---- the answers --------------------------------------------------------------------------------------------------- */
 
 /* The same call, earlier in the batch: what the loader gave for it, and could not be kept, is the result here too. */
-static PyObject *result_of_twin(many *m, size_t n) {
+static PyObject *result_of_twin(core_many *m, size_t n) {
     ckit_slice own, other;
     if (ckit_args_pack(m->packed[n], &own, NULL) != CKIT_OK) {
         return NULL;
@@ -231,8 +207,7 @@ static PyObject *result_of_twin(many *m, size_t n) {
     return NULL;
 }
 
-/* What has been kept is read; a value that cannot be read leaves no result. -1 with an exception that is the caller's. */
-static int read_answers(many *m) {
+int core_many_read(core_many *m) {
     for (size_t n = 0; n < m->keyed; n++) {
         PyObject **result = &m->results[m->places[n]];
         if (*result == NULL && m->answers[n] == CKIT_OK) {
@@ -250,8 +225,7 @@ static int read_answers(many *m) {
     return 0;
 }
 
-/* Calls without a key, and those that the cache had trouble with: the same loader, uncached. */
-static int load_the_rest(many *m) {
+PyObject *core_many_left(const core_many *m) {
     PyObject *positions = PyList_New(0);
     for (Py_ssize_t i = 0; positions != NULL && i < m->count; i++) {
         PyObject *position = m->results[i] != NULL ? NULL : PyLong_FromSsize_t(i);
@@ -260,16 +234,66 @@ static int load_the_rest(many *m) {
         }
         Py_XDECREF(position);
     }
+    return positions;
+}
+
+PyObject *core_many_list(core_many *m) {
+    PyObject *list = PyList_New(m->count);
+    for (Py_ssize_t i = 0; list != NULL && i < m->count; i++) {
+        PyObject *result = m->results[i] != NULL ? m->results[i] : Py_None;
+        Py_XINCREF(m->results[i] != NULL ? NULL : result);
+        PyList_SET_ITEM(list, i, result);
+        m->results[i] = NULL;
+    }
+    return list;
+}
+
+/* ---- a batch that blocks ------------------------------------------------------------------------------------------- */
+
+typedef struct blocking {
+    core_many      m;
+    PyObject      *loader;
+    PyThreadState *saved;
+} blocking;
+
+/* loader(positions) -> as many results; a new tuple. */
+static PyObject *run_loader(const blocking *b, PyObject *positions) {
+    PyObject *given = positions == NULL ? NULL : PyObject_CallOneArg(b->loader, positions);
+    PyObject *results = given == NULL ? NULL : core_many_results(given, PyList_GET_SIZE(positions));
+    Py_XDECREF(given);
+    return results;
+}
+
+static ckit_status load(void *context, ckit_batch_call *calls, size_t count, ckit_error *err) {
+    blocking *b = context;
+    PyEval_RestoreThread(b->saved);
+    PyObject  *positions = core_many_positions(&b->m, calls, count);
+    PyObject  *results = run_loader(b, positions);
+    const bool failed = results == NULL;
+    if (failed) {
+        core_many_failed(&b->m);
+    } else {
+        core_many_take(&b->m, calls, count, results);
+    }
+    Py_XDECREF(results);
+    Py_XDECREF(positions);
+    b->saved = PyEval_SaveThread();
+    return failed ? ckit_fail(err, CKIT_E_FUNCTION, "function", "the loader failed") : CKIT_OK;
+}
+
+/* Calls without a key, and those that the cache had trouble with: the same loader, uncached. */
+static int load_the_rest(blocking *b) {
+    PyObject *positions = core_many_left(&b->m);
     if (positions == NULL) {
         return -1;
     }
     const Py_ssize_t count = PyList_GET_SIZE(positions);
-    PyObject        *results = count == 0 ? NULL : run_loader(m, positions);
+    PyObject        *results = count == 0 ? NULL : run_loader(b, positions);
     PyObject        *failure = count > 0 && results == NULL ? take_exception() : NULL;
     for (Py_ssize_t n = 0; n < count; n++) {
         PyObject *result = failure != NULL ? failure : PyTuple_GET_ITEM(results, n);
         Py_INCREF(result);
-        m->results[PyLong_AsSsize_t(PyList_GET_ITEM(positions, n))] = result;
+        b->m.results[PyLong_AsSsize_t(PyList_GET_ITEM(positions, n))] = result;
     }
     Py_XDECREF(failure);
     Py_XDECREF(results);
@@ -277,42 +301,39 @@ static int load_the_rest(many *m) {
     return 0;
 }
 
-static PyObject *list_of(many *m) {
-    PyObject *list = PyList_New(m->count);
-    for (Py_ssize_t i = 0; list != NULL && i < m->count; i++) {
-        PyList_SET_ITEM(list, i, m->results[i]);
-        m->results[i] = NULL;
+bool core_many_may(const core_function *f) {
+    if (f->first != CORE_FIRST_PLAIN) {
+        PyErr_SetString(PyExc_TypeError, "methods are called one by one: get_many is for functions");
+        return false;
     }
-    return list;
+    return true;
 }
 
 PyObject *core_function_call_many(PyObject *self, PyObject *const *values, Py_ssize_t count) {
     core_function *f = core_function_of(self);
-    many           m;
+    blocking       b;
     PyObject      *list = NULL;
     if (count != 2 || !PyList_CheckExact(values[0])) {
         PyErr_SetString(PyExc_TypeError, "call_many takes a list of calls and a loader");
         return NULL;
     }
-    if (f->first != CORE_FIRST_PLAIN) {
-        PyErr_SetString(PyExc_TypeError, "methods are called one by one: get_many is for functions");
+    PyObject *calls = core_many_may(f) ? PyList_GetSlice(values[0], 0, PyList_GET_SIZE(values[0])) : NULL;
+    if (calls == NULL) {
         return NULL;
     }
-    PyObject *calls = PyList_GetSlice(values[0], 0, PyList_GET_SIZE(values[0])); /* nobody else changes this one */
-    if (calls != NULL && many_init(&m, f, values[1], PyList_GET_SIZE(calls)) == 0) {
-        if (pack_all(&m, calls) == 0) {
-            m.saved = PyEval_SaveThread();
-            (void)ckit_call_many(f->function, m.packed, m.keyed, load, &m, m.values, m.answers, NULL);
-            PyEval_RestoreThread(m.saved);
+    b.loader = values[1];
+    if (core_many_init(&b.m, f, PyList_GET_SIZE(calls)) == 0) { /* nobody else changes this list */
+        if (core_many_pack(&b.m, calls) == 0) {
+            b.saved = PyEval_SaveThread();
+            (void)ckit_call_many(f->function, b.m.packed, b.m.keyed, load, &b, b.m.values, b.m.answers, NULL);
+            PyEval_RestoreThread(b.saved);
             core_bury(f->cache);
-            if (read_answers(&m) == 0 && load_the_rest(&m) == 0) {
-                list = list_of(&m);
+            if (core_many_read(&b.m) == 0 && load_the_rest(&b) == 0) {
+                list = core_many_list(&b.m);
             }
         }
+        core_many_fini(&b.m);
     }
-    if (calls != NULL) {
-        many_fini(&m);
-        Py_DECREF(calls);
-    }
+    Py_DECREF(calls);
     return list;
 }

@@ -247,9 +247,7 @@ static PyObject *advance(PyObject *object, PyObject *args) {
     return PyErr_Occurred() ? NULL : name_of_answer(st);
 }
 
-void core_operation_wake(core_operation *self) {
-    PyObject *future = self->wake;
-    self->wake = NULL;
+void core_wake_future(PyObject *future) {
     if (future == NULL) {
         return;
     }
@@ -261,6 +259,12 @@ void core_operation_wake(core_operation *self) {
     Py_XDECREF(done);
     Py_XDECREF(told);
     Py_DECREF(future);
+}
+
+void core_operation_wake(core_operation *self) {
+    PyObject *future = self->wake;
+    self->wake = NULL;
+    core_wake_future(future);
 }
 
 void core_operation_wake_with_error(core_operation *self) {
@@ -454,13 +458,7 @@ static PyType_Slot slots[] = {{Py_tp_dealloc, SLOT(operation_dealloc)},
                               {Py_tp_doc, "A call in progress, or a result that is owed to the cache."},
                               {0, NULL}};
 
-#if PY_VERSION_HEX >= 0x030a0000
-#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION)
-#else
-#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC)
-#endif
-
-static PyType_Spec spec = {"cachekit._core.Operation", (int)sizeof(core_operation), 0, FLAGS, slots};
+static PyType_Spec spec = {"cachekit._core.Operation", (int)sizeof(core_operation), 0, CORE_HIDDEN_TYPE, slots};
 
 int core_operation_exec(PyObject *module) {
     core_state *state = core_state_of(module);

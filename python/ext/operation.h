@@ -5,6 +5,13 @@
 
 #include "function.h"
 
+/* Flags of a type that programs cannot make objects of. */
+#if PY_VERSION_HEX >= 0x030a0000
+#define CORE_HIDDEN_TYPE (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+#else
+#define CORE_HIDDEN_TYPE (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC)
+#endif
+
 typedef struct core_operation {
     PyObject_HEAD core_function *function; /* a reference of its own */
     ckit_op                     *op;       /* NULL before it begins, and once it has been finished or given up */
@@ -33,6 +40,8 @@ PyObject *core_operation_of_call(core_function *f, const ckit_args *args);
 
 /* Nobody computes it: a call that waits takes over. Nothing happens when it has been finished. */
 void core_operation_give_up(PyObject *operation);
+/* Tells a future that what it waits for is there, and gives it back. Accepts NULL. */
+void core_wake_future(PyObject *future);
 /* Its answer is there: tells the future that waits for it. */
 void core_operation_wake(core_operation *self);
 /* The same with the pending exception. */

@@ -2,7 +2,7 @@
  *
  * The loop owns it, by watching it; operations hold it while they may be answered. Everything that touches an operation
  * of a poll keeps the interpreter's lock, so the threads of one interpreter never meet in the middle of one. */
-#include "async.h"
+#include "batch.h"
 
 #include <poll.h>
 #include <stddef.h>
@@ -173,6 +173,9 @@ static PyObject *poll_abandon(PyObject *object, PyObject *unused) {
     core_poll *self = poll_of(object);
     (void)unused;
     Py_INCREF(self);
+    while (self->batches != NULL) {
+        core_batch_drop(self->batches);
+    }
     for (core_operation *operation = self->operations; operation != NULL;) {
         if (operation->kept) {
             operation = operation->next;

@@ -213,3 +213,104 @@ def test_a_plain_function_can_be_awaited_too(tmp_path: Path) -> None:
     asyncio.run(main())
     assert ten_times.get_many([1, 2], load) == [10, 20]
     assert load.asked == [[1, 2]]
+
+
+def test_waiting_for_the_store_holds_no_thread(tmp_path: Path) -> None:
+    ten_times, load = decorated(tmp_path, "store"), Loader()
+
+    async def main() -> int:
+        async def awaited(missing: list[int]) -> list[int]:
+            return load(missing)
+
+        batches = [ten_times.aget_many([number, number + 1], awaited) for number in range(0, 100, 2)]
+        assert await asyncio.gather(*batches) == [[number * 10, number * 10 + 10] for number in range(0, 100, 2)]
+        return threading.active_count()
+
+    before = threading.active_count()
+    assert asyncio.run(main()) == before  # none of Python's
+    assert sorted(number for asked in load.asked for number in asked) == list(range(100))
+
+
+@PLACES
+def test_awaited_batches_that_share_calls_load_each_once(tmp_path: Path, place: str) -> None:
+    ten_times, asked = decorated(tmp_path, place), []
+
+    async def load(missing: list[int]) -> list[int]:
+        asked.append(missing)
+        await asyncio.sleep(0.01)
+        return [number * 10 for number in missing]
+
+    async def main() -> None:
+        one, other = ten_times.aget_many([1, 2, 3], load), ten_times.aget_many([4, 3, 2, 1, 3], load)
+        assert await asyncio.gather(one, other) == [[10, 20, 30], [40, 30, 20, 10, 30]]
+
+    asyncio.run(main())
+    assert sorted(number for missing in asked for number in missing) == [1, 2, 3, 4]
+
+
+def test_an_awaited_batch_keeps_failures_to_the_calls_that_failed(tmp_path: Path) -> None:
+    ten_times = decorated(tmp_path, "store")
+
+    async def load(missing: list[int]) -> list[Any]:
+        return [KeyError(number) if number == 2 else number * 10 for number in missing]
+
+    async def broken(missing: list[int]) -> list[Any]:
+        raise OSError("no connection")
+
+    async def few(missing: list[int]) -> list[Any]:
+        return [1]
+
+    async def main() -> None:
+        results = await ten_times.aget_many([1, 2, 3, 2], load, return_exceptions=True)
+        assert [type(result) for result in results] == [int, KeyError, int, KeyError]
+        with pytest.raises(KeyError):
+            await ten_times.aget_many([2], load)
+        results = await ten_times.aget_many([1, 4], broken, return_exceptions=True)
+        assert results[0] == 10
+        assert isinstance(results[1], OSError)
+        with pytest.raises(ValueError, match="gave 1 results for 2 calls"):
+            await ten_times.aget_many([5, 6], few)
+        assert await ten_times.aget_many([], load) == []
+
+    asyncio.run(main())
+
+
+def test_who_waits_for_a_batch_that_is_cancelled_takes_over(tmp_path: Path) -> None:
+    ten_times, begun = decorated(tmp_path, "store"), []
+
+    async def stuck(missing: list[int]) -> list[int]:
+        begun.append(missing)
+        await asyncio.sleep(3600)
+        return []
+
+    async def load(missing: list[int]) -> list[int]:
+        return [number * 10 for number in missing]
+
+    async def main() -> None:
+        first = asyncio.ensure_future(ten_times.aget_many([1, 2], stuck))
+        while not begun:
+            await asyncio.sleep(0.001)
+        second = asyncio.ensure_future(ten_times.aget_many([2, 1], load))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        assert await second == [20, 10]
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_a_batch_of_a_loop_that_ended_holds_nobody_up(tmp_path: Path) -> None:
+    ten_times = decorated(tmp_path, "store")
+    left = []
+
+    async def stuck(missing: list[int]) -> list[int]:
+        await asyncio.sleep(3600)
+        return []
+
+    async def main() -> None:
+        left.append(ten_times.aget_many([1, 2], stuck))
+        left.append(left[0].send(None))  # begun, and nobody goes on with it
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+    assert asyncio.run(asyncio.wait_for(ten_times.aget_many([1, 2], Loader()), 30)) == [10, 20]
