@@ -106,6 +106,20 @@ async def miss(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, An
             operation.drop()  # unless it is over: whoever waits takes over
 
 
+async def claim(operation: Operation) -> bool:
+    """Whether the function of a refresh is to run: nobody else has refreshed its result, or is at it."""
+    loop = asyncio.get_running_loop()
+    try:
+        poll = _poll_of(loop, operation.function.cache)
+        while (wanted := operation.claim(poll)) is None:
+            operation.wake = future = loop.create_future()
+            await future
+    except BaseException:
+        operation.drop()
+        raise
+    return wanted
+
+
 _late: set[asyncio.Task[Any]] = set()
 """What goes on after its caller has had enough: a loop does not keep its tasks alive."""
 

@@ -162,16 +162,16 @@ def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place, a
         from .serializers.stored import codec_for
 
         more["dump"], more["load"] = codec_for(config.serializer, integrity_checking=config.integrity_checking)
-    early = not place.stored and config.l1.swr_enabled
+    early = config.l1.enabled and config.l1.swr_enabled
     if config.ttl_ms and (early or config.stale_ms):
-        more["refresh"] = Refresher(function, awaited)
+        more["refresh"] = Refresher(function, awaited, place.stored)
         more["early_refresh"] = float(config.l1.swr_threshold_ratio) if early else 0.0
         more["stale_ms"] = config.stale_ms
     fresh = config.fresh
     if any(fresh):
         more["fresh"] = fresh
         if (config.fail_safe or config.early_refresh_beta) and "refresh" not in more:
-            more["refresh"] = Refresher(function, awaited)
+            more["refresh"] = Refresher(function, awaited, place.stored)
     if config.refresh_ttl_on_get and place.stored:
         more["renew_below"] = float(config.ttl_refresh_threshold)
     return more

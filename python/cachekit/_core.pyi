@@ -294,6 +294,11 @@ class Operation:
     def move_here(self) -> None:
         """This thread is going to run the function, not the one that began: it will not wait for itself."""
 
+    def claim(self, poll: Poll | None, /) -> bool | None:
+        """Of a refresh, before its function runs: looks whether somebody else has refreshed the result, and takes the store's
+        lock. True: run the function. False: this is over. None (with a poll): not known yet; when `wake` is done, again. Without
+        a poll it waits."""
+
     # Of a call that is awaited.
     @property
     def function(self) -> CachedFunction[..., Any]:

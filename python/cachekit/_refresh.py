@@ -1,5 +1,5 @@
 """Stale results are refreshed in the background: the hit that finds one returns at once, and a thread or a task computes a
-fresh one."""
+fresh one, unless the store has one already or another process is at it."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ class Refresher:
     found it; `receiver` says that the first of them is the instance or class that a method was called on. False: none was
     started, and the ticket is free again."""
 
-    def __init__(self, function: Callable[..., Any], is_coroutine: bool) -> None:
+    def __init__(self, function: Callable[..., Any], is_coroutine: bool, is_stored: bool) -> None:
         self._function = function
+        self._is_stored = is_stored
         self._name = name_of(function)
         self._is_coroutine = is_coroutine
         self._start = self._start_task if is_coroutine else self._start_thread
@@ -98,6 +99,8 @@ class Refresher:
     def _in_thread(self, running: set[Operation], operation: Operation, args: Any, kwargs: Any) -> None:
         try:
             operation.move_here()
+            if self._is_stored and not operation.claim(None):
+                return
             result = self._function(*args, **kwargs)
         except BaseException:
             self._failed(operation)
@@ -125,7 +128,18 @@ class Refresher:
 
         task.add_done_callback(done)
 
+    async def _is_wanted(self, operation: Operation) -> bool:
+        from ._async import claim
+
+        try:
+            return await claim(operation)
+        except Exception:
+            log.debug("%s: a refresh could not be started", self._name, exc_info=True)
+            return False
+
     async def _in_task(self, operation: Operation, args: Any, kwargs: Any) -> None:
+        if self._is_stored and not await self._is_wanted(operation):
+            return
         try:
             result = await self._function(*args, **kwargs)
         except BaseException as error:

@@ -252,6 +252,7 @@ static PyObject *cache_stats(PyObject *object, PyObject *unused) {
         ADD_COUNT(dict, s, too_large) < 0 || ADD_COUNT(dict, s, uncached) < 0 ||
         ADD_COUNT(dict, s, l2_stale_hits) < 0 || ADD_COUNT(dict, s, fail_safe_served) < 0 ||
         ADD_COUNT(dict, s, soft_limits) < 0 || ADD_COUNT(dict, s, hard_limits) < 0 ||
+        ADD_COUNT(dict, s, refreshes_found) < 0 || ADD_COUNT(dict, s, refreshes_put_off) < 0 ||
         ADD_COUNT(dict, s, changes_told) < 0 || ADD_COUNT(dict, s, copies_dropped) < 0 ||
         ADD_COUNT(dict, s, watches_lost) < 0 || ADD_COUNT(dict, s, changes_published) < 0 ||
         ADD_COUNT(dict, s, changes_unheard) < 0 || ADD_COUNT(dict, s, changes_unpublished) < 0 ||

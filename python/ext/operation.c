@@ -410,6 +410,44 @@ static PyObject *start_refresh(PyObject *object, PyObject *call) {
     return PyObject_CallFunctionObjArgs(f->refresh, object, args, kwargs, is_method ? Py_True : Py_False, NULL);
 }
 
+/* The claim of a ticket, by the poll or waiting. */
+static ckit_status begin_claim(core_operation *self, PyObject *poll, ckit_error *err) {
+    self->claimed = true;
+    if (poll == Py_None) {
+        PyThreadState *saved = core_let_go();
+        ckit_status    st = ckit_op_claim(self->op, NULL, NULL, NULL, err);
+        core_take_back(saved);
+        return st;
+    }
+    if (self->poll == NULL) {
+        core_poll_add((core_poll *)poll, self);
+    }
+    self->answer = CKIT_PENDING; /* before it comes */
+    return ckit_op_claim(self->op, ((core_poll *)poll)->poll, core_poll_ready, self, err);
+}
+
+static PyObject *claim(PyObject *object, PyObject *poll) {
+    core_operation *self = core_operation_of(object);
+    core_state     *state = PyType_GetModuleState(Py_TYPE(object));
+    ckit_error      err = CKIT_ERROR_INIT;
+    if (poll != Py_None && Py_TYPE(poll) != (PyTypeObject *)state->poll_type) {
+        PyErr_SetString(PyExc_TypeError, "claim() takes a Poll or None");
+        return NULL;
+    }
+    if (!self->claimed && !computes(self)) {
+        return NULL;
+    }
+    ckit_status st = self->claimed ? self->answer : begin_claim(self, poll, &err);
+    self->answer = st;
+    if (st == CKIT_PENDING) {
+        Py_RETURN_NONE;
+    }
+    if (st != CKIT_COMPUTE) {
+        core_operation_drop(self);
+    }
+    return st >= CKIT_E_FIRST ? core_raise(state, &err) : PyBool_FromLong(st == CKIT_COMPUTE);
+}
+
 static PyObject *move_here(PyObject *object, PyObject *unused) {
     core_operation *self = core_operation_of(object);
     (void)unused;
@@ -438,6 +476,10 @@ static PyMethodDef methods[] = {
     {"overdue", overdue, METH_O, "overdue(hard): the caller has waited as long as its limit."},
     {"fall_back", fall_back, METH_O, "The function has failed with this exception. True: take() gives what stands in."},
     {"start_refresh", start_refresh, METH_VARARGS, "Has the stale value computed anew, with (args, kwargs)."},
+    {"claim", claim, METH_O,
+     "claim(poll or None): whether a refresh is to run the function. None: not known yet; set `wake`, and again when "
+     "it is "
+     "done."},
     {"fail", fail, METH_NOARGS, "The function has failed: a call that waits takes over."},
     {"move_here", move_here, METH_NOARGS, "This thread is going to run the function, not the one that began."},
     {"drop", drop, METH_NOARGS, "Nobody is interested any more: a call that waits takes over."},

@@ -24,9 +24,10 @@ typedef struct core_operation {
     PyObject              *result; /* of one that was answered as it began */
     ckit_status            answer; /* CKIT_PENDING, or what has come */
     uint64_t               began_ns;
-    bool                   minds; /* the store has not taken the result, and that is the caller's */
-    bool                   kept;  /* the poll holds it until the store has the result */
-    struct core_operation *next;  /* among those */
+    bool                   minds;   /* the store has not taken the result, and that is the caller's */
+    bool                   claimed; /* of a refresh: its claim has begun, and `answer` tells what came of it */
+    bool                   kept;    /* the poll holds it until the store has the result */
+    struct core_operation *next;    /* among those */
     struct core_operation *prev;
 } core_operation;
 
