@@ -74,6 +74,12 @@ static uint64_t fresh_part(const ckit_op *op, uint64_t whole_ms, uint64_t life_m
     return fresh_ms < latest_ms ? fresh_ms : latest_ms;
 }
 
+/* What a value of this call that was read from the store had in the beginning, as far as can be told. */
+static uint64_t whole_life(const ckit_op *op) {
+    const ckit_function *function = op->function;
+    return function->nil_ttl_ms != 0 && ckiti_op_is_nil(op) ? function->nil_ttl_ms : function->ttl_ms;
+}
+
 /* With the stripe's lock held. The value is fresh for `fresh_ms`, then stale for `stale_ms`. */
 static bool put_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *object, ckiti_copy_of how,
                           uint64_t fresh_ms, uint64_t stale_ms) {
@@ -131,7 +137,7 @@ bool ckiti_op_believe(ckit_op *op, uint64_t life_ms) {
         bool     told = life_ms != CKIT_LIFE_UNKNOWN;
         uint64_t whole_ms = life_ms = ckiti_life_in_memory(life_ms);
         if (told) {
-            life_ms = fresh_part(op, op->function->ttl_ms, life_ms, ckiti_cache_now(op->cache));
+            life_ms = fresh_part(op, whole_life(op), life_ms, ckiti_cache_now(op->cache));
         }
         (void)put_in_memory(op, ckit_buf_slice(op->function->sealed ? &op->stored : &op->document), NULL,
                             CKITI_COPY_READ, life_ms, life_ms > 0 ? op->function->keep_ms + (whole_ms - life_ms) : 0);

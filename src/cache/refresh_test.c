@@ -192,6 +192,47 @@ CKIT_TEST(refresh, does_not_renew_the_life_of_what_it_looks_at) {
     stage_close(&s);
 }
 
+static ckit_status load_nil(void *context, ckit_load *load, ckit_error *err) {
+    _Atomic uint64_t *runs = context;
+    (void)err;
+    atomic_fetch_add(runs, 1);
+    ckit_write_nil(load->result);
+    return CKIT_OK;
+}
+
+/* Its age counts from its own lifetime, not from that of other results. */
+CKIT_TEST(refresh, of_nil_that_was_read_goes_by_the_life_of_nil) {
+    fixture               f;
+    _Atomic uint64_t      runs = 0;
+    ckit_function        *fn[2];
+    ckit_cache           *other;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    fixture_open(&f, FAKE_FULL);
+    other = fixture_cache(&f, FAKE_FULL);
+    options.ttl_ms = 100 * LIFE_MS;
+    options.nil_ttl_ms = LIFE_MS;
+    options.early_refresh = 0.5;
+    CHECK_OK(ckit_function_new(f.cache, "test.nil", load_nil, &runs, &options, &fn[0], NULL));
+    CHECK_OK(ckit_function_new(other, "test.nil", load_nil, &runs, &options, &fn[1], NULL));
+    for (unsigned i = 0; i < 2; i++) {
+        ckit_value value = CKIT_VALUE_INIT;
+        CHECK_OK(ckit_call(fn[i], NULL, &value, NULL));
+        ckit_value_fini(&value);
+        fake_clock_advance(&f.time, 1500);
+    }
+    ckit_value value = CKIT_VALUE_INIT;
+    CHECK_OK(ckit_call(fn[1], NULL, &value, NULL));
+    CHECK(!value.stale);
+    CHECK_EQ_U(CKIT_SOURCE_MEMORY, value.source);
+    ckit_value_fini(&value);
+    CHECK_EQ_U(1, runs);
+    for (unsigned i = 0; i < 2; i++) {
+        ckit_function_close(fn[i]);
+    }
+    ckit_cache_close(other);
+    fixture_close(&f);
+}
+
 CKIT_TEST(refresh, of_what_was_read_late_in_its_life_comes_soon) {
     stage                 s;
     ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
