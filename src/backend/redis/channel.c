@@ -91,6 +91,17 @@ void ckiti_redis_channel_forget(ckiti_redis_channel *ch) {
 
 /* ---- callers ---------------------------------------------------------------------------------------------------------- */
 
+/* PTTL of the name, and the name once more for MGET. */
+static void write_read(const ckiti_redis_call *call, ckiti_resp_writer *lives, ckiti_resp_writer *names) {
+    static const char pttl[] = "*2\r\n$4\r\nPTTL\r\n";
+    ckiti_resp_written(lives, ckit_slice_of(pttl, sizeof pttl - 1));
+    size_t at = lives->out->len;
+    call->put_name(call, lives);
+    if (lives->status == CKIT_OK) {
+        ckiti_resp_written(names, ckit_slice_of(lives->out->ptr + at, lives->out->len - at));
+    }
+}
+
 /* Appends the commands, all or nothing. */
 static ckit_status write_call(ckiti_redis_queue *q, const ckiti_redis_call *call, bool gathered) {
     size_t            plain = q->plain.len, lives = q->lives.len, named = q->names.len;
@@ -98,10 +109,7 @@ static ckit_status write_call(ckiti_redis_queue *q, const ckiti_redis_call *call
     ckiti_resp_writer_init(&w, gathered ? &q->lives : &q->plain, SIZE_MAX);
     ckiti_resp_writer_init(&names, &q->names, SIZE_MAX);
     if (gathered) {
-        ckiti_resp_command(&w, 2);
-        ckiti_resp_text(&w, "PTTL");
-        call->put_name(call, &w);
-        call->put_name(call, &names);
+        write_read(call, &w, &names);
     } else {
         ckiti_redis_call_write(call, &w);
     }

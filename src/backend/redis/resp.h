@@ -33,6 +33,8 @@ void ckiti_resp_text(ckiti_resp_writer *w, const char *text);
 void ckiti_resp_number(ckiti_resp_writer *w, uint64_t number);
 /* One argument that is the given parts, one behind the other; always copied. */
 void ckiti_resp_joined(ckiti_resp_writer *w, const ckit_slice *parts, size_t count);
+/* What is written already: the beginning of a command, or arguments. Always copied. */
+void ckiti_resp_written(ckiti_resp_writer *w, ckit_slice bytes);
 
 /* ---- reading ----------------------------------------------------------------------------------------------- */
 

@@ -74,6 +74,12 @@ void ckiti_resp_number(ckiti_resp_writer *w, uint64_t number) {
     ckiti_resp_bytes(w, ckit_slice_of(text + sizeof text - count, count));
 }
 
+void ckiti_resp_written(ckiti_resp_writer *w, ckit_slice bytes) {
+    if (reserve(w, bytes.len)) {
+        put(w->out, bytes.ptr, bytes.len);
+    }
+}
+
 void ckiti_resp_joined(ckiti_resp_writer *w, const ckit_slice *parts, size_t count) {
     size_t len = 0;
     for (size_t i = 0; i < count; i++) {
