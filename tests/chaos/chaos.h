@@ -26,6 +26,7 @@
 #define RECOVERY_MS 1000u
 #define FLIGHT_MS 1000u
 #define LEASE_MS 1000u
+#define LOCK_WAIT_MS 500u
 #define FUNCTION_MS 2u
 #define AGREE_MS 3000u
 

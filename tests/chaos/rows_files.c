@@ -33,7 +33,7 @@ static void judge_files(world *w, const plan *p, outcome *o, uint64_t worked_ms)
     world_rest(w);
     o->agreed_ms = await_agreement(w);
     world_tell(w, o);
-    o->bound_ms = 2 * TIMEOUT_MS + 500;
+    o->bound_ms = TIMEOUT_MS + LOCK_WAIT_MS + TIMEOUT_MS; /* as with a server */
     o->most_runs = SIDES * ARGUMENTS * (worked_ms / (TTL_MS / 2) + 2) * (CALLERS + 1);
     judge(p, o);
 }

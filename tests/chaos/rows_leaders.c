@@ -14,6 +14,9 @@ extern char **environ;
 
 #define ARGUMENT 7
 #define FOLLOWERS 50u
+#define BEFORE_MS 400u                    /* so long the leader runs before it is killed */
+#define NEXT_MS (50u + FUNCTION_MS + 20u) /* from the end of a lease: the next one begins, computes, and is done */
+#define CROWD_MS 100u                     /* for fifty threads to wake, compute and store */
 
 typedef struct follower {
     side     *side;
@@ -38,8 +41,10 @@ static void followers_join(follower *all, unsigned count) {
     }
 }
 
+#define GATHER_MS 2000u /* the longest until all of them wait */
+
 static void await_waits(side *s, uint64_t waits) {
-    for (unsigned i = 0; i < 2000; i++) {
+    for (unsigned i = 0; i < GATHER_MS; i++) {
         ckit_cache_stats stats = CKIT_CACHE_STATS_INIT;
         ckit_cache_get_stats(s->cache, &stats);
         if (stats.flight_waits >= waits) {
@@ -116,7 +121,7 @@ static void row_crash(const plan *p, outcome *o) {
         follower one;
         pid_t    leader = start_leader(&w);
         followers_start(&one, 1, &w.sides[0]);
-        nap_ms(p->quick ? 20 : 400);
+        nap_ms(p->quick ? 20 : BEFORE_MS);
         uint64_t killed = now_ms();
         if (leader != 0) {
             kill(leader, SIGKILL);
@@ -128,10 +133,10 @@ static void row_crash(const plan *p, outcome *o) {
         uint64_t waited = now_ms() - killed;
         world_tell(&w, o);
         o->most_runs = 1;
-        o->bound_ms = LEASE_MS + 500;
+        o->bound_ms = BEFORE_MS + LEASE_MS + NEXT_MS;
         snprintf(o->note, sizeof o->note, "%llu ms after it was killed, leases of %u ms", (unsigned long long)waited,
                  LEASE_MS);
-        if (!p->quick && waited > LEASE_MS + 50 + FUNCTION_MS + 20) {
+        if (!p->quick && waited > LEASE_MS + NEXT_MS) {
             broken(o, "the next one was done %llu ms after the leader was killed", (unsigned long long)waited);
         }
         judge(p, o);
@@ -151,7 +156,7 @@ static void row_fails(const plan *p, outcome *o) {
         followers_join(all, FOLLOWERS);
         world_tell(&w, o);
         o->most_runs = 2;
-        o->bound_ms = 500;
+        o->bound_ms = 2 * FUNCTION_MS + CROWD_MS;
         snprintf(o->note, sizeof o->note, "%llu saw the function's error", (unsigned long long)w.own_errors);
         if (w.own_errors != 1) {
             broken(o, "%llu callers saw the error of one run", (unsigned long long)w.own_errors);
@@ -197,7 +202,7 @@ static void row_cancelled(const plan *p, outcome *o) {
         ckit_args_fini(&args);
         world_tell(&w, o);
         o->most_runs = 1;
-        o->bound_ms = 2000;
+        o->bound_ms = GATHER_MS + CROWD_MS;
         judge(p, o);
     }
     world_close(&w);
@@ -225,7 +230,7 @@ static void row_never(const plan *p, outcome *o) {
         ckit_args_fini(&args);
         world_tell(&w, o);
         o->most_runs = FOLLOWERS;
-        o->bound_ms = FLIGHT_MS + 500;
+        o->bound_ms = FLIGHT_MS + CROWD_MS;
         judge(p, o);
     }
     world_close(&w);

@@ -254,7 +254,7 @@ static bool open_side(side *s, const settings *set, ckit_backend *backend, outco
     options.flight_wait_ms = set->flight_wait_ms != 0 ? set->flight_wait_ms : 10000;
     options.lock = set->no_lock ? CKIT_OFF : CKIT_ON;
     options.lock_lease_ms = LEASE_MS;
-    options.lock_wait_ms = set->lock_wait_ms != 0 ? set->lock_wait_ms : 500;
+    options.lock_wait_ms = set->lock_wait_ms != 0 ? set->lock_wait_ms : LOCK_WAIT_MS;
     options.l1 = !w->has_server && s->number == 1 ? CKIT_OFF : CKIT_ON;
     of.ttl_ms = set->plain ? 3600000 : TTL_MS;
     of.stale_ms = set->plain ? 0 : STALE_MS;

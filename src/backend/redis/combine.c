@@ -83,7 +83,7 @@ static void leader_is_late(ckiti_redis_channel *ch, ckiti_redis_call *call, ckit
         (void)ckiti_redis_channel_withdraw(ch, call);
     }
     if (ch->connection.stream != NULL &&
-        ckiti_redis_channel_silence(ch, ckiti_system_monotonic_ms()) >= ch->silence_ms) {
+        ckiti_redis_channel_silence(ch, ckiti_exact_monotonic_ms()) >= ch->silence_ms) {
         ckiti_redis_channel_break(ch, &why, false, woken, NULL);
     }
     fail_own(call, &why);
@@ -92,7 +92,7 @@ static void leader_is_late(ckiti_redis_channel *ch, ckiti_redis_call *call, ckit
 /* Nobody can connect: everybody is told, unless only the leader was in a hurry. */
 static void cannot_connect(ckiti_redis_channel *ch, ckiti_redis_call *call, const ckit_error *why,
                            ckiti_redis_woken *woken) {
-    if (why->status == CKIT_E_TIMEOUT && ckiti_system_monotonic_ms() >= call->until_ms && !call->patient) {
+    if (why->status == CKIT_E_TIMEOUT && ckiti_exact_monotonic_ms() >= call->until_ms && !call->patient) {
         (void)ckiti_redis_channel_withdraw(ch, call);
         fail_own(call, why);
         return;
@@ -176,7 +176,7 @@ static void follow(ckiti_redis_channel *ch, ckiti_redis_call *call) {
             lead(ch, call);
             return;
         }
-        uint64_t left = ckiti_time_left(ckiti_system_monotonic_ms(), call->until_ms);
+        uint64_t left = ckiti_time_left(ckiti_exact_monotonic_ms(), call->until_ms);
         if (left == 0) {
             if (give_up(ch, call, graced)) {
                 break;

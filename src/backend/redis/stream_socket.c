@@ -29,7 +29,7 @@ typedef struct socket_stream {
 /* Waits for `events`: 1, 0 when time is over, -1 with errno. */
 static int wait_for(int fd, short events, uint64_t until_ms) {
     for (;;) {
-        uint64_t      left = ckiti_time_left(ckiti_system_monotonic_ms(), until_ms);
+        uint64_t      left = ckiti_time_left(ckiti_exact_monotonic_ms(), until_ms);
         struct pollfd one = {.fd = fd, .events = events};
         int           n = poll(&one, 1, left > 60000 ? 60000 : (int)left);
         if (n > 0 || (n == 0 && left <= 60000)) {
