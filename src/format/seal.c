@@ -103,7 +103,7 @@ ckit_status ckiti_seal_with_nonce(ckit_keyring *ring, const ckit_seal_subject *s
     }
     if (st == CKIT_OK) {
         void                   *self;
-        const ckiti_cipher_ops *cipher = ckiti_ring_cipher(ring, plain.len, &self);
+        const ckiti_cipher_ops *cipher = ckiti_ring_cipher(ring, plain.len, true, &self);
         uint8_t                *body = out + CKITI_SEAL_NONCE;
         if (nonce != NULL) {
             memcpy(out, nonce, CKITI_SEAL_NONCE);
@@ -149,7 +149,7 @@ static ckit_status open_with(const opening *o, ckiti_tenant *tenant, ckit_error 
     const size_t            len = o->sealed.len - CKIT_SEAL_OVERHEAD;
     const ckit_slice        body = ckit_slice_of(o->sealed.ptr + CKITI_SEAL_NONCE, len);
     void                   *self;
-    const ckiti_cipher_ops *cipher = ckiti_ring_cipher(o->ring, len, &self);
+    const ckiti_cipher_ops *cipher = ckiti_ring_cipher(o->ring, len, false, &self);
     return cipher->open(self, &tenant->cipher, o->sealed.ptr, o->additional, body, body.ptr + len, o->out, err);
 }
 

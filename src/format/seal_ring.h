@@ -77,7 +77,7 @@ void ckiti_tenants_fini(ckit_keyring *ring);
 void ckiti_tenants_in_child(ckit_keyring *ring);
 
 /* Who seals or opens `len` bytes now, and the first argument of its functions. */
-const ckiti_cipher_ops *ckiti_ring_cipher(ckit_keyring *ring, size_t len, void **self);
+const ckiti_cipher_ops *ckiti_ring_cipher(ckit_keyring *ring, size_t len, bool sealing, void **self);
 
 /* Hexadecimal text as Python's bytes.fromhex takes it: pairs of digits, blanks between them. The number of bytes, or
  * SIZE_MAX when it is something else. `out` may be NULL: only counted. */
