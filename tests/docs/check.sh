@@ -8,6 +8,7 @@
 #   ```sh              the commands, targets and presets exist; sessions ("$ " in front of commands) are not looked at:
 #                      tests/cli/test_examples.py runs them and compares what they print
 #   [text](target)     a file of the repository is there
+#   docs/architecture.md  names every component, public header and directory of tests, and no file of src/ that is not there
 #
 # In docs/security.md each row of the table of claims names tests, or files of them, that are there.
 set -uo pipefail
@@ -135,6 +136,23 @@ check_claims() {
     done < <(awk '/^\| Claim/ { inside = 1; next } inside && /^\|-/ { next } inside && /^\|/ { print; next } { inside = 0 }' \
         docs/security.md)
 }
+
+check_architecture() {
+    local page=docs/architecture.md named path
+    for path in src/*/ src/backend/*/ tests/*/ include/cachekit/*.h include/cachekit/ext/*.h; do
+        named=${path%/}
+        [ "$named" = src/backend ] || grep -qF "\`${named#include/cachekit/}\`" $page || complain "$page does not name $named"
+    done
+    while IFS= read -r path; do
+        [ -e "$path" ] || complain "$page names $path, which is not there"
+    done < <(grep -oE '`src/[a-z_/]+\.[ch]`' $page | tr -d '\`')
+    # The table of src/cache names files without their directory.
+    while IFS= read -r path; do
+        [ -e "src/cache/$path" ] || complain "$page names src/cache/$path, which is not there"
+    done < <(awk '/^Where to look in/ { inside = 1 } /^## / { inside = 0 } inside && /^\| `/' $page | cut -d '|' -f 2 |
+        grep -oE '`[a-z_]+\.[ch]`' | tr -d '\`')
+}
+check_architecture
 
 for page in "${pages[@]}"; do
     split_page "$page"
