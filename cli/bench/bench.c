@@ -105,7 +105,7 @@ static bool check_length(const bench_options *o, cli_load_plan *plan) {
             return false;
         }
     } else if (o->operations == NOT_GIVEN && o->trace == NULL) {
-        plan->duration_ms = DEFAULT_SECONDS * 1000;
+        plan->duration_ms = UINT64_C(1000) * DEFAULT_SECONDS;
     }
     return true;
 }

@@ -16,8 +16,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 
 static void close_fd(int *fd) {

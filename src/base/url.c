@@ -71,7 +71,7 @@ static ckit_status parse_port(ckiti_url *url, ckit_slice text, ckit_error *err) 
 }
 
 static ckit_status parse_host(ckiti_url *url, ckit_slice text, ckit_error *err) {
-    ckit_slice host = text;
+    ckit_slice host;
     ckit_slice port = {NULL, 0};
     if (text.len > 0 && text.ptr[0] == '[') {
         size_t end = find_any(text, "]");

@@ -122,8 +122,8 @@ static bool has_waited(void *context) {
     return stats_of(w->cache).flight_waits >= w->value;
 }
 
-void wait_flight_waits(ckit_cache *cache, uint64_t value) {
-    waits w = {cache, value};
+void wait_flight_waits(ckit_cache *cache, uint64_t waited) {
+    waits w = {cache, waited};
     wait_for(has_waited, &w);
 }
 

@@ -153,6 +153,6 @@ typedef struct threaded_call {
 void   call_start(threaded_call *c, ckit_function *function, int64_t argument);
 answer call_join(threaded_call *c);
 /* Waits until that many calls of the cache have waited for another call. */
-void wait_flight_waits(ckit_cache *cache, uint64_t waits);
+void wait_flight_waits(ckit_cache *cache, uint64_t waited);
 
 #endif

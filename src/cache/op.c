@@ -374,7 +374,7 @@ ckiti_sealed_value ckiti_op_under_name(const ckiti_sealed_value *own, const ckit
 /* The key itself was a miss. What happened to it since that look began counts here too. */
 static ckit_status look_for_stale(ckit_op *op) {
     ckit_buf           name;
-    uint64_t           left_ms;
+    uint64_t           left_ms = 0;
     ckiti_sealed_value own = ckiti_op_sealed_value(op);
     bool               there = ckiti_stale_name(op->cache, ckit_buf_slice(&op->key), &name) == CKIT_OK;
     ckiti_sealed_value v = ckiti_op_under_name(&own, &name);
