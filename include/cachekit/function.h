@@ -125,7 +125,9 @@ CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t 
  *
  * soft_limit_ms, hard_limit_ms: ckit_call runs the loader of such a function in a thread of its own (up to 64 of a cache at
  * the same time; further ones run in their callers' threads, without a limit), with a copy of the arguments. Nothing stops a
- * loader: closing the function waits for it. Time is real time. A call that waits for another one, in this process or
+ * loader: closing the function waits for it. Time is real time. ckit_call_many does the same with a loader for many, whose
+ * `context` then has to last until it returns, which may be after ckit_call_many has: past the soft limit it returns when every
+ * call has an answer or an older value, past the hard one with CKIT_E_FUNCTION_TIMEOUT for those that have neither. A call that waits for another one, in this process or
  * elsewhere, waits as long as that, too. Who computes by himself after ckit_begin, or has an event loop with timers of its
  * own, says when a call's time is over (ckit_op_overdue in poll.h).
  *

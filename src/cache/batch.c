@@ -61,6 +61,9 @@ void ckiti_batch_sweep(ckit_batch *b) {
 }
 
 static ckit_status copy_again(const ckit_function *function, const ckit_value *twin, ckit_value *out) {
+    if (twin->object != NULL) {
+        return CKIT_E_NO_MEMORY; /* there was none to share it */
+    }
     if (!function->sealed) {
         return ckit_value_copy(out, twin->data, function->cache->alloc);
     }
@@ -74,17 +77,23 @@ static ckit_status copy_again(const ckit_function *function, const ckit_value *t
     return st;
 }
 
+ckit_status ckiti_value_lend_or_copy(const ckit_function *function, const ckit_value *value, ckit_value *out) {
+    ckit_status st = ckiti_shared_lend_again(value, out) ? CKIT_OK : copy_again(function, value, out);
+    if (st == CKIT_OK) {
+        out->life_ms = value->life_ms;
+        out->source = value->source;
+        out->stale = value->stale;
+    }
+    return st;
+}
+
 static void answer_twin(ckit_batch *b, size_t i) {
     const ckit_value *twin = &b->out[b->rows[i].twin - 1];
     ckit_status       st = b->answers[b->rows[i].twin - 1];
-    if (st == CKIT_OK && !ckiti_shared_lend_again(twin, &b->out[i])) {
-        st = twin->object != NULL ? CKIT_E_NO_MEMORY /* there was none to share it */
-                                  : copy_again(b->function, twin, &b->out[i]);
+    if (st == CKIT_OK) {
+        st = ckiti_value_lend_or_copy(b->function, twin, &b->out[i]);
     }
     if (st == CKIT_OK) {
-        b->out[i].life_ms = twin->life_ms;
-        b->out[i].source = twin->source;
-        b->out[i].stale = twin->stale;
         end_row(b, i, CKIT_OK);
     } else {
         ckit_error why = CKIT_ERROR_INIT;

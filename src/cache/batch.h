@@ -97,6 +97,22 @@ void ckiti_batch_sweep(ckit_batch *b);
 /* Those whose own call has been answered. */
 void ckiti_batch_answer_twins(ckit_batch *b);
 
+/* Another of the same value, shared where that can be. */
+ckit_status ckiti_value_lend_or_copy(const ckit_function *function, const ckit_value *value, ckit_value *out);
+
+/* ---- batch_limits.c: a function that may take only so long ---- */
+
+/* Answers a batch that has been opened, with copies of its arguments, and ends it; or leaves it to a thread that does. */
+void ckiti_batch_in_time(ckit_batch *b, ckit_batch_loader loader, void *context, ckit_value *out, ckit_status *each,
+                         ckit_error *first);
+
+/* ---- call_many.c: the blocking driver ---- */
+
+/* Until all is answered. */
+void ckiti_batch_run_with(ckit_batch *b, ckit_batch_loader loader, void *context);
+/* One with answers of its own. */
+void ckiti_batch_free(ckit_batch *b);
+
 /* ---- batch_store.c: the store's part ---- */
 
 /* Something is to be done that may wait for the store. */

@@ -5,6 +5,44 @@
 
 static const char where[] = "function";
 
+/* ---- a batch with answers of its own ----------------------------------------------------------------------------------- */
+
+void ckiti_batch_free(ckit_batch *b) {
+    const ckit_alloc *alloc = b->cache->alloc;
+    size_t            count = b->count, room = count > 0 ? count : 1;
+    ckiti_batch_fini(b);
+    for (size_t i = 0; b->out != NULL && i < count; i++) {
+        ckit_value_fini(&b->out[i]);
+    }
+    ckiti_free(alloc, b->out, room * sizeof b->out[0]);
+    ckiti_free(alloc, b->answers, room * sizeof b->answers[0]);
+    ckiti_free(alloc, b, sizeof *b);
+}
+
+static ckit_batch *new_batch(const ckit_batch_start *start) {
+    const ckit_alloc *alloc = start->function->cache->alloc;
+    ckit_batch       *b = ckiti_alloc_zeroed(alloc, 1, sizeof *b);
+    size_t            room = start->count > 0 ? start->count : 1;
+    if (b == NULL) {
+        return NULL;
+    }
+    *b = (ckit_batch){.queued = {.poll = start->poll},
+                      .ready = start->ready,
+                      .context = start->context,
+                      .function = start->function,
+                      .cache = start->function->cache,
+                      .args = start->args,
+                      .copies = true,
+                      .count = start->count};
+    b->out = ckiti_alloc_zeroed(alloc, room, sizeof b->out[0]);
+    b->answers = ckiti_alloc_zeroed(alloc, room, sizeof b->answers[0]);
+    if (b->out == NULL || b->answers == NULL) {
+        ckiti_batch_free(b);
+        b = NULL;
+    }
+    return b;
+}
+
 /* ---- the blocking driver ---------------------------------------------------------------------------------------------- */
 
 static ckit_status run(ckit_batch *b) {
@@ -29,59 +67,76 @@ static ckit_status load_each(const ckit_function *function, ckit_batch_call *cal
     return CKIT_OK;
 }
 
-/* Until all is answered; returns the first failure. */
-static ckit_status run_with(ckit_batch *b, ckit_batch_loader loader, void *context) {
+void ckiti_batch_run_with(ckit_batch *b, ckit_batch_loader loader, void *context) {
     while (run(b) == CKIT_COMPUTE) {
         ckit_error  why = CKIT_ERROR_INIT;
         ckit_status st = loader != NULL ? loader(context, b->a.calls, b->missing, &why)
                                         : load_each(b->function, b->a.calls, b->missing, &why);
         ckiti_batch_take_results(b, st, &why);
     }
-    return b->first.status;
 }
 
-ckit_status ckit_call_many(ckit_function *function, ckit_args *const *args, size_t count, ckit_batch_loader loader,
-                           void *context, ckit_value *out, ckit_status *answers, ckit_error *err) {
-    ckit_error  why = CKIT_ERROR_INIT;
-    ckit_status st = CKIT_OK;
-    ckit_batch  b = {
-         .function = function, .cache = function->cache, .args = args, .count = count, .out = out, .answers = answers};
-    for (size_t i = 0; i < count; i++) {
-        ckit_value_fini(&out[i]);
+static ckit_status check_loader(const ckit_function *function, ckit_batch_loader loader, ckit_error *err) {
+    return loader != NULL || function->loader != NULL
+               ? CKIT_OK
+               : ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader, and none for many calls was given");
+}
+
+/* With answers of its own, and arguments that last: somebody else may have to go on with it. */
+static ckit_status call_in_time(const ckit_batch_start *start, ckit_batch_loader loader, void *context, ckit_value *out,
+                                ckit_status *answers, ckit_error *why) {
+    ckit_batch *b = new_batch(start);
+    ckit_status st = b != NULL
+                         ? ckiti_batch_open(b, why)
+                         : ckit_fail(why, CKIT_E_NO_MEMORY, where, "no memory for a batch of %zu calls", start->count);
+    if (st != CKIT_OK && b != NULL) {
+        ckiti_batch_free(b);
     }
-    if (loader == NULL && function->loader == NULL) {
-        st = ckit_fail(&why, CKIT_E_MISUSE, where, "this function has no loader, and none for many calls was given");
-    } else {
-        st = ckiti_batch_open(&b, &why);
-    }
-    if (st != CKIT_OK) {
-        for (size_t i = 0; i < count; i++) {
-            answers[i] = st;
-        }
-    } else {
-        st = run_with(&b, loader, context);
-        why = b.first;
-    }
-    ckiti_batch_fini(&b);
-    if (st != CKIT_OK && err != NULL) {
-        *err = why;
+    if (st == CKIT_OK) {
+        ckiti_batch_in_time(b, loader, context, out, answers, why);
     }
     return st;
 }
 
-/* ---- the pollable driver ---------------------------------------------------------------------------------------------- */
-
-static void destroy(ckit_batch *b) {
-    const ckit_alloc *alloc = b->cache->alloc;
-    size_t            count = b->count;
-    ckiti_batch_fini(b);
-    for (size_t i = 0; b->out != NULL && i < count; i++) {
-        ckit_value_fini(&b->out[i]);
+static ckit_status call_here(const ckit_batch_start *start, ckit_batch_loader loader, void *context, ckit_value *out,
+                             ckit_status *answers, ckit_error *why) {
+    ckit_batch  b = {.function = start->function,
+                     .cache = start->function->cache,
+                     .args = start->args,
+                     .count = start->count,
+                     .out = out,
+                     .answers = answers};
+    ckit_status st = ckiti_batch_open(&b, why);
+    if (st == CKIT_OK) {
+        ckiti_batch_run_with(&b, loader, context);
+        *why = b.first;
     }
-    ckiti_free(alloc, b->out, count * sizeof b->out[0]);
-    ckiti_free(alloc, b->answers, count * sizeof b->answers[0]);
-    ckiti_free(alloc, b, sizeof *b);
+    ckiti_batch_fini(&b);
+    return st;
 }
+
+ckit_status ckit_call_many(ckit_function *function, ckit_args *const *args, size_t count, ckit_batch_loader loader,
+                           void *context, ckit_value *out, ckit_status *answers, ckit_error *err) {
+    const ckit_batch_start start = {.function = function, .args = args, .count = count};
+    const bool             is_limited = function->soft_limit_ms != 0 || function->hard_limit_ms != 0;
+    ckit_error             why = CKIT_ERROR_INIT;
+    for (size_t i = 0; i < count; i++) {
+        ckit_value_fini(&out[i]);
+    }
+    ckit_status st = check_loader(function, loader, &why);
+    if (st == CKIT_OK) {
+        st = (is_limited ? call_in_time : call_here)(&start, loader, context, out, answers, &why);
+    }
+    for (size_t i = 0; st != CKIT_OK && i < count; i++) {
+        answers[i] = st;
+    }
+    if (why.status != CKIT_OK && err != NULL) {
+        *err = why;
+    }
+    return why.status;
+}
+
+/* ---- the pollable driver ---------------------------------------------------------------------------------------------- */
 
 static ckit_batch *batch_of(ckiti_job *job) { return (ckit_batch *)(void *)((char *)job - offsetof(ckit_batch, work)); }
 
@@ -89,7 +144,7 @@ static ckit_batch *batch_of(ckiti_job *job) { return (ckit_batch *)(void *)((cha
 static void end_abandoned(ckit_batch *b) {
     ckit_poll     *poll = b->queued.poll;
     ckit_function *function = b->function;
-    destroy(b);
+    ckiti_batch_free(b);
     ckiti_poll_returned(poll, function);
 }
 
@@ -172,27 +227,6 @@ static ckit_status check_start(const ckit_batch_start *start, ckit_error *err) {
     return CKIT_OK;
 }
 
-static ckit_batch *new_batch(const ckit_batch_start *start) {
-    const ckit_alloc *alloc = start->function->cache->alloc;
-    ckit_batch       *b = ckiti_alloc_zeroed(alloc, 1, sizeof *b);
-    size_t            room = start->count > 0 ? start->count : 1;
-    if (b == NULL) {
-        return NULL;
-    }
-    *b = (ckit_batch){.queued = {.poll = start->poll, .deliver = deliver},
-                      .ready = start->ready,
-                      .context = start->context,
-                      .work = {.run = work},
-                      .function = start->function,
-                      .cache = start->function->cache,
-                      .args = start->args,
-                      .copies = true,
-                      .count = start->count};
-    b->out = ckiti_alloc_zeroed(alloc, room, sizeof b->out[0]);
-    b->answers = ckiti_alloc_zeroed(alloc, room, sizeof b->answers[0]);
-    return b;
-}
-
 ckit_status ckit_begin_many(const ckit_batch_start *start, ckit_batch **out, ckit_error *err) {
     *out = NULL;
     ckit_status st = check_start(start, err);
@@ -205,9 +239,11 @@ ckit_status ckit_begin_many(const ckit_batch_start *start, ckit_batch **out, cki
     }
     st = ckiti_batch_open(b, err);
     if (st != CKIT_OK) {
-        destroy(b);
+        ckiti_batch_free(b);
         return st;
     }
+    b->queued.deliver = deliver;
+    b->work.run = work;
     *out = b; /* first: another thread may dispatch it before this one returns */
     if (start->poll == NULL) {
         return run(b);
@@ -291,5 +327,5 @@ void ckit_batch_free(ckit_batch *b) {
         ckiti_poll_reclaim_inherited(&b->queued);
         ckiti_batch_forget_locks(b); /* the parent's to let go */
     }
-    destroy(b);
+    ckiti_batch_free(b);
 }
