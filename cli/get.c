@@ -90,11 +90,29 @@ static void take_shared(shown *s, const char *operand) {
     }
 }
 
-static ckit_status show(shown *s, const char *operand, ckit_slice stored, const char *as, bool pretty,
-                        ckit_error *err) {
+/* What lies bare may have been sealed bare: then what it opens to takes its place. */
+static ckit_status open_bare(shown *s, const char *tenant, const char *operand, ckit_slice stored, ckit_error *err) {
+    if (s->stored.form != CLI_FORM_RAW || !run_secret_reveal_bare(tenant, ckit_slice_str(operand), stored, &s->clear)) {
+        return CKIT_OK;
+    }
+    cli_stored_fini(&s->stored);
+    s->stored = (cli_stored){.framed = false};
+    ckit_status st = cli_stored_open(ckit_buf_slice(&s->clear), &s->stored, err);
+    if (st == CKIT_OK) {
+        take_shared(s, operand);
+    }
+    return st;
+}
+
+/* `tenant`: whose key it is, NULL for the deployment's. */
+static ckit_status show(shown *s, const char *tenant, const char *operand, ckit_slice stored, const char *as,
+                        bool pretty, ckit_error *err) {
     ckit_status st = cli_stored_open(stored, &s->stored, is(as, "raw") ? NULL : err);
     if (st == CKIT_OK) {
         take_shared(s, operand);
+    }
+    if (st == CKIT_OK && !is(as, "raw")) {
+        st = open_bare(s, tenant, operand, stored, err);
     }
     s->form = st == CKIT_OK ? cli_form_name(s->stored.form) : "damaged";
     if (is(as, "raw")) {
@@ -167,12 +185,12 @@ static bool is_damaged(const shown *s, ckit_slice stored, ckit_status st) {
            (strcmp(s->form, "damaged") == 0 || s->stored.framed || cli_stored_was_envelope(stored));
 }
 
-static int answer_hit(const cli_common *common, const char *as, const char *operand, ckit_slice stored,
-                      uint64_t life_ms) {
+static int answer_hit(const cli_common *common, const char *tenant, const char *as, const char *operand,
+                      ckit_slice stored, uint64_t life_ms) {
     shown       s = {.form = NULL};
     ckit_error  err = CKIT_ERROR_INIT;
     int         code = CLI_DONE;
-    ckit_status st = show(&s, operand, stored, as, !common->json && isatty(1) == 1, &err);
+    ckit_status st = show(&s, tenant, operand, stored, as, !common->json && isatty(1) == 1, &err);
     if (st == CKIT_OK && is(as, "hex")) {
         st = to_hex(&s, &err);
     }
@@ -205,7 +223,8 @@ static int get(const cli_store *store, const cli_common *common, const char *as,
         uint64_t    life_ms = CKIT_LIFE_UNKNOWN;
         ckit_status st = store->ops->get(store->self, ckit_buf_slice(&key), CKIT_NO_DEADLINE, &stored, &life_ms, &err);
         code = st >= CKIT_E_FIRST ? cli_call_failed(st, &err)
-               : st == CKIT_OK    ? answer_hit(common, as, operand, ckit_buf_slice(&stored), life_ms)
+               : st == CKIT_OK    ? answer_hit(common, store->prefix.len > 0 ? common->tenant : NULL, as, operand,
+                                               ckit_buf_slice(&stored), life_ms)
                                   : cli_answer_key(common, operand, "found", false);
     }
     ckit_buf_fini(&key);

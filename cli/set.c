@@ -1,3 +1,4 @@
+#include "run/secret.h"
 #include "support/document_json.h"
 #include "support/input.h"
 #include "support/keys.h"
@@ -8,6 +9,7 @@
 #include <cachekit/envelope.h>
 #include <cachekit/interop.h>
 #include <cachekit/key.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define SMALL (UINT64_C(1) << 20) /* values up to here are read before the store is asked for its limit */
@@ -16,6 +18,7 @@ typedef struct set_options {
     uint64_t    ttl_ms;
     const char *namespace_name;
     const char *as;
+    bool        plain;
 } set_options;
 
 static const char *const forms[] = {"raw", "json", "text", "bytes", "interop", NULL};
@@ -81,17 +84,50 @@ static ckit_status write_plain(ckit_slice value, bool text, ckit_buf *document, 
     return ckit_writer_finish(&w, err);
 }
 
-static ckit_status seal(ckit_slice value, const char *as, ckit_buf *sealed, ckit_error *err) {
+static ckit_status wrap(ckit_slice value, const char *as, ckit_buf *wrapped, ckit_error *err) {
     ckit_buf    document = CKIT_BUF_INIT;
     bool        shared = is(as, "interop");
     ckit_status st = shared || is(as, "json") ? cli_document_from_json(value, &document, err)
                                               : write_plain(value, is(as, "text"), &document, err);
     if (st == CKIT_OK) {
-        st = shared ? ckit_interop_value_normalise(ckit_buf_slice(&document), sealed, err)
-                    : cli_stored_seal(ckit_buf_slice(&document), sealed, err);
+        st = shared ? ckit_interop_value_normalise(ckit_buf_slice(&document), wrapped, err)
+                    : cli_stored_seal(ckit_buf_slice(&document), wrapped, err);
     }
     ckit_buf_fini(&document);
     return st;
+}
+
+/* ---- sealing it, as programs in this environment do ---------------------------------------------------------- */
+
+/* A tenant in front of the key is that of calls; a store that has tenants of its own keeps the deployment's values. */
+static ckit_status seal_with(ckit_keyring *ring, const char *deployment, const cli_store *store, const char *tenant,
+                             const set_options *o, const char *operand, ckit_slice value, ckit_buf *sealed,
+                             ckit_error *err) {
+    const char *named = getenv("CACHEKIT_DEPLOYMENT_UUID");
+    if (is(o->as, "interop") && (named == NULL || *named == '\0')) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, "set",
+                         "values that all languages share are encrypted for a deployment that all have named: set "
+                         "CACHEKIT_DEPLOYMENT_UUID, or say --plain");
+    }
+    return run_secret_seal_as_programs(ring, store->prefix.len > 0 ? tenant : deployment, ckit_slice_str(operand),
+                                       value, sealed, err);
+}
+
+/* `*bytes` becomes what is stored; as it is without a key in the environment. */
+static ckit_status seal(const cli_store *store, const char *tenant, const set_options *o, const char *operand,
+                        ckit_slice *bytes, ckit_buf *sealed, ckit_error *err) {
+    ckit_keyring *ring = NULL;
+    char          deployment[CKIT_DEPLOYMENT_TEXT];
+    if (o->plain || o->ttl_ms == CKIT_TTL_DO_NOT_STORE) {
+        return CKIT_OK;
+    }
+    ckit_status st = ckit_keyring_from_environment(true, &ring, deployment, err);
+    if (st == CKIT_OK) {
+        st = seal_with(ring, deployment, store, tenant, o, operand, *bytes, sealed, err);
+        *bytes = ckit_buf_slice(sealed);
+    }
+    ckit_keyring_close(ring);
+    return st == CKIT_MISS ? CKIT_OK : st;
 }
 
 /* ---- storing it --------------------------------------------------------------------------------------------- */
@@ -139,7 +175,7 @@ static bool changes_keys(const cli_store *store) {
 }
 
 static int set(const cli_store *store, const cli_common *common, const set_options *o, char **operands) {
-    ckit_buf        key = CKIT_BUF_INIT, input = CKIT_BUF_INIT, sealed = CKIT_BUF_INIT;
+    ckit_buf        key = CKIT_BUF_INIT, input = CKIT_BUF_INIT, wrapped = CKIT_BUF_INIT, sealed = CKIT_BUF_INIT;
     ckit_error      err = CKIT_ERROR_INIT;
     ckit_entry_info info = info_of(o, operands[0]);
     bool            from_input = strcmp(operands[1], "-") == 0;
@@ -155,8 +191,9 @@ static int set(const cli_store *store, const cli_common *common, const set_optio
     }
     if (code == CLI_DONE) {
         ckit_slice  bytes = from_input ? ckit_buf_slice(&input) : ckit_slice_str(operands[1]);
-        ckit_status st = is(o->as, "raw") ? CKIT_OK : seal(bytes, o->as, &sealed, &err);
-        bytes = is(o->as, "raw") ? bytes : ckit_buf_slice(&sealed);
+        ckit_status st = is(o->as, "raw") ? CKIT_OK : wrap(bytes, o->as, &wrapped, &err);
+        bytes = is(o->as, "raw") ? bytes : ckit_buf_slice(&wrapped);
+        st = st == CKIT_OK ? seal(store, common->tenant, o, operands[0], &bytes, &sealed, &err) : st;
         st = st == CKIT_OK ? put(store, ckit_buf_slice(&key), bytes, &info, &err) : st;
         if (st == CKIT_OK) {
             answer(common, operands[0], bytes.len, o->ttl_ms);
@@ -166,6 +203,7 @@ static int set(const cli_store *store, const cli_common *common, const set_optio
     }
     ckit_buf_fini(&key);
     ckit_buf_fini(&input);
+    ckit_buf_fini(&wrapped);
     ckit_buf_fini(&sealed);
     return code;
 }
@@ -202,6 +240,8 @@ static const cli_option options[] = {
      CLI_FIELD(set_options, namespace_name), NULL},
     {"as", 0, CLI_CHOICE, "FORM", "raw, json, text, bytes or interop; see above [raw]", CLI_FIELD(set_options, as),
      forms},
+    {"plain", 0, CLI_FLAG, NULL, "store in the clear although there is a master key", CLI_FIELD(set_options, plain),
+     NULL},
 };
 
 static const cli_exit_row exits[] = {
@@ -232,7 +272,10 @@ const cli_command cli_set_command = {
         " --as interop  VALUE is a JSON text, and becomes what functions in interop\n"
         "             mode store in every language: one plain MessagePack\n"
         "             document. KEY is one that cachekit key --interop makes\n\n"
-        "Values are not encrypted, also when CACHEKIT_MASTER_KEY is set. Without --ttl an entry lives one hour; ten "
+        "With CACHEKIT_MASTER_KEY or CACHEKIT_MASTER_KEY_FILE the value is encrypted as programs with these keys "
+        "encrypt it, "
+        "and they and `get` open it; --plain stores in the clear. A wrong key is refused. --as interop then needs "
+        "CACHEKIT_DEPLOYMENT_UUID, which all who share the entry have. Without --ttl an entry lives one hour; ten "
         "years (3650d) are the most. Keys are used as they are, up to 64 KiB; SDKs by default only up to 1024 bytes. "
         "Programs that hold an older value in their own memory may use it until its lifetime ends there.\n\n"
         "Exit code 2: VALUE is not of the form asked for; 4: it is larger than the store takes. After a failure the "

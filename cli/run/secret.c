@@ -169,35 +169,56 @@ ckit_status run_secret_name(ckit_keyring *ring, ckit_buf *key, ckit_error *err) 
 
 /* ---- values ------------------------------------------------------------------------------------------------------- */
 
-static ckit_seal_subject subject_of(const ckit_frame *frame, ckit_slice key) {
-    return (ckit_seal_subject){.tenant = ckit_slice_str(tenant),
+static ckit_seal_subject subject_of(const ckit_frame *frame, const char *whose, ckit_slice key) {
+    return (ckit_seal_subject){.tenant = ckit_slice_str(whose),
                                .key = key,
                                .format = frame->format,
                                .original_type = frame->original_type,
                                .compressed = frame->compressed};
 }
 
-ckit_status run_secret_seal(ckit_keyring *ring, ckit_slice key, ckit_slice clear, ckit_buf *out, ckit_error *err) {
-    char        fingerprint[CKIT_FINGERPRINT_DIGITS + 1];
-    ckit_buf    scratch = CKIT_BUF_INIT, sealed = CKIT_BUF_INIT;
-    ckit_frame  frame;
-    ckit_status st = ckit_frame_parse(clear, &frame, &scratch, err);
+static ckit_status seal_frame(ckit_keyring *ring, const char *whose, ckit_slice key, const ckit_frame *clear,
+                              ckit_buf *out, ckit_error *err) {
+    char                    fingerprint[CKIT_FINGERPRINT_DIGITS + 1];
+    ckit_buf                sealed = CKIT_BUF_INIT;
+    ckit_frame              frame = *clear;
+    const ckit_seal_subject subject = subject_of(clear, whose, key);
+    ckit_status             st = ckit_keyring_fingerprint(ring, subject.tenant, fingerprint, err);
     if (st == CKIT_OK) {
-        st = ckit_keyring_fingerprint(ring, ckit_slice_str(tenant), fingerprint, err);
-    }
-    if (st == CKIT_OK) {
-        const ckit_seal_subject subject = subject_of(&frame, key);
-        st = ckit_seal(ring, &subject, frame.payload, &sealed, err);
+        st = ckit_seal(ring, &subject, clear->payload, &sealed, err);
     }
     if (st == CKIT_OK) {
         frame.encrypted = true;
-        frame.tenant_id = ckit_slice_str(tenant);
+        frame.tenant_id = subject.tenant;
         frame.encryption_algorithm = ckit_slice_str("AES-256-GCM");
         frame.key_fingerprint = ckit_slice_str(fingerprint);
         frame.payload = ckit_buf_slice(&sealed);
         st = ckit_frame_write(&frame, out, err);
     }
     ckit_buf_fini(&sealed);
+    return st;
+}
+
+ckit_status run_secret_seal(ckit_keyring *ring, ckit_slice key, ckit_slice clear, ckit_buf *out, ckit_error *err) {
+    ckit_buf    scratch = CKIT_BUF_INIT;
+    ckit_frame  frame;
+    ckit_status st = ckit_frame_parse(clear, &frame, &scratch, err);
+    st = st == CKIT_OK ? seal_frame(ring, tenant, key, &frame, out, err) : st;
+    ckit_buf_fini(&scratch);
+    return st;
+}
+
+static ckit_seal_subject bare_subject(const char *whose, ckit_slice key) {
+    return (ckit_seal_subject){.tenant = ckit_slice_str(whose), .key = key, .format = ckit_slice_str("msgpack")};
+}
+
+ckit_status run_secret_seal_as_programs(ckit_keyring *ring, const char *whose, ckit_slice key, ckit_slice clear,
+                                        ckit_buf *out, ckit_error *err) {
+    const ckit_seal_subject bare = bare_subject(whose, key);
+    ckit_buf                scratch = CKIT_BUF_INIT;
+    ckit_frame              frame;
+    bool framed = ckit_frame_parse(clear, &frame, &scratch, NULL) == CKIT_OK && !frame.legacy && !frame.encrypted;
+    ckit_status st = framed ? seal_frame(ring, whose, key, &frame, out, err) : ckit_seal(ring, &bare, clear, out, err);
     ckit_buf_fini(&scratch);
     return st;
 }
@@ -212,7 +233,7 @@ static ckit_status unseal(ckit_keyring *ring, ckit_slice whose, ckit_slice key, 
         st = ckit_fail(err, CKIT_E_DECODE, "run", "it is not encrypted");
     }
     if (st == CKIT_OK) {
-        ckit_seal_subject subject = subject_of(&frame, key);
+        ckit_seal_subject subject = subject_of(&frame, tenant, key);
         subject.tenant = whose.len > 0 ? whose : frame.tenant_id;
         st = ckit_unseal(ring, &subject, frame.key_fingerprint, frame.payload, 0, &payload, err);
     }
@@ -258,4 +279,16 @@ bool run_secret_reveal(ckit_slice key, ckit_slice sealed, ckit_buf *out) {
     }
     own.key_file = path;
     return open_with(&given, key, sealed, out) || (own_file(path, &directory) && open_with(&own, key, sealed, out));
+}
+
+bool run_secret_reveal_bare(const char *whose, ckit_slice key, ckit_slice sealed, ckit_buf *out) {
+    ckit_keyring *ring = NULL;
+    char          deployment[CKIT_DEPLOYMENT_TEXT];
+    bool          opened = false;
+    if (sealed.len >= CKIT_SEAL_OVERHEAD && ckit_keyring_from_environment(false, &ring, deployment, NULL) == CKIT_OK) {
+        const ckit_seal_subject subject = bare_subject(whose != NULL ? whose : deployment, key);
+        opened = ckit_unseal(ring, &subject, ckit_slice_of(NULL, 0), sealed, 0, out, NULL) == CKIT_OK;
+    }
+    ckit_keyring_close(ring);
+    return opened;
 }

@@ -23,6 +23,14 @@ ckit_status run_secret_ring(ckit_keyring **ring, char deployment[CKIT_DEPLOYMENT
  * one. `key` may have a tenant's prefix. False when none of them opens it. Appended to `out`. */
 bool run_secret_reveal(ckit_slice key, ckit_slice sealed, ckit_buf *out);
 
+/* A value as programs with these keys store it (ckit_cache_set): a frame becomes an encrypted one, other bytes are sealed bare.
+ * Appended to `out`. */
+ckit_status run_secret_seal_as_programs(ckit_keyring *ring, const char *whose, ckit_slice key, ckit_slice clear,
+                                        ckit_buf *out, ckit_error *err);
+/* Opens bare bytes with the keys of the environment; `whose` NULL: the deployment's. False when they are not sealed, or not
+ * for them. Appended to `out`. */
+bool run_secret_reveal_bare(const char *whose, ckit_slice key, ckit_slice sealed, ckit_buf *out);
+
 /* Replaces the hash in an automatic key by one that only holders of the key can make: who reads the store cannot try out which
  * command it belongs to. */
 ckit_status run_secret_name(ckit_keyring *ring, ckit_buf *key, ckit_error *err);

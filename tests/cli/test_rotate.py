@@ -1,0 +1,258 @@
+"""rotate: entries sealed anew with the current key, beside others at work; and what `set` seals and `get` opens."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from store_tools import Screen, keys, write_foreign
+
+sys.path.insert(0, str(pathlib.Path(os.environ["CKIT_SOURCE"]) / "tests" / "support"))
+import redis_server  # noqa: E402
+
+OLD, NEW, OTHER = "01" * 16 + "ab" * 16, "02" * 16 + "cd" * 16, "03" * 16 + "ef" * 16
+FORMER = {"CACHEKIT_MASTER_KEY": OLD}
+ROTATING = {"CACHEKIT_MASTER_KEY": NEW, "CACHEKIT_PREVIOUS_MASTER_KEYS": OLD}
+PRESENT = {"CACHEKIT_MASTER_KEY": NEW}
+TEXT = "a text that is long enough to be found in the clear"
+
+
+@pytest.fixture
+def redis(tool):
+    if not redis_server.available():
+        pytest.skip("redis-server is not installed")
+    server = redis_server.RedisServer()
+    yield server
+    server.close()
+
+
+def store(tool, count, *words, env=FORMER):
+    for i in range(count):
+        tool.ok("set", f"key{i}", f"{TEXT} {i}", *words, env=env)
+
+
+def rotate(tool, *words, env=ROTATING, code=0):
+    done = tool.run("rotate", "--json", "--rate", "0", *words, env=env)
+    assert done.returncode == code, done
+    return json.loads(done.stdout)
+
+
+def check_all_open(tool, count, *words):
+    for i in range(count):
+        assert tool.ok("get", f"key{i}", *words, env=PRESENT) == f"{TEXT} {i}".encode()
+
+
+def bytes_of(directory):
+    """Of its entries."""
+    return b"".join(path.read_bytes() for path in sorted(pathlib.Path(directory).iterdir()) if len(path.name) == 32)
+
+
+# ---- set and get --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["raw", "json", "text", "bytes"])
+def test_set_seals_with_the_key_of_the_environment_and_get_opens(tool, form):
+    tool.ok("set", "k", json.dumps(TEXT), "--as", form, env=FORMER)
+    assert TEXT.encode() not in bytes_of(tool.cache)
+    assert TEXT.encode() in tool.ok("get", "k", env=FORMER)
+    assert TEXT.encode() not in tool.run("get", "k").stdout
+
+
+def test_plain_and_no_key_store_in_the_clear(tool):
+    tool.ok("set", "a", TEXT)
+    assert tool.ok("get", "a", "--as", "raw") == TEXT.encode()
+    tool.ok("set", "b", TEXT, "--plain", env=FORMER)
+    assert tool.ok("get", "b", "--as", "raw", env=FORMER) == tool.ok("get", "b", env=FORMER) == TEXT.encode()
+
+
+def test_a_wrong_key_is_refused_and_nothing_is_stored(tool):
+    for key in (OLD[:62], "not hexadecimal" * 5):
+        done = tool.run("set", "k", TEXT, env={"CACHEKIT_MASTER_KEY": key})
+        assert done.returncode == 2 and b"hexadecimal" in done.stderr and key.encode() not in done.stderr
+    assert tool.run("exists", "k").returncode == 1
+
+
+def test_interop_values_are_sealed_for_a_deployment_that_all_have_named(tool):
+    key = "shop:get_user:" + "0" * 64
+    done = tool.run("set", key, "[1]", "--as", "interop", env=FORMER)
+    assert done.returncode == 2 and b"CACHEKIT_DEPLOYMENT_UUID" in done.stderr
+    env = FORMER | {"CACHEKIT_DEPLOYMENT_UUID": "01234567-89ab-4def-8123-456789abcdef"}
+    tool.ok("set", key, "[1]", "--as", "interop", env=env)
+    assert tool.ok("get", key, env=env) == b"[1]\n" and len(tool.ok("get", key, "--as", "raw")) == 2 + 28
+    assert rotate(tool, env=ROTATING | {"CACHEKIT_DEPLOYMENT_UUID": env["CACHEKIT_DEPLOYMENT_UUID"]})["resealed"] == 1
+
+
+# ---- what it does -------------------------------------------------------------------------------------------------
+
+
+def test_entries_open_with_the_new_key_alone_and_a_second_run_has_nothing_to_do(tool):
+    store(tool, 5)
+    tool.ok("set", "document", json.dumps(TEXT), "--as", "json", env=FORMER)
+    tool.ok("set", "--tenant", "acme", "k", TEXT, env=FORMER)
+    tool.ok("set", "plain", TEXT)
+    first = rotate(tool)
+    assert (first["entries"], first["resealed"], first["clear"]) == (8, 7, 1)
+    assert first["retire_previous"] is True and first["complete"] is True
+    check_all_open(tool, 5)
+    assert tool.ok("get", "document", env=PRESENT) == TEXT.encode()
+    assert tool.ok("get", "--tenant", "acme", "k", env=PRESENT) == TEXT.encode()
+    second = rotate(tool)
+    assert (second["resealed"], second["current"]) == (0, 7)
+
+
+def test_lifetime_and_namespace_stay(tool):
+    tool.ok("set", "k", TEXT, "--ttl", "1h", "--namespace", "n", env=FORMER)
+    tool.ok("set", "for-ever", TEXT, "--ttl", "none", env=FORMER)
+    rotate(tool)
+    assert 3500 < int(tool.ok("ttl", "--seconds", "k")) <= 3601
+    assert tool.ok("ttl", "--seconds", "for-ever") == b"none\n"
+    assert keys(tool, "--namespace", "n") == ["k"]
+
+
+def test_a_dry_run_changes_nothing(tool):
+    store(tool, 3)
+    before = bytes_of(tool.cache)
+    answer = rotate(tool, "--dry-run")
+    assert (answer["resealed"], answer["previous_needed"], answer["retire_previous"]) == (3, 3, False)
+    assert bytes_of(tool.cache) == before
+
+
+def test_what_cannot_be_opened_stays_and_is_counted(tool):
+    store(tool, 2)
+    tool.ok("set", "theirs", json.dumps(TEXT), "--as", "json", env={"CACHEKIT_MASTER_KEY": OTHER})
+    tool.ok("set", "damaged", json.dumps(TEXT), "--as", "json", env=FORMER)
+    (name,) = [row["name"] for row in map(json.loads, tool.ok("ls", "--json").splitlines()) if row["key"] == "damaged"]
+    path = tool.cache / name
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    before = path.read_bytes()
+    answer = rotate(tool)
+    assert (answer["resealed"], answer["unknown_key"], answer["damaged"]) == (2, 1, 1)
+    assert answer["retire_previous"] is True  # no key here opens them anyway
+    assert path.read_bytes() == before
+    assert tool.ok("get", "theirs", env={"CACHEKIT_MASTER_KEY": OTHER}) == TEXT.encode()
+
+
+def test_entries_whose_keys_are_unknown_keep_the_previous_key_needed(tool):
+    store(tool, 1)
+    write_foreign(tool, value=b"perhaps sealed, of another program")
+    answer = rotate(tool, code=4)
+    assert (answer["resealed"], answer["unindexed"], answer["retire_previous"]) == (1, 1, False)
+
+
+def test_a_namespace_or_a_tenant_narrows_it(tool):
+    tool.ok("set", "a", TEXT, "--namespace", "n", env=FORMER)
+    tool.ok("set", "--tenant", "acme", "b", TEXT, env=FORMER)
+    answer = rotate(tool, "--namespace", "n")
+    assert answer["resealed"] == 1 and answer["retire_previous"] is False  # of those looked at, but not of all
+    assert rotate(tool, "--tenant", "acme")["resealed"] == 1
+
+
+def test_without_a_key_it_says_what_to_set(tool):
+    tool.ok("set", "k", TEXT)
+    done = tool.run("rotate")
+    assert done.returncode == 2 and b"CACHEKIT_PREVIOUS_MASTER_KEYS" in done.stderr
+    done = tool.run("rotate", env={"CACHEKIT_MASTER_KEY": NEW, "CACHEKIT_PREVIOUS_MASTER_KEYS": NEW})
+    assert done.returncode == 2 and NEW.encode() not in done.stderr
+
+
+# ---- beside others ------------------------------------------------------------------------------------------------
+
+
+def start(tool, *words, rate="20"):
+    return tool.start("rotate", "--json", "--rate", rate, *words, env=tool.env | ROTATING, stdout=subprocess.PIPE,
+                      stderr=subprocess.PIPE)  # fmt: skip
+
+
+def wait_for_progress(tool, process, *words):
+    """Until an entry has been sealed anew: dry runs tell without changing anything."""
+    while process.poll() is None and rotate(tool, "--dry-run", *words)["current"] < 1:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_ended_half_way_another_run_does_the_rest(tool, how):
+    store(tool, 20)
+    process = start(tool)
+    wait_for_progress(tool, process)
+    process.send_signal(how)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    if how == signal.SIGINT:
+        answer = json.loads(out)
+        assert answer["complete"] is False and answer["retire_previous"] is False
+        assert rotate(tool)["current"] == answer["resealed"]
+    else:
+        rotate(tool)
+    check_all_open(tool, 20)
+    assert rotate(tool)["current"] == 20
+
+
+def test_two_at_once_do_no_harm(tool):
+    store(tool, 30)
+    both = [start(tool, rate="0") for _ in range(2)]
+    answers = [json.loads(process.communicate(timeout=60)[0]) for process in both]
+    assert sum(answer["resealed"] for answer in answers) == 30
+    check_all_open(tool, 30)
+
+
+@pytest.mark.parametrize("where", ["files", "redis"])
+def test_what_is_written_meanwhile_is_never_lost(tool, where, request):
+    words = () if where == "files" else ("--store", request.getfixturevalue("redis").url)
+    store(tool, 8, *words)
+    done, written = threading.Event(), [0]
+
+    def write():
+        while not done.is_set():
+            written[0] += 1
+            for i in range(8):
+                tool.ok("set", f"key{i}", f"{written[0]} written {i}", *words, env=FORMER if written[0] % 2 else PRESENT)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    for _ in range(15):
+        tool.run("rotate", "--rate", "0", *words, env=ROTATING)
+    done.set()
+    writer.join()
+    rotate(tool, *words)
+    for i in range(8):
+        assert tool.ok("get", f"key{i}", *words, env=PRESENT) == f"{written[0]} written {i}".encode()
+
+
+def test_redis_entries_of_all_tenants(tool, redis):
+    url = redis.url
+    store(tool, 5, "--store", url)
+    for tenant in ("default", "acme"):
+        tool.ok("set", "k", json.dumps(TEXT), "--as", "json", "--store", url, "--tenant", tenant, "--ttl", "1h", env=FORMER)
+    assert rotate(tool, "--store", url, "--tenant", "acme")["resealed"] == 1
+    assert rotate(tool, "--store", url)["resealed"] == 6
+    check_all_open(tool, 5, "--store", url)
+    for tenant in ("default", "acme"):
+        assert tool.ok("get", "k", "--store", url, "--tenant", tenant, env=PRESENT) == TEXT.encode()
+        assert 3500 < int(tool.ok("ttl", "--seconds", "k", "--store", url, "--tenant", tenant)) <= 3601
+
+
+def test_a_store_that_goes_away_ends_it_and_a_second_run_goes_on(tool, redis):
+    store(tool, 30, "--store", redis.url)
+    process = start(tool, "--store", redis.url, rate="15")
+    wait_for_progress(tool, process, "--store", redis.url)
+    redis.send("CLIENT", "PAUSE", "30000", "WRITE")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3 and json.loads(out)["complete"] is False, err
+    redis.send("CLIENT", "UNPAUSE")
+    rotate(tool, "--store", redis.url)
+    check_all_open(tool, 30, "--store", redis.url)
+
+
+def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere(tool):
+    store(tool, 12)
+    assert tool.run("rotate", "--rate", "20", env=ROTATING).stderr == b""
+    screen = Screen(tool, "rotate", "--rate", "20", env={"CACHEKIT_MASTER_KEY": OLD, "CACHEKIT_PREVIOUS_MASTER_KEYS": NEW},
+                    stdout=subprocess.DEVNULL)  # fmt: skip
+    shown = screen.read_to(b"looked at")
+    assert b"\n" not in shown
+    assert screen.process.wait(timeout=60) == 0
