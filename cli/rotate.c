@@ -171,10 +171,9 @@ static const cli_exit_row exits[] = {
     {NULL, NULL}};
 
 static const cli_example examples[] = {
-    {"CACHEKIT_MASTER_KEY=$new CACHEKIT_PREVIOUS_MASTER_KEYS=$old cachekit rotate --dry-run",
-     "counts the entries that the old key has sealed"},
-    {"CACHEKIT_MASTER_KEY=$new CACHEKIT_PREVIOUS_MASTER_KEYS=$old cachekit rotate && echo \"the old key may go\"",
-     "seals them with the new one"},
+    {"cachekit keygen --output keys && CACHEKIT_MASTER_KEY_FILE=keys cachekit rotate --dry-run",
+     "counts what former keys, which stand below the new one in the file, have sealed"},
+    {"CACHEKIT_MASTER_KEY_FILE=keys cachekit rotate && echo \"the former keys may go\"", "seals it with the new key"},
     {NULL, NULL}};
 
 const cli_command cli_rotate_command = {
