@@ -56,6 +56,8 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
     place = place_for(function, config)
     shape = shape_of(function, place.stored)
     name = shape.name
+    if not place.stored and not config.l1.enabled:
+        log.warning("%s: without a store (backend=None) and without memory (l1_enabled=False) nothing is cached", name)
     if place.stored and config.key is None and config.interop is None and find_namesake(function, name, config.namespace):
         tell_once(function, "another lambda of this name uses the same entries: give one of them a namespace= or key=")
     number = _number_for(name)

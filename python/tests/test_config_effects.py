@@ -97,8 +97,10 @@ def test_memory_that_a_function_asks_for_wins_over_the_setting(store: FileBacken
     assert (double.ran, double.cache_info().l1_hits, double.cache_info().l2_hits) == (1, 1, 0)
 
 
-def test_a_function_with_neither_memory_nor_store_is_called_through():
-    double = counted(ttl=60, backend=None, l1_enabled=False)
+def test_a_function_with_neither_memory_nor_store_is_called_through_and_said_so(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level("WARNING", "cachekit"):
+        double = counted(ttl=60, backend=None, l1_enabled=False)
+    assert caplog.text.count("nothing is cached") == 1
     assert double(4) == double(4) == 8
     assert double.ran == 2
 
