@@ -16,13 +16,15 @@ void mask_bytes(uint8_t *out, const void *bytes, size_t len) {
 }
 
 size_t occurrences(const uint8_t *bytes, size_t len, const uint8_t *masked, size_t needle) {
-    size_t found = 0;
-    for (size_t i = 0; i + needle <= len; i++) {
-        size_t k = 0;
-        while (k < needle && (uint8_t)(bytes[i + k] ^ MASK) == masked[k]) {
+    const uint8_t *at = bytes;
+    size_t         found = 0;
+    while (len >= needle && (at = memchr(at, masked[0] ^ MASK, len - needle + 1 - (size_t)(at - bytes))) != NULL) {
+        size_t k = 1;
+        while (k < needle && (uint8_t)(at[k] ^ MASK) == masked[k]) {
             k++;
         }
         found += k == needle;
+        at++;
     }
     return found;
 }
