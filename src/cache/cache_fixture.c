@@ -335,6 +335,11 @@ ckit_status invalidate(ckit_function *function, int64_t argument) {
     return st;
 }
 
+bool serves_fresh(void *function) {
+    answer a = call(function, 7);
+    return !a.stale && a.source == CKIT_SOURCE_MEMORY;
+}
+
 ckit_buf key_of(ckit_function *function, int64_t argument) {
     ckit_args args;
     ckit_buf  key = CKIT_BUF_INIT;

@@ -138,6 +138,8 @@ void check_call(const char *file, int line, ckit_function *function, int64_t arg
 #define CHECK_CALL(source, number, function, argument)                                                                 \
     check_call(__FILE__, __LINE__, (function), (argument), (source), (number))
 ckit_status invalidate(ckit_function *function, int64_t argument);
+/* For wait_for: the function's value for 7 comes fresh from memory. */
+bool serves_fresh(void *function);
 /* The store's key of a call; to be freed with ckit_buf_fini. */
 ckit_buf key_of(ckit_function *function, int64_t argument);
 

@@ -1,5 +1,5 @@
 /* Refreshes in the background: when one is due, and what it finds in the store before the function runs. */
-#include "cache/poll_fixture.h"
+#include "cache/cache_fixture.h"
 #include "cache/refresh.h"
 
 #include <cachekit/seal.h>
@@ -35,11 +35,6 @@ static void check_stale(ckit_function *fn, uint64_t number) {
     CHECK_EQ_U(CKIT_SOURCE_MEMORY, a.source);
 }
 
-static bool is_fresh(void *context) {
-    answer a = call(context, 7);
-    return !a.stale && a.source == CKIT_SOURCE_MEMORY;
-}
-
 static bool has_found(void *context) { return stats_of(context).refreshes_found > 0; }
 
 static bool has_put_off(void *context) { return stats_of(context).refreshes_put_off > 0; }
@@ -70,7 +65,7 @@ CKIT_TEST(refresh, takes_what_somebody_else_has_stored_and_its_end) {
     CHECK_OK(refresh(s.there, 7).status);
     fake_clock_advance(&s.f.time, 2000);
     check_stale(s.fn, 1);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     CHECK_EQ_U(2, call(s.fn, 7).number);
     CHECK_EQ_U(2, s.l.runs); /* the second was the other process's */
     CHECK_EQ_U(1, stats_of(s.f.cache).refreshes);
@@ -88,7 +83,7 @@ CKIT_TEST(refresh, computes_what_nobody_has_renewed_with_the_lock_held) {
     scene_open(&s, FAKE_LOCKING, 0);
     pass_half(&s);
     check_stale(s.fn, 1);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     CHECK_EQ_U(2, call(s.fn, 7).number);
     CHECK_STR("get OK, lock_try OK, get OK, set OK, lock_release OK", log_of_refresh(&s));
     CHECK_EQ_U(0, stats_of(s.f.cache).refreshes_found);
@@ -104,7 +99,7 @@ CKIT_TEST(refresh, of_the_same_value_with_a_new_life_takes_the_life) {
     CHECK_OK(refresh(s.there, 7).status);
     fake_clock_advance(&s.f.time, 2000);
     check_stale(s.fn, 1);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     CHECK_EQ_U(2, s.l.runs);
     stage_close(&s);
 }
@@ -150,7 +145,7 @@ CKIT_TEST(refresh, that_fails_lets_the_lock_go_and_leaves_the_copy) {
     check_stale(s.fn, 1);
     CHECK_STR("get OK, lock_try OK, get OK, lock_release OK", log_of_refresh(&s));
     CHECK(!fake_is_locked(s.f.store));
-    wait_for(is_fresh, s.fn); /* a later hit tries again */
+    wait_for(serves_fresh, s.fn); /* a later hit tries again */
     CHECK_EQ_U(2, call(s.fn, 7).number);
     CHECK_EQ_U(3, s.l.runs);
     stage_close(&s);
@@ -162,13 +157,13 @@ CKIT_TEST(refresh, goes_by_the_value_where_the_store_hides_lives) {
     fake_hide_lives(s.f.store, true);
     pass_half(&s);
     check_stale(s.fn, 1);
-    wait_for(is_fresh, s.fn); /* the same value as memory's */
+    wait_for(serves_fresh, s.fn); /* the same value as memory's */
     CHECK_EQ_U(2, s.l.runs);
     pass_half(&s);
     s.l.result = 3;
     CHECK_OK(refresh(s.there, 7).status);
     check_stale(s.fn, 2);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     CHECK_EQ_U(3, call(s.fn, 7).number);
     CHECK_EQ_U(3, s.l.runs);
     stage_close(&s);
@@ -186,7 +181,7 @@ CKIT_TEST(refresh, does_not_renew_the_life_of_what_it_looks_at) {
     s.l.result = 2;
     pass_half(&s);
     check_stale(s.fn, 1);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     CHECK_EQ_U(2, call(s.fn, 7).number);
     CHECK_EQ_U(0, fake_calls(s.f.store, FAKE_TOUCH));
     stage_close(&s);
@@ -245,7 +240,7 @@ CKIT_TEST(refresh, of_what_was_read_late_in_its_life_comes_soon) {
     CHECK_CALL(CKIT_SOURCE_STORE, 1, fn, 7);
     fake_clock_advance(&s.f.time, 1501); /* its own copy is that old; the value is older than half of its life */
     check_stale(fn, 1);
-    wait_for(is_fresh, fn);
+    wait_for(serves_fresh, fn);
     CHECK_EQ_U(2, call(fn, 7).number);
     ckit_function_close(fn);
     ckit_cache_close(late);
@@ -304,10 +299,11 @@ CKIT_TEST(refresh, is_due_by_a_draw_of_each_read) {
 
 /* ---- a fleet ----------------------------------------------------------------------------------------------------- */
 
-CKIT_TEST(refresh, is_left_to_the_process_that_has_the_lock) {
+/* Both are due; one computes, the other one comes meanwhile. */
+static void refresh_in_two(uint64_t stale_ms, uint64_t age_ms) {
     stage s;
-    scene_open(&s, FAKE_LOCKING, 0);
-    pass_half(&s);
+    scene_open(&s, FAKE_LOCKING, stale_ms);
+    fake_clock_advance(&s.f.time, age_ms);
     loader_shut(&s.l);
     check_stale(s.fn, 1);
     loader_wait_stopped(&s.l, 1);
@@ -316,34 +312,18 @@ CKIT_TEST(refresh, is_left_to_the_process_that_has_the_lock) {
     check_stale(s.there, 1);
     CHECK_EQ_U(1, stats_of(s.other).refreshes); /* not at every hit */
     loader_open(&s.l);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     fake_clock_advance(&s.f.time, CKITI_PAUSE_LOCKED_MS);
     check_stale(s.there, 1);
-    wait_for(is_fresh, s.there);
+    wait_for(serves_fresh, s.there);
     CHECK_EQ_U(2, call(s.there, 7).number);
     CHECK_EQ_U(2, s.l.runs);
     CHECK_EQ_U(1, stats_of(s.other).refreshes_found);
     stage_close(&s);
 }
 
-CKIT_TEST(refresh, past_the_lifetime_is_done_once_too) {
-    stage s;
-    scene_open(&s, FAKE_LOCKING, 5000);
-    fake_clock_advance(&s.f.time, LIFE_MS + 1);
-    loader_shut(&s.l);
-    check_stale(s.fn, 1);
-    loader_wait_stopped(&s.l, 1);
-    check_stale(s.there, 1);
-    wait_put_off(s.other);
-    loader_open(&s.l);
-    wait_for(is_fresh, s.fn);
-    fake_clock_advance(&s.f.time, CKITI_PAUSE_LOCKED_MS);
-    check_stale(s.there, 1);
-    wait_for(is_fresh, s.there);
-    CHECK_EQ_U(2, call(s.there, 7).number);
-    CHECK_EQ_U(2, s.l.runs);
-    stage_close(&s);
-}
+CKIT_TEST(refresh, is_left_to_the_process_that_has_the_lock) { refresh_in_two(0, LIFE_MS * 6 / 10); }
+CKIT_TEST(refresh, past_the_lifetime_is_done_once_too) { refresh_in_two(5000, LIFE_MS + 1); }
 
 CKIT_TEST(refresh, that_is_drawn_by_what_a_run_costs_looks_first_too) {
     stage                 s;
@@ -376,7 +356,7 @@ CKIT_TEST(refresh, past_the_lifetime_does_without_a_store_that_fails) {
         fake_fail(s.f.store, (fake_op)op, CKIT_E_IO, UINT64_MAX);
     }
     check_stale(s.fn, 1);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     CHECK_EQ_U(2, call(s.fn, 7).number);
     stage_close(&s);
 }
@@ -412,13 +392,13 @@ static void refresh_carefully(bool sealed, bool tenants) {
     CHECK_OK(refresh(s.there, 7).status);
     fake_clock_advance(&s.f.time, 2000);
     check_stale(s.fn, 1);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     CHECK_EQ_U(2, call(s.fn, 7).number);
     CHECK_EQ_U(2, s.l.runs);
     s.l.result = 3;
     fake_clock_advance(&s.f.time, 4000); /* the other one's is as old as that */
     check_stale(s.fn, 2);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     CHECK_EQ_U(3, call(s.fn, 7).number);
     CHECK_EQ_U(3, s.l.runs);
     CHECK(!fake_is_locked(s.f.store));
@@ -478,176 +458,5 @@ CKIT_TEST(refresh, that_runs_is_waited_for_when_the_function_is_closed) {
     CHECK(!fake_is_locked(s.f.store));
     s.fn = function_of(s.f.cache, "test.load", &s.l, NULL);
     CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.fn, 7);
-    stage_close(&s);
-}
-
-/* ---- tickets ----------------------------------------------------------------------------------------------------- */
-
-/* Of the call with 7, as a binding takes one. */
-static ckit_op *take_ticket(ckit_function *fn) {
-    ckit_args  args;
-    ckit_op   *op;
-    ckit_value none = CKIT_VALUE_INIT;
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.function = fn, .args = &args, .stale = true};
-    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &op, &none, NULL));
-    ckit_args_fini(&args);
-    return op;
-}
-
-CKIT_TEST(refresh, that_is_claimed_holds_the_lock_until_it_is_finished) {
-    stage      s;
-    ckit_error err = CKIT_ERROR_INIT;
-    scene_open(&s, FAKE_LOCKING, 0);
-    pass_half(&s);
-    ckit_op *op = take_ticket(s.fn);
-    CHECK_STATUS(CKIT_COMPUTE, ckit_op_claim(op, NULL, NULL, NULL, &err));
-    CHECK(fake_is_locked(s.f.store));
-    CHECK_STATUS(CKIT_E_MISUSE, ckit_op_claim(op, NULL, NULL, NULL, &err));
-    ckit_op *second = take_ticket(s.there);
-    CHECK_STATUS(CKIT_MISS, ckit_op_claim(second, NULL, NULL, NULL, NULL));
-    CHECK(!ckit_op_computes(second));
-    CHECK(take_ticket(s.there) == NULL); /* for a while */
-    ckit_op_free(second);
-    ckit_result result = {.status = CKIT_OK, .document = S("\x02")};
-    CHECK_OK(ckit_finish(op, &result, NULL, NULL));
-    ckit_op_free(op);
-    CHECK(!fake_is_locked(s.f.store));
-    fake_clock_advance(&s.f.time, CKITI_PAUSE_LOCKED_MS);
-    ckit_value value = CKIT_VALUE_INIT;
-    second = take_ticket(s.there);
-    CHECK_OK(ckit_op_claim(second, NULL, NULL, NULL, NULL));
-    ckit_op_take(second, &value);
-    CHECK_EQ_U(2, read_number(&value));
-    ckit_value_fini(&value);
-    ckit_op_free(second);
-    CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.there, 7);
-    CHECK_EQ_U(1, s.l.runs);
-    stage_close(&s);
-}
-
-CKIT_TEST(refresh, that_is_claimed_and_freed_gives_lock_and_ticket_back) {
-    stage s;
-    scene_open(&s, FAKE_LOCKING, 0);
-    pass_half(&s);
-    ckit_op *op = take_ticket(s.fn);
-    CHECK_STATUS(CKIT_COMPUTE, ckit_op_claim(op, NULL, NULL, NULL, NULL));
-    ckit_op_free(op);
-    CHECK(!fake_is_locked(s.f.store));
-    op = take_ticket(s.fn);
-    CHECK(op != NULL);
-    ckit_op_free(op);
-    stage_close(&s);
-}
-
-typedef struct told {
-    unsigned    times;
-    ckit_status answer;
-} told;
-
-static void on_told(void *context, ckit_op *op, ckit_status came) {
-    told *now = context;
-    (void)op;
-    now->times++;
-    now->answer = came;
-}
-
-static ckit_status claim_in_loop(ckit_op *op, ckit_poll *poll, told *now) {
-    now->times = 0;
-    CHECK_STATUS(CKIT_PENDING, ckit_op_claim(op, poll, on_told, now, NULL));
-    for (unsigned i = 0; i < 30000 && ckit_poll_dispatch(poll) == 0; i++) {
-        breathe();
-    }
-    CHECK_EQ_U(1, now->times);
-    return now->answer;
-}
-
-CKIT_TEST(refresh, is_claimed_by_an_event_loop_without_waiting) {
-    static const fake_kind kinds[] = {FAKE_LOCKING, FAKE_SUBMITTING, FAKE_SUBMITTING_AT_ONCE};
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        stage      s;
-        ckit_poll *poll;
-        told       now = {0};
-        scene_open(&s, kinds[i], 0);
-        CHECK_OK(ckit_poll_new(s.f.cache, &poll, NULL));
-        pass_half(&s);
-        ckit_op *op = take_ticket(s.fn);
-        CHECK_STATUS(CKIT_E_MISUSE, ckit_op_claim(op, poll, NULL, NULL, NULL));
-        CHECK_STATUS(CKIT_COMPUTE, claim_in_loop(op, poll, &now));
-        ckit_result result = {.status = CKIT_OK, .document = S("\x02")};
-        CHECK_STATUS(CKIT_PENDING, ckit_finish(op, &result, NULL, NULL));
-        now.times = 0;
-        for (unsigned turns = 0; turns < 30000 && ckit_poll_dispatch(poll) == 0; turns++) {
-            breathe();
-        }
-        CHECK_STATUS(CKIT_OK, now.answer);
-        ckit_op_free(op);
-        CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.fn, 7);
-        CHECK(!fake_is_locked(s.f.store));
-
-        s.l.result = 3;
-        CHECK_OK(refresh(s.there, 7).status);
-        pass_half(&s);
-        op = take_ticket(s.fn);
-        CHECK_STATUS(CKIT_OK, claim_in_loop(op, poll, &now));
-        ckit_op_free(op);
-        CHECK_CALL(CKIT_SOURCE_MEMORY, 3, s.fn, 7);
-        ckit_poll_close(poll);
-        stage_close(&s);
-    }
-}
-
-CKIT_TEST(refresh, that_is_freed_while_the_store_is_asked_ends_by_itself) {
-    stage      s;
-    ckit_poll *poll;
-    told       now = {0};
-    scene_open(&s, FAKE_LOCKING, 0);
-    CHECK_OK(ckit_poll_new(s.f.cache, &poll, NULL));
-    pass_half(&s);
-    fake_shut(s.f.store, FAKE_LOCK_TRY, FAKE_AFTER);
-    ckit_op *op = take_ticket(s.fn);
-    CHECK_STATUS(CKIT_PENDING, ckit_op_claim(op, poll, on_told, &now, NULL));
-    fake_wait_stopped(s.f.store, FAKE_LOCK_TRY, 1);
-    ckit_op_free(op);
-    fake_open_gate(s.f.store, FAKE_LOCK_TRY);
-    ckit_poll_close(poll); /* waits for it */
-    CHECK_EQ_U(0, now.times);
-    CHECK(!fake_is_locked(s.f.store));
-    stage_close(&s);
-}
-
-CKIT_TEST(refresh, of_a_cache_without_a_store_is_claimed_at_once) {
-    fixture               f;
-    loader                l;
-    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
-    fixture_open_memory(&f);
-    loader_init(&l);
-    options.ttl_ms = LIFE_MS;
-    options.early_refresh = 0.5;
-    ckit_function *fn = function_of(f.cache, "test.load", &l, &options);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
-    fake_clock_advance(&f.time, 6000);
-    ckit_op *op = take_ticket(fn);
-    CHECK_STATUS(CKIT_COMPUTE, ckit_op_claim(op, NULL, NULL, NULL, NULL));
-    ckit_op_free(op);
-    ckit_function_close(fn);
-    fixture_close(&f);
-}
-
-/* A call that computes is no refresh. */
-CKIT_TEST(refresh, is_all_that_can_be_claimed) {
-    stage      s;
-    ckit_args  args;
-    ckit_op   *op;
-    ckit_value value = CKIT_VALUE_INIT;
-    scene_open(&s, FAKE_LOCKING, 0);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 8);
-    ckit_start start = {.function = s.fn, .args = &args};
-    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
-    CHECK_STATUS(CKIT_E_MISUSE, ckit_op_claim(op, NULL, NULL, NULL, NULL));
-    ckit_op_free(op);
-    ckit_args_fini(&args);
     stage_close(&s);
 }

@@ -18,11 +18,6 @@ static void scene_open(stage *s, fake_kind kind) {
     s->l.result = 2;
 }
 
-static bool is_fresh(void *context) {
-    answer a = call(context, 7);
-    return !a.stale && a.source == CKIT_SOURCE_MEMORY;
-}
-
 static void check_stale(ckit_function *fn, ckit_source source, uint64_t number) {
     answer a = call(fn, 7);
     CHECK_OK(a.status);
@@ -58,7 +53,7 @@ CKIT_TEST(stale_store, another_process_serves_it_and_refreshes_it_once) {
         check_stale(s.there, CKIT_SOURCE_MEMORY, 1);
     }
     loader_open(&s.l);
-    wait_for(is_fresh, s.there);
+    wait_for(serves_fresh, s.there);
     CHECK_EQ_U(2, call(s.there, 7).number);
     CHECK_EQ_U(2, s.l.runs);
     CHECK_EQ_U(1, stats_of(s.other).refreshes);
@@ -116,7 +111,7 @@ CKIT_TEST(stale_store, a_store_that_hides_lives_is_believed) {
     fake_hide_lives(s.f.store, true);
     fake_clock_advance(&s.f.time, 12000);
     check_stale(s.there, CKIT_SOURCE_STORE, 1);
-    wait_for(is_fresh, s.there);
+    wait_for(serves_fresh, s.there);
     stage_close(&s);
 }
 

@@ -27,11 +27,6 @@ static void scene_close(scene *s) {
     fixture_close(&s->f);
 }
 
-static bool is_fresh(void *context) {
-    answer a = call(context, 7);
-    return !a.stale && a.source == CKIT_SOURCE_MEMORY;
-}
-
 CKIT_TEST(stale, a_value_past_its_life_is_served_and_refreshed_once_in_the_background) {
     scene s;
     scene_open(&s);
@@ -48,7 +43,7 @@ CKIT_TEST(stale, a_value_past_its_life_is_served_and_refreshed_once_in_the_backg
     }
     loader_wait_stopped(&s.l, 1);
     loader_open(&s.l);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     answer a = call(s.fn, 7);
     CHECK_EQ_U(2, a.number);
     CHECK_EQ_U(1000, a.life_ms);
@@ -64,7 +59,7 @@ CKIT_TEST(stale, the_refreshed_value_is_in_the_store_too) {
     fake_clock_advance(&s.f.time, 1500);
     s.l.result = 2;
     CHECK(call(s.fn, 7).stale);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     ckit_cache    *other = fixture_cache(&s.f, FAKE_FULL);
     ckit_function *same = function_of(other, "test.load", &s.l, NULL);
     CHECK_CALL(CKIT_SOURCE_STORE, 2, same, 7);
@@ -320,7 +315,7 @@ CKIT_TEST(stale, an_early_refresh_gives_a_whole_life_anew) {
     fake_clock_advance(&s.f.time, 9000);
     s.l.result = 2;
     CHECK(call(s.fn, 7).stale);
-    wait_for(is_fresh, s.fn);
+    wait_for(serves_fresh, s.fn);
     fake_clock_advance(&s.f.time, 4000);
     answer a = call(s.fn, 7);
     CHECK(!a.stale);

@@ -151,7 +151,7 @@ typedef struct member {
     uint64_t       pending; /* calls of its loop */
 } member;
 
-static void member_open(member *m, world *w) {
+static void member_open_with(member *m, world *w, const ckit_function_options *of) {
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
     ckit_log           quiet = {.level = CKIT_LOG_ERROR};
     ckit_error         err = CKIT_ERROR_INIT;
@@ -160,10 +160,12 @@ static void member_open(member *m, world *w) {
     options.lock_wait_ms = 60000;
     options.store_timeout_ms = 30000;
     CHECK_OK_ERR(ckit_cache_open(w->url, &options, &m->cache, &err), &err);
-    CHECK_OK_ERR(ckit_function_new(m->cache, "story.load", load, w->b, NULL, &m->fn, &err), &err);
+    CHECK_OK_ERR(ckit_function_new(m->cache, "story.load", load, w->b, of, &m->fn, &err), &err);
     m->b = w->b;
     m->pending = 0;
 }
+
+static void member_open(member *m, world *w) { member_open_with(m, w, NULL); }
 
 static void member_close(member *m) {
     ckit_function_close(m->fn);
@@ -284,6 +286,72 @@ static void crowd(world *w) {
 
 CKIT_TEST(flights, of_a_thousand_callers_in_ten_processes_one_computes_over_files) { OVER(FILES, crowd); }
 CKIT_TEST(flights, of_a_thousand_callers_in_ten_processes_one_computes_over_redis) { OVER(REDIS, crowd); }
+
+/* ---- a fleet that refreshes ------------------------------------------------------------------------------------------ */
+
+/* Each has the first value in memory, and asks until it has the second. */
+static void child_that_refreshes(world *w, const ckit_function_options *of) {
+    member   m;
+    uint64_t seen = 1;
+    member_open_with(&m, w, of);
+    CHECK_EQ_U(1, call(&m));
+    atomic_fetch_add(&w->b->ready, 1);
+    wait_until(&w->b->go, 1);
+    for (unsigned i = 0; i < 60000 && seen == 1; i++) {
+        seen = call(&m);
+        pause_ms(1);
+    }
+    CHECK_EQ_U(2, seen);
+    member_close(&m);
+}
+
+/* When they may go on, each finds its copy old. */
+static void fleet_refreshes(world *w, const ckit_function_options *of, uint64_t due_ms) {
+    pid_t children[PROCESSES];
+    w->b->takes_ms = 300;
+    for (unsigned i = 0; i < PROCESSES; i++) {
+        children[i] = fork();
+        CHECK(children[i] >= 0);
+        if (children[i] == 0) {
+            child_that_refreshes(w, of);
+            _exit(0);
+        }
+    }
+    wait_until(&w->b->ready, PROCESSES);
+    pause_ms(due_ms);
+    atomic_store(&w->b->go, 1);
+    for (unsigned i = 0; i < PROCESSES; i++) {
+        join(children[i]);
+    }
+    CHECK_EQ_U(2, w->b->runs);
+}
+
+static void refresh_within_the_life(world *w) {
+    ckit_function_options of = CKIT_FUNCTION_OPTIONS_INIT;
+    of.ttl_ms = 200000;
+    of.early_refresh = 0.01;
+    fleet_refreshes(w, &of, 2500);
+}
+
+static void refresh_past_the_life(world *w) {
+    ckit_function_options of = CKIT_FUNCTION_OPTIONS_INIT;
+    of.ttl_ms = 4000;
+    of.stale_ms = 600000;
+    fleet_refreshes(w, &of, 5500);
+}
+
+CKIT_TEST(flights, of_ten_processes_one_refreshes_a_value_within_its_life_over_files) {
+    OVER(FILES, refresh_within_the_life);
+}
+CKIT_TEST(flights, of_ten_processes_one_refreshes_a_value_within_its_life_over_redis) {
+    OVER(REDIS, refresh_within_the_life);
+}
+CKIT_TEST(flights, of_ten_processes_one_refreshes_a_value_past_its_life_over_files) {
+    OVER(FILES, refresh_past_the_life);
+}
+CKIT_TEST(flights, of_ten_processes_one_refreshes_a_value_past_its_life_over_redis) {
+    OVER(REDIS, refresh_past_the_life);
+}
 
 /* ---- a holder that dies ------------------------------------------------------------------------------------------------ */
 
