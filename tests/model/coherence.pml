@@ -11,9 +11,10 @@
  *   - once everything has been delivered and every copy that nobody guards has ended its short life, no memory holds
  *     anything but the store's value; but, while the watch is lost, what the store did not take.
  *
- * Every rule has a macro WITHOUT_... that takes it out; check.sh sees that the check fails then. ECHO: the store tells
- * writers of their own changes too. PER_KEY: it tells a process only of keys that it has read (or written, by a store
- * that guards these too) since it was told last. */
+ * Every rule has a macro WITHOUT_... that takes it out; check.sh sees that the check fails then.
+ *
+ * Variants: PLAIN FLIGHT ECHO PER_KEY. ECHO: the store tells writers of their own changes too. PER_KEY: it tells a process only
+ * of keys that it has read (or written, by a store that guards these too) since it was told last. */
 
 #define PROCESSES 2
 #define KEYS 2
@@ -116,7 +117,7 @@ inline copy_put(w, p, k, v, written) {
     fi;
 #endif
 #ifdef PER_KEY
-#ifndef WITHOUT_WRITES_ARE_NOT_GUARDED
+#ifndef WITHOUT_WRITES_ARE_NOT_GUARDED /* PER_KEY */
     if
     :: written && state[p] % 2 == 1 -> put = false
     :: else
@@ -238,7 +239,7 @@ proctype leader() {
     end_worker()
 }
 
-#ifndef WITHOUT_LEAVING_OVERTAKEN_FLIGHTS
+#ifndef WITHOUT_LEAVING_OVERTAKEN_FLIGHTS /* FLIGHT */
 #define TAKES_FOLLOWERS (!note_changed[0])
 #else
 #define TAKES_FOLLOWERS true
