@@ -135,7 +135,7 @@ typedef struct ckit_redis_options {
                                          those is always allowed */
     uint32_t retries;              /* how often a command is sent again after a lost connection; default 1; 1 .. 10, or
                                          CKIT_REDIS_NO_RETRY */
-    uint32_t backoff_max_ms;       /* longest pause between attempts to connect; default 5000; 50 .. 3,600,000 */
+    uint32_t backoff_max_ms;       /* longest pause between attempts to connect; default 2000; 50 .. 3,600,000 */
     uint32_t protocol;             /* 3: RESP3 where the server has it (default); 2: RESP2 */
     ckit_redis_switch socket_keepalive; /* TCP keepalive after 60 s, every 15 s, 4 times; default on */
     ckit_redis_switch

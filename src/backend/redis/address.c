@@ -439,7 +439,7 @@ static void defaults(ckiti_redis_address *a) {
     a->connect_timeout_ms = 1000;
     a->pool_size = 10;
     a->retries = 1;
-    a->backoff_max_ms = 5000;
+    a->backoff_max_ms = 2000; /* less than a tenth of the usual recovery time of a guard */
     a->max_value_bytes = 100 * MIB;
     a->keepalive = true;
     a->ssl_verify = true;
