@@ -259,10 +259,23 @@ ckit_batch_call *ckit_batch_missing(ckit_batch *b, size_t *count) {
     return b->missing > 0 ? b->a.calls : NULL;
 }
 
+/* It was begun by the parent of this process, whose poll brings nothing any more. */
+static bool is_inherited(const ckit_batch *b) { return b->queued.poll != NULL && b->queued.poll->inherited; }
+
+/* From here on it blocks. */
+static void disinherit(ckit_batch *b) {
+    ckiti_poll_reclaim_inherited(&b->queued);
+    ckiti_batch_forget_locks(b); /* the parent's to let go */
+    b->queued.poll = NULL;
+}
+
 ckit_status ckit_finish_many(ckit_batch *b, ckit_status status, ckit_error *err) {
     ckit_error why = CKIT_ERROR_INIT;
     if (b->missing == 0) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "this batch does not wait for results");
+    }
+    if (is_inherited(b)) {
+        disinherit(b);
     }
     ckiti_batch_take_results(b, status, err != NULL ? err : &why);
     b->hands_over = b->settles && ckiti_batch_needs_store(b);
@@ -323,9 +336,11 @@ void ckit_batch_free(ckit_batch *b) {
             (ckiti_batch_has_lock(b) && leave_end_to_worker(b))) {
             return;
         }
-    } else if (b->queued.poll != NULL) {
-        ckiti_poll_reclaim_inherited(&b->queued);
-        ckiti_batch_forget_locks(b); /* the parent's to let go */
+    } else if (is_inherited(b)) {
+        if (b->queued.place == CKITI_PLACE_BACKGROUND) {
+            return; /* a thread of the parent was at work with it: nobody knows how far it was */
+        }
+        disinherit(b);
     }
     ckiti_batch_free(b);
 }

@@ -418,6 +418,78 @@ CKIT_TEST(fork, polls_of_the_parent_are_closed_by_the_child_and_it_opens_its_own
     scene_close(&p.s);
 }
 
+typedef struct batched {
+    scene       s;
+    ckit_poll  *poll;
+    ckit_batch *computing, *asking; /* the caller has to compute one; the other is with a worker, in the store */
+    unsigned    readies;
+} batched;
+
+static void note_batch(void *context, ckit_batch *batch, ckit_status st) {
+    batched *b = context;
+    CHECK(batch == b->computing);
+    CHECK_STATUS(CKIT_COMPUTE, st);
+    b->readies++;
+}
+
+static ckit_batch *begin_batch(batched *b, int64_t argument) {
+    ckit_args   args;
+    ckit_args  *calls[] = {&args};
+    ckit_batch *batch;
+    ckit_args_init(&args);
+    ckit_args_int(&args, argument);
+    ckit_batch_start start = {
+        .function = b->s.fn, .args = calls, .count = 1, .poll = b->poll, .ready = note_batch, .context = b};
+    CHECK_STATUS(CKIT_PENDING, ckit_begin_many(&start, &batch, NULL));
+    ckit_args_fini(&args);
+    return batch;
+}
+
+/* Finishes what is to be computed: with the answer, or to be told of it later. */
+static ckit_status finish_batch(ckit_batch *batch, uint64_t number) {
+    size_t           count;
+    ckit_batch_call *calls = ckit_batch_missing(batch, &count);
+    CHECK_EQ_U(1, count);
+    write_number(calls[0].result, number, 0);
+    return ckit_finish_many(batch, CKIT_OK, NULL);
+}
+
+static void use_inherited_batches(void *context) {
+    batched   *b = context;
+    ckit_value value = CKIT_VALUE_INIT;
+    CHECK_OK(finish_batch(b->computing, 5)); /* without waiting for anybody */
+    CHECK_OK(ckit_batch_take(b->computing, 0, &value, NULL));
+    CHECK_EQ_U(5, read_number(&value));
+    ckit_value_fini(&value);
+    ckit_batch_free(b->computing);
+    ckit_batch_free(b->asking);
+    ckit_poll_close(b->poll);
+    live(&b->s);
+}
+
+CKIT_TEST(fork, batches_of_the_parent_can_be_finished_and_freed_by_the_child) {
+    skip_under_tsan();
+    batched b;
+    memset(&b, 0, sizeof b);
+    scene_open(&b.s, true);
+    CHECK_OK(ckit_poll_new(b.s.f.cache, &b.poll, NULL));
+    b.computing = begin_batch(&b, 42);
+    wait_readable(b.poll);
+    CHECK_EQ_U(1, ckit_poll_dispatch(b.poll));
+    fake_shut(b.s.f.store, FAKE_GET_MANY, FAKE_BEFORE);
+    b.asking = begin_batch(&b, 43);
+    fake_wait_stopped(b.s.f.store, FAKE_GET_MANY, 1);
+    in_child(use_inherited_batches, &b);
+    fake_open_gate(b.s.f.store, FAKE_GET_MANY);
+    CHECK_STATUS(CKIT_PENDING, finish_batch(b.computing, 6));
+    CHECK_EQ_U(1, b.readies);
+    ckit_batch_free(b.computing);
+    ckit_batch_free(b.asking);
+    ckit_poll_close(b.poll);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 6, b.s.fn, 42);
+    scene_close(&b.s);
+}
+
 /* ---- again and again ------------------------------------------------------------------------------------------------------ */
 
 typedef struct storm {
