@@ -13,10 +13,11 @@ static ckit_function *limited(scene *s, uint32_t soft_ms, uint32_t hard_ms, uint
 CKIT_TEST(call_many_late, past_the_hard_limit_fails_for_what_is_missing_and_is_stored_all_the_same) {
     scene s;
     scene_open(&s, FAKE_LOCKING_MANY);
-    ckit_function *fn = limited(&s, 0, 20, 0);
-    many           early = {.fn = fn, .loader = &s.m, .count = 1, .arguments = {1}};
+    ckit_function *fn = limited(&s, 0, 20, 0), *patient = limited(&s, 0, 0, 0); /* of one name: they share entries */
+    many           early = {.fn = patient, .loader = &s.m, .count = 1, .arguments = {1}};
     run_many(&early);
     CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &early, 0);
+    ckit_function_close(patient);
     loader_shut(&s.m.gate);
     many m = {.fn = fn, .loader = &s.m, .count = 4, .arguments = {1, 2, 1, 2}};
     run_many(&m);
