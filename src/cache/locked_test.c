@@ -220,6 +220,7 @@ CKIT_TEST(locked, a_raw_function_that_rejects_a_sealed_value_leaves_it) {
     ckit_start start = {.function = raw, .args = &args};
     CHECK_OK(ckit_begin(&start, &op, &value, NULL));
     CHECK_BYTES(ckit_buf_slice(&before), value.data);
+    ckit_value_fini(&value);
     start.rejected = ckit_buf_slice(&before);
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     ckit_result result = {.document = S("mine")};
