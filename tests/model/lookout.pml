@@ -197,7 +197,7 @@ proctype reader() {
     atomic { looks = 0; running-- }
 }
 
-/* The map is asked for now and then. */
+/* Now and then the map is asked for. */
 proctype passing_time() {
 end:
     do
