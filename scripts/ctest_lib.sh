@@ -1,6 +1,6 @@
 # Sourced. run_ctest PRESET ARGS... runs CTest and sets run_passed and run_failed. run_presets WORD PRESET... builds each
 # preset, runs its tests with the CTest arguments in the array ctest_args, and adds to the counts `passed` and `failed`.
-# report_counts prints them as the last line, `N passed, N failed`.
+# report_counts prints them as the last line, `N passed, N failed`. With `ctest_progress` set, each test is shown as it ends.
 passed=0
 failed=0
 
@@ -11,12 +11,20 @@ if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 ] &&
     ckit_launcher=(setarch "$(uname -m)" -R)
 fi
 
+show_progress() {
+    if [ -n "${ctest_progress:-}" ]; then
+        sed -unE 's/^ *([0-9]+\/[0-9]+ Test +#[0-9]+: .*)/   \1/p'
+    else
+        cat >/dev/null
+    fi
+}
+
 run_ctest() {
     local preset=$1 out code
     shift
     out="build/$preset-ctest.log"
-    "${ckit_launcher[@]}" ctest --preset "$preset" --no-tests=error "$@" >"$out" 2>&1
-    code=$?
+    "${ckit_launcher[@]}" ctest --preset "$preset" --no-tests=error "$@" 2>&1 | tee "$out" | show_progress
+    code=${PIPESTATUS[0]}
     # Passing tests are not news; a failing one has its output in the log.
     if [ $code -ne 0 ]; then
         cat "$out"
