@@ -150,8 +150,8 @@ double bench_time(const bench_work *work, uint64_t operations) {
     return now_ns() - start;
 }
 
-/* Operations that take about ROUND_NS, for a crowd of threads longer, because their beginning and end take long too; warms
- * the work up on the way. */
+/* Operations that take about ROUND_NS, for a crowd of threads longer, because their beginning and end take long too;
+ * warms the work up on the way. */
 static uint64_t calibrate(const bench_work *work) {
     uint64_t operations = 1;
     double   wanted_ns = work->threads > FEW_THREADS ? 5 * ROUND_NS : ROUND_NS;

@@ -36,12 +36,12 @@ typedef struct bench_work {
     double cpu; /* median of the processor time of all threads of the process, nanoseconds by all operations */
 } bench_work;
 
-/* Runs the works for at least five rounds. The number of operations is chosen so that a round of each takes about
- * 40 ms (200 ms with more than eight threads); a work that takes longer than that for one operation runs it once a round. */
+/* Runs the works for at least five rounds. The number of operations is chosen so that a round of each takes about 40 ms
+ * (200 ms with more than eight threads); a work that takes longer than that for one operation runs it once a round. */
 void bench_run(bench *b, bench_work *works, size_t count);
 
-/* System calls of all threads of the process in one round of the work, by all operations. Negative where the kernel does
- * not let them be counted (perf_event_open on raw_syscalls:sys_enter, which takes privileges). */
+/* System calls of all threads of the process in one round of the work, by all operations. Negative where the kernel
+ * does not let them be counted (perf_event_open on raw_syscalls:sys_enter, which takes privileges). */
 double bench_system_calls(const bench_work *work);
 
 /* Rows. `against` NULL: nothing to compare with; then the ratio is left out too. */
@@ -61,15 +61,15 @@ void bench_row_plain(bench *b, const char *name, double value, const char *unit,
  * program that is not there is left out with a remark. */
 void bench_rows_of_program(bench *b, const char *path);
 
-/* The repeatable figure beside a time: when the program is called as `ckit_bench --count NAME N`, this runs `run` with N
- * operations and leaves the program, so that valgrind can count. Otherwise, where valgrind is installed, it is called
+/* The repeatable figure beside a time: when the program is called as `ckit_bench --count NAME N`, this runs `run` with
+ * N operations and leaves the program, so that valgrind can count. Otherwise, where valgrind is installed, it is called
  * that way twice and rows NAME.instructions, NAME.d1_misses and NAME.ll_misses (an operation) are added.
  *
  * Call it before anything is prepared for timing; `run` prepares for itself. */
 void bench_counted(bench *b, const char *name, void (*run)(uint64_t operations));
 /* How often steady use asks for memory, the C library's own asking included, by malloc, calloc, realloc and the aligned
- * ones: a row NAME.mallocs, which is to be 0. The program is called as above, with mallocs.so preloaded; `run` warms up,
- * and does the operations between bench_mallocs_begin and bench_mallocs_end. */
+ * ones: a row NAME.mallocs, which is to be 0. The program is called as above, with mallocs.so preloaded; `run` warms
+ * up, and does the operations between bench_mallocs_begin and bench_mallocs_end. */
 void bench_mallocs_counted(bench *b, const char *name, void (*run)(uint64_t operations));
 void bench_mallocs_begin(void);
 void bench_mallocs_end(void);

@@ -4,7 +4,8 @@
 
 #include <cachekit/buf.h>
 
-/* Fills an empty buffer with `len` bytes, the same for the same seed. No whole document any more: it is only content. */
+/* Fills an empty buffer with `len` bytes, the same for the same seed. No whole document any more: it is only
+ * content. */
 void bench_document(ckit_buf *document, size_t len, uint64_t seed);
 
 #endif

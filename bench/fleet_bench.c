@@ -1,5 +1,6 @@
-/* How soon a copy in one process's memory dies after another process began to change the entry: seven processes that read,
- * one that writes, 200 operations a second each, over one Redis on this machine. Left out where there is no redis-server. */
+/* How soon a copy in one process's memory dies after another process began to change the entry: seven processes that
+ * read, one that writes, 200 operations a second each, over one Redis on this machine. Left out where there is no
+ * redis-server. */
 #include "bench.h"
 
 #include "support/redis_server.h"
@@ -61,7 +62,7 @@ static ckit_slice key_of(unsigned number, char out[KEY_BYTES]) {
     return ckit_slice_of(out, (size_t)snprintf(out, KEY_BYTES, KEY_BEGINNING "%064u:1s", number));
 }
 
-/* ---- a store whose messages are seen after the cache has acted on them -------------------------------------------------- */
+/* ---- a store whose messages are seen after the cache has acted on them ------------------------------------------- */
 
 static const ckit_backend_ops *inner;
 static const ckit_watch_sink  *cache_sink;
@@ -120,7 +121,7 @@ static void read_keys(const char *url, unsigned number) {
     _exit(0);
 }
 
-/* ---- the writer ------------------------------------------------------------------------------------------------------------ */
+/* ---- the writer -------------------------------------------------------------------------------------------------- */
 
 static void write_keys(const char *url) {
     ckit_redis_options options = CKIT_REDIS_OPTIONS_INIT;

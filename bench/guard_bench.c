@@ -60,7 +60,7 @@ static ckit_backend *open_guarded(void) {
     return backend;
 }
 
-/* ---- the works -------------------------------------------------------------------------------------------------------- */
+/* ---- the works --------------------------------------------------------------------------------------------------- */
 
 static void read_clock_twice(void *context, unsigned thread, uint64_t operations) {
     (void)context, (void)thread;

@@ -1,6 +1,6 @@
-/* A Redis server that is killed and comes back, seen by a cache with the usual guard: what the first call pays that meets
- * it, what the next ones pay and how many of them are slow too (more than a healthy miss and a millisecond), and how soon the
- * store is used again. Left out where there is no redis-server. */
+/* A Redis server that is killed and comes back, seen by a cache with the usual guard: what the first call pays that
+ * meets it, what the next ones pay and how many of them are slow too (more than a healthy miss and a millisecond), and
+ * how soon the store is used again. Left out where there is no redis-server. */
 #include "bench.h"
 
 #include "support/redis_server.h"

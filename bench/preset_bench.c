@@ -1,5 +1,5 @@
-/* A hit in memory of a call whose value has 64 bytes: with everything that a program in production turns on, against the
- * least there is. And what sealing adds to the former with 1 KB. */
+/* A hit in memory of a call whose value has 64 bytes: with everything that a program in production turns on, against
+ * the least there is. And what sealing adds to the former with 1 KB. */
 #include "bench.h"
 #include "document.h"
 
@@ -15,7 +15,7 @@
 #define VALUE_BYTES 64u
 #define SEALED_BYTES 1024u
 
-/* ---- a store that keeps nothing, and vouches for that ---------------------------------------------------------------- */
+/* ---- a store that keeps nothing, and vouches for that ------------------------------------------------------------ */
 
 static const ckit_watch_sink *sink;
 
@@ -59,7 +59,7 @@ static const ckit_backend_ops no_ops = {.abi = CKIT_BACKEND_ABI,
                                         .close = no_close,
                                         .watch = watch};
 
-/* ---- the settings ------------------------------------------------------------------------------------------------------ */
+/* ---- the settings ------------------------------------------------------------------------------------------------ */
 
 typedef struct setting {
     ckit_cache    *cache;
@@ -115,7 +115,8 @@ static setting open_minimal(void) {
     return s;
 }
 
-/* A guarded store that tells of changes, integrity, the store's lock, serving stale, early refresh, sliding expiration. */
+/* A guarded store that tells of changes, integrity, the store's lock, serving stale, early refresh, sliding
+ * expiration. */
 static setting open_production(ckit_loader loader, ckit_keyring *ring) {
     setting               s;
     ckit_backend         *store;

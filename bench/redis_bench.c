@@ -1,8 +1,8 @@
-/* The Redis store on one machine: 64-byte values, the server on core 0 and the client on core 1, against blocking hiredis;
- * over TCP with goals, over a UNIX socket without. Reading tells the life that is left, which is a second command for the
- * server; rows NAME.value are without it, as hiredis reads. Of many keys a raw MGET tells no lives, and no command of the server
- * does, so getmany100 is without, like what it is compared with, and getmany100.lives shows their price. Left out where there
- * is no redis-server, and without hiredis what is compared with it. */
+/* The Redis store on one machine: 64-byte values, the server on core 0 and the client on core 1, against blocking
+ * hiredis; over TCP with goals, over a UNIX socket without. Reading tells the life that is left, which is a second
+ * command for the server; rows NAME.value are without it, as hiredis reads. Of many keys a raw MGET tells no lives, and
+ * no command of the server does, so getmany100 is without, like what it is compared with, and getmany100.lives shows
+ * their price. Left out where there is no redis-server, and without hiredis what is compared with it. */
 #include "bench.h"
 #include "redis_work.h"
 
@@ -21,7 +21,7 @@ static double rate(const bench_work *work) { return 1e9 / work->median * work->t
 
 enum { GET, CROWD, FLIGHT, MANY_KEYS, VALUE, VALUE_CROWD, VALUES, CACHED, PEER_GET, PEER_CROWD, PEER_MANY, WORKS };
 
-/* ---- the cached path --------------------------------------------------------------------------------------------------- */
+/* ---- the cached path --------------------------------------------------------------------------------------------- */
 
 typedef struct path {
     ckit_cache    *cache;
@@ -74,7 +74,7 @@ static void path_close(path *way) {
     ckit_cache_close(way->cache);
 }
 
-/* ---- rows -------------------------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 /* What one operation costs the process, and the server. */
 static void cost_rows(bench *b, const char *name, const bench_work *work, const bench_work *peer) {
@@ -205,7 +205,7 @@ static void large_rows(bench *b, place *p, const char *get_row, const char *set_
     }
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------ */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 static _Atomic uint64_t asked;
 

@@ -23,7 +23,7 @@ void require(bool good, const char *what) {
 
 static ckit_slice key_of(const place *p, uint64_t i) { return ckit_slice_str(p->keys[i % KEYS]); }
 
-/* ---- ours -------------------------------------------------------------------------------------------------------------- */
+/* ---- ours -------------------------------------------------------------------------------------------------------- */
 
 void get_into(place *p, unsigned thread, uint64_t operations, bool life, ckit_buf *out) {
     for (uint64_t i = 0; i < operations; i++) {
@@ -177,7 +177,7 @@ void run_many_values(void *context, unsigned thread, uint64_t operations) {
     get_many(context, operations, false);
 }
 
-/* ---- hiredis ------------------------------------------------------------------------------------------------------------ */
+/* ---- hiredis ----------------------------------------------------------------------------------------------------- */
 
 #ifdef BENCH_HIREDIS
 void run_peer_get(void *context, unsigned thread, uint64_t operations) {
@@ -234,7 +234,7 @@ void run_peer_large_set(void *context, unsigned thread, uint64_t operations) {
 }
 #endif
 
-/* ---- the place ----------------------------------------------------------------------------------------------------------- */
+/* ---- the place --------------------------------------------------------------------------------------------------- */
 
 void pin(pid_t pid, size_t core) {
     cpu_set_t set;

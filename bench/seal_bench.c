@@ -1,9 +1,9 @@
-/* Sealed values: bytes of content compressed, hashed and encrypted a second, and back, against liblz4, XXH3 and OpenSSL's
- * EVP alone.
+/* Sealed values: bytes of content compressed, hashed and encrypted a second, and back, against liblz4, XXH3 and
+ * OpenSSL's EVP alone.
  *
- * The floor compresses and hashes as that of the envelopes does, and encrypts with one context that keeps its key, telling
- * it only a nonce, and the same additional data as ours. It makes no frame. Both sides reuse their buffers and take turns
- * with several contents. */
+ * The floor compresses and hashes as that of the envelopes does, and encrypts with one context that keeps its key,
+ * telling it only a nonce, and the same additional data as ours. It makes no frame. Both sides reuse their buffers and
+ * take turns with several contents. */
 #include "bench.h"
 #include "document.h"
 #include "format/seal.h"

@@ -136,7 +136,8 @@ static int print_key(const cli_common *common, const key_options *o, ckit_args *
 
 /* ---- the key of interop mode -------------------------------------------------------------------------------- */
 
-/* The documents of all arguments, as one call of the other SDKs. CLI_DONE, or an exit code after an error was printed. */
+/* The documents of all arguments, as one call of the other SDKs. CLI_DONE, or an exit code after an error was
+ * printed. */
 static int add_shared_arguments(ckit_interop_args *args, char **operands, int count) {
     int code = CLI_DONE;
     for (int i = 0; code == CLI_DONE && i < count; i++) {

@@ -132,7 +132,8 @@ static ckit_status seal(const cli_store *store, const char *tenant, const set_op
 
 /* ---- storing it --------------------------------------------------------------------------------------------- */
 
-/* An automatic key tells whose result it holds, so that invalidating the function finds it; so does one of interop mode. */
+/* An automatic key tells whose result it holds, so that invalidating the function finds it; so does one of interop
+ * mode. */
 static ckit_entry_info info_of(const set_options *o, const char *operand) {
     ckit_entry_info        info = {.ttl_ms = o->ttl_ms, .namespace_name = ckit_slice_str(o->namespace_name)};
     ckit_key_parts         parts = ckit_key_describe(ckit_slice_str(operand));

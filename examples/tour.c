@@ -3,9 +3,9 @@
  * It digests the files under /usr/share/doc (tour_digest.h, tour_files.h) through ckit_call, three times over: the
  * first pass computes, the second finds everything in memory, the third is a new process that finds everything in
  * files. If a Redis server answers on this machine, or at the URL that is its argument, some of them go through it too
- * (tour_redis.h). It believes neither itself nor the library: answers are counted by the source that each value names and
- * by the cache's statistics, and a checksum over all results must be the same in all passes. Exit code 0 only if all that
- * holds. */
+ * (tour_redis.h). It believes neither itself nor the library: answers are counted by the source that each value names
+ * and by the cache's statistics, and a checksum over all results must be the same in all passes. Exit code 0 only if
+ * all that holds. */
 #include "tour_digest.h"
 #include "tour_files.h"
 #include "tour_redis.h"

@@ -4,8 +4,8 @@
 
 #include <cachekit/cachekit.h>
 
-/* A loader: digest(path: bytes, size: integer, mtime_ns: integer). Reads the file, hashes it (BLAKE2b), counts its lines
- * and words and compresses it (LZ4, high compression):
+/* A loader: digest(path: bytes, size: integer, mtime_ns: integer). Reads the file, hashes it (BLAKE2b), counts its
+ * lines and words and compresses it (LZ4, high compression):
  *
  *     {"bytes": 18092, "lines": 339, "words": 2968, "blake2b": <32 bytes>, "compressed": 7514}
  *

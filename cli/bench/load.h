@@ -24,8 +24,8 @@ typedef struct cli_load_plan {
     cli_trace  *trace; /* brings the keys, all of them read; NULL = keys by Zipf's law */
 } cli_load_plan;
 
-/* An operation is a get or a set that was chosen. A fill is the set that follows a miss; it comes on top, and is counted
- * among the sets. */
+/* An operation is a get or a set that was chosen. A fill is the set that follows a miss; it comes on top, and is
+ * counted among the sets. */
 typedef struct cli_load_result {
     cli_histogram get_times, set_times;
     uint64_t      operations, fills;

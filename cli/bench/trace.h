@@ -28,8 +28,8 @@ typedef struct cli_trace cli_trace;
 cli_trace *cli_trace_open(const char *path, cli_trace_format format, uint64_t limit);
 void       cli_trace_close(cli_trace *trace);
 
-/* The next keys in the order of the trace. From any thread. False at the end, after a failure, or once `*stop` is true (a
- * pipe that stays silent is left within a tenth of a second). */
+/* The next keys in the order of the trace. From any thread. False at the end, after a failure, or once `*stop` is true
+ * (a pipe that stays silent is left within a tenth of a second). */
 bool cli_trace_take(cli_trace *trace, cli_trace_batch *batch, const atomic_bool *stop);
 
 /* One line about what was wrong with it; NULL when nothing was. For when nobody takes any more. */

@@ -23,7 +23,8 @@ typedef enum cli_place {
 } cli_place;
 
 #define CLI_PLACE_WORDS 160
-/* Of an option's value; flags are CLI_PLACE_ANYTHING. For CLI_PLACE_CHOICE, `words` gets the words with blanks between. */
+/* Of an option's value; flags are CLI_PLACE_ANYTHING. For CLI_PLACE_CHOICE, `words` gets the words with blanks
+ * between. */
 cli_place cli_place_of_option(const cli_option *option, char words[CLI_PLACE_WORDS]);
 /* Of a command's operands. */
 cli_place cli_place_of_operands(const cli_command *command, char words[CLI_PLACE_WORDS]);
@@ -31,7 +32,8 @@ cli_place cli_place_of_operands(const cli_command *command, char words[CLI_PLACE
 /* Every option of a command, its own first, then the common ones; NULL behind the last. */
 const cli_option *cli_option_of(const cli_command *command, size_t index);
 
-/* Writes `text` with a backslash in front of each byte of `special`, and '\'' for a single quote where `quote` is set. */
+/* Writes `text` with a backslash in front of each byte of `special`, and '\'' for a single quote where `quote` is
+ * set. */
 void cli_write_escaped(FILE *out, const char *text, const char *special, const char *quote);
 
 #endif

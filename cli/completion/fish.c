@@ -76,7 +76,8 @@ static void option_head(FILE *out, const char *when, const cli_option *option) {
     (void)fprintf(out, " -l %s", option->name);
 }
 
-/* The help is the option's. Words to choose from stand on a line of their own: fish would show it behind each of them. */
+/* The help is the option's. Words to choose from stand on a line of their own: fish would show it behind each of
+ * them. */
 static void option_line(FILE *out, const char *when, const cli_option *option) {
     char      words[CLI_PLACE_WORDS];
     cli_place what = cli_place_of_option(option, words);

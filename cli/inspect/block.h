@@ -12,8 +12,9 @@ typedef struct inspect_block {
     char   fault[120];
 } inspect_block;
 
-/* Follows the sequences of a block. `out` is NULL, or has room for all that an earlier call has told. `*source` becomes where
- * in the block byte `watch` of the content stands, or where a copy is ordered that makes it; else it is left alone. */
+/* Follows the sequences of a block. `out` is NULL, or has room for all that an earlier call has told. `*source` becomes
+ * where in the block byte `watch` of the content stands, or where a copy is ordered that makes it; else it is left
+ * alone. */
 inspect_block inspect_follow(ckit_slice block, uint8_t *out, size_t watch, size_t *source);
 
 #endif

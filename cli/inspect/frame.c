@@ -212,7 +212,8 @@ static void inspect_sealed(inspect_report *report, const framed *f, const inspec
     }
 }
 
-/* The header says whether it is an envelope or a bare document. Of what `auto` wrote in its early days that may be wrong. */
+/* The header says whether it is an envelope or a bare document. Of what `auto` wrote in its early days that may be
+ * wrong. */
 static void inspect_msgpack(inspect_report *report, const framed *f, const inspect_part *payload) {
     bool   compressed = f->frame.compressed, envelope = cli_stored_was_envelope(payload->bytes);
     size_t said_at = member_offset(f, "compressed");
@@ -248,7 +249,8 @@ static void inspect_payload(inspect_report *report, const framed *f, const inspe
     }
 }
 
-/* The legacy form's payload is unpacked from base64: where in the text it stands, when it stands there without escapes. */
+/* The legacy form's payload is unpacked from base64: where in the text it stands, when it stands there without
+ * escapes. */
 static size_t base64_origin(const void *context, size_t at) {
     const framed *f = context;
     ckit_slice    text = f->value.bytes;

@@ -62,8 +62,8 @@ void inspect_report_free(inspect_report *report);
 void inspect_layer(inspect_report *report, const char *name, const inspect_part *part);
 /* What the layer is in one word, when it is not "ok" or "damaged". */
 void inspect_state(inspect_report *report, const char *state);
-/* A fact about the layer, or about the whole when none has begun. `name` is its name in JSON ("header_length"); people see
- * spaces for underscores. Takes `value`, NULL being JSON's null. */
+/* A fact about the layer, or about the whole when none has begun. `name` is its name in JSON ("header_length"); people
+ * see spaces for underscores. Takes `value`, NULL being JSON's null. */
 void inspect_fact(inspect_report *report, const char *name, json_object *value, const char *format, ...)
     CKIT_PRINTF(4, 5);
 /* One that is in the JSON alone. */

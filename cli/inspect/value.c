@@ -49,8 +49,8 @@ static bool is_legacy_frame(ckit_slice text) {
 
 static bool is_json(ckit_slice text) { return cli_document_from_json(text, NULL, NULL) == CKIT_OK; }
 
-/* A document or the torso of one. Any bytes that begin like an array could be meant, so only a whole array counts, and a
- * map whose first member has a name. */
+/* A document or the torso of one. Any bytes that begin like an array could be meant, so only a whole array counts, and
+ * a map whose first member has a name. */
 static bool is_document(ckit_slice bytes) {
     ckit_reader r;
     uint8_t     first = bytes.ptr[0];

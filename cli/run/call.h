@@ -38,8 +38,8 @@ typedef struct run_call {
     ckit_error         unsealed; /* why it cannot be sealed, and is not stored; CKIT_OK: it can */
 } run_call;
 
-/* Reads standard input, the named files and variables, and makes the key. CKIT_OK; CKIT_E_MISUSE for what the user has to
- * mend. End it with run_call_close in any case. */
+/* Reads standard input, the named files and variables, and makes the key. CKIT_OK; CKIT_E_MISUSE for what the user has
+ * to mend. End it with run_call_close in any case. */
 ckit_status run_call_open(run_call *call, const run_options *options, char **argv, ckit_error *err);
 void        run_call_close(run_call *call);
 

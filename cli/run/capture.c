@@ -83,8 +83,8 @@ static void close_stream(capture *c, int stream) {
     c->result->interrupted = true;
 }
 
-/* A twin of our stream that does not block, where the system gives one: the flag of the stream itself belongs to everybody
- * who shares it. Files never block, and keep their place. */
+/* A twin of our stream that does not block, where the system gives one: the flag of the stream itself belongs to
+ * everybody who shares it. Files never block, and keep their place. */
 static int open_ours(int fd) {
     struct stat st;
     char        path[32];

@@ -1,5 +1,5 @@
-/* The order of standard output and standard error is exact, not a guess: each stream is a pipe that holds one write at a
- * time (one page, packet mode), so a command cannot write again before the first write was read, and epoll tells
+/* The order of standard output and standard error is exact, not a guess: each stream is a pipe that holds one write at
+ * a time (one page, packet mode), so a command cannot write again before the first write was read, and epoll tells
  * descriptors in the order in which they became readable. Commands that reopen their streams get ordinary pipes. */
 #include "run/child.h"
 

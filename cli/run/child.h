@@ -29,15 +29,15 @@ typedef struct run_signals {
 int  run_signals_open(run_signals *signals);
 void run_signals_close(run_signals *signals);
 
-/* Starts the command. `stdin_fd` -1 = /dev/null. 0, or the system's error: the command cannot be executed (`*executing`),
- * or something before that failed. */
+/* Starts the command. `stdin_fd` -1 = /dev/null. 0, or the system's error: the command cannot be executed
+ * (`*executing`), or something before that failed. */
 int run_child_start(run_child *child, char **argv, int stdin_fd, bool tty, const run_signals *signals, bool *executing);
 void run_child_close(run_child *child);
 
 /* Passes the size of our terminal on to the pseudo-terminal; without one it has 80 columns and 24 lines. */
 void run_child_resize(const run_child *child);
-/* Hands a signal on that came to us, with `terminal` from our terminal: to the command, or to all that the pseudo-terminal
- * would have sent it to. */
+/* Hands a signal on that came to us, with `terminal` from our terminal: to the command, or to all that the
+ * pseudo-terminal would have sent it to. */
 void run_child_signal(const run_child *child, int number, bool terminal);
 /* Looks whether the command has ended, and gives its status as waitpid does. */
 bool run_child_reap(run_child *child, int *status);

@@ -8,8 +8,8 @@
 
 #include <cachekit/buf.h>
 
-/* How long the store keeps an entry at least, whatever is left of the answer's own life: those who wait for this run look
- * for it now and then, and must find it. Nobody else is shown it for longer, as it carries its own times. */
+/* How long the store keeps an entry at least, whatever is left of the answer's own life: those who wait for this run
+ * look for it now and then, and must find it. Nobody else is shown it for longer, as it carries its own times. */
 #define WAITERS_LIFE_MS 5000
 
 /* ---- trouble ------------------------------------------------------------------------------------------------ */

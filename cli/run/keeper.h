@@ -41,8 +41,8 @@ run_found run_keeper_find(run_keeper *keeper, run_answer *answer);
 /* The same, for looking again and again: an entry that is not there does not count as a miss of the store. */
 run_found run_keeper_find_again(run_keeper *keeper, run_answer *answer);
 
-/* Takes the key's lock without waiting. False when somebody else has it; true also when there are no locks to be had: then
- * the store is not usable any more, or has none. */
+/* Takes the key's lock without waiting. False when somebody else has it; true also when there are no locks to be had:
+ * then the store is not usable any more, or has none. */
 bool run_keeper_try_lock(run_keeper *keeper);
 void run_keeper_unlock(run_keeper *keeper);
 

@@ -13,7 +13,8 @@ typedef struct run_lease {
     bool             held;
 } run_lease;
 
-/* One attempt. CKIT_OK: held from now on; CKIT_MISS: somebody else has it; CKIT_E_UNSUPPORTED: the store has no locks. */
+/* One attempt. CKIT_OK: held from now on; CKIT_MISS: somebody else has it; CKIT_E_UNSUPPORTED: the store has no
+ * locks. */
 ckit_status run_lease_try(run_lease *lease, const cli_store *store, ckit_slice key, ckit_error *err);
 /* To be called at least every 10 s. `context` is the lease; one that was lost meanwhile stays so. */
 void run_lease_renew(void *context);

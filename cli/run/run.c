@@ -153,8 +153,8 @@ static uint64_t pause_ms(uint64_t waited_ms) {
 
 static bool is_shown(run_found found) { return found == RUN_SHOW || found == RUN_SHOW_STALE; }
 
-/* Waits while another process runs the command. RUN_SHOW or RUN_SHOW_STALE: it has answered. Otherwise this process runs
- * the command: with the lock when it could be had, without when the other run brought no answer, so that failing
+/* Waits while another process runs the command. RUN_SHOW or RUN_SHOW_STALE: it has answered. Otherwise this process
+ * runs the command: with the lock when it could be had, without when the other run brought no answer, so that failing
  * commands do not queue up one behind the other. */
 static run_found wait_for_leader(run_keeper *keeper, run_answer *answer) {
     int64_t  started = cli_wall_ms();

@@ -167,7 +167,7 @@ ckit_status run_secret_name(ckit_keyring *ring, ckit_buf *key, ckit_error *err) 
     return st;
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 static ckit_seal_subject subject_of(const ckit_frame *frame, const char *whose, ckit_slice key) {
     return (ckit_seal_subject){.tenant = ckit_slice_str(whose),

@@ -20,8 +20,8 @@ typedef struct cli_figures {
     size_t     count;
 } cli_figures;
 
-/* `stats` where the store has it. Levels of occupancy that are missing then come from `health`, which tries the store out.
- * A store that tells nothing and is not healthy is a failure. */
+/* `stats` where the store has it. Levels of occupancy that are missing then come from `health`, which tries the store
+ * out. A store that tells nothing and is not healthy is a failure. */
 ckit_status cli_figures_take(const cli_store *store, uint64_t deadline_ms, cli_figures *out, ckit_error *err);
 /* NULL = not told. */
 const cli_figure *cli_figures_find(const cli_figures *figures, const char *name);

@@ -1,5 +1,5 @@
-/* guards.h - what the guards of running programs tell in the directory $CACHEKIT_STATUS_DIR: of their circuits, timeouts,
- * queues and retries. Empty where that is not set: then nobody tells anything. */
+/* guards.h - what the guards of running programs tell in the directory $CACHEKIT_STATUS_DIR: of their circuits,
+ * timeouts, queues and retries. Empty where that is not set: then nobody tells anything. */
 #ifndef CKIT_CLI_GUARDS_H
 #define CKIT_CLI_GUARDS_H
 

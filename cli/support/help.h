@@ -14,8 +14,8 @@ void cli_help_command(const cli_command *command, FILE *out);
 #define CLI_OPTION_TEXT 64
 const char *cli_option_text(const cli_option *option, char text[CLI_OPTION_TEXT]);
 
-/* What the exit codes mean: of all commands, and of `run`; both end with a NULL code. A miss (1) is told for commands whose
- * `exits` have it. */
+/* What the exit codes mean: of all commands, and of `run`; both end with a NULL code. A miss (1) is told for commands
+ * whose `exits` have it. */
 extern const cli_exit_row cli_exit_rows[];
 extern const cli_exit_row cli_run_exit_rows[];
 

@@ -1,5 +1,5 @@
-/* json.h - answers in JSON, made with json-c. Where memory does not suffice, the tool ends: it says so, and exits as it does
- * for any failure of its own. So none of these gives NULL, but where NULL is JSON's null. */
+/* json.h - answers in JSON, made with json-c. Where memory does not suffice, the tool ends: it says so, and exits as it
+ * does for any failure of its own. So none of these gives NULL, but where NULL is JSON's null. */
 #ifndef CKIT_CLI_JSON_H
 #define CKIT_CLI_JSON_H
 

@@ -25,8 +25,8 @@ void cli_selection_fini(cli_selection *selection);
 typedef struct cli_listed {
     ckit_listed entry; /* as the store shows it */
     ckit_slice  key;   /* what the user calls it; empty: the store does not know */
-    /* When its life ends (cli_now_ms), as exactly as that can be told; both are CKIT_LIFE_NO_EXPIRY or CKIT_LIFE_UNKNOWN
-     * where life_ms is that. */
+    /* When its life ends (cli_now_ms), as exactly as that can be told; both are CKIT_LIFE_NO_EXPIRY or
+     * CKIT_LIFE_UNKNOWN where life_ms is that. */
     uint64_t ends_from_ms;
     uint64_t ends_to_ms;
 } cli_listed;
@@ -34,16 +34,16 @@ typedef struct cli_listed {
 /* False ends the listing. The slices live as long as the call. */
 typedef bool (*cli_each_fn)(void *context, const cli_listed *listed);
 
-/* Shows the live entries of `selection`, with a tenant only its own. `hidden` (or NULL) counts those that may belong to the
- * tenant or the selection, but the store does not know their keys; only with a tenant.
+/* Shows the live entries of `selection`, with a tenant only its own. `hidden` (or NULL) counts those that may belong to
+ * the tenant or the selection, but the store does not know their keys; only with a tenant.
  *
- * CLI_DONE; CLI_FAILED when `each` ended it; 128 + the signal after an interrupt; or another exit code after an error was
- * printed: what was shown until then is true all the same. */
+ * CLI_DONE; CLI_FAILED when `each` ended it; 128 + the signal after an interrupt; or another exit code after an error
+ * was printed: what was shown until then is true all the same. */
 int cli_each(const cli_store *store, const cli_selection *selection, cli_each_fn each, void *context, uint64_t *hidden);
 
 /* A function without a namespace is another one than the same function within one, which is easily forgotten. For a
- * selection of such a function that found nothing: a warning when there are entries of it in namespaces; `what` ends its
- * first clause (" and stayed", or empty). */
+ * selection of such a function that found nothing: a warning when there are entries of it in namespaces; `what` ends
+ * its first clause (" and stayed", or empty). */
 void cli_hint_at_namespaces(const cli_store *store, const cli_selection *selection, const char *what);
 
 /* ---- all at once --------------------------------------------------------------------------------------------- */
@@ -70,8 +70,8 @@ void cli_sort(cli_entries *entries, cli_order order, bool reverse);
 
 /* ---- shown --------------------------------------------------------------------------------------------------- */
 
-/* Lines for people: size, remaining life, age, namespace, key; with `wide` also the function and the store's own name. On
- * a terminal there is a head, and keys are cut to the width. */
+/* Lines for people: size, remaining life, age, namespace, key; with `wide` also the function and the store's own name.
+ * On a terminal there is a head, and keys are cut to the width. */
 typedef struct cli_table {
     bool    wide;
     size_t  width;  /* of the terminal; SIZE_MAX = none */
@@ -94,8 +94,8 @@ bool cli_is_store_down(ckit_status st);
 typedef ckit_status (*cli_part_fn)(const cli_store *store, const void *context, uint64_t deadline_ms, ckit_deleted *out,
                                    ckit_error *err);
 /* Repeats it with short deadlines until it is done, so that an interrupt ends it with a count that is true. `doing` is
- * shown as progress: "removing". `total` counts in any case. CLI_DONE, 128 + the signal after an interrupt, or another exit
- * code after an error was printed. */
+ * shown as progress: "removing". `total` counts in any case. CLI_DONE, 128 + the signal after an interrupt, or another
+ * exit code after an error was printed. */
 int cli_in_parts(const cli_store *store, cli_part_fn part, const void *context, const char *doing, ckit_deleted *total);
 
 #endif

@@ -8,8 +8,8 @@
 #include <cachekit/error.h>
 #include <cachekit/types.h>
 
-/* Standard input, output and error exist from now on. (A closed pipe ends the tool quietly, by SIGPIPE.) A file that may not
- * grow is an error of the write and no signal. */
+/* Standard input, output and error exist from now on. (A closed pipe ends the tool quietly, by SIGPIPE.) A file that
+ * may not grow is an error of the write and no signal. */
 void cli_output_init(void);
 /* For a program that is executed: signals as we got them. */
 void cli_output_undo(void);
@@ -19,14 +19,14 @@ void cli_output_quiet(bool quiet);
 /* One line on standard error: "cachekit: ...". */
 void cli_error(const char *format, ...) CKIT_PRINTF(1, 2);
 void cli_warn(const char *format, ...) CKIT_PRINTF(1, 2);
-/* The error of a call of the library or of a store, with its code, and the exit code that fits it. `status` is what the call
- * answered: a store may leave `err` as it was. */
+/* The error of a call of the library or of a store, with its code, and the exit code that fits it. `status` is what the
+ * call answered: a store may leave `err` as it was. */
 int cli_call_failed(ckit_status status, const ckit_error *err);
 /* The same for an error that tells its status. */
 int cli_failed(const ckit_error *err);
 int cli_no_memory(void);
-/* Ends the tool at once, where nothing can be done without memory: what was printed until then is written, and the exit code
- * is CLI_FAILED, or what cli_output_failure says. */
+/* Ends the tool at once, where nothing can be done without memory: what was printed until then is written, and the exit
+ * code is CLI_FAILED, or what cli_output_failure says. */
 _Noreturn void cli_out_of_memory(void);
 void           cli_output_failure(int code);
 
@@ -38,10 +38,11 @@ int cli_output_end(int code);
 
 /* ---- text for people ---------------------------------------------------------------------------------------- */
 
-/* Keys and names as people can read them, on one line: control characters, what turns the direction of text, and bytes that
- * are not UTF-8 as \xNN. */
+/* Keys and names as people can read them, on one line: control characters, what turns the direction of text, and bytes
+ * that are not UTF-8 as \xNN. */
 void cli_print_escaped(ckit_slice text);
-/* The same in at most `columns` of a terminal (SIZE_MAX: all of it); what is cut ends with "...". Returns how many it took. */
+/* The same in at most `columns` of a terminal (SIZE_MAX: all of it); what is cut ends with "...". Returns how many it
+ * took. */
 size_t cli_print_escaped_in(ckit_slice text, size_t columns);
 /* The same for one character of a text that is UTF-8: whether it is shown as it is, and how many bytes it has. */
 bool cli_showable_at(ckit_slice text, size_t at, size_t *bytes);

@@ -6,9 +6,9 @@
 
 #define CLI_SHOWN_URL 4200
 
-/* The URL without user and password, and without the values of such parameters. Rather too much is hidden than too little:
- * everything between "://" and the last '@'. URLs of files, which have no secrets, stay as they are. Returns `text`; NULL
- * for a URL that is NULL. */
+/* The URL without user and password, and without the values of such parameters. Rather too much is hidden than too
+ * little: everything between "://" and the last '@'. URLs of files, which have no secrets, stay as they are. Returns
+ * `text`; NULL for a URL that is NULL. */
 const char *cli_url_shown(const char *url, char text[CLI_SHOWN_URL]);
 
 /* Whether a URL, well formed or not, means a Redis store. */

@@ -37,7 +37,8 @@ typedef struct ckit_cache_options {
     int               compression_level;  /* 1 (fast) .. 9 (small); default 6; CKIT_COMPRESSION_OFF (envelope.h) */
     ckit_switch       integrity;          /* checksum and compression of stored values; default on */
     uint32_t          store_timeout_ms;   /* longest single wait for the store; default 5000 */
-    /* longest wait for another call that computes the same key; default 60,000; afterwards the caller computes it too */
+    /* longest wait for another call that computes the same key; default 60,000; afterwards the caller computes it
+     * too */
     uint32_t    flight_wait_ms;
     ckit_switch lock; /* take the store's lock before computing, where it has one; default on */
     /* how long such a lock lives, default 30,000; it is renewed while the function runs, so this is the wait for a
@@ -83,9 +84,9 @@ CKIT_API void ckit_cache_options_init(ckit_cache_options *options, size_t struct
 CKIT_API ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *backend, ckit_cache **out,
                                     ckit_error *err);
 
-/* Ends background work (waits for a running function, drops waiting jobs), tries once more, for a second at most, to remove
- * what the store has failed to replace or remove, closes the store and frees everything.
- * Functions, polls and operations of this cache must have been closed before; values may outlive it. Accepts NULL. */
+/* Ends background work (waits for a running function, drops waiting jobs), tries once more, for a second at most, to
+ * remove what the store has failed to replace or remove, closes the store and frees everything. Functions, polls and
+ * operations of this cache must have been closed before; values may outlive it. Accepts NULL. */
 CKIT_API void ckit_cache_close(ckit_cache *cache);
 
 /* ---- entries ---------------------------------------------------------------------------------------------- */
@@ -121,8 +122,8 @@ CKIT_API void ckit_entry_options_init(ckit_entry_options *options, size_t struct
  * CKIT_E_VALUE_TYPE  the entry holds something else than `encoding` asks for (its bytes stay).
  * Failures of the store come back as they are: the caller decides (function.h decides by itself).
  *
- * Keys are any bytes, used verbatim, 1 to max_key_bytes. `options` may be NULL. `out` is empty (CKIT_VALUE_INIT) or holds
- * an earlier value, which is given back first.
+ * Keys are any bytes, used verbatim, 1 to max_key_bytes. `options` may be NULL. `out` is empty (CKIT_VALUE_INIT) or
+ * holds an earlier value, which is given back first.
  *
  * Only memory can tell raw entries from others: bytes from a store that were stored raw are a miss for the other
  * encodings, and CKIT_RAW gives the stored form of any entry. */
@@ -136,9 +137,9 @@ CKIT_API ckit_status ckit_cache_get(ckit_cache *cache, ckit_slice key, const cki
 CKIT_API ckit_status ckit_cache_set(ckit_cache *cache, ckit_slice key, ckit_slice value,
                                     const ckit_entry_options *options, ckit_error *err);
 
-/* Removes the entry from both tiers. CKIT_OK when there was one in either, else CKIT_MISS. When the store fails, the status
- * says so, this cache no longer reads the entry, and removes it from the store when that is back. A value that is being
- * computed or read for this key meanwhile is not stored. */
+/* Removes the entry from both tiers. CKIT_OK when there was one in either, else CKIT_MISS. When the store fails, the
+ * status says so, this cache no longer reads the entry, and removes it from the store when that is back. A value that
+ * is being computed or read for this key meanwhile is not stored. */
 CKIT_API ckit_status ckit_cache_delete(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
                                        ckit_error *err);
 
@@ -146,8 +147,8 @@ CKIT_API ckit_status ckit_cache_delete(ckit_cache *cache, ckit_slice key, const 
 CKIT_API ckit_status ckit_cache_exists(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
                                        ckit_error *err);
 
-/* The remaining life: milliseconds, CKIT_LIFE_NO_EXPIRY, or CKIT_LIFE_UNKNOWN. CKIT_OK or CKIT_MISS. The file store keeps
- * whole seconds, rounded up, so it may tell up to a second more than was asked. */
+/* The remaining life: milliseconds, CKIT_LIFE_NO_EXPIRY, or CKIT_LIFE_UNKNOWN. CKIT_OK or CKIT_MISS. The file store
+ * keeps whole seconds, rounded up, so it may tell up to a second more than was asked. */
 CKIT_API ckit_status ckit_cache_ttl(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
                                     uint64_t *life_ms, ckit_error *err);
 
@@ -219,7 +220,8 @@ typedef struct ckit_cache_stats {
     uint64_t replay_dropped;   /* those that were too many to remember: everything is removed from the store instead */
     uint64_t l2_stale_hits;    /* values past their lifetimes that the store gave (l1_stale_hits: memory) */
     uint64_t leases_lost; /* results that were not stored: their lock had ended before, and may have been another's */
-    /* where a store has its users tell each other what they change (redis.h, publish/subscribe): messages of this cache ... */
+    /* where a store has its users tell each other what they change (redis.h, publish/subscribe): messages of this cache
+     * ... */
     uint64_t changes_published;
     uint64_t changes_unheard;     /* that nobody was there to hear */
     uint64_t changes_unpublished; /* that the store refused to pass on */
@@ -239,8 +241,8 @@ CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size)
 /* Fills as much of `out` as `out->struct_size` says. Counters are exact once the threads that count are quiet. */
 CKIT_API void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out);
 
-/* What the guard of the store has seen and thinks. False when there is none; then `out` stays as it is. Other caches over
- * the same guarded backend are in these figures too. */
+/* What the guard of the store has seen and thinks. False when there is none; then `out` stays as it is. Other caches
+ * over the same guarded backend are in these figures too. */
 CKIT_API bool ckit_cache_get_guard_stats(ckit_cache *cache, ckit_guard_stats *out);
 
 /* Tries the store out; a cache without one is healthy ("memory"). Never fails. */

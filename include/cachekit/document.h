@@ -1,8 +1,9 @@
 /* cachekit/document.h - documents: the values that every CacheKit SDK can store and read ("standard" serializer).
  *
  * A document is one MessagePack value: nil, booleans, integers of 64 bits, floats, text, bytes, arrays, and maps. The
- * keys of a map are text or bytes where every SDK is to read them; any other value is a key too, and comes back as it was
- * stored, but not every SDK can read such a map. Dates and times are maps with a marker, in the form the other SDKs write:
+ * keys of a map are text or bytes where every SDK is to read them; any other value is a key too, and comes back as it
+ * was stored, but not every SDK can read such a map. Dates and times are maps with a marker, in the form the other SDKs
+ * write:
  *
  *     {"__datetime__": true, "value": "2025-11-14T10:30:00"}
  *     {"__date__": true, "value": "2025-11-14"}
@@ -25,8 +26,8 @@ extern "C" {
 /* ---- the whole document ---------------------------------------------------------------------------------- */
 
 /* CKIT_OK: exactly one document, as described above, not deeper than CKIT_MSGPACK_MAX_DEPTH. Otherwise a failure of
- * msgpack.h's reads, or CKIT_E_TRAILING. Whether the keys of a map differ, and whether the text of a temporal value is a
- * date, is not looked at. */
+ * msgpack.h's reads, or CKIT_E_TRAILING. Whether the keys of a map differ, and whether the text of a temporal value is
+ * a date, is not looked at. */
 CKIT_API ckit_status ckit_document_check(ckit_slice document, ckit_error *err);
 
 /* A document that is one plain value. CKIT_E_VALUE_TYPE names what it is instead; `out` is then zero. Text and bytes

@@ -10,15 +10,16 @@
  * shorter.
  *
  * Every write goes to a temporary file in the same directory, is synced and renamed: a crash leaves the old value or
- * the new one, never a mixture. Names beginning with a dot are this library's own bookkeeping (an index that lists keys,
- * namespaces and functions, sums, counters; they can be deleted at any time and are made again). Files that are not ours
- * are never counted and never removed.
+ * the new one, never a mixture. Names beginning with a dot are this library's own bookkeeping (an index that lists
+ * keys, namespaces and functions, sums, counters; they can be deleted at any time and are made again). Files that are
+ * not ours are never counted and never removed.
  *
  * A lock is a small file that says who holds it and until when. One whose holder is certainly dead (same boot, same PID
  * namespace, and no such process any more) is free at once; where that cannot be told, as between containers or hosts
  * and without /proc, its lease runs out first. The holder is the process that took it: a child forked later is not.
  *
- * The operation `stats` (ext/backend.h) tells what this library has counted in the directory, in all processes together:
+ * The operation `stats` (ext/backend.h) tells what this library has counted in the directory, in all processes
+ * together:
  *
  *   hits, misses       calls of get that found a live entry, or none
  *   bytes_read         of their values

@@ -42,11 +42,12 @@ typedef struct ckit_load {
 } ckit_load;
 
 /* Computes a value. CKIT_OK with one value written, or a failure (no answer such as CKIT_MISS) with `err` filled
- * (ckit_fail), which goes to the caller; `err` is never NULL here. Runs in the caller's thread, or in a background thread when a stale value is
- * refreshed. */
+ * (ckit_fail), which goes to the caller; `err` is never NULL here. Runs in the caller's thread, or in a background
+ * thread when a stale value is refreshed. */
 typedef ckit_status (*ckit_loader)(void *context, ckit_load *load, ckit_error *err);
 
-/* Appends the name of the tenant that the call belongs to. `context` is the function's. Any failure: it runs uncached. */
+/* Appends the name of the tenant that the call belongs to. `context` is the function's. Any failure: it runs
+ * uncached. */
 typedef ckit_status (*ckit_tenant_fn)(void *context, const ckit_args *args, ckit_buf *tenant, ckit_error *err);
 
 /* Zero means default. */
@@ -106,65 +107,67 @@ typedef struct ckit_function_options {
 CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);
 
 /* stale_ms: the store keeps such a value twice, under its key for its lifetime and under KEY:stale for its lifetime and
- * `stale_ms`. Whoever asks for the key alone sees it end in time. When it is not there, the second entry is read, and what
- * it holds is served as a stale value (ckit_value.stale) and refreshed. Whatever removes the call removes both; a key that
- * somebody else has removed before its time is an ordinary miss. Values without an end have no second entry. Processes that
- * share a function give it the same `stale_ms`.
+ * `stale_ms`. Whoever asks for the key alone sees it end in time. When it is not there, the second entry is read, and
+ * what it holds is served as a stale value (ckit_value.stale) and refreshed. Whatever removes the call removes both; a
+ * key that somebody else has removed before its time is an ordinary miss. Values without an end have no second entry.
+ * Processes that share a function give it the same `stale_ms`.
  *
- * early_refresh, and refreshes of every kind: a background refresh looks into the store first. What somebody else has stored
- * there meanwhile goes into memory, with the life that it has there. Otherwise the function runs with the store's lock held,
- * where the store has locks, so one process of a fleet refreshes a value; the others leave it to that one, and a later call
- * finds the result. While a value is within its lifetime it is forgotten when the store has lost it, and kept, without any
- * refresh, when the store cannot be asked: then it is asked again after a second. The age of a value from the store is told by
- * what it has left of `ttl_ms` there.
+ * early_refresh, and refreshes of every kind: a background refresh looks into the store first. What somebody else has
+ * stored there meanwhile goes into memory, with the life that it has there. Otherwise the function runs with the
+ * store's lock held, where the store has locks, so one process of a fleet refreshes a value; the others leave it to
+ * that one, and a later call finds the result. While a value is within its lifetime it is forgotten when the store has
+ * lost it, and kept, without any refresh, when the store cannot be asked: then it is asked again after a second. The
+ * age of a value from the store is told by what it has left of `ttl_ms` there.
  *
- * fail_safe_ms: past `stale_ms`, or without it, a value past its lifetime is no answer as long as the function gives one.
- * When it fails, a call that would have failed gets that value, labelled (ckit_value.stale), and so do the calls that
- * waited for it; when the store fails, before the function is asked at all, and the function runs in the background. It is
- * kept in memory, and in the store under KEY:stale. Not for ckit_refresh, nor for tickets (poll.h).
+ * fail_safe_ms: past `stale_ms`, or without it, a value past its lifetime is no answer as long as the function gives
+ * one. When it fails, a call that would have failed gets that value, labelled (ckit_value.stale), and so do the calls
+ * that waited for it; when the store fails, before the function is asked at all, and the function runs in the
+ * background. It is kept in memory, and in the store under KEY:stale. Not for ckit_refresh, nor for tickets (poll.h).
  *
- * soft_limit_ms, hard_limit_ms: ckit_call runs the loader of such a function in a thread of its own (up to 64 of a cache at
- * the same time; further ones run in their callers' threads, without a limit), with a copy of the arguments. Nothing stops a
- * loader: closing the function waits for it. Time is real time. ckit_call_many does the same with a loader for many, whose
- * `context` then has to last until it returns, which may be after ckit_call_many has: past the soft limit it returns when every
- * call has an answer or an older value, past the hard one with CKIT_E_FUNCTION_TIMEOUT for those that have neither. A call that waits for another one, in this process or
- * elsewhere, waits as long as that, too. Who computes by himself after ckit_begin, or has an event loop with timers of its
- * own, says when a call's time is over (ckit_op_overdue in poll.h).
+ * soft_limit_ms, hard_limit_ms: ckit_call runs the loader of such a function in a thread of its own (up to 64 of a
+ * cache at the same time; further ones run in their callers' threads, without a limit), with a copy of the arguments.
+ * Nothing stops a loader: closing the function waits for it. Time is real time. ckit_call_many does the same with a
+ * loader for many, whose `context` then has to last until it returns, which may be after ckit_call_many has: past the
+ * soft limit it returns when every call has an answer or an older value, past the hard one with CKIT_E_FUNCTION_TIMEOUT
+ * for those that have neither. A call that waits for another one, in this process or elsewhere, waits as long as that,
+ * too. Who computes by himself after ckit_begin, or has an event loop with timers of its own, says when a call's time
+ * is over (ckit_op_overdue in poll.h).
  *
- * raw: what ckit_finish is given (one byte or more) is stored exactly as it is, as with CKIT_RAW (cache.h): no frame, no
- * compression, no checksum, no look whether it is a document. The same bytes come back from memory and from the store,
- * whoever wrote them there; whether they are sound is for the caller to judge, who begins the call again with what he
- * rejects (ckit_start.rejected in poll.h). Such a function has no loader.
+ * raw: what ckit_finish is given (one byte or more) is stored exactly as it is, as with CKIT_RAW (cache.h): no frame,
+ * no compression, no checksum, no look whether it is a document. The same bytes come back from memory and from the
+ * store, whoever wrote them there; whether they are sound is for the caller to judge, who begins the call again with
+ * what he rejects (ckit_start.rejected in poll.h). Such a function has no loader.
  *
  * custom_key: the store's key is ckit_key_custom (key.h) of the namespace and the text instead of the automatic key, so
  * functions of one namespace that name the same text share one entry of the store; they must agree on `integrity` and
- * `raw`. In memory each has its own; when one of them computes, refreshes or invalidates, the others of this cache forget
- * theirs, and so they do when the entry is changed or deleted by its key (cache.h). Scopes count a shared entry to the
- * function that wrote it last. Other arguments, and keys longer than the cache's max_key_bytes, cannot be part of a key
- * (CKIT_E_KEY_ARGUMENT): such calls run uncached. */
+ * `raw`. In memory each has its own; when one of them computes, refreshes or invalidates, the others of this cache
+ * forget theirs, and so they do when the entry is changed or deleted by its key (cache.h). Scopes count a shared entry
+ * to the function that wrote it last. Other arguments, and keys longer than the cache's max_key_bytes, cannot be part
+ * of a key (CKIT_E_KEY_ARGUMENT): such calls run uncached. */
 
-/* interop: the store's key is NAMESPACE:OPERATION:HASH (ckit_interop_key), `namespace_name` is needed, and both have to be
- * names of that format. The function's own name is no part of it: functions of one namespace and operation share their
- * entries, in memory too, and scopes know them by the operation. Arguments are made with ckit_args_interop (interop.h);
- * values are one plain MessagePack document, in its canonical form when it is written: no frame, no compression, no
- * checksum, so `integrity` and `compression_level` count for nothing. What others have written may be in any form; what
- * cannot be read is removed, counted in l2_corrupt and computed again.
+/* interop: the store's key is NAMESPACE:OPERATION:HASH (ckit_interop_key), `namespace_name` is needed, and both have to
+ * be names of that format. The function's own name is no part of it: functions of one namespace and operation share
+ * their entries, in memory too, and scopes know them by the operation. Arguments are made with ckit_args_interop
+ * (interop.h); values are one plain MessagePack document, in its canonical form when it is written: no frame, no
+ * compression, no checksum, so `integrity` and `compression_level` count for nothing. What others have written may be
+ * in any form; what cannot be read is removed, counted in l2_corrupt and computed again.
  *
- * Interop mode never degrades. What is outside of its data model is an error of the caller's, and the caller is told: an
- * argument before anything is looked up or run (CKIT_E_KEY_ARGUMENT, as ckit_args_pack tells it; CKIT_E_MISUSE for
- * arguments that ckit_args_interop has not made), a value after the function has run (CKIT_E_VALUE_TYPE; nothing is stored).
- * Troubles of the store stay what they are everywhere: the function runs. Not together with `raw`, `custom_key`, objects
- * of a binding, or a store that puts something in front of keys: nobody else would find them there. */
+ * Interop mode never degrades. What is outside of its data model is an error of the caller's, and the caller is told:
+ * an argument before anything is looked up or run (CKIT_E_KEY_ARGUMENT, as ckit_args_pack tells it; CKIT_E_MISUSE for
+ * arguments that ckit_args_interop has not made), a value after the function has run (CKIT_E_VALUE_TYPE; nothing is
+ * stored). Troubles of the store stay what they are everywhere: the function runs. Not together with `raw`,
+ * `custom_key`, objects of a binding, or a store that puts something in front of keys: nobody else would find them
+ * there. */
 
-/* encryption: stored bytes are those of the CacheKit SDKs (a "CK" frame with a sealed payload); of a raw function's result a
- * frame in the clear becomes such a frame, and any other bytes are sealed as they are. Memory holds the same sealed bytes, and
- * a hit opens them; objects are not kept. A value that does not open is a miss, or with fail_closed (cache.h) the call's
- * failure.
+/* encryption: stored bytes are those of the CacheKit SDKs (a "CK" frame with a sealed payload); of a raw function's
+ * result a frame in the clear becomes such a frame, and any other bytes are sealed as they are. Memory holds the same
+ * sealed bytes, and a hit opens them; objects are not kept. A value that does not open is a miss, or with fail_closed
+ * (cache.h) the call's failure.
  *
- * tenants: each call has a tenant, 1 to 1024 bytes of UTF-8, from ckit_args_tenant (key.h) or `tenant_of`. The store's key
- * is "t:TENANT:" (percent-encoded) and then the key that the call would have without; sealed values are sealed for the tenant
- * and the key without its prefix. Without a tenant the function runs uncached. The call's entry of another tenant is another
- * entry. Scopes cover all tenants where the store knows the functions of its entries. */
+ * tenants: each call has a tenant, 1 to 1024 bytes of UTF-8, from ckit_args_tenant (key.h) or `tenant_of`. The store's
+ * key is "t:TENANT:" (percent-encoded) and then the key that the call would have without; sealed values are sealed for
+ * the tenant and the key without its prefix. Without a tenant the function runs uncached. The call's entry of another
+ * tenant is another entry. Scopes cover all tenants where the store knows the functions of its entries. */
 
 /* Names a function to the cache. `name` is "module.qualified_name": it is part of the key, so two functions of one name
  * and namespace share their entries. `loader` may be NULL when only ckit_begin is used (poll.h). `context` is handed to
@@ -180,9 +183,10 @@ CKIT_API void ckit_function_close(ckit_function *function);
  * that is already computing it, or from the loader. `args` may be NULL for a call without arguments; it is packed by
  * this call and may be used again. `out` must be empty.
  *
- * CKIT_OK. Also when an argument cannot be part of a key (but in interop mode) or the store is down: then the loader runs
- * uncached (one warning in the log, counted in `uncached`). Any other status is the loader's own, or CKIT_E_MISUSE when it did not
- * write exactly one value, or CKIT_E_NO_MEMORY, or what ckit_args_pack says of arguments that are incomplete. */
+ * CKIT_OK. Also when an argument cannot be part of a key (but in interop mode) or the store is down: then the loader
+ * runs uncached (one warning in the log, counted in `uncached`). Any other status is the loader's own, or CKIT_E_MISUSE
+ * when it did not write exactly one value, or CKIT_E_NO_MEMORY, or what ckit_args_pack says of arguments that are
+ * incomplete. */
 CKIT_API ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);
 
 /* ---- many calls at once ------------------------------------------------------------------------------------- */
@@ -202,43 +206,43 @@ typedef struct ckit_batch_call {
 typedef ckit_status (*ckit_batch_loader)(void *context, ckit_batch_call *calls, size_t count, ckit_error *err);
 
 /* `count` calls of one function: one pass over memory, one batched read of the store for what is missing, one run of
- * `loader` with exactly the calls that are then still missing, and one batched write of its results. out[i] and answers[i]
- * are what ckit_call would have given; values in `out` are given back first. The same call may be there twice; it is
- * computed once. `loader` NULL: the function's own runs for each.
+ * `loader` with exactly the calls that are then still missing, and one batched write of its results. out[i] and
+ * answers[i] are what ckit_call would have given; values in `out` are given back first. The same call may be there
+ * twice; it is computed once. `loader` NULL: the function's own runs for each.
  *
  * Calls that somebody else in this process computes already are waited for, after this batch has computed its own, and
- * others wait for what this batch computes. When such a computation fails elsewhere, `loader` is run again for those calls.
- * The store's locks are taken as by single calls, without waiting; what another process has locked is waited for, also after
- * this batch has computed and stored its own, and no longer than lock_wait_ms (cache.h).
- * A stale value, in memory or in the store, is an answer when the function has a loader of its own, which refreshes it in the
+ * others wait for what this batch computes. When such a computation fails elsewhere, `loader` is run again for those
+ * calls. The store's locks are taken as by single calls, without waiting; what another process has locked is waited
+ * for, also after this batch has computed and stored its own, and no longer than lock_wait_ms (cache.h). A stale value,
+ * in memory or in the store, is an answer when the function has a loader of its own, which refreshes it in the
  * background, else a miss. An event loop uses ckit_begin_many (poll.h).
  *
- * CKIT_OK: every answer is CKIT_OK. Else the first failure that was met, about which `err` tells; the others' answers are
- * there all the same. CKIT_E_MISUSE: no loader at all. */
+ * CKIT_OK: every answer is CKIT_OK. Else the first failure that was met, about which `err` tells; the others' answers
+ * are there all the same. CKIT_E_MISUSE: no loader at all. */
 CKIT_API ckit_status ckit_call_many(ckit_function *function, ckit_args *const *args, size_t count,
                                     ckit_batch_loader loader, void *context, ckit_value *out, ckit_status *answers,
                                     ckit_error *err);
 
 /* ---- looking, refreshing, forgetting ------------------------------------------------------------------------ */
 
-/* Looks into memory alone: CKIT_OK or CKIT_STALE with *out filled, else CKIT_MISS, also for arguments that cannot be part of
- * a key. Never waits, runs nothing and starts no refresh, so a binding may call it under a lock of its language. Counts as
- * a use when it finds something. `out` must be empty. */
+/* Looks into memory alone: CKIT_OK or CKIT_STALE with *out filled, else CKIT_MISS, also for arguments that cannot be
+ * part of a key. Never waits, runs nothing and starts no refresh, so a binding may call it under a lock of its
+ * language. Counts as a use when it finds something. `out` must be empty. */
 CKIT_API ckit_status ckit_peek(ckit_function *function, ckit_args *args, ckit_value *out);
 
-/* The same for an object of a binding (ckit_result.object), which is a miss when documents are kept: `retain` takes a hold
- * of it while it cannot go away, and *object is the caller's then. `retain` has to be short and must not call back into
- * the cache. `args` is not NULL. `hint` may be NULL; with the answer CKIT_OK it is filled, or left so that it never holds.
- * Made for hits of tens of nanoseconds: it counts for the cache's statistics but not for the function's, which a binding
- * can do without an atomic addition. */
+/* The same for an object of a binding (ckit_result.object), which is a miss when documents are kept: `retain` takes a
+ * hold of it while it cannot go away, and *object is the caller's then. `retain` has to be short and must not call back
+ * into the cache. `args` is not NULL. `hint` may be NULL; with the answer CKIT_OK it is filled, or left so that it
+ * never holds. Made for hits of tens of nanoseconds: it counts for the cache's statistics but not for the function's,
+ * which a binding can do without an atomic addition. */
 CKIT_API ckit_status ckit_peek_object(ckit_function *function, ckit_args *args, void (*retain)(void *object),
                                       void **object, ckit_object_hint *hint);
 
-/* Whether a look with the same arguments would find the same object again, fresh: it has not been replaced, invalidated,
- * evicted, given another lifetime, and has not expired. For a binding with a quicker way to recognise arguments it already
- * knows. It may use the object without a hold of its own when everything that memory releases is let go under a lock that it
- * holds meanwhile (an interpreter's): what is not there any more is told here before it is released. Counts as no use:
- * look with ckit_peek_object now and then, or the entry seems unused and is evicted. */
+/* Whether a look with the same arguments would find the same object again, fresh: it has not been replaced,
+ * invalidated, evicted, given another lifetime, and has not expired. For a binding with a quicker way to recognise
+ * arguments it already knows. It may use the object without a hold of its own when everything that memory releases is
+ * let go under a lock that it holds meanwhile (an interpreter's): what is not there any more is told here before it is
+ * released. Counts as no use: look with ckit_peek_object now and then, or the entry seems unused and is evicted. */
 CKIT_API bool ckit_object_hint_holds(const ckit_function *function, const ckit_object_hint *hint);
 
 /* Runs the loader now, whatever is cached, and stores the result. `out` may be NULL. */

@@ -3,9 +3,9 @@
  *     ckit_backend_guard(store, NULL, NULL, &store, &err);
  *     ckit_cache_new(&options, store, &cache, &err);
  *
- * (Caches opened with ckit_cache_open are guarded by themselves.) The guard is a backend in front of a backend: the same
- * table of operations, so whatever uses it need not know. Everything that uses one guarded backend shares it. Four parts,
- * each of which can be switched off:
+ * (Caches opened with ckit_cache_open are guarded by themselves.) The guard is a backend in front of a backend: the
+ * same table of operations, so whatever uses it need not know. Everything that uses one guarded backend shares it. Four
+ * parts, each of which can be switched off:
  *
  *   circuit breaker   after 5 failures in a row the store is left alone for 30 s (CKIT_E_CIRCUIT_OPEN at once); then up to
  *                     3 operations at once try it, 3 successes bring it back. Only failures of the kinds TRANSIENT,
@@ -22,9 +22,9 @@
  *                     E_NETWORK). Not what cannot be reached, and nothing while the last operation failed. To the
  *                     breaker all attempts together are one operation
  *
- * Locks are never retried and never wait for their turn. `health`, `list`, `delete_scope`, `stats` and `sweep` are asked for
- * by a person or a timer, take as long as they take, and go through untouched, also while the breaker is open. An operation
- * of which the store has nothing is not there behind the guard either.
+ * Locks are never retried and never wait for their turn. `health`, `list`, `delete_scope`, `stats` and `sweep` are
+ * asked for by a person or a timer, take as long as they take, and go through untouched, also while the breaker is
+ * open. An operation of which the store has nothing is not there behind the guard either.
  *
  * What a guard has learnt can be shared: stores that are opened apart (for two tenants of one server, say) and have one
  * `ckit_guard` have one breaker, one window and one bound. And it can be driven by hand, for what is no store of this
@@ -45,8 +45,8 @@ extern "C" {
 /* For `excluded_kinds`. */
 #define CKIT_KIND_BIT(kind) (1u << (unsigned)(kind))
 
-/* What a guard has learnt and how busy it is, apart from the stores in front of which it stands. Counted: it ends with the
- * last store and the last ckit_guard_release. */
+/* What a guard has learnt and how busy it is, apart from the stores in front of which it stands. Counted: it ends with
+ * the last store and the last ckit_guard_release. */
 typedef struct ckit_guard ckit_guard;
 
 /* For recovery_timeout_ms, queue_size and queue_timeout_ms: really none, where zero means the default. */
@@ -135,17 +135,19 @@ typedef struct ckit_guard_stats {
 #define CKIT_GUARD_STATS_INIT CKIT_SIZED_INIT(ckit_guard_stats)
 CKIT_API void ckit_guard_stats_init(ckit_guard_stats *stats, size_t struct_size);
 
-/* Puts a guard in front of `backend`, which is the guard's from now on, also when this fails. `options` and `env` may be
- * NULL; of `env` the guard takes allocator, clock and log, unless it is shared. A store that is guarded already, or is to have no guard
- * (enabled = off), is handed back as it is. */
+/* Puts a guard in front of `backend`, which is the guard's from now on, also when this fails. `options` and `env` may
+ * be NULL; of `env` the guard takes allocator, clock and log, unless it is shared. A store that is guarded already, or
+ * is to have no guard (enabled = off), is handed back as it is. */
 CKIT_API ckit_status ckit_backend_guard(ckit_backend *backend, const ckit_guard_options *options,
                                         const ckit_backend_env *env, ckit_backend **out, ckit_error *err);
 
-/* Fills as much of `out` as out->struct_size says. False when `backend` is NULL or has no guard; then `out` stays as it is. */
+/* Fills as much of `out` as out->struct_size says. False when `backend` is NULL or has no guard; then `out` stays as it
+ * is. */
 CKIT_API bool ckit_backend_guard_stats(const ckit_backend *backend, ckit_guard_stats *out);
 /* Closes the circuit by hand, as after a repair. False when there is no guard. */
 CKIT_API bool ckit_backend_guard_reset(const ckit_backend *backend);
-/* The guard of a store, for `shared`; one more reference, which ckit_guard_release gives back. NULL when there is none. */
+/* The guard of a store, for `shared`; one more reference, which ckit_guard_release gives back. NULL when there is
+ * none. */
 CKIT_API ckit_guard *ckit_backend_get_guard(const ckit_backend *backend);
 
 /* ---- what running processes tell ------------------------------------------------------------------------------ */
@@ -166,15 +168,16 @@ typedef struct ckit_guard_notice {
 typedef void (*ckit_guard_notice_fn)(void *context, const ckit_guard_notice *notice);
 
 /* Reads what the guards of all running processes with this `status_dir` have told, in no order. A guard tells when its
- * circuit changes, and otherwise about once a second while something is asked of its store: a process that asks for nothing
- * tells nothing, and its notice grows old. Notices of processes that have ended, and files that are no notices, are left out.
- * CKIT_MISS: there is no such directory; CKIT_E_PERMISSION, CKIT_E_IO. */
+ * circuit changes, and otherwise about once a second while something is asked of its store: a process that asks for
+ * nothing tells nothing, and its notice grows old. Notices of processes that have ended, and files that are no notices,
+ * are left out. CKIT_MISS: there is no such directory; CKIT_E_PERMISSION, CKIT_E_IO. */
 CKIT_API ckit_status ckit_guard_notices(const char *status_dir, ckit_guard_notice_fn each, void *context,
                                         ckit_error *err);
 
 /* ---- a guard by itself ---------------------------------------------------------------------------------------- */
 
-/* `options` and `env` as for ckit_backend_guard; `enabled` and `shared` have no say. What `env` points at outlives it. */
+/* `options` and `env` as for ckit_backend_guard; `enabled` and `shared` have no say. What `env` points at outlives
+ * it. */
 CKIT_API ckit_status ckit_guard_new(const ckit_guard_options *options, const ckit_backend_env *env, ckit_guard **out,
                                     ckit_error *err);
 /* Accepts NULL. */

@@ -118,7 +118,8 @@ CKIT_API void ckit_interop_args_str(ckit_interop_args *args, ckit_slice text);
 CKIT_API void ckit_interop_args_cstr(ckit_interop_args *args, const char *text);
 CKIT_API void ckit_interop_args_bytes(ckit_interop_args *args, ckit_slice bytes);
 
-/* The next `count` values are its elements; the next 2 * `count` its keys and values in turn, in any order of entries. */
+/* The next `count` values are its elements; the next 2 * `count` its keys and values in turn, in any order of
+ * entries. */
 CKIT_API void ckit_interop_args_array(ckit_interop_args *args, uint32_t count);
 CKIT_API void ckit_interop_args_map(ckit_interop_args *args, uint32_t count);
 /* The next `count` values are its elements, in any order: it becomes an array of them, sorted by their encoded bytes,
@@ -149,9 +150,9 @@ CKIT_API ckit_status ckit_interop_args_pack(ckit_interop_args *args, ckit_slice 
 CKIT_API ckit_status ckit_interop_args_check(ckit_slice packed, ckit_error *err);
 
 /* The arguments of a call of a function with the option `interop` (function.h): `args`, freshly initialised, takes what
- * `from` holds, which may be used on. Nothing can be added to it afterwards; the function reads it back in the canonical
- * form, with ckit_args_positional. A failure that `from` remembers, or that values are missing there, is remembered in
- * `args`. */
+ * `from` holds, which may be used on. Nothing can be added to it afterwards; the function reads it back in the
+ * canonical form, with ckit_args_positional. A failure that `from` remembers, or that values are missing there, is
+ * remembered in `args`. */
 CKIT_API void ckit_args_interop(ckit_args *args, ckit_interop_args *from);
 
 /* ---- values ---------------------------------------------------------------------------------------------- */

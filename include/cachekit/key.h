@@ -72,8 +72,8 @@ CKIT_API void ckit_args_init(ckit_args *args);
 CKIT_API void ckit_args_init_alloc(ckit_args *args, const ckit_alloc *alloc);
 /* Frees what was allocated and leaves it empty and usable. Accepts NULL. */
 CKIT_API void ckit_args_fini(ckit_args *args);
-/* Whose call this is, for functions with tenants (function.h); others do not look at it. The bytes are borrowed: they stay until
- * the arguments are done with. No part of the packed arguments, and not copied by ckit_args_copy. */
+/* Whose call this is, for functions with tenants (function.h); others do not look at it. The bytes are borrowed: they
+ * stay until the arguments are done with. No part of the packed arguments, and not copied by ckit_args_copy. */
 CKIT_API void ckit_args_tenant(ckit_args *args, ckit_slice tenant);
 /* Fills `copy` (uninitialised before) with its own copy of complete arguments, on `alloc`, also of those that cannot be
  * part of a key. CKIT_E_NO_MEMORY, the failure that lost a value of `args`, or CKIT_E_MISUSE for incomplete

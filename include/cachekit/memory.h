@@ -1,7 +1,7 @@
 /* cachekit/memory.h - a store in this process's memory.
  *
- * It keeps the contract of every store (ext/backend.h) without files or a network: for tests, and for programs that want
- * two caches over one shared store. A cache that needs no store at all opens as "memory:" instead.
+ * It keeps the contract of every store (ext/backend.h) without files or a network: for tests, and for programs that
+ * want two caches over one shared store. A cache that needs no store at all opens as "memory:" instead.
  *
  * Entries are bounded in bytes and leave by the memory tier's eviction. Deleting by namespace or function, and listing,
  * it cannot do. Locks hold within the process. */

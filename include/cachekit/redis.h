@@ -1,16 +1,16 @@
 /* cachekit/redis.h - the Redis store: a server, the master that sentinels name, or a cluster, shared by processes,
  * hosts and languages.
  *
- * All callers of a process share a few connections. What threads ask at the same time travels together: one of them writes
- * and reads for the others, so a crowd costs the server few packets; a lone caller does its own socket work. Values larger
- * than 64 KiB travel on connections of their own, so that they keep nobody waiting. Requests that are handed over without
- * waiting (`submit` of ext/backend.h) are served by one thread, started with the first of them.
+ * All callers of a process share a few connections. What threads ask at the same time travels together: one of them
+ * writes and reads for the others, so a crowd costs the server few packets; a lone caller does its own socket work.
+ * Values larger than 64 KiB travel on connections of their own, so that they keep nobody waiting. Requests that are
+ * handed over without waiting (`submit` of ext/backend.h) are served by one thread, started with the first of them.
  *
- * Reading a value and its remaining life are two commands for the server, because it has none that tells both. Who does not
- * want the life gives NULL for `life_ms` to `get` or `get_many`: that halves the server's work.
+ * Reading a value and its remaining life are two commands for the server, because it has none that tells both. Who does
+ * not want the life gives NULL for `life_ms` to `get` or `get_many`: that halves the server's work.
  *
- * RESP3 is spoken where the server knows HELLO (Redis 6), else RESP2. Entries are plain strings under the key itself, as
- * the released CacheKit SDKs write them:
+ * RESP3 is spoken where the server knows HELLO (Redis 6), else RESP2. Entries are plain strings under the key itself,
+ * as the released CacheKit SDKs write them:
  *
  *   KEY           the value, with its expiry in the server's hands; lifetimes are exact to the millisecond
  *   KEY:lock      who holds the lock of KEY: 32 hexadecimal digits
@@ -19,57 +19,60 @@
  *                 themselves (shortened ones, those the program chose). They expire with the entries
  *
  * An entry whose key itself looks like one of these (it begins with "ck:" or ends with ":lock") is kept under
- * "ck:key:KEY" and its lock under "ck:lock:KEY", so that nothing is taken for something else. `key_prefix` stands in front
- * of everything.
+ * "ck:key:KEY" and its lock under "ck:lock:KEY", so that nothing is taken for something else. `key_prefix` stands in
+ * front of everything.
  *
- * Listing and removing a scope walk with SCAN and remove with UNLINK: the server is never blocked, and keys that are not
- * entries of this library are left alone. An entry may be listed twice when the server enlarges its table meanwhile.
+ * Listing and removing a scope walk with SCAN and remove with UNLINK: the server is never blocked, and keys that are
+ * not entries of this library are left alone. An entry may be listed twice when the server enlarges its table
+ * meanwhile.
  *
- * When the server is away a call fails at once after the first failed attempt, until a pause that grows from 50 ms up to
- * `backoff_max_ms` is over; one caller then tries again. Nobody waits longer than his deadline or `socket_timeout_ms`.
+ * When the server is away a call fails at once after the first failed attempt, until a pause that grows from 50 ms up
+ * to `backoff_max_ms` is over; one caller then tries again. Nobody waits longer than his deadline or
+ * `socket_timeout_ms`.
  *
  * With sentinels (redis+sentinel://) every connection goes to the master that one of them names and that calls itself a
  * master (ROLE, which the user must be allowed). A server that answers READONLY, or ends its connections as a fail-over
- * makes it do, is left, and the next connection goes where the sentinels say then. While no sentinel answers, the master
- * that was good last is used.
+ * makes it do, is left, and the next connection goes where the sentinels say then. While no sentinel answers, the
+ * master that was good last is used.
  *
- * A cache with copies in memory has one more connection, which its first operation makes, and a thread that reads it. The
- * server tells over it of every key that changes (CLIENT TRACKING in broadcast mode; with `key_prefix`, of those alone), by
- * whoever and for whatever reason. Where it cannot (RESP2, before Redis 6) or may not (access control), processes of this
- * library tell each other what they change, by messages on the channel cachekit:invalidation, published in the round trip of
- * the change; what other programs change is not heard of then, nor what a process changes that uses tracking: a fleet whose
- * processes have different rights is given `invalidation=pubsub` everywhere. A link that is silent for 5 seconds is asked for
- * a sign of life, which must come within `socket_timeout`; without a link memory keeps copies for a second. Closing waits
- * for an attempt to connect, at most `socket_connect_timeout`. In a cluster there is such a connection and a thread for each
- * master, and one thread more; nodes that cannot or may not track leave memory its copies for a second. `protocol=2` in a
- * cluster: nothing is told, copies live out their life.
+ * A cache with copies in memory has one more connection, which its first operation makes, and a thread that reads it.
+ * The server tells over it of every key that changes (CLIENT TRACKING in broadcast mode; with `key_prefix`, of those
+ * alone), by whoever and for whatever reason. Where it cannot (RESP2, before Redis 6) or may not (access control),
+ * processes of this library tell each other what they change, by messages on the channel cachekit:invalidation,
+ * published in the round trip of the change; what other programs change is not heard of then, nor what a process
+ * changes that uses tracking: a fleet whose processes have different rights is given `invalidation=pubsub` everywhere.
+ * A link that is silent for 5 seconds is asked for a sign of life, which must come within `socket_timeout`; without a
+ * link memory keeps copies for a second. Closing waits for an attempt to connect, at most `socket_connect_timeout`. In
+ * a cluster there is such a connection and a thread for each master, and one thread more; nodes that cannot or may not
+ * track leave memory its copies for a second. `protocol=2` in a cluster: nothing is told, copies live out their life.
  *
- * In a cluster (redis+cluster://) each master has connections of its own, and `connection_pool_size` is for each of them. The
- * hosts of the URL are asked for the map of slots; the map is kept true in the background when nodes say that a slot has
- * moved, or fail. A call follows MOVED and ASK (six times at most) and waits a moment for TRYAGAIN; what meets a node that has
- * just failed, a slot without a master (CLUSTERDOWN) or a replica (READONLY) fails in a way that may pass. Many at once go
- * to all nodes side by side, and those of a node that is away fail alone. Entries have the names shown above; what stands
- * beside an entry is in its slot, so where the key has no part in braces that decides the slot, the others get one:
+ * In a cluster (redis+cluster://) each master has connections of its own, and `connection_pool_size` is for each of
+ * them. The hosts of the URL are asked for the map of slots; the map is kept true in the background when nodes say that
+ * a slot has moved, or fail. A call follows MOVED and ASK (six times at most) and waits a moment for TRYAGAIN; what
+ * meets a node that has just failed, a slot without a master (CLUSTERDOWN) or a replica (READONLY) fails in a way that
+ * may pass. Many at once go to all nodes side by side, and those of a node that is away fail alone. Entries have the
+ * names shown above; what stands beside an entry is in its slot, so where the key has no part in braces that decides
+ * the slot, the others get one:
  *
  *   ck:lock{TAG}:KEY, ck:own{TAG}:KEY, ck:fence{TAG}, ck:idx{TAG}:HASH   TAG: the first four characters, of 0000, 0001,
  *                 ... zzzz, that lead to the slot; so there is one index for a namespace and slot
  *
- * A key_prefix with something in braces puts everything into one slot. A scope is listed and removed over all masters; a
- * removal walks again when slots moved meanwhile, and fails rather than count as whole while slots have no master. Figures
- * are sums over the masters.
+ * A key_prefix with something in braces puts everything into one slot. A scope is listed and removed over all masters;
+ * a removal walks again when slots moved meanwhile, and fails rather than count as whole while slots have no master.
+ * Figures are sums over the masters.
  *
- * A user of the server's access control needs GET MGET SET PTTL PEXPIRE PERSIST PEXPIREAT EXISTS STRLEN UNLINK DEL INCR TIME
- * EVAL EVALSHA SCAN ZSCAN ZADD ZREM ZRANGEBYSCORE ZREVRANGE PING, for figures INFO and DBSIZE, and to hear of changes
- * CLIENT|TRACKING, SUBSCRIBE and PUBLISH on the channel cachekit:invalidation; with sentinels ROLE; in a cluster
- * CLUSTER|SLOTS, CLUSTER|NODES and ASKING.
+ * A user of the server's access control needs GET MGET SET PTTL PEXPIRE PERSIST PEXPIREAT EXISTS STRLEN UNLINK DEL INCR
+ * TIME EVAL EVALSHA SCAN ZSCAN ZADD ZREM ZRANGEBYSCORE ZREVRANGE PING, for figures INFO and DBSIZE, and to hear of
+ * changes CLIENT|TRACKING, SUBSCRIBE and PUBLISH on the channel cachekit:invalidation; with sentinels ROLE; in a
+ * cluster CLUSTER|SLOTS, CLUSTER|NODES and ASKING.
  *
- * rediss: encrypts with OpenSSL 3 (libssl.so.3), which is loaded when such a URL is opened and not before. TLS 1.2 or 1.3;
- * the server's certificate must come from a known authority and name the host. What fails for a certificate, the server's
- * or ours, is CKIT_E_CREDENTIALS; a server that speaks no TLS, or only older versions, CKIT_E_REJECTED.
+ * rediss: encrypts with OpenSSL 3 (libssl.so.3), which is loaded when such a URL is opened and not before. TLS 1.2 or
+ * 1.3; the server's certificate must come from a known authority and name the host. What fails for a certificate, the
+ * server's or ours, is CKIT_E_CREDENTIALS; a server that speaks no TLS, or only older versions, CKIT_E_REJECTED.
  *
  * The operation `stats` tells what the server counts for all its users: keyspace_hits, keyspace_misses, expired_keys,
- * evicted_keys, commands, connections, refused; as levels clients, watching (those that are told of changes), used_memory,
- * limit_memory, keys.
+ * evicted_keys, commands, connections, refused; as levels clients, watching (those that are told of changes),
+ * used_memory, limit_memory, keys.
  *
  * Most programs open it by URL instead: ckit_cache_open("redis://cache.internal:6379/0", ...). */
 #ifndef CACHEKIT_REDIS_H
@@ -115,11 +118,11 @@ typedef struct ckit_redis_options {
      *     redis+cluster://[[user]:password@]host[:port][,host[:port]...][?name=value...]
      *     rediss+sentinel://..., rediss+cluster://...   the same, encrypted, to sentinels and nodes alike
      * Parameters: db, username, password, socket_timeout, socket_connect_timeout (seconds, fractions allowed),
-     * socket_keepalive (true, false), connection_pool_size (or max_connections), client_name, protocol (2, 3), key_prefix,
-     * retries, retry_on_timeout (true, false), backoff_max (seconds), invalidation (auto, tracking, pubsub, off),
-     * sentinel_username, sentinel_password. Of encrypted
-     * connections alone: ssl_ca_certs, ssl_certfile, ssl_keyfile (paths), ssl_cert_reqs (required, none),
-     * ssl_check_hostname (true, false), tls_min_version (1.2, 1.3). */
+     * socket_keepalive (true, false), connection_pool_size (or max_connections), client_name, protocol (2, 3),
+     * key_prefix, retries, retry_on_timeout (true, false), backoff_max (seconds), invalidation (auto, tracking, pubsub,
+     * off), sentinel_username, sentinel_password. Of encrypted connections alone: ssl_ca_certs, ssl_certfile,
+     * ssl_keyfile (paths), ssl_cert_reqs (required, none), ssl_check_hostname (true, false), tls_min_version (1.2,
+     * 1.3). */
     const char *url;
     const char *username;
     const char *password;

@@ -21,11 +21,11 @@
  * tenants' keys lie in memory that is locked where the system allows it, stays out of core dumps, and is wiped when the
  * ring is closed.
  *
- * Nonces count upwards from 96 random bits that are drawn anew for every ring and in every child of a fork. No key seals
- * more than 2^32 - 1 values in one process.
+ * Nonces count upwards from 96 random bits that are drawn anew for every ring and in every child of a fork. No key
+ * seals more than 2^32 - 1 values in one process.
  *
- * All functions may be called from any thread; a ring may be closed when nobody uses it any more. Nothing blocks, except
- * that the first use of OpenSSL loads it. */
+ * All functions may be called from any thread; a ring may be closed when nobody uses it any more. Nothing blocks,
+ * except that the first use of OpenSSL loads it. */
 #ifndef CACHEKIT_SEAL_H
 #define CACHEKIT_SEAL_H
 

@@ -105,8 +105,8 @@ CKIT_API void ckit_settings_init(ckit_settings *settings, size_t struct_size);
  * process's own (nothing of it in a set-user-ID program). An empty variable counts as not set. The default of
  * file_cache_dir is looked for in the file system; nothing is made there.
  *
- * CKIT_E_CONFIGURATION names the variable, its value (secrets masked) and what is allowed; `out` is unchanged. LOG_LEVEL is
- * not refused, because other programs read it too: a word that is not understood counts as not set. */
+ * CKIT_E_CONFIGURATION names the variable, its value (secrets masked) and what is allowed; `out` is unchanged.
+ * LOG_LEVEL is not refused, because other programs read it too: a word that is not understood counts as not set. */
 CKIT_API ckit_status ckit_settings_from_environment(ckit_settings *out, const char *const *environment,
                                                     ckit_error *err);
 

@@ -147,7 +147,7 @@ PyObject *core_answer_of_call(core_function *f, const ckit_args *args, PyObject 
     return (PyObject *)self;
 }
 
-/* ---- the end of an await -------------------------------------------------------------------------------------------- */
+/* ---- the end of an await ----------------------------------------------------------------------------------------- */
 
 /* From Python 3.12 on `await` asks for the next step alone, and an answer has to be raised. Making an exception takes
  * longer than all the rest, so one is kept, and used again as long as no code has seen it: it
@@ -293,7 +293,7 @@ static int start(core_answer *self) {
     return 0;
 }
 
-/* ---- steps -------------------------------------------------------------------------------------------------------- */
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
 
 #if PY_VERSION_HEX >= 0x030a0000
 
@@ -448,7 +448,7 @@ static PyObject *await_method(PyObject *object, PyObject *unused) {
     return (PyObject *)steps;
 }
 
-/* ---- thrown into, closed -------------------------------------------------------------------------------------------- */
+/* ---- thrown into, closed ----------------------------------------------------------------------------------------- */
 
 /* Raises what `throw` was given, as `raise` would. */
 static void raise_thrown(PyObject *type, PyObject *value, PyObject *traceback) {
@@ -528,7 +528,7 @@ static PyObject *close_method(PyObject *object, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-/* ---- looked at --------------------------------------------------------------------------------------------------------- */
+/* ---- looked at --------------------------------------------------------------------------------------------------- */
 
 static PyObject *get_name(PyObject *object, void *attribute) { return name_of(answer_of(object), attribute); }
 

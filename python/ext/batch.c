@@ -1,5 +1,5 @@
-/* Many calls at once that are awaited: cachekit._core.Batch, a ckit_batch as a Python object. It begins with a poll, and like
- * everything of a poll it keeps the interpreter's lock. */
+/* Many calls at once that are awaited: cachekit._core.Batch, a ckit_batch as a Python object. It begins with a poll,
+ * and like everything of a poll it keeps the interpreter's lock. */
 #include "batch.h"
 
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 static core_batch *batch_of(PyObject *object) { return (core_batch *)object; }
 
-/* ---- made and ended ------------------------------------------------------------------------------------------------ */
+/* ---- made and ended ---------------------------------------------------------------------------------------------- */
 
 PyObject *core_function_begin_many(PyObject *object, PyObject *given) {
     core_function *f = core_function_of(object);
@@ -89,7 +89,7 @@ static void batch_dealloc(PyObject *object) {
     Py_DECREF(type);
 }
 
-/* ---- under way ------------------------------------------------------------------------------------------------------ */
+/* ---- under way --------------------------------------------------------------------------------------------------- */
 
 static void on_ready(void *context, ckit_batch *batch, ckit_status answer) {
     core_batch *self = context;

@@ -210,8 +210,8 @@ static int end_cache(void *object) {
     return 0;
 }
 
-/* The collector may find it in a thread of the cache itself, which asks the store of something: closing would wait for that
- * thread. The main thread does it then, where stores that are written in Python are at home. */
+/* The collector may find it in a thread of the cache itself, which asks the store of something: closing would wait for
+ * that thread. The main thread does it then, where stores that are written in Python are at home. */
 static void cache_dealloc(PyObject *object) {
     core_cache *self = (core_cache *)object;
     PyObject_GC_UnTrack(object);

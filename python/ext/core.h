@@ -75,9 +75,9 @@ static inline bool core_is_finalizing(void) {
 #endif
 }
 
-/* Around what may wait while something ends, instead of Py_BEGIN_ALLOW_THREADS: at the end of the process what is left of
- * other interpreters than the first is torn down by a thread that would not get the interpreter's lock back, and would
- * end in the attempt. NULL: the lock was kept. */
+/* Around what may wait while something ends, instead of Py_BEGIN_ALLOW_THREADS: at the end of the process what is left
+ * of other interpreters than the first is torn down by a thread that would not get the interpreter's lock back, and
+ * would end in the attempt. NULL: the lock was kept. */
 static inline PyThreadState *core_let_go(void) {
     return core_is_finalizing() && PyInterpreterState_Get() != PyInterpreterState_Main() ? NULL : PyEval_SaveThread();
 }

@@ -1,11 +1,12 @@
 /* front.h - calls that a function has answered lately, told by their argument objects: a few, in front of the library's
  * memory.
  *
- * For functions whose results are live objects, called with at most four arguments that are ints, floats, booleans, None
- * or short text (or the `self` of a method), which is what most calls are. Such a call is recognised without packing its arguments, and
- * the library is asked only whether the answer still holds (ckit_object_hint_holds). Nothing is decided here: what is in
- * memory, for how long and what has to go is the library's alone. A result is not held: memory holds it as long as the
- * hint does, and what memory lets go is given back under the interpreter's lock (cache.h). */
+ * For functions whose results are live objects, called with at most four arguments that are ints, floats, booleans,
+ * None or short text (or the `self` of a method), which is what most calls are. Such a call is recognised without
+ * packing its arguments, and the library is asked only whether the answer still holds (ckit_object_hint_holds). Nothing
+ * is decided here: what is in memory, for how long and what has to go is the library's alone. A result is not held:
+ * memory holds it as long as the hint does, and what memory lets go is given back under the interpreter's lock
+ * (cache.h). */
 #ifndef CKIT_PYTHON_FRONT_H
 #define CKIT_PYTHON_FRONT_H
 
@@ -34,7 +35,8 @@ typedef struct core_front {
 } core_front;
 
 /* The answer to a call, a new reference; NULL without an exception when the library has to be asked. *described says
- * whether `key` describes the call then, for core_front_keep. The first argument may be one of `receivers` (or NULL). */
+ * whether `key` describes the call then, for core_front_keep. The first argument may be one of `receivers` (or
+ * NULL). */
 PyObject *core_front_find(const core_front *front, const ckit_function *function, const core_receivers *receivers,
                           PyObject *const *values, Py_ssize_t positional, PyObject *names, core_front_key *key,
                           bool *described);

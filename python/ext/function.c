@@ -206,8 +206,8 @@ static PyObject *kept(PyObject *object) {
     return object;
 }
 
-/* ckit_function_options.tenant_of: all calls of the function are one tenant's. The text's UTF-8 form was made with it, so the
- * interpreter's lock is not needed. */
+/* ckit_function_options.tenant_of: all calls of the function are one tenant's. The text's UTF-8 form was made with it,
+ * so the interpreter's lock is not needed. */
 static ckit_status name_tenant(void *context, const ckit_args *args, ckit_buf *tenant, ckit_error *err) {
     const core_function *f = context;
     (void)args;

@@ -118,8 +118,8 @@ int core_refresh(core_function *f, ckit_args *args, PyObject *const *values, siz
 
 /* ---- function_value.c --------------------------------------------------------------------------------------- */
 
-/* What the caller gets for a value that the library lent; gives the value back. NULL with an exception: core_function_forgive
- * says what then. */
+/* What the caller gets for a value that the library lent; gives the value back. NULL with an exception:
+ * core_function_forgive says what then. */
 PyObject *core_function_take(core_function *f, ckit_value *value);
 /* The same, but a value that cannot be read stays in *value: for ckit_start.rejected. */
 PyObject *core_function_read(core_function *f, ckit_value *value);
@@ -134,14 +134,15 @@ typedef enum core_verdict {
 /* The verdict on the pending exception, which is told and cleared unless it is the caller's. */
 core_verdict core_function_forgive(core_function *f);
 
-/* Hands a result over to the library. 0 also when the library could not keep it; 1 when `op` has a poll, which tells when
- * the store has it; -1 with an exception when it cannot be kept at all: `op` still waits for a result then
- * (core_function_fail), and the exception is the caller's unless it is an Exception. Lets the interpreter go meanwhile. `tie` of core_function_tie becomes the library's in any case. */
+/* Hands a result over to the library. 0 also when the library could not keep it; 1 when `op` has a poll, which tells
+ * when the store has it; -1 with an exception when it cannot be kept at all: `op` still waits for a result then
+ * (core_function_fail), and the exception is the caller's unless it is an Exception. Lets the interpreter go meanwhile.
+ * `tie` of core_function_tie becomes the library's in any case. */
 int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result);
 /* The function has failed: another call takes over. The pending exception stays. */
 void core_function_fail(ckit_op *op);
-/* The function has failed, the pending exception says how: hands that over. What the cache gives instead, a new reference,
- * and then nothing is pending any more; or NULL, and the exception is. */
+/* The function has failed, the pending exception says how: hands that over. What the cache gives instead, a new
+ * reference, and then nothing is pending any more; or NULL, and the exception is. */
 PyObject *core_function_fall_back(core_function *f, ckit_op *op);
 /* The store has failed, and that is the caller's. */
 static inline bool core_function_minds(const core_function *f, ckit_status st) {

@@ -59,7 +59,7 @@ static PyObject *take_exception(void) {
     return exception;
 }
 
-/* ---- the calls ----------------------------------------------------------------------------------------------------- */
+/* ---- the calls --------------------------------------------------------------------------------------------------- */
 
 /* One call is (positional, keywords). 0, or 1 when it has no key, or -1 with an exception. */
 static int pack(core_many *m, Py_ssize_t i, PyObject *call) {
@@ -102,7 +102,7 @@ int core_many_pack(core_many *m, PyObject *calls) {
     return 0;
 }
 
-/* ---- the loader ---------------------------------------------------------------------------------------------------- */
+/* ---- the loader -------------------------------------------------------------------------------------------------- */
 
 PyObject *core_many_positions(const core_many *m, const ckit_batch_call *calls, size_t count) {
     PyObject *positions = PyList_New((Py_ssize_t)count);
@@ -188,7 +188,7 @@ void core_many_take(core_many *m, ckit_batch_call *calls, size_t count, PyObject
     }
 }
 
-/* ---- the answers --------------------------------------------------------------------------------------------------- */
+/* ---- the answers ------------------------------------------------------------------------------------------------- */
 
 /* The same call, earlier in the batch: what the loader gave for it, and could not be kept, is the result here too. */
 static PyObject *result_of_twin(core_many *m, size_t n) {
@@ -248,7 +248,7 @@ PyObject *core_many_list(core_many *m) {
     return list;
 }
 
-/* ---- a batch that blocks ------------------------------------------------------------------------------------------- */
+/* ---- a batch that blocks ----------------------------------------------------------------------------------------- */
 
 typedef struct blocking {
     core_many      m;

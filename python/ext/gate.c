@@ -90,10 +90,10 @@ core_gate *core_gate_of(core_state *state) {
     return g;
 }
 
-/* ---- threads that Python does not know ------------------------------------------------------------------------------ */
+/* ---- threads that Python does not know --------------------------------------------------------------------------- */
 
-/* Python makes itself acquainted with a thread under a lock of its own, without the interpreter's; until 3.11 the child of
- * a fork in that moment waits for that lock for ever. So nobody forks in that moment. */
+/* Python makes itself acquainted with a thread under a lock of its own, without the interpreter's; until 3.11 the child
+ * of a fork in that moment waits for that lock for ever. So nobody forks in that moment. */
 static pthread_mutex_t acquaintance = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t  guard_forks = PTHREAD_ONCE_INIT;
 
@@ -122,7 +122,7 @@ static bool enter_as_foreigner(core_gate *g, core_gate_visit *visit) {
     return true;
 }
 
-/* ---- visits ---------------------------------------------------------------------------------------------------------- */
+/* ---- visits ------------------------------------------------------------------------------------------------------ */
 
 bool core_gate_enter(core_gate *g, core_gate_visit *visit) {
     *visit = (core_gate_visit){.gate = g};

@@ -1,7 +1,7 @@
 /* gate.h - how threads of the library, which Python does not know, come into the interpreter and do not come too late.
  *
- * When the interpreter is ending, a thread that waits for its lock would never come back. So there is a gate, closed by a
- * function of `atexit`, which waits a while for the foreign threads that are inside. Main interpreter only. */
+ * When the interpreter is ending, a thread that waits for its lock would never come back. So there is a gate, closed by
+ * a function of `atexit`, which waits a while for the foreign threads that are inside. Main interpreter only. */
 #ifndef CKIT_PYTHON_GATE_H
 #define CKIT_PYTHON_GATE_H
 

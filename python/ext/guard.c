@@ -15,7 +15,7 @@ int core_add_count(PyObject *dict, const char *name, uint64_t count) {
     return failed;
 }
 
-/* ---- options ------------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 typedef enum member_type { SWITCH, NUMBER, DECIMAL } member_type;
 
@@ -132,7 +132,7 @@ static PyObject *guard_options(PyObject *self, PyObject *Py_UNUSED(none)) {
     return dict;
 }
 
-/* ---- figures ------------------------------------------------------------------------------------------------------- */
+/* ---- figures ----------------------------------------------------------------------------------------------------- */
 
 static PyObject *timing_of(const ckit_guard_timing *t) {
     return Py_BuildValue("{sKsIsIsdsdsK}", "operations", (unsigned long long)t->operations, "window", t->window,
@@ -158,7 +158,7 @@ static PyObject *guard_stats(PyObject *self, PyObject *Py_UNUSED(none)) {
     return dict;
 }
 
-/* ---- by hand ------------------------------------------------------------------------------------------------------- */
+/* ---- by hand ----------------------------------------------------------------------------------------------------- */
 
 static PyObject *guard_reset(PyObject *self, PyObject *Py_UNUSED(none)) {
     ckit_guard_reset(((core_guard *)self)->guard);
@@ -211,7 +211,7 @@ static PyObject *guard_record(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* ---- the type ------------------------------------------------------------------------------------------------------ */
+/* ---- the type ---------------------------------------------------------------------------------------------------- */
 
 PyObject *core_guard_new(core_state *state, ckit_guard *guard, core_log *log) {
     PyTypeObject *type = (PyTypeObject *)state->guard_type;

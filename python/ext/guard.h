@@ -4,8 +4,9 @@
 
 #include "log.h"
 
-/* Fills `out` from the `guard` of a Cache: None = the defaults, False = off, a dict of the members of ckit_guard_options
- * (switches are bools), or a Guard to share. *named tells whether there is something in it. -1 with an exception. */
+/* Fills `out` from the `guard` of a Cache: None = the defaults, False = off, a dict of the members of
+ * ckit_guard_options (switches are bools), or a Guard to share. *named tells whether there is something in it. -1 with
+ * an exception. */
 int core_guard_options(core_state *state, PyObject *given, ckit_guard_options *out, bool *named);
 
 /* A new Guard. Takes the references `guard` and `log` (or NULL), also when it answers NULL with an exception. */

@@ -1,5 +1,6 @@
-/* interop_put.c - values of Python as arguments of interop mode. Types are looked at in the order of the released package:
- * built-in types and their subclasses, then what is none (a member of an enumeration of integers is an integer). */
+/* interop_put.c - values of Python as arguments of interop mode. Types are looked at in the order of the released
+ * package: built-in types and their subclasses, then what is none (a member of an enumeration of integers is an
+ * integer). */
 #include "interop_parts.h"
 #include "values_parts.h"
 
@@ -187,7 +188,8 @@ static bool read_fields(PyObject *object, ckit_datetime *out) {
     return true;
 }
 
-/* Offsets have seconds in the library, and may have fractions of them in Python: those are taken from the time of day. */
+/* Offsets have seconds in the library, and may have fractions of them in Python: those are taken from the time of
+ * day. */
 static bool take_offset(PyObject *offset, ckit_datetime *value) {
     long days, seconds, microseconds;
     if (!number_of(offset, "days", &days) || !number_of(offset, "seconds", &seconds) ||

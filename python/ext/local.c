@@ -1,8 +1,9 @@
 /* A function whose results are kept as they are, in a cache of its own: cachekit._core.LocalFunction.
  *
  * At most max_entries results, each for ttl_ms milliseconds; those that have ended go first, then the one that was not
- * used for longest. A call that is being computed by one thread is waited for by the others. Everything happens with the
- * interpreter's lock held; code of the user's, a destructor for instance, runs only while the lists are in order. */
+ * used for longest. A call that is being computed by one thread is waited for by the others. Everything happens with
+ * the interpreter's lock held; code of the user's, a destructor for instance, runs only while the lists are in
+ * order. */
 #include "local.h"
 
 #include "async.h"

@@ -55,8 +55,8 @@ static void write_to_stderr(ckit_log_level level, const char *component, const c
     }
 }
 
-/* With the interpreter's lock held. The answer is the least level that `logging` wants. While the interpreter ends there
- * may be no `logging` any more. */
+/* With the interpreter's lock held. The answer is the least level that `logging` wants. While the interpreter ends
+ * there may be no `logging` any more. */
 static void tell(core_log *log, ckit_log_level level, const char *component, const char *text) {
     PyObject *function = log->tell;
     Py_XINCREF(function);
@@ -177,7 +177,7 @@ void core_log_bring(core_log *log) {
     PyErr_Restore(type, exception, traceback);
 }
 
-/* ---- the end of the interpreter ------------------------------------------------------------------------------------ */
+/* ---- the end of the interpreter ---------------------------------------------------------------------------------- */
 
 static const char log_name[] = "cachekit._core.log";
 
@@ -203,7 +203,7 @@ static int register_at_exit(core_log *log) {
     return registered;
 }
 
-/* ---- making one ---------------------------------------------------------------------------------------------------- */
+/* ---- making one -------------------------------------------------------------------------------------------------- */
 
 const ckit_log *core_log_sink(const core_log *log) { return log == NULL ? NULL : &log->sink; }
 

@@ -1,5 +1,5 @@
-/* many.h - many calls of a function at once: what a batch that blocks (function_many.c) and one that is awaited (batch.c)
- * share. */
+/* many.h - many calls of a function at once: what a batch that blocks (function_many.c) and one that is awaited
+ * (batch.c) share. */
 #ifndef CKIT_PYTHON_MANY_H
 #define CKIT_PYTHON_MANY_H
 

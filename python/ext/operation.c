@@ -109,7 +109,7 @@ static void operation_dealloc(PyObject *object) {
     Py_DECREF(type);
 }
 
-/* ---- a call begins -------------------------------------------------------------------------------------------------- */
+/* ---- a call begins ----------------------------------------------------------------------------------------------- */
 
 static PyObject *name_of_answer(ckit_status answer) {
     switch (answer) {
@@ -297,7 +297,7 @@ static PyObject *take(PyObject *object, PyObject *unused) {
     return result;
 }
 
-/* ---- and ends --------------------------------------------------------------------------------------------------------- */
+/* ---- and ends ---------------------------------------------------------------------------------------------------- */
 
 static bool computes(core_operation *self) {
     if (self->op != NULL && self->answer == CKIT_COMPUTE) {

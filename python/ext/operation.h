@@ -1,5 +1,5 @@
-/* operation.h - a call in progress, or a result that is owed to the cache: cachekit._core.Operation, a ckit_op as a Python
- * object. */
+/* operation.h - a call in progress, or a result that is owed to the cache: cachekit._core.Operation, a ckit_op as a
+ * Python object. */
 #ifndef CKIT_PYTHON_OPERATION_H
 #define CKIT_PYTHON_OPERATION_H
 
@@ -33,8 +33,8 @@ typedef struct core_operation {
 
 static inline core_operation *core_operation_of(PyObject *object) { return (core_operation *)object; }
 
-/* Takes `op`, which has no poll, also when there is no memory (NULL with MemoryError). `args` are those that it was begun
- * with. */
+/* Takes `op`, which has no poll, also when there is no memory (NULL with MemoryError). `args` are those that it was
+ * begun with. */
 PyObject *core_operation_new(core_function *f, ckit_op *op, ckit_args *args);
 /* One that has yet to begin (with a poll). Copies `args`. */
 PyObject *core_operation_of_call(core_function *f, const ckit_args *args);

@@ -11,7 +11,7 @@
 
 static core_poll *poll_of(PyObject *object) { return (core_poll *)object; }
 
-/* ---- its operations ------------------------------------------------------------------------------------------------- */
+/* ---- its operations ---------------------------------------------------------------------------------------------- */
 
 void core_poll_add(core_poll *self, core_operation *operation) {
     Py_INCREF(self);
@@ -77,7 +77,7 @@ void core_poll_ready(void *context, ckit_op *op, ckit_status answer) {
     Py_DECREF(operation);
 }
 
-/* ---- the type --------------------------------------------------------------------------------------------------------- */
+/* ---- the type ---------------------------------------------------------------------------------------------------- */
 
 static PyObject *poll_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"cache", NULL};
@@ -101,8 +101,8 @@ static PyObject *poll_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     return (PyObject *)self;
 }
 
-/* The loop is gone, and nobody refers to an operation but those that are kept. What is on its way to the store arrives all
- * the same; a store answers in bounded time. */
+/* The loop is gone, and nobody refers to an operation but those that are kept. What is on its way to the store arrives
+ * all the same; a store answers in bounded time. */
 static void wait_for_kept(core_poll *self) {
     struct pollfd watched = {.fd = ckit_poll_fd(self->poll), .events = POLLIN};
     for (core_operation *operation = self->operations; operation != NULL; operation = operation->next) {

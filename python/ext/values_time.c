@@ -1,7 +1,8 @@
 /* values_time.c - dates and times: Python's objects as the texts of a document, and back.
  *
  * Naive values and UTC are written and read here. Everything else (other zones, subclasses, an interpreter whose
- * datetime is not the C one) goes through isoformat() and fromisoformat(), so the text is always the one that Python writes. */
+ * datetime is not the C one) goes through isoformat() and fromisoformat(), so the text is always the one that Python
+ * writes. */
 #include "values_parts.h"
 
 static bool is_kind(const core_values *values, core_marker kind, PyObject *object) {

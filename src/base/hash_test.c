@@ -43,7 +43,8 @@ static ckit_slice sequence(uint8_t room[1024], uint32_t len) {
     return ckit_slice_of(room, len);
 }
 
-/* The same appendix: a hash of the hashes of many lengths. Those with a key, which we have no use for, are libsodium's. */
+/* The same appendix: a hash of the hashes of many lengths. Those with a key, which we have no use for, are
+ * libsodium's. */
 CKIT_TEST(hash, blake2b_passes_the_self_test_of_its_rfc) {
     static const uint32_t digest_lengths[] = {20, 32, 48, 64}, lengths[] = {0, 3, 128, 129, 255, 1024};
     uint8_t               hashes[4 * 6 * 2 * 64], given[1024], key[1024], *at = hashes;

@@ -4,8 +4,8 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-/* It would take itself apart when the process ends, under the feet of threads that still use it. Only the first call in a
- * process decides; a program that uses OpenSSL before has decided itself. */
+/* It would take itself apart when the process ends, under the feet of threads that still use it. Only the first call in
+ * a process decides; a program that uses OpenSSL before has decided itself. */
 static void keep_at_exit(void *found) {
     __typeof__(OPENSSL_init_crypto) *init;
     memcpy(&init, &found, sizeof init);

@@ -22,9 +22,9 @@ typedef struct ckiti_openssl_function {
     size_t      offset;
 } ckiti_openssl_function;
 
-/* Loads `library` (CKITI_OPENSSL_LIBRARY("libssl")), which stays in the process from then on, and fills `table` with what
- * `functions` names, of it and of the libraries it needs. `*handle` is to be given back; NULL after a failure. `where`
- * and `user` ("rediss:") begin the error's text. CKIT_E_UNSUPPORTED when the system does not have it. */
+/* Loads `library` (CKITI_OPENSSL_LIBRARY("libssl")), which stays in the process from then on, and fills `table` with
+ * what `functions` names, of it and of the libraries it needs. `*handle` is to be given back; NULL after a failure.
+ * `where` and `user` ("rediss:") begin the error's text. CKIT_E_UNSUPPORTED when the system does not have it. */
 ckit_status ckiti_openssl_load(const char *library, const ckiti_openssl_function *functions, size_t count, void *table,
                                void **handle, const char *where, const char *user, ckit_error *err);
 /* Accepts NULL. */

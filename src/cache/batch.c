@@ -8,7 +8,7 @@
 
 static const char where[] = "function";
 
-/* ---- answers ------------------------------------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
 
 bool ckiti_batch_has(const ckit_batch *b, ckiti_row_state state) {
     size_t i = 0;
@@ -109,7 +109,7 @@ void ckiti_batch_answer_twins(ckit_batch *b) {
     }
 }
 
-/* ---- the pass over memory ------------------------------------------------------------------------------------------ */
+/* ---- the pass over memory ---------------------------------------------------------------------------------------- */
 
 static size_t *head_of(const ckit_batch *b, uint64_t hash) { return &b->heads[(hash >> 20) & (b->head_count - 1)]; }
 
@@ -162,7 +162,8 @@ static void missed(ckit_batch *b, size_t i, ckit_slice packed, const ckiti_memke
     }
 }
 
-/* Looks in memory. CKIT_MISS: the call has a name there. A stale value is an answer where the function can refresh it. */
+/* Looks in memory. CKIT_MISS: the call has a name there. A stale value is an answer where the function can refresh
+ * it. */
 static ckit_status look_in_memory(ckit_batch *b, size_t i, const ckit_args *args, ckit_slice packed,
                                   ckiti_memkey *memkey, uint64_t *hash, ckit_error *why) {
     ckit_function *f = b->function;
@@ -232,7 +233,7 @@ static void begin_row(ckit_batch *b, size_t i) {
     ckiti_call_join_end(&joined);
 }
 
-/* ---- beginning and ending ------------------------------------------------------------------------------------------- */
+/* ---- beginning and ending ---------------------------------------------------------------------------------------- */
 
 static bool arrays_init(ckit_batch *b) {
     const ckit_alloc   *alloc = b->cache->alloc;

@@ -1,9 +1,9 @@
 /* cache/batch.h - many calls of a function as one: the machine that both drivers turn.
  *
- * Each call that memory cannot answer is an operation with a seat in a flight and perhaps a lock of the store, as a single
- * call. Seats and locks are taken without waiting; what is got is computed by one run of a loader, stored, and let go, and
- * only then is waited for what others compute. So batches that share keys, in whatever order, cannot wait for each other
- * in a circle: who waits leads no flight that he could end, and holds no lock.
+ * Each call that memory cannot answer is an operation with a seat in a flight and perhaps a lock of the store, as a
+ * single call. Seats and locks are taken without waiting; what is got is computed by one run of a loader, stored, and
+ * let go, and only then is waited for what others compute. So batches that share keys, in whatever order, cannot wait
+ * for each other in a circle: who waits leads no flight that he could end, and holds no lock.
  *
  *     ckiti_batch_open(batch)           one pass over memory; seats
  *     ckiti_batch_take_news(batch)      what has happened meanwhile to those who wait
@@ -102,7 +102,8 @@ ckit_status ckiti_value_lend_or_copy(const ckit_function *function, const ckit_v
 
 /* ---- batch_limits.c: a function that may take only so long ---- */
 
-/* Answers a batch that has been opened, with copies of its arguments, and ends it; or leaves it to a thread that does. */
+/* Answers a batch that has been opened, with copies of its arguments, and ends it; or leaves it to a thread that
+ * does. */
 void ckiti_batch_in_time(ckit_batch *b, ckit_batch_loader loader, void *context, ckit_value *out, ckit_status *each,
                          ckit_error *first);
 
@@ -144,8 +145,8 @@ void ckiti_batch_take_news(ckit_batch *b);
 bool ckiti_batch_has_news(ckit_batch *b);
 /* The end of a pause; what nobody answers in time is computed here. */
 void ckiti_batch_resume(ckit_batch *b);
-/* Before a pause: it ends early with `news`. Returns until when it lasts, on the cache's clock for a batch with a poll, else
- * on the system's. */
+/* Before a pause: it ends early with `news`. Returns until when it lasts, on the cache's clock for a batch with a poll,
+ * else on the system's. */
 uint64_t ckiti_batch_begin_pause(ckit_batch *b);
 /* Blocks until then. */
 void ckiti_batch_pause(ckit_batch *b);

@@ -1,6 +1,6 @@
-/* Many calls of a function that may take only so long: what is left after memory and the store have been asked goes on in a
- * thread of its own, and the caller waits for it as long as that. Who is gone by then leaves the run alone: it stores what the
- * loader gives, wakes whoever waits, and gives everything back. */
+/* Many calls of a function that may take only so long: what is left after memory and the store have been asked goes on
+ * in a thread of its own, and the caller waits for it as long as that. Who is gone by then leaves the run alone: it
+ * stores what the loader gives, wakes whoever waits, and gives everything back. */
 #include "cache/batch.h"
 
 #include "cache/shared.h"
@@ -26,7 +26,7 @@ static void end_run(run *r) {
     ckiti_free(alloc, r, sizeof *r);
 }
 
-/* ---- the thread that goes on ------------------------------------------------------------------------------------------ */
+/* ---- the thread that goes on ------------------------------------------------------------------------------------- */
 
 static void each_seat(ckit_batch *b, void (*move)(ckiti_flights *flights, ckiti_seat *seat)) {
     for (size_t i = 0; i < b->count; i++) {
@@ -78,7 +78,7 @@ static bool start(run *r) {
     return false;
 }
 
-/* ---- the caller who waits ---------------------------------------------------------------------------------------------- */
+/* ---- the caller who waits ---------------------------------------------------------------------------------------- */
 
 static bool is_over_in(run *r, struct timespec until) {
     int waited = 0;

@@ -54,7 +54,7 @@ static void go_unanswered(ckit_batch *b, size_t i, ckit_status st, const ckit_er
     }
 }
 
-/* ---- steps before the function --------------------------------------------------------------------------------------- */
+/* ---- steps before the function ----------------------------------------------------------------------------------- */
 
 static bool is_look(ckiti_phase phase) {
     return phase == CKITI_PHASE_LOOK || phase == CKITI_PHASE_WAIT || phase == CKITI_PHASE_LOOK_AGAIN;
@@ -158,7 +158,7 @@ static void lock(ckit_batch *b) {
     }
 }
 
-/* ---- after the function --------------------------------------------------------------------------------------------- */
+/* ---- after the function ------------------------------------------------------------------------------------------ */
 
 /* Where the store takes many at once, with a lock or without. */
 static bool goes_together(const ckit_batch *b, const ckit_op *op) {
@@ -166,8 +166,8 @@ static bool goes_together(const ckit_batch *b, const ckit_op *op) {
     return ops != NULL && (op->locked ? ops->set_many_if_owner != NULL : ops->set_many != NULL);
 }
 
-/* Writes together what is written with a lock, or what is written without; what the store says of each is in its operation's
- * `got`. */
+/* Writes together what is written with a lock, or what is written without; what the store says of each is in its
+ * operation's `got`. */
 static void write_together(ckit_batch *b, bool locked) {
     ckiti_batch_arrays     *a = &b->a;
     const ckit_cache       *cache = b->cache;
@@ -295,7 +295,7 @@ void ckiti_batch_settle(ckit_batch *b) {
     ckiti_batch_sweep(b);
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 bool ckiti_batch_has_lock(const ckit_batch *b) {
     for (size_t i = 0; i < b->count; i++) {

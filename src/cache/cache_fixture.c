@@ -127,7 +127,7 @@ void wait_flight_waits(ckit_cache *cache, uint64_t waited) {
     wait_for(has_waited, &w);
 }
 
-/* ---- the function -------------------------------------------------------------------------------------------------- */
+/* ---- the function ------------------------------------------------------------------------------------------------ */
 
 void loader_init(loader *l) {
     memset(l, 0, sizeof *l);
@@ -220,7 +220,7 @@ ckit_function *function_of(ckit_cache *cache, const char *name, loader *l, const
     return function;
 }
 
-/* ---- a cache, a function and another process ------------------------------------------------------------------------ */
+/* ---- a cache, a function and another process --------------------------------------------------------------------- */
 
 void stage_prepare(stage *s) {
     memset(s, 0, sizeof *s);
@@ -265,7 +265,7 @@ void stage_close(stage *s) {
     fixture_close(&s->f);
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 void write_number(ckit_writer *w, uint64_t number, size_t size) {
     if (size == 0) {

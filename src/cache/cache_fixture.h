@@ -49,13 +49,13 @@ ckit_cache_stats stats_of(ckit_cache *cache);
 void wait_until(const _Atomic uint64_t *counter, uint64_t value);
 /* The same for a condition. */
 void wait_for(bool (*is_so)(void *context), void *context);
-/* Time passes on the fake clock, and the background threads of the cache see it now: otherwise they look at the clock only
- * when they have slept for as long as they were to wait (a second at most). */
+/* Time passes on the fake clock, and the background threads of the cache see it now: otherwise they look at the clock
+ * only when they have slept for as long as they were to wait (a second at most). */
 void pass(fixture *f, uint64_t ms);
 /* A moment for others to run; never what a test relies on. */
 void breathe(void);
 
-/* ---- the function -------------------------------------------------------------------------------------------------- */
+/* ---- the function ------------------------------------------------------------------------------------------------ */
 
 /* Gives the number `result` as its value, or `status` as its failure. */
 typedef struct loader {
@@ -87,7 +87,7 @@ void loader_fail(loader *l, ckit_status status, uint64_t times);
 /* A function "test.load" (or another name) with this loader. */
 ckit_function *function_of(ckit_cache *cache, const char *name, loader *l, const ckit_function_options *options);
 
-/* ---- a cache, a function and another process ------------------------------------------------------------------------ */
+/* ---- a cache, a function and another process --------------------------------------------------------------------- */
 
 /* A function "test.load" with its loader; after stage_join also the same function in another process, which a second
  * cache over the same store plays. */
@@ -114,7 +114,7 @@ void stage_open_two(stage *s, fake_kind kind);
 bool stage_has_key(const stage *s, int64_t argument);
 bool stage_has_late(const stage *s, int64_t argument);
 
-/* ---- calls --------------------------------------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 /* The document that the loader writes for a number. */
 void     write_number(ckit_writer *w, uint64_t number, size_t size);

@@ -39,8 +39,8 @@ static ckiti_seat_state wait_in_line(ckit_op *op, uint64_t left) {
     return state;
 }
 
-/* The other call takes longer than this one may wait: leaves it, with op->value or op->error. False: this one waits on, or
- * the other one is over by now. */
+/* The other call takes longer than this one may wait: leaves it, with op->value or op->error. False: this one waits on,
+ * or the other one is over by now. */
 static bool give_up_waiting(ckit_op *op, bool hard) {
     ckit_value  instead = CKIT_VALUE_INIT;
     ckit_error  why = CKIT_ERROR_INIT;
@@ -310,8 +310,8 @@ static ckit_status call_slowly(ckit_function *function, const ckit_args *args, c
     return st;
 }
 
-/* The arguments could not be packed: asks again for the reason, which a hit has no time to make room for. Arguments that
- * are complete and only make no key run the function uncached. */
+/* The arguments could not be packed: asks again for the reason, which a hit has no time to make room for. Arguments
+ * that are complete and only make no key run the function uncached. */
 static ckit_status call_without_key(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
     ckit_error  why = CKIT_ERROR_INIT;
     ckit_slice  packed;

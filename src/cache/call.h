@@ -10,15 +10,17 @@ ckit_status ckiti_op_run(ckit_op *op);
 ckit_status ckiti_call_pack(ckit_args *args, ckit_args *none, ckit_args **used, ckit_slice *packed, ckit_error *err);
 /* Arguments that were packed are those of such a call: CKIT_E_MISUSE for other than canonical ones in interop mode. */
 ckit_status ckiti_call_check(const ckit_function *function, const ckit_args *args, ckit_error *err);
-/* The function's turn: loads, stores, fills op->value. CKIT_STALE: it failed, and what stands in for its result is there. */
+/* The function's turn: loads, stores, fills op->value. CKIT_STALE: it failed, and what stands in for its result is
+ * there. */
 ckit_status ckiti_op_compute(ckit_op *op, const ckit_args *args, ckit_error *err);
-/* A call that memory could not answer, of a function with a soft or a hard limit. *found_stale: the value is past its life,
- * was found and not computed, and somebody should refresh it. CKIT_MISS: no memory for that, or no key; nothing has happened. */
+/* A call that memory could not answer, of a function with a soft or a hard limit. *found_stale: the value is past its
+ * life, was found and not computed, and somebody should refresh it. CKIT_MISS: no memory for that, or no key; nothing
+ * has happened. */
 ckit_status ckiti_call_in_time(ckit_function *function, const ckit_args *args, ckit_slice packed,
                                const ckiti_memkey *memkey, uint64_t hash, bool *found_stale, ckit_value *out,
                                ckit_error *err);
-/* In between the function is not closed: somebody is at work for it who is nobody's caller (a refresh, a run that its caller
- * has left, an operation that was freed). Takes the cache's lock; no other lock is held. */
+/* In between the function is not closed: somebody is at work for it who is nobody's caller (a refresh, a run that its
+ * caller has left, an operation that was freed). Takes the cache's lock; no other lock is held. */
 void ckiti_function_hold(ckit_function *function);
 void ckiti_function_let_go(ckit_function *function);
 /* Says in the log that a call runs without the cache, and why. */

@@ -5,7 +5,7 @@
 
 static const char where[] = "function";
 
-/* ---- a batch with answers of its own ----------------------------------------------------------------------------------- */
+/* ---- a batch with answers of its own ----------------------------------------------------------------------------- */
 
 void ckiti_batch_free(ckit_batch *b) {
     const ckit_alloc *alloc = b->cache->alloc;
@@ -43,7 +43,7 @@ static ckit_batch *new_batch(const ckit_batch_start *start) {
     return b;
 }
 
-/* ---- the blocking driver ---------------------------------------------------------------------------------------------- */
+/* ---- the blocking driver ----------------------------------------------------------------------------------------- */
 
 static ckit_status run(ckit_batch *b) {
     ckiti_batch_take_news(b);
@@ -136,7 +136,7 @@ ckit_status ckit_call_many(ckit_function *function, ckit_args *const *args, size
     return why.status;
 }
 
-/* ---- the pollable driver ---------------------------------------------------------------------------------------------- */
+/* ---- the pollable driver ----------------------------------------------------------------------------------------- */
 
 static ckit_batch *batch_of(ckiti_job *job) { return (ckit_batch *)(void *)((char *)job - offsetof(ckit_batch, work)); }
 
@@ -156,8 +156,8 @@ static void answer(ckit_batch *b, ckit_status st) {
     }
 }
 
-/* A worker goes on, then; without one, everything without the store. Under the poll's lock, so that who frees the batch finds
- * it either in the workers' queue or not yet handed to it. */
+/* A worker goes on, then; without one, everything without the store. Under the poll's lock, so that who frees the batch
+ * finds it either in the workers' queue or not yet handed to it. */
 static void go_on_later(ckit_batch *b, uint64_t due_ms) {
     ckit_poll *poll = b->queued.poll;
     pthread_mutex_lock(&poll->mu);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* ---- what it costs ------------------------------------------------------------------------------------------------- */
+/* ---- what it costs ----------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(call_many, costs_one_read_one_run_of_the_loader_and_one_write) {
     scene s;
@@ -142,7 +142,7 @@ CKIT_TEST(call_many, without_a_loader_for_many_runs_the_function_s_own) {
     scene_close(&s);
 }
 
-/* ---- failures ------------------------------------------------------------------------------------------------------ */
+/* ---- failures ---------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(call_many, keeps_a_failure_to_the_call_that_failed) {
     scene s;
@@ -296,7 +296,7 @@ CKIT_TEST(call_many, takes_back_what_was_invalidated_while_it_was_written) {
     scene_close(&s);
 }
 
-/* ---- what is stale, and what has no key ----------------------------------------------------------------------------- */
+/* ---- what is stale, and what has no key -------------------------------------------------------------------------- */
 
 CKIT_TEST(call_many, takes_stale_values_where_the_function_can_refresh_them) {
     for (int own = 0; own < 2; own++) {

@@ -2,7 +2,7 @@
 #include "cache/cache_fixture.h"
 #include "cache/core.h"
 
-/* ---- the walk ------------------------------------------------------------------------------------------------------ */
+/* ---- the walk ---------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(call, the_first_call_computes_and_the_second_comes_from_memory) {
     stage s;
@@ -161,7 +161,7 @@ CKIT_TEST(call, small_and_large_values_stay_readable_after_the_cache_is_closed) 
     }
 }
 
-/* ---- errors of the function ---------------------------------------------------------------------------------------- */
+/* ---- errors of the function -------------------------------------------------------------------------------------- */
 
 CKIT_TEST(call, an_error_of_the_function_is_passed_on_and_never_cached) {
     stage s;
@@ -260,7 +260,7 @@ CKIT_TEST(call, a_function_without_a_loader_is_refused_by_ckit_call) {
     fixture_close(&f);
 }
 
-/* ---- arguments that cannot be a key --------------------------------------------------------------------------------- */
+/* ---- arguments that cannot be a key ------------------------------------------------------------------------------ */
 
 CKIT_TEST(call, an_argument_that_cannot_be_part_of_a_key_makes_the_call_uncached) {
     stage      s;
@@ -287,7 +287,7 @@ CKIT_TEST(call, an_argument_that_cannot_be_part_of_a_key_makes_the_call_uncached
     stage_close(&s);
 }
 
-/* ---- trouble with the store ----------------------------------------------------------------------------------------- */
+/* ---- trouble with the store -------------------------------------------------------------------------------------- */
 
 CKIT_TEST(call, the_function_runs_when_the_store_cannot_be_read) {
     stage s;
@@ -408,7 +408,7 @@ CKIT_TEST(call, defect_32_the_log_tells_of_the_store_without_key_or_value) {
     fixture_close(&f);
 }
 
-/* ---- values that cannot be read ------------------------------------------------------------------------------------- */
+/* ---- values that cannot be read ---------------------------------------------------------------------------------- */
 
 CKIT_TEST(call, a_damaged_value_is_deleted_and_computed_again) {
     stage s;
@@ -443,7 +443,7 @@ CKIT_TEST(call, a_value_that_is_not_ours_is_kept_until_the_result_replaces_it) {
     stage_close(&s);
 }
 
-/* ---- values that are too large --------------------------------------------------------------------------------------- */
+/* ---- values that are too large ----------------------------------------------------------------------------------- */
 
 CKIT_TEST(call, defect_38_a_result_over_the_limit_is_returned_kept_nowhere_and_no_failure_of_the_store) {
     stage s;

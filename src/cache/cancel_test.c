@@ -1,7 +1,7 @@
 /* Pollable operations that are freed at every stage: they hand over, and hold nobody up. */
 #include "cache/poll_fixture.h"
 
-/* ---- cancelling ----------------------------------------------------------------------------------------------------------- */
+/* ---- cancelling -------------------------------------------------------------------------------------------------- */
 
 /* A follower takes over what is cancelled at any stage. */
 static void check_taken_over(loop *lp, pending *follower) {

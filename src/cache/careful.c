@@ -1,5 +1,5 @@
-/* Calls that memory cannot answer by their arguments alone: their values are sealed, or belong to tenants. The ordinary way
- * to a hit knows nothing of this; it finds that these functions have no memory, and comes here. */
+/* Calls that memory cannot answer by their arguments alone: their values are sealed, or belong to tenants. The ordinary
+ * way to a hit knows nothing of this; it finds that these functions have no memory, and comes here. */
 #include "cache/op.h"
 
 #include "format/args.h"
@@ -82,7 +82,7 @@ ckit_slice ckiti_bare_key(const ckit_function *function, ckit_slice key) {
     return ckit_slice_of(key.ptr + at + 1, key.len - at - 1);
 }
 
-/* ---- sealed values ------------------------------------------------------------------------------------------------ */
+/* ---- sealed values ----------------------------------------------------------------------------------------------- */
 
 void ckiti_value_take_plain(const ckit_function *function, ckit_value *value, ckit_buf *buf) {
     if (function->sealed) {
@@ -108,7 +108,7 @@ ckiti_sealed_value ckiti_op_sealed_value(const ckit_op *op) {
     return sealed_value(op->function, ckit_buf_slice(&op->tenant), ckit_buf_slice(&op->key));
 }
 
-/* ---- memory --------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 /* *out holds sealed bytes, and then what they open to. */
 static ckit_status open_in_memory(ckit_function *function, ckit_slice packed, ckit_value *out, ckit_error *err) {

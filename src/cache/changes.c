@@ -70,7 +70,7 @@ static ckiti_change **bucket_of(ckiti_changes *c, const ckiti_change *change) {
     return change->kind == CKITI_CHANGE_KEY ? keys_of(c, change->hash) : scopes_of(c, ckiti_change_name(change));
 }
 
-/* ---- records ------------------------------------------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------------------------------------------- */
 
 static size_t size_of(size_t key_len, size_t function_len) { return sizeof(ckiti_change) + key_len + function_len; }
 
@@ -138,7 +138,7 @@ void ckiti_changes_forget(ckiti_changes *c, ckiti_change *change) {
     change_free(c, change);
 }
 
-/* ---- finding --------------------------------------------------------------------------------------------------------- */
+/* ---- finding ----------------------------------------------------------------------------------------------------- */
 
 uint64_t ckiti_changes_hash(const ckiti_changes *c, ckit_slice key) { return ckiti_xxh3(key, c->seed); }
 
@@ -195,7 +195,7 @@ bool ckiti_changes_doubt(ckiti_changes *c, ckit_slice key, uint64_t hash) {
     return parts.namespace_known ? is_in_a_scope(c, &parts) : c->scope_count > 0;
 }
 
-/* ---- remembering ----------------------------------------------------------------------------------------------------- */
+/* ---- remembering ------------------------------------------------------------------------------------------------- */
 
 /* The newest failure of it. */
 static void stamp(ckiti_changes *c, ckiti_change *change, bool late) {

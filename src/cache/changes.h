@@ -1,9 +1,9 @@
-/* cache/changes.h - the changes that a store has not taken: the newest of each key and scope, in the order in which they are
- * to be made up for.
+/* cache/changes.h - the changes that a store has not taken: the newest of each key and scope, in the order in which
+ * they are to be made up for.
  *
  * What is remembered is found by its name, not by walking: a key by its hash, a scope by its namespace, among at most
- * CKITI_CHANGES_SCOPES. So asking whether a key is to be believed costs the same with one change and with all that there is
- * room for.
+ * CKITI_CHANGES_SCOPES. So asking whether a key is to be believed costs the same with one change and with all that
+ * there is room for.
  *
  * Not thread-safe: replay.h has the lock. `count` alone may be read by anybody. */
 #ifndef CKITI_CACHE_CHANGES_H
@@ -70,7 +70,8 @@ uint64_t ckiti_changes_hash(const ckiti_changes *c, ckit_slice key);
 /* NULL where nothing is remembered of it by itself. */
 ckiti_change *ckiti_changes_find_key(ckiti_changes *c, ckit_slice key, uint64_t hash);
 ckiti_change *ckiti_changes_find_scope(ckiti_changes *c, const ckit_scope *scope);
-/* What the store has under the key is older than what is known: it failed itself, or a scope did that it may belong to. */
+/* What the store has under the key is older than what is known: it failed itself, or a scope did that it may belong
+ * to. */
 bool ckiti_changes_doubt(ckiti_changes *c, ckit_slice key, uint64_t hash);
 /* What makes every other record needless; NULL: nothing does. */
 static inline ckiti_change *ckiti_changes_covering(const ckiti_changes *c) {

@@ -48,7 +48,7 @@ static void remember_keys(ckiti_changes *c, unsigned count) {
     }
 }
 
-/* ---- what is covered ------------------------------------------------------------------------------------------------- */
+/* ---- what is covered --------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(changes, a_namespace_is_doubted_as_keys_write_it_and_no_other) {
     ckiti_changes c;
@@ -111,7 +111,7 @@ CKIT_TEST(changes, one_for_all_doubts_all_and_its_rest_only_what_tells_no_owner)
     ckiti_changes_fini(&c);
 }
 
-/* ---- in which order -------------------------------------------------------------------------------------------------- */
+/* ---- in which order ---------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(changes, the_latest_failure_comes_last_and_what_is_put_off_comes_by_its_time) {
     ckiti_changes c;
@@ -130,7 +130,7 @@ CKIT_TEST(changes, the_latest_failure_comes_last_and_what_is_put_off_comes_by_it
     ckiti_changes_fini(&c);
 }
 
-/* ---- what finding costs ------------------------------------------------------------------------------------------------ */
+/* ---- what finding costs ------------------------------------------------------------------------------------------ */
 
 /* Records that are looked at when so many keys are asked for of which nothing failed. */
 static uint64_t looked_at_by(ckiti_changes *c, unsigned reads) {

@@ -32,7 +32,7 @@ static ckiti_note **chain_of(ckiti_watch_stripe *stripe, uint64_t key_hash) {
     return &stripe->notes[key_hash / CKITI_COPY_GROUPS % CKITI_NOTE_CHAINS];
 }
 
-/* ---- notes --------------------------------------------------------------------------------------------------------- */
+/* ---- notes ------------------------------------------------------------------------------------------------------- */
 
 void ckiti_note_again(const ckit_cache *cache, ckiti_note *note) {
     if (note->key_hash != 0) {
@@ -80,7 +80,7 @@ void ckiti_note_end(ckit_cache *cache, ckiti_note *note) {
     note->key_hash = 0;
 }
 
-/* ---- copies -------------------------------------------------------------------------------------------------------- */
+/* ---- copies ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t shorter(uint64_t life_ms) { /* CKIT_LIFE_NO_EXPIRY is the largest number */
     return life_ms < CKITI_UNGUARDED_LIFE_MS ? life_ms : CKITI_UNGUARDED_LIFE_MS;
@@ -125,7 +125,7 @@ ckit_status ckiti_copy_put(ckit_cache *cache, ckiti_namespace *ns, const ckiti_n
     return st;
 }
 
-/* ---- what the store tells ------------------------------------------------------------------------------------------ */
+/* ---- what the store tells ---------------------------------------------------------------------------------------- */
 
 /* Marks what is under way with the key, but `own`, and drops its copies. */
 static size_t overtake(ckit_cache *cache, uint64_t hash, const ckiti_note *own) {
@@ -184,8 +184,8 @@ static void on_scope_changed(void *self, const ckit_scope *scope) {
     ckiti_forget_scope_as_told(cache, scope);
 }
 
-/* A new state, then a new floor for everything in memory. Whoever notes the state notes his birth before: so if it is the
- * new state that he sees, or an old birth, either check stops what he has read before. */
+/* A new state, then a new floor for everything in memory. Whoever notes the state notes his birth before: so if it is
+ * the new state that he sees, or an old birth, either check stops what he has read before. */
 static void change_state(ckit_cache *cache, uint64_t guards) {
     uint64_t state = atomic_load(&cache->coherence.state);
     while (!atomic_compare_exchange_weak(&cache->coherence.state, &state, ((state | GUARDS) + 1) | guards)) {}
@@ -250,7 +250,7 @@ void ckiti_coherence_start(ckit_cache *cache) {
     }
 }
 
-/* ---- fork ----------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_coherence_lock_all(ckiti_coherence *coherence) {
     for (unsigned i = 0; i < CKITI_COPY_GROUPS; i++) {

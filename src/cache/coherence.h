@@ -1,7 +1,7 @@
 /* cache/coherence.h - copies in this process's memory die when somebody else changes the store.
  *
- * A store that watches tells of changes (ckit_watch_sink). For its caches every read of the store, and every computation
- * or write whose value is to go into memory, takes a note of the store's key before it begins:
+ * A store that watches tells of changes (ckit_watch_sink). For its caches every read of the store, and every
+ * computation or write whose value is to go into memory, takes a note of the store's key before it begins:
  *
  *     ckiti_note_begin(cache, &note, key);        a message about the key marks the note, from now on
  *     ... ask the store ...
@@ -9,14 +9,14 @@
  *     ckiti_note_end(cache, &note);
  *
  * Putting and a message about the key exclude each other by one of 32 locks. So a message that overtakes the reply it
- * belongs to, or comes between the reply and the put, finds the note; a later one finds the copy. A note is exact: messages
- * about other keys, however many, do not touch it.
+ * belongs to, or comes between the reply and the put, finds the note; a later one finds the copy. A note is exact:
+ * messages about other keys, however many, do not touch it.
  *
  * `lost` and `guarded` begin a new state of the watch each, and every copy made before them is gone; what was noted in
  * another state does not become one. While the watch is lost, what is read from the store is kept for a second.
  *
- * What a message does not do: it takes no write back. A computation that it overtakes before its result is written is not
- * written; if it comes later, the result stays in the store, because the message may be about this very write. */
+ * What a message does not do: it takes no write back. A computation that it overtakes before its result is written is
+ * not written; if it comes later, the result stays in the store, because the message may be about this very write. */
 #ifndef CKITI_CACHE_COHERENCE_H
 #define CKITI_CACHE_COHERENCE_H
 
@@ -78,7 +78,8 @@ static inline bool ckiti_note_is_changed(const ckiti_note *note) {
     return atomic_load_explicit(&note->changed, memory_order_acquire);
 }
 
-/* This process has changed the key itself, by the operation of `note` or by one without: the store need not tell it. Everything else under way with the key is overtaken, and its copies go, under whatever name memory has them. */
+/* This process has changed the key itself, by the operation of `note` or by one without: the store need not tell it.
+ * Everything else under way with the key is overtaken, and its copies go, under whatever name memory has them. */
 void ckiti_note_written(struct ckit_cache *cache, const ckiti_note *note);
 void ckiti_key_written(struct ckit_cache *cache, ckit_slice key);
 

@@ -7,7 +7,7 @@
 /* The message about what the other has just done comes now. */
 #define TELL_A CHECK_EQ_U(1, fake_deliver(fl.a.watch))
 
-/* ---- at rest --------------------------------------------------------------------------------------------------------- */
+/* ---- at rest ----------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(coherence, a_copy_lives_until_the_message_comes_and_no_longer) {
     fleet fl;
@@ -144,7 +144,7 @@ CKIT_TEST(coherence, keys_read_many_at_once_are_copies_too) {
     fleet_close(&fl);
 }
 
-/* ---- beside a read ------------------------------------------------------------------------------------------------------ */
+/* ---- beside a read ----------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(coherence, a_message_that_overtakes_the_reply_of_a_read_wins) {
     fleet        fl;
@@ -247,7 +247,7 @@ CKIT_TEST(coherence, a_call_that_begins_after_the_message_does_not_join_one_from
     fleet_close(&fl);
 }
 
-/* ---- beside a write ------------------------------------------------------------------------------------------------------ */
+/* ---- beside a write ---------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(coherence, a_change_before_beside_and_after_a_set_leaves_no_older_copy) {
     static const fake_when when[] = {FAKE_BEFORE, FAKE_AFTER};
@@ -311,7 +311,7 @@ CKIT_TEST(coherence, a_store_that_does_not_guard_what_is_written_gets_no_copy_of
     fleet_close(&fl);
 }
 
-/* ---- beside a computation -------------------------------------------------------------------------------------------- */
+/* ---- beside a computation ---------------------------------------------------------------------------------------- */
 
 CKIT_TEST(coherence, what_was_changed_while_it_was_computed_is_not_stored) {
     fleet         fl;
@@ -348,7 +348,7 @@ CKIT_TEST(coherence, what_was_changed_while_it_was_written_stays_in_the_store_al
     fleet_close(&fl);
 }
 
-/* ---- the link ---------------------------------------------------------------------------------------------------------- */
+/* ---- the link ---------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(coherence, a_lost_watch_takes_every_copy_and_leaves_the_store) {
     fleet fl;
@@ -480,7 +480,7 @@ CKIT_TEST(coherence, without_its_store_memory_works_as_long_as_ever) {
     fleet_close(&fl);
 }
 
-/* ---- wider messages ---------------------------------------------------------------------------------------------------- */
+/* ---- wider messages ---------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(coherence, a_scope_that_another_invalidates_is_forgotten_here) {
     static const ckit_scope_kind kinds[] = {CKIT_SCOPE_ALL, CKIT_SCOPE_NAMESPACE, CKIT_SCOPE_FUNCTION};
@@ -562,7 +562,7 @@ CKIT_TEST(coherence, a_call_told_by_its_hash_is_found_in_every_function) {
     fleet_close(&fl);
 }
 
-/* ---- room --------------------------------------------------------------------------------------------------------------- */
+/* ---- room -------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(coherence, no_copy_is_overlooked_when_there_is_no_room_to_remember_all) {
     fleet fl;
@@ -588,7 +588,7 @@ CKIT_TEST(coherence, no_copy_is_overlooked_when_there_is_no_room_to_remember_all
     fleet_close(&fl);
 }
 
-/* ---- the switch --------------------------------------------------------------------------------------------------------- */
+/* ---- the switch -------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(coherence, can_be_switched_off_and_is_without_memory) {
     for (int how = 0; how < 2; how++) {

@@ -68,8 +68,8 @@ static bool is_alive(const ckiti_copies *copies, const copy *row) {
     return row->key != 0 && ckiti_l1_has_hash(copies->l1, row->entry);
 }
 
-/* The row that the copy may have: its own, a free one, or that of an entry which memory has evicted. NULL: the set is full
- * of living ones. */
+/* The row that the copy may have: its own, a free one, or that of an entry which memory has evicted. NULL: the set is
+ * full of living ones. */
 static copy *find_row(const ckiti_copies *copies, const group *g, uint64_t key, uint64_t entry) {
     copy *set = set_of(g, key);
     copy *free_row = NULL;

@@ -1,10 +1,11 @@
 /* cache/copies.h - which entries of one memory tier are copies of which key of the store, both by their hashes.
  *
- * Memory knows a call by its arguments; a message about a change names the store's key. So whoever puts a copy into memory
- * adds it here first, and a message drops what stands here. Groups of sets of sixteen: a full set first forgets copies that
- * memory has evicted meanwhile, then the group grows while its part of the tier's budget allows, and at last a copy is
- * given up, which takes the entry out of memory too: there is never a copy that a message would not find. The other way
- * round a row may outlive its entry, and dropping by hash may hit an entry with the same hash: a read more each.
+ * Memory knows a call by its arguments; a message about a change names the store's key. So whoever puts a copy into
+ * memory adds it here first, and a message drops what stands here. Groups of sets of sixteen: a full set first forgets
+ * copies that memory has evicted meanwhile, then the group grows while its part of the tier's budget allows, and at
+ * last a copy is given up, which takes the entry out of memory too: there is never a copy that a message would not
+ * find. The other way round a row may outlive its entry, and dropping by hash may hit an entry with the same hash: a
+ * read more each.
  *
  * A group is used with the lock held that guards the keys of it (the caller's; one for each group). Bytes count against
  * the tier's budget. */

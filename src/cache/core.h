@@ -29,8 +29,8 @@
 #define CKITI_PAUSES 256u      /* keys whose refreshes were put off lately, as far as it is remembered */
 #define CKITI_MOST_RUNNERS 64u /* functions with a limit that run at the same time; further ones run without */
 
-/* How the bytes of a memory entry are meant. What a function gave, raw or not, counts as a document: functions that differ
- * in that do not share entries. */
+/* How the bytes of a memory entry are meant. What a function gave, raw or not, counts as a document: functions that
+ * differ in that do not share entries. */
 enum {
     CKITI_TAG_DOCUMENT = 1,
     CKITI_TAG_RAW = 2,

@@ -59,7 +59,7 @@ static ckit_status forget(ckit_function *function, const char *text) {
     return st;
 }
 
-/* ---- one function --------------------------------------------------------------------------------------------------- */
+/* ---- one function ------------------------------------------------------------------------------------------------ */
 
 CKIT_TEST(custom_key, the_text_of_a_call_names_its_entry) {
     scene     s;
@@ -195,7 +195,7 @@ CKIT_TEST(custom_key, and_automatic_key_of_one_function_are_two_entries) {
     scene_close(&s);
 }
 
-/* ---- two functions of one namespace ----------------------------------------------------------------------------------- */
+/* ---- two functions of one namespace ------------------------------------------------------------------------------ */
 
 CKIT_TEST(custom_key, of_two_functions_with_one_text_is_one_entry) {
     scene s;
@@ -269,7 +269,7 @@ CKIT_TEST(custom_key, without_a_store_is_shared_by_nobody) {
     scene_close(&s);
 }
 
-/* ---- by its key ---------------------------------------------------------------------------------------------------------- */
+/* ---- by its key -------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(custom_key, set_touched_or_deleted_as_an_entry_changes_the_call) {
     scene              s;

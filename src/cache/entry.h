@@ -26,14 +26,15 @@ ckit_status ckiti_access_begin(ckiti_access *a, ckit_cache *cache, ckit_slice ke
                                ckit_error *err);
 /* *out holds what memory or the store has: makes it what the caller asked for, or CKIT_E_VALUE_TYPE with *out empty. */
 ckit_status ckiti_access_present(const ckiti_access *a, ckit_value *out, ckit_error *err);
-/* *out holds what memory has: opens it where entries are sealed. CKIT_OK; otherwise *out is empty, memory has forgotten it,
- * and the answer is CKIT_MISS or, failing closed, CKIT_E_AUTH_TAG. */
+/* *out holds what memory has: opens it where entries are sealed. CKIT_OK; otherwise *out is empty, memory has forgotten
+ * it, and the answer is CKIT_MISS or, failing closed, CKIT_E_AUTH_TAG. */
 ckit_status ckiti_access_open(const ckiti_access *a, ckit_value *out, ckit_error *err);
 /* A cache without a store does not have it in memory: CKIT_MISS, or CKIT_E_VALUE_TYPE for another encoding. */
 ckit_status ckiti_access_absent(const ckiti_access *a, ckit_error *err);
 /* Asks the store. */
 ckit_status ckiti_access_ask(ckiti_access *a, ckit_value *out, ckit_error *err);
-/* The store has answered `got` (`why` when it failed) to whoever began `a->note` before; takes the bytes of `stored`. */
+/* The store has answered `got` (`why` when it failed) to whoever began `a->note` before; takes the bytes of
+ * `stored`. */
 ckit_status ckiti_access_answer(const ckiti_access *a, ckit_status got, ckit_buf *stored, uint64_t life_ms,
                                 const ckit_error *why, ckit_value *out, ckit_error *err);
 

@@ -39,7 +39,7 @@ static ckit_status set(ckit_cache *cache, const char *key, ckit_slice bytes, cki
     return ckit_cache_set(cache, S(key), bytes, &options, NULL);
 }
 
-/* ---- encodings ------------------------------------------------------------------------------------------------------ */
+/* ---- encodings --------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(entry, every_encoding_comes_back_from_memory_and_from_the_store) {
     static const ckit_encoding encodings[] = {CKIT_BYTES, CKIT_DOCUMENT, CKIT_RAW};
@@ -166,7 +166,7 @@ CKIT_TEST(entry, one_that_another_program_wrote_is_a_miss_and_stays_until_it_is_
     fixture_close(&f);
 }
 
-/* ---- limits --------------------------------------------------------------------------------------------------------- */
+/* ---- limits ------------------------------------------------------------------------------------------------------ */
 
 CKIT_TEST(entry, keys_are_any_bytes_up_to_the_limit) {
     fixture    f;
@@ -248,7 +248,7 @@ CKIT_TEST(entry, wrong_options_are_misuse) {
     fixture_close(&f);
 }
 
-/* ---- lives ---------------------------------------------------------------------------------------------------------- */
+/* ---- lives ------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(entry, the_life_of_an_entry_ends_in_both_tiers_at_once) {
     fixture            f;
@@ -373,7 +373,7 @@ CKIT_TEST(entry, namespaces_share_keys_in_the_store_and_are_invalidated_apart) {
     fixture_close(&f);
 }
 
-/* ---- trouble ------------------------------------------------------------------------------------------------------- */
+/* ---- trouble ----------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(entry, failures_of_the_store_come_back_and_are_counted) {
     fixture    f;
@@ -406,7 +406,7 @@ CKIT_TEST(entry, the_call_s_own_timeout_reaches_the_store) {
     fixture_close(&f);
 }
 
-/* ---- at the same time ------------------------------------------------------------------------------------------------ */
+/* ---- at the same time -------------------------------------------------------------------------------------------- */
 
 typedef struct change {
     ckit_cache *cache;
@@ -552,7 +552,7 @@ CKIT_TEST(race, a_get_does_not_keep_a_life_that_was_touched_while_it_read) {
     fixture_close(&f);
 }
 
-/* ---- what a store, a namespace or a caller may do ---------------------------------------------------------------------- */
+/* ---- what a store, a namespace or a caller may do ---------------------------------------------------------------- */
 
 CKIT_TEST(entry, a_value_too_large_for_the_store_leaves_nothing_behind) {
     fixture f;

@@ -44,7 +44,7 @@ void fleet_close(fleet *fl) {
     pthread_mutex_destroy(&fl->f.log.mu);
 }
 
-/* ---- entries -------------------------------------------------------------------------------------------------------- */
+/* ---- entries ----------------------------------------------------------------------------------------------------- */
 
 void set_text(member *m, const char *key, const char *text) {
     ckit_error err = CKIT_ERROR_INIT;

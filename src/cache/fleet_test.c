@@ -1,5 +1,5 @@
-/* Several processes over one store, played by several caches: threads that read, write, compute and invalidate, links that
- * deliver late and break. When everything has been delivered, no memory differs from the store. */
+/* Several processes over one store, played by several caches: threads that read, write, compute and invalidate, links
+ * that deliver late and break. When everything has been delivered, no memory differs from the store. */
 #include "cache/fleet_fixture.h"
 
 #include <stdio.h>
@@ -193,7 +193,7 @@ CKIT_TEST(fleet, a_forked_child_trusts_no_copy_of_its_parent_s) {
     fleet_close(&fl);
 }
 
-/* ---- who waits for another process's lock ------------------------------------------------------------------------------- */
+/* ---- who waits for another process's lock ------------------------------------------------------------------------ */
 
 static void keep_answer(void *context, ckit_op *op, ckit_status came) {
     ckit_value *value = context;

@@ -67,8 +67,8 @@ ckiti_seat_state ckiti_flight_join(ckiti_flights *flights, ckiti_seat *seat, boo
 ckiti_seat_state ckiti_flight_wait(ckiti_flights *flights, ckiti_seat *seat, uint64_t wait_ms);
 /* Fills an empty value with the result; called with the shard's lock held. False: it is not to be had any more. */
 typedef bool (*ckiti_lend_fn)(void *context, ckit_value *out);
-/* The leader lands with a result that was `computed`, or else found: every follower who takes it is lent it. Where lending
- * fails, and to who is left, the flight is handed over. */
+/* The leader lands with a result that was `computed`, or else found: every follower who takes it is lent it. Where
+ * lending fails, and to who is left, the flight is handed over. */
 void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, bool computed, ckiti_lend_fn lend, void *context,
                        uint64_t life_ms);
 /* The leader gives up: the first follower leads. True when there was one. */

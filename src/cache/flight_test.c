@@ -159,7 +159,7 @@ CKIT_TEST(flight, computations_of_different_keys_at_once_are_all_kept) {
     stage_close(&s);
 }
 
-/* ---- handing over --------------------------------------------------------------------------------------------------- */
+/* ---- handing over ------------------------------------------------------------------------------------------------ */
 
 static void fail_in_turn(fixture *f) {
     loader         l;
@@ -263,7 +263,7 @@ CKIT_TEST(flight, blocking_begin_and_finish_are_what_ckit_call_does) {
     stage_close(&s);
 }
 
-/* ---- recursion and long waits ------------------------------------------------------------------------------------------ */
+/* ---- recursion and long waits ------------------------------------------------------------------------------------ */
 
 typedef struct recursion {
     ckit_function *function;

@@ -48,7 +48,7 @@ static void check_stands_in(scene *s, ckit_function *fn, uint64_t number) {
     (void)s;
 }
 
-/* ---- fail-safe ------------------------------------------------------------------------------------------------------ */
+/* ---- fail-safe --------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(freshness, an_older_value_stands_in_for_a_function_that_fails) {
     for (int store = 0; store < 2; store++) {
@@ -209,7 +209,7 @@ CKIT_TEST(freshness, an_event_loop_hands_a_failure_over_and_gets_what_stands_in)
     loop_close(&lp);
 }
 
-/* ---- fail closed ---------------------------------------------------------------------------------------------------- */
+/* ---- fail closed ------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(freshness, failing_closed_a_store_that_cannot_be_read_is_the_caller_s_error) {
     static const ckit_status failures[] = {CKIT_E_IO, CKIT_E_UNREACHABLE, CKIT_E_CIRCUIT_OPEN, CKIT_E_BUSY};
@@ -266,7 +266,7 @@ CKIT_TEST(freshness, failing_closed_in_an_event_loop) {
     loop_close(&lp);
 }
 
-/* ---- lifetimes ------------------------------------------------------------------------------------------------------ */
+/* ---- lifetimes --------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(freshness, lifetimes_are_drawn_when_they_are_stored_and_never_longer) {
     scene    s;
@@ -372,7 +372,7 @@ CKIT_TEST(freshness, values_turn_stale_before_their_end_by_as_much_as_a_run_take
     scene_close(&s);
 }
 
-/* ---- limits --------------------------------------------------------------------------------------------------------- */
+/* ---- limits ------------------------------------------------------------------------------------------------------ */
 
 static bool has_new_value(void *context) {
     answer a = call(context, 7);

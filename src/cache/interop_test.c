@@ -108,7 +108,7 @@ static ckit_status forget(ckit_function *fn, double number) {
     return st;
 }
 
-/* ---- what is stored ------------------------------------------------------------------------------------------------ */
+/* ---- what is stored ---------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(interop, a_call_stores_one_canonical_document_under_the_key_that_all_sdks_make) {
     scene s;
@@ -195,7 +195,7 @@ CKIT_TEST(interop, troubles_of_the_store_are_no_errors_of_the_caller) {
     scene_close(&s);
 }
 
-/* ---- what is refused ----------------------------------------------------------------------------------------------- */
+/* ---- what is refused --------------------------------------------------------------------------------------------- */
 
 static void check_refused_everywhere(scene *s, ckit_args *args, ckit_status expected, const char *why) {
     ckit_value value = CKIT_VALUE_INIT;
@@ -367,7 +367,7 @@ CKIT_TEST(interop, a_store_that_puts_something_in_front_of_keys_is_refused) {
     fixture_close(&f);
 }
 
-/* ---- who shares what ----------------------------------------------------------------------------------------------- */
+/* ---- who shares what --------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(interop, functions_of_one_operation_share_memory_and_those_of_similar_names_do_not) {
     scene  s;
@@ -453,7 +453,7 @@ CKIT_TEST(interop, a_stale_value_is_served_while_a_fresh_one_is_computed) {
     fixture_close(&s.f);
 }
 
-/* ---- entries by key ------------------------------------------------------------------------------------------------ */
+/* ---- entries by key ---------------------------------------------------------------------------------------------- */
 
 static ckit_entry_options interop_entry(void) {
     ckit_entry_options options = CKIT_ENTRY_OPTIONS_INIT;

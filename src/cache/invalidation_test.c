@@ -24,7 +24,7 @@ static ckit_function *in_namespace(ckit_cache *cache, const char *name, loader *
     return function_of(cache, name, l, &options);
 }
 
-/* ---- at rest ---------------------------------------------------------------------------------------------------------- */
+/* ---- at rest ----------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(invalidation, forgets_in_both_tiers_whatever_the_scope) {
     for (int how = 0; how < HOW_COUNT; how++) {
@@ -156,7 +156,7 @@ CKIT_TEST(invalidation, listing_shows_a_scope_and_can_be_ended) {
     fixture_close(&f);
 }
 
-/* ---- by the text of a call's key --------------------------------------------------------------------------------------- */
+/* ---- by the text of a call's key --------------------------------------------------------------------------------- */
 
 static void check_by_key(const char *function, const char *namespace_name, bool shortened) {
     fixture f;
@@ -224,7 +224,7 @@ CKIT_TEST(by_key, without_a_store_the_text_is_a_key_like_any_other) {
     stage_close(&s);
 }
 
-/* ---- while something is under way -------------------------------------------------------------------------------------- */
+/* ---- while something is under way -------------------------------------------------------------------------------- */
 
 /* Neither tier of any process has the value 1 of the call; the next one computes. */
 static void check_gone(fixture *f, ckit_function *fn, loader *l) {
@@ -487,7 +487,7 @@ CKIT_TEST(invalidation, does_not_hurt_what_begins_afterwards) {
     scene_close(&s);
 }
 
-/* ---- a set, an invalidation of everything and a read at once ------------------------------------------------------ */
+/* ---- a set, an invalidation of everything and a read at once ----------------------------------------------------- */
 
 typedef struct errand {
     ckit_cache *cache;
@@ -505,8 +505,8 @@ static void *invalidate_all(void *arg) {
     return NULL;
 }
 
-/* Memory refuses the value of a set that an invalidation overtook; what was read from the store since then is older, and
- * must not stay instead. */
+/* Memory refuses the value of a set that an invalidation overtook; what was read from the store since then is older,
+ * and must not stay instead. */
 CKIT_TEST(invalidation, between_a_set_and_its_end_leaves_nothing_older_in_memory) {
     fixture f;
     fixture_open(&f, FAKE_FULL);

@@ -33,7 +33,7 @@ void ckiti_leases_fini(ckiti_leases *leases) {
     pthread_mutex_destroy(&leases->mu);
 }
 
-/* ---- the list, with the lock held ---------------------------------------------------------------------------------- */
+/* ---- the list, with the lock held -------------------------------------------------------------------------------- */
 
 static void unlink_held(ckiti_leases *leases, ckiti_held *held) {
     *(held->prev != NULL ? &held->prev->next : &leases->first) = held->next;
@@ -73,7 +73,7 @@ static void keep_watch(ckiti_leases *leases) {
     }
 }
 
-/* ---- renewing ---------------------------------------------------------------------------------------------------------- */
+/* ---- renewing ---------------------------------------------------------------------------------------------------- */
 
 static void free_held(ckit_cache *cache, ckiti_held *held) {
     ckiti_free(cache->alloc, held, sizeof *held + held->key_len);
@@ -151,7 +151,7 @@ static void renew_due(ckiti_job *job) {
     pthread_mutex_unlock(&leases->mu);
 }
 
-/* ---- what holders do ----------------------------------------------------------------------------------------------- */
+/* ---- what holders do --------------------------------------------------------------------------------------------- */
 
 void ckiti_lease_hold(ckit_cache *cache, ckit_slice key, const ckit_lease *lease, uint64_t taken_ms, ckiti_held **out) {
     ckiti_leases *leases = &cache->leases;
@@ -206,7 +206,7 @@ void ckiti_lease_drop(ckit_cache *cache, ckiti_held **held) {
     }
 }
 
-/* ---- fork -------------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_leases_fork_prepare(ckiti_leases *leases) {
     pthread_mutex_lock(&leases->mu);

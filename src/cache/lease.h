@@ -4,12 +4,12 @@
  *     ... the function runs, however long; its result is written ...
  *     ckiti_lease_drop(cache, &held);                          no longer; then the lock is released
  *
- * A lock lives for lock_lease_ms and is renewed a third of that after it was taken or renewed last, until it is dropped,
- * lost to somebody else, or could not be renewed before its end. This is not left to the cache's workers, which may all be
- * busy with functions. One thread does it, started with the first lock that is held; while the store is asked, another looks
- * after the other locks, so that a part of the store that hangs (a node of a cluster) costs its own locks alone. There are
- * CKITI_LEASE_THREADS of them at most, and an attempt takes a sixth of the lease at most where the store minds its time limit:
- * some thirty locks may hang at once before the next is renewed late. */
+ * A lock lives for lock_lease_ms and is renewed a third of that after it was taken or renewed last, until it is
+ * dropped, lost to somebody else, or could not be renewed before its end. This is not left to the cache's workers,
+ * which may all be busy with functions. One thread does it, started with the first lock that is held; while the store
+ * is asked, another looks after the other locks, so that a part of the store that hangs (a node of a cluster) costs its
+ * own locks alone. There are CKITI_LEASE_THREADS of them at most, and an attempt takes a sixth of the lease at most
+ * where the store minds its time limit: some thirty locks may hang at once before the next is renewed late. */
 #ifndef CKITI_CACHE_LEASE_H
 #define CKITI_CACHE_LEASE_H
 
@@ -44,7 +44,8 @@ ckit_status ckiti_leases_init(struct ckit_cache *cache);
 void ckiti_leases_stop(ckiti_leases *leases);
 void ckiti_leases_fini(ckiti_leases *leases);
 
-/* Renews a lock that was taken at `taken_ms`. *out stays NULL when there is no memory for it: then it ends in its time. */
+/* Renews a lock that was taken at `taken_ms`. *out stays NULL when there is no memory for it: then it ends in its
+ * time. */
 void ckiti_lease_hold(struct ckit_cache *cache, ckit_slice key, const ckit_lease *lease, uint64_t taken_ms,
                       ckiti_held **out);
 /* Until when the lock is ours for sure; 0 when it has been lost. */

@@ -100,7 +100,7 @@ CKIT_TEST(lease, whose_renewal_fails_is_renewed_again_before_it_ends) {
     stage_close(&s);
 }
 
-/* ---- a store that hangs ------------------------------------------------------------------------------------------------ */
+/* ---- a store that hangs ------------------------------------------------------------------------------------------ */
 
 #define HOLDERS 12
 
@@ -246,7 +246,7 @@ CKIT_TEST(lease, that_is_somebody_else_s_is_renewed_no_more) {
     stage_close(&s);
 }
 
-/* ---- the second entry of values that are served late -------------------------------------------------------------------- */
+/* ---- the second entry of values that are served late ------------------------------------------------------------- */
 
 /* The call with 7 stands between its two writes: the key's own has been made, the second is about to be. */
 static void stand_between_writes(stage *s, threaded_call *holder, fake_kind kind) {

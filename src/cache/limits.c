@@ -1,5 +1,5 @@
-/* A function that may take only so long: it runs in a thread of its own, and its caller waits for it as long as that. Who is
- * gone by then leaves the run alone: it stores its result, wakes whoever waits, and gives everything back. */
+/* A function that may take only so long: it runs in a thread of its own, and its caller waits for it as long as that.
+ * Who is gone by then leaves the run alone: it stores its result, wakes whoever waits, and gives everything back. */
 #include "cache/call.h"
 
 #include <cachekit/value.h>

@@ -1,5 +1,5 @@
-/* A cache without a key over a store in which somebody else seals: what it computes instead, and that it leaves the store
- * as it is. */
+/* A cache without a key over a store in which somebody else seals: what it computes instead, and that it leaves the
+ * store as it is. */
 #include "cache/cache_fixture.h"
 
 #include <cachekit/seal.h>

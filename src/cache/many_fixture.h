@@ -1,4 +1,5 @@
-/* cache/many_fixture.h - many calls as one: a loader for many that can be held up, and batches in threads of their own. */
+/* cache/many_fixture.h - many calls as one: a loader for many that can be held up, and batches in threads of their
+ * own. */
 #ifndef CKITI_CACHE_MANY_FIXTURE_H
 #define CKITI_CACHE_MANY_FIXTURE_H
 

@@ -180,7 +180,7 @@ CKIT_TEST(object, is_refused_and_stays_the_caller_s_where_it_cannot_be_kept) {
     scene_close(&s);
 }
 
-/* ---- followers -------------------------------------------------------------------------------------------------------- */
+/* ---- followers --------------------------------------------------------------------------------------------------- */
 
 typedef struct follower {
     ckit_function *fn;
@@ -239,7 +239,7 @@ CKIT_TEST(object, goes_to_everybody_who_waited_also_when_it_is_not_stored) {
 }
 CKIT_TEST(object, goes_to_everybody_who_waited_also_without_memory) { check_followers(0, false); }
 
-/* ---- eviction --------------------------------------------------------------------------------------------------------- */
+/* ---- eviction ---------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(object, every_one_of_many_is_released_exactly_once) {
     enum { COUNT = 2000 };

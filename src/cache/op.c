@@ -95,8 +95,8 @@ void ckiti_op_init_uncached(ckit_op *op, ckit_function *function) {
     ckiti_count(&op->cache->counters, CKITI_UNCACHED, 1);
 }
 
-/* The lock was not ours to the end, or nobody can tell: the second entry, which no store writes under the key's lock, may
- * have replaced a newer one. */
+/* The lock was not ours to the end, or nobody can tell: the second entry, which no store writes under the key's lock,
+ * may have replaced a newer one. */
 static void take_late_back(const ckit_op *op, ckit_status released) {
     if (released == CKIT_MISS) {
         (void)ckiti_stale_remove(op->cache, ckit_buf_slice(&op->key), 0, NULL);
@@ -179,7 +179,7 @@ ckit_status ckiti_op_go_for_lock(ckit_op *op) {
     return CKIT_PENDING;
 }
 
-/* ---- the store ---------------------------------------------------------------------------------------------------- */
+/* ---- the store --------------------------------------------------------------------------------------------------- */
 
 static ckit_status missed(ckit_op *op) {
     switch (op->phase) {
@@ -260,8 +260,8 @@ static ckit_status open_stored(ckit_op *op, const ckiti_sealed_value *v) {
     return locked ? met_locked(op) : st;
 }
 
-/* A value that is found late in its life gets all of it again, where that is wanted and can be done. Returns what it has
- * left. */
+/* A value that is found late in its life gets all of it again, where that is wanted and can be done. Returns what it
+ * has left. */
 static uint64_t renew(ckit_op *op, uint64_t life_ms) {
     const ckit_function *function = op->function;
     if (life_ms >= function->renew_below_ms || op->cache->ops->touch == NULL ||

@@ -102,8 +102,8 @@ uint64_t ckiti_call_name(const ckit_function *function, ckit_slice packed, ckiti
 ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_memkey *memkey, uint64_t *hash,
                             ckit_value *out);
 
-/* The same for functions that use memory carefully: CKIT_OK or CKIT_STALE with *out filled, CKIT_MISS, or CKIT_E_AUTH_TAG with
- * `err` filled. `out` is empty. */
+/* The same for functions that use memory carefully: CKIT_OK or CKIT_STALE with *out filled, CKIT_MISS, or
+ * CKIT_E_AUTH_TAG with `err` filled. `out` is empty. */
 ckit_status ckiti_careful_memory(ckit_function *function, ckit_slice packed, const ckiti_memkey *memkey, uint64_t hash,
                                  ckit_value *out, ckit_error *err);
 /* What the result of an operation is, for sealing it. */
@@ -129,11 +129,12 @@ ckit_slice ckiti_call_split(const ckit_function *function, ckit_slice *packed);
 /* The key without the tenant in front of it. */
 ckit_slice ckiti_bare_key(const ckit_function *function, ckit_slice key);
 
-/* Prepares an operation for a call that memory could not answer (op is uninitialised). CKIT_E_NO_MEMORY when the store's
- * key cannot be made. */
+/* Prepares an operation for a call that memory could not answer (op is uninitialised). CKIT_E_NO_MEMORY when the
+ * store's key cannot be made. */
 ckit_status ckiti_op_init(ckit_op *op, ckit_function *function, ckit_slice packed, const ckiti_memkey *memkey,
                           uint64_t hash, ckit_error *err);
-/* The key under which the store keeps the call, appended to `key`. CKIT_E_KEY_ARGUMENT when a custom key cannot be made. */
+/* The key under which the store keeps the call, appended to `key`. CKIT_E_KEY_ARGUMENT when a custom key cannot be
+ * made. */
 ckit_status ckiti_call_key(const ckit_function *function, ckit_slice packed, ckit_buf *key, ckit_error *err);
 /* The caller cannot read these bytes, which the call gave before. */
 void ckiti_op_reject(ckit_op *op, ckit_slice bytes, bool keep);
@@ -142,23 +143,23 @@ void ckiti_op_init_uncached(ckit_op *op, ckit_function *function);
 /* Gives everything back: the lock, the seat (a follower takes over), memory. */
 void ckiti_op_fini(ckit_op *op);
 
-/* One step. CKIT_OK, CKIT_STALE: op->value holds the answer, and so does every follower. CKIT_COMPUTE: the function's turn. CKIT_PENDING: call again, not before
- * op->retry_at_ms. May wait for the store, never longer than its timeout. */
+/* One step. CKIT_OK, CKIT_STALE: op->value holds the answer, and so does every follower. CKIT_COMPUTE: the function's
+ * turn. CKIT_PENDING: call again, not before op->retry_at_ms. May wait for the store, never longer than its timeout. */
 ckit_status ckiti_op_advance(ckit_op *op);
-/* A look at the store by other means than ckiti_op_advance: to be told when it begins, and then what the answer `got` to
- * the read into op->stored means (as ckiti_op_advance; the phase stays that of the look). */
+/* A look at the store by other means than ckiti_op_advance: to be told when it begins, and then what the answer `got`
+ * to the read into op->stored means (as ckiti_op_advance; the phase stays that of the look). */
 void        ckiti_op_begin_look(ckit_op *op);
 ckit_status ckiti_op_opened(ckit_op *op, ckit_status got, uint64_t life_ms);
-/* The same of an attempt to take the store's lock, begun at `now`: op->lease is filled when it was successful, op->error when it
- * failed. */
+/* The same of an attempt to take the store's lock, begun at `now`: op->lease is filled when it was successful,
+ * op->error when it failed. */
 ckit_status ckiti_op_tried_lock(ckit_op *op, ckit_status st, uint64_t now);
 /* Before the pause that ckiti_op_advance asked for: it ends early when something happens to the key. */
 void ckiti_op_begin_wait(ckit_op *op);
 /* After the flight was joined as its leader: another call may have landed between our look into memory and now. True
  * when op->value holds the answer, and the followers have it too. */
 bool ckiti_op_is_fresh_by_now(ckit_op *op);
-/* After CKIT_STALE: this operation is the one that refreshes the value, and it is its turn to compute. False: somebody does
- * already, or it is fresh again; then the operation is over. `elsewhere`: not in this thread. */
+/* After CKIT_STALE: this operation is the one that refreshes the value, and it is its turn to compute. False: somebody
+ * does already, or it is fresh again; then the operation is over. `elsewhere`: not in this thread. */
 bool ckiti_op_take_ticket(ckit_op *op, bool elsewhere);
 /* op->document is nil, and nil says something to the cache. */
 bool ckiti_op_is_nil(const ckit_op *op);
@@ -172,11 +173,11 @@ ckit_status ckiti_op_result(ckit_op *op, ckit_buf *document, uint64_t ttl_ms, ck
 /* Keeps an object in memory as the result, lands the flight and fills op->value; for caches without a store. The object
  * is taken when CKIT_OK is returned; CKIT_E_MISUSE for a wrong lifetime. */
 ckit_status ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_t ttl_ms, ckit_error *err);
-/* Stores the result in both tiers, lets the lock go, lands the flight and fills op->value. May wait for the store. CKIT_OK,
- * or the store's failure in op->error where that is the caller's. */
+/* Stores the result in both tiers, lets the lock go, lands the flight and fills op->value. May wait for the store.
+ * CKIT_OK, or the store's failure in op->error where that is the caller's. */
 ckit_status ckiti_op_store(ckit_op *op);
-/* The same in steps, for those who write to the store by themselves: `stored` of the first step is to be written, with that
- * lifetime and info, when it is not empty; the last step is told what came of it. */
+/* The same in steps, for those who write to the store by themselves: `stored` of the first step is to be written, with
+ * that lifetime and info, when it is not empty; the last step is told what came of it. */
 typedef struct ckiti_storing {
     ckit_slice in_memory;
     ckit_slice stored;
@@ -187,11 +188,11 @@ ckit_entry_info ckiti_op_info(const ckit_op *op);
 ckit_status ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status written, const ckit_error *why);
 /* The same without the store, which nobody has time for: memory only. Never waits; a lock stays with the operation. */
 ckit_status ckiti_op_keep_without_store(ckit_op *op);
-/* This operation refreshes a stale value: its ticket is the function's turn already, unless it is claimed first (refresh.h).
- * Nothing stands in for its result. */
+/* This operation refreshes a stale value: its ticket is the function's turn already, unless it is claimed first
+ * (refresh.h). Nothing stands in for its result. */
 void ckiti_op_begin_refresh(ckit_op *op);
-/* The function has failed: what may stand in for its result fills op->value, and everybody gets it who waits. False when there
- * is nothing. ckiti_op_failed comes after it in any case. Never waits. */
+/* The function has failed: what may stand in for its result fills op->value, and everybody gets it who waits. False
+ * when there is nothing. ckiti_op_failed comes after it in any case. Never waits. */
 bool ckiti_op_fall_back(ckit_op *op, const ckit_error *why);
 /* Whoever waits for this operation waits no longer: ckit_op_overdue. From any thread, while another computes. */
 ckit_status ckiti_op_overdue(ckit_op *op, bool hard, ckit_value *out, ckit_error *err);
@@ -199,7 +200,8 @@ ckit_status ckiti_op_overdue(ckit_op *op, bool hard, ckit_value *out, ckit_error
 static inline bool ckiti_op_minds_failures(const ckit_op *op) {
     return op->function->fail_closed || op->function->fail_safe_ms != 0;
 }
-/* The function failed: it is counted at once; letting the lock go and handing the flight over may wait for the store. */
+/* The function failed: it is counted at once; letting the lock go and handing the flight over may wait for the
+ * store. */
 void ckiti_op_count_failure(ckit_op *op);
 void ckiti_op_failed(ckit_op *op);
 

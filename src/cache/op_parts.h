@@ -40,11 +40,12 @@ ckiti_sealed_value ckiti_op_under_name(const ckiti_sealed_value *own, const ckit
 
 /* ---- op_memory.c ---- */
 
-/* From 0 to less than 1, by key and time: what happens together does not all draw the same. `what` tells draws apart. */
+/* From 0 to less than 1, by key and time: what happens together does not all draw the same. `what` tells draws
+ * apart. */
 double ckiti_draw(uint64_t hash, uint64_t now_ms, uint64_t what);
 /* A new value: what began before, a slower reader or computation, does not overwrite it. False when the key was
- * invalidated in this process meanwhile; then nothing is done. A change elsewhere, which may be our own write come back, only
- * keeps it out of memory. */
+ * invalidated in this process meanwhile; then nothing is done. A change elsewhere, which may be our own write come
+ * back, only keeps it out of memory. */
 bool ckiti_op_keep_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *object, ckiti_copy_of how, bool *kept);
 /* A value from the store goes into memory. False when it is not to be believed: the key changed while it was read, or
  * somebody is taking back what he wrote. */

@@ -125,8 +125,8 @@ static bool holds_lock(const ckit_op *op) {
     return ckiti_op_owns_lock(op) && ckiti_cache_now(op->cache) < end_ms;
 }
 
-/* For stores that cannot write under a lock: a lock that may have ended is asked for before. CKIT_MISS when it is lost, or
- * when it is a parent's. */
+/* For stores that cannot write under a lock: a lock that may have ended is asked for before. CKIT_MISS when it is lost,
+ * or when it is a parent's. */
 static ckit_status set_if_still_ours(ckit_op *op, ckit_slice stored, const ckit_entry_info *info, ckit_error *err) {
     const ckit_cache *cache = op->cache;
     ckit_slice        key = ckit_buf_slice(&op->key);
@@ -226,8 +226,8 @@ static void not_stored(const ckit_op *op) {
     }
 }
 
-/* The store has answered: CKIT_E_TOO_LARGE when it takes no value of that size, CKIT_MISS when the lock is lost. What was
- * overtaken meanwhile is taken back. */
+/* The store has answered: CKIT_E_TOO_LARGE when it takes no value of that size, CKIT_MISS when the lock is lost. What
+ * was overtaken meanwhile is taken back. */
 static void written(ckit_op *op, const ckiti_storing *storing, ckit_status st, const ckit_error *why) {
     bool kept;
     count_write(op, st, why);
@@ -408,7 +408,7 @@ void ckiti_op_failed(ckit_op *op) {
     op->phase = CKITI_PHASE_DONE;
 }
 
-/* ---- objects of a binding ------------------------------------------------------------------------------------------ */
+/* ---- objects of a binding ---------------------------------------------------------------------------------------- */
 
 ckit_status ckiti_op_keep_object(ckit_op *op, const ckit_object *object, uint64_t ttl_ms, ckit_error *err) {
     ckit_status st = check_lifetime(ttl_ms, err);

@@ -142,7 +142,7 @@ CKIT_TEST(options, what_a_newer_program_knows_more_is_ignored) {
     ckit_cache_close(cache);
 }
 
-/* ---- functions --------------------------------------------------------------------------------------------------------- */
+/* ---- functions --------------------------------------------------------------------------------------------------- */
 
 static void check_function_refused(const char *name, const ckit_function_options *options, ckit_status expected,
                                    const char *text) {

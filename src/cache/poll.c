@@ -36,8 +36,8 @@ static void deliver(ckiti_queued *queued) {
 
 /* ---- in the background ------------------------------------------------------------------------------------------ */
 
-/* The next steps in a worker; without one, the function runs without the store. Under the poll's lock, so that who frees
- * the operation finds it either in the workers' queue or not yet handed to it. */
+/* The next steps in a worker; without one, the function runs without the store. Under the poll's lock, so that who
+ * frees the operation finds it either in the workers' queue or not yet handed to it. */
 static void go_on(ckit_op *op, uint64_t due_ms) {
     ckit_poll *poll = op->queued.poll;
     pthread_mutex_lock(&poll->mu);

@@ -4,7 +4,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* ---- each kind of answer ------------------------------------------------------------------------------------------------ */
+/* ---- each kind of answer ----------------------------------------------------------------------------------------- */
 
 CKIT_TEST(poll, computes_and_then_hits_memory_at_once) {
     static const fake_kind kinds[] = {FAKE_REQUIRED, FAKE_LOCKING, FAKE_SUBMITTING, FAKE_SUBMITTING_AT_ONCE};
@@ -165,7 +165,7 @@ CKIT_TEST(poll, a_start_without_ready_is_misuse) {
     loop_close(&lp);
 }
 
-/* ---- flights ------------------------------------------------------------------------------------------------------------ */
+/* ---- flights ----------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(poll, callers_of_one_loop_share_a_computation) {
     for (int store = 0; store < 2; store++) {
@@ -282,7 +282,7 @@ CKIT_TEST(poll, a_held_lock_is_waited_for_without_a_thread) {
     loop_close(&lp);
 }
 
-/* ---- the two drivers --------------------------------------------------------------------------------------------------------- */
+/* ---- the two drivers --------------------------------------------------------------------------------------------- */
 
 static ckit_status step(loop *lp, bool pollable, int64_t argument, uint64_t number, ckit_status failure,
                         uint64_t ttl_ms) {
@@ -364,7 +364,7 @@ CKIT_TEST(poll, a_store_that_takes_requests_is_asked_the_same) {
     CHECK_STR(blocking, at_once);
 }
 
-/* ---- invalidation ----------------------------------------------------------------------------------------------------------- */
+/* ---- invalidation ------------------------------------------------------------------------------------------------ */
 
 CKIT_TEST(poll, what_is_invalidated_before_the_result_comes_is_not_kept) {
     static const fake_kind kinds[] = {FAKE_LOCKING, FAKE_SUBMITTING};
@@ -408,7 +408,7 @@ CKIT_TEST(poll, what_is_invalidated_while_the_store_answers_is_read_again) {
     }
 }
 
-/* ---- stale ---------------------------------------------------------------------------------------------------------------- */
+/* ---- stale ------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(poll, a_stale_ticket_is_finished_through_the_poll) {
     loop    lp;

@@ -170,7 +170,7 @@ size_t ckit_poll_dispatch(ckit_poll *poll) {
     return count;
 }
 
-/* ---- what is freed while somebody has it ---------------------------------------------------------------------------- */
+/* ---- what is freed while somebody has it ------------------------------------------------------------------------- */
 
 bool ckiti_poll_is_abandoned(const ckiti_queued *queued) {
     pthread_mutex_lock(&queued->poll->mu);

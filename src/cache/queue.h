@@ -37,20 +37,21 @@ struct ckit_poll {
     bool             inherited; /* this process is a child of the one that opened it: nothing comes back any more */
 };
 
-/* Hands it from the background to whoever dispatches. False when its caller has freed it meanwhile: it is to be ended. May
- * be called with a flight's lock held. Afterwards it is somebody else's. */
+/* Hands it from the background to whoever dispatches. False when its caller has freed it meanwhile: it is to be ended.
+ * May be called with a flight's lock held. Afterwards it is somebody else's. */
 bool ckiti_poll_enqueue(ckiti_queued *queued, ckit_status answer);
 /* Its caller has freed it. */
 bool ckiti_poll_is_abandoned(const ckiti_queued *queued);
 /* With the lock held: out of the queue, back to its caller. */
 void ckiti_poll_unlink(ckiti_queued *queued);
 
-/* Something is freed by its caller, and ended later, by somebody else: the poll and the function stay open until then. */
+/* Something is freed by its caller, and ended later, by somebody else: the poll and the function stay open until
+ * then. */
 void ckiti_poll_leave(ckit_poll *poll, ckit_function *function);
 void ckiti_poll_returned(ckit_poll *poll, ckit_function *function);
-/* Takes it back from the queue, or from the workers where `job` still waits. False when somebody is at work with it: he finds
- * it abandoned, and ends it. `here`: nobody else has it, as is known. `goes_on`: it is not taken from the workers, who do at once what
- * is left to do. */
+/* Takes it back from the queue, or from the workers where `job` still waits. False when somebody is at work with it: he
+ * finds it abandoned, and ends it. `here`: nobody else has it, as is known. `goes_on`: it is not taken from the
+ * workers, who do at once what is left to do. */
 bool ckiti_poll_reclaim(ckiti_queued *queued, ckit_function *function, bool here, ckiti_job *job, bool goes_on);
 /* The same in a forked child, where nobody else has it. */
 void ckiti_poll_reclaim_inherited(ckiti_queued *queued);

@@ -178,7 +178,7 @@ CKIT_TEST(raw, functions_share_nothing_in_memory_with_one_of_the_same_name_that_
     scene_close(&s);
 }
 
-/* ---- what the caller cannot read ------------------------------------------------------------------------------------ */
+/* ---- what the caller cannot read --------------------------------------------------------------------------------- */
 
 CKIT_TEST(raw, a_value_that_its_caller_rejects_is_removed_counted_and_computed_again) {
     for (unsigned memory = 0; memory < 2; memory++) {
@@ -267,7 +267,7 @@ CKIT_TEST(raw, or_not_a_document_may_be_rejected_too) {
     fixture_close(&f);
 }
 
-/* ---- several at once --------------------------------------------------------------------------------------------------- */
+/* ---- several at once --------------------------------------------------------------------------------------------- */
 
 enum { READERS = 16 };
 
@@ -347,7 +347,7 @@ CKIT_TEST(raw, who_has_rejected_a_value_is_not_given_it_by_another_call_that_fin
     scene_close(&s);
 }
 
-/* ---- in an event loop ---------------------------------------------------------------------------------------------------- */
+/* ---- in an event loop -------------------------------------------------------------------------------------------- */
 
 static void turn_until(loop *lp, const pending *p, unsigned readies) {
     while (p->readies < readies) {

@@ -14,7 +14,8 @@
  *     no answer                    put off                           function, without the store
  *     a lock of somebody else      put off                           put off
  *
- * What changes the key here or elsewhere after the ticket was taken wins: nothing is put into memory, and nothing computed. */
+ * What changes the key here or elsewhere after the ticket was taken wins: nothing is put into memory, and nothing
+ * computed. */
 #ifndef CKITI_CACHE_REFRESH_H
 #define CKITI_CACHE_REFRESH_H
 
@@ -37,8 +38,8 @@ ckit_status ckiti_refresh_claim(ckit_op *op);
 
 /* Steps of a claim, for ckiti_op_advance: what the store answered, with the opened value in op->document ... */
 ckit_status ckiti_refresh_answered(ckit_op *op, ckit_status got, uint64_t life_ms);
-/* ... and its end without a value, so that nobody tries again for a while. 0: nothing stands in the way of the next one.
- * CKIT_MISS. */
+/* ... and its end without a value, so that nobody tries again for a while. 0: nothing stands in the way of the next
+ * one. CKIT_MISS. */
 ckit_status ckiti_refresh_put_off(ckit_op *op, uint32_t pause_ms);
 /* What the store's failure means for it: CKIT_PENDING: it goes on without the store. */
 ckit_status ckiti_refresh_without_store(ckit_op *op);

@@ -5,7 +5,7 @@
 
 static const char where[] = "cache";
 
-/* ---- too many ------------------------------------------------------------------------------------------------------ */
+/* ---- too many ---------------------------------------------------------------------------------------------------- */
 
 /* All are replaced by one. `why` is for the log; NULL: it was asked for. */
 static void distrust_everything(ckiti_replay *replay, const char *why) {
@@ -31,7 +31,7 @@ static const char *take_unsaid(ckiti_replay *replay) {
     return unsaid;
 }
 
-/* ---- when ---------------------------------------------------------------------------------------------------------- */
+/* ---- when -------------------------------------------------------------------------------------------------------- */
 
 static void submit(ckit_cache *cache, uint64_t due_ms) {
     ckiti_replay *replay = &cache->replay;
@@ -77,7 +77,7 @@ static void begin(ckit_cache *cache) {
     }
 }
 
-/* ---- what the operations tell and ask ------------------------------------------------------------------------------ */
+/* ---- what the operations tell and ask ---------------------------------------------------------------------------- */
 
 /* With the lock held: the key, or the scope where there is one. */
 static void remember(ckiti_replay *replay, ckit_slice key, uint64_t hash, const ckit_scope *scope, bool late) {
@@ -153,7 +153,7 @@ void ckiti_replay_changed(ckit_cache *cache, ckit_slice key, uint64_t serial) {
     pthread_mutex_unlock(&replay->mu);
 }
 
-/* ---- beginning and ending ------------------------------------------------------------------------------------------ */
+/* ---- beginning and ending ---------------------------------------------------------------------------------------- */
 
 ckit_status ckiti_replay_init(ckit_cache *cache) {
     ckiti_replay *replay = &cache->replay;
@@ -201,7 +201,7 @@ void ckiti_replay_fini(ckit_cache *cache) {
     ckit_buf_fini(&replay->name);
 }
 
-/* ---- fork ---------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_replay_fork_prepare(ckiti_replay *replay) {
     if (replay->through != NULL) {

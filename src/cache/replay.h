@@ -1,23 +1,23 @@
 /* cache/replay.h - changes that the store did not take are made up for when it is back.
  *
- * Between a cache and its (guarded) store. Operations pass through; a change that fails (a value, a removal, a scope; also
- * what an open circuit or a full queue turned away) is remembered by its key, the newest only. From then on what the store
- * has under the key is older than what this process knows:
+ * Between a cache and its (guarded) store. Operations pass through; a change that fails (a value, a removal, a scope;
+ * also what an open circuit or a full queue turned away) is remembered by its key, the newest only. From then on what
+ * the store has under the key is older than what this process knows:
  *
  *   - reads of it are misses here, the store is not asked;
  *   - as soon as the store answers again the key is removed from it, whatever it holds. Never is a value written: somebody
  *     else may have written a newer one meanwhile, or have removed it, and nobody could tell. A miss too much is the price;
  *   - a change of the key that succeeds before that makes up for it too.
  *
- * A change whose answer did not come may still take effect, after others that came later. Such a key is removed twice, the
- * second time CKITI_REPLAY_SETTLE_MS after the store was seen to work, and not believed before.
+ * A change whose answer did not come may still take effect, after others that came later. Such a key is removed twice,
+ * the second time CKITI_REPLAY_SETTLE_MS after the store was seen to work, and not believed before.
  *
  * Bounded: where there are too many keys, or no memory for one, all are replaced by "everything": the whole store is
  * distrusted until all entries have been removed from it. What a store leaves because it cannot tell whose it is stays
  * distrusted.
  *
- * The store is tried past the circuit breaker, by a worker, at most every CKITI_REPLAY_PAUSE_MS: nobody waits for that, and
- * others should not read what is outdated until a breaker here takes heart. A store that may not be there at all
+ * The store is tried past the circuit breaker, by a worker, at most every CKITI_REPLAY_PAUSE_MS: nobody waits for that,
+ * and others should not read what is outdated until a breaker here takes heart. A store that may not be there at all
  * (`store_optional`) is tried through the breaker, seldom. */
 #ifndef CKITI_CACHE_REPLAY_H
 #define CKITI_CACHE_REPLAY_H
@@ -73,7 +73,8 @@ ckit_status ckiti_replay_init(struct ckit_cache *cache);
 void ckiti_replay_fill_table(ckiti_replay *replay);
 /* Before the workers end: what is under way ends soon. */
 void ckiti_replay_stop(struct ckit_cache *cache);
-/* After they have ended, while the store is open: one try, within CKITI_REPLAY_CLOSE_MS, then everything is given back. */
+/* After they have ended, while the store is open: one try, within CKITI_REPLAY_CLOSE_MS, then everything is given
+ * back. */
 void ckiti_replay_fini(struct ckit_cache *cache);
 
 static inline bool ckiti_replay_is_quiet(const ckiti_replay *replay) {
@@ -98,8 +99,8 @@ void ckiti_replay_schedule(struct ckit_cache *cache);
 void ckiti_replay_pause(struct ckit_cache *cache);
 /* The job. */
 void ckiti_replay_run(ckiti_job *job);
-/* With the lock held, of a cache that closes: one pass over all. Returns what is left, neither made up for nor waiting only to
- * be removed once more. */
+/* With the lock held, of a cache that closes: one pass over all. Returns what is left, neither made up for nor waiting
+ * only to be removed once more. */
 size_t ckiti_replay_try_once(struct ckit_cache *cache);
 
 void ckiti_replay_fork_prepare(ckiti_replay *replay);

@@ -25,7 +25,7 @@ static bool is_distrusted(ckit_cache *cache, ckit_slice key) {
     return !ckiti_replay_is_quiet(&cache->replay) && ckiti_replay_distrusts(cache, key);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static ckit_status get(void *self, ckit_slice key, uint64_t deadline_ms, ckit_buf *out, uint64_t *life_ms,
                        ckit_error *err) {
@@ -79,7 +79,7 @@ static ckit_status submit(void *self, ckit_request *request, ckit_error *err) {
     return r->through->submit(r->through_self, request, err);
 }
 
-/* ---- changing ------------------------------------------------------------------------------------------------------ */
+/* ---- changing ---------------------------------------------------------------------------------------------------- */
 
 /* A store that cannot hold it keeps an older value: the cache removes that next. */
 static ckit_status end_write(ckit_cache *cache, ckit_slice key, uint64_t serial, ckit_status st) {
@@ -168,7 +168,7 @@ static ckit_status delete_scope(void *self, const ckit_scope *scope, uint64_t de
     return st;
 }
 
-/* ---- as it is ------------------------------------------------------------------------------------------------------ */
+/* ---- as it is ---------------------------------------------------------------------------------------------------- */
 
 static const ckit_backend_ops *ops_of(void *self) { return ((const ckit_cache *)self)->replay.through; }
 static void                   *self_of(void *self) { return ((const ckit_cache *)self)->replay.through_self; }

@@ -50,7 +50,7 @@ static void pair_close(pair *p) {
     fixture_close(&p->f);
 }
 
-/* ---- entries --------------------------------------------------------------------------------------------------------- */
+/* ---- entries ----------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(replay, a_removal_that_failed_is_carried_out_when_the_store_is_back) {
     pair p;
@@ -210,7 +210,7 @@ CKIT_TEST(replay, nothing_is_asked_of_the_store_for_an_entry_that_it_has_not_for
     pair_close(&p);
 }
 
-/* ---- scopes ---------------------------------------------------------------------------------------------------------- */
+/* ---- scopes ------------------------------------------------------------------------------------------------------ */
 
 static ckit_function *in_namespace(ckit_cache *cache, const char *name, loader *l, const char *namespace_name) {
     ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
@@ -264,7 +264,7 @@ CKIT_TEST(replay, a_scope_that_the_store_refuses_for_good_is_its_callers) {
     pair_close(&p);
 }
 
-/* ---- bounds ---------------------------------------------------------------------------------------------------------- */
+/* ---- bounds ------------------------------------------------------------------------------------------------------ */
 
 static void fail_many(ckit_cache *cache, unsigned count, ckit_status status) {
     char key[32];
@@ -336,7 +336,7 @@ CKIT_TEST(replay, a_store_that_cannot_forget_everything_is_not_believed_again) {
     fixture_close(&f);
 }
 
-/* ---- functions, the guard, event loops ------------------------------------------------------------------------------ */
+/* ---- functions, the guard, event loops --------------------------------------------------------------------------- */
 
 CKIT_TEST(replay, a_result_computed_while_the_circuit_was_open_replaces_what_the_store_had) {
     static const ckit_guard_options guard = {
@@ -442,7 +442,7 @@ CKIT_TEST(replay, who_waited_for_a_silent_store_once_does_not_wait_again) {
     fixture_close(&f);
 }
 
-/* ---- closing and forking --------------------------------------------------------------------------------------------- */
+/* ---- closing and forking ----------------------------------------------------------------------------------------- */
 
 CKIT_TEST(replay, a_cache_that_closes_tries_once_more) {
     pair p;

@@ -34,7 +34,7 @@ void ckit_rotation_options_init(ckit_rotation_options *options, size_t struct_si
     options->struct_size = struct_size;
 }
 
-/* ---- one entry ----------------------------------------------------------------------------------------------------- */
+/* ---- one entry --------------------------------------------------------------------------------------------------- */
 
 /* Others would fail as this one did. */
 static bool ends_all(ckit_status st) {
@@ -53,7 +53,8 @@ static void count_found(rotating *r, ckiti_reseal_found found) {
     }
 }
 
-/* One look and, where a previous key had sealed it, one replacement. CKIT_PENDING: written again in between. CKIT_MISS: gone. */
+/* One look and, where a previous key had sealed it, one replacement. CKIT_PENDING: written again in between. CKIT_MISS:
+ * gone. */
 static ckit_status turn(rotating *r, ckit_slice key, ckit_buf *stored, ckit_buf *sealed, ckit_error *why) {
     ckiti_reseal_found found;
     uint64_t           life_ms;
@@ -96,7 +97,7 @@ static ckit_status one(rotating *r, ckit_slice key) {
     return st;
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------------------ */
+/* ---- all --------------------------------------------------------------------------------------------------------- */
 
 static void sum_up(rotating *r) {
     r->did.previous_needed =

@@ -338,7 +338,7 @@ void ckiti_forget_call_by_key(ckit_cache *cache, ckit_slice key) {
     tell_stripes(cache);
 }
 
-/* ---- both tiers --------------------------------------------------------------------------------------------------- */
+/* ---- both tiers -------------------------------------------------------------------------------------------------- */
 
 /* A scope as the store knows it: the function by the name that its entries have. */
 typedef struct checked_scope {

@@ -288,7 +288,7 @@ ckit_status ckiti_value_open(const ckiti_sealed_value *v, ckiti_tier tier, ckit_
     return st == CKIT_OK ? st : judge(v, tier, cls, &why, err);
 }
 
-/* ---- encryption that is not expected ------------------------------------------------------------------------------ */
+/* ---- encryption that is not expected ----------------------------------------------------------------------------- */
 
 /* True for each of the first keys, once. */
 static bool is_first(ckit_cache *cache, ckit_slice key) {
@@ -323,7 +323,7 @@ ckit_status ckiti_value_open_unexpected(ckit_cache *cache, ckit_slice key, bool 
     return CKIT_OK;
 }
 
-/* ---- sealed values where there is no key -------------------------------------------------------------------------- */
+/* ---- sealed values where there is no key ------------------------------------------------------------------------- */
 
 bool ckiti_value_is_locked(const ckit_cache *cache, ckit_slice stored) {
     ckit_buf   scratch = {.alloc = cache->alloc};

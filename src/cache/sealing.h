@@ -1,8 +1,9 @@
-/* cache/sealing.h - values that only the holders of a key can read: sealed on the way to store and memory, opened on the
- * way back, and what becomes of those that do not open.
+/* cache/sealing.h - values that only the holders of a key can read: sealed on the way to store and memory, opened on
+ * the way back, and what becomes of those that do not open.
  *
- * Whether a function's values are sealed is decided when it is made, and by configuration alone: what stored bytes claim
- * never opens the way around it. What is in the clear here lies in buffers that are wiped when they are given back. */
+ * Whether a function's values are sealed is decided when it is made, and by configuration alone: what stored bytes
+ * claim never opens the way around it. What is in the clear here lies in buffers that are wiped when they are given
+ * back. */
 #ifndef CKITI_CACHE_SEALING_H
 #define CKITI_CACHE_SEALING_H
 
@@ -39,7 +40,8 @@ void        ckiti_sealing_close(ckit_cache *cache);
 /* The ring is closed with the cache. */
 void ckiti_cache_own_keyring(ckit_cache *cache, ckit_keyring *ring);
 
-/* What the bytes in the clear are: a document; the caller's own; one document of interop mode, which is sealed as it is. */
+/* What the bytes in the clear are: a document; the caller's own; one document of interop mode, which is sealed as it
+ * is. */
 typedef enum ckiti_form { CKITI_FORM_DOCUMENT, CKITI_FORM_RAW, CKITI_FORM_INTEROP } ckiti_form;
 
 /* Whose value, and in what form. */
@@ -55,14 +57,15 @@ typedef struct ckiti_sealed_value {
 
 typedef enum ckiti_tier { CKITI_TIER_L1 = 0, CKITI_TIER_L2 = 1 } ckiti_tier;
 
-/* Appends what store and memory are to keep. A "CK" frame in the clear becomes an encrypted one, a document gets one, and
- * other bytes are sealed as they are, as interop values. CKIT_E_TOO_LARGE beyond the cache's limit, and as ckit_seal. */
+/* Appends what store and memory are to keep. A "CK" frame in the clear becomes an encrypted one, a document gets one,
+ * and other bytes are sealed as they are, as interop values. CKIT_E_TOO_LARGE beyond the cache's limit, and as
+ * ckit_seal. */
 ckit_status ckiti_value_seal(const ckiti_sealed_value *value, ckit_slice plain, ckit_buf *out, ckit_error *err);
 
-/* Appends what was sealed to `plain`. CKIT_OK; CKIT_MISS when it does not open, and has been counted, logged and, in the
- * store, removed, each where that is right; a failure when that is for the caller to see: CKIT_E_AUTH_TAG when failing
- * closed, or a fault of the configuration. From memory the entry is removed by whoever asked, with every answer but
- * CKIT_OK. */
+/* Appends what was sealed to `plain`. CKIT_OK; CKIT_MISS when it does not open, and has been counted, logged and, in
+ * the store, removed, each where that is right; a failure when that is for the caller to see: CKIT_E_AUTH_TAG when
+ * failing closed, or a fault of the configuration. From memory the entry is removed by whoever asked, with every answer
+ * but CKIT_OK. */
 ckit_status ckiti_value_open(const ckiti_sealed_value *value, ckiti_tier tier, ckit_slice stored, ckit_buf *plain,
                              ckit_error *err);
 
@@ -73,15 +76,16 @@ ckit_status ckiti_value_open_unexpected(ckit_cache *cache, ckit_slice key, bool 
 
 /* ---- sealed values where there is no key -------------------------------------------------------------------------- *
  *
- * Somebody who shares the store seals what this cache would keep in the clear. His value stays, and what is computed here
- * instead is kept in memory alone. */
+ * Somebody who shares the store seals what this cache would keep in the clear. His value stays, and what is computed
+ * here instead is kept in memory alone. */
 
 /* The bytes are a value that somebody has sealed, and nothing here could open it. */
 bool ckiti_value_is_locked(const ckit_cache *cache, ckit_slice stored);
-/* The store has such a value under this key: counted, told once, and remembered. CKIT_MISS; CKIT_E_AUTH_TAG, for the caller
- * to see, when failing closed. */
+/* The store has such a value under this key: counted, told once, and remembered. CKIT_MISS; CKIT_E_AUTH_TAG, for the
+ * caller to see, when failing closed. */
 ckit_status ckiti_locked_met(ckit_cache *cache, ckit_slice key, ckit_error *err);
-/* A look into the store has found something else under this key, or nothing. Nearly free where nothing is remembered. */
+/* A look into the store has found something else under this key, or nothing. Nearly free where nothing is
+ * remembered. */
 void ckiti_locked_gone(ckit_cache *cache, ckit_slice key);
 /* Whether the store is to be left as it is under this key. */
 bool ckiti_is_locked(const ckit_cache *cache, ckit_slice key);

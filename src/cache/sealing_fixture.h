@@ -17,8 +17,8 @@ extern const ckit_log quiet_log;
 /* A ring of these keys in hex (`previous` may be NULL) that logs nothing. */
 ckit_keyring *ring_of(const char *current, const char *previous);
 
-/* A cache with encryption on, KEY_A, and a function "test.load" of namespace "n", whose values are 300 bytes that tell of
- * the number 4711. */
+/* A cache with encryption on, KEY_A, and a function "test.load" of namespace "n", whose values are 300 bytes that tell
+ * of the number 4711. */
 typedef struct vault {
     fixture        f;
     ckit_keyring  *ring;

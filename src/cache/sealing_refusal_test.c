@@ -1,7 +1,7 @@
 /* Sealed values that do not open, and keys that change: what the caller gets, and what becomes of the entry. */
 #include "cache/sealing_fixture.h"
 
-/* ---- what does not open ---------------------------------------------------------------------------------------------- */
+/* ---- what does not open ------------------------------------------------------------------------------------------ */
 
 static uint64_t failures_in_store(const ckit_cache_stats *stats) {
     return stats->auth_failures_l2 + stats->suspicious_l2 + stats->sealed_corrupt_l2;
@@ -198,7 +198,7 @@ CKIT_TEST(sealing, entries_of_another_deployment_open_unless_ours_was_configured
     }
 }
 
-/* ---- keys ------------------------------------------------------------------------------------------------------------ */
+/* ---- keys -------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(sealing, after_a_rotation_old_entries_open_and_new_ones_need_the_new_key) {
     vault v;

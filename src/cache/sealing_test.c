@@ -260,7 +260,7 @@ CKIT_TEST(sealing, a_value_past_its_life_is_sealed_with_the_name_of_its_second_e
     vault_close(&v);
 }
 
-/* ---- other forms ------------------------------------------------------------------------------------------------------ */
+/* ---- other forms ------------------------------------------------------------------------------------------------- */
 
 static answer raw_call(ckit_function *fn, ckit_slice bytes, ckit_slice expected) {
     ckit_args  args;
@@ -388,7 +388,7 @@ CKIT_TEST(sealing, all_who_wait_for_a_computation_are_given_its_value) {
     vault_close(&v);
 }
 
-/* ---- memory that fails ---------------------------------------------------------------------------------------------- */
+/* ---- memory that fails ------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(sealing, without_memory_a_call_still_gives_the_value_and_nothing_leaks) {
     for (uint64_t n = 0;; n++) {

@@ -6,8 +6,8 @@
 
 typedef struct ckiti_shared ckiti_shared;
 
-/* Takes the buffer's bytes (the buffer is left empty), which came from `alloc`, wherever the buffer grew. `secret`: wiped
- * when nobody holds them any more. NULL when there is no memory: the buffer is untouched. */
+/* Takes the buffer's bytes (the buffer is left empty), which came from `alloc`, wherever the buffer grew. `secret`:
+ * wiped when nobody holds them any more. NULL when there is no memory: the buffer is untouched. */
 ckiti_shared *ckiti_shared_take(ckit_buf *document, const ckit_alloc *alloc, bool secret);
 /* Takes an object: it is released when nobody holds it any more. NULL when there is no memory: nothing is taken. */
 ckiti_shared *ckiti_shared_object(const ckit_object *object, const ckit_alloc *alloc);

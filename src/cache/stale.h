@@ -1,5 +1,6 @@
-/* cache/stale.h - what may be served past its life, as the store keeps it: a second entry, named KEY:stale, that outlives
- * the key's own. It is written after it, so that no value is served late that was never stored, and removed before it.
+/* cache/stale.h - what may be served past its life, as the store keeps it: a second entry, named KEY:stale, that
+ * outlives the key's own. It is written after it, so that no value is served late that was never stored, and removed
+ * before it.
  *
  * Everything here may wait for the store. */
 #ifndef CKITI_CACHE_STALE_H
@@ -19,8 +20,8 @@ void ckiti_stale_write(const ckit_function *function, ckit_slice name, ckit_slic
 /* The key has got a new life of `ttl_ms`. */
 void ckiti_stale_touch(const ckit_function *function, ckit_slice key, uint64_t ttl_ms);
 /* The key was a miss: appends what has the name of its second entry to `stored`, and tells how long it may be served.
- * CKIT_MISS when there is nothing, when the store fails (which is counted and logged), and when the key's life was not over
- * yet: then somebody has removed it who does not know of the second entry. */
+ * CKIT_MISS when there is nothing, when the store fails (which is counted and logged), and when the key's life was not
+ * over yet: then somebody has removed it who does not know of the second entry. */
 ckit_status ckiti_stale_read(const ckit_function *function, ckit_slice name, ckit_buf *stored, uint64_t *left_ms);
 /* As the store's `remove`; a failure is counted, logged and told. */
 ckit_status ckiti_stale_remove(ckit_cache *cache, ckit_slice key, uint32_t timeout_ms, ckit_error *err);

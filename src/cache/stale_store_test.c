@@ -156,7 +156,7 @@ CKIT_TEST(stale_store, a_value_that_is_renewed_in_the_store_is_renewed_there_too
     stage_close(&s);
 }
 
-/* ---- invalidation --------------------------------------------------------------------------------------------------- */
+/* ---- invalidation ------------------------------------------------------------------------------------------------ */
 
 static void after_each(stage *s, const char *how) {
     CHECKF(!stage_has_key(s, 7) && !stage_has_late(s, 7), "%s", how);
@@ -285,7 +285,7 @@ CKIT_TEST(stale_store, an_invalidation_while_it_is_refreshed_wins) {
     stage_close(&s);
 }
 
-/* ---- other drivers -------------------------------------------------------------------------------------------------- */
+/* ---- other drivers ----------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(stale_store, ckit_begin_gives_the_value_and_the_ticket) {
     stage      s;

@@ -182,7 +182,7 @@ CKIT_TEST(stale, the_thread_that_started_a_refresh_can_wait_for_it) {
     scene_close(&s);
 }
 
-/* ---- tickets -------------------------------------------------------------------------------------------------------- */
+/* ---- tickets ----------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(stale, one_caller_of_ckit_begin_gets_the_ticket_to_refresh) {
     scene      s;
@@ -280,7 +280,7 @@ CKIT_TEST(stale, who_gave_a_ticket_away_can_wait_for_it_and_who_has_it_does_not_
     scene_close(&s);
 }
 
-/* ---- refreshed before the end ------------------------------------------------------------------------------------------ */
+/* ---- refreshed before the end ------------------------------------------------------------------------------------ */
 
 static void scene_open_early(scene *s) {
     ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;

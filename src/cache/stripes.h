@@ -1,10 +1,10 @@
 /* cache/stripes.h - versions that tell whether something happened to a key meanwhile.
  *
- * Whoever reads the store or computes a value notes the key's version first, and keeps the result only if the version is
- * still the same; whoever changes or removes an entry advances it. Check and put (or advance and remove) happen under
- * the stripe's lock, so an outdated value cannot slip in between. Keys share versions, so there are many more of them
- * than locks, and each remembers which key it was advanced for last: one change for another key is no alarm. A false
- * alarm (two changes for others) costs one fill.
+ * Whoever reads the store or computes a value notes the key's version first, and keeps the result only if the version
+ * is still the same; whoever changes or removes an entry advances it. Check and put (or advance and remove) happen
+ * under the stripe's lock, so an outdated value cannot slip in between. Keys share versions, so there are many more of
+ * them than locks, and each remembers which key it was advanced for last: one change for another key is no alarm. A
+ * false alarm (two changes for others) costs one fill.
  *
  * A write to the store that was overtaken by an invalidation ("doomed") is taken back by its writer, but may be read
  * before that. So a stripe counts them, and what is read from the store while one is under way is not believed. */

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* ---- lifetimes -------------------------------------------------------------------------------------------------------- */
+/* ---- lifetimes --------------------------------------------------------------------------------------------------- */
 
 static void check_life(uint64_t cache_ttl, uint64_t function_ttl, uint64_t chosen, uint64_t expected) {
     fixture f;
@@ -76,7 +76,7 @@ CKIT_TEST(ttl, a_loader_that_chooses_too_long_a_life_is_told) {
     stage_close(&s);
 }
 
-/* ---- which tiers ------------------------------------------------------------------------------------------------------ */
+/* ---- which tiers ------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(tiers, without_memory_every_call_asks_the_store) {
     stage s;
@@ -180,7 +180,7 @@ CKIT_TEST(tiers, functions_of_one_name_and_namespace_share_their_entries) {
     fixture_close(&f);
 }
 
-/* ---- explicit refresh ------------------------------------------------------------------------------------------------- */
+/* ---- explicit refresh -------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(refresh, runs_the_function_whatever_is_cached_and_stores_the_result) {
     stage s;
@@ -229,7 +229,7 @@ CKIT_TEST(refresh, leaves_nothing_older_behind_when_another_result_overtakes_it)
     stage_close(&s);
 }
 
-/* ---- statistics -------------------------------------------------------------------------------------------------------- */
+/* ---- statistics -------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(stats, a_function_counts_its_own) {
     stage s;

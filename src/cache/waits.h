@@ -1,6 +1,6 @@
-/* cache/waits.h - calls that pause until they look into the store again, and what ends the pause early: somebody in this
- * process has changed the entry or let its lock go, or the store tells that somebody elsewhere has changed it. A wake-up
- * may get lost between a look and its pause; the pause is short (op.c), and so is the harm. */
+/* cache/waits.h - calls that pause until they look into the store again, and what ends the pause early: somebody in
+ * this process has changed the entry or let its lock go, or the store tells that somebody elsewhere has changed it. A
+ * wake-up may get lost between a look and its pause; the pause is short (op.c), and so is the harm. */
 #ifndef CKITI_CACHE_WAITS_H
 #define CKITI_CACHE_WAITS_H
 
@@ -72,8 +72,8 @@ static inline void ckiti_waits_forked(ckiti_waits *waits) {
     atomic_store(&waits->count, 0);
 }
 
-/* Pauses the calling thread, which has begun `wait` with a `cond`, until it is woken or the time (of the monotonic clock)
- * has come. */
+/* Pauses the calling thread, which has begun `wait` with a `cond`, until it is woken or the time (of the monotonic
+ * clock) has come. */
 static inline void ckiti_wait_pause(ckiti_waits *waits, ckiti_wait *wait, const struct timespec *until) {
     int late = 0;
     pthread_mutex_lock(&waits->mu);

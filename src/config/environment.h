@@ -34,8 +34,8 @@ extern const char *const ckiti_idle_variables[];
 /* Other programs read it too, so it never stands against one of the selectors. */
 #define CKITI_REDIS_VARIABLE "REDIS_URL"
 
-/* The default directory of a file store: $TMPDIR/cachekit when that is ours or absent, else cachekit-UID beside it. /tmp
- * when TMPDIR is not an absolute path. False when the path is longer than `size`. */
+/* The default directory of a file store: $TMPDIR/cachekit when that is ours or absent, else cachekit-UID beside it.
+ * /tmp when TMPDIR is not an absolute path. False when the path is longer than `size`. */
 bool ckiti_default_directory(const char *const *environment, char *path, size_t size);
 
 #endif

@@ -20,8 +20,8 @@ const char *ckiti_setting_expected(const ckiti_setting_row *row, char text[CKITI
 /* Room for what ckiti_show writes. */
 #define CKITI_SHOWN 48
 
-/* A text from outside made fit for a message: cut after 40 bytes, unprintable ones replaced. When it is `secret`, or looks
- * as if it held credentials (an '@'), it is "********". Returns `shown`. */
+/* A text from outside made fit for a message: cut after 40 bytes, unprintable ones replaced. When it is `secret`, or
+ * looks as if it held credentials (an '@'), it is "********". Returns `shown`. */
 const char *ckiti_show(ckit_slice text, bool secret, char shown[CKITI_SHOWN]);
 
 #endif

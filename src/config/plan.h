@@ -18,19 +18,19 @@ typedef struct ckiti_plan {
     bool               has_store; /* files; otherwise memory, or Redis */
     ckit_file_options  file;      /* when has_store */
     bool               has_redis;
-    ckit_redis_options redis;  /* when has_redis; the URL is the caller's, or the environment's */
-    char        prefix[CKITI_TENANT_PREFIX]; /* what redis.key_prefix points at when entries are a tenant's */
-    const char        *reason; /* what chose the store, for people */
-    ckit_log           log;    /* what cache.log points at; cache and store copy it */
+    ckit_redis_options redis;                       /* when has_redis; the URL is the caller's, or the environment's */
+    char               prefix[CKITI_TENANT_PREFIX]; /* what redis.key_prefix points at when entries are a tenant's */
+    const char        *reason;                      /* what chose the store, for people */
+    ckit_log           log;                         /* what cache.log points at; cache and store copy it */
 } ckiti_plan;
 
-/* `url` NULL = the environment decides; `options` may be NULL. Touches nothing but the name of the default directory and
- * allocates nothing. */
+/* `url` NULL = the environment decides; `options` may be NULL. Touches nothing but the name of the default directory
+ * and allocates nothing. */
 ckit_status ckiti_plan_make(ckiti_plan *plan, const char *url, const ckit_cache_options *options,
                             const char *const *environment, ckit_error *err);
 
-/* The same for the store alone: no store is chosen by default (CKIT_E_NO_URL), and what keeps a cache from writing in the
- * clear does not matter. `env` may be NULL. */
+/* The same for the store alone: no store is chosen by default (CKIT_E_NO_URL), and what keeps a cache from writing in
+ * the clear does not matter. `env` may be NULL. */
 ckit_status ckiti_plan_make_store(ckiti_plan *plan, const char *url, const ckit_backend_env *env,
                                   const char *const *environment, ckit_error *err);
 

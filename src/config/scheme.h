@@ -6,8 +6,8 @@
 
 typedef enum ckiti_store { CKITI_STORE_NONE, CKITI_STORE_FILE, CKITI_STORE_REDIS } ckiti_store;
 
-/* Takes a URL apart and looks at everything but its parameters; of a URL of Redis only at the scheme, the rest is for that
- * store to read. `url` is ended with ckiti_url_fini, also on failure.
+/* Takes a URL apart and looks at everything but its parameters; of a URL of Redis only at the scheme, the rest is for
+ * that store to read. `url` is ended with ckiti_url_fini, also on failure.
  *
  * CKIT_E_CONFIGURATION  not a URL of a store; the text says how one is written. User and password are never shown
  * CKIT_E_UNSUPPORTED    a URL of a store that this version does not have */

@@ -12,7 +12,8 @@ void ckiti_settings_defaults(ckit_settings *settings);
 /* Reads every variable of the table. `environment` is not NULL. */
 ckit_status ckiti_settings_read(ckit_settings *settings, const char *const *environment, ckit_error *err);
 
-/* Reads every parameter of a URL; those of a store only when it is `store`. Unknown ones and repeated ones are refused. */
+/* Reads every parameter of a URL; those of a store only when it is `store`. Unknown ones and repeated ones are
+ * refused. */
 ckit_status ckiti_settings_read_url(ckit_settings *settings, const ckiti_url *url, ckiti_store store, ckit_error *err);
 
 /* Looks at what must fit together and settles the defaults that follow from other settings. */

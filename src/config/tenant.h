@@ -7,8 +7,9 @@
 /* Room for what ckiti_tenant_prefix writes, which is as long as a prefix of the Redis store may be. */
 #define CKITI_TENANT_PREFIX 1025
 
-/* Writes "t:TENANT:", as all SDKs of the CacheKit family do: of the tenant's name letters, digits and -._~ stand as they
- * are, every other byte as %XX (RFC 3986, unreserved characters). CKIT_E_CONFIGURATION when it is empty or too long. */
+/* Writes "t:TENANT:", as all SDKs of the CacheKit family do: of the tenant's name letters, digits and -._~ stand as
+ * they are, every other byte as %XX (RFC 3986, unreserved characters). CKIT_E_CONFIGURATION when it is empty or too
+ * long. */
 ckit_status ckiti_tenant_prefix(const char *tenant, char out[CKITI_TENANT_PREFIX], ckit_error *err);
 
 #endif

@@ -39,8 +39,8 @@ static size_t store_literals(ckit_slice content, uint8_t *dst) {
     return (size_t)(at - dst) + content.len;
 }
 
-/* Each thread keeps its stream: clearing the 16 KiB of a new one takes longer than compressing something small. Not as a
- * thread-local variable, since a program that loads the library late has room for few bytes of these. */
+/* Each thread keeps its stream: clearing the 16 KiB of a new one takes longer than compressing something small. Not as
+ * a thread-local variable, since a program that loads the library late has room for few bytes of these. */
 static pthread_once_t kept_once = PTHREAD_ONCE_INIT;
 static pthread_key_t  kept_key;
 static bool           kept_is_possible;

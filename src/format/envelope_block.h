@@ -18,8 +18,8 @@ size_t ckiti_block_compress(int level, ckit_slice content, uint8_t *dst, const c
  * at most 255. */
 static inline uint64_t ckiti_block_max_content(size_t len) { return 255 * (uint64_t)len; }
 
-/* Where the literals of a block begin that is nothing but up to 269 literals, as those of small contents often are; else
- * 0. */
+/* Where the literals of a block begin that is nothing but up to 269 literals, as those of small contents often are;
+ * else 0. */
 static inline size_t ckiti_block_only_literals(ckit_slice block) {
     if (block.len < 2 || block.ptr[1] == 255) {
         return 0;
@@ -30,8 +30,8 @@ static inline size_t ckiti_block_only_literals(ckit_slice block) {
     return block.len == at + len ? at : 0;
 }
 
-/* For up to 269 bytes: in pieces of 16, the last one overlapping. Told of that bound, gcc would make a string instruction
- * of memcpy, which is slow to start; a call of the C library costs as much as the copying. */
+/* For up to 269 bytes: in pieces of 16, the last one overlapping. Told of that bound, gcc would make a string
+ * instruction of memcpy, which is slow to start; a call of the C library costs as much as the copying. */
 static inline void ckiti_block_copy_short(uint8_t *dst, const uint8_t *src, size_t len) {
     if (len < 16) {
         memmove(dst, src, len);

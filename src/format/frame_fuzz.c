@@ -1,6 +1,5 @@
-/* Stored values from outside: what is accepted must survive being written again, as the same bytes where that is said, and
- * whoever expects a checksum must
- * get the same answer from the frame as from its payload alone. */
+/* Stored values from outside: what is accepted must survive being written again, as the same bytes where that is said,
+ * and whoever expects a checksum must get the same answer from the frame as from its payload alone. */
 #include <cachekit/buf.h>
 #include <cachekit/envelope.h>
 #include <cachekit/frame.h>

@@ -7,7 +7,8 @@
 #define CKITI_FRAME_PREFIX_LEN 7 /* "CK", version, u32be header length */
 #define CKITI_FRAME_VERSION 3
 
-/* The header of a default document, not encrypted, and how it begins in every case. `compressed` is "true" or "false". */
+/* The header of a default document, not encrypted, and how it begins in every case. `compressed` is "true" or
+ * "false". */
 #define CKITI_FRAME_DEFAULT_START(compressed)                                                                          \
     "{\"s\": \"default\", \"m\": {\"format\": \"msgpack\", \"encoding\": \"utf-8\", \"compressed\": " compressed       \
     ", \"original_type\": \"msgpack\""

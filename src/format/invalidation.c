@@ -9,7 +9,7 @@ static const char where[] = "invalidation";
 
 static const char *const level_names[] = {"global", "namespace", "params"};
 
-/* ---- what can be said ---------------------------------------------------------------------------------------------- */
+/* ---- what can be said -------------------------------------------------------------------------------------------- */
 
 static bool is_namespace(ckit_slice name) {
     if (name.len < 1 || name.len > CKITI_INVALIDATION_MAX_NAMESPACE) {
@@ -83,7 +83,7 @@ ckiti_invalidation ckiti_invalidation_of_scope(const ckit_scope *scope) {
     return (ckiti_invalidation){.level = CKITI_INVALIDATE_GLOBAL};
 }
 
-/* ---- bytes ---------------------------------------------------------------------------------------------------------- */
+/* ---- bytes ------------------------------------------------------------------------------------------------------- */
 
 static void write_field(ckit_writer *w, const char *name, ckit_slice value, bool bytes) {
     if (value.len > 0) {
@@ -127,8 +127,8 @@ static ckit_slice read_text(ckit_reader *r) {
     return text;
 }
 
-/* A value of a field that nobody here knows, held to the limits all the same. At most 10 KiB in all, so the stack of open
- * containers is a small array. */
+/* A value of a field that nobody here knows, held to the limits all the same. At most 10 KiB in all, so the stack of
+ * open containers is a small array. */
 static void skip_value(ckit_reader *r) {
     uint32_t left[CKITI_INVALIDATION_MAX_DEPTH] = {1};
     unsigned depth = 1;

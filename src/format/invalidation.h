@@ -40,13 +40,14 @@ typedef struct ckiti_invalidation {
     ckit_slice               key;
 } ckiti_invalidation;
 
-/* What tells of one changed key; of a key of more than 1024 bytes nothing less than "global". `digits` lends room for the
- * hash. */
+/* What tells of one changed key; of a key of more than 1024 bytes nothing less than "global". `digits` lends room for
+ * the hash. */
 ckiti_invalidation ckiti_invalidation_of_key(ckit_slice key, char digits[CKITI_INVALIDATION_HASH]);
 /* The narrowest that covers the scope: "global" where the namespace's name cannot be told. */
 ckiti_invalidation ckiti_invalidation_of_scope(const ckit_scope *scope);
 
-/* Appends the message. CKIT_E_MISUSE for what the format cannot say; CKIT_E_NO_MEMORY. `out` is unchanged on failure. */
+/* Appends the message. CKIT_E_MISUSE for what the format cannot say; CKIT_E_NO_MEMORY. `out` is unchanged on
+ * failure. */
 ckit_status ckiti_invalidation_write(const ckiti_invalidation *what, ckit_buf *out, ckit_error *err);
 /* Slices of *out point into the message. Any failure means that it is malformed, and to be counted and skipped. */
 ckit_status ckiti_invalidation_read(ckit_slice message, ckiti_invalidation *out, ckit_error *err);

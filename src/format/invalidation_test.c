@@ -199,7 +199,7 @@ CKIT_TEST(invalidation_message, what_cannot_be_said_is_not_written) {
     }
 }
 
-/* ---- what a change is told as ----------------------------------------------------------------------------------------- */
+/* ---- what a change is told as ------------------------------------------------------------------------------------ */
 
 CKIT_TEST(invalidation_message, of_an_automatic_key_holds_its_namespace_and_hash) {
     char               digits[CKITI_INVALIDATION_HASH];
@@ -249,7 +249,7 @@ CKIT_TEST(invalidation_message, of_a_scope_covers_it) {
     }
 }
 
-/* ---- passing on ------------------------------------------------------------------------------------------------------- */
+/* ---- passing on -------------------------------------------------------------------------------------------------- */
 
 static void note_key(void *self, ckit_slice key) {
     snprintf(self, 99, "key %.*s", (int)key.len, (const char *)key.ptr);
@@ -286,7 +286,7 @@ CKIT_TEST(invalidation_message, is_passed_on_as_the_narrowest_it_names) {
     CHECK_STR("scope 0 ", told);
 }
 
-/* ---- the key of a hash ------------------------------------------------------------------------------------------------ */
+/* ---- the key of a hash ------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(invalidation_message, a_hash_makes_the_key_that_its_arguments_make) {
     const ckit_slice    packed = S_LITERAL("\x92\x91\x2a\x80");

@@ -44,7 +44,7 @@ static void tell(ckit_error *err, const ckit_error *why) {
     }
 }
 
-/* ---- values with a header ------------------------------------------------------------------------------------------ */
+/* ---- values with a header ---------------------------------------------------------------------------------------- */
 
 /* Whether the current key of the tenant has this name. */
 static ckit_status is_current(const resealing *r, ckit_slice tenant, ckit_slice fingerprint, bool *current,
@@ -102,7 +102,7 @@ static ckit_status reseal_framed(resealing *r, const ckit_frame *header, ckiti_r
     return st;
 }
 
-/* ---- values without ------------------------------------------------------------------------------------------------- */
+/* ---- values without ---------------------------------------------------------------------------------------------- */
 
 static int digit(uint8_t c) {
     return c >= '0' && c <= '9'   ? c - '0'
@@ -143,8 +143,8 @@ static ckit_status try_bare(resealing *r, const ckit_seal_subject *subject, ckit
     return st == CKIT_OK ? ckit_seal(r->ring, subject, ckit_buf_slice(&r->plain), r->out, err) : st;
 }
 
-/* As who stored it would have named it: the deployment's under the key in front of which a store may have put something, or
- * the tenant's that the key names. */
+/* As who stored it would have named it: the deployment's under the key in front of which a store may have put
+ * something, or the tenant's that the key names. */
 static ckit_status reseal_bare(resealing *r, ckiti_reseal_found *found, ckit_error *err) {
     ckit_seal_subject subject = {.format = ckit_slice_of("msgpack", 7)};
     ckit_error        why = CKIT_ERROR_INIT;
@@ -169,7 +169,7 @@ static ckit_status reseal_bare(resealing *r, ckiti_reseal_found *found, ckit_err
     return st;
 }
 
-/* ---- both ------------------------------------------------------------------------------------------------------------ */
+/* ---- both -------------------------------------------------------------------------------------------------------- */
 
 ckit_status ckiti_reseal(ckit_keyring *ring, ckit_slice deployment, ckit_slice stored_key, ckit_slice stored,
                          ckit_buf *out, ckiti_reseal_found *found, ckit_error *err) {

@@ -14,11 +14,12 @@ typedef enum ckiti_reseal_found {
     CKITI_RESEAL_DAMAGED = 4  /* does not open with the key that it names, or its header is none that a writer makes */
 } ckiti_reseal_found;
 
-/* What the store has under `stored_key`, which may begin with one "t:TENANT:" or two: what a store puts in front, and whose
- * call it was. Bytes without a header are taken for the deployment's (or that tenant's).
+/* What the store has under `stored_key`, which may begin with one "t:TENANT:" or two: what a store puts in front, and
+ * whose call it was. Bytes without a header are taken for the deployment's (or that tenant's).
  *
- * CKIT_OK with *found; after DONE the new value has been appended to `out`, about as long as the old one. Other statuses are our
- * own trouble, and nothing is known about the value: as ckit_seal. A failure leaves out->len as it was. */
+ * CKIT_OK with *found; after DONE the new value has been appended to `out`, about as long as the old one. Other
+ * statuses are our own trouble, and nothing is known about the value: as ckit_seal. A failure leaves out->len as it
+ * was. */
 ckit_status ckiti_reseal(ckit_keyring *ring, ckit_slice deployment, ckit_slice stored_key, ckit_slice stored,
                          ckit_buf *out, ckiti_reseal_found *found, ckit_error *err);
 

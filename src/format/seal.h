@@ -4,8 +4,8 @@
 
 #include <cachekit/seal.h>
 
-/* What is authenticated besides the ciphertext: the byte 03, then tenant, key, format, "True" or "False" for compressed,
- * and the original type if there is one, each behind its length (u32, big-endian). */
+/* What is authenticated besides the ciphertext: the byte 03, then tenant, key, format, "True" or "False" for
+ * compressed, and the original type if there is one, each behind its length (u32, big-endian). */
 typedef struct ckiti_seal_additional {
     uint8_t           small[512];
     uint8_t          *ptr;
@@ -22,8 +22,8 @@ void        ckiti_seal_additional_fini(ckiti_seal_additional *additional);
 bool ckiti_keyring_has(ckit_keyring *ring, ckit_slice tenant, ckit_slice fingerprint);
 
 /* ckit_seal into `out`, which has room for plain.len + CKIT_SEAL_OVERHEAD bytes. `plain` may lie 12 bytes behind `out`,
- * where its ciphertext will be; otherwise they do not touch. `nonce` is NULL (the ring's next), or for tests 12 bytes that
- * were never used with this key. After a failure `out` holds anything. */
+ * where its ciphertext will be; otherwise they do not touch. `nonce` is NULL (the ring's next), or for tests 12 bytes
+ * that were never used with this key. After a failure `out` holds anything. */
 ckit_status ckiti_seal_with_nonce(ckit_keyring *ring, const ckit_seal_subject *subject, ckit_slice plain,
                                   const uint8_t *nonce, uint8_t *out, ckit_error *err);
 

@@ -1,7 +1,8 @@
 /* format/seal_cipher.h - AES-256-GCM as a table, over libsodium or OpenSSL.
  *
  * Only the cipher differs between the two. HKDF, SHA-256 and randomness come from libsodium always (seal_secret.h,
- * base/random.h): keys are derived once per tenant, so their speed does not matter, and no OpenSSL is needed for them. */
+ * base/random.h): keys are derived once per tenant, so their speed does not matter, and no OpenSSL is needed for
+ * them. */
 #ifndef CKITI_FORMAT_SEAL_CIPHER_H
 #define CKITI_FORMAT_SEAL_CIPHER_H
 

@@ -1,9 +1,9 @@
 /* format/seal_nonce.h - numbers that are used once.
  *
- * 96 random bits, and then one more each time. Two sources meet only when their random beginnings lie closer together than
- * they count: for a million sources of 2^32 values each that is 2^-24, for 2^32 sources of one value 2^-33. Drawn anew in
- * the child of a fork. None begins like a frame ("CK" and the version), by which readers tell frames from bare sealed
- * bytes. Any thread. */
+ * 96 random bits, and then one more each time. Two sources meet only when their random beginnings lie closer together
+ * than they count: for a million sources of 2^32 values each that is 2^-24, for 2^32 sources of one value 2^-33. Drawn
+ * anew in the child of a fork. None begins like a frame ("CK" and the version), by which readers tell frames from bare
+ * sealed bytes. Any thread. */
 #ifndef CKITI_FORMAT_SEAL_NONCE_H
 #define CKITI_FORMAT_SEAL_NONCE_H
 

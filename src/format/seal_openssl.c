@@ -1,5 +1,5 @@
-/* format/seal_openssl.c - AES-256-GCM by OpenSSL, which is loaded when it is wanted first: twice as fast for long values,
- * and two milliseconds of a process' start. Bound by a table of functions, as for TLS. */
+/* format/seal_openssl.c - AES-256-GCM by OpenSSL, which is loaded when it is wanted first: twice as fast for long
+ * values, and two milliseconds of a process' start. Bound by a table of functions, as for TLS. */
 #include "base/alloc.h"
 #include "base/openssl.h"
 #include "format/seal_cipher.h"

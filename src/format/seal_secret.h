@@ -1,4 +1,5 @@
-/* format/seal_secret.h - key material: where it lies, how tenants' keys are made of master keys, what they are called. */
+/* format/seal_secret.h - key material: where it lies, how tenants' keys are made of master keys, what they are
+ * called. */
 #ifndef CKITI_FORMAT_SEAL_SECRET_H
 #define CKITI_FORMAT_SEAL_SECRET_H
 
@@ -19,8 +20,8 @@ void ckiti_secret_free(void *secret);
 /* HKDF-SHA-256 (RFC 5869). `len` is 1 to 8160. */
 void ckiti_hkdf_sha256(ckit_slice salt, ckit_slice input, ckit_slice info, uint8_t *out, size_t len);
 
-/* The tenant's key for a domain ("encryption"): HKDF with the salt "cachekit_v1_" and both names, lengths before them, and
- * the domain as info. `domain` has 1 to 255 bytes, `tenant` 1 to CKIT_TENANT_MAX_BYTES. */
+/* The tenant's key for a domain ("encryption"): HKDF with the salt "cachekit_v1_" and both names, lengths before them,
+ * and the domain as info. `domain` has 1 to 255 bytes, `tenant` 1 to CKIT_TENANT_MAX_BYTES. */
 void ckiti_tenant_key(ckit_slice master, const char *domain, ckit_slice tenant, uint8_t key[32]);
 /* The salt alone; returns its length. `out` holds 14 bytes, the domain's and the tenant's. */
 #define CKITI_TENANT_SALT_MAX (12u + 1u + 255u + 2u + 1024u)

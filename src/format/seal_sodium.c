@@ -8,8 +8,8 @@ _Static_assert(sizeof(crypto_aead_aes256gcm_state) == CKITI_SEAL_EXPANDED, "room
 #define WHERE "seal"
 #define STACK_USED 1024u /* at most, by libsodium's functions here */
 
-/* After libsodium, which leaves round keys on the stack and in registers; from there the loader would save them on the stack
- * when it binds a function that is called for the first time. */
+/* After libsodium, which leaves round keys on the stack and in registers; from there the loader would save them on the
+ * stack when it binds a function that is called for the first time. */
 static void wipe_traces(void) {
 #ifdef __x86_64__
     __asm__ volatile("pxor %%xmm0, %%xmm0\n\tpxor %%xmm1, %%xmm1\n\tpxor %%xmm2, %%xmm2\n\tpxor %%xmm3, %%xmm3\n\t"

@@ -72,8 +72,8 @@ static bool add_chunk(ckit_keyring *ring) {
     return true;
 }
 
-/* Whether `a` goes rather than `b`: what was used least recently, but keys that have sealed much stay, so that others do
- * not inherit their count. */
+/* Whether `a` goes rather than `b`: what was used least recently, but keys that have sealed much stay, so that others
+ * do not inherit their count. */
 static bool goes_first(const ckit_keyring *ring, const ckiti_tenant *a, const ckiti_tenant *b) {
     const bool a_much = atomic_load_explicit(&a->sealed, memory_order_relaxed) > ring->max_sealed / 2;
     const bool b_much = atomic_load_explicit(&b->sealed, memory_order_relaxed) > ring->max_sealed / 2;

@@ -1,5 +1,5 @@
-/* AES-256-GCM against NIST's validation vectors: gcmEncryptExtIV256 and gcmDecrypt256 of CAVS 14.0, those with nonces of 96
- * bits and tags of 128, one of each combination of lengths. */
+/* AES-256-GCM against NIST's validation vectors: gcmEncryptExtIV256 and gcmDecrypt256 of CAVS 14.0, those with nonces
+ * of 96 bits and tags of 128, one of each combination of lengths. */
 #include <cachekit/buf.h>
 
 #include "format/seal_cipher.h"

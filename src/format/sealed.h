@@ -2,8 +2,9 @@
  *
  * Values without a frame (interop) need nothing of this page: they are what ckit_seal makes.
  *
- * A frame's header is not authenticated as such. Tenant, format, compression and original type are, because they are part
- * of the subject; everything else of it must be exactly what a writer emits, so that no change of it goes unnoticed.
+ * A frame's header is not authenticated as such. Tenant, format, compression and original type are, because they are
+ * part of the subject; everything else of it must be exactly what a writer emits, so that no change of it goes
+ * unnoticed.
  *
  * Any thread, no blocking. */
 #ifndef CKITI_FORMAT_SEALED_H
@@ -42,8 +43,8 @@ ckit_status ckiti_sealed_seal(const ckiti_sealed_place *place, ckit_slice docume
                               int compression_level, uint64_t max_stored_bytes, ckit_buf *out, ckit_error *err);
 
 /* Reads the frame of a stored value and appends its payload, decrypted, to `payload`; frame->payload becomes a slice of
- * that. The other slices point into `stored` or `scratch`, as for ckit_frame_parse. The serializer's name is protected by
- * nothing: compare it. `*cls` is always set. A failure leaves payload->len as it was.
+ * that. The other slices point into `stored` or `scratch`, as for ckit_frame_parse. The serializer's name is protected
+ * by nothing: compare it. `*cls` is always set. A failure leaves payload->len as it was.
  *
  *   class           status
  *   READABLE        CKIT_OK

@@ -42,7 +42,8 @@ ckit_status ckiti_backpressure_wait(ckiti_backpressure *b, uint64_t longest_ms, 
     uint32_t ahead = atomic_load_explicit(&b->waiting, memory_order_relaxed);
     bool     queued = ahead < b->queue_size;
     if (queued) {
-        /* First said, then looked: who gives a place back looks in the other order, so one of the two sees the other. */
+        /* First said, then looked: who gives a place back looks in the other order, so one of the two sees the
+         * other. */
         atomic_store_explicit(&b->waiting, ahead + 1, memory_order_seq_cst);
         int woken = 0;
         while (!(taken = ckiti_backpressure_try(b, place)) && woken != ETIMEDOUT) {
@@ -68,7 +69,7 @@ void ckiti_backpressure_wake(ckiti_backpressure *b) {
     pthread_mutex_unlock(&b->mu);
 }
 
-/* ---- fork ---------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_backpressure_fork_prepare(ckiti_backpressure *b) { pthread_mutex_lock(&b->mu); }
 

@@ -1,7 +1,7 @@
 /* guard/backpressure.h - how many operations are with a store at once, how many more wait for their turn, and how long.
  *
- * Taking a free place is one compare-and-swap, giving it back one subtraction. Who finds none waits under a lock; the wait
- * is measured on the system's clock, whatever clock rules deadlines. */
+ * Taking a free place is one compare-and-swap, giving it back one subtraction. Who finds none waits under a lock; the
+ * wait is measured on the system's clock, whatever clock rules deadlines. */
 #ifndef CKITI_GUARD_BACKPRESSURE_H
 #define CKITI_GUARD_BACKPRESSURE_H
 
@@ -44,8 +44,8 @@ static inline bool ckiti_backpressure_try(ckiti_backpressure *b, ckiti_place *pl
     return false;
 }
 
-/* Takes a place, waiting for it no longer than `longest_ms`, or the configured wait if that is shorter. CKIT_E_BUSY when
- * there is none. */
+/* Takes a place, waiting for it no longer than `longest_ms`, or the configured wait if that is shorter. CKIT_E_BUSY
+ * when there is none. */
 ckit_status ckiti_backpressure_wait(ckiti_backpressure *b, uint64_t longest_ms, ckiti_place *place, ckit_error *err);
 /* Counts a refusal of somebody who could not wait. CKIT_E_BUSY. */
 ckit_status ckiti_backpressure_reject(ckiti_backpressure *b, ckit_error *err);

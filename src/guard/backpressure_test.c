@@ -116,7 +116,7 @@ CKIT_TEST(backpressure, a_child_starts_with_every_place_free_and_old_places_do_n
     ckiti_backpressure_fini(&b);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------------ */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 typedef struct crowd {
     ckiti_backpressure b;

@@ -48,8 +48,8 @@ static uint64_t time_open(const ckiti_breaker *breaker, uint64_t now_ms) {
     return now_ms > breaker->opened_ms ? now_ms - breaker->opened_ms : 0;
 }
 
-/* A free place for one more probe, else that of the one that should have reported first of those that overran; NULL when
- * all are in time. */
+/* A free place for one more probe, else that of the one that should have reported first of those that overran; NULL
+ * when all are in time. */
 static ckiti_probe *find_place(ckiti_breaker *breaker, uint64_t now_ms) {
     ckiti_probe *overran = NULL;
     for (uint32_t i = 0; i < breaker->options.most_probes; i++) {
@@ -175,7 +175,7 @@ void ckiti_breaker_look(ckiti_breaker *breaker, uint64_t now_ms, ckiti_breaker_c
     pthread_mutex_unlock(&breaker->mu);
 }
 
-/* ---- fork ------------------------------------------------------------------------------------------------------------ */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_breaker_fork_prepare(ckiti_breaker *breaker) { pthread_mutex_lock(&breaker->mu); }
 

@@ -9,8 +9,8 @@
  * nothing about the store now. Refusals never count. A probe that has not reported by its end loses its place to the
  * next that finds none free.
  *
- * Time comes in as an argument (milliseconds, never going back). Thread-safe; while the breaker is closed and no failure
- * is remembered, admitting and reporting a success are one relaxed load each. */
+ * Time comes in as an argument (milliseconds, never going back). Thread-safe; while the breaker is closed and no
+ * failure is remembered, admitting and reporting a success are one relaxed load each. */
 #ifndef CKITI_GUARD_BREAKER_H
 #define CKITI_GUARD_BREAKER_H
 

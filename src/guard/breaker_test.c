@@ -27,7 +27,7 @@ static void fail_times(ckiti_breaker *breaker, uint64_t now_ms, unsigned times) 
     }
 }
 
-/* ---- the rules, one by one ----------------------------------------------------------------------------------------- */
+/* ---- the rules, one by one --------------------------------------------------------------------------------------- */
 
 CKIT_TEST(breaker, failures_in_a_row_open_it_and_a_success_between_them_forgets_them) {
     ckiti_breaker b;
@@ -177,10 +177,10 @@ CKIT_TEST(breaker, a_clock_that_went_back_a_little_does_not_open_the_way) {
     ckiti_breaker_fini(&b);
 }
 
-/* ---- everything that can happen, against a model ------------------------------------------------------------------- */
+/* ---- everything that can happen, against a model ----------------------------------------------------------------- */
 
-/* The rules once more, told differently: a list of all operations ever begun, each knowing which period it belongs to and
- * whether it still has a say; every figure is counted from the list and a few numbers. */
+/* The rules once more, told differently: a list of all operations ever begun, each knowing which period it belongs to
+ * and whether it still has a say; every figure is counted from the list and a few numbers. */
 #define MOST_EVENTS 8
 
 typedef struct model_operation {
@@ -312,8 +312,8 @@ static int oldest_under_way(const world *w) {
     return -1;
 }
 
-/* s, f, p: an operation that succeeds, fails, says nothing. t: time passes. b: one begins. e, x, n: the oldest under way
- * ends with success, failure, nothing. */
+/* s, f, p: an operation that succeeds, fails, says nothing. t: time passes. b: one begins. e, x, n: the oldest under
+ * way ends with success, failure, nothing. */
 static const char events[] = "sfptbexn";
 
 static void happen(world *w, char event) {
@@ -364,7 +364,7 @@ CKIT_TEST(breaker, does_what_the_model_does_with_other_numbers) {
     play_all_with(&(ckiti_breaker_options){3, 1, 3, 6}, 7);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------------ */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 #define PERIODS (1u << 17) /* more than there can be: time moves 20,000 times */
 

@@ -1,7 +1,7 @@
 /* The circuit of a guarded store: what opens it, what passes it, how it recovers. */
 #include "guard/guard_fixture.h"
 
-/* ---- the circuit ---------------------------------------------------------------------------------------------------- */
+/* ---- the circuit ------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(guard, defect_1_an_open_circuit_recovers_by_itself_on_the_way_of_an_operation) {
     scene s;

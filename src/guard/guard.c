@@ -30,7 +30,7 @@ const char *ckit_breaker_state_name(ckit_breaker_state state) {
     return "unknown";
 }
 
-/* ---- options ------------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 static void fill(uint32_t *field, uint32_t value) {
     if (*field == 0) {
@@ -125,7 +125,7 @@ static ckit_status check_options(const ckit_guard_options *o, ckit_error *err) {
     return CKIT_OK;
 }
 
-/* ---- making ---------------------------------------------------------------------------------------------------------- */
+/* ---- making ------------------------------------------------------------------------------------------------------ */
 
 static void sleep_ms(uint64_t ms) {
     struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000L};
@@ -339,7 +339,7 @@ ckit_status ckit_backend_guard(ckit_backend *backend, const ckit_guard_options *
     return put_in_front(backend, guard, &e, out, err);
 }
 
-/* ---- looking inside ---------------------------------------------------------------------------------------------------- */
+/* ---- looking inside ---------------------------------------------------------------------------------------------- */
 
 ckiti_guarded *ckiti_guarded_of(const ckit_backend *backend) {
     bool guarded = backend != NULL && ckit_backend_operations(backend)->close == close_guarded;

@@ -71,7 +71,8 @@ ckiti_guarded *ckiti_guarded_of(const ckit_backend *backend);
 /* The guard of a backend, NULL when it has none. */
 ckiti_guard *ckiti_guard_of(const ckit_backend *backend);
 
-/* Nothing would get past the breaker now, so who may not wait need not ask; counted as a refusal. NULL shuts nobody out. */
+/* Nothing would get past the breaker now, so who may not wait need not ask; counted as a refusal. NULL shuts nobody
+ * out. */
 bool ckiti_guard_shuts(ckiti_guard *guard);
 
 /* One line about a change of the breaker's state; `why` may be NULL. */

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-/* ---- the table ------------------------------------------------------------------------------------------------------ */
+/* ---- the table --------------------------------------------------------------------------------------------------- */
 
 static void check_mirrors(fake_kind kind) {
     scene s;
@@ -53,7 +53,7 @@ CKIT_TEST(guard, a_guarded_store_is_not_guarded_twice_and_an_unwanted_guard_is_n
     scene_close(&s);
 }
 
-/* ---- options -------------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 static void check_refused(const ckit_guard_options *options, const char *name) {
     fake_store   *store = fake_store_open(NULL);
@@ -115,7 +115,7 @@ CKIT_TEST(guard, options_and_stats_of_an_older_program_are_understood) {
     fake_store_close(store);
 }
 
-/* ---- deadlines ------------------------------------------------------------------------------------------------------ */
+/* ---- deadlines --------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(guard, an_operation_gets_the_earlier_of_the_caller_s_deadline_and_the_learnt_one) {
     scene s;
@@ -187,7 +187,7 @@ CKIT_TEST(guard, how_fast_a_store_fails_is_not_taken_for_how_fast_it_works) {
     scene_close(&s);
 }
 
-/* ---- hardship --------------------------------------------------------------------------------------------------------- */
+/* ---- hardship ---------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(guard, without_memory_the_store_is_closed_and_nothing_is_left) {
     for (uint64_t n = 0;; n++) {
@@ -219,7 +219,7 @@ CKIT_TEST(guard, wrong_calls_are_told_and_close_the_store) {
     fake_store_close(store);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------------ */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 static void *mixed_work(void *context) {
     scene *s = context;

@@ -18,7 +18,7 @@
 
 #define NAME_BYTES 64u
 
-/* ---- the text -------------------------------------------------------------------------------------------------------- */
+/* ---- the text ---------------------------------------------------------------------------------------------------- */
 
 typedef struct page {
     char   text[CKITI_NOTICE_BYTES];
@@ -49,7 +49,7 @@ static void describe(ckiti_guard *guard, page *p) {
     }
 }
 
-/* ---- the file -------------------------------------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 static void name_file(const ckiti_notice *notice, char name[NAME_BYTES]) {
     (void)snprintf(name, NAME_BYTES, CKITI_NOTICE_PREFIX "%ld-%08" PRIx32, (long)getpid(), notice->number);
@@ -92,7 +92,7 @@ void ckiti_notice_pass(ckiti_guard *guard, uint64_t now_us) {
     }
 }
 
-/* ---- beginning and ending -------------------------------------------------------------------------------------------- */
+/* ---- beginning and ending ---------------------------------------------------------------------------------------- */
 
 static void come_by(void *self, uint64_t now_us) { ckiti_notice_pass(self, now_us); }
 

@@ -1,9 +1,9 @@
-/* guard/notice.h - what a guard tells other processes about itself: a file of its own in `status_dir`, written anew when the
- * circuit changes and otherwise at most once a second, by whoever comes by then; gone with the guard.
+/* guard/notice.h - what a guard tells other processes about itself: a file of its own in `status_dir`, written anew
+ * when the circuit changes and otherwise at most once a second, by whoever comes by then; gone with the guard.
  *
  * A store in trouble cannot be asked how it is, so this does not go through the store. The file is lines of text, "name
- * value", written under another name and moved into place, so that nobody reads half of it. What cannot be written is not
- * told: a guard fails nobody's operation because of it. */
+ * value", written under another name and moved into place, so that nobody reads half of it. What cannot be written is
+ * not told: a guard fails nobody's operation because of it. */
 #ifndef CKITI_GUARD_NOTICE_H
 #define CKITI_GUARD_NOTICE_H
 

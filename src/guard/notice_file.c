@@ -17,7 +17,7 @@
 #define KEPT_S 3600 /* so long a notice stays that its process has left behind */
 #define FRESH_S 10  /* so young a notice is believed although its process cannot be seen from here */
 
-/* ---- figures ------------------------------------------------------------------------------------------------------- */
+/* ---- figures ----------------------------------------------------------------------------------------------------- */
 
 typedef enum figure_type { FIGURE_U32, FIGURE_U64, FIGURE_BOOL, FIGURE_DECIMAL, FIGURE_STATE } figure_type;
 
@@ -99,7 +99,7 @@ static void take_figure(ckit_guard_stats *stats, const figure *f, const char *te
     }
 }
 
-/* ---- whose ----------------------------------------------------------------------------------------------------------- */
+/* ---- whose ------------------------------------------------------------------------------------------------------- */
 
 uint64_t ckiti_notice_born(uint64_t pid) {
     char     path[48];
@@ -125,7 +125,7 @@ static int64_t age_s(const struct stat *about) {
     return (int64_t)now.tv_sec - (int64_t)about->st_mtim.tv_sec;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 typedef struct told {
     char              text[CKITI_NOTICE_BYTES];

@@ -11,7 +11,8 @@
 
 /* The name of figure number `i` and its value as text; NULL: there are no more. */
 const char *ckiti_notice_figure(size_t i, const ckit_guard_stats *stats, char value[CKITI_NOTICE_FIGURE]);
-/* When a process was started, in the system's own measure: with it a number that is used again is told apart. 0: unknown. */
+/* When a process was started, in the system's own measure: with it a number that is used again is told apart. 0:
+ * unknown. */
 uint64_t ckiti_notice_born(uint64_t pid);
 /* Removes what processes have left behind that are gone for an hour. */
 void ckiti_notice_tidy(int dir);

@@ -25,11 +25,11 @@ static inline __attribute__((always_inline)) ckit_status judge(const operation *
     return o->judge == NULL ? st : o->judge(args, st);
 }
 
-/* ---- the walk ---------------------------------------------------------------------------------------------------------- */
+/* ---- the walk ---------------------------------------------------------------------------------------------------- */
 
 /* How long to pause before the next attempt, in *pause_ms; false when there is to be none. A probe is not repeated: it
- * tells the breaker what it saw, at once. Nor does anybody wait for a store of which the last operation failed with all its
- * attempts: one has waited, and until one succeeds nobody else does. */
+ * tells the breaker what it saw, at once. Nor does anybody wait for a store of which the last operation failed with all
+ * its attempts: one has waited, and until one succeeds nobody else does. */
 static bool wants_another(const ckiti_guard *guard, unsigned traits, const ckiti_visit *visit, uint32_t attempts,
                           uint64_t now_us, ckit_status judged, ckit_error_kind kind, uint64_t *pause_ms) {
     if ((traits & CKITI_TRAIT_REPEATS) == 0 || visit->pass.serial != 0 || ckiti_breaker_is_troubled(&guard->breaker) ||
@@ -59,7 +59,8 @@ static void clear(const operation *o, const void *args, ckit_error *err) {
     }
 }
 
-/* The first attempt failed with `st`. Further ones happen within its deadline, whatever they would get by themselves. */
+/* The first attempt failed with `st`. Further ones happen within its deadline, whatever they would get by
+ * themselves. */
 static __attribute__((noinline)) ckit_status failed(const ckiti_guarded *at, const operation *o, const void *args,
                                                     ckiti_visit *visit, uint64_t now_us, ckit_status st,
                                                     ckit_error *err) {
@@ -109,7 +110,7 @@ walk(void *self, const operation *o, const void *args, uint64_t weight_ms, uint6
 /* What removes or prolongs is small, and turning it away leaves a wrong entry behind: no place needed. */
 #define SMALL CKITI_TRAIT_REPEATS
 
-/* ---- reading and writing ------------------------------------------------------------------------------------------------- */
+/* ---- reading and writing ----------------------------------------------------------------------------------------- */
 
 typedef struct reading {
     ckit_slice key;
@@ -229,7 +230,7 @@ static ckit_status guarded_touch(void *self, ckit_slice key, uint64_t ttl_ms, ui
     return walk(self, &touch, &args, 0, deadline_ms, err);
 }
 
-/* ---- batches --------------------------------------------------------------------------------------------------------------- */
+/* ---- batches ----------------------------------------------------------------------------------------------------- */
 
 typedef struct batch {
     const ckit_slice      *keys;
@@ -305,7 +306,7 @@ static ckit_status guarded_set_many(void *self, const ckit_slice *keys, const ck
     return walk(self, &set_many, &args, weight_of(values, count), deadline_ms, err);
 }
 
-/* ---- locks ------------------------------------------------------------------------------------------------------------------- */
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 typedef struct locking {
     ckit_slice        key;
@@ -404,7 +405,7 @@ static ckit_status guarded_set_many_if_owner(void *self, const ckit_slice *keys,
     return walk(self, &set_many_if_owner, &args, weight_of(values, count), deadline_ms, err);
 }
 
-/* ---- without waiting ------------------------------------------------------------------------------------------------------- */
+/* ---- without waiting --------------------------------------------------------------------------------------------- */
 
 /* Stands in for the submitter while the store has his request. */
 typedef struct stand_in {
@@ -464,7 +465,7 @@ static ckit_status guarded_submit(void *self, ckit_request *request, ckit_error 
     return st;
 }
 
-/* ---- straight through ----------------------------------------------------------------------------------------------------- */
+/* ---- straight through -------------------------------------------------------------------------------------------- */
 
 static void through_health(void *self, uint64_t deadline_ms, ckit_health *out) {
     const ckiti_guarded *at = self;
@@ -504,7 +505,7 @@ static ckit_status through_watch(void *self, const ckit_watch_sink *sink, ckit_e
     return at->inner->watch(at->store, sink, err);
 }
 
-/* ---- the table ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------------------------- */
 
 #define WHERE_THE_STORE_HAS(field, function) .field = inner->field != NULL ? (function) : NULL
 

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- batches ---------------------------------------------------------------------------------------------------------- */
+/* ---- batches ----------------------------------------------------------------------------------------------------- */
 
 static ckit_status get_three(scene *s, ckit_status *answers) {
     const ckit_slice keys[] = {S("a"), S("b"), S("c")};
@@ -35,7 +35,7 @@ CKIT_TEST(guard, a_batch_counts_once) {
     scene_close(&s);
 }
 
-/* ---- retries ------------------------------------------------------------------------------------------------------------ */
+/* ---- retries ----------------------------------------------------------------------------------------------------- */
 
 static void begin_retrying(scene *s, fake_kind kind) {
     scene_prepare(s);
@@ -236,7 +236,7 @@ CKIT_TEST(guard, a_batch_is_tried_again_as_a_whole) {
     scene_close(&s);
 }
 
-/* ---- too many at once ----------------------------------------------------------------------------------------------- */
+/* ---- too many at once -------------------------------------------------------------------------------------------- */
 
 static void *get_slowly(void *context) {
     CHECK(scene_get(context) < CKIT_E_FIRST);

@@ -63,7 +63,7 @@ static ckit_guard_options quick(void) {
     return options;
 }
 
-/* ---- shared ------------------------------------------------------------------------------------------------------- */
+/* ---- shared ------------------------------------------------------------------------------------------------------ */
 
 CKIT_TEST(guard_shared, what_one_store_suffers_the_other_is_spared) {
     scene s;
@@ -113,7 +113,7 @@ CKIT_TEST(guard_shared, a_store_without_a_guard_has_none_to_share) {
     fake_store_close(store);
 }
 
-/* ---- by hand -------------------------------------------------------------------------------------------------------- */
+/* ---- by hand ----------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(guard_by_hand, it_opens_probes_and_closes_as_in_front_of_a_store) {
     scene s;

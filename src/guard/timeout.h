@@ -1,9 +1,9 @@
 /* guard/timeout.h - how long an operation may take, learnt from how long operations took.
  *
  * The last `window` durations stand in a ring that all threads write to without a lock: one atomic addition and one
- * store each. The timeout is a percentile of them (the value at floor(n * percentile / 100) of the sorted window, at most
- * the last) times 1.5, within bounds; before 10 durations are known, and when it does not adapt, it is the initial one.
- * Finding a percentile takes microseconds, so whoever records does it only when the last time is
+ * store each. The timeout is a percentile of them (the value at floor(n * percentile / 100) of the sorted window, at
+ * most the last) times 1.5, within bounds; before 10 durations are known, and when it does not adapt, it is the initial
+ * one. Finding a percentile takes microseconds, so whoever records does it only when the last time is
  * CKITI_TIMEOUT_PAUSE_MS old. */
 #ifndef CKITI_GUARD_TIMEOUT_H
 #define CKITI_GUARD_TIMEOUT_H

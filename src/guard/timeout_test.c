@@ -73,7 +73,7 @@ CKIT_TEST(timeout, an_empty_window_has_no_percentile) {
     ckiti_timeout_fini(&t);
 }
 
-/* ---- against the slow way ------------------------------------------------------------------------------------------ */
+/* ---- against the slow way ---------------------------------------------------------------------------------------- */
 
 static int by_size(const void *a, const void *b) {
     uint32_t x = *(const uint32_t *)a;
@@ -155,7 +155,7 @@ CKIT_TEST(timeout, without_memory_nothing_is_left_behind) {
     }
 }
 
-/* ---- threads ---------------------------------------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 static void *record_many(void *context) {
     for (uint64_t i = 0; i < 20000; i++) {

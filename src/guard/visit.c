@@ -6,7 +6,7 @@
 
 static const char where[] = "guard";
 
-/* ---- in -------------------------------------------------------------------------------------------------------------- */
+/* ---- in ---------------------------------------------------------------------------------------------------------- */
 
 static ckit_status refuse(ckiti_guard *guard, uint64_t now_ms, ckit_error *err) {
     ckiti_breaker_counts counts;
@@ -47,7 +47,7 @@ ckit_status ckiti_guard_find_place(ckiti_guard *guard, unsigned traits, uint64_t
     return st;
 }
 
-/* ---- out ------------------------------------------------------------------------------------------------------------- */
+/* ---- out --------------------------------------------------------------------------------------------------------- */
 
 ckit_error_kind ckiti_guard_kind(ckit_status status, const ckit_error *err) {
     if (status < CKIT_E_FIRST) {
@@ -90,8 +90,8 @@ void ckiti_guard_report(ckiti_guard *guard, const ckiti_visit *visit, ckiti_outc
     ckiti_guard_say_state(guard, outcome == CKITI_OUTCOME_FAILURE ? err : NULL);
 }
 
-/* A timed-out operation would have taken at least what it had. How soon a store fails otherwise says nothing about how long
- * it needs. */
+/* A timed-out operation would have taken at least what it had. How soon a store fails otherwise says nothing about how
+ * long it needs. */
 static void measure_timeout(const ckiti_visit *visit, uint64_t now_us) {
     uint64_t had_us = (visit->deadline_ms - visit->began_us / 1000) * 1000;
     uint64_t took_us = now_us > visit->began_us ? now_us - visit->began_us : 0;
@@ -119,7 +119,7 @@ void ckiti_guard_give_up(ckiti_guard *guard, const ckiti_visit *visit, uint64_t 
     }
 }
 
-/* ---- to people --------------------------------------------------------------------------------------------------------- */
+/* ---- to people --------------------------------------------------------------------------------------------------- */
 
 void ckiti_guard_say_state(ckiti_guard *guard, const ckit_error *why) {
     ckiti_breaker_counts counts;

@@ -22,7 +22,7 @@ typedef struct ckiti_visit {
     ckiti_place    place;
 } ckiti_visit;
 
-/* ---- in ------------------------------------------------------------------------------------------------------------ */
+/* ---- in ---------------------------------------------------------------------------------------------------------- */
 
 /* The parts for when something is wrong, or full. */
 ckit_status ckiti_guard_admit(ckiti_guard *guard, ckiti_visit *visit, ckit_error *err);
@@ -36,7 +36,8 @@ static inline void ckiti_guard_set_out(ckiti_visit *visit, uint64_t now_us, uint
     visit->deadline_ms = deadline_ms < own_ms ? deadline_ms : own_ms;
 }
 
-/* Begins an operation at `now_us`: CKIT_OK, or the refusal. `weight_ms` is what it gets on top of the timeout for its size. */
+/* Begins an operation at `now_us`: CKIT_OK, or the refusal. `weight_ms` is what it gets on top of the timeout for its
+ * size. */
 static inline ckit_status ckiti_guard_enter(ckiti_guard *guard, unsigned traits, uint64_t now_us, uint64_t deadline_ms,
                                             uint64_t weight_ms, ckiti_visit *visit, ckit_error *err) {
     visit->timing = (traits & CKITI_TRAIT_LOCK) != 0 ? &guard->locks : &guard->data;
@@ -57,7 +58,7 @@ static inline ckit_status ckiti_guard_enter(ckiti_guard *guard, unsigned traits,
     return ckiti_guard_find_place(guard, traits, deadline_ms, weight_ms, visit, err);
 }
 
-/* ---- out ----------------------------------------------------------------------------------------------------------- */
+/* ---- out --------------------------------------------------------------------------------------------------------- */
 
 /* The kind of an answer as the store told it; CKIT_KIND_NONE when it is no failure. */
 ckit_error_kind ckiti_guard_kind(ckit_status status, const ckit_error *err);

@@ -54,9 +54,9 @@ uint64_t ckiti_l1_hash(const ckiti_l1 *l1, ckit_slice key);
 ckit_status ckiti_l1_get(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out);
 /* The same for whoever has nothing better: gives what is in its reserve too. Counts as no use and for no statistics. */
 ckit_status ckiti_l1_get_late(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out);
-/* The same for an object, which is a miss when the entry holds bytes: `retain` takes a hold of it while it cannot go away.
- * It is called with nothing locked, but inside the look: it must not call back into the cache, and has to be short. `hint`
- * (may be NULL) is filled when the answer is CKIT_OK. */
+/* The same for an object, which is a miss when the entry holds bytes: `retain` takes a hold of it while it cannot go
+ * away. It is called with nothing locked, but inside the look: it must not call back into the cache, and has to be
+ * short. `hint` (may be NULL) is filled when the answer is CKIT_OK. */
 ckit_status ckiti_l1_get_object(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms,
                                 void (*retain)(void *object), void **object, ckit_object_hint *hint);
 /* Whether the same look would find the same object. No use is counted. */
@@ -64,8 +64,8 @@ bool ckiti_l1_hint_holds(const ckiti_l1 *l1, const ckit_object_hint *hint, uint6
 /* The same for many keys, with the table's lines prefetched. answers[i] as above. */
 void ckiti_l1_get_many(ckiti_l1 *l1, const ckiti_l1_query *queries, size_t count, uint64_t now_ms, ckit_value *out,
                        ckit_status *answers);
-/* The remaining life of a live entry, or with CKIT_STALE what remains of its stale window, reserve included, without counting as a use.
- * CKIT_OK, CKIT_STALE or CKIT_MISS. */
+/* The remaining life of a live entry, or with CKIT_STALE what remains of its stale window, reserve included, without
+ * counting as a use. CKIT_OK, CKIT_STALE or CKIT_MISS. */
 ckit_status ckiti_l1_peek(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, uint64_t *life_ms);
 
 /* What is stored: bytes, or an object instead of bytes. */

@@ -70,8 +70,8 @@ static inline ckiti_l1_stats stats_of(ckiti_l1 *l1) {
 }
 
 /* A value that says whose it is: whoever reads it can tell whether every byte is right. */
-/* The bytes of a value tell its number, and repeat after VALUE_PERIOD: copied and compared in one go they are quick, also
- * where every access of ours is watched. */
+/* The bytes of a value tell its number, and repeat after VALUE_PERIOD: copied and compared in one go they are quick,
+ * also where every access of ours is watched. */
 #define VALUE_PERIOD 256u
 static inline uint8_t value_byte(uint64_t number, size_t i) {
     return (uint8_t)((number * UINT64_C(0x9E3779B97F4A7C15) >> 8 * (i % 8)) + i);

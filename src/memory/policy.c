@@ -113,8 +113,9 @@ static void window_to_main(ckiti_policy *policy, ckiti_policy_node *node) {
 
 /* ---- what is remembered of evicted keys ------------------------------------------------------------------ */
 
-/* A count-min sketch. Four counters a key, all in one cache line, each in a pair of words of its own. Counters of two bits
- * do better than half as many of four: a round is so short that few keys get further, and collisions are what hurts. */
+/* A count-min sketch. Four counters a key, all in one cache line, each in a pair of words of its own. Counters of two
+ * bits do better than half as many of four: a round is so short that few keys get further, and collisions are what
+ * hurts. */
 typedef struct counter_set {
     uint64_t *word[4];
     unsigned  shift[4];

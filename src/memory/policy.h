@@ -1,14 +1,15 @@
 /* memory/policy.h - which entry leaves when a shard is full.
  *
- * Reading order: struct ckiti_policy_node, ckiti_policy_init, ckiti_policy_insert, ckiti_policy_hit, ckiti_policy_evict.
+ * Reading order: struct ckiti_policy_node, ckiti_policy_init, ckiti_policy_insert, ckiti_policy_hit,
+ * ckiti_policy_evict.
  *
  * An intrusive component: the owner puts a node into each of its entries, and the policy links the nodes. Every call
  * but ckiti_policy_hit is made under the owner's lock; ckiti_policy_hit may run in any thread at any time while the
  * node's memory is readable, and all it ever does is to raise a small counter in the node.
  *
  * A newcomer waits in a small first-in-first-out window. When it leaves the window it stays only if it has been asked
- * for more often than an entry of the main ring, which is then evicted in its place; a draw is the resident's, so that a
- * loop longer than the cache still hits. Hits in the window weigh more, and widen it: then recent use is what counts.
+ * for more often than an entry of the main ring, which is then evicted in its place; a draw is the resident's, so that
+ * a loop longer than the cache still hits. Hits in the window weigh more, and widen it: then recent use is what counts.
  * What was evicted is remembered in a small table of counters that fade, so that a key that keeps coming back is
  * recognised. A resident that nobody asks for over some rounds of newcomers counts as if it had just come. */
 #ifndef CKITI_MEMORY_POLICY_H
@@ -89,7 +90,7 @@ ckiti_policy_node *ckiti_policy_evict(ckiti_policy *policy);
 
 /* Bytes of the table of counters, for the owner's books. They double when there are more entries than
  * ckiti_policy_room. */
-size_t ckiti_policy_memory_bytes(const ckiti_policy *policy);
+size_t               ckiti_policy_memory_bytes(const ckiti_policy *policy);
 static inline size_t ckiti_policy_room(const ckiti_policy *policy) { return policy->grow_above; }
 
 /* The entry was used. Writes to the node only while its counter is not full, so a hot entry's line stays clean. Lost

@@ -1,8 +1,8 @@
 /* chaos.h - breaks what a cache stands on and watches what its callers get.
  *
- * A row breaks one thing while threads call and judges what they saw. Two caches over one store play two processes, "sides".
- * Side s alone changes the entries "s-0", "s-1", ...: each new value is a larger number, so whoever reads a smaller one than
- * the last that was written or removed before he asked has been given an older value. */
+ * A row breaks one thing while threads call and judges what they saw. Two caches over one store play two processes,
+ * "sides". Side s alone changes the entries "s-0", "s-1", ...: each new value is a larger number, so whoever reads a
+ * smaller one than the last that was written or removed before he asked has been given an older value. */
 #ifndef CKIT_TESTS_CHAOS_H
 #define CKIT_TESTS_CHAOS_H
 
@@ -54,7 +54,7 @@ typedef struct outcome {
     bool        skipped;
 } outcome;
 
-/* ---- judging (report.c) -------------------------------------------------------------------------------------------- */
+/* ---- judging (report.c) ------------------------------------------------------------------------------------------ */
 
 /* The row does not hold; the first reason stays. */
 void broken(outcome *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -65,7 +65,7 @@ void print_head(void);
 void print_row(const outcome *o);
 bool write_json(const char *path, const outcome *rows, size_t count, double seconds);
 
-/* ---- the world (world.c) -------------------------------------------------------------------------------------------- */
+/* ---- the world (world.c) ----------------------------------------------------------------------------------------- */
 
 typedef struct side {
     struct world    *world;
@@ -124,7 +124,7 @@ int64_t await_agreement(world *w);
 /* Takes the counters. */
 void world_tell(const world *w, outcome *o);
 
-/* ---- the rows ------------------------------------------------------------------------------------------------------- */
+/* ---- the rows ---------------------------------------------------------------------------------------------------- */
 
 typedef struct row {
     const char *fault;

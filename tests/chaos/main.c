@@ -1,5 +1,5 @@
-/* chaos [--quick] [--out FILE] [--only TEXT]: a table of what callers see while things fail. Exit code 1 when a bound does
- * not hold, 2 when it cannot run. */
+/* chaos [--quick] [--out FILE] [--only TEXT]: a table of what callers see while things fail. Exit code 1 when a bound
+ * does not hold, 2 when it cannot run. */
 #include "chaos.h"
 
 #include <string.h>

@@ -38,7 +38,7 @@ static void judge_files(world *w, const plan *p, outcome *o, uint64_t worked_ms)
     judge(p, o);
 }
 
-/* ---- the disk ------------------------------------------------------------------------------------------------------- */
+/* ---- the disk ---------------------------------------------------------------------------------------------------- */
 
 /* Writes until there is no room. */
 static void fill(const char *path) {
@@ -80,7 +80,7 @@ static void row_full(const plan *p, outcome *o) {
     remove_dir(dir);
 }
 
-/* ---- the clock ------------------------------------------------------------------------------------------------------ */
+/* ---- the clock --------------------------------------------------------------------------------------------------- */
 
 static void step(const plan *p, outcome *o, int64_t ms) {
     char     dir[64];

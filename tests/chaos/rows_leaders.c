@@ -54,7 +54,7 @@ static void await_waits(side *s, uint64_t waits) {
     }
 }
 
-/* ---- a process that is killed ---------------------------------------------------------------------------------------- */
+/* ---- a process that is killed ------------------------------------------------------------------------------------ */
 
 static ckit_status hang(void *context, ckit_load *load, ckit_error *err) {
     (void)context;
@@ -144,7 +144,7 @@ static void row_crash(const plan *p, outcome *o) {
     world_close(&w);
 }
 
-/* ---- in one process -------------------------------------------------------------------------------------------------- */
+/* ---- in one process ---------------------------------------------------------------------------------------------- */
 
 static void row_fails(const plan *p, outcome *o) {
     const settings set = {.plain = true};

@@ -3,8 +3,8 @@
 
 #include "support/test.h"
 
-/* The longest call: a look at the store that just makes it in time, the wait for a lock whose holder's link is broken, and a
- * write that does not. Who met a timeout before asks the store for nothing more. */
+/* The longest call: a look at the store that just makes it in time, the wait for a lock whose holder's link is broken,
+ * and a write that does not. Who met a timeout before asks the store for nothing more. */
 #define SLOWEST_MS (TIMEOUT_MS + LOCK_WAIT_MS + TIMEOUT_MS)
 
 static uint64_t fault_ms(const plan *p) { return p->quick ? 250 : 3000; }
@@ -107,7 +107,7 @@ ROW_OF(cut)
 ROW_OF(flapping)
 ROW_OF(partition)
 
-/* ---- clocks --------------------------------------------------------------------------------------------------------- */
+/* ---- clocks ------------------------------------------------------------------------------------------------------ */
 
 #define HOUR_MS INT64_C(3600000)
 
@@ -132,7 +132,7 @@ static void during_step_forward(world *w) { walk_with_step(w, HOUR_MS); }
 ROW_OF(step_back)
 ROW_OF(step_forward)
 
-/* ---- demand --------------------------------------------------------------------------------------------------------- */
+/* ---- demand ------------------------------------------------------------------------------------------------------ */
 
 #define CROWD 10000u
 #define PLACES 10u
@@ -206,7 +206,7 @@ static void row_crowd(const plan *p, outcome *o) {
     world_close(&w);
 }
 
-/* ---- how long it takes ---------------------------------------------------------------------------------------------- */
+/* ---- how long it takes ------------------------------------------------------------------------------------------- */
 
 static uint64_t time_call(side *s, int64_t argument, ckit_source *source) {
     uint64_t began = now_us();
@@ -218,7 +218,8 @@ static uint64_t time_call(side *s, int64_t argument, ckit_source *source) {
 #define FIRST_STORED 100000
 #define STORED 500
 
-/* Breaks the way of side 0, and judges: the first answer, those that follow, and the first hit in the store afterwards. */
+/* Breaks the way of side 0, and judges: the first answer, those that follow, and the first hit in the store
+ * afterwards. */
 static void time_outage(const plan *p, outcome *o, void (*set)(fault_proxy *proxy, uint32_t value)) {
     const settings set_to = {.plain = true};
     ckit_source    source;

@@ -29,7 +29,7 @@ static void note_trouble(world *w, const char *what, const char *text) {
     pthread_mutex_unlock(&w->mu);
 }
 
-/* ---- the function --------------------------------------------------------------------------------------------------- */
+/* ---- the function ------------------------------------------------------------------------------------------------ */
 
 static ckit_status load(void *context, ckit_load *load, ckit_error *err) {
     world   *w = context;
@@ -83,7 +83,7 @@ ckit_source call_function(side *s, int64_t argument) {
     return source;
 }
 
-/* ---- entries -------------------------------------------------------------------------------------------------------- */
+/* ---- entries ----------------------------------------------------------------------------------------------------- */
 
 static ckit_slice key_of(const side *s, unsigned entry, char out[16]) {
     snprintf(out, 16, "%u-%u", s->number, entry);
@@ -132,7 +132,7 @@ static void check_own(side *s, unsigned entry) {
     }
 }
 
-/* ---- threads -------------------------------------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 typedef struct caller {
     side    *side;
@@ -217,7 +217,7 @@ int64_t await_agreement(world *w) {
     return (int64_t)(agreed - began);
 }
 
-/* ---- opening and closing -------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 static uint64_t read_monotonic(void *self) {
     (void)self;

@@ -1,5 +1,5 @@
-/* What memory does not suffice for, and failures that a store does not explain. Every call of json-c that can fail is wrapped
- * by the linker. */
+/* What memory does not suffice for, and failures that a store does not explain. Every call of json-c that can fail is
+ * wrapped by the linker. */
 #include "support/json.h"
 #include "support/output.h"
 #include "support/test.h"

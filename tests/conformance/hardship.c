@@ -13,7 +13,7 @@
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void) { return "report_thread_leaks=0"; }
 
-/* ---- self-describing values: key number, length, seed, and bytes that follow from them ----------------------------------- */
+/* ---- self-describing values: key number, length, seed, and bytes that follow from them --------------------------- */
 
 typedef struct description {
     uint32_t key;
@@ -116,7 +116,7 @@ CKIT_TEST(hardship, sixty_four_threads_never_see_each_others_values) {
     suite_end(&s);
 }
 
-/* ---- locks under contention --------------------------------------------------------------------------------------------------- */
+/* ---- locks under contention -------------------------------------------------------------------------------------- */
 
 typedef struct contender {
     suite       *s;
@@ -158,7 +158,7 @@ CKIT_TEST(hardship, a_lock_is_held_by_one_thread_of_many) {
     suite_end(&s);
 }
 
-/* ---- fork --------------------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 static void use_after_fork(suite *s, const char *mine) {
     suite_expect(s, S("before"), S("fork"));
@@ -220,7 +220,7 @@ CKIT_TEST(hardship, a_fork_in_the_middle_of_use_leaves_both_sides_working) {
     suite_end(&s);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 static ckit_status ignore_entry(void *context, const ckit_listed *entry) {
     (void)context;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- values ---------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 CKIT_TEST(values, a_missing_key_is_a_miss_and_leaves_buffer_and_record_alone) {
     suite s;
@@ -126,7 +126,7 @@ CKIT_TEST(values, a_second_removal_finds_nothing) {
     suite_end(&s);
 }
 
-/* ---- keys -------------------------------------------------------------------------------------------------------------- */
+/* ---- keys -------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(keys, keys_that_look_alike_are_different) {
     static const char *const keys[] = {
@@ -178,7 +178,7 @@ CKIT_TEST(keys, every_length_works_or_is_a_permanent_error) {
     suite_end(&s);
 }
 
-/* ---- lifetimes ------------------------------------------------------------------------------------------------------------ */
+/* ---- lifetimes --------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(lifetimes, an_entry_lives_as_long_as_asked_and_at_most_the_stores_granularity_longer) {
     static const uint64_t ttls[] = {1, 999, 1000, 1001, 60000, 3600000};
@@ -250,7 +250,7 @@ CKIT_TEST(lifetimes, an_expired_key_can_be_stored_again) {
     suite_end(&s);
 }
 
-/* ---- deadlines, errors, health ----------------------------------------------------------------------------------------------- */
+/* ---- deadlines, errors, health ----------------------------------------------------------------------------------- */
 
 CKIT_TEST(deadlines, a_passed_deadline_is_a_timeout_or_an_answer_never_a_wait) {
     suite s;

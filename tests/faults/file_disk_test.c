@@ -58,7 +58,7 @@ static size_t count_names(const char *dir, bool temps) {
     return count;
 }
 
-/* ---- no room ------------------------------------------------------------------------------------------------------------- */
+/* ---- no room ----------------------------------------------------------------------------------------------------- */
 
 static void fill_small_disk(const char *dir) {
     store      s;
@@ -131,7 +131,7 @@ CKIT_TEST(disk, a_file_size_limit_of_the_process_is_a_refusal_and_the_old_value_
     scratch_remove(dir);
 }
 
-/* ---- closed directories ------------------------------------------------------------------------------------------------------- */
+/* ---- closed directories ------------------------------------------------------------------------------------------ */
 
 /* As an ordinary user: root passes closed doors. */
 static pid_t fork_as_nobody(const char *dir) {
@@ -176,7 +176,7 @@ CKIT_TEST(disk, a_closed_directory_is_a_permission_error_and_opens_again) {
     CHECK_EQ_I(0, status);
 }
 
-/* ---- several processes ------------------------------------------------------------------------------------------------------------ */
+/* ---- several processes ------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(processes, those_that_fill_and_evict_at_once_stay_below_the_limit_and_touch_nothing_foreign) {
     char  dir[SCRATCH_PATH], foreign[SCRATCH_PATH + 16];

@@ -1,4 +1,5 @@
-/* A writer killed at a random moment: what is left is whole or is cleaned up. Thirty times, a thousand with CKIT_SOAK. */
+/* A writer killed at a random moment: what is left is whole or is cleaned up. Thirty times, a thousand with
+ * CKIT_SOAK. */
 #include <cachekit/buf.h>
 #include <cachekit/file.h>
 

@@ -1,5 +1,5 @@
-/* What this library writes is read by the released Rust crates cachekit-core and cachekit-rs, and what they write by this
- * library. The crates answer over a pipe (rust/src/main.rs); rust.sh builds them and names their program in
+/* What this library writes is read by the released Rust crates cachekit-core and cachekit-rs, and what they write by
+ * this library. The crates answer over a pipe (rust/src/main.rs); rust.sh builds them and names their program in
  * CKIT_RUST_PEER. Without it everything here is skipped. */
 #include <cachekit/cachekit.h>
 

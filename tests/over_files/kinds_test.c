@@ -125,7 +125,7 @@ CKIT_TEST(kinds, of_entries_come_back_as_they_were) {
     scratch_remove(s.dir);
 }
 
-/* ---- bytes of the caller's own format, under names of his own ------------------------------------------------------- */
+/* ---- bytes of the caller's own format, under names of his own ---------------------------------------------------- */
 
 static void name_them(stage *s) {
     ckit_cache_options    options = CKIT_CACHE_OPTIONS_INIT;

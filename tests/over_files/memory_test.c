@@ -1,5 +1,6 @@
 /* Each request for memory fails in turn, in a cache over files with everything in use: calls give right values or say
- * that there is no memory, nothing leaks, and the cache goes on. And what has expired is freed without being asked for. */
+ * that there is no memory, nothing leaks, and the cache goes on. And what has expired is freed without being asked
+ * for. */
 #include "over_files.h"
 
 #include "support/failing_alloc.h"
@@ -211,7 +212,7 @@ CKIT_TEST(memory, each_request_may_fail_and_values_stay_right) {
     CHECK(n > 20);
 }
 
-/* ---- what has expired goes by itself -------------------------------------------------------------------------------- */
+/* ---- what has expired goes by itself ----------------------------------------------------------------------------- */
 
 static void set_many(ckit_cache *cache, const char *prefix, unsigned count, const ckit_entry_options *options) {
     for (unsigned i = 0; i < count; i++) {
@@ -250,7 +251,7 @@ CKIT_TEST(memory, of_what_has_expired_is_free_again_though_nobody_asks) {
     ckit_cache_close(cache);
 }
 
-/* ---- what the system sees -------------------------------------------------------------------------------------------- */
+/* ---- what the system sees ---------------------------------------------------------------------------------------- */
 
 static uint64_t resident_bytes(void) {
     unsigned long long pages = 0;

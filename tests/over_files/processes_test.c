@@ -32,7 +32,7 @@ static void wait_until(const _Atomic uint64_t *counter, uint64_t value) {
     CHECK(atomic_load(counter) >= value);
 }
 
-/* ---- one computation for one key ----------------------------------------------------------------------------------- */
+/* ---- one computation for one key --------------------------------------------------------------------------------- */
 
 typedef struct caller {
     board         *b;
@@ -131,7 +131,7 @@ CKIT_TEST(processes, a_later_one_finds_what_an_earlier_one_computed) {
     scratch_remove(dir);
 }
 
-/* ---- the one that computes dies -------------------------------------------------------------------------------------- */
+/* ---- the one that computes dies ---------------------------------------------------------------------------------- */
 
 static ckit_status load_until_killed(void *context, ckit_load *load, ckit_error *err) {
     board *b = context;
@@ -170,7 +170,7 @@ CKIT_TEST(processes, one_that_is_killed_while_it_computes_holds_up_nobody_beyond
     scratch_remove(dir);
 }
 
-/* ---- killed at any moment ------------------------------------------------------------------------------------------- */
+/* ---- killed at any moment ---------------------------------------------------------------------------------------- */
 
 static void call_for_ever(const char *dir, uint32_t random) {
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;

@@ -1,4 +1,5 @@
-/* What lies in the files of a cache that seals: whatever door a value came through, neither it nor a key is found there. */
+/* What lies in the files of a cache that seals: whatever door a value came through, neither it nor a key is found
+ * there. */
 #include "over_files.h"
 #include "support/hex.h"
 

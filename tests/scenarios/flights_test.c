@@ -1,5 +1,5 @@
-/* Flights of a fleet, with real processes over files and over a real server: one computation for all, and what happens when
- * the process that computes dies or is stopped. Nothing here asserts how fast; what was measured is printed. */
+/* Flights of a fleet, with real processes over files and over a real server: one computation for all, and what happens
+ * when the process that computes dies or is stopped. Nothing here asserts how fast; what was measured is printed. */
 #include "support/redis_server.h"
 #include "support/scratch.h"
 #include "support/test.h"
@@ -186,7 +186,7 @@ static uint64_t call(member *m) {
     return number_of(&value);
 }
 
-/* ---- a crowd for one key --------------------------------------------------------------------------------------------- */
+/* ---- a crowd for one key ----------------------------------------------------------------------------------------- */
 
 static void got(board *b, uint64_t number) {
     CHECK_EQ_U(1, number);
@@ -287,7 +287,7 @@ static void crowd(world *w) {
 CKIT_TEST(flights, of_a_thousand_callers_in_ten_processes_one_computes_over_files) { OVER(FILES, crowd); }
 CKIT_TEST(flights, of_a_thousand_callers_in_ten_processes_one_computes_over_redis) { OVER(REDIS, crowd); }
 
-/* ---- a fleet that refreshes ------------------------------------------------------------------------------------------ */
+/* ---- a fleet that refreshes -------------------------------------------------------------------------------------- */
 
 /* Each has the first value in memory, and asks until it has the second. */
 static void child_that_refreshes(world *w, const ckit_function_options *of) {
@@ -353,7 +353,7 @@ CKIT_TEST(flights, of_ten_processes_one_refreshes_a_value_past_its_life_over_red
     OVER(REDIS, refresh_past_the_life);
 }
 
-/* ---- a holder that dies ------------------------------------------------------------------------------------------------ */
+/* ---- a holder that dies ------------------------------------------------------------------------------------------ */
 
 static pid_t start_holder(world *w) {
     pid_t child = fork();
@@ -403,7 +403,7 @@ static void killed_holder(world *w) {
 CKIT_TEST(flights, go_on_when_the_process_that_computes_is_killed_over_files) { OVER(FILES, killed_holder); }
 CKIT_TEST(flights, go_on_when_the_process_that_computes_is_killed_over_redis) { OVER(REDIS, killed_holder); }
 
-/* ---- a holder that is stopped, and goes on -------------------------------------------------------------------------- */
+/* ---- a holder that is stopped, and goes on ----------------------------------------------------------------------- */
 
 static void stopped_holder(world *w) {
     member m, fresh;
@@ -434,7 +434,7 @@ CKIT_TEST(flights, whose_leader_was_stopped_beyond_its_lease_keep_the_newer_valu
     OVER(REDIS, stopped_holder);
 }
 
-/* ---- a holder that forks ---------------------------------------------------------------------------------------------- */
+/* ---- a holder that forks ----------------------------------------------------------------------------------------- */
 
 /* A rival calls when the child of the function has ended, while the parent computes. */
 static void forking_holder(world *w) {

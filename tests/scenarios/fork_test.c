@@ -277,7 +277,7 @@ CKIT_TEST(fork, a_child_may_close_at_once_whatever_was_going_on) {
     scene_close(&s);
 }
 
-/* ---- inside the function -------------------------------------------------------------------------------------------------- */
+/* ---- inside the function ----------------------------------------------------------------------------------------- */
 
 static ckit_status fork_inside(void *context, ckit_load *load, ckit_error *err) {
     pid_t *child = context;
@@ -322,7 +322,7 @@ CKIT_TEST(fork, inside_a_function_both_sides_end_the_call) {
     }
 }
 
-/* ---- polls ------------------------------------------------------------------------------------------------------------------ */
+/* ---- polls ------------------------------------------------------------------------------------------------------- */
 
 typedef struct polled {
     scene      s;
@@ -490,7 +490,7 @@ CKIT_TEST(fork, batches_of_the_parent_can_be_finished_and_freed_by_the_child) {
     scene_close(&b.s);
 }
 
-/* ---- again and again ------------------------------------------------------------------------------------------------------ */
+/* ---- again and again --------------------------------------------------------------------------------------------- */
 
 typedef struct storm {
     scene        s;

@@ -1,5 +1,5 @@
-/* A write whose answer is lost may still be on its way, and arrive behind one that is newer: through a proxy that holds back one
- * connection while others pass. Waits for what must come. */
+/* A write whose answer is lost may still be on its way, and arrive behind one that is newer: through a proxy that holds
+ * back one connection while others pass. Waits for what must come. */
 #include "support/fault_proxy.h"
 #include "support/redis_server.h"
 #include "support/test.h"

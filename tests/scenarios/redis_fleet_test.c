@@ -1,5 +1,5 @@
-/* Several caches over one Redis server, each with copies in memory: what one changes, the others see, also when links break.
- * Waits for what must come; copies would live for an hour. */
+/* Several caches over one Redis server, each with copies in memory: what one changes, the others see, also when links
+ * break. Waits for what must come; copies would live for an hour. */
 #include "support/redis_cluster.h"
 #include "support/redis_server.h"
 #include "support/test.h"
@@ -103,7 +103,7 @@ static void make_copy(ckit_cache *cache, const char *key) {
     CHECK_EQ_U(CKIT_SOURCE_MEMORY, source);
 }
 
-/* ---- one function --------------------------------------------------------------------------------------------------------- */
+/* ---- one function ------------------------------------------------------------------------------------------------ */
 
 static ckit_status load(void *context, ckit_load *load, ckit_error *err) {
     (void)err;
@@ -167,7 +167,7 @@ static void check_functions(ckit_cache *a, ckit_cache *b) {
     ckit_function_close(other);
 }
 
-/* ---- two caches ------------------------------------------------------------------------------------------------------------ */
+/* ---- two caches -------------------------------------------------------------------------------------------------- */
 
 static void check_entries(ckit_cache *a, ckit_cache *b) {
     put(b, "k", "old");
@@ -308,7 +308,7 @@ CKIT_TEST(redis_fleet, a_cache_may_be_closed_at_any_moment_of_its_link) {
     redis_server_stop(&server);
 }
 
-/* ---- processes --------------------------------------------------------------------------------------------------------------- */
+/* ---- processes --------------------------------------------------------------------------------------------------- */
 
 typedef struct process {
     pid_t pid;

@@ -1,9 +1,9 @@
-/* Four worker processes over one Redis server, or a cluster, while workers are killed and stopped, servers are killed, frozen,
- * emptied and started again, and links are cut or fall silent: no value is ever wrong, no read older than what its worker has been told
- * or has written itself, and nothing waits for longer than it may.
+/* Four worker processes over one Redis server, or a cluster, while workers are killed and stopped, servers are killed,
+ * frozen, emptied and started again, and links are cut or fall silent: no value is ever wrong, no read older than what
+ * its worker has been told or has written itself, and nothing waits for longer than it may.
  *
- * A few seconds as an ordinary test; with CKIT_SOAK set as long as CKIT_SOAK_SECONDS says (300). With CKIT_SOAK_REPORT the
- * table goes behind what is in that file too. */
+ * A few seconds as an ordinary test; with CKIT_SOAK set as long as CKIT_SOAK_SECONDS says (300). With CKIT_SOAK_REPORT
+ * the table goes behind what is in that file too. */
 #include "soak_world.h"
 #include "support/partition.h"
 #include "support/redis_cluster.h"
@@ -21,7 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* An operation waits for the store for a second at most, several times at worst; a machine under load is slow besides. */
+/* An operation waits for the store for a second at most, several times at worst; a machine under load is slow
+ * besides. */
 #define HANG_MS (UNDER_ASAN || UNDER_TSAN ? 30000u : 15000u)
 
 typedef enum event {
@@ -56,7 +57,7 @@ typedef struct director {
     bool          network; /* is ours alone */
 } director;
 
-/* ---- the network ----------------------------------------------------------------------------------------------------------- */
+/* ---- the network ------------------------------------------------------------------------------------------------- */
 
 static bool set_loopback(bool up) {
     struct ifreq ask = {.ifr_name = "lo"};
@@ -81,7 +82,7 @@ static bool have_own_network(void) {
     return false;
 }
 
-/* ---- workers --------------------------------------------------------------------------------------------------------------- */
+/* ---- workers ----------------------------------------------------------------------------------------------------- */
 
 static void start_worker(director *d, unsigned at) {
     char     url[160];
@@ -149,7 +150,7 @@ static void let_pass(director *d, uint64_t ms) {
     } while (soak_now_ms() < end);
 }
 
-/* ---- what happens ------------------------------------------------------------------------------------------------------------ */
+/* ---- what happens ------------------------------------------------------------------------------------------------ */
 
 static uint64_t some(director *d, uint64_t from, uint64_t to) { return from + soak_random(&d->random) % (to - from); }
 
@@ -224,7 +225,7 @@ static void let_happen(director *d, event what) {
     d->happened[what]++;
 }
 
-/* ---- beginning and end ------------------------------------------------------------------------------------------------------- */
+/* ---- beginning and end ------------------------------------------------------------------------------------------- */
 
 static void await_end(director *d) {
     uint64_t end = soak_now_ms() + 2 * HANG_MS;

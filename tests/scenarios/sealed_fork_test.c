@@ -1,5 +1,5 @@
-/* A program that seals its values forks, also while another thread is sealing: parent, children and grandchildren seal and
- * open on, each reads what the others wrote, and no nonce is used twice. Over files and over Redis. */
+/* A program that seals its values forks, also while another thread is sealing: parent, children and grandchildren seal
+ * and open on, each reads what the others wrote, and no nonce is used twice. Over files and over Redis. */
 #include "support/redis_server.h"
 #include "support/scratch.h"
 #include "support/test.h"

@@ -48,7 +48,7 @@ static uint64_t next_random(uint64_t *state) {
 
 static bool is_soak(void) { return getenv("CKIT_SOAK") != NULL; }
 
-/* ---- the functions -------------------------------------------------------------------------------------------------------- */
+/* ---- the functions ----------------------------------------------------------------------------------------------- */
 
 /* A large value every other time, so that both ways of lending are used. */
 static void write_version(ckit_writer *w, uint64_t version) { write_number(w, version, version % 2 == 0 ? 300 : 0); }
@@ -75,7 +75,7 @@ static void check_version(soak *s, const truth *t, uint64_t floor, const ckit_va
     atomic_fetch_add(&s->stale, value->stale);
 }
 
-/* ---- who reads -------------------------------------------------------------------------------------------------------------- */
+/* ---- who reads --------------------------------------------------------------------------------------------------- */
 
 static void *call_calls(void *arg) {
     worker *w = arg;
@@ -122,7 +122,7 @@ static void *get_entries(void *arg) {
     return NULL;
 }
 
-/* ---- who changes -------------------------------------------------------------------------------------------------------------- */
+/* ---- who changes ------------------------------------------------------------------------------------------------- */
 
 static void forget_call(soak *s, int function, int key, uint64_t dice) {
     ckit_args  args;
@@ -184,7 +184,7 @@ static void *change_entries(void *arg) {
     return NULL;
 }
 
-/* ---- a loop ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- a loop ------------------------------------------------------------------------------------------------------ */
 
 #define IN_FLIGHT 16
 
@@ -296,7 +296,7 @@ static void *poll_calls(void *arg) {
     return NULL;
 }
 
-/* ---- the run ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
 
 static void init_truth(truth *t) {
     pthread_mutex_init(&t->changing, NULL);

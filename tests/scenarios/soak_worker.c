@@ -1,5 +1,5 @@
-/* A worker of the fleet's rehearsal: threads that work, and one that listens: it compares what it reads with what its process
- * has been told. */
+/* A worker of the fleet's rehearsal: threads that work, and one that listens: it compares what it reads with what its
+ * process has been told. */
 #include "soak_world.h"
 
 #include <cachekit/document.h>
@@ -38,7 +38,7 @@ typedef struct hand { /* a thread */
 static worker                 me;
 static _Thread_local unsigned loads; /* how often this thread has computed */
 
-/* ---- between store and cache: what is told ------------------------------------------------------------------------------ */
+/* ---- between store and cache: what is told ----------------------------------------------------------------------- */
 
 static struct {
     ckit_backend          *inner;
@@ -97,7 +97,7 @@ static void tap_close(void *self) {
     ckit_backend_close(tap.inner);
 }
 
-/* ---- what a thread is at ---------------------------------------------------------------------------------------------------- */
+/* ---- what a thread is at ----------------------------------------------------------------------------------------- */
 
 static soak_place *place_of(const hand *h) { return &h->of->w->places[h->of->self][h->index]; }
 
@@ -117,7 +117,7 @@ static void end(hand *h, bool ok) {
     atomic_store(&place->slot, 0);
 }
 
-/* ---- looking ----------------------------------------------------------------------------------------------------------------- */
+/* ---- looking ----------------------------------------------------------------------------------------------------- */
 
 /* What must not be seen older, as it is before a read begins. */
 typedef struct look {
@@ -190,7 +190,7 @@ static void get_many(hand *h) {
     end(h, st == CKIT_OK);
 }
 
-/* ---- changing entries --------------------------------------------------------------------------------------------------------- */
+/* ---- changing entries -------------------------------------------------------------------------------------------- */
 
 static size_t some_bytes(hand *h) {
     uint64_t any = soak_random(&h->random);
@@ -240,7 +240,7 @@ static void change(hand *h, soak_op op) {
     pthread_mutex_unlock(&truth->writing);
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 static ckit_status load(void *context, ckit_load *load, ckit_error *err) {
     worker     *of = context;
@@ -369,7 +369,7 @@ static void invalidate_all(hand *h) {
     end(h, st == CKIT_OK);
 }
 
-/* ---- locks ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 static void lock(hand *h) {
     ckit_backend           *backend = ckit_cache_backend(h->of->cache);
@@ -396,7 +396,7 @@ static void lock(hand *h) {
     end(h, st == CKIT_OK || st == CKIT_MISS);
 }
 
-/* ---- threads ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 static void *work(void *arg) {
     hand *h = arg;
@@ -449,7 +449,8 @@ static void name_of(const hand *h, const look *l, char out[160]) {
 }
 
 /* Has something written behind all that has been acknowledged so far, and waits for the word of it. The server tells in
- * order, so then everything before has been told, or the watch is a new one. In a cluster by the node that has the key. */
+ * order, so then everything before has been told, or the watch is a new one. In a cluster by the node that has the
+ * key. */
 static bool hear(hand *h, const look *l) {
     static uint64_t    number;
     char               key[224], at[160] = "";
@@ -495,7 +496,7 @@ static void *listen_and_look(void *arg) {
     return NULL;
 }
 
-/* ---- its life ------------------------------------------------------------------------------------------------------------------- */
+/* ---- its life ---------------------------------------------------------------------------------------------------- */
 
 static void open_cache(worker *of, const char *url) {
     static ckit_log       quiet = {.level = CKIT_LOG_ERROR};

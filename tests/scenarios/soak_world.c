@@ -80,7 +80,7 @@ void soak_bury(soak_world *w, unsigned worker) {
     }
 }
 
-/* ---- values -------------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 typedef struct head {
     uint64_t slot, generation, version, bytes, check;
@@ -124,7 +124,7 @@ uint64_t soak_read_value(ckit_slice value, unsigned slot, uint32_t generation) {
     return right ? h.version : 0;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------------ */
+/* ---- the table --------------------------------------------------------------------------------------------------- */
 
 static void print_table(const soak_world *w, const char *headline, uint64_t hangs, uint64_t crashes, FILE *out) {
     fprintf(out, "%s\n  %-12s %10s %10s %12s\n", headline, "operation", "done", "failed", "slowest ms");

@@ -1,8 +1,9 @@
-/* soak_world.h - what the processes of the fleet's rehearsal share: the truth about every key, and what each thread is at.
+/* soak_world.h - what the processes of the fleet's rehearsal share: the truth about every key, and what each thread is
+ * at.
  *
- * A key is a slot and a generation. The versions of a slot only grow; `floor` is the version below which nobody who has heard of
- * the last change may see anything. A write whose fate is unknown (it failed, or its process was killed) may still take
- * effect at any time, so its key is given up: the slot goes on with the next generation. */
+ * A key is a slot and a generation. The versions of a slot only grow; `floor` is the version below which nobody who has
+ * heard of the last change may see anything. A write whose fate is unknown (it failed, or its process was killed) may
+ * still take effect at any time, so its key is given up: the slot goes on with the next generation. */
 #ifndef CKIT_SCENARIOS_SOAK_WORLD_H
 #define CKIT_SCENARIOS_SOAK_WORLD_H
 
@@ -95,7 +96,7 @@ void soak_write_value(ckit_buf *out, unsigned slot, uint32_t generation, uint64_
 /* The version, or 0 for what is not a value of that key. */
 uint64_t soak_read_value(ckit_slice value, unsigned slot, uint32_t generation);
 
-/* ---- a worker ------------------------------------------------------------------------------------------------------------- */
+/* ---- a worker ---------------------------------------------------------------------------------------------------- */
 
 /* The life of a worker process, until the world ends. */
 _Noreturn void soak_work(soak_world *w, unsigned self, const char *url, uint64_t seed);

@@ -1,8 +1,8 @@
 /* The time of our work tells nothing about secrets: no branch and no address depends on them.
  *
- * Secret bytes are marked as undefined, and memcheck counts each branch and each address that depends on undefined bytes.
- * What is made of secrets is undefined too, and is declared to be known where it becomes known to everybody. Processors
- * that take longer for some operands than for others are out of sight.
+ * Secret bytes are marked as undefined, and memcheck counts each branch and each address that depends on undefined
+ * bytes. What is made of secrets is undefined too, and is declared to be known where it becomes known to everybody.
+ * Processors that take longer for some operands than for others are out of sight.
  *
  * The program starts itself anew under valgrind. */
 #include <cachekit/buf.h>

@@ -7,7 +7,8 @@
  *     expired.pem, early.pem    the same as server.pem, out of date and not yet valid
  *     client.pem, client.key    for a client, signed by ca
  *     other-client.pem          the same, signed by other-ca
- * Keys are readable for their owner only; one key serves all of the server's certificates, another all of the client's. */
+ * Keys are readable for their owner only; one key serves all of the server's certificates, another all of the
+ * client's. */
 #ifndef CKIT_SUPPORT_CERTIFICATES_H
 #define CKIT_SUPPORT_CERTIFICATES_H
 

@@ -317,7 +317,7 @@ static ckit_status end(fake_store *store, fake_op op, ckit_status st, ckit_error
     return st;
 }
 
-/* ---- the operations ----------------------------------------------------------------------------------------------- */
+/* ---- the operations ---------------------------------------------------------------------------------------------- */
 
 static ckit_status read_entry(fake_store *store, ckit_slice key, ckit_buf *out, uint64_t *life_ms) {
     entry *e = find(store, key);
@@ -484,7 +484,7 @@ static ckit_status fake_delete_scope(void *self, const ckit_scope *scope, uint64
     return end(store, FAKE_DELETE_SCOPE, st, err);
 }
 
-/* ---- locks ---------------------------------------------------------------------------------------------------------- */
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 static lock *lock_of(fake_store *store, ckit_slice key) {
     lock *l = store->locks;
@@ -560,7 +560,7 @@ static ckit_status fake_set_if_owner(void *self, ckit_slice key, ckit_slice valu
     return end(store, FAKE_SET, st, err);
 }
 
-/* ---- locks of many keys --------------------------------------------------------------------------------------------- */
+/* ---- locks of many keys ------------------------------------------------------------------------------------------ */
 
 static ckit_status fake_lock_try_many(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
                                       uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers, ckit_error *err) {
@@ -605,7 +605,7 @@ static ckit_status fake_set_many_if_owner(void *self, const ckit_slice *keys, co
     return end(store, FAKE_SET_MANY_IF_OWNER, st, err);
 }
 
-/* ---- submit ----------------------------------------------------------------------------------------------------------- */
+/* ---- submit ------------------------------------------------------------------------------------------------------ */
 
 /* Called without the lock. */
 static void answer(fake_store *store, ckit_request *request) {
@@ -663,7 +663,7 @@ static ckit_status submit_at_once(void *self, ckit_request *request, ckit_error 
     return CKIT_PENDING;
 }
 
-/* ---- the tables ----------------------------------------------------------------------------------------------------- */
+/* ---- the tables -------------------------------------------------------------------------------------------------- */
 
 #define REQUIRED_OPS                                                                                                   \
     .abi = CKIT_BACKEND_ABI, .name = "fake", .get = fake_get, .set = fake_set, .remove = fake_remove,                  \
@@ -698,7 +698,7 @@ ckit_backend *fake_connect(fake_store *store, fake_kind kind) {
     return backend;
 }
 
-/* ---- for the test ----------------------------------------------------------------------------------------------------- */
+/* ---- for the test ------------------------------------------------------------------------------------------------ */
 
 void fake_fail(fake_store *store, fake_op op, ckit_status status, uint64_t times) {
     fake_fail_errno(store, op, status, 0, times);

@@ -59,7 +59,7 @@ void fake_hub_echo(fake_hub *hub, bool echo) {
 
 void fake_hub_refuse(fake_hub *hub, ckit_status status) { hub->refusal = status; }
 
-/* ---- the queues --------------------------------------------------------------------------------------------------- */
+/* ---- the queues -------------------------------------------------------------------------------------------------- */
 
 static void free_message(message *m) {
     ckit_buf_fini(&m->key);
@@ -173,7 +173,7 @@ void fake_tell_scope(fake_watch *watch, const ckit_scope *scope) {
 
 bool fake_is_watched(fake_watch *watch) { return watch->sink != NULL; }
 
-/* ---- the operations ----------------------------------------------------------------------------------------------- */
+/* ---- the operations ---------------------------------------------------------------------------------------------- */
 
 static ckit_status on_get(void *self, ckit_slice key, uint64_t deadline_ms, ckit_buf *out, uint64_t *life_ms,
                           ckit_error *err) {

@@ -9,8 +9,8 @@
  *     ckit_cache_close(cache);
  *     fake_hub_close(hub);
  *
- * Every change that is made through a connection of the hub waits in the queue of each of its connections, but that of its
- * maker, until it is delivered; in order. Messages are delivered in the thread that asks for it. Thread-safe. */
+ * Every change that is made through a connection of the hub waits in the queue of each of its connections, but that of
+ * its maker, until it is delivered; in order. Messages are delivered in the thread that asks for it. Thread-safe. */
 #ifndef CKIT_SUPPORT_FAKE_WATCH_H
 #define CKIT_SUPPORT_FAKE_WATCH_H
 

@@ -49,7 +49,7 @@ static uint64_t now_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* ---- streams ------------------------------------------------------------------------------------------------------- */
+/* ---- streams ----------------------------------------------------------------------------------------------------- */
 
 static bool reserve(stream *s, size_t more) {
     if (s->cap - s->len < more) {
@@ -100,7 +100,7 @@ static bool transmit(int fd, stream *s, size_t *most) {
     return sent >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
-/* ---- frames -------------------------------------------------------------------------------------------------------- */
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
 
 /* The length of the line at `at` with its end, 0 when that is not there yet. */
 static size_t line_len(const stream *s, size_t at) {
@@ -171,7 +171,7 @@ static void pass_frames(fault_proxy *proxy, fault_link *link) {
     drop_front(&link->read, at);
 }
 
-/* ---- connections --------------------------------------------------------------------------------------------------- */
+/* ---- connections ------------------------------------------------------------------------------------------------- */
 
 static void end_link(fault_link *link) {
     close(link->client);
@@ -324,7 +324,7 @@ static void *run(void *arg) {
     return NULL;
 }
 
-/* ---- the proxy ----------------------------------------------------------------------------------------------------- */
+/* ---- the proxy --------------------------------------------------------------------------------------------------- */
 
 static bool listen_somewhere(fault_proxy *proxy) {
     struct sockaddr_in at = {.sin_family = AF_INET};

@@ -1,6 +1,6 @@
-/* support/fault_proxy.h - stands between clients and a Redis server and does to them what networks and servers do: delays,
- * silence, cut answers, errors, refused and lost connections. Answers are passed on as whole frames of RESP, so an error can
- * take the place of any of them, also of one whose command the server has carried out.
+/* support/fault_proxy.h - stands between clients and a Redis server and does to them what networks and servers do:
+ * delays, silence, cut answers, errors, refused and lost connections. Answers are passed on as whole frames of RESP, so
+ * an error can take the place of any of them, also of one whose command the server has carried out.
  *
  * Listens on a free port of the loopback interface; one thread; up to 512 connections. Everything may be changed at any
  * time. Uses no check macros, so that programs without them can use it. */

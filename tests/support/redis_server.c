@@ -28,7 +28,7 @@ static bool fail(char *why, size_t size, const char *format, ...) {
     return false;
 }
 
-/* ---- its place ------------------------------------------------------------------------------------------------------------- */
+/* ---- its place --------------------------------------------------------------------------------------------------- */
 
 uint16_t redis_server_free_port(void) {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -73,7 +73,7 @@ static bool make_place(redis_server *server, char *why, size_t size) {
     return true;
 }
 
-/* ---- starting and stopping --------------------------------------------------------------------------------------------------- */
+/* ---- starting and stopping --------------------------------------------------------------------------------------- */
 
 static void exec_with(const char **args, const char *clock) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -263,7 +263,7 @@ void redis_server_freeze(redis_server *server) {
 
 void redis_server_thaw(redis_server *server) { kill(server->pid, SIGCONT); }
 
-/* ---- a word with it ---------------------------------------------------------------------------------------------------------- */
+/* ---- a word with it ---------------------------------------------------------------------------------------------- */
 
 static int say(redis_server *server, const char *line) {
     struct sockaddr_un name = {.sun_family = AF_UNIX};

@@ -1,5 +1,5 @@
-/* support/redis_server.h - a real redis-server for tests and benchmarks: on a private port of the loopback interface and a
- * UNIX socket in a scratch directory.
+/* support/redis_server.h - a real redis-server for tests and benchmarks: on a private port of the loopback interface
+ * and a UNIX socket in a scratch directory.
  *
  *     redis_server server;
  *     char         why[200];
@@ -7,7 +7,8 @@
  *     ... server.url, server.unix_url ...
  *     redis_server_stop(&server);
  *
- * Uses no check macros, so that programs without them can use it. A server that its program did not stop ends with it. */
+ * Uses no check macros, so that programs without them can use it. A server that its program did not stop ends with
+ * it. */
 #ifndef CKIT_SUPPORT_REDIS_SERVER_H
 #define CKIT_SUPPORT_REDIS_SERVER_H
 
@@ -45,9 +46,9 @@ bool redis_server_start_beside(redis_server *server, const redis_server *other, 
 bool redis_server_start_sentinel(redis_server *server, const char *lines, char *why, size_t size);
 /* A port that is free at this moment. */
 uint16_t redis_server_free_port(void);
-/* The same with a port for encrypted connections besides (`tls_port`): server.pem, server.key and ca.pem are those in the
- * directory `certificates` (support/certificates.h), whose path is copied. Clients need none of their own, unless the
- * arguments say otherwise. */
+/* The same with a port for encrypted connections besides (`tls_port`): server.pem, server.key and ca.pem are those in
+ * the directory `certificates` (support/certificates.h), whose path is copied. Clients need none of their own, unless
+ * the arguments say otherwise. */
 bool redis_server_start_tls(redis_server *server, const char *certificates, const char *const *arguments, char *why,
                             size_t size);
 /* Ends it and removes its directory. Fine when it does not run. */

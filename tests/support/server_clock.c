@@ -1,5 +1,5 @@
-/* Loaded into a server under test (LD_PRELOAD): its wall clock is what the file named by CKIT_SERVER_CLOCK_FILE says, in
- * microseconds, or the machine's while that is 0. Its monotonic clock stays what it is, so its timers run. */
+/* Loaded into a server under test (LD_PRELOAD): its wall clock is what the file named by CKIT_SERVER_CLOCK_FILE says,
+ * in microseconds, or the machine's while that is 0. Its monotonic clock stays what it is, so its timers run. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 
 #define PORTION 65536
 
-/* ---- sockets ----------------------------------------------------------------------------------------------------------- */
+/* ---- sockets ----------------------------------------------------------------------------------------------------- */
 
 static int connect_to(uint16_t port) {
     struct sockaddr_in name = {
@@ -46,7 +46,7 @@ static unsigned wait_for_either(int client, int server) {
     return (fds[0].revents != 0 ? 1u : 0u) | (fds[1].revents != 0 ? 2u : 0u);
 }
 
-/* ---- bytes as they are --------------------------------------------------------------------------------------------------- */
+/* ---- bytes as they are ------------------------------------------------------------------------------------------- */
 
 /* False when the connection is to end. */
 static bool pass_answer(tls_relay_client *c, char *bytes, size_t len, int64_t *passed) {
@@ -81,7 +81,7 @@ static void relay_raw(tls_relay_client *c) {
     }
 }
 
-/* ---- encryption taken off ------------------------------------------------------------------------------------------------ */
+/* ---- encryption taken off ---------------------------------------------------------------------------------------- */
 
 static int note_name(SSL *ssl, int *alert, void *arg) {
     tls_relay  *r = arg;
@@ -159,7 +159,7 @@ static void make_context(tls_relay *r) {
     r->context = context;
 }
 
-/* ---- connections ----------------------------------------------------------------------------------------------------------- */
+/* ---- connections ------------------------------------------------------------------------------------------------- */
 
 static void *serve(void *arg) {
     tls_relay_client *c = arg;

@@ -1,6 +1,6 @@
-/* support/tls_relay.h - stands between a client and a server, takes encryption off or leaves it, and does what tests tell it:
- * shows other certificates, renews keys, cuts, stalls, changes bytes. Listens on a free port of the loopback interface; a
- * thread for each connection, 256 connections at most. */
+/* support/tls_relay.h - stands between a client and a server, takes encryption off or leaves it, and does what tests
+ * tell it: shows other certificates, renews keys, cuts, stalls, changes bytes. Listens on a free port of the loopback
+ * interface; a thread for each connection, 256 connections at most. */
 #ifndef CKIT_SUPPORT_TLS_RELAY_H
 #define CKIT_SUPPORT_TLS_RELAY_H
 

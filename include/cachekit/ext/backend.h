@@ -24,9 +24,9 @@
  *   - After fork the child's first call works on connections and locks of its own.
  *   - No secret, no value and no whole key in an error text.
  *
- * From the first release, 1.0, on this page has its own promise: within one CKIT_BACKEND_ABI nothing on it changes, neither
- * the table nor the structs that are handed over. An addition raises the number, and the library knows how long a table of
- * each number is. */
+ * From the first release, 1.0, on this page has its own promise: within one CKIT_BACKEND_ABI nothing on it changes,
+ * neither the table nor the structs that are handed over. An addition raises the number, and the library knows how long
+ * a table of each number is. */
 #ifndef CACHEKIT_EXT_BACKEND_H
 #define CACHEKIT_EXT_BACKEND_H
 
@@ -127,17 +127,17 @@ typedef enum ckit_watch_figure {
     CKIT_WATCH_MALFORMED = 4 /* one that came in could not be read, and was passed over */
 } ckit_watch_figure;
 
-/* What a store that watches is given by the cache above it, and tells it (see `watch`). Every function may be called from
- * any thread of the backend, with no lock of the backend held, also before `watch` has returned. They take microseconds
- * and never wait for the store. `lost` and `guarded` are called one after the other, never at once.
+/* What a store that watches is given by the cache above it, and tells it (see `watch`). Every function may be called
+ * from any thread of the backend, with no lock of the backend held, also before `watch` has returned. They take
+ * microseconds and never wait for the store. `lost` and `guarded` are called one after the other, never at once.
  *
  * From `guarded` to `lost` the backend vouches for this: whatever anybody, another process or this one, changes in the
- * store of a key that has been read through this backend since `guarded`, and since it was told or written last, is told,
- * sooner or later: a new value, a new lifetime, its end. A change is told after the store has made it, and a read that begins after it was told sees it (so
- * no replica that lags behind is read). Changes made through this backend may be left out, but only those, and only
- * when the operation has told that it succeeded: a write that was given up and takes effect later is told. Where the backend
- * cannot be sure that a message is about its own change alone, it passes it on. That costs this process the copy that it
- * has just made, and a read. */
+ * store of a key that has been read through this backend since `guarded`, and since it was told or written last, is
+ * told, sooner or later: a new value, a new lifetime, its end. A change is told after the store has made it, and a read
+ * that begins after it was told sees it (so no replica that lags behind is read). Changes made through this backend may
+ * be left out, but only those, and only when the operation has told that it succeeded: a write that was given up and
+ * takes effect later is told. Where the backend cannot be sure that a message is about its own change alone, it passes
+ * it on. That costs this process the copy that it has just made, and a read. */
 typedef struct ckit_watch_sink {
     void *self;
     /* The entry of this key has changed, or may have. Keys that nobody here has read may be told as well. */
@@ -151,8 +151,8 @@ typedef struct ckit_watch_sink {
      * which a watch begins. Until `guarded`, memory keeps what it reads from this store or writes to it for a
      * second at most; only what the store did not take it keeps longer. */
     void (*lost)(void *self);
-    /* From now on every change is told; the store has confirmed it. `what` is a sum of CKIT_GUARDS_*. Copies made before
-     * go. Without a `lost` before it, it is taken as one. */
+    /* From now on every change is told; the store has confirmed it. `what` is a sum of CKIT_GUARDS_*. Copies made
+     * before go. Without a `lost` before it, it is taken as one. */
     void (*guarded)(void *self, unsigned what);
     /* Counts one message. May be NULL. */
     void (*counted)(void *self, ckit_watch_figure what);
@@ -231,8 +231,8 @@ typedef struct ckit_backend_ops {
     ckit_slice (*key_prefix)(void *self);
 
     /* Tells what the store knows about itself, one figure after the other: counters over all programs that use it, not
-     * only this one, and levels. What other programs have counted lately may be missing, and counting may begin again at
-     * zero: `since_wall_ms` is when it began (Unix time; 0 = unknown), filled before the first figure is told. */
+     * only this one, and levels. What other programs have counted lately may be missing, and counting may begin again
+     * at zero: `since_wall_ms` is when it began (Unix time; 0 = unknown), filled before the first figure is told. */
     ckit_status (*stats)(void *self, uint64_t deadline_ms, ckit_stat_fn each, void *context, int64_t *since_wall_ms,
                          ckit_error *err);
     /* Removes now what has expired and what dead writers left behind. out->deleted counts the entries that went, in any
@@ -256,10 +256,10 @@ typedef struct ckit_backend_ops {
     ckit_status (*set_many_if_owner)(void *self, const ckit_slice *keys, const ckit_slice *values,
                                      const ckit_entry_info *infos, const ckit_lease *leases, size_t count,
                                      uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
-    /* Puts `value` in the place of `expected` as one: only while the entry holds exactly these bytes, and with the lifetime
-     * and the info that it has. CKIT_OK; CKIT_MISS when it holds anything else, or is not there. For who changes the form of
-     * a value and not what it means (ckit_rotate, rotate.h): what somebody writes meanwhile is never lost. A store that has
-     * this lets the callback of its `list` call its other operations. */
+    /* Puts `value` in the place of `expected` as one: only while the entry holds exactly these bytes, and with the
+     * lifetime and the info that it has. CKIT_OK; CKIT_MISS when it holds anything else, or is not there. For who
+     * changes the form of a value and not what it means (ckit_rotate, rotate.h): what somebody writes meanwhile is
+     * never lost. A store that has this lets the callback of its `list` call its other operations. */
     ckit_status (*replace)(void *self, ckit_slice key, ckit_slice expected, ckit_slice value, uint64_t deadline_ms,
                            ckit_error *err);
 } ckit_backend_ops;

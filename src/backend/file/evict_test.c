@@ -231,7 +231,7 @@ CKIT_TEST(eviction, new_entries_are_refused_only_when_nothing_can_be_removed) {
     fixture_close(&f);
 }
 
-/* ---- what a write costs ------------------------------------------------------------------------------------------------------ */
+/* ---- what a write costs ------------------------------------------------------------------------------------------ */
 
 CKIT_TEST(cost, a_thousand_overwrites_walk_the_directory_no_more_and_append_nothing) {
     faulty_io io;
@@ -272,7 +272,7 @@ CKIT_TEST(cost, a_read_is_one_open_one_look_and_one_read) {
     fixture_close(&f);
 }
 
-/* ---- the shared record --------------------------------------------------------------------------------------------------------- */
+/* ---- the shared record ------------------------------------------------------------------------------------------- */
 
 static void expect_usage(fixture *f, uint64_t expected_count) {
     uint64_t bytes, count;

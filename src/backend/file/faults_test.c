@@ -269,7 +269,7 @@ CKIT_TEST(faults, a_full_disk_is_relieved_once_and_then_reported) {
     fixture_close(&f);
 }
 
-/* ---- races, played out in the worst moment --------------------------------------------------------------------------------------- */
+/* ---- races, played out in the worst moment ----------------------------------------------------------------------- */
 
 static void write_behind(void *context) {
     fixture *f = context;

@@ -13,7 +13,7 @@
 /* "user:123" */
 #define NAME_USER "2f67918399d2d3551998794c4b3601c7"
 
-/* ---- the bytes on disk --------------------------------------------------------------------------------------------- */
+/* ---- the bytes on disk ------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(layout, an_entry_is_one_file_with_the_released_header) {
     fixture f;
@@ -71,7 +71,7 @@ CKIT_TEST(layout, the_expiry_on_disk_is_rounded_up_so_that_nothing_lives_shorter
     fixture_close(&f);
 }
 
-/* ---- what is not ours ------------------------------------------------------------------------------------------------ */
+/* ---- what is not ours -------------------------------------------------------------------------------------------- */
 
 static const char secret[] = "CK\1\0\0\0\0\0\0\0\0\0\0\0secret";
 
@@ -209,7 +209,7 @@ CKIT_TEST(safety, a_directory_that_cannot_be_made_is_named) {
     fixture_close(&f);
 }
 
-/* ---- options ---------------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(options, one_out_of_range_is_refused_by_name) {
     fixture f;
@@ -258,7 +258,7 @@ CKIT_TEST(options, the_initializer_and_the_function_agree) {
     CHECK_BYTES(((ckit_slice){(const uint8_t *)&a, sizeof a}), ((ckit_slice){(const uint8_t *)&b, sizeof b}));
 }
 
-/* ---- damaged and newer entries ---------------------------------------------------------------------------------------------- */
+/* ---- damaged and newer entries ----------------------------------------------------------------------------------- */
 
 CKIT_TEST(damage, a_corrupt_entry_is_missing_and_removed) {
     static const char *const rows[] = {"", "C", "CK\1", "XX\1\0\0\0\0\0\0\0\0\0\0\0v", "CK\2\0\0\0\0\0\0\0\0\0\0\0v"};
@@ -299,7 +299,7 @@ CKIT_TEST(damage, a_value_larger_than_our_limit_is_missing_and_stays) {
     fixture_close(&f);
 }
 
-/* ---- leftovers ---------------------------------------------------------------------------------------------------------- */
+/* ---- leftovers --------------------------------------------------------------------------------------------------- */
 
 static void make_old(const char *path, time_t age_s) {
     struct timespec now;
@@ -384,7 +384,7 @@ CKIT_TEST(leftovers, a_lock_file_whose_lease_has_ended_is_swept) {
     fixture_close(&f);
 }
 
-/* ---- locks and clocks ------------------------------------------------------------------------------------------------------ */
+/* ---- locks and clocks -------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(clocks, a_wall_clock_that_was_set_back_does_not_keep_a_lock_for_ever) {
     fixture    f;
@@ -444,7 +444,7 @@ CKIT_TEST(locking, a_file_locked_by_others_is_waited_for_up_to_the_limit) {
     fixture_close(&f);
 }
 
-/* ---- health ----------------------------------------------------------------------------------------------------------------- */
+/* ---- health ------------------------------------------------------------------------------------------------------ */
 
 CKIT_TEST(health, it_counts_entries_and_bytes_and_tells_what_is_wrong) {
     fixture     f;

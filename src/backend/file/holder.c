@@ -14,7 +14,7 @@
 
 #define FIRST_TIME_NAMESPACE UINT64_C(0xeffffffa) /* its inode, fixed in the kernel */
 
-/* ---- reading /proc ------------------------------------------------------------------------------------------------ */
+/* ---- reading /proc ----------------------------------------------------------------------------------------------- */
 
 /* At most `size` bytes of a file; 0 when it cannot be read. */
 static size_t read_text(const char *path, char *text, size_t size) {
@@ -120,7 +120,7 @@ static bool proc_counts_as_we_do(void) {
     return at < text + len && *at == '\n';
 }
 
-/* ---- the place and the process -------------------------------------------------------------------------------------- */
+/* ---- the place and the process ----------------------------------------------------------------------------------- */
 
 static bool read_place(uint8_t out[CKITI_FILE_PLACE_BYTES]) {
     static const uint8_t unknown[16];

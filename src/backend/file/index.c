@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-/* ---- what this process has noted ----------------------------------------------------------------------------------- */
+/* ---- what this process has noted --------------------------------------------------------------------------------- */
 
 #define MAX_SEEN_SLOTS 131072u
 #define COMPARE_EVERY_MS 1000u
@@ -132,7 +132,7 @@ void ckiti_file_index_note(ckiti_file_store *store, const ckiti_file_name *name,
     }
 }
 
-/* ---- by scope -------------------------------------------------------------------------------------------------------- */
+/* ---- by scope ---------------------------------------------------------------------------------------------------- */
 
 typedef struct scoped {
     ckiti_file_store *store;
@@ -159,8 +159,8 @@ static bool in_scope(const ckit_scope *scope, const ckiti_index_record *record) 
     return false;
 }
 
-/* The file's own stamp: the index notes an entry once and not each of its writes. 0 = unknown: a stamp may be any 64 bits
- * of seconds. */
+/* The file's own stamp: the index notes an entry once and not each of its writes. 0 = unknown: a stamp may be any 64
+ * bits of seconds. */
 static int64_t written_ms(const struct stat *st) {
     int64_t seconds = st->st_mtim.tv_sec;
     return seconds < 0 || seconds >= INT64_MAX / 1000 ? 0 : seconds * 1000 + st->st_mtim.tv_nsec / 1000000;

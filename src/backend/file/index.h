@@ -8,9 +8,9 @@
 
 #include "store.h"
 
-/* Makes sure that the entry is in the index. An overwrite of an entry that this process has already noted, with the same
- * owner, does no I/O; so where several processes store one key for different owners, the owner that was noted last stays.
- * A failure leaves the entry unlisted and is logged. */
+/* Makes sure that the entry is in the index. An overwrite of an entry that this process has already noted, with the
+ * same owner, does no I/O; so where several processes store one key for different owners, the owner that was noted last
+ * stays. A failure leaves the entry unlisted and is logged. */
 void ckiti_file_index_note(ckiti_file_store *store, const ckiti_file_name *name, ckit_slice key,
                            const ckit_entry_info *info, bool replaces, uint64_t deadline_ms);
 /* Before the store goes away. */

@@ -237,7 +237,7 @@ ckit_status ckiti_index_compact(ckiti_file_store *store, uint64_t deadline_ms, c
     return status == CKIT_MISS ? CKIT_OK : status;
 }
 
-/* ---- appending ----------------------------------------------------------------------------------------------------- */
+/* ---- appending --------------------------------------------------------------------------------------------------- */
 
 /* The header of a locked index; makes one in an empty file. CKIT_PENDING: it was no index and is gone now. */
 static ckit_status ready_header(ckiti_file_store *store, int fd, struct stat *st, ckiti_index_header *header,

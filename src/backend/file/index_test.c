@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- records --------------------------------------------------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------------------------------------------- */
 
 static size_t write_record(uint8_t *out, const char *key, const char *namespace_name, uint64_t salt) {
     ckiti_index_record record = {.created_ms = 1700000000123, .key = S(key), .namespace_name = S(namespace_name)};
@@ -82,7 +82,7 @@ CKIT_TEST(record, every_changed_header_is_refused) {
     }
 }
 
-/* ---- the index in use ---------------------------------------------------------------------------------------------------------- */
+/* ---- the index in use -------------------------------------------------------------------------------------------- */
 
 typedef struct counted {
     size_t entries;
@@ -292,7 +292,7 @@ CKIT_TEST(index, an_entry_that_goes_to_another_owner_and_back_is_the_first_owner
     fixture_close(&f);
 }
 
-/* ---- entries that cannot be looked at -------------------------------------------------------------------------------------- */
+/* ---- entries that cannot be looked at ---------------------------------------------------------------------------- */
 
 static ckit_status count_listed(void *context, const ckit_listed *entry) {
     (void)entry;

@@ -74,7 +74,7 @@ static bool is_free(const ckiti_file_store *store, const lease_record *r) {
     return !is_held(store, r) || ckiti_file_holder_is_dead(&r->holder);
 }
 
-/* ---- the record --------------------------------------------------------------------------------------------------- */
+/* ---- the record -------------------------------------------------------------------------------------------------- */
 
 static bool sum_fits(const uint8_t *raw, size_t summed) {
     return get_u64(raw + summed) == ckiti_xxh3((ckit_slice){raw, summed}, 0);
@@ -155,7 +155,7 @@ static ckit_status next_fence(ckiti_file_store *store, uint64_t deadline_ms, uin
     return status;
 }
 
-/* ---- names and leftovers --------------------------------------------------------------------------------------------- */
+/* ---- names and leftovers ----------------------------------------------------------------------------------------- */
 
 static void name_of(char out[NAME_BYTES], const ckiti_file_name *entry) {
     memcpy(out, NAME_START, sizeof NAME_START - 1);
@@ -182,7 +182,7 @@ void ckiti_file_lease_sweep(ckiti_file_store *store, const char *name) {
     ckiti_file_unlock_close(store, fd);
 }
 
-/* ---- the operations ----------------------------------------------------------------------------------------------------- */
+/* ---- the operations ---------------------------------------------------------------------------------------------- */
 
 /* A lock file, locked and read. */
 typedef struct held_file {

@@ -57,7 +57,7 @@ static void expect_held_until_its_end(fixture *f) {
     CHECK_OK(try_lock(f, &lease));
 }
 
-/* ---- holders that are processes --------------------------------------------------------------------------------------- */
+/* ---- holders that are processes ---------------------------------------------------------------------------------- */
 
 typedef struct holder_child {
     pid_t pid;
@@ -236,7 +236,7 @@ CKIT_TEST(holder, of_many_that_follow_a_dead_one_only_one_gets_the_lock) {
     fixture_close(&f);
 }
 
-/* ---- threads ---------------------------------------------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 static void *take_in_thread(void *context) {
     ckit_lease lease;
@@ -300,7 +300,7 @@ CKIT_TEST(threads, a_process_whose_first_thread_has_ended_is_alive) {
     fixture_close(&f);
 }
 
-/* ---- fork ------------------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(forks, a_lease_from_before_stays_the_parents) {
     fixture    f;
@@ -320,7 +320,7 @@ CKIT_TEST(forks, a_lease_from_before_stays_the_parents) {
     fixture_close(&f);
 }
 
-/* ---- records that were edited ---------------------------------------------------------------------------------------------------- */
+/* ---- records that were edited ------------------------------------------------------------------------------------ */
 
 static void sum_again(uint8_t *raw) {
     put_u64(raw + AT_FIRST_SUM, ckiti_xxh3((ckit_slice){raw, AT_FIRST_SUM}, 0));

@@ -1,7 +1,7 @@
 /* record.h - small records that processes share: a file of its own for each, read and written whole under its lock.
  *
- * A record is 8 bytes of magic, numbers, and the XXH3-64 of all that in its last 8 bytes, big-endian. One that is torn or
- * damaged does not pass for one. A record of another layout has another magic and another file name. Nothing here is
+ * A record is 8 bytes of magic, numbers, and the XXH3-64 of all that in its last 8 bytes, big-endian. One that is torn
+ * or damaged does not pass for one. A record of another layout has another magic and another file name. Nothing here is
  * mapped into memory: a file that somebody cuts short is a damaged record and no signal. */
 #ifndef CKITI_FILE_RECORD_H
 #define CKITI_FILE_RECORD_H

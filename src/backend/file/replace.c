@@ -1,8 +1,8 @@
 /* One value for another, and only for that one.
  *
- * Writers take no lock: they rename. So the new file changes places with the entry, which is one step, and what came out
- * is looked at. It is nearly always the file that was compared. Else somebody has written in between, and his file goes
- * back to its place, until what comes out is what was put in: then nobody's newer value is away. */
+ * Writers take no lock: they rename. So the new file changes places with the entry, which is one step, and what came
+ * out is looked at. It is nearly always the file that was compared. Else somebody has written in between, and his file
+ * goes back to its place, until what comes out is what was put in: then nobody's newer value is away. */
 #include "store.h"
 
 #include "base/alloc.h"
@@ -59,8 +59,8 @@ static ckit_status write_beside(ckiti_file_store *store, const char *name, int e
     return ckiti_file_temp_write(store, name, parts, 2, store->options.sync != CKIT_FILE_SYNC_NONE, temp, err);
 }
 
-/* `placed` took the place of somebody's file, which has the temporary name now: that goes back. Settled when what comes out
- * is what was put in before. A name that is gone was removed by somebody, after that write. */
+/* `placed` took the place of somebody's file, which has the temporary name now: that goes back. Settled when what comes
+ * out is what was put in before. A name that is gone was removed by somebody, after that write. */
 static void put_back(ckiti_file_store *store, const char *name, const char *temp, struct stat placed) {
     const ckiti_file_io *io = store->io;
     struct stat          back, out;

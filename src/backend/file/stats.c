@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 
-/* The record: magic, when counting began (Unix milliseconds), the counters in the order of ckiti_file_counter, zeros where
- * later counters will be, the sum. Counters that we do not know are kept. */
+/* The record: magic, when counting began (Unix milliseconds), the counters in the order of ckiti_file_counter, zeros
+ * where later counters will be, the sum. Counters that we do not know are kept. */
 #define RECORD_BYTES 256u
 #define RECORD_NAME ".ck-stats"
 #define SINCE_AT 8u
@@ -158,7 +158,7 @@ void ckiti_file_stats_forget(ckiti_file_store *store) {
     }
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------------------ */
+/* ---- telling ----------------------------------------------------------------------------------------------------- */
 
 /* Without the lock, for a directory that cannot be written or a record that somebody keeps locked. */
 static ckit_status read_unlocked(const ckiti_file_store *store, totals *t, ckit_error *err) {

@@ -1,9 +1,9 @@
 /* stats.h - what the store counts, over all processes that use the directory.
  *
- * Each process counts in atomics of its own and adds them to a small shared record (`.ck-stats`) about once a second while
- * operations happen, and at close. Counting never fails an operation and never waits for anybody, but at close for some
- * milliseconds: what cannot be added stays pending. A process that is killed loses what it had not added; a record that is
- * missing or damaged begins again at zero. */
+ * Each process counts in atomics of its own and adds them to a small shared record (`.ck-stats`) about once a second
+ * while operations happen, and at close. Counting never fails an operation and never waits for anybody, but at close
+ * for some milliseconds: what cannot be added stays pending. A process that is killed loses what it had not added; a
+ * record that is missing or damaged begins again at zero. */
 #ifndef CKITI_FILE_STATS_H
 #define CKITI_FILE_STATS_H
 

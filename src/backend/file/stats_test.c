@@ -75,7 +75,7 @@ static void write_entry(fixture *f, const char *key, const char *content) {
     scratch_write_file(fixture_path(f, name.text), S(content));
 }
 
-/* ---- what is counted ---------------------------------------------------------------------------------------------------- */
+/* ---- what is counted --------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(stats, every_counter_counts_what_its_name_says) {
     fixture      f;
@@ -194,7 +194,7 @@ CKIT_TEST(stats, asking_a_store_that_nobody_used_makes_no_record) {
     fixture_close(&f);
 }
 
-/* ---- together ------------------------------------------------------------------------------------------------------------- */
+/* ---- together ---------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(together, counts_are_added_after_a_second_and_at_the_end) {
     fixture     f;
@@ -302,7 +302,7 @@ CKIT_TEST(together, threads_lose_nothing_either) {
     fixture_close(&f);
 }
 
-/* ---- hardship ------------------------------------------------------------------------------------------------------------- */
+/* ---- hardship ---------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(hardship, a_damaged_or_missing_record_begins_again) {
     static const char *const rubbish[] = {"", "x", "CKSTATS1", NULL};

@@ -2,8 +2,8 @@
  *
  * Nothing here is guarded by a mutex: the directory descriptor never changes its number, counters are atomics, and what
  * several processes must agree on is guarded by flock on a descriptor opened for that one operation, so threads exclude
- * each other like processes do. A child that is forked meanwhile gets such a descriptor too and never closes it, so every
- * lock is given up explicitly. */
+ * each other like processes do. A child that is forked meanwhile gets such a descriptor too and never closes it, so
+ * every lock is given up explicitly. */
 #ifndef CKITI_FILE_STORE_H
 #define CKITI_FILE_STORE_H
 

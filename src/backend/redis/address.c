@@ -90,7 +90,7 @@ static bool parse_switch(ckit_slice text, bool *out) {
     return false;
 }
 
-/* ---- parameters --------------------------------------------------------------------------------------------------- */
+/* ---- parameters -------------------------------------------------------------------------------------------------- */
 
 typedef enum parameter_type { TEXT, NUMBER, SECONDS, SWITCH, CERTIFICATE, VERSION, INVALIDATION } parameter_type;
 typedef struct parameter {
@@ -201,7 +201,7 @@ static ckit_status read_parameters(ckiti_redis_address *a, const ckiti_url *url,
     return CKIT_OK;
 }
 
-/* ---- the URL ------------------------------------------------------------------------------------------------------ */
+/* ---- the URL ----------------------------------------------------------------------------------------------------- */
 
 static bool scheme_is(const ckiti_url *url, const char *name) {
     return ckit_slice_equal(url->scheme, ckit_slice_str(name));
@@ -365,7 +365,7 @@ static ckit_status read_url(ckiti_redis_address *a, ckit_slice text, bool others
     return st;
 }
 
-/* ---- options ------------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 static ckit_status check_range(const char *name, uint64_t value, uint64_t low, uint64_t high, ckit_error *err) {
     if (value >= low && value <= high) {

@@ -56,14 +56,15 @@ typedef struct ckiti_redis_address {
     struct ckiti_redis_tls *security;
 } ckiti_redis_address;
 
-/* Reads URL and options. With `others` parameters that are not this store's are passed over: somebody else has read them.
- * CKIT_E_CONFIGURATION names the part that is wrong; the text shows neither it nor the URL when it could be secret. */
+/* Reads URL and options. With `others` parameters that are not this store's are passed over: somebody else has read
+ * them. CKIT_E_CONFIGURATION names the part that is wrong; the text shows neither it nor the URL when it could be
+ * secret. */
 ckit_status ckiti_redis_address_read(ckiti_redis_address *address, const ckit_redis_options *options, bool others,
                                      ckit_error *err);
 void        ckiti_redis_address_fini(ckiti_redis_address *address);
 
-/* For who reads such URLs without this store: the URL with the first host of its list alone, copied to `out`; a URL without
- * a list as it is. The length; more than `size` when it does not fit. May hold a password. */
+/* For who reads such URLs without this store: the URL with the first host of its list alone, copied to `out`; a URL
+ * without a list as it is. The length; more than `size` when it does not fit. May hold a password. */
 size_t ckiti_redis_with_one_host(ckit_slice text, char *out, size_t size);
 
 /* Whether a URL's parameter is one of this store. */

@@ -1,7 +1,7 @@
 /* call.h - one request to a server: commands that travel together, and what takes their replies.
  *
- * A call stands at the beginning of a struct of its operation, in the caller's storage, and belongs to whoever serves the
- * connection between being handed over and being done. */
+ * A call stands at the beginning of a struct of its operation, in the caller's storage, and belongs to whoever serves
+ * the connection between being handed over and being done. */
 #ifndef CKITI_REDIS_CALL_H
 #define CKITI_REDIS_CALL_H
 
@@ -16,16 +16,16 @@ struct ckiti_redis_call {
 
     /* Appends the commands; may be asked again when the call is repeated. */
     void (*write)(const ckiti_redis_call *call, ckiti_resp_writer *w);
-    /* Gets every item of reply number `got` (from 0) as it arrives, error replies included. Not called after a failure of
-     * the connection: then `status` and `err` tell it. */
+    /* Gets every item of reply number `got` (from 0) as it arrives, error replies included. Not called after a failure
+     * of the connection: then `status` and `err` tell it. */
     void (*take)(ckiti_redis_call *call, const ckiti_resp_item *item);
     /* Where a long bulk of item->integer bytes goes; NULL: drop it. May be NULL itself. */
     uint8_t *(*place)(ckiti_redis_call *call, const ckiti_resp_item *item);
     /* Undoes what was taken, before the first attempt and every repetition. May be NULL. */
     void (*begin)(ckiti_redis_call *call);
-    /* Only of a call that reads the life and the value of one entry, PTTL and GET: appends the entry's name as one argument.
-     * Such calls may be sent as one MGET with others. Then `life` is told what PTTL answered (INT64_MIN: it was refused),
-     * and `take` gets the value as the last of its replies. NULL for all others. */
+    /* Only of a call that reads the life and the value of one entry, PTTL and GET: appends the entry's name as one
+     * argument. Such calls may be sent as one MGET with others. Then `life` is told what PTTL answered (INT64_MIN: it
+     * was refused), and `take` gets the value as the last of its replies. NULL for all others. */
     void (*put_name)(const ckiti_redis_call *call, ckiti_resp_writer *w);
     void (*life)(ckiti_redis_call *call, int64_t pttl);
     uint32_t replies; /* how many there will be */
@@ -74,7 +74,8 @@ static inline bool ckiti_redis_call_repeats(const ckiti_redis_call *call) {
 }
 /* Fails it with a record that is already filled. */
 void ckiti_redis_call_fail(ckiti_redis_call *call, const ckit_error *why, bool lost);
-/* For `take`: an error reply becomes the call's failure; anything but what was expected too. True when `item` was one. */
+/* For `take`: an error reply becomes the call's failure; anything but what was expected too. True when `item` was
+ * one. */
 bool ckiti_redis_call_refused(ckiti_redis_call *call, const ckiti_resp_item *item);
 void ckiti_redis_call_unexpected(ckiti_redis_call *call);
 /* Appends everything that it sends, and how many replies that has. */

@@ -89,7 +89,7 @@ void ckiti_redis_channel_forget(ckiti_redis_channel *ch) {
     pthread_mutex_unlock(&ch->lock);
 }
 
-/* ---- callers ---------------------------------------------------------------------------------------------------------- */
+/* ---- callers ----------------------------------------------------------------------------------------------------- */
 
 /* PTTL of the name, and the name once more for MGET. */
 static void write_read(const ckiti_redis_call *call, ckiti_resp_writer *lives, ckiti_resp_writer *names) {
@@ -159,7 +159,7 @@ bool ckiti_redis_channel_withdraw(ckiti_redis_channel *ch, ckiti_redis_call *cal
                                           &expected, NULL);
 }
 
-/* ---- the leader: the connection ---------------------------------------------------------------------------------------- */
+/* ---- the leader: the connection ---------------------------------------------------------------------------------- */
 
 ckit_status ckiti_redis_channel_connect(ckiti_redis_channel *ch, uint64_t until_ms, ckit_error *err) {
     ckiti_redis_connection fresh = ch->connection;
@@ -277,7 +277,7 @@ void ckiti_redis_channel_drop_current(ckiti_redis_channel *ch) {
     }
 }
 
-/* ---- the leader: answers ----------------------------------------------------------------------------------------------- */
+/* ---- the leader: answers ----------------------------------------------------------------------------------------- */
 
 /* The call may be gone as soon as it is done. */
 void ckiti_redis_channel_finish(ckiti_redis_call *call, ckiti_redis_woken *woken) {
@@ -345,7 +345,7 @@ ckit_status ckiti_redis_channel_answer(ckiti_redis_channel *ch, ckiti_redis_woke
     }
 }
 
-/* ---- the leader: the end of a connection ---------------------------------------------------------------------------------- */
+/* ---- the leader: the end of a connection ------------------------------------------------------------------------- */
 
 static void fail_lane(ckiti_redis_lane *lane, ckiti_redis_call *current, const ckit_error *why,
                       ckiti_redis_woken *woken, ckiti_redis_call **again) {

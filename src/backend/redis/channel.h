@@ -14,8 +14,8 @@
 #define CKITI_REDIS_IN_FLIGHT 4096u                        /* calls at a time */
 #define CKITI_REDIS_QUEUE_BYTES ((size_t)64 * 1024 * 1024) /* not sent yet */
 
-/* A call that waits for its replies. Whoever takes the pointer out owns the call: the leader, to answer it, or its caller,
- * to leave without an answer. */
+/* A call that waits for its replies. Whoever takes the pointer out owns the call: the leader, to answer it, or its
+ * caller, to leave without an answer. */
 typedef struct ckiti_redis_place {
     _Atomic(ckiti_redis_call *) call;
     uint32_t                    replies; /* still to be read when the caller has left */
@@ -36,13 +36,13 @@ enum {
     CKITI_REDIS_LANES
 };
 
-/* So many reads are gathered into one command, so that the first of a large crowd are answered, and ask again, while the
- * server is still busy with the others. */
+/* So many reads are gathered into one command, so that the first of a large crowd are answered, and ask again, while
+ * the server is still busy with the others. */
 #define CKITI_REDIS_GATHERED 64u
 #define CKITI_REDIS_CUTS (CKITI_REDIS_IN_FLIGHT / CKITI_REDIS_GATHERED)
 
-/* What is queued, as bytes: plain commands, then for each group of reads PTTL of every key, and one MGET (or GET) of them
- * all. A server needs half the time for a read that way. */
+/* What is queued, as bytes: plain commands, then for each group of reads PTTL of every key, and one MGET (or GET) of
+ * them all. A server needs half the time for a read that way. */
 typedef struct ckiti_redis_queue {
     ckit_buf plain;
     ckit_buf lives;
@@ -122,7 +122,7 @@ static inline bool ckiti_redis_channel_empty(ckiti_redis_channel *ch) {
     return true;
 }
 
-/* ---- for the leader -------------------------------------------------------------------------------------------------- */
+/* ---- for the leader ---------------------------------------------------------------------------------------------- */
 
 /* Answered calls: those that somebody waits for are marked in a mask, one bit for each of `words`. */
 typedef unsigned ckiti_redis_woken;
@@ -135,8 +135,8 @@ ckit_status ckiti_redis_channel_flush(ckiti_redis_channel *ch, uint64_t until_ms
 ckit_status ckiti_redis_channel_receive(ckiti_redis_channel *ch, uint64_t until_ms, ckit_error *err);
 /* Answers calls with what has been received. */
 ckit_status ckiti_redis_channel_answer(ckiti_redis_channel *ch, ckiti_redis_woken *woken, ckit_error *err);
-/* Ends the connection and fails the calls that were sent, with `unsent` also those that were not. Calls that nobody waits
- * for and that may be repeated are put in `again` instead, when that is not NULL. */
+/* Ends the connection and fails the calls that were sent, with `unsent` also those that were not. Calls that nobody
+ * waits for and that may be repeated are put in `again` instead, when that is not NULL. */
 void ckiti_redis_channel_break(ckiti_redis_channel *ch, const ckit_error *why, bool unsent, ckiti_redis_woken *woken,
                                ckiti_redis_call **again);
 /* How long the server has been silent while something was asked of it. */
@@ -148,7 +148,7 @@ ckiti_redis_call *ckiti_redis_channel_current(const ckiti_redis_channel *ch);
 /* Nobody wants them any more. */
 void ckiti_redis_channel_drop_current(ckiti_redis_channel *ch);
 
-/* ---- the two ways ------------------------------------------------------------------------------------------------------ */
+/* ---- the two ways ------------------------------------------------------------------------------------------------ */
 
 /* Sends a call and waits for its answer, until call->until_ms. */
 void ckiti_redis_combine(ckiti_redis_channel *ch, ckiti_redis_call *call);

@@ -12,7 +12,7 @@
 #define LONGEST_PACE_MS 1000u
 #define VISIT_MS 10000u /* so long a node counts as one that calls are sent to, if the map does not have it */
 
-/* ---- seats -------------------------------------------------------------------------------------------------------------- */
+/* ---- seats ------------------------------------------------------------------------------------------------------- */
 
 /* The one place of a seat. */
 static ckit_status resolve_seat(void *self, unsigned *attempt, uint64_t until_ms, ckiti_redis_endpoint *out,
@@ -267,7 +267,7 @@ bool ckiti_redis_cluster_uncover(ckiti_redis_cluster *c, ckiti_redis_seat *seat)
 
 unsigned ckiti_redis_cluster_chances(const ckiti_redis_cluster *c) { return (unsigned)c->address->host_count + 2; }
 
-/* ---- a new map ------------------------------------------------------------------------------------------------------------ */
+/* ---- a new map --------------------------------------------------------------------------------------------------- */
 
 /* With the lock held. Slots that the map does not have stay where they are. */
 static bool apply(ckiti_redis_cluster *c, const ckiti_redis_map *map) {
@@ -452,7 +452,7 @@ uint32_t ckiti_redis_cluster_version(ckiti_redis_cluster *c, uint32_t *holes) {
     return version;
 }
 
-/* ---- making and ending -------------------------------------------------------------------------------------------------- */
+/* ---- making and ending ------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_cluster_init(ckiti_redis_cluster *c, const ckiti_redis_address *address,
                               const ckiti_redis_stream_ops *streams, const ckit_alloc *alloc) {
@@ -491,7 +491,7 @@ void ckiti_redis_cluster_fini(ckiti_redis_cluster *c) {
     c->address = NULL;
 }
 
-/* ---- fork ------------------------------------------------------------------------------------------------------------------ */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_cluster_before_fork(ckiti_redis_cluster *c) {
     pthread_mutex_lock(&c->lock);

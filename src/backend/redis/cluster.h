@@ -1,9 +1,9 @@
 /* cluster.h - the nodes of a cluster: which of them has a slot, and how that is kept true.
  *
  * A seat is a place for one node with its connections. Slots lead to seats; a lookup takes no lock. The map comes from
- * CLUSTER SLOTS, asked in the background (by a node's own thread) when a node said MOVED or failed, never more often than
- * every 100 ms, and less often while nothing changes; a slot that moved is noted at once. Before there is a map any node
- * will do: it tells with MOVED where to go. */
+ * CLUSTER SLOTS, asked in the background (by a node's own thread) when a node said MOVED or failed, never more often
+ * than every 100 ms, and less often while nothing changes; a slot that moved is noted at once. Before there is a map
+ * any node will do: it tells with MOVED where to go. */
 #ifndef CKITI_REDIS_CLUSTER_H
 #define CKITI_REDIS_CLUSTER_H
 
@@ -25,7 +25,8 @@ typedef struct ckiti_redis_seat {
 
 /* Sees what calls are led to. Each may be NULL. */
 typedef struct ckiti_redis_cluster_observer {
-    /* Slots lead to other nodes than before, or somebody was sent to a node that is not covered. The cluster's lock is held. */
+    /* Slots lead to other nodes than before, or somebody was sent to a node that is not covered. The cluster's lock is
+     * held. */
     void (*slots)(void *self);
     /* A connection to the node has been made. */
     void (*opened)(void *self, const ckiti_redis_seat *seat);
@@ -70,7 +71,7 @@ void ckiti_redis_cluster_init(ckiti_redis_cluster *c, const ckiti_redis_address 
 /* Nobody waits for anything any more; what was handed over is answered with CKIT_E_CLOSED. Accepts zeroed memory. */
 void ckiti_redis_cluster_fini(ckiti_redis_cluster *c);
 
-/* ---- seats: each that is given out is left again ------------------------------------------------------------------------ */
+/* ---- seats: each that is given out is left again ----------------------------------------------------------------- */
 
 /* The one that has the slot; NULL: not known. */
 ckiti_redis_seat *ckiti_redis_cluster_route(ckiti_redis_cluster *c, uint16_t slot);
@@ -82,9 +83,10 @@ ckiti_redis_seat *ckiti_redis_cluster_at(ckiti_redis_cluster *c, const ckiti_red
 uint32_t ckiti_redis_cluster_masters(ckiti_redis_cluster *c, ckiti_redis_seat **out);
 void     ckiti_redis_cluster_leave(ckiti_redis_seat *seat);
 
-/* ---- nodes that have to be watched (lookout.h) --------------------------------------------------------------------------- */
+/* ---- nodes that have to be watched (lookout.h) ------------------------------------------------------------------- */
 
-/* All that calls are led to: masters of the map, where a slot leads, and where a node has sent somebody lately. As above. */
+/* All that calls are led to: masters of the map, where a slot leads, and where a node has sent somebody lately. As
+ * above. */
 uint32_t ckiti_redis_cluster_wanted(ckiti_redis_cluster *c, ckiti_redis_seat **out);
 /* From now on, and until `uncover`, a call that is led there is not astray. */
 void ckiti_redis_cluster_cover(ckiti_redis_cluster *c, ckiti_redis_seat *seat);
@@ -96,16 +98,17 @@ ckiti_redis_dial ckiti_redis_cluster_dial(ckiti_redis_cluster *c, ckiti_redis_se
 /* How many nodes a call may try when none of those known has answered yet. */
 unsigned ckiti_redis_cluster_chances(const ckiti_redis_cluster *c);
 
-/* ---- the map ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the map ----------------------------------------------------------------------------------------------------- */
 
-/* Something hints that the map is not true any more: it is asked for in the background, of `hint` if that is not NULL. */
+/* Something hints that the map is not true any more: it is asked for in the background, of `hint` if that is not
+ * NULL. */
 void ckiti_redis_cluster_notice(ckiti_redis_cluster *c, ckiti_redis_seat *hint);
 /* Asks for the map now, one node after the other. */
 ckit_status ckiti_redis_cluster_refresh(ckiti_redis_cluster *c, uint64_t until_ms, ckit_error *err);
 /* Changes with every change of the map; `holes`: slots that nobody serves. */
 uint32_t ckiti_redis_cluster_version(ckiti_redis_cluster *c, uint32_t *holes);
 
-/* ---- fork ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_cluster_before_fork(ckiti_redis_cluster *c);
 void ckiti_redis_cluster_after_fork(ckiti_redis_cluster *c);

@@ -1,5 +1,5 @@
-/* Nodes that misbehave: redirections without end and to nowhere, maps with holes and maps that are none. Every call ends with
- * the right answer or a failure that may pass, and the next good moment is used. */
+/* Nodes that misbehave: redirections without end and to nowhere, maps with holes and maps that are none. Every call
+ * ends with the right answer or a failure that may pass, and the next good moment is used. */
 #include "fake_server.h"
 
 #include "store.h"
@@ -138,7 +138,7 @@ static void expect_passing(world *w, ckit_status expected, const char *text) {
     CHECK_CONTAINS(text, err.text);
 }
 
-/* ---- MOVED ------------------------------------------------------------------------------------------------------------------- */
+/* ---- MOVED ------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(moved, leads_to_the_other_node_and_is_remembered) {
     world w;
@@ -219,7 +219,7 @@ CKIT_TEST(moved, to_nowhere_fails_and_is_forgotten_with_the_next_map) {
     world_end(&w);
 }
 
-/* ---- ASK ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- ASK --------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(ask, is_followed_once_with_asking_and_not_remembered) {
     world w;
@@ -268,7 +268,7 @@ CKIT_TEST(ask, in_a_circle_ends) {
     world_end(&w);
 }
 
-/* ---- other answers ----------------------------------------------------------------------------------------------------------- */
+/* ---- other answers ----------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(others, what_may_pass_is_tried_again_or_told) {
     world w;
@@ -316,7 +316,7 @@ CKIT_TEST(others, with_all_away_the_failure_says_so) {
     world_end(&w);
 }
 
-/* ---- maps ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- maps -------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(maps, that_are_none_do_not_keep_a_call_from_its_way) {
     static const char *const maps[] = {"*0\r\n", "+OK\r\n", "*1\r\n:1\r\n", "*1\r\n*3\r\n:5\r\n:1\r\n*0\r\n", "_\r\n"};
@@ -363,7 +363,7 @@ CKIT_TEST(maps, with_holes_leave_keys_to_whoever_knows_and_no_deletion_counts_as
     world_end(&w);
 }
 
-/* ---- many, and memory ---------------------------------------------------------------------------------------------------------- */
+/* ---- many, and memory -------------------------------------------------------------------------------------------- */
 
 #define MANY 40u
 

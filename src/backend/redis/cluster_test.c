@@ -80,7 +80,7 @@ static unsigned keys_in(size_t node) {
     return (unsigned)atoi(redis_server_tell(&cluster.nodes[node], "DBSIZE", answer) + 1);
 }
 
-/* ---- everywhere ------------------------------------------------------------------------------------------------------------ */
+/* ---- everywhere -------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(keys, go_to_all_nodes_and_come_back) {
     fixture f;
@@ -304,7 +304,7 @@ CKIT_TEST(forks, the_child_has_its_own_connections) {
     fixture_close(&f);
 }
 
-/* ---- what changes under load ------------------------------------------------------------------------------------------------- */
+/* ---- what changes under load ------------------------------------------------------------------------------------- */
 
 typedef struct load {
     fixture        *f;

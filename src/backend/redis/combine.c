@@ -1,6 +1,6 @@
-/* Callers who wait. Whoever finds nobody leading leads: he sends what is queued and reads what comes, for himself and the
- * others, until his own answer is there; then one of those who still wait goes on. So a lone caller works without any other
- * thread, and in a crowd one system call sends for many, one reads for many and one wakes many.
+/* Callers who wait. Whoever finds nobody leading leads: he sends what is queued and reads what comes, for himself and
+ * the others, until his own answer is there; then one of those who still wait goes on. So a lone caller works without
+ * any other thread, and in a crowd one system call sends for many, one reads for many and one wakes many.
  *
  * Sleepers wait on one of two words, those of one batch on one and those of the next on the other, so that answering a
  * batch does not wake those whose commands have just been sent. */
@@ -17,7 +17,7 @@
 
 #define GRACE_MS 20u /* for an answer that is just being taken in when its time is over */
 
-/* ---- sleeping and waking ---------------------------------------------------------------------------------------------- */
+/* ---- sleeping and waking ----------------------------------------------------------------------------------------- */
 
 static void sleep_on(_Atomic uint32_t *word, uint32_t seen, uint64_t ms) {
     struct timespec limit = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
@@ -64,7 +64,7 @@ static void hand_over(ckiti_redis_channel *ch) {
     }
 }
 
-/* ---- leading ------------------------------------------------------------------------------------------------------------ */
+/* ---- leading ----------------------------------------------------------------------------------------------------- */
 
 static bool is_done(const ckiti_redis_call *call) { return atomic_load_explicit(&call->done, memory_order_acquire); }
 
@@ -142,7 +142,7 @@ static void lead(ckiti_redis_channel *ch, ckiti_redis_call *call) {
     hand_over(ch);
 }
 
-/* ---- following ------------------------------------------------------------------------------------------------------------ */
+/* ---- following --------------------------------------------------------------------------------------------------- */
 
 /* A follower's time is over: true when he may go. */
 static bool give_up(ckiti_redis_channel *ch, ckiti_redis_call *call, bool graced) {
@@ -154,7 +154,8 @@ static bool give_up(ckiti_redis_channel *ch, ckiti_redis_call *call, bool graced
         fail_own(call, &why);
         return true;
     }
-    /* His answer is being taken in, into his memory. If that takes longer, the connection ends, and with it the taking. */
+    /* His answer is being taken in, into his memory. If that takes longer, the connection ends, and with it the
+     * taking. */
     if (graced) {
         pthread_mutex_lock(&ch->lock);
         if (ch->connection.stream != NULL && !is_done(call)) {

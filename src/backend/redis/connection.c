@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- calls -------------------------------------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_call_begin(ckiti_redis_call *call) {
     call->got = 0;
@@ -42,7 +42,7 @@ void ckiti_redis_call_unexpected(ckiti_redis_call *call) {
     }
 }
 
-/* ---- making and ending ---------------------------------------------------------------------------------------------- */
+/* ---- making and ending ------------------------------------------------------------------------------------------- */
 
 ckit_status ckiti_redis_connection_init(ckiti_redis_connection *c, const ckiti_redis_dial *dial) {
     *c = (ckiti_redis_connection){.dial = dial, .protocol = 2};
@@ -71,7 +71,7 @@ void ckiti_redis_connection_fini(ckiti_redis_connection *c) {
     ckiti_resp_reader_fini(&c->reader);
 }
 
-/* ---- which server ---------------------------------------------------------------------------------------------------- */
+/* ---- which server ------------------------------------------------------------------------------------------------ */
 
 static ckit_status with_label(const ckiti_redis_connection *c, ckit_status st, ckit_error *err) {
     ckiti_redis_name_server(err, &c->label);
@@ -82,7 +82,7 @@ ckit_status ckiti_redis_connection_late(const ckiti_redis_connection *c, ckit_er
     return with_label(c, ckiti_redis_late(err, "waiting for a reply"), err);
 }
 
-/* ---- bytes ---------------------------------------------------------------------------------------------------------- */
+/* ---- bytes ------------------------------------------------------------------------------------------------------- */
 
 ckit_status ckiti_redis_connection_send(ckiti_redis_connection *c, struct iovec *parts, int count, uint64_t until_ms,
                                         ckit_error *err) {
@@ -108,7 +108,7 @@ ckit_status ckiti_redis_connection_receive(ckiti_redis_connection *c, uint64_t u
     return errno == ETIMEDOUT ? CKIT_E_TIMEOUT : with_label(c, ckiti_redis_network(err, errno, "receiving"), err);
 }
 
-/* ---- a master that is none any more --------------------------------------------------------------------------------- */
+/* ---- a master that is none any more ------------------------------------------------------------------------------ */
 
 static bool tells_demotion(const ckiti_resp_item *item) {
     static const char *const marks[] = {"READONLY", "MASTERDOWN"};
@@ -128,7 +128,7 @@ ckit_status ckiti_redis_connection_check_master(const ckiti_redis_connection *c,
                : CKIT_OK;
 }
 
-/* ---- replies -------------------------------------------------------------------------------------------------------- */
+/* ---- replies ----------------------------------------------------------------------------------------------------- */
 
 static ckiti_redis_progress garbage(const ckiti_redis_connection *c, const char *why, ckit_error *err) {
     (void)with_label(c, ckiti_redis_garbage(err, why), err);
@@ -205,7 +205,7 @@ ckit_status ckiti_redis_connection_check(ckiti_redis_connection *c, ckit_error *
     }
 }
 
-/* ---- one call alone --------------------------------------------------------------------------------------------------- */
+/* ---- one call alone ---------------------------------------------------------------------------------------------- */
 
 static ckit_status send_call(ckiti_redis_connection *c, ckiti_redis_call *call, ckit_buf *scratch, ckit_error *why) {
     ckiti_resp_writer w;

@@ -10,11 +10,11 @@
 
 struct ckiti_redis_connection;
 
-/* Tells where the server is. Asked whenever a connection is made, so that sentinels can give another answer than before.
- * When the server at one place will not do, the next place is tried. */
+/* Tells where the server is. Asked whenever a connection is made, so that sentinels can give another answer than
+ * before. When the server at one place will not do, the next place is tried. */
 typedef struct ckiti_redis_resolver {
-    /* Suggestion number `*attempt` (from 0), or a later one when there is none of this number. Anything but CKIT_OK: there
-     * are no more, and `err` says why when this was the first. */
+    /* Suggestion number `*attempt` (from 0), or a later one when there is none of this number. Anything but CKIT_OK:
+     * there are no more, and `err` says why when this was the first. */
     ckit_status (*resolve)(void *self, unsigned *attempt, uint64_t until_ms, ckiti_redis_endpoint *out,
                            ckit_error *err);
     /* This suggestion led to a server that will do. May be NULL. */
@@ -102,9 +102,10 @@ ckit_status ckiti_redis_connection_check_master(const ckiti_redis_connection *c,
 void ckiti_redis_connection_drop(ckiti_redis_connection *c, ckiti_redis_turn *turn);
 
 /* Before commands go out on a connection that nothing is awaited from: takes in push messages that have come meanwhile.
- * CKIT_E_NETWORK when the server has closed it, CKIT_E_IO for a reply that nobody asked for: no command may go out behind
- * it, or it would be taken for its answer. Within the tick of the clock (1 to 10 ms) in which something was read last it does
- * not look: what had come with that has been seen, and a caller who asks again and again is spared a system call. */
+ * CKIT_E_NETWORK when the server has closed it, CKIT_E_IO for a reply that nobody asked for: no command may go out
+ * behind it, or it would be taken for its answer. Within the tick of the clock (1 to 10 ms) in which something was read
+ * last it does not look: what had come with that has been seen, and a caller who asks again and again is spared a
+ * system call. */
 ckit_status ckiti_redis_connection_check(ckiti_redis_connection *c, ckit_error *err);
 
 /* One call with the connection to itself: sends, and reads until it is done. The call's status; after a failure that

@@ -6,7 +6,7 @@
 
 #define SPLIT_BYTES 4096u /* a longer value may reach the server in parts */
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 uint64_t ckiti_redis_life_of(int64_t pttl) {
     return pttl == -1 ? CKIT_LIFE_NO_EXPIRY : pttl < 0 ? CKIT_LIFE_UNKNOWN : pttl == 0 ? 1 : (uint64_t)pttl;
@@ -146,7 +146,7 @@ ckit_status ckiti_redis_get(void *self, ckit_slice key, uint64_t deadline_ms, ck
     return st;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_put_set(ckiti_resp_writer *w, ckit_slice prefix, ckit_slice key, ckit_slice value, uint64_t ttl_ms) {
     ckiti_redis_name name = ckiti_redis_entry_name(prefix, key);

@@ -4,8 +4,8 @@
 
 #include "owner.h"
 
-/* Remaining life and value, asked for together; the life first: when somebody replaces the entry in between, a new value
- * with the rest of the old life is harmless. */
+/* Remaining life and value, asked for together; the life first: when somebody replaces the entry in between, a new
+ * value with the rest of the old life is harmless. */
 typedef struct ckiti_redis_read {
     ckiti_redis_call   call;
     ckiti_redis_store *store;

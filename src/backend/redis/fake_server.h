@@ -1,7 +1,8 @@
-/* fake_server.h - a server for tests that does what it is told: answers, cuts, stalls, talks nonsense. One thread, on a free
- * port of the loopback interface.
+/* fake_server.h - a server for tests that does what it is told: answers, cuts, stalls, talks nonsense. One thread, on a
+ * free port of the loopback interface.
  *
- * It knows HELLO, AUTH, SELECT, CLIENT, PING (+PONG), PTTL (60000), GET (the key itself, as value), MGET, SET and EXISTS. */
+ * It knows HELLO, AUTH, SELECT, CLIENT, PING (+PONG), PTTL (60000), GET (the key itself, as value), MGET, SET and
+ * EXISTS. */
 #ifndef CKITI_REDIS_FAKE_SERVER_H
 #define CKITI_REDIS_FAKE_SERVER_H
 

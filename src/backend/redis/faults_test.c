@@ -1,5 +1,5 @@
-/* A server that misbehaves: every answer is right or a classified failure, nobody gets another's, and the next good moment
- * is used. */
+/* A server that misbehaves: every answer is right or a classified failure, nobody gets another's, and the next good
+ * moment is used. */
 #include "failure.h"
 #include "fake_server.h"
 
@@ -90,7 +90,7 @@ static void expect_recovery(fixture *f, const char *key) {
 
 #define ANSWER_BYTES 19 /* ":60000\r\n" "$5\r\nvalue\r\n", short of the last byte */
 
-/* ---- cut and stalled ----------------------------------------------------------------------------------------------------- */
+/* ---- cut and stalled --------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(cuts, an_answer_cut_at_any_byte_is_a_failure_of_the_network_when_it_may_not_be_repeated) {
     fixture f;
@@ -177,7 +177,7 @@ CKIT_TEST(cuts, a_large_value_that_is_cut_leaves_nothing_behind) {
     free(key);
 }
 
-/* ---- nonsense ------------------------------------------------------------------------------------------------------------- */
+/* ---- nonsense ---------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(nonsense, what_is_not_the_protocol_drops_the_connection_and_the_next_is_used) {
     static const char *const rows[] = {
@@ -237,7 +237,7 @@ CKIT_TEST(nonsense, push_messages_between_answers_disturb_nobody) {
     fixture_close(&f);
 }
 
-/* ---- refusals --------------------------------------------------------------------------------------------------------------- */
+/* ---- refusals ---------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(refusals, they_are_classified_by_their_first_word) {
     static const struct {
@@ -351,7 +351,7 @@ CKIT_TEST(login, nobody_there_is_told_at_once_and_found_when_he_comes) {
     fixture_close(&f);
 }
 
-/* ---- a crowd -------------------------------------------------------------------------------------------------------------------- */
+/* ---- a crowd ----------------------------------------------------------------------------------------------------- */
 
 typedef struct visitor {
     fixture         *f;
@@ -454,7 +454,7 @@ CKIT_TEST(crowd, a_value_that_stops_on_its_way_holds_nobody_beyond_his_time) {
     free(key);
 }
 
-/* ---- requests that are handed over ------------------------------------------------------------------------------------------------ */
+/* ---- requests that are handed over ------------------------------------------------------------------------------- */
 
 typedef struct handed {
     ckit_request     request;
@@ -567,7 +567,7 @@ CKIT_TEST(handed, nobody_there_fails_them_all) {
     fixture_close(&f);
 }
 
-/* ---- thrift ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- thrift ------------------------------------------------------------------------------------------------------ */
 
 CKIT_TEST(thrift, steady_reads_ask_for_no_memory) {
     fixture f;

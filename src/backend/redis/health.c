@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- INFO ------------------------------------------------------------------------------------------------------------------ */
+/* ---- INFO -------------------------------------------------------------------------------------------------------- */
 
 /* The value of a line "name:value"; empty when it is not there. */
 static ckit_slice info_text(ckit_slice info, const char *name) {
@@ -37,7 +37,7 @@ static bool info_number(ckit_slice info, const char *name, uint64_t *out) {
     return text.len > 0;
 }
 
-/* ---- health ---------------------------------------------------------------------------------------------------------------- */
+/* ---- health ------------------------------------------------------------------------------------------------------ */
 
 static double fine_ms(void) {
     struct timespec now;
@@ -201,7 +201,7 @@ void ckiti_redis_health(void *self, uint64_t deadline_ms, ckit_health *out) {
     ckiti_redis_asker_fini(&asker);
 }
 
-/* ---- stats ------------------------------------------------------------------------------------------------------------------- */
+/* ---- stats ------------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *field;

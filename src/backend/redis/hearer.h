@@ -1,5 +1,5 @@
-/* hearer.h - a sink for tests that keeps what it is told and can wait for it, and stores that tell it. Waits for what must come,
- * half a minute at most; a check fails when it does not. */
+/* hearer.h - a sink for tests that keeps what it is told and can wait for it, and stores that tell it. Waits for what
+ * must come, half a minute at most; a check fails when it does not. */
 #ifndef CKITI_REDIS_HEARER_H
 #define CKITI_REDIS_HEARER_H
 

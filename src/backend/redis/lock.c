@@ -80,7 +80,7 @@ ckit_status ckiti_redis_lock_release(void *self, ckit_slice key, const ckit_leas
     return st == CKIT_OK ? with_lease(self, &ckiti_redis_script_release, key, lease, 0, deadline_ms, err) : st;
 }
 
-/* ---- one value for another ------------------------------------------------------------------------------------------------------ */
+/* ---- one value for another --------------------------------------------------------------------------------------- */
 
 /* After a lost answer the second attempt finds the new value, and tells a miss: whoever asks looks again. */
 ckit_status ckiti_redis_replace(void *self, ckit_slice key, ckit_slice expected, ckit_slice value, uint64_t deadline_ms,
@@ -105,7 +105,7 @@ ckit_status ckiti_redis_replace(void *self, ckit_slice key, ckit_slice expected,
     return st == CKIT_OK && eval.answer == 0 ? CKIT_MISS : st;
 }
 
-/* ---- a fenced write ------------------------------------------------------------------------------------------------------------ */
+/* ---- a fenced write ---------------------------------------------------------------------------------------------- */
 
 typedef struct fenced {
     ckiti_redis_call         call;
@@ -196,7 +196,7 @@ ckit_status ckiti_redis_set_if_owner(void *self, ckit_slice key, ckit_slice valu
     return st == CKIT_OK && f.answer == 0 ? CKIT_MISS : st;
 }
 
-/* ---- many keys ----------------------------------------------------------------------------------------------------------------- */
+/* ---- many keys --------------------------------------------------------------------------------------------------- */
 
 /* One of many scripts that travel together. */
 typedef struct asked {
@@ -342,7 +342,7 @@ ckit_status ckiti_redis_lock_release_many(void *self, const ckit_slice *keys, co
     return st;
 }
 
-/* ---- many fenced writes -------------------------------------------------------------------------------------------------------- */
+/* ---- many fenced writes ------------------------------------------------------------------------------------------ */
 
 typedef struct fenced_writes {
     fenced  *each;

@@ -108,7 +108,7 @@ static ckit_status log_in(ckiti_redis_connection *c, bool modern, uint64_t until
     return l.call.status;
 }
 
-/* ---- whose role ------------------------------------------------------------------------------------------------------ */
+/* ---- whose role -------------------------------------------------------------------------------------------------- */
 
 typedef struct role {
     ckiti_redis_call call;
@@ -142,7 +142,7 @@ static ckit_status check_role(ckiti_redis_connection *c, uint64_t until_ms, ckit
     return r.call.status;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static ckit_status open_at(ckiti_redis_connection *c, const ckiti_redis_endpoint *to, uint64_t until_ms,
                            ckit_error *err) {

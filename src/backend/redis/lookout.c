@@ -9,7 +9,7 @@
 
 typedef ckiti_redis_lookout_member member;
 
-/* ---- what the watches and the cluster tell ----------------------------------------------------------------------------- */
+/* ---- what the watches and the cluster tell ----------------------------------------------------------------------- */
 
 static void rouse(ckiti_redis_lookout *l) {
     pthread_mutex_lock(&l->lock);
@@ -68,7 +68,7 @@ static void on_open(void *self, const ckiti_redis_seat *seat) {
     pthread_mutex_unlock(&l->lock);
 }
 
-/* ---- members --------------------------------------------------------------------------------------------------------------- */
+/* ---- members ----------------------------------------------------------------------------------------------------- */
 
 static member *member_of(const ckiti_redis_lookout *l, const ckiti_redis_seat *seat) {
     member *m = l->members;
@@ -154,7 +154,7 @@ static bool follow_map(ckiti_redis_lookout *l, bool *left) {
     return whole && count > 0;
 }
 
-/* ---- what it amounts to ------------------------------------------------------------------------------------------------- */
+/* ---- what it amounts to ------------------------------------------------------------------------------------------ */
 
 static bool all_guarded(const ckiti_redis_lookout *l) {
     for (const member *m = l->members; m != NULL; m = m->next) {
@@ -196,7 +196,7 @@ static void judge(ckiti_redis_lookout *l) {
     pthread_mutex_unlock(&l->telling);
 }
 
-/* ---- the thread ------------------------------------------------------------------------------------------------------------ */
+/* ---- the thread -------------------------------------------------------------------------------------------------- */
 
 /* Waits for something to look at; false at the end. */
 static bool await_turn(ckiti_redis_lookout *l) {
@@ -243,7 +243,7 @@ void ckiti_redis_lookout_start(ckiti_redis_lookout *l) {
     }
 }
 
-/* ---- beginning and ending ---------------------------------------------------------------------------------------------------- */
+/* ---- beginning and ending ---------------------------------------------------------------------------------------- */
 
 static void init_word(ckiti_redis_lookout *l) {
     pthread_condattr_t attributes;
@@ -287,7 +287,7 @@ void ckiti_redis_lookout_fini(ckiti_redis_lookout *l) {
     pthread_mutex_destroy(&l->lock);
 }
 
-/* ---- fork ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_lookout_before_fork(ckiti_redis_lookout *l) {
     pthread_mutex_lock(&l->lock);
@@ -303,8 +303,8 @@ void ckiti_redis_lookout_after_fork(ckiti_redis_lookout *l) {
     pthread_mutex_unlock(&l->lock);
 }
 
-/* The members stay, with links of their own. In the child nobody has a hold of their seats any more, so it is taken again.
- * What the cache holds it has dropped itself. */
+/* The members stay, with links of their own. In the child nobody has a hold of their seats any more, so it is taken
+ * again. What the cache holds it has dropped itself. */
 void ckiti_redis_lookout_in_child(ckiti_redis_lookout *l) {
     for (member *m = l->members; m != NULL; m = m->next) {
         ckiti_redis_watch_in_child(&m->watch);

@@ -1,19 +1,19 @@
-/* lookout.h - how copies in memory hear of changes in a cluster: a watch (watch.h) of each master, and a thread that tells
- * what they amount to.
+/* lookout.h - how copies in memory hear of changes in a cluster: a watch (watch.h) of each master, and a thread that
+ * tells what they amount to.
  *
- * Changes are told where they are made, so all is well while each node that answers reads here has a watch that is guarded.
- * Then, and only then, the whole counts as guarded. It is lost, and every copy goes, when
+ * Changes are told where they are made, so all is well while each node that answers reads here has a watch that is
+ * guarded. Then, and only then, the whole counts as guarded. It is lost, and every copy goes, when
  *
  *   one of the watches is lost, even if it is back at once;
  *   a slot leads, or a call was turned (ASK), to a node without a guarded watch: what was read there may have changed
  *   unheard. It counts from the moment that the slot leads there, also if it has led back meanwhile;
  *   a node is not watched any more.
  *
- * A map that is never asked for would not show that a master has been replaced, while one here reads from memory alone: so it
- * is asked for every five seconds.
+ * A map that is never asked for would not show that a master has been replaced, while one here reads from memory alone:
+ * so it is asked for every five seconds.
  *
- * Publish/subscribe is no way out where tracking is refused: nodes pass messages on without saying when one is lost. Then
- * memory keeps copies for a second. */
+ * Publish/subscribe is no way out where tracking is refused: nodes pass messages on without saying when one is lost.
+ * Then memory keeps copies for a second. */
 #ifndef CKITI_REDIS_LOOKOUT_H
 #define CKITI_REDIS_LOOKOUT_H
 
@@ -49,7 +49,8 @@ struct ckiti_redis_lookout {
     bool                        dirty;   /* something has changed */
     ckiti_redis_lookout_member *members; /* changed by the thread alone */
 
-    /* Held while the sink is told, and no other lock with it but, before, the cluster's. A fork does not wait for it. */
+    /* Held while the sink is told, and no other lock with it but, before, the cluster's. A fork does not wait for
+     * it. */
     pthread_mutex_t telling;
     _Atomic bool    guarded;
 

@@ -212,7 +212,8 @@ CKIT_TEST(lookout, without_invalidation_or_the_new_protocol_nothing_is_watched) 
     }
 }
 
-/* The last test: the first master does not come back. Nothing is asked for here: what is in memory must go all the same. */
+/* The last test: the first master does not come back. Nothing is asked for here: what is in memory must go all the
+ * same. */
 CKIT_TEST(lookout, a_master_that_is_replaced_is_a_loss_and_its_replica_is_watched) {
     member a, b;
     char   key[48];

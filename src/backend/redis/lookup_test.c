@@ -1,5 +1,5 @@
-/* Names of hosts whose addresses change, are several, or are long in coming: the system's resolver is replaced. And a server
- * with no room for one more client. */
+/* Names of hosts whose addresses change, are several, or are long in coming: the system's resolver is replaced. And a
+ * server with no room for one more client. */
 #include "hearer.h"
 
 #include "support/redis_server.h"
@@ -19,7 +19,7 @@
 
 #define NAME "cache.test"
 
-/* ---- the resolver ----------------------------------------------------------------------------------------------------- */
+/* ---- the resolver ------------------------------------------------------------------------------------------------ */
 
 static const char *_Atomic addresses; /* of NAME, with blanks between; NULL: nobody knows it */
 static _Atomic bool        stuck;     /* it does not answer */
@@ -77,7 +77,7 @@ void freeaddrinfo(struct addrinfo *list) {
     }
 }
 
-/* ---- servers ------------------------------------------------------------------------------------------------------------ */
+/* ---- servers ----------------------------------------------------------------------------------------------------- */
 
 static redis_server one, other;
 
@@ -128,7 +128,7 @@ static void put_at_last(member *m, const char *key) {
     CHECK_OK_ERR(st, &err);
 }
 
-/* ---- names --------------------------------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(names, an_address_that_changes_is_followed_with_the_next_connection) {
     member m;
@@ -187,7 +187,7 @@ CKIT_TEST(names, a_resolver_that_does_not_answer_costs_no_more_than_the_time_lim
     member_close(&m);
 }
 
-/* ---- no room ------------------------------------------------------------------------------------------------------------- */
+/* ---- no room ----------------------------------------------------------------------------------------------------- */
 
 static int occupy(void) {
     struct sockaddr_un name = {.sun_family = AF_UNIX};

@@ -9,7 +9,7 @@
 
 #define PORTION CKITI_REDIS_PORTION
 
-/* ---- reading ----------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 typedef struct read_many {
     ckiti_redis_call   call;
@@ -172,7 +172,7 @@ ckit_status ckiti_redis_get_many(void *self, const ckit_slice *keys, size_t coun
     return CKIT_OK;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 typedef struct write_many {
     ckiti_redis_call       call;
@@ -269,7 +269,8 @@ static ckit_status write_portion(ckiti_redis_store *store, const ckit_slice *key
     return st;
 }
 
-/* Over the nodes of a cluster. A node that does not know the scripts is asked again by text, for all of them at once. */
+/* Over the nodes of a cluster. A node that does not know the scripts is asked again by text, for all of them at
+ * once. */
 static ckit_status write_spread(ckiti_redis_store *store, const ckit_slice *keys, const ckit_slice *values,
                                 const ckit_entry_info *infos, size_t count, uint64_t deadline_ms, ckit_status *answers,
                                 ckit_error *err) {

@@ -12,7 +12,7 @@
 
 #define LONGEST_NAME 70000u /* no entry's name on the server is longer */
 
-/* ---- saying ------------------------------------------------------------------------------------------------------------- */
+/* ---- saying ------------------------------------------------------------------------------------------------------ */
 
 static ckit_status say(ckiti_redis_watch *w, const char *const *words, size_t count, ckit_slice last, ckit_error *err) {
     ckit_buf          room;
@@ -71,7 +71,7 @@ ckit_status ckiti_redis_watch_ping(ckiti_redis_watch *w, ckit_error *err) {
     return say(w, words, 1, ckit_slice_of(NULL, 0), err);
 }
 
-/* ---- answers -------------------------------------------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
 
 static void now_guarded(ckiti_redis_watch *w, ckiti_redis_publishing publishing) {
     atomic_store(w->publishing, publishing);
@@ -112,7 +112,7 @@ static ckit_status take_answer(ckiti_redis_watch *w, const ckiti_resp_item *item
     }
 }
 
-/* ---- messages -------------------------------------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 static bool is_text(const ckiti_resp_item *item, const char *text) {
     return (item->type == CKITI_RESP_BULK || item->type == CKITI_RESP_SIMPLE) &&

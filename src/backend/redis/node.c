@@ -23,7 +23,7 @@ void ckiti_redis_node_fini(ckiti_redis_node *node) {
     node->dial.address = NULL;
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 static void run_alone(ckiti_redis_node *node, ckiti_redis_call *call) {
     ckiti_redis_pooled *one;
@@ -83,7 +83,7 @@ void ckiti_redis_node_count(ckiti_redis_node *node, uint32_t *all, uint32_t *tak
     count_channel(&node->pump.channel, all, taken);
 }
 
-/* ---- fork ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_node_before_fork(ckiti_redis_node *node) {
     pthread_mutex_lock(&node->pool.lock);

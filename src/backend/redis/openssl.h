@@ -12,8 +12,8 @@
 
 #define CKITI_OPENSSL_NAME CKITI_OPENSSL_LIBRARY("libssl")
 
-/* Functions only, no macros of the headers: those that stand for calls of functions (SSL_set_tlsext_host_name and others)
- * are written out where they are used. */
+/* Functions only, no macros of the headers: those that stand for calls of functions (SSL_set_tlsext_host_name and
+ * others) are written out where they are used. */
 #define CKITI_OPENSSL_FUNCTIONS(X)                                                                                     \
     X(BIO_free)                                                                                                        \
     X(BIO_new_bio_pair)                                                                                                \

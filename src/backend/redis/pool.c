@@ -55,7 +55,7 @@ void ckiti_redis_pool_forget(ckiti_redis_pool *pool) {
     }
 }
 
-/* ---- taking and giving -------------------------------------------------------------------------------------------------- */
+/* ---- taking and giving ------------------------------------------------------------------------------------------- */
 
 /* With the lock held. Those that have been idle for long are first in line to be closed, by whoever passes. */
 static ckiti_redis_pooled *find_idle(ckiti_redis_pool *pool, uint64_t now_ms) {

@@ -1,4 +1,5 @@
-/* pool.h - connections that one caller has to himself for a while: for large values, for listing and deleting scopes. */
+/* pool.h - connections that one caller has to himself for a while: for large values, for listing and deleting
+ * scopes. */
 #ifndef CKITI_REDIS_POOL_H
 #define CKITI_REDIS_POOL_H
 
@@ -34,8 +35,8 @@ void ckiti_redis_pool_fini(ckiti_redis_pool *pool);
 /* In a forked child, with the lock held: forgets all connections; releases the lock. */
 void ckiti_redis_pool_forget(ckiti_redis_pool *pool);
 
-/* A connection that is ready, an idle one if there is one. CKIT_E_POOL_EXHAUSTED when all are taken until `until_ms`, or what
- * connecting gives. Give it back with ckiti_redis_pool_give, closed or not. */
+/* A connection that is ready, an idle one if there is one. CKIT_E_POOL_EXHAUSTED when all are taken until `until_ms`,
+ * or what connecting gives. Give it back with ckiti_redis_pool_give, closed or not. */
 ckit_status ckiti_redis_pool_take(ckiti_redis_pool *pool, uint64_t until_ms, ckiti_redis_pooled **out, ckit_error *err);
 void        ckiti_redis_pool_give(ckiti_redis_pool *pool, ckiti_redis_pooled *one);
 

@@ -19,7 +19,7 @@ ckit_status ckiti_redis_pump_init(ckiti_redis_pump *pump, const ckiti_redis_dial
     return ckiti_redis_channel_init(&pump->channel, dial, backoff);
 }
 
-/* ---- calls that end without an answer, or once more ------------------------------------------------------------------- */
+/* ---- calls that end without an answer, or once more -------------------------------------------------------------- */
 
 static void repeat(ckiti_redis_pump *pump, ckiti_redis_call *list) {
     ckiti_redis_channel *ch = &pump->channel;
@@ -93,7 +93,7 @@ static void expire(ckiti_redis_pump *pump, uint64_t now_ms) {
     }
 }
 
-/* ---- the thread -------------------------------------------------------------------------------------------------------- */
+/* ---- the thread -------------------------------------------------------------------------------------------------- */
 
 static void serve(ckiti_redis_pump *pump, uint64_t expires_ms) {
     ckiti_redis_channel *ch = &pump->channel;
@@ -188,7 +188,7 @@ ckit_status ckiti_redis_pump_submit(ckiti_redis_pump *pump, ckiti_redis_call *ca
     return st;
 }
 
-/* ---- ending ------------------------------------------------------------------------------------------------------------- */
+/* ---- ending ------------------------------------------------------------------------------------------------------ */
 
 void ckiti_redis_pump_stop(ckiti_redis_pump *pump) {
     ckiti_redis_channel *ch = &pump->channel;

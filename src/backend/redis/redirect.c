@@ -10,7 +10,7 @@
 
 #define FIRST_PAUSE_MS 5u /* doubled with every turn */
 
-/* ---- commands of a round -------------------------------------------------------------------------------------------------- */
+/* ---- commands of a round ----------------------------------------------------------------------------------------- */
 
 /* A number behind a mark and the end of its line, of commands that were written here. */
 static size_t skip_line(ckit_slice text, size_t *number) {
@@ -71,7 +71,7 @@ static void write_turn(const ckiti_redis_call *call, ckiti_resp_writer *w) {
     ckit_buf_fini(&commands);
 }
 
-/* ---- replies ----------------------------------------------------------------------------------------------------------------- */
+/* ---- replies ----------------------------------------------------------------------------------------------------- */
 
 /* Number of the reply of `inner` that comes now; UINT32_MAX for that of ASKING. */
 static uint32_t number_now(const ckiti_redis_turn_call *t) {
@@ -140,7 +140,7 @@ static void begin_turn(ckiti_redis_call *call) {
     }
 }
 
-/* ---- from one round to the next -------------------------------------------------------------------------------------------------- */
+/* ---- from one round to the next ---------------------------------------------------------------------------------- */
 
 static void prepare(ckiti_redis_turn_call *t) {
     t->call.replies = (uint32_t)__builtin_popcountll(t->todo) * (t->asking ? 2u : 1u);
@@ -271,7 +271,7 @@ static void pause_for(const ckiti_redis_turn_call *t, uint32_t ms) {
     nanosleep(&(struct timespec){.tv_nsec = (long)ms * 1000000}, NULL);
 }
 
-/* ---- the two ways ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the two ways ------------------------------------------------------------------------------------------------ */
 
 ckit_status ckiti_redis_cluster_call(ckiti_redis_cluster *c, uint16_t slot, ckiti_redis_call *inner) {
     ckiti_redis_turn_call t;

@@ -1,9 +1,9 @@
 /* redirect.h - a call in a cluster: goes to the node that has its slot, and follows what nodes say about it.
  *
- * Only those commands of a call that were turned away are sent again, so that nothing is done twice at two places: MOVED to
- * the new node, which the slot leads to from then on; ASK to the other one, once, each behind ASKING; TRYAGAIN after a
- * pause, when somebody waits. At most CKITI_REDIS_TURNS times; then, and for CLUSTERDOWN, the reply is the call's failure,
- * which may pass. */
+ * Only those commands of a call that were turned away are sent again, so that nothing is done twice at two places:
+ * MOVED to the new node, which the slot leads to from then on; ASK to the other one, once, each behind ASKING; TRYAGAIN
+ * after a pause, when somebody waits. At most CKITI_REDIS_TURNS times; then, and for CLUSTERDOWN, the reply is the
+ * call's failure, which may pass. */
 #ifndef CKITI_REDIS_REDIRECT_H
 #define CKITI_REDIS_REDIRECT_H
 

@@ -13,7 +13,7 @@
 static const ckit_backend_ops redis_ops;
 static const ckit_backend_ops deaf_ops; /* without watch */
 
-/* ---- what operations begin with ------------------------------------------------------------------------------------------ */
+/* ---- what operations begin with ---------------------------------------------------------------------------------- */
 
 ckit_status ckiti_redis_check_key(ckit_slice key, ckit_error *err) {
     if (key.len == 0) {
@@ -75,7 +75,7 @@ void ckiti_redis_remember_size(ckiti_redis_store *store, ckit_slice key, uint64_
     }
 }
 
-/* ---- opening and closing --------------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 static void before_fork(void *self) {
     ckiti_redis_store *store = self;
@@ -120,7 +120,7 @@ static void redis_close(void *self) {
     ckiti_free(store->alloc, store, sizeof *store);
 }
 
-/* ---- changes made elsewhere ------------------------------------------------------------------------------------------------- */
+/* ---- changes made elsewhere -------------------------------------------------------------------------------------- */
 
 static ckiti_redis_publishing begin_publishing(const ckiti_redis_address *a) {
     switch (a->invalidation) {

@@ -62,7 +62,7 @@ static void expect_told(const char *expected, const char *line) {
     CHECK_STR(expected, redis_server_tell(&server, line, answer));
 }
 
-/* ---- the bytes on the server --------------------------------------------------------------------------------------------- */
+/* ---- the bytes on the server ------------------------------------------------------------------------------------- */
 
 CKIT_TEST(layout, an_entry_is_a_plain_string_under_its_key) {
     fixture f;
@@ -170,7 +170,7 @@ CKIT_TEST(layout, the_server_knows_the_scripts_by_the_same_hashes) {
     fixture_close(&f);
 }
 
-/* ---- scopes: five shapes of keys in namespaces that resemble each other ---------------------------------------------------- */
+/* ---- scopes: five shapes of keys in namespaces that resemble each other ------------------------------------------ */
 
 #define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -237,7 +237,7 @@ CKIT_TEST(scopes, entries_without_a_namespace_are_one_too) {
     fixture_close(&f);
 }
 
-/* ---- tenants in front of keys ------------------------------------------------------------------------------------------------ */
+/* ---- tenants in front of keys ------------------------------------------------------------------------------------ */
 
 static void open_for(fixture *f, const char *prefix) {
     f->options.key_prefix = prefix;
@@ -333,7 +333,7 @@ CKIT_TEST(tenants, a_tenants_own_view_reaches_his_entries_alone) {
     tenancy_close(&t);
 }
 
-/* ---- many -------------------------------------------------------------------------------------------------------------------- */
+/* ---- many -------------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(scopes, thousands_of_entries_go_in_portions) {
     fixture      f;
@@ -378,7 +378,7 @@ CKIT_TEST(scopes, the_index_ends_with_its_last_entry_and_lasts_while_one_has_no_
     fixture_close(&f);
 }
 
-/* ---- large values, protocols, logins ------------------------------------------------------------------------------------------ */
+/* ---- large values, protocols, logins ----------------------------------------------------------------------------- */
 
 CKIT_TEST(values, large_ones_travel_apart_and_come_back_whole) {
     fixture  f;
@@ -478,7 +478,7 @@ CKIT_TEST(ways, passwords_are_asked_for_and_given) {
     redis_server_stop(&server); /* the next test starts another */
 }
 
-/* ---- a server that comes and goes ---------------------------------------------------------------------------------------------- */
+/* ---- a server that comes and goes -------------------------------------------------------------------------------- */
 
 typedef struct worker {
     fixture         *f;

@@ -23,8 +23,8 @@ typedef struct ckiti_redis_asker {
     bool               tolerant; /* error replies are parts too */
 } ckiti_redis_asker;
 
-/* Asks on a connection of its own, so that nobody waits for a long answer. `node` is the one server of the store; another
- * may be put there. */
+/* Asks on a connection of its own, so that nobody waits for a long answer. `node` is the one server of the store;
+ * another may be put there. */
 void ckiti_redis_asker_init(ckiti_redis_asker *asker, ckiti_redis_store *store, ckit_error *err);
 void ckiti_redis_asker_fini(ckiti_redis_asker *asker);
 /* Forgets commands and replies, and starts writing. */

@@ -1,9 +1,9 @@
 /* resp.h - the protocol of Redis (RESP2 and RESP3 specifications): commands written, replies read.
  *
- * Commands are arrays of bulk strings. The reader is fed with bytes as they arrive and gives one item at a time: a scalar,
- * a bulk string, or the header of an aggregate whose elements are the items that follow. It keeps no tree, does not call
- * itself, and asks for memory only once, for its input buffer. What breaks the protocol is remembered: every later call
- * says the same. */
+ * Commands are arrays of bulk strings. The reader is fed with bytes as they arrive and gives one item at a time: a
+ * scalar, a bulk string, or the header of an aggregate whose elements are the items that follow. It keeps no tree, does
+ * not call itself, and asks for memory only once, for its input buffer. What breaks the protocol is remembered: every
+ * later call says the same. */
 #ifndef CKITI_REDIS_RESP_H
 #define CKITI_REDIS_RESP_H
 
@@ -14,9 +14,9 @@
 
 #define CKITI_RESP_INLINE_MAX 65536u
 
-/* Appends commands to `out`. The first failure (no memory) is remembered in `status`; `out` may then hold half a command,
- * which the caller cuts off. One argument larger than `inline_max` is not copied but left to be sent by reference: it
- * belongs at `late_at` in `out`. A second one is copied. */
+/* Appends commands to `out`. The first failure (no memory) is remembered in `status`; `out` may then hold half a
+ * command, which the caller cuts off. One argument larger than `inline_max` is not copied but left to be sent by
+ * reference: it belongs at `late_at` in `out`. A second one is copied. */
 typedef struct ckiti_resp_writer {
     ckit_buf   *out;
     ckit_status status;

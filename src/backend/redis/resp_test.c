@@ -54,7 +54,7 @@ CKIT_TEST(writing, missing_memory_is_remembered) {
     ckit_buf_fini(&out);
 }
 
-/* ---- reading: replies told as text --------------------------------------------------------------------------------- */
+/* ---- reading: replies told as text ------------------------------------------------------------------------------- */
 
 static void tell(char *told, size_t size, const ckiti_resp_item *item, const uint8_t *body) {
     static const char marks[] = "?+-:$_#,(=*%~";

@@ -1,5 +1,5 @@
-/* Listing and removing what belongs to somebody: keys that tell it themselves are found by SCAN, the others in the index
- * of their namespace. */
+/* Listing and removing what belongs to somebody: keys that tell it themselves are found by SCAN, the others in the
+ * index of their namespace. */
 #include "owner.h"
 #include "publish.h"
 #include "walk.h"
@@ -19,7 +19,7 @@ typedef struct found {
     ckit_slice function;
 } found;
 
-/* ---- what the scope means in keys ---------------------------------------------------------------------------------------- */
+/* ---- what the scope means in keys -------------------------------------------------------------------------------- */
 
 static ckit_status no_memory(const walk *w) { return ckiti_redis_no_memory(w->err, "walking through entries"); }
 
@@ -74,7 +74,7 @@ static bool in_scope(const walk *w, const ckit_key_parts *parts) {
     }
 }
 
-/* ---- listing --------------------------------------------------------------------------------------------------------------- */
+/* ---- listing ----------------------------------------------------------------------------------------------------- */
 
 static void ask_about(const walk *w, ckiti_resp_writer *writer, ckit_slice key) {
     ckiti_redis_name name = ckiti_redis_entry_name(w->naming.prefix, key);
@@ -134,7 +134,7 @@ static ckit_status tell(walk *w, const found *f, const ckiti_redis_part *size, c
     return st == CKIT_OK ? w->each(w->context, &listed) : st;
 }
 
-/* ---- keys that tell --------------------------------------------------------------------------------------------------------- */
+/* ---- keys that tell ---------------------------------------------------------------------------------------------- */
 
 /* The element's key, when it is an entry of the scope. */
 static bool find_telling(const walk *w, size_t index, found *f) {
@@ -337,7 +337,8 @@ static ckit_status walk_telling(walk *w) {
     return st;
 }
 
-/* The indexes of the scope's namespace. One server has one; in a cluster there is one for each slot that has entries. */
+/* The indexes of the scope's namespace. One server has one; in a cluster there is one for each slot that has
+ * entries. */
 static ckit_status find_indexes(walk *w) {
     char        cursor[24] = "0";
     bool        more = true;
@@ -360,7 +361,7 @@ static ckit_status find_indexes(walk *w) {
     return st;
 }
 
-/* ---- keys that do not ---------------------------------------------------------------------------------------------------------- */
+/* ---- keys that do not -------------------------------------------------------------------------------------------- */
 
 static ckit_slice member(const walk *w, size_t index) {
     ckiti_redis_part part = ckiti_redis_part_at(&w->scan, index);
@@ -506,7 +507,7 @@ ckit_status ckiti_redis_walk_index(walk *w, ckit_slice name) {
     return st;
 }
 
-/* ---- the walk --------------------------------------------------------------------------------------------------------------- */
+/* ---- the walk ---------------------------------------------------------------------------------------------------- */
 
 static void walk_init(walk *w, ckiti_redis_store *store, const ckit_scope *scope, uint64_t deadline_ms,
                       ckit_error *err) {

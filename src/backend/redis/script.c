@@ -25,8 +25,8 @@ const ckiti_redis_script ckiti_redis_script_set = {"2c9f30d42c786ecbae05891014e7
                                                    "else redis.call('SET',KEYS[2],ARGV[2],'PX',ARGV[3]) end "
                                                    "return 1"};
 
-/* Members are keys, scored with the end of their lives; the index lives as long as its last member. A few that have ended
- * are taken out on the way. */
+/* Members are keys, scored with the end of their lives; the index lives as long as its last member. A few that have
+ * ended are taken out on the way. */
 #define INDEX_FUNCTION                                                                                                 \
     "local function index(k,member,ttl) "                                                                              \
     "local t=redis.call('TIME') local now=t[1]*1000+math.floor(t[2]/1000) "                                            \
@@ -82,7 +82,7 @@ bool ckiti_redis_script_missing(const ckiti_resp_item *item) {
            memcmp(item->text.ptr, mark, sizeof mark - 1) == 0;
 }
 
-/* ---- scripts that answer with a number ---------------------------------------------------------------------------------- */
+/* ---- scripts that answer with a number --------------------------------------------------------------------------- */
 
 static void write_eval(const ckiti_redis_call *call, ckiti_resp_writer *w) {
     const ckiti_redis_eval *eval = (const ckiti_redis_eval *)call;

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- one question ---------------------------------------------------------------------------------------------------- */
+/* ---- one question ------------------------------------------------------------------------------------------------ */
 
 typedef struct question {
     ckiti_redis_call      call;
@@ -88,7 +88,7 @@ static ckit_status ask(ckiti_redis_sentinel *s, ckiti_redis_endpoint *sentinel, 
     return st;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------------------------- */
+/* ---- all of them ------------------------------------------------------------------------------------------------- */
 
 /* What a sentinel said is worth more than that others are away. */
 static void keep_worst(ckit_error *why, const ckit_error *one) {
@@ -133,7 +133,7 @@ static void note_good(void *self, unsigned attempt, const ckiti_redis_endpoint *
     pthread_mutex_unlock(&s->lock);
 }
 
-/* ---- making and ending -------------------------------------------------------------------------------------------------- */
+/* ---- making and ending ------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_sentinel_init(ckiti_redis_sentinel *s, const ckiti_redis_address *address,
                                const ckiti_redis_stream_ops *streams, const ckit_alloc *alloc) {

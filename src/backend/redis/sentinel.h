@@ -1,9 +1,9 @@
 /* sentinel.h - where the master is, as sentinels tell it.
  *
- * Asked whenever a connection is made: after a fail-over the old connections end (sentinels see to it, and so does a server
- * that answers READONLY), and the new ones go to the new master. What sentinels say is not taken for granted: the server
- * must call itself a master (ROLE), otherwise the next sentinel is asked. When none answers, the master that was good last
- * is tried: it may be up all the same. Thread-safe. */
+ * Asked whenever a connection is made: after a fail-over the old connections end (sentinels see to it, and so does a
+ * server that answers READONLY), and the new ones go to the new master. What sentinels say is not taken for granted:
+ * the server must call itself a master (ROLE), otherwise the next sentinel is asked. When none answers, the master that
+ * was good last is tried: it may be up all the same. Thread-safe. */
 #ifndef CKITI_REDIS_SENTINEL_H
 #define CKITI_REDIS_SENTINEL_H
 

@@ -55,7 +55,7 @@ static ckit_status set(store *s, const char *key, ckit_error *err) {
     return s->ops->set(s->self, S(key), S(key), &info, CKIT_NO_DEADLINE, err);
 }
 
-/* ---- scripted sentinels and servers -------------------------------------------------------------------------------------- */
+/* ---- scripted sentinels and servers ------------------------------------------------------------------------------ */
 
 static char master_role[] = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";
 static char replica_role[] = "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:1\r\n$9\r\nconnected\r\n:0\r\n";
@@ -275,7 +275,7 @@ CKIT_TEST(logins, sentinels_and_master_have_their_own) {
     world_end(&w);
 }
 
-/* ---- real ones ------------------------------------------------------------------------------------------------------------ */
+/* ---- real ones --------------------------------------------------------------------------------------------------- */
 
 static redis_server master, replica, sentinels[3];
 static char         replica_of[32];

@@ -25,7 +25,7 @@ typedef struct bundle {
     ckit_error         why;
 } bundle;
 
-/* ---- one bundle ------------------------------------------------------------------------------------------------------------ */
+/* ---- one bundle -------------------------------------------------------------------------------------------------- */
 
 static void write_bundle(const ckiti_redis_call *call, ckiti_resp_writer *w) {
     const bundle *b = (const bundle *)call;
@@ -86,7 +86,7 @@ static void finish_bundle(ckiti_redis_call *call) {
     ckiti_redis_cluster_leave(seat);
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------------------------------- */
+/* ---- all of them ------------------------------------------------------------------------------------------------- */
 
 typedef struct spreading {
     ckiti_redis_store *store;

@@ -42,7 +42,7 @@ ckit_status ckiti_redis_open_with(const ckit_redis_options *options, const ckit_
                                   const ckiti_redis_stream_ops *streams, bool others, ckit_backend **out,
                                   ckit_error *err);
 
-/* ---- what operations begin with ------------------------------------------------------------------------------------------ */
+/* ---- what operations begin with ---------------------------------------------------------------------------------- */
 
 /* Refuses keys outside 1 byte .. 64 KiB. */
 ckit_status ckiti_redis_check_key(ckit_slice key, ckit_error *err);
@@ -59,7 +59,7 @@ void ckiti_redis_remember_size(ckiti_redis_store *store, ckit_slice key, uint64_
 /* Counts a message that was published, by the server's reply: how many heard it, or an error (`refused`). */
 void ckiti_redis_count_message(ckiti_redis_store *store, bool refused, int64_t heard);
 
-/* ---- the way to servers (ways.c) ----------------------------------------------------------------------------------------- */
+/* ---- the way to servers (ways.c) --------------------------------------------------------------------------------- */
 
 ckit_status ckiti_redis_ways_open(ckiti_redis_store *store, const ckiti_redis_stream_ops *streams, ckit_error *err);
 /* Accepts what was opened halfway, or not at all. */
@@ -69,12 +69,12 @@ void ckiti_redis_ways_in_parent(ckiti_redis_store *store);
 void ckiti_redis_ways_in_child(ckiti_redis_store *store);
 /* How many connections there are, and how many are in use at this moment. */
 void ckiti_redis_ways_count(ckiti_redis_store *store, uint32_t *all, uint32_t *taken);
-/* Hands a call over to the server that has `key`; `turn` lasts until call->finish is told. CKIT_PENDING, or why it was not
- * taken. */
+/* Hands a call over to the server that has `key`; `turn` lasts until call->finish is told. CKIT_PENDING, or why it was
+ * not taken. */
 ckit_status ckiti_redis_hand_over(ckiti_redis_store *store, ckit_slice key, ckiti_redis_call *call,
                                   ckiti_redis_turn_call *turn);
 
-/* ---- operations ------------------------------------------------------------------------------------------------------------ */
+/* ---- operations -------------------------------------------------------------------------------------------------- */
 
 ckit_status ckiti_redis_get(void *self, ckit_slice key, uint64_t deadline_ms, ckit_buf *out, uint64_t *life_ms,
                             ckit_error *err);

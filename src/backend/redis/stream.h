@@ -23,7 +23,8 @@ struct ckiti_redis_stream_ops {
                         uint64_t until_ms, ckiti_redis_stream **out, ckit_error *err);
     /* Waits for some bytes: how many came, 0 when the peer has closed, -1 with errno (ETIMEDOUT: none by then). */
     ssize_t (*read)(ckiti_redis_stream *stream, const struct iovec *parts, int count, uint64_t until_ms);
-    /* Sends everything, changing `parts` on the way: 0, or -1 with errno. After a failure nobody knows how much went. */
+    /* Sends everything, changing `parts` on the way: 0, or -1 with errno. After a failure nobody knows how much
+     * went. */
     int (*write)(ckiti_redis_stream *stream, struct iovec *parts, int count, uint64_t until_ms);
     /* Makes a read or write under way end at once, and all later ones. The stream must still be open. */
     void (*interrupt)(ckiti_redis_stream *stream);
@@ -35,8 +36,8 @@ struct ckiti_redis_stream_ops {
 
 extern const ckiti_redis_stream_ops ckiti_redis_sockets;
 
-/* The addresses of a host, by the system's means; waits no longer than `until_ms`, whatever the name servers do. `out` is
- * ended with freeaddrinfo. CKIT_E_UNREACHABLE for an unknown name, CKIT_E_TIMEOUT, CKIT_E_NO_MEMORY. */
+/* The addresses of a host, by the system's means; waits no longer than `until_ms`, whatever the name servers do. `out`
+ * is ended with freeaddrinfo. CKIT_E_UNREACHABLE for an unknown name, CKIT_E_TIMEOUT, CKIT_E_NO_MEMORY. */
 struct addrinfo;
 ckit_status ckiti_redis_lookup(const ckiti_redis_endpoint *to, uint64_t until_ms, struct addrinfo **out,
                                ckit_error *err);

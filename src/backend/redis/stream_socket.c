@@ -16,8 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A read with more time than this waits in the read itself, which the socket ends after so long; one with less time asks
- * poll first. That saves a system call a round trip. */
+/* A read with more time than this waits in the read itself, which the socket ends after so long; one with less time
+ * asks poll first. That saves a system call a round trip. */
 #define PATIENCE_MS 100u
 
 typedef struct socket_stream {
@@ -155,7 +155,7 @@ static ckit_status socket_open(const ckiti_redis_address *address, const ckiti_r
     return CKIT_OK;
 }
 
-/* ---- reading and writing ------------------------------------------------------------------------------------------- */
+/* ---- reading and writing ----------------------------------------------------------------------------------------- */
 
 static ssize_t socket_read(ckiti_redis_stream *stream, const struct iovec *parts, int count, uint64_t until_ms) {
     socket_stream *s = (socket_stream *)stream;
@@ -206,7 +206,7 @@ static int socket_write(ckiti_redis_stream *stream, struct iovec *parts, int cou
     return 0;
 }
 
-/* ---- ending -------------------------------------------------------------------------------------------------------- */
+/* ---- ending ------------------------------------------------------------------------------------------------------ */
 
 static void socket_interrupt(ckiti_redis_stream *stream) { shutdown(((socket_stream *)stream)->fd, SHUT_RDWR); }
 

@@ -1,5 +1,5 @@
-/* Encrypted streams. What OpenSSL has to send or wants to receive passes through a pair of BIOs, a ring of bytes for each
- * direction: `inside` is OpenSSL's end, `outside` ours, filled from and emptied into the stream below. */
+/* Encrypted streams. What OpenSSL has to send or wants to receive passes through a pair of BIOs, a ring of bytes for
+ * each direction: `inside` is OpenSSL's end, `outside` ours, filled from and emptied into the stream below. */
 #include "tls.h"
 
 #include "base/alloc.h"
@@ -41,7 +41,7 @@ static void end(tls_stream *s) {
 
 typedef enum outcome { DONE, WANTS_BYTES, WANTS_ROOM, OVER, BROKEN } outcome;
 
-/* ---- what went wrong ------------------------------------------------------------------------------------------------ */
+/* ---- what went wrong --------------------------------------------------------------------------------------------- */
 
 /* An alert, or what we found ourselves, about who somebody is. */
 static bool is_about_us(int reason) {
@@ -76,7 +76,7 @@ static outcome outcome_of(tls_stream *s, int result) {
     }
 }
 
-/* ---- bytes to and from the stream below ------------------------------------------------------------------------------- */
+/* ---- bytes to and from the stream below -------------------------------------------------------------------------- */
 
 /* 0, or -1 with errno. */
 static int flush(tls_stream *s, uint64_t until_ms) {
@@ -111,7 +111,7 @@ static ssize_t fill(tls_stream *s, uint64_t until_ms) {
     return n;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 /* Decrypts into the parts what has come, as far as it goes. */
 static outcome take(tls_stream *s, const struct iovec *parts, int count, size_t *total) {
@@ -164,7 +164,7 @@ static ssize_t tls_read(ckiti_redis_stream *stream, const struct iovec *parts, i
     }
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* When sending fails because the peer has hung up, it may have said why. */
 static void hear_last_words(tls_stream *s, int sys_errno) {
@@ -256,7 +256,7 @@ static int tls_write(ckiti_redis_stream *stream, struct iovec *parts, int count,
     return result;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static bool is_number(const char *host) {
     unsigned char address[sizeof(struct in6_addr)];
@@ -443,7 +443,7 @@ static ckit_status tls_open(const ckiti_redis_address *address, const ckiti_redi
     return CKIT_OK;
 }
 
-/* ---- ending ------------------------------------------------------------------------------------------------------------ */
+/* ---- ending ------------------------------------------------------------------------------------------------------ */
 
 static void tls_interrupt(ckiti_redis_stream *stream) {
     tls_stream *s = (tls_stream *)stream;

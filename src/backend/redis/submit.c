@@ -81,7 +81,7 @@ static void finish(ckiti_redis_call *call) {
     request->done(request, st);
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 static void make_remove(ckiti_redis_handed *one, ckiti_redis_store *store, ckit_request *request) {
     ckiti_redis_name entry = ckiti_redis_entry_name(store->prefix, request->key);

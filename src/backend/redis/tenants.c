@@ -1,5 +1,5 @@
-/* Tenants of others, as a walk over a store without a prefix finds them: whoever keeps entries of a tenant under "t:TENANT:"
- * has indexes of his own there, of the keys that do not tell by themselves whose they are. */
+/* Tenants of others, as a walk over a store without a prefix finds them: whoever keeps entries of a tenant under
+ * "t:TENANT:" has indexes of his own there, of the keys that do not tell by themselves whose they are. */
 #include "owner.h"
 #include "walk.h"
 

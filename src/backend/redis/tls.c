@@ -32,7 +32,7 @@ static ckit_status refuse_file(const char *option, int sys_errno, ckit_error *er
                            option);
 }
 
-/* ---- whom to believe ----------------------------------------------------------------------------------------------- */
+/* ---- whom to believe --------------------------------------------------------------------------------------------- */
 
 static ckit_status load_authorities(ckiti_redis_tls *tls, const ckiti_redis_address *a, ckit_error *err) {
     const ckiti_openssl *lib = &tls->lib;
@@ -60,7 +60,7 @@ static ckit_status load_authorities(ckiti_redis_tls *tls, const ckiti_redis_addr
                : refuse(tls, "ssl_ca_certs", "the file holds no certificates in PEM form", err);
 }
 
-/* ---- who we are ----------------------------------------------------------------------------------------------------- */
+/* ---- who we are -------------------------------------------------------------------------------------------------- */
 
 /* Ours and for nobody else, or of root and readable for a group at most: what ssh and PostgreSQL ask for. */
 static ckit_status check_key_file(int fd, off_t *size, ckit_error *err) {
@@ -159,7 +159,7 @@ static ckit_status load_identity(ckiti_redis_tls *tls, const ckiti_redis_address
     return load_key(tls, a->ssl_keyfile[0] != '\0' ? a->ssl_keyfile : a->ssl_certfile, err);
 }
 
-/* ---- opening and closing ---------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 static ckit_status make_context(ckiti_redis_tls *tls, const ckiti_redis_address *a, ckit_error *err) {
     const ckiti_openssl *lib = &tls->lib;
@@ -224,7 +224,7 @@ void ckiti_redis_tls_close(ckiti_redis_tls *tls) {
     ckiti_free(tls->alloc, tls, sizeof *tls);
 }
 
-/* ---- fork ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_tls_before_fork(ckiti_redis_tls *tls) {
     if (tls != NULL) {

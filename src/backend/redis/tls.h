@@ -1,7 +1,7 @@
 /* tls.h - how the connections of one store are encrypted, and the streams that are.
  *
- * An encrypted stream lies over another one, which moves the bytes and keeps the deadlines; OpenSSL itself never touches a
- * socket, so it never waits and never raises SIGPIPE. */
+ * An encrypted stream lies over another one, which moves the bytes and keeps the deadlines; OpenSSL itself never
+ * touches a socket, so it never waits and never raises SIGPIPE. */
 #ifndef CKITI_REDIS_TLS_H
 #define CKITI_REDIS_TLS_H
 
@@ -10,8 +10,9 @@
 
 #include <pthread.h>
 
-/* What every encrypted stream has for the sake of forks. The lock is held while OpenSSL works on it, never while anybody
- * waits for the peer; a fork holds all of them, so that the child finds no connection half-way through something. */
+/* What every encrypted stream has for the sake of forks. The lock is held while OpenSSL works on it, never while
+ * anybody waits for the peer; a fork holds all of them, so that the child finds no connection half-way through
+ * something. */
 typedef struct ckiti_redis_tls_member {
     pthread_mutex_t                lock;
     struct ckiti_redis_tls_member *next, **place;

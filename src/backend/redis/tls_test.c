@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- peers that are not what they should be ---------------------------------------------------------------------------------- */
+/* ---- peers that are not what they should be ---------------------------------------------------------------------- */
 
 CKIT_TEST(peers, one_that_speaks_plain_text_is_told_from_a_failure) {
     fixture   f;
@@ -151,7 +151,7 @@ CKIT_TEST(peers, one_that_wants_to_renegotiate_is_refused_and_left) {
     tls_relay_stop(&relay);
 }
 
-/* ---- as other connections ------------------------------------------------------------------------------------------------------ */
+/* ---- as other connections ---------------------------------------------------------------------------------------- */
 
 CKIT_TEST(use, large_values_go_both_ways) {
     fixture  f;

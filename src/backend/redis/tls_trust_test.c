@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- whom to trust ------------------------------------------------------------------------------------------------------- */
+/* ---- whom to trust ----------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(trust, a_server_with_a_certificate_of_a_known_authority_is_used) {
     fixture f;
@@ -125,7 +125,7 @@ CKIT_TEST(trust, versions_below_the_lowest_are_refused) {
     tls_relay_stop(&relay);
 }
 
-/* ---- who we are ----------------------------------------------------------------------------------------------------------- */
+/* ---- who we are -------------------------------------------------------------------------------------------------- */
 
 static void show_certificate(fixture *f, const char *certificate, const char *key) {
     name_file(f->certificate, certificate);
@@ -224,7 +224,7 @@ CKIT_TEST(identity, files_that_are_of_no_use_are_told_when_the_store_is_opened) 
     expect_wrong_option(&f, "without ssl_certfile");
 }
 
-/* ---- OpenSSL itself --------------------------------------------------------------------------------------------------------------- */
+/* ---- OpenSSL itself ---------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(openssl, a_system_without_it_is_told_so) {
     static const char *const   names[] = {"libssl.so.0", "libc.so.6"};

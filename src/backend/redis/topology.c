@@ -5,7 +5,7 @@
 #include <cachekit/buf.h>
 #include <string.h>
 
-/* ---- texts -------------------------------------------------------------------------------------------------------------- */
+/* ---- texts ------------------------------------------------------------------------------------------------------- */
 
 bool ckiti_redis_host_read(ckiti_redis_endpoint *out, ckit_slice text) {
     if (text.len == 0 || text.len >= sizeof out->host) {
@@ -41,7 +41,7 @@ bool ckiti_redis_port_read(ckiti_redis_endpoint *out, ckit_slice text) {
     return true;
 }
 
-/* ---- redirections ------------------------------------------------------------------------------------------------------- */
+/* ---- redirections ------------------------------------------------------------------------------------------------ */
 
 static bool begins(ckit_slice text, const char *with) {
     size_t len = strlen(with);
@@ -90,7 +90,7 @@ ckiti_redis_turned ckiti_redis_redirection_read(ckit_slice text, ckiti_redis_red
     return CKITI_REDIS_NOT_TURNED;
 }
 
-/* ---- the map --------------------------------------------------------------------------------------------------------------- */
+/* ---- the map ----------------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_map_init(ckiti_redis_map *map, const ckit_alloc *alloc, const char *asked) {
     ckiti_redis_endpoint *masters = map->masters;

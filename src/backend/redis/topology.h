@@ -10,7 +10,7 @@
 #define CKITI_REDIS_MASTERS 1000u /* the most that a cluster is advised to have */
 #define CKITI_REDIS_SPARES 16u    /* replicas that are remembered, to be asked when no master answers */
 
-/* ---- the map --------------------------------------------------------------------------------------------------------- */
+/* ---- the map ----------------------------------------------------------------------------------------------------- */
 
 typedef struct ckiti_redis_map {
     uint16_t              owner[CKITI_REDIS_SLOTS]; /* number of the master, from 1; 0: nobody */
@@ -37,7 +37,7 @@ void ckiti_redis_map_fini(ckiti_redis_map *map);
 /* Takes the items of one reply to CLUSTER SLOTS in order; map->status tells how it went. */
 void ckiti_redis_map_take(ckiti_redis_map *map, const ckiti_resp_item *item);
 
-/* ---- redirections ----------------------------------------------------------------------------------------------------- */
+/* ---- redirections ------------------------------------------------------------------------------------------------ */
 
 /* In rising order of what matters when the replies of one call differ. */
 typedef enum ckiti_redis_turned {

@@ -1,5 +1,5 @@
-/* What a hostile node says about its cluster: the bytes are replies; bulks and errors are redirections, and every array is a
- * map. */
+/* What a hostile node says about its cluster: the bytes are replies; bulks and errors are redirections, and every array
+ * is a map. */
 #include "topology.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* walk.h - a walk through what belongs to somebody, to list or to remove it: the parts that walk through one server (scope.c)
- * and through the nodes of a cluster (walk_cluster.c). */
+/* walk.h - a walk through what belongs to somebody, to list or to remove it: the parts that walk through one server
+ * (scope.c) and through the nodes of a cluster (walk_cluster.c). */
 #ifndef CKITI_REDIS_WALK_H
 #define CKITI_REDIS_WALK_H
 

@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <string.h>
 
-/* ---- the link ------------------------------------------------------------------------------------------------------------- */
+/* ---- the link ---------------------------------------------------------------------------------------------------- */
 
 /* It can be interrupted from now on, or not any more. */
 static void on_stream(void *self, ckiti_redis_stream *stream) {
@@ -98,7 +98,7 @@ static void end_link(ckiti_redis_watch *w, bool stopping, const ckit_error *why)
     }
 }
 
-/* ---- the thread ------------------------------------------------------------------------------------------------------------ */
+/* ---- the thread -------------------------------------------------------------------------------------------------- */
 
 static bool stopping(ckiti_redis_watch *w) {
     pthread_mutex_lock(&w->lock);
@@ -153,7 +153,7 @@ void ckiti_redis_watch_start(ckiti_redis_watch *w) {
     }
 }
 
-/* ---- beginning and ending ---------------------------------------------------------------------------------------------------- */
+/* ---- beginning and ending ---------------------------------------------------------------------------------------- */
 
 static void init_word(ckiti_redis_watch *w) {
     pthread_condattr_t attributes;
@@ -206,7 +206,7 @@ void ckiti_redis_watch_fini(ckiti_redis_watch *w) {
     w->dial.address = NULL;
 }
 
-/* ---- fork ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_watch_before_fork(ckiti_redis_watch *w) {
     if (w->dial.address != NULL) {

@@ -1,16 +1,16 @@
-/* watch.h - how copies in this process's memory hear of changes that others make: one connection to the server and a thread
- * that reads it.
+/* watch.h - how copies in this process's memory hear of changes that others make: one connection to the server and a
+ * thread that reads it.
  *
  *   tracking  CLIENT TRACKING in broadcast mode (RESP3): the server names every key that changes, for whatever reason,
  *             expiry included. NOLOOP is not asked for: the server gathers what happens at one moment under the first who
  *             did it, so another's change could be left out with our own
  *   pubsub    the channel of format/invalidation.h: what processes of this library tell each other (publish.h)
  *
- * A connection that only tracks has no bound on the server's side for what waits to be sent; a subscriber has. So the channel
- * is subscribed to in either case, and a process that is stuck loses its link instead of filling the server.
+ * A connection that only tracks has no bound on the server's side for what waits to be sent; a subscriber has. So the
+ * channel is subscribed to in either case, and a process that is stuck loses its link instead of filling the server.
  *
- * The link is asked for a sign of life when it was silent for some seconds; without one, or when it ends, the watch is lost
- * until the next link is confirmed. */
+ * The link is asked for a sign of life when it was silent for some seconds; without one, or when it ends, the watch is
+ * lost until the next link is confirmed. */
 #ifndef CKITI_REDIS_WATCH_H
 #define CKITI_REDIS_WATCH_H
 
@@ -71,8 +71,8 @@ typedef struct ckiti_redis_watch {
 /* Prepares, without a thread or a connection. CKIT_E_NO_MEMORY: end it all the same. */
 ckit_status ckiti_redis_watch_init(ckiti_redis_watch *w, const ckiti_redis_dial *dial, const ckit_log *log,
                                    _Atomic int *publishing);
-/* Ends the thread; the sink is told nothing any more. Accepts zeroed memory. Waits for an attempt to connect that is under
- * way, no longer than the address allows for one. */
+/* Ends the thread; the sink is told nothing any more. Accepts zeroed memory. Waits for an attempt to connect that is
+ * under way, no longer than the address allows for one. */
 void ckiti_redis_watch_fini(ckiti_redis_watch *w);
 
 /* Whom to tell. The first operation starts the thread: a store connects to nobody before. */
@@ -92,7 +92,7 @@ void ckiti_redis_watch_before_fork(ckiti_redis_watch *w);
 void ckiti_redis_watch_after_fork(ckiti_redis_watch *w);
 void ckiti_redis_watch_in_child(ckiti_redis_watch *w);
 
-/* ---- its parts (news.c) ---------------------------------------------------------------------------------------------- */
+/* ---- its parts (news.c) ------------------------------------------------------------------------------------------ */
 
 /* Asks the server to tell. */
 ckit_status ckiti_redis_watch_ask(ckiti_redis_watch *w, ckit_error *err);

@@ -1,5 +1,5 @@
-/* What a store tells of changes that others make, by tracking and by publish/subscribe, over a real server that is killed,
- * frozen, flushed and strict. Waits for what must come, and judges no time. */
+/* What a store tells of changes that others make, by tracking and by publish/subscribe, over a real server that is
+ * killed, frozen, flushed and strict. Waits for what must come, and judges no time. */
 #include "hearer.h"
 #include "support/redis_server.h"
 #include "support/test.h"
@@ -111,7 +111,7 @@ static void change_without_waiting(member *by, member *to) {
     }
 }
 
-/* ---- tracking -------------------------------------------------------------------------------------------------------------- */
+/* ---- tracking ---------------------------------------------------------------------------------------------------- */
 
 CKIT_TEST(redis_watch, tracking_tells_every_change_and_no_bookkeeping) {
     redis_server server;
@@ -211,7 +211,7 @@ CKIT_TEST(redis_watch, a_burst_of_a_thousand_is_told_completely) {
     redis_server_stop(&server);
 }
 
-/* ---- a link that breaks ------------------------------------------------------------------------------------------------------ */
+/* ---- a link that breaks ------------------------------------------------------------------------------------------ */
 
 static void check_it_still_hears(member *a, redis_server *server, const char *key) {
     member b;
@@ -309,7 +309,7 @@ CKIT_TEST(redis_watch, who_does_not_listen_loses_the_link_and_what_was_told_by_i
     redis_server_stop(&server);
 }
 
-/* ---- publish/subscribe ------------------------------------------------------------------------------------------------------- */
+/* ---- publish/subscribe ------------------------------------------------------------------------------------------- */
 
 static void change_a_scope(member *by, member *to) {
     ckit_deleted deleted;
@@ -417,7 +417,7 @@ CKIT_TEST(redis_watch, without_invalidation_there_is_no_watch_and_no_message) {
     redis_server_stop(&server);
 }
 
-/* ---- beginning and ending ------------------------------------------------------------------------------------------------------ */
+/* ---- beginning and ending ---------------------------------------------------------------------------------------- */
 
 CKIT_TEST(redis_watch, the_child_of_a_fork_watches_by_itself) {
     if (UNDER_TSAN) {

@@ -46,9 +46,10 @@ static ckit_status open_cluster(ckiti_redis_store *store, const ckiti_redis_stre
     return CKIT_OK;
 }
 
-/* ---- changes made elsewhere -------------------------------------------------------------------------------------------- */
+/* ---- changes made elsewhere -------------------------------------------------------------------------------------- */
 
-/* An operation has a new connection. Where somebody watches, it is the watch that finds out whether there is tracking. */
+/* An operation has a new connection. Where somebody watches, it is the watch that finds out whether there is
+ * tracking. */
 static void on_open(void *self, const ckiti_redis_connection *c, const ckiti_redis_endpoint *at) {
     ckiti_redis_store *store = self;
     int                unknown = CKITI_REDIS_MAYBE;
@@ -90,7 +91,7 @@ static ckit_status make_watch(ckiti_redis_store *store, const ckiti_redis_dial *
                                 : ckiti_redis_watch_init(store->watch, dial, &store->log, &store->publishing);
 }
 
-/* ---- opening and closing ----------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 ckit_status ckiti_redis_ways_open(ckiti_redis_store *store, const ckiti_redis_stream_ops *streams, ckit_error *err) {
     ckiti_redis_dial dial = {.address = &store->address,
@@ -140,7 +141,7 @@ void ckiti_redis_ways_close(ckiti_redis_store *store) {
     }
 }
 
-/* ---- fork ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fork -------------------------------------------------------------------------------------------------------- */
 
 void ckiti_redis_ways_before_fork(ckiti_redis_store *store) {
     if (store->cluster != NULL) {
@@ -184,7 +185,7 @@ void ckiti_redis_ways_in_child(ckiti_redis_store *store) {
     ckiti_redis_node_in_child(&store->node);
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 ckit_status ckiti_redis_perform(ckiti_redis_store *store, ckit_slice key, ckiti_redis_call *call,
                                 uint64_t deadline_ms) {
