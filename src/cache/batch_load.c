@@ -41,9 +41,8 @@ static ckit_status take_result(ckit_batch *b, size_t n, ckit_error *why) {
     }
     *why = (ckit_error)CKIT_ERROR_INIT;
     if (call->object.release != NULL) {
-        return b->cache->ops != NULL
-                   ? ckit_fail(why, CKIT_E_MISUSE, where, "objects are kept in memory only, and this cache has a store")
-                   : ckiti_op_keep_object(op, &call->object, call->ttl_ms, why);
+        ckit_status may = ckiti_check_object(f, &call->object, why);
+        return may == CKIT_OK ? ckiti_op_keep_object(op, &call->object, call->ttl_ms, why) : may;
     }
     ckit_status st = f->raw ? CKIT_OK : ckiti_finish_value(f, &b->a.writers[n], why);
     return st == CKIT_OK ? ckiti_op_result(op, &b->a.bytes[n], call->ttl_ms, why) : st;

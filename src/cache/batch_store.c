@@ -240,7 +240,7 @@ static size_t take_locks(ckit_batch *b) {
     size_t              count = 0;
     for (size_t i = 0; i < b->count && b->cache->ops != NULL && b->cache->ops->lock_release_many != NULL; i++) {
         ckit_op *op = b->rows[i].op;
-        if (op != NULL && op->locked) {
+        if (op != NULL && ckiti_op_owns_lock(op)) {
             ckiti_lease_drop(b->cache, &op->held);
             op->locked = false;
             a->keys[count] = ckit_buf_slice(&op->key);
@@ -283,7 +283,9 @@ void ckiti_batch_settle(ckit_batch *b) {
     }
     write_together(b, false);
     write_together(b, true);
-    size_t locks = take_locks(b);
+    /* Where there are second entries, each call lets its lock go by itself: whether it was its own to the end decides about
+     * them (ckiti_op_let_lock_go). */
+    size_t locks = b->function->keep_ms == 0 ? take_locks(b) : 0;
     for (size_t i = 0; i < b->count; i++) {
         if (b->rows[i].together) {
             end_write(b, i);

@@ -169,6 +169,18 @@ ckit_status ckiti_finish_value(const ckit_function *function, ckit_writer *write
                      (int)function->record->name_len, function->record->name, why);
 }
 
+ckit_status ckiti_check_object(const ckit_function *function, const ckit_object *object, ckit_error *err) {
+    const bool has_store = function->cache->ops != NULL;
+    if (!has_store && !function->interop && !function->sealed && object->release != NULL) {
+        return CKIT_OK;
+    }
+    return ckit_fail(err, CKIT_E_MISUSE, where,
+                     function->sealed    ? "objects cannot be sealed: give the result as a document"
+                     : has_store         ? "objects are kept in memory only, and this cache has a store"
+                     : function->interop ? "values of interop mode are documents"
+                                         : "an object needs 'release'");
+}
+
 /* Runs the loader; its document goes to `document`. */
 static ckit_status load(ckit_function *function, const ckit_args *args, ckit_buf *document, uint64_t *ttl_ms,
                         ckit_error *err) {

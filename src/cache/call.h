@@ -27,6 +27,8 @@ void ckiti_function_let_go(ckit_function *function);
 void ckiti_say_uncached(const ckit_function *function, const ckit_error *why);
 /* What a loader has written is one value: CKIT_OK, or CKIT_E_MISUSE and so on. */
 ckit_status ckiti_finish_value(const ckit_function *function, ckit_writer *writer, ckit_error *err);
+/* Whether a result can be an object: CKIT_OK, or CKIT_E_MISUSE for a function whose values are documents. */
+ckit_status ckiti_check_object(const ckit_function *function, const ckit_object *object, ckit_error *err);
 /* Moves a value: bytes that stand inside the struct move with it. */
 void ckiti_value_move(ckit_value *to, ckit_value *from);
 /* Moves the answer of an operation to `out` (may be NULL). */

@@ -1,6 +1,9 @@
 /* Many calls at once and the store's locks: one computation per key in a fleet. */
 #include "cache/many_fixture.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 /* Another process: a cache of its own over the same store. */
 typedef struct neighbour {
     ckit_cache    *cache;
@@ -211,4 +214,81 @@ CKIT_TEST(call_many_lock, of_a_call_that_failed_is_let_go) {
         CHECK(!fake_is_locked(s.f.store));
         scene_close(&s);
     }
+}
+
+/* ---- second entries, of values that are served late ---------------------------------------------------------------- */
+
+static bool has_late(scene *s, ckit_function *fn, int64_t argument) {
+    ckit_buf name = key_of(fn, argument);
+    CHECK_OK(ckit_buf_append(&name, S(":stale")));
+    bool has = fake_has(s->f.store, ckit_buf_slice(&name));
+    ckit_buf_fini(&name);
+    return has;
+}
+
+/* The process stands between the two writes of its first call, and loses that lock. */
+CKIT_TEST(call_many_lock, that_was_lost_between_the_two_writes_leaves_nothing_older_to_serve_late) {
+    static const fake_kind kinds[] = {FAKE_LOCKING_MANY, FAKE_LOCKING};
+    for (size_t k = 0; k < 2; k++) {
+        scene                 s;
+        ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+        options.stale_ms = 1000;
+        scene_open(&s, kinds[k]);
+        ckit_function *fn = function_of(s.f.cache, "test.late", &s.l, &options);
+        many           m = {.fn = fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
+        ckit_buf       key = key_of(fn, 1);
+        loader_shut(&s.m.gate);
+        start_many(&m);
+        loader_wait_stopped(&s.m.gate, 1);
+        fake_shut(s.f.store, FAKE_SET, FAKE_BEFORE);
+        loader_open(&s.m.gate);
+        fake_wait_stopped(s.f.store, FAKE_SET, 1);
+        if (kinds[k] == FAKE_LOCKING) { /* the key's own came by the same gate */
+            fake_let_one(s.f.store, FAKE_SET);
+            fake_wait_calls(s.f.store, FAKE_SET, 2);
+            fake_wait_stopped(s.f.store, FAKE_SET, 1);
+        }
+        fake_unlock_elsewhere(s.f.store, ckit_buf_slice(&key));
+        fake_lock_elsewhere(s.f.store, ckit_buf_slice(&key));
+        fake_open_gate(s.f.store, FAKE_SET);
+        CHECK_EQ_I(0, pthread_join(m.thread, NULL));
+        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
+        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 1);
+        CHECK(!has_late(&s, fn, 1)); /* what it wrote there may have replaced a newer one */
+        CHECK(has_late(&s, fn, 2));
+        ckit_buf_fini(&key);
+        ckit_function_close(fn);
+        scene_close(&s);
+    }
+}
+
+/* ---- fork ---------------------------------------------------------------------------------------------------------- */
+
+static void fork_here(void *context) { *(pid_t *)context = fork(); }
+
+CKIT_TEST(call_many_lock, of_the_parent_is_not_let_go_by_a_child_forked_inside_the_loader) {
+    scene s;
+    pid_t child = -1;
+    if (UNDER_TSAN) {
+        SKIP("ThreadSanitizer follows 64 locks at most, and a fork holds more");
+    }
+    scene_open(&s, FAKE_LOCKING_MANY);
+    s.m.during = fork_here;
+    s.m.context = &child;
+    many m = {.fn = s.fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
+    run_many(&m);
+    if (child == 0) { /* which has a copy of the store */
+        bool kept = m.status == CKIT_OK && fake_calls(s.f.store, FAKE_LOCK_RELEASE_MANY) == 0 &&
+                    fake_calls(s.f.store, FAKE_LOCK_RELEASE) == 0 && fake_is_locked(s.f.store);
+        _exit(kept ? 0 : 1);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK_EQ_I(0, status);
+    CHECK_OK_ERR(m.status, &m.err);
+    CHECK_EQ_U(1, fake_calls(s.f.store, FAKE_LOCK_RELEASE_MANY));
+    CHECK(!fake_is_locked(s.f.store));
+    ckit_value_fini(&m.out[0]);
+    ckit_value_fini(&m.out[1]);
+    scene_close(&s);
 }

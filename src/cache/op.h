@@ -196,6 +196,10 @@ void ckiti_op_begin_refresh(ckit_op *op);
 bool ckiti_op_fall_back(ckit_op *op, const ckit_error *why);
 /* Whoever waits for this operation waits no longer: ckit_op_overdue. From any thread, while another computes. */
 ckit_status ckiti_op_overdue(ckit_op *op, bool hard, ckit_value *out, ckit_error *err);
+/* The store's lock is this process's to renew and to let go, not its parent's. */
+static inline bool ckiti_op_owns_lock(const ckit_op *op) {
+    return op->locked && op->lock_forks == op->cache->leases.forks;
+}
 /* A store that fails is more to this call than a miss. */
 static inline bool ckiti_op_minds_failures(const ckit_op *op) {
     return op->function->fail_closed || op->function->fail_safe_ms != 0;

@@ -26,10 +26,7 @@ bool ckiti_op_was_invalidated_here(const ckit_op *op);
 /* The caller cannot read these bytes (ckiti_op_reject). */
 bool ckiti_op_is_rejected(const ckit_op *op, ckit_slice bytes);
 /* Of the store. Nothing without one. */
-void               ckiti_op_let_lock_go(ckit_op *op);
-static inline bool ckiti_op_owns_lock(const ckit_op *op) {
-    return op->locked && op->lock_forks == op->cache->leases.forks;
-}
+void ckiti_op_let_lock_go(ckit_op *op);
 /* The fleet's lock is next, or the function where there is none. */
 ckit_status ckiti_op_go_for_lock(ckit_op *op);
 /* Leaves the flight; a follower takes over. */

@@ -405,14 +405,10 @@ static ckit_status finish_with_failure(ckit_op *op, ckit_status status, ckit_val
 }
 
 static ckit_status finish_with_object(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err) {
-    if (op->cache->ops != NULL || op->function->interop || op->function->sealed || result->object->release == NULL) {
-        return ckit_fail(err, CKIT_E_MISUSE, where,
-                         op->function->sealed     ? "objects cannot be sealed: give the result as a document"
-                         : op->cache->ops != NULL ? "objects are kept in memory only, and this cache has a store"
-                         : op->function->interop  ? "values of interop mode are documents"
-                                                  : "an object needs 'release'");
+    ckit_status st = ckiti_check_object(op->function, result->object, err);
+    if (st == CKIT_OK) {
+        st = ckiti_op_keep_object(op, result->object, result->ttl_ms, err);
     }
-    ckit_status st = ckiti_op_keep_object(op, result->object, result->ttl_ms, err);
     if (st == CKIT_OK) {
         ckiti_op_give(op, out);
     }

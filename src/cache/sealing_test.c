@@ -220,6 +220,29 @@ CKIT_TEST(sealing, objects_are_not_kept_where_values_are_sealed) {
     vault_close(&v);
 }
 
+static void release_nothing(void *object, void *context) { (void)object, (*(unsigned *)context)++; }
+
+static ckit_status give_object(void *context, ckit_batch_call *calls, size_t count, ckit_error *err) {
+    (void)count, (void)err;
+    calls[0].object = (ckit_object){.object = context, .size = 1, .release = release_nothing, .context = context};
+    return CKIT_OK;
+}
+
+CKIT_TEST(sealing, nor_are_objects_of_many_calls_at_once) {
+    vault      v;
+    unsigned   released = 0;
+    ckit_error err = CKIT_ERROR_INIT;
+    ckit_args *args[1] = {NULL};
+    ckit_value value = CKIT_VALUE_INIT;
+    vault_open(&v, false);
+    ckit_status answers[1];
+    CHECK_STATUS(CKIT_E_MISUSE, ckit_call_many(v.fn, args, 1, give_object, &released, &value, answers, &err));
+    CHECK_CONTAINS("cannot be sealed", err.text);
+    CHECK_EQ_U(1, released);
+    ckit_value_fini(&value);
+    vault_close(&v);
+}
+
 CKIT_TEST(sealing, a_value_past_its_life_is_sealed_with_the_name_of_its_second_entry) {
     vault                 v;
     ckit_function_options options = one_function();
