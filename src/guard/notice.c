@@ -55,13 +55,21 @@ static void name_file(const ckiti_notice *notice, char name[NAME_BYTES]) {
     (void)snprintf(name, NAME_BYTES, CKITI_NOTICE_PREFIX "%ld-%08" PRIx32, (long)getpid(), notice->number);
 }
 
+/* A file that is ours alone. In a directory where others may write too, what stands there under its name is nothing to write
+ * to: a pipe would hold the operation up. */
+static int open_fresh(int dir, const char *name) {
+    const int how = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+    int       fd = openat(dir, name, how, 0600);
+    return fd < 0 && errno == EEXIST && unlinkat(dir, name, 0) == 0 ? openat(dir, name, how, 0600) : fd;
+}
+
 /* Nobody is told that this failed: the next time is a second away. */
 static void write_page(ckiti_notice *notice, const page *p) {
     char name[NAME_BYTES];
     char fresh[NAME_BYTES + 1];
     name_file(notice, name);
     (void)snprintf(fresh, sizeof fresh, ".%s", name);
-    int fd = openat(notice->dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = open_fresh(notice->dir, fresh);
     if (fd < 0) {
         return;
     }

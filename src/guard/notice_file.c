@@ -170,7 +170,7 @@ static void take_line(told *t, const char *name, const char *value) {
     } else if (strcmp(name, "store") == 0) {
         t->notice.store = value;
     } else if (strcmp(name, "told") == 0) {
-        t->notice.told_wall_ms = strtoll(value, NULL, 10);
+        t->notice.told_wall_ms = (int64_t)(strtoull(value, NULL, 10) & INT64_MAX); /* readers reckon with it */
     } else {
         take_number(t, name, value);
     }

@@ -3,6 +3,7 @@
 
 #include "support/scratch.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -119,6 +120,42 @@ CKIT_TEST(notice, what_is_no_notice_or_of_nobody_is_left_out) {
     scene s;
     open_telling(&s, dir); /* and who begins to tell takes it away */
     CHECK_EQ_I(-1, access(path, F_OK));
+    scene_close(&s);
+    scratch_remove(dir);
+}
+
+static void find_notice(const char *dir, char *path, size_t size, const char *before) {
+    DIR *listing = opendir(dir);
+    CHECK(listing != NULL);
+    for (const struct dirent *one = readdir(listing); one != NULL; one = readdir(listing)) {
+        if (strncmp(one->d_name, "guard-", 6) == 0) {
+            (void)snprintf(path, size, "%s/%s%s", dir, before, one->d_name);
+        }
+    }
+    (void)closedir(listing);
+}
+
+/* Where others may write too: a pipe that nobody reads would hold the operation up, a link would be written through. */
+CKIT_TEST(notice, waits_for_nobody_s_pipe_and_writes_through_no_link) {
+    scene s;
+    char  dir[SCRATCH_PATH];
+    char  fresh[SCRATCH_PATH + 272] = "";
+    char  theirs[SCRATCH_PATH + 32];
+    scratch_make(dir);
+    open_telling(&s, dir);
+    find_notice(dir, fresh, sizeof fresh, ".");
+    CHECK_EQ_I(0, mkfifo(fresh, 0600));
+    break_circuit(&s);
+    CHECK_EQ_U(CKIT_BREAKER_OPEN, look(dir).stats.state);
+    write_file(dir, "theirs", "x");
+    (void)snprintf(theirs, sizeof theirs, "%s/theirs", dir);
+    CHECK_EQ_I(0, link(theirs, fresh));
+    fake_clock_advance(&s.time, 1001);
+    CHECK_STATUS(CKIT_E_CIRCUIT_OPEN, scene_get(&s));
+    CHECK_EQ_U(1, look(dir).stats.refused);
+    struct stat about;
+    CHECK_EQ_I(0, stat(theirs, &about));
+    CHECK_EQ_I(1, about.st_size);
     scene_close(&s);
     scratch_remove(dir);
 }
