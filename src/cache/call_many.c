@@ -57,12 +57,19 @@ static ckit_status run(ckit_batch *b) {
     }
 }
 
-/* Where there is no loader for many, the function's own. */
+/* Where there is no loader for many, the function's own. `err` tells of the first failure. */
 static ckit_status load_each(const ckit_function *function, ckit_batch_call *calls, size_t count, ckit_error *err) {
     for (size_t n = 0; n < count; n++) {
-        ckit_load load = {.args = calls[n].args, .result = calls[n].result};
-        calls[n].status = function->loader(function->context, &load, err);
+        ckit_error why = CKIT_ERROR_INIT;
+        ckit_load  load = {.args = calls[n].args, .result = calls[n].result};
+        calls[n].status = function->loader(function->context, &load, &why);
         calls[n].ttl_ms = load.ttl_ms;
+        if (calls[n].status != CKIT_OK && err->status == CKIT_OK) {
+            *err = why;
+            if (why.status != calls[n].status) {
+                ckit_fail(err, calls[n].status, where, "the function failed");
+            }
+        }
     }
     return CKIT_OK;
 }

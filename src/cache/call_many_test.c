@@ -296,6 +296,32 @@ CKIT_TEST(call_many, takes_back_what_was_invalidated_while_it_was_written) {
     scene_close(&s);
 }
 
+/* ---- the function's own loader ---------------------------------------------------------------------------------------- */
+
+static ckit_status fail_and_tell(void *context, ckit_load *load, ckit_error *err) {
+    ckit_reader r;
+    (void)context;
+    ckit_args_positional(load->args, &r);
+    long long argument = (long long)ckit_read_int(&r);
+    return argument == 1 ? CKIT_E_FUNCTION : ckit_fail(err, CKIT_E_FUNCTION, "loader", "of call %lld", argument);
+}
+
+CKIT_TEST(call_many, tells_of_the_first_failure_and_not_of_another_call_s) {
+    scene          s;
+    ckit_function *fn = NULL;
+    scene_open(&s, FAKE_FULL);
+    CHECK_OK(ckit_function_new(s.f.cache, "test.telling", fail_and_tell, NULL, NULL, &fn, NULL));
+    many quiet_first = {.fn = fn, .count = 2, .arguments = {1, 2}};
+    run_many(&quiet_first);
+    CHECK_STATUS(CKIT_E_FUNCTION, quiet_first.status);
+    CHECK_STR("the function failed", quiet_first.err.text);
+    many both_tell = {.fn = fn, .count = 2, .arguments = {3, 4}};
+    run_many(&both_tell);
+    CHECK_STR("of call 3", both_tell.err.text);
+    ckit_function_close(fn);
+    scene_close(&s);
+}
+
 /* ---- what is stale, and what has no key -------------------------------------------------------------------------- */
 
 CKIT_TEST(call_many, takes_stale_values_where_the_function_can_refresh_them) {
