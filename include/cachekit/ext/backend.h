@@ -248,7 +248,9 @@ typedef struct ckit_backend_ops {
 
     /* Locks of many keys, and writing under them: one round trip where the store has such; need the locks (and
      * `set_if_owner`). Each key by itself as with `lock_try`, `lock_release` and `set_if_owner`, with one lease and one
-     * answer per key. Returns CKIT_OK, or a failure of the whole. The keys are different ones. */
+     * answer per key. Returns CKIT_OK, or a failure of the whole: then none of the locks is held by this caller, as far as
+     * can be known, and nobody lets one go. Who has taken some returns CKIT_OK, and the failure as the others' answers.
+     * The keys are different ones. */
     ckit_status (*lock_try_many)(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
                                  uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers, ckit_error *err);
     ckit_status (*lock_release_many)(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,

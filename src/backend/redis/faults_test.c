@@ -285,6 +285,43 @@ CKIT_TEST(refusals, a_refused_command_leaves_the_connection_in_use) {
     fixture_close(&f);
 }
 
+#define MANY 600 /* more than travel together */
+
+/* Locks are given to the first portion; then comes nonsense. */
+static const char *give_some_locks(fake_server *s, const char *words, uint64_t count) {
+    unsigned *given = s->context;
+    (void)count;
+    if (strncmp(words, "EVAL", 4) != 0) {
+        return NULL;
+    }
+    return (*given)++ < 512 ? ":1\r\n" : "?what\r\n";
+}
+
+/* Who takes them all for failed would leave those that he has to their end. */
+CKIT_TEST(refusals, of_some_of_many_locks_are_told_beside_those_that_were_taken) {
+    static ckit_slice  keys[MANY];
+    static char        names[MANY][8];
+    static ckit_lease  leases[MANY];
+    static ckit_status answers[MANY];
+    unsigned           given = 0;
+    fixture            f;
+    ckit_error         err = CKIT_ERROR_INIT;
+    fixture_init(&f);
+    f.server.context = &given;
+    f.server.told = give_some_locks;
+    fixture_open(&f);
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)snprintf(names[i], sizeof names[i], "k%u", i);
+        keys[i] = S(names[i]);
+    }
+    CHECK_OK_ERR(f.ops->lock_try_many(f.self, keys, MANY, 30000, soon(10000), leases, answers, &err), &err);
+    for (unsigned i = 0; i < MANY; i++) {
+        CHECK_EQ_I(i < 512, answers[i] == CKIT_OK);
+        CHECK_EQ_I(i >= 512, answers[i] >= CKIT_E_FIRST);
+    }
+    fixture_close(&f);
+}
+
 CKIT_TEST(login, a_server_without_hello_is_spoken_to_as_before) {
     fixture f;
     fixture_init(&f);

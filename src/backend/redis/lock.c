@@ -229,7 +229,7 @@ static ckit_status ask_together(const asking *a, ckit_error *err) {
     }
     for (int pass = 0; pass < 2 && left > 0; pass++) {
         ckit_status st = ckiti_redis_spread(a->store, a->keys, calls, alone, a->count, a->deadline_ms, err);
-        if (st != CKIT_OK) {
+        if (st != CKIT_OK && pass == 0) {
             return st;
         }
         left = 0;
@@ -237,8 +237,8 @@ static ckit_status ask_together(const asking *a, ckit_error *err) {
             if (calls[i] == NULL) {
                 continue;
             }
-            bool again = !alone[i] && pass == 0 && calls[i]->status == CKIT_OK && a->is_missing(a->context, i);
-            a->answers[i] = alone[i] ? a->ask_alone(a->context, i) : calls[i]->status;
+            bool again = pass == 0 && !alone[i] && calls[i]->status == CKIT_OK && a->is_missing(a->context, i);
+            a->answers[i] = st != CKIT_OK ? st : alone[i] ? a->ask_alone(a->context, i) : calls[i]->status;
             if (again) {
                 a->send_text(a->context, i);
                 left++;
@@ -325,6 +325,12 @@ ckit_status ckiti_redis_lock_try_many(void *self, const ckit_slice *keys, size_t
     for (size_t at = 0; st == CKIT_OK && at < count; at += CKITI_REDIS_PORTION) {
         size_t some = count - at < CKITI_REDIS_PORTION ? count - at : CKITI_REDIS_PORTION;
         st = run_scripts(self, keys + at, some, lease_ms, deadline_ms, leases + at, NULL, answers + at, err);
+        if (st != CKIT_OK && at > 0) { /* else nobody would let the locks go that are taken by now */
+            for (size_t i = at; i < count; i++) {
+                answers[i] = st;
+            }
+            return CKIT_OK;
+        }
     }
     return st;
 }
