@@ -81,10 +81,11 @@ static void write_page(ckiti_notice *notice, const page *p) {
     notice->told_by = getpid();
 }
 
-void ckiti_notice_tell(ckiti_guard *guard) {
+/* False: somebody is at it. */
+static bool tell(ckiti_guard *guard) {
     ckiti_notice *notice = &guard->notice;
-    if (!notice->tells || atomic_flag_test_and_set_explicit(&notice->writing, memory_order_acquire)) {
-        return; /* or somebody is at it */
+    if (atomic_flag_test_and_set_explicit(&notice->writing, memory_order_acquire)) {
+        return false;
     }
     page p;
     p.len = 0;
@@ -92,11 +93,18 @@ void ckiti_notice_tell(ckiti_guard *guard) {
     describe(guard, &p);
     write_page(notice, &p);
     atomic_flag_clear_explicit(&notice->writing, memory_order_release);
+    return true;
+}
+
+void ckiti_notice_tell(ckiti_guard *guard) {
+    if (guard->notice.tells && !tell(guard)) { /* who may have looked before the change */
+        atomic_store_explicit(&guard->notice.due_us, 0, memory_order_relaxed);
+    }
 }
 
 void ckiti_notice_pass(ckiti_guard *guard, uint64_t now_us) {
     if (guard->notice.tells && now_us >= atomic_load_explicit(&guard->notice.due_us, memory_order_relaxed)) {
-        ckiti_notice_tell(guard);
+        (void)tell(guard);
     }
 }
 

@@ -99,6 +99,25 @@ CKIT_TEST(notice, figures_follow_a_second_behind_while_the_store_is_used) {
     scratch_remove(dir);
 }
 
+/* Another thread is writing, and may have looked before. */
+CKIT_TEST(notice, a_change_that_comes_while_somebody_writes_is_told_with_the_next_operation) {
+    scene s;
+    char  dir[SCRATCH_PATH];
+    scratch_make(dir);
+    open_telling(&s, dir);
+    ckiti_notice *notice = &ckiti_guarded_of(s.backend)->guard->notice;
+    CHECK(!atomic_flag_test_and_set(&notice->writing));
+    break_circuit(&s);
+    atomic_flag_clear(&notice->writing);
+    CHECK_EQ_U(CKIT_BREAKER_CLOSED, look(dir).stats.state);
+    CHECK_STATUS(CKIT_E_CIRCUIT_OPEN, scene_get(&s));
+    CHECK_EQ_U(CKIT_BREAKER_OPEN, look(dir).stats.state);
+    CHECK_STATUS(CKIT_E_CIRCUIT_OPEN, scene_get(&s));
+    CHECK_BETWEEN_U(0, 1, look(dir).stats.refused); /* and no further until a second is over */
+    scene_close(&s);
+    scratch_remove(dir);
+}
+
 CKIT_TEST(notice, what_is_no_notice_or_of_nobody_is_left_out) {
     char dir[SCRATCH_PATH];
     char path[SCRATCH_PATH + 32];
