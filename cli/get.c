@@ -7,6 +7,7 @@
 #include <cachekit/buf.h>
 #include <cachekit/document.h>
 #include <cachekit/interop.h>
+#include <cachekit/msgpack.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -90,14 +91,26 @@ static void take_shared(shown *s, const char *operand) {
     }
 }
 
-/* What lies bare may have been sealed bare: then what it opens to takes its place. */
+/* What lies bare may have been sealed bare: then what it opens to takes its place. Nothing tells sealed bytes from
+ * others, so keys that cannot be used are a failure, and what they do not open is shown as it lies there. */
 static ckit_status open_bare(shown *s, const char *tenant, const char *operand, ckit_slice stored, ckit_error *err) {
-    if (s->stored.form != CLI_FORM_RAW || !run_secret_reveal_bare(tenant, ckit_slice_str(operand), stored, &s->clear)) {
+    if (s->stored.form != CLI_FORM_RAW) {
         return CKIT_OK;
+    }
+    ckit_status st = run_secret_reveal_bare(tenant, ckit_slice_str(operand), stored, &s->clear, err);
+    if (st == CKIT_E_AUTH_TAG && !ckit_utf8_valid(stored)) {
+        cli_warn("the master key here does not open the value: shown is what is stored, which may be sealed with "
+                 "another key, or for another tenant or deployment");
+    }
+    if (st == CKIT_MISS || st == CKIT_E_AUTH_TAG) {
+        return CKIT_OK;
+    }
+    if (st != CKIT_OK) {
+        return st;
     }
     cli_stored_fini(&s->stored);
     s->stored = (cli_stored){.framed = false};
-    ckit_status st = cli_stored_open(ckit_buf_slice(&s->clear), &s->stored, err);
+    st = cli_stored_open(ckit_buf_slice(&s->clear), &s->stored, err);
     if (st == CKIT_OK) {
         take_shared(s, operand);
     }
@@ -270,7 +283,8 @@ const cli_command cli_get_command = {
         "nothing is printed. Encrypted values are opened with the keys of CACHEKIT_MASTER_KEY or "
         "CACHEKIT_MASTER_KEY_FILE, and "
         "with the key of `run`. Exit code 4: the value is damaged, no key opens it, or it is not of the form asked "
-        "for.\n\n"
+        "for. What --as raw has sealed looks like any bytes: without its key they are shown as they are, with a "
+        "warning where there is another key.\n\n"
         " --as value  text and bytes exactly as they are; another document (what SDKs\n"
         "             store) as JSON; anything else as it lies in the store.\n"
         "             Under a key of interop mode bare MessagePack is a document\n"

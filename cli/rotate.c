@@ -102,7 +102,8 @@ static void tell_text(const rotate_options *o, const ckit_rotation *did, int cod
     } else if (did->previous_needed > 0) {
         cli_print("previous keys are still needed, for %s\n", cli_entries_text(did->previous_needed, count));
     } else {
-        cli_print("no entry %s needs a previous key\n", whole ? "of this store" : "of those looked at");
+        cli_print("no entry %s needs a previous key%s\n", whole ? "of this store" : "of those looked at",
+                  did->unknown_key > 0 ? " that is given here" : "");
     }
 }
 
@@ -114,7 +115,9 @@ static void warn(uint64_t count, const char *what) {
 }
 
 static void warn_about_stayers(const ckit_rotation *did) {
-    warn(did->unknown_key, "stayed: sealed with a key that is not given here");
+    warn(did->unknown_key,
+         "stayed: sealed with a key that is not given here; if it is a former one of yours, give it too "
+         "(CACHEKIT_PREVIOUS_MASTER_KEYS) and run it again");
     warn(did->damaged, "stayed: damaged, the keys given here do not open what they should");
     warn(did->overtaken, "stayed: written again each time meanwhile; run it again");
     warn(did->nameless,

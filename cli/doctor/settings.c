@@ -3,6 +3,8 @@
 #include "run/secret.h"
 
 #include <cachekit/buf.h>
+#include <cachekit/open.h>
+#include <cachekit/seal.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,11 +12,12 @@
 
 #define MASTER_KEY "CACHEKIT_MASTER_KEY"
 #define MASTER_KEY_FILE "CACHEKIT_MASTER_KEY_FILE"
+#define PREVIOUS_KEYS "CACHEKIT_PREVIOUS_MASTER_KEYS"
 #define MASTER_KEY_DIGITS 64 /* 32 bytes */
 
 /* May hold passwords or keys. */
-static const char *const secret_variables[] = {
-    MASTER_KEY, "CACHEKIT_PREVIOUS_MASTER_KEYS", "CACHEKIT_API_KEY", "CACHEKIT_REDIS_URL", "REDIS_URL", NULL};
+static const char *const secret_variables[] = {MASTER_KEY,           PREVIOUS_KEYS, "CACHEKIT_API_KEY",
+                                               "CACHEKIT_REDIS_URL", "REDIS_URL",   NULL};
 
 const char *doctor_variable(const char *name) {
     const char *value = getenv(name);
@@ -165,14 +168,27 @@ static void check_key_file(doctor *d, const char *path, const char *key) {
     ckit_keyring        *ring = NULL;
     ckit_error           err = CKIT_ERROR_INIT;
     options.key_file = path;
-    if (key != NULL || doctor_variable("CACHEKIT_PREVIOUS_MASTER_KEYS") != NULL) {
+    if (key != NULL || doctor_variable(PREVIOUS_KEYS) != NULL) {
         doctor_say(d, "master-key", DOCTOR_SETTING, "keep one of them", "%s and %s both give keys", MASTER_KEY_FILE,
-                   key != NULL ? MASTER_KEY : "CACHEKIT_PREVIOUS_MASTER_KEYS");
+                   key != NULL ? MASTER_KEY : PREVIOUS_KEYS);
     } else if (ckit_keyring_open(&options, &ring, &err) != CKIT_OK) {
         doctor_say(d, "master-key", DOCTOR_SETTING, "mend the file, or let another one hold the key", "%s: %s (%s)",
                    MASTER_KEY_FILE, err.text, ckit_status_code(err.status));
     } else {
         doctor_say(d, "master-key", DOCTOR_OK, NULL, "%s is set: applications store encrypted values", MASTER_KEY_FILE);
+    }
+    ckit_keyring_close(ring);
+}
+
+/* The previous keys and the deployment, beside a current key that is well formed. */
+static void check_ring(doctor *d) {
+    ckit_keyring *ring = NULL;
+    ckit_error    err = CKIT_ERROR_INIT;
+    ckit_status   st = ckit_keyring_from_environment(false, &ring, NULL, &err);
+    if (st == CKIT_OK) {
+        doctor_say(d, "master-key", DOCTOR_OK, NULL, "%s is set: applications store encrypted values", MASTER_KEY);
+    } else {
+        doctor_say(d, "master-key", DOCTOR_SETTING, "mend the variable", "%s (%s)", err.text, ckit_status_code(st));
     }
     ckit_keyring_close(ring);
 }
@@ -207,6 +223,11 @@ static void check_master_key(doctor *d) {
         check_key_file(d, doctor_variable(MASTER_KEY_FILE), key);
         return;
     }
+    if (key == NULL && doctor_variable(PREVIOUS_KEYS) != NULL) {
+        doctor_say(d, "master-key", DOCTOR_SETTING, "name the current key too", "%s is set, and %s is not (%s)",
+                   PREVIOUS_KEYS, MASTER_KEY, ckit_status_code(CKIT_E_NO_MASTER_KEY));
+        return;
+    }
     if (key == NULL) {
         doctor_say(d, "master-key", DOCTOR_OK, NULL, "%s is not set: applications store values in the clear",
                    MASTER_KEY);
@@ -222,7 +243,7 @@ static void check_master_key(doctor *d) {
                    "%s has %zu digits, an even number from %d on is needed (%s)", MASTER_KEY, digits, MASTER_KEY_DIGITS,
                    ckit_status_code(CKIT_E_BAD_MASTER_KEY));
     } else {
-        doctor_say(d, "master-key", DOCTOR_OK, NULL, "%s is set: applications store encrypted values", MASTER_KEY);
+        check_ring(d);
     }
 }
 

@@ -281,14 +281,17 @@ bool run_secret_reveal(ckit_slice key, ckit_slice sealed, ckit_buf *out) {
     return open_with(&given, key, sealed, out) || (own_file(path, &directory) && open_with(&own, key, sealed, out));
 }
 
-bool run_secret_reveal_bare(const char *whose, ckit_slice key, ckit_slice sealed, ckit_buf *out) {
+ckit_status run_secret_reveal_bare(const char *whose, ckit_slice key, ckit_slice sealed, ckit_buf *out,
+                                   ckit_error *err) {
     ckit_keyring *ring = NULL;
     char          deployment[CKIT_DEPLOYMENT_TEXT];
-    bool          opened = false;
-    if (sealed.len >= CKIT_SEAL_OVERHEAD && ckit_keyring_from_environment(false, &ring, deployment, NULL) == CKIT_OK) {
+    ckit_status   st = CKIT_MISS;
+    if (sealed.len >= CKIT_SEAL_OVERHEAD &&
+        (st = ckit_keyring_from_environment(false, &ring, deployment, err)) == CKIT_OK) {
         const ckit_seal_subject subject = bare_subject(whose != NULL ? whose : deployment, key);
-        opened = ckit_unseal(ring, &subject, ckit_slice_of(NULL, 0), sealed, 0, out, NULL) == CKIT_OK;
+        bool opened = ckit_unseal(ring, &subject, ckit_slice_of(NULL, 0), sealed, 0, out, NULL) == CKIT_OK;
+        st = opened ? CKIT_OK : CKIT_E_AUTH_TAG;
     }
     ckit_keyring_close(ring);
-    return opened;
+    return st;
 }

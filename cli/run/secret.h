@@ -28,9 +28,10 @@ bool run_secret_reveal(ckit_slice key, ckit_slice sealed, ckit_buf *out);
  * sealed bare. Appended to `out`. */
 ckit_status run_secret_seal_as_programs(ckit_keyring *ring, const char *whose, ckit_slice key, ckit_slice clear,
                                         ckit_buf *out, ckit_error *err);
-/* Opens bare bytes with the keys of the environment; `whose` NULL: the deployment's. False when they are not sealed, or
- * not for them. Appended to `out`. */
-bool run_secret_reveal_bare(const char *whose, ckit_slice key, ckit_slice sealed, ckit_buf *out);
+/* Opens bare bytes with the keys of the environment; `whose` NULL: the deployment's. Appended to `out`. CKIT_MISS:
+ * there are no keys, or too few bytes; CKIT_E_AUTH_TAG: not sealed, or not for them; or what is wrong with the keys. */
+ckit_status run_secret_reveal_bare(const char *whose, ckit_slice key, ckit_slice sealed, ckit_buf *out,
+                                   ckit_error *err);
 
 /* Replaces the hash in an automatic key by one that only holders of the key can make: who reads the store cannot try
  * out which command it belongs to. */

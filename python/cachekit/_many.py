@@ -26,7 +26,14 @@ def _results(given: Any, items: list[Any]) -> list[Any]:
     if isinstance(given, Mapping):
         found = cast("Mapping[Any, Any]", given)
         return [found[item] if item in found else _nothing_for(item) for item in items]
-    return list(given)
+    if not isinstance(given, Iterable) or isinstance(given, (str, bytes)):
+        hint = ": a coroutine function loads for an `async def`, or in aget_many" if inspect.iscoroutine(given) else ""
+        if inspect.iscoroutine(given):
+            given.close()
+        raise TypeError(
+            f"the loader gave {type(given).__name__}: expected a list of one result for each call, or a mapping{hint}"
+        )
+    return list(cast("Iterable[Any]", given))
 
 
 def _caught(function: Callable[..., Any], item: Any) -> Any:

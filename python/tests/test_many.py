@@ -93,6 +93,19 @@ def test_a_loader_that_raises_fails_what_it_was_to_load(tmp_path: Path, place: s
         ten_times.get_many([2, 3], lambda missing: [1])
 
 
+async def _coroutine(missing: list[int]) -> list[int]:
+    return missing
+
+
+@pytest.mark.parametrize(
+    ("loader", "complaint"),
+    [(lambda missing: None, "gave NoneType: expected a list"), (lambda missing: "ab", "gave str"), (_coroutine, "async def")],
+)
+def test_a_loader_that_gives_no_list_is_told_so(tmp_path: Path, loader: Any, complaint: str) -> None:
+    with pytest.raises(TypeError, match=complaint):
+        decorated(tmp_path, "memory").get_many([1, 2], loader)
+
+
 @PLACES
 def test_a_mapping_is_a_result_for_each(tmp_path: Path, place: str) -> None:
     ten_times = decorated(tmp_path, place)

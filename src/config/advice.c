@@ -41,6 +41,11 @@ unsigned ckiti_edit_distance(ckit_slice a, ckit_slice b) {
 
 bool ckiti_is_slip(unsigned distance, size_t len) { return distance <= 1 || (distance <= 3 && distance <= len / 4); }
 
+/* What is read apart from the table of settings. */
+static const char *const own_variables[] = {CKITI_MASTER_KEY_VARIABLE, CKITI_PREVIOUS_KEYS_VARIABLE,
+                                            CKITI_KEY_FILE_VARIABLE, CKITI_DEPLOYMENT_VARIABLE, CKITI_STATUS_VARIABLE};
+#define OWN_COUNT (sizeof own_variables / sizeof own_variables[0])
+
 /* Every variable that is known, one after the other; NULL at the end. */
 static const char *known_variable(size_t index) {
     if (index < ckit_settings_count()) {
@@ -51,10 +56,10 @@ static const char *known_variable(size_t index) {
         return ckiti_selectors[index].variable;
     }
     index -= CKITI_SELECTOR_COUNT;
-    if (index < 2) {
-        return index == 0 ? CKITI_MASTER_KEY_VARIABLE : CKITI_STATUS_VARIABLE;
+    if (index < OWN_COUNT) {
+        return own_variables[index];
     }
-    return ckiti_idle_variables[index - 2];
+    return ckiti_idle_variables[index - OWN_COUNT];
 }
 
 /* The known variable that is nearest to `name`, and how near. */

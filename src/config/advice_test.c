@@ -55,9 +55,11 @@ CKIT_TEST(advice, settings_of_other_members_of_the_family_are_only_information) 
 }
 
 CKIT_TEST(advice, known_variables_and_strangers_get_no_line) {
-    CHECK_EQ_U(0, ADVISED("CACHEKIT_DEFAULT_TTL=1", "CACHEKIT_REDIS_URL=x", "CACHEKIT_MASTER_KEY=y", "LOG_LEVEL=info",
-                          "HOME=/x", "", "=", "CACHEKIT_", "CACHEKIT_=1")
-                      .count);
+    CHECK_EQ_U(0,
+               ADVISED("CACHEKIT_DEFAULT_TTL=1", "CACHEKIT_REDIS_URL=x", "CACHEKIT_MASTER_KEY=y", "LOG_LEVEL=info",
+                       "CACHEKIT_MASTER_KEY_FILE=/x", "CACHEKIT_PREVIOUS_MASTER_KEYS=z", "CACHEKIT_DEPLOYMENT_UUID=u",
+                       "CACHEKIT_STATUS_DIR=/s", "HOME=/x", "", "=", "CACHEKIT_", "CACHEKIT_=1")
+                   .count);
 }
 
 CKIT_TEST(advice, a_log_level_that_is_not_understood_is_met_with_the_known_ones) {

@@ -243,6 +243,22 @@ def test_a_file_of_keys_is_examined(tool, tmp_path):
     assert findings.code == 2 and "both" in findings.of("master-key")[0]["text"]
 
 
+@pytest.mark.parametrize("previous, complaint", [("ab" * 31, "previous key 1 has 31 bytes"), (SECRET, "are the same")])
+def test_previous_keys_are_examined(tool, previous, complaint):
+    findings = examine(tool, env={"CACHEKIT_MASTER_KEY": SECRET, "CACHEKIT_PREVIOUS_MASTER_KEYS": previous})
+    assert findings.code == 2 and complaint in findings.of("master-key")[0]["text"]
+
+
+def test_previous_keys_alone_are_a_problem(tool):
+    findings = examine(tool, env={"CACHEKIT_PREVIOUS_MASTER_KEYS": SECRET})
+    assert findings.code == 2 and "CACHEKIT_MASTER_KEY is not" in findings.of("master-key")[0]["text"]
+
+
+def test_variables_of_keys_are_read_and_not_said_to_be_idle(tool, tmp_path):
+    env = {"CACHEKIT_MASTER_KEY_FILE": str(tmp_path / "keys"), "CACHEKIT_DEPLOYMENT_UUID": "0" * 32}
+    assert all("nothing to act on" not in finding["text"] for finding in examine(tool, env=env).of("variable"))
+
+
 def test_a_master_key_means_that_applications_encrypt(tool):
     findings = examine(tool, env={"CACHEKIT_MASTER_KEY": SECRET})
     assert findings.not_ok() == [] and findings.code == 0

@@ -77,6 +77,22 @@ def test_a_wrong_key_is_refused_and_nothing_is_stored(tool):
     assert tool.run("exists", "k").returncode == 1
 
 
+def test_bytes_that_no_key_here_opens_are_shown_with_a_warning(tool):
+    tool.ok("set", "k", TEXT, env=FORMER)
+    tool.ok("set", "clear", TEXT)
+    done = tool.run("get", "k", env=PRESENT)
+    assert (done.returncode, done.stdout) == (0, tool.ok("get", "k", "--as", "raw")) and b"another key" in done.stderr
+    for words in (("get", "clear"), ("get", "k", "--as", "raw")):
+        assert tool.run(*words, env=PRESENT).stderr == b""
+
+
+@pytest.mark.parametrize("key", [OLD[:62], "not hexadecimal" * 5])
+def test_get_refuses_a_wrong_key_where_it_may_be_needed(tool, key):
+    tool.ok("set", "k", TEXT, env=FORMER)
+    done = tool.run("get", "k", env={"CACHEKIT_MASTER_KEY": key})
+    assert (done.returncode, done.stdout) == (4, b"") and b"E002" in done.stderr
+
+
 def test_interop_values_are_sealed_for_a_deployment_that_all_have_named(tool):
     key = "shop:get_user:" + "0" * 64
     done = tool.run("set", key, "[1]", "--as", "interop", env=FORMER)
