@@ -199,10 +199,11 @@ typedef struct ckit_batch_call {
     ckit_buf        *bytes;  /* of a raw function: append one byte or more; else NULL */
     uint64_t         ttl_ms; /* may be set: the lifetime of this result (CKIT_TTL_*); 0 = the function's */
     ckit_status      status; /* may be set to a failure: this call alone fails */
-    ckit_object      object; /* in a cache without a store may be filled instead of writing: the value is the object */
+    ckit_object      object; /* may be filled instead of writing, where ckit_finish takes objects: with `release` */
 } ckit_batch_call;
 
-/* Computes all of `calls`, in the thread of ckit_call_many. CKIT_OK, or a failure of the whole with `err` filled. */
+/* Computes all of `calls`, in the thread of ckit_call_many, or in another where the function has limits. CKIT_OK, or a
+ * failure of the whole with `err` filled. */
 typedef ckit_status (*ckit_batch_loader)(void *context, ckit_batch_call *calls, size_t count, ckit_error *err);
 
 /* `count` calls of one function: one pass over memory, one batched read of the store for what is missing, one run of

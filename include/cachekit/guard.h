@@ -86,7 +86,7 @@ typedef struct ckit_guard_options {
     ckit_guard *shared;        /* the store joins this guard: but for `enabled` the other fields have no say */
     const char *status_dir; /* a directory where the guard tells other processes how it is (ckit_guard_notices); NULL:
                                   nowhere. Made when it is absent; best on this machine, in memory, and such
-                                  that nobody else can write to it: what it holds is believed. Copied */
+                                  that nobody else can write to it: what it holds is believed. Need not last */
 } ckit_guard_options;
 #define CKIT_GUARD_OPTIONS_INIT CKIT_SIZED_INIT(ckit_guard_options)
 CKIT_API void ckit_guard_options_init(ckit_guard_options *options, size_t struct_size);
