@@ -213,6 +213,9 @@ static ckit_status name_it(ckit_function *function, ckit_slice name, ckit_slice 
 ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader loader, void *context,
                               const ckit_function_options *options, ckit_function **out, ckit_error *err) {
     ckit_function_options o = CKIT_FUNCTION_OPTIONS_INIT;
+    if (cache == NULL || out == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, cache == NULL ? "there is no cache" : "no place for the function");
+    }
     *out = NULL;
     if (options != NULL && options->struct_size == 0) {
         return ckit_fail(err, CKIT_E_MISUSE, where,

@@ -433,3 +433,14 @@ CKIT_TEST(poll, a_stale_ticket_is_finished_through_the_poll) {
     CHECK_PENDING(CKIT_SOURCE_MEMORY, 2, &r);
     loop_close(&lp);
 }
+
+CKIT_TEST(poll, without_a_cache_there_is_no_function_and_no_queue) {
+    ckit_error     err = CKIT_ERROR_INIT;
+    ckit_function *function = NULL;
+    ckit_poll     *poll = NULL;
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_function_new(NULL, "f", NULL, NULL, NULL, &function, &err), &err);
+    CHECK_CONTAINS("there is no cache", err.text);
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_poll_new(NULL, &poll, &err), &err);
+    CHECK_CONTAINS("there is no cache", err.text);
+    CHECK(function == NULL && poll == NULL);
+}

@@ -52,6 +52,9 @@ static void remove_from_cache(ckit_poll *poll) {
 }
 
 ckit_status ckit_poll_new(ckit_cache *cache, ckit_poll **out, ckit_error *err) {
+    if (cache == NULL || out == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, cache == NULL ? "there is no cache" : "no place for the queue");
+    }
     *out = NULL;
     ckit_poll *poll = ckiti_alloc_zeroed(cache->alloc, 1, sizeof *poll);
     if (poll == NULL) {
