@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,10 +68,35 @@ static void check_temporary(doctor *d) {
     }
 }
 
+/* Whether a guard could write a notice there. It makes the directory, but none above it. */
+static bool can_tell_in(const char *path) {
+    char        above[DOCTOR_PATH];
+    struct stat st;
+    if (stat(path, &st) == 0) {
+        return S_ISDIR(st.st_mode) && faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0;
+    }
+    return errno == ENOENT && (size_t)snprintf(above, sizeof above, "%s", path) < sizeof above &&
+           faccessat(AT_FDCWD, dirname(above), W_OK | X_OK, AT_EACCESS) == 0;
+}
+
+static void check_status(doctor *d) {
+    const char *path = doctor_variable("CACHEKIT_STATUS_DIR");
+    if (path != NULL && path[0] != '/') {
+        doctor_say(d, "status", DOCTOR_WARNING, "write an absolute path",
+                   "CACHEKIT_STATUS_DIR=%s is another directory for each program that was started elsewhere", path);
+    } else if (path != NULL && !can_tell_in(path)) {
+        doctor_say(d, "status", DOCTOR_WARNING, "name a directory that this user can write",
+                   "CACHEKIT_STATUS_DIR=%s cannot be used: programs do not tell how their guards are", path);
+    } else if (path != NULL) {
+        doctor_say(d, "status", DOCTOR_OK, NULL, "programs tell how their guards are in %s", path);
+    }
+}
+
 void doctor_check_home(doctor *d) {
     check_base(d, "HOME", "only XDG_CACHE_HOME can tell where the user's own files are");
     check_base(d, "XDG_CACHE_HOME", "$HOME/.cache is used");
     check_temporary(d);
+    check_status(d);
 }
 
 /* ---- clocks ----------------------------------------------------------------------------------------------------- */

@@ -400,6 +400,14 @@ def test_a_bad_tmpdir_is_a_warning(tool, tmp_path, what):
     assert findings.not_ok() == [("temporary", "warning")]
 
 
+@pytest.mark.parametrize("place, state", [("new", "ok"), ("", "ok"), ("absent/new", "warning"), ("file", "warning"), (None, "warning")])
+def test_the_directory_where_guards_tell_is_examined(tool, tmp_path, place, state):
+    (tmp_path / "file").write_text("")
+    findings = examine(tool, env={"CACHEKIT_STATUS_DIR": "relative" if place is None else str(tmp_path / place)})
+    assert [finding["state"] for finding in findings.of("status")] == [state] and findings.code == 0
+    assert not (tmp_path / "new").exists()
+
+
 # ---- the directory
 
 
