@@ -43,8 +43,19 @@ void ckiti_batch_answer(ckit_batch *b, size_t i) {
     end_row(b, i, CKIT_OK);
 }
 
+static void leave_siblings(ckit_op *op) {
+    ckit_op *before = op->sibling;
+    while (before != NULL && before->sibling != op) {
+        before = before->sibling;
+    }
+    if (before != NULL) {
+        before->sibling = op->sibling;
+    }
+}
+
 static void free_op(ckit_batch *b, size_t i) {
     ckit_op *op = b->rows[i].op;
+    leave_siblings(op);
     pthread_mutex_lock(&b->mu);
     b->rows[i].op = NULL;
     pthread_mutex_unlock(&b->mu);
@@ -244,6 +255,7 @@ static bool arrays_init(ckit_batch *b) {
     a->values = ckiti_alloc_zeroed(alloc, room, sizeof a->values[0]);
     a->infos = ckiti_alloc_zeroed(alloc, room, sizeof a->infos[0]);
     a->bytes = ckiti_alloc_zeroed(alloc, room, sizeof a->bytes[0]);
+    a->names = ckiti_alloc_zeroed(alloc, room, sizeof a->names[0]);
     a->life_ms = ckiti_alloc_zeroed(alloc, room, sizeof a->life_ms[0]);
     a->answers = ckiti_alloc_zeroed(alloc, room, sizeof a->answers[0]);
     a->leases = ckiti_alloc_zeroed(alloc, room, sizeof a->leases[0]);
@@ -251,8 +263,8 @@ static bool arrays_init(ckit_batch *b) {
     a->writers = ckiti_alloc_zeroed(alloc, room, sizeof a->writers[0]);
     a->calls = ckiti_alloc_zeroed(alloc, room, sizeof a->calls[0]);
     return a->places != NULL && a->keys != NULL && a->values != NULL && a->infos != NULL && a->bytes != NULL &&
-           a->life_ms != NULL && a->answers != NULL && a->leases != NULL && a->storing != NULL && a->writers != NULL &&
-           a->calls != NULL;
+           a->names != NULL && a->life_ms != NULL && a->answers != NULL && a->leases != NULL && a->storing != NULL &&
+           a->writers != NULL && a->calls != NULL;
 }
 
 static void arrays_fini(ckit_batch *b) {
@@ -262,11 +274,15 @@ static void arrays_fini(ckit_batch *b) {
     for (size_t i = 0; a->bytes != NULL && i < room; i++) {
         ckit_buf_fini(&a->bytes[i]);
     }
+    for (size_t i = 0; a->names != NULL && i < room; i++) {
+        ckit_buf_fini(&a->names[i]);
+    }
     ckiti_free(alloc, a->places, room * sizeof a->places[0]);
     ckiti_free(alloc, a->keys, room * sizeof a->keys[0]);
     ckiti_free(alloc, a->values, room * sizeof a->values[0]);
     ckiti_free(alloc, a->infos, room * sizeof a->infos[0]);
     ckiti_free(alloc, a->bytes, room * sizeof a->bytes[0]);
+    ckiti_free(alloc, a->names, room * sizeof a->names[0]);
     ckiti_free(alloc, a->life_ms, room * sizeof a->life_ms[0]);
     ckiti_free(alloc, a->answers, room * sizeof a->answers[0]);
     ckiti_free(alloc, a->leases, room * sizeof a->leases[0]);

@@ -16,6 +16,10 @@
 
 #include "cache/call.h"
 
+/* So many of the store's locks at once, and no more: each is renewed by itself while the loader runs (lease.h), and all
+ * of them have to be in two thirds of a lease, also when a round trip takes a tenth of a second. */
+#define CKITI_BATCH_LOCKS 1024u
+
 typedef enum ckiti_row_state {
     CKITI_ROW_ANSWERED = 0,
     CKITI_ROW_TWIN,    /* the same call as an earlier one of the batch */
@@ -43,6 +47,7 @@ typedef struct ckiti_batch_arrays {
     ckit_slice      *values;
     ckit_entry_info *infos;
     ckit_buf        *bytes;
+    ckit_buf        *names; /* of second entries (stale.h) */
     uint64_t        *life_ms;
     ckit_status     *answers;
     ckit_lease      *leases;
@@ -130,6 +135,12 @@ bool ckiti_batch_has_lock(const ckit_batch *b);
 void ckiti_batch_forget_locks(ckit_batch *b);
 /* Lets all locks go, in one call where the store has such. */
 void ckiti_batch_unlock_all(ckit_batch *b);
+
+/* ---- batch_late.c: what may be served past its life ---- */
+
+/* Writes the second entries of those whose own were written together, or removes older ones. Before the locks are let
+ * go. */
+void ckiti_batch_keep_late(ckit_batch *b);
 
 /* ---- batch_load.c: the loader's part ---- */
 

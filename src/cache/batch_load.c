@@ -5,9 +5,28 @@
 
 static const char where[] = "function";
 
+/* Makes rings of the calls that are computed together: those that share a version are in one. `heads` has done its own
+ * work when the batch is open. */
+static void join_siblings(ckit_batch *b) {
+    memset(b->heads, 0, b->head_count * sizeof b->heads[0]);
+    for (size_t i = 0; i < b->count; i++) {
+        ckit_op *op = b->rows[i].op;
+        if (b->rows[i].state != CKITI_ROW_DUE || !op->keyed) {
+            continue;
+        }
+        size_t  *head = &b->heads[ckiti_version_place(op->hash) & (b->head_count - 1)];
+        ckit_op *first = *head != 0 ? b->rows[*head - 1].op : op;
+        op->sibling = op; /* in case it is the first */
+        op->sibling = first->sibling;
+        first->sibling = op;
+        *head = *head != 0 ? *head : i + 1;
+    }
+}
+
 ckit_status ckiti_batch_make_calls(ckit_batch *b) {
     ckiti_batch_arrays *a = &b->a;
     bool                raw = b->function->raw;
+    join_siblings(b);
     b->missing = 0;
     for (size_t i = 0; i < b->count; i++) {
         size_t n = b->missing;

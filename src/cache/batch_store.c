@@ -2,6 +2,7 @@
 #include "cache/batch.h"
 
 #include "cache/refresh.h"
+#include "cache/stale.h"
 #include "cache/store.h"
 
 #include <cachekit/value.h>
@@ -95,6 +96,35 @@ static void step_each(ckit_batch *b, size_t count) {
     }
 }
 
+/* Reads what the arrays name. */
+static ckit_status read_together(ckit_batch *b, size_t count, ckit_error *why) {
+    ckiti_batch_arrays *a = &b->a;
+    for (size_t n = 0; n < count; n++) {
+        ckit_buf_fini(&a->bytes[n]);
+        ckit_buf_init(&a->bytes[n], b->cache->alloc);
+        a->life_ms[n] = CKIT_LIFE_UNKNOWN;
+    }
+    ckit_status whole = b->cache->ops->get_many(b->cache->store, a->keys, count, ckiti_store_deadline(b->cache, 0),
+                                                a->bytes, a->life_ms, a->answers, why);
+    if (whole != CKIT_OK) {
+        ckiti_store_failed(b->cache, "get_many", a->keys[0], why);
+    }
+    return whole;
+}
+
+/* What was read for the n-th becomes its operation's. `why` is told when that key failed. */
+static ckit_op *take_read(ckit_batch *b, size_t n, ckit_error *why) {
+    ckiti_batch_arrays *a = &b->a;
+    ckit_op            *op = b->rows[a->places[n]].op;
+    ckit_buf            none = op->stored;
+    op->stored = a->bytes[n];
+    a->bytes[n] = none;
+    if (a->answers[n] >= CKIT_E_FIRST) {
+        ckit_fail(why, a->answers[n], b->cache->ops->name, "one key of a batch: %s", ckit_status_text(a->answers[n]));
+    }
+    return op;
+}
+
 static void look(ckit_batch *b) {
     ckiti_batch_arrays *a = &b->a;
     ckit_error          why = CKIT_ERROR_INIT;
@@ -106,37 +136,82 @@ static void look(ckit_batch *b) {
     for (size_t n = 0; n < count; n++) {
         b->rows[a->places[n]].op->retry_at_ms = 0;
         ckiti_op_begin_look(b->rows[a->places[n]].op);
-        ckit_buf_fini(&a->bytes[n]);
-        ckit_buf_init(&a->bytes[n], b->cache->alloc);
-        a->life_ms[n] = CKIT_LIFE_UNKNOWN;
     }
-    ckit_status whole = b->cache->ops->get_many(b->cache->store, a->keys, count, ckiti_store_deadline(b->cache, 0),
-                                                a->bytes, a->life_ms, a->answers, &why);
-    if (whole != CKIT_OK) {
-        ckiti_store_failed(b->cache, "get_many", a->keys[0], &why);
-    }
+    ckit_status whole = read_together(b, count, &why);
     for (size_t n = 0; n < count; n++) {
-        ckit_op *op = b->rows[a->places[n]].op;
         if (whole != CKIT_OK) {
             go_unanswered(b, a->places[n], whole, &why);
             continue;
         }
-        ckit_buf none = op->stored;
-        op->stored = a->bytes[n];
-        a->bytes[n] = none;
-        if (a->answers[n] >= CKIT_E_FIRST) {
-            ckit_fail(&op->error, a->answers[n], b->cache->ops->name, "one key of a batch: %s",
-                      ckit_status_text(a->answers[n]));
-        }
+        ckit_op *op = take_read(b, n, &b->rows[a->places[n]].op->error);
         took(b, a->places[n], ckiti_op_opened(op, a->answers[n], a->life_ms[n]));
     }
+}
+
+/* The second entries of what has been collected, by their names. Returns of how many: without memory for its name, one
+ * is not there. */
+static size_t name_late(ckit_batch *b, size_t count) {
+    ckiti_batch_arrays *a = &b->a;
+    size_t              named = 0;
+    for (size_t n = 0; n < count; n++) {
+        size_t i = a->places[n];
+        ckit_buf_fini(&a->names[named]);
+        if (ckiti_stale_name(b->cache, a->keys[n], &a->names[named]) == CKIT_OK) {
+            a->keys[named] = ckit_buf_slice(&a->names[named]);
+            a->places[named++] = i;
+        } else {
+            took(b, i, ckiti_op_opened_late(b->rows[i].op, &a->names[named], CKIT_MISS, 0));
+        }
+    }
+    return named;
+}
+
+/* A store that fails has nothing past its life; one that is silent is asked no more. */
+static void look_late(ckit_batch *b) {
+    ckiti_batch_arrays *a = &b->a;
+    ckit_error          why = CKIT_ERROR_INIT;
+    size_t              count = collect(b, is_stale);
+    if (count < 2 || b->cache->ops->get_many == NULL) {
+        step_each(b, count);
+        return;
+    }
+    count = name_late(b, count);
+    ckit_status whole = count > 0 ? read_together(b, count, &why) : CKIT_OK;
+    for (size_t n = 0; n < count; n++) {
+        ckit_error  own = CKIT_ERROR_INIT;
+        uint64_t    left_ms = 0;
+        ckit_status got = CKIT_MISS;
+        if (whole == CKIT_E_TIMEOUT) {
+            go_unanswered(b, a->places[n], whole, &why);
+            continue;
+        }
+        ckit_op *op = b->rows[a->places[n]].op;
+        if (whole == CKIT_OK) {
+            (void)take_read(b, n, &own);
+            got = ckiti_stale_judge(b->function, a->keys[n], a->answers[n], a->life_ms[n], &own, &left_ms);
+        }
+        took(b, a->places[n], ckiti_op_opened_late(op, &a->names[n], got, left_ms));
+    }
+}
+
+/* Of those that have been collected, the ones beyond the bound are computed without a lock. Returns how many are left. */
+static size_t bound_locks(ckit_batch *b, size_t count) {
+    size_t held = 0;
+    for (size_t i = 0; count > 0 && i < b->count; i++) {
+        held += b->rows[i].op != NULL && b->rows[i].op->locked;
+    }
+    size_t room = held < CKITI_BATCH_LOCKS ? CKITI_BATCH_LOCKS - held : 0;
+    for (size_t n = room; n < count; n++) {
+        took(b, b->a.places[n], ckiti_op_turn_of_the_function(b->rows[b->a.places[n]].op));
+    }
+    return count < room ? count : room;
 }
 
 static void lock(ckit_batch *b) {
     ckiti_batch_arrays *a = &b->a;
     const ckit_cache   *cache = b->cache;
     ckit_error          why = CKIT_ERROR_INIT;
-    size_t              count = collect(b, is_lock);
+    size_t              count = bound_locks(b, collect(b, is_lock));
     if (count < 2 || cache->ops->lock_try_many == NULL) {
         step_each(b, count);
         return;
@@ -160,9 +235,12 @@ static void lock(ckit_batch *b) {
 
 /* ---- after the function ------------------------------------------------------------------------------------------ */
 
-/* Where the store takes many at once, with a lock or without. */
+/* Where the store takes many at once, with a lock or without; second entries are written without. */
 static bool goes_together(const ckit_batch *b, const ckit_op *op) {
     const ckit_backend_ops *ops = b->cache->ops;
+    if (ops != NULL && ops->set_many == NULL && b->function->keep_ms != 0) {
+        return false;
+    }
     return ops != NULL && (op->locked ? ops->set_many_if_owner != NULL : ops->set_many != NULL);
 }
 
@@ -257,10 +335,10 @@ static void let_go(ckit_batch *b, size_t count) {
         return;
     }
     /* A lock that cannot be released ends by itself. */
-    (void)b->cache->ops->lock_release_many(b->cache->store, a->keys, a->leases, count,
-                                           ckiti_store_deadline(b->cache, 0), a->answers, NULL);
+    ckit_status whole = b->cache->ops->lock_release_many(b->cache->store, a->keys, a->leases, count,
+                                                         ckiti_store_deadline(b->cache, 0), a->answers, NULL);
     for (size_t n = 0; n < count; n++) {
-        ckiti_waits_wake(&b->cache->waits, b->rows[a->places[n]].op->hash, 0);
+        ckiti_op_released(b->rows[a->places[n]].op, whole != CKIT_OK ? whole : a->answers[n]);
     }
 }
 
@@ -283,9 +361,8 @@ void ckiti_batch_settle(ckit_batch *b) {
     }
     write_together(b, false);
     write_together(b, true);
-    /* Where there are second entries, each call lets its lock go by itself: whether it was its own to the end decides about
-     * them (ckiti_op_let_lock_go). */
-    size_t locks = b->function->keep_ms == 0 ? take_locks(b) : 0;
+    ckiti_batch_keep_late(b);
+    size_t locks = take_locks(b);
     for (size_t i = 0; i < b->count; i++) {
         if (b->rows[i].together) {
             end_write(b, i);
@@ -345,7 +422,7 @@ static bool step(ckit_batch *b) {
         return false;
     }
     look(b);
-    step_each(b, collect(b, is_stale));
+    look_late(b);
     lock(b);
     return ckiti_batch_has(b, CKITI_ROW_LEADS);
 }

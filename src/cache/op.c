@@ -95,14 +95,16 @@ void ckiti_op_init_uncached(ckit_op *op, ckit_function *function) {
     ckiti_count(&op->cache->counters, CKITI_UNCACHED, 1);
 }
 
-/* The lock was not ours to the end, or nobody can tell: the second entry, which no store writes under the key's lock,
- * may have replaced a newer one. */
-static void take_late_back(const ckit_op *op, ckit_status released) {
-    if (released == CKIT_MISS) {
+/* When the lock was not ours to the end, or nobody can tell, the second entry, which no store writes under the key's
+ * lock, may have replaced a newer one. */
+void ckiti_op_released(ckit_op *op, ckit_status released) {
+    if (op->kept_late && released == CKIT_MISS) {
         (void)ckiti_stale_remove(op->cache, ckit_buf_slice(&op->key), 0, NULL);
-    } else {
+    } else if (op->kept_late && released != CKIT_OK) {
         ckiti_stale_missed(op->cache, ckit_buf_slice(&op->key));
     }
+    op->kept_late = false;
+    ckiti_waits_wake(&op->cache->waits, op->hash, 0);
 }
 
 void ckiti_op_let_lock_go(ckit_op *op) {
@@ -113,12 +115,8 @@ void ckiti_op_let_lock_go(ckit_op *op) {
         /* A lock that cannot be released ends by itself. */
         ckit_status st = op->cache->ops->lock_release(op->cache->store, ckit_buf_slice(&op->key), &op->lease,
                                                       ckiti_store_deadline(op->cache, 0), NULL);
-        if (st != CKIT_OK && op->kept_late) {
-            take_late_back(op, st);
-        }
-        ckiti_waits_wake(&op->cache->waits, op->hash, 0);
+        ckiti_op_released(op, st);
     }
-    op->kept_late = false;
 }
 
 void ckiti_op_hand_over(ckit_op *op) {
@@ -371,16 +369,10 @@ ckiti_sealed_value ckiti_op_under_name(const ckiti_sealed_value *own, const ckit
     return v;
 }
 
-/* The key itself was a miss. What happened to it since that look began counts here too. */
-static ckit_status look_for_stale(ckit_op *op) {
-    ckit_buf           name;
-    uint64_t           left_ms = 0;
+ckit_status ckiti_op_opened_late(ckit_op *op, const ckit_buf *name, ckit_status got, uint64_t left_ms) {
     ckiti_sealed_value own = ckiti_op_sealed_value(op);
-    bool               there = ckiti_stale_name(op->cache, ckit_buf_slice(&op->key), &name) == CKIT_OK;
-    ckiti_sealed_value v = ckiti_op_under_name(&own, &name);
-    there = there && ckiti_stale_read(op->function, v.stored_key, &op->stored, &left_ms) == CKIT_OK;
-    ckit_status opened = there ? open_stored(op, &v) : CKIT_MISS;
-    ckit_buf_fini(&name);
+    ckiti_sealed_value v = ckiti_op_under_name(&own, name);
+    ckit_status        opened = got == CKIT_OK ? open_stored(op, &v) : CKIT_MISS;
     op->stored.len = opened == CKIT_OK && !op->function->sealed ? op->stored.len : 0;
     if (opened != CKIT_OK && opened != CKIT_MISS) {
         return refuse(op, opened);
@@ -388,7 +380,7 @@ static ckit_status look_for_stale(ckit_op *op) {
     if (opened == CKIT_OK && op->function->sealed) { /* memory has it under the key's own name */
         opened = ckiti_value_seal(&own, ckit_buf_slice(&op->document), &op->stored, NULL);
     }
-    there = opened == CKIT_OK && ckiti_op_believe_stale(op, left_ms);
+    bool there = opened == CKIT_OK && ckiti_op_believe_stale(op, left_ms);
     op->stored.len = 0;
     bool reserve = op->fresh_only || left_ms <= op->function->keep_ms - op->function->stale_ms;
     if (there && reserve) { /* only if the function fails */
@@ -405,6 +397,18 @@ static ckit_status look_for_stale(ckit_op *op) {
     op->error = (ckit_error)CKIT_ERROR_INIT;
     ckiti_op_land_stale(op, CKIT_SOURCE_STORE);
     return CKIT_STALE;
+}
+
+static ckit_status look_for_stale(ckit_op *op) {
+    ckit_buf    name;
+    uint64_t    left_ms = 0;
+    ckit_status st = ckiti_stale_name(op->cache, ckit_buf_slice(&op->key), &name);
+    if (st == CKIT_OK) {
+        st = ckiti_stale_read(op->function, ckit_buf_slice(&name), &op->stored, &left_ms);
+    }
+    st = ckiti_op_opened_late(op, &name, st, left_ms);
+    ckit_buf_fini(&name);
+    return st;
 }
 
 bool ckiti_op_take_ticket(ckit_op *op, bool elsewhere) {

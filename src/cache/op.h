@@ -49,6 +49,7 @@ struct ckit_op {
     uint64_t         hash;
     _Atomic uint64_t birth; /* when its present work (a look at the store, a computation) began: the namespace's ... */
     _Atomic uint64_t version;  /* ... and the key's count, for invalidation */
+    ckit_op         *sibling;  /* a ring of one batch's calls, among them those that share the count; NULL: none */
     _Atomic bool     has_late; /* `late` may be read by other threads: the function's turn has come */
     uint8_t          looks;    /* values read from the store and not believed */
     uint64_t         began_ms; /* when the function's turn came */
@@ -150,6 +151,9 @@ ckit_status ckiti_op_advance(ckit_op *op);
  * to the read into op->stored means (as ckiti_op_advance; the phase stays that of the look). */
 void        ckiti_op_begin_look(ckit_op *op);
 ckit_status ckiti_op_opened(ckit_op *op, ckit_status got, uint64_t life_ms);
+/* The same of the second entry, after its key was a miss: `got` and `left_ms` are ckiti_stale_judge's. What happened to
+ * the key since that look began counts here too. */
+ckit_status ckiti_op_opened_late(ckit_op *op, const ckit_buf *name, ckit_status got, uint64_t left_ms);
 /* The same of an attempt to take the store's lock, begun at `now`: op->lease is filled when it was successful,
  * op->error when it failed. */
 ckit_status ckiti_op_tried_lock(ckit_op *op, ckit_status st, uint64_t now);
@@ -182,10 +186,18 @@ typedef struct ckiti_storing {
     ckit_slice in_memory;
     ckit_slice stored;
     uint64_t   began;
+    bool       late_is_done; /* the second entry too has been written, by whoever writes by himself */
 } ckiti_storing;
 void            ckiti_op_begin_store(ckit_op *op, ckiti_storing *storing);
 ckit_entry_info ckiti_op_info(const ckit_op *op);
 ckit_status ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status written, const ckit_error *why);
+/* In between, for the second entry of a result that the store has taken (stale.h): what is to be done with it. For a
+ * write `name` holds its name, and *stored, the first step's, becomes its value; a sealed one, which is bound to the
+ * name, stands in `sealed`. Both are uninitialised before, and the caller's after it. */
+typedef enum ckiti_late_step { CKITI_LATE_NOTHING, CKITI_LATE_WRITE, CKITI_LATE_REMOVE } ckiti_late_step;
+ckiti_late_step ckiti_op_begin_late(ckit_op *op, ckit_slice *stored, ckit_buf *name, ckit_buf *sealed);
+/* Whoever lets the lock go by himself tells how that ended. May wait for the store. */
+void ckiti_op_released(ckit_op *op, ckit_status released);
 /* The same without the store, which nobody has time for: memory only. Never waits; a lock stays with the operation. */
 ckit_status ckiti_op_keep_without_store(ckit_op *op);
 /* This operation refreshes a stale value: its ticket is the function's turn already, unless it is claimed first

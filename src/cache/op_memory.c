@@ -109,13 +109,28 @@ static bool put_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *obje
     return st == CKIT_OK;
 }
 
+/* With the stripe's lock held: the key has a new value. To the batch's other calls that share the count this is no
+ * change, unless there has been one before. */
+static void advance(ckit_op *op) {
+    ckiti_stripe *stripe = ckiti_op_stripe(op);
+    uint64_t      before = ckiti_stripe_version(stripe, op->hash);
+    ckiti_stripe_advance(stripe, op->hash);
+    uint64_t now = ckiti_stripe_version(stripe, op->hash);
+    atomic_store(&op->version, now);
+    for (ckit_op *s = op->sibling; s != NULL && s != op; s = s->sibling) {
+        bool shares = ckiti_version_place(s->hash) == ckiti_version_place(op->hash);
+        if (shares && ckiti_version_is_unchanged(before, s->hash, atomic_load(&s->version))) {
+            atomic_store(&s->version, now);
+        }
+    }
+}
+
 bool ckiti_op_keep_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *object, ckiti_copy_of how, bool *kept) {
     ckiti_stripe *stripe = ckiti_op_stripe(op);
     pthread_mutex_lock(&stripe->mu);
     bool valid = !ckiti_op_was_invalidated_here(op);
     if (valid) {
-        ckiti_stripe_advance(stripe, op->hash);
-        atomic_store(&op->version, ckiti_stripe_version(stripe, op->hash));
+        advance(op);
         ckiti_note_written(op->cache, &op->note);
         uint64_t fresh_ms = fresh_part(op, op->ttl_ms, op->ttl_ms, ckiti_cache_now(op->cache));
         *kept = put_in_memory(op, bytes, object, how, fresh_ms, op->function->keep_ms + (op->ttl_ms - fresh_ms));

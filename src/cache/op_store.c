@@ -180,31 +180,40 @@ static void count_write(ckit_op *op, ckit_status st, const ckit_error *why) {
     }
 }
 
-/* What may be served when the key's life is over. Sealed values are bound to the name that they have. */
-static void keep_for_later(ckit_op *op, ckit_slice stored) {
+ckiti_late_step ckiti_op_begin_late(ckit_op *op, ckit_slice *stored, ckit_buf *name, ckit_buf *sealed) {
     ckiti_sealed_value own = ckiti_op_sealed_value(op);
-    ckit_buf           name, sealed;
+    ckit_buf_init(name, op->cache->alloc);
+    ckit_buf_init(sealed, op->cache->alloc);
     if (op->function->keep_ms == 0) {
-        return;
+        return CKITI_LATE_NOTHING;
     }
     if (!ckiti_stale_is_kept(op->function, op->ttl_ms)) { /* but an earlier value of the key may have been */
-        (void)ckiti_stale_remove(op->cache, ckit_buf_slice(&op->key), 0, NULL);
-        return;
+        return CKITI_LATE_REMOVE;
     }
-    ckit_buf_init(&sealed, op->cache->alloc);
-    ckit_status st = ckiti_stale_name(op->cache, ckit_buf_slice(&op->key), &name);
+    ckit_status st = ckiti_stale_name(op->cache, ckit_buf_slice(&op->key), name);
     if (st == CKIT_OK && op->function->sealed) {
-        ckiti_sealed_value v = ckiti_op_under_name(&own, &name);
-        st = ckiti_value_seal(&v, ckit_buf_slice(&op->document), &sealed, NULL);
-        stored = ckit_buf_slice(&sealed);
+        ckiti_sealed_value v = ckiti_op_under_name(&own, name);
+        st = ckiti_value_seal(&v, ckit_buf_slice(&op->document), sealed, NULL);
+        *stored = ckit_buf_slice(sealed);
     }
-    if (st == CKIT_OK && op->locked && !holds_lock(op)) {
-        (void)ckiti_stale_remove(op->cache, ckit_buf_slice(&op->key), 0, NULL); /* somebody may hold the lock by now */
-    } else if (st == CKIT_OK) {
-        op->kept_late = op->locked; /* ckiti_op_let_lock_go sees whether it was ours to the end */
-        ckiti_stale_write(op->function, ckit_buf_slice(&name), stored, op->ttl_ms);
-    } else {
+    if (st != CKIT_OK) {
         ckiti_stale_missed(op->cache, ckit_buf_slice(&op->key));
+        return CKITI_LATE_NOTHING;
+    }
+    if (op->locked && !holds_lock(op)) { /* somebody else may hold it by now */
+        return CKITI_LATE_REMOVE;
+    }
+    op->kept_late = op->locked; /* who lets the lock go sees whether it was ours to the end */
+    return CKITI_LATE_WRITE;
+}
+
+static void keep_for_later(ckit_op *op, ckit_slice stored) {
+    ckit_buf        name, sealed;
+    ckiti_late_step step = ckiti_op_begin_late(op, &stored, &name, &sealed);
+    if (step == CKITI_LATE_REMOVE) {
+        (void)ckiti_stale_remove(op->cache, ckit_buf_slice(&op->key), 0, NULL);
+    } else if (step == CKITI_LATE_WRITE) {
+        ckiti_stale_write(op->function, ckit_buf_slice(&name), stored, op->ttl_ms);
     }
     ckit_buf_fini(&name);
     ckit_buf_fini(&sealed);
@@ -245,10 +254,10 @@ static void written(ckit_op *op, const ckiti_storing *storing, ckit_status st, c
         end_write(op, storing->began);
         return;
     }
-    if (st == CKIT_OK) {
-        keep_for_later(op, storing->stored);
-    } else {
+    if (st != CKIT_OK) {
         not_stored(op);
+    } else if (!storing->late_is_done) {
+        keep_for_later(op, storing->stored);
     }
     if (!ckiti_op_keep_in_memory(op, storing->in_memory, NULL, st == CKIT_OK ? CKITI_COPY_WRITTEN : CKITI_COPY_ALONE,
                                  &kept)) {

@@ -22,19 +22,27 @@ static uint64_t kept_ms(const ckit_function *function, uint64_t ttl_ms) {
 
 bool ckiti_stale_is_kept(const ckit_function *function, uint64_t ttl_ms) { return kept_ms(function, ttl_ms) != 0; }
 
-void ckiti_stale_write(const ckit_function *function, ckit_slice name, ckit_slice stored, uint64_t ttl_ms) {
-    ckit_cache                  *cache = function->cache;
+ckit_entry_info ckiti_stale_info(const ckit_function *function, uint64_t ttl_ms) {
     const ckiti_function_record *record = function->record;
-    ckit_entry_info              info = {.ttl_ms = kept_ms(function, ttl_ms),
-                                         .namespace_name = ckit_slice_of(record->ns->name, record->ns->name_len),
-                                         .function = ckit_slice_of(record->name, record->name_len)};
-    ckit_error                   why = CKIT_ERROR_INIT;
-    ckit_status st = cache->ops->set(cache->store, name, stored, &info, ckiti_store_deadline(cache, 0), &why);
+    return (ckit_entry_info){.ttl_ms = kept_ms(function, ttl_ms),
+                             .namespace_name = ckit_slice_of(record->ns->name, record->ns->name_len),
+                             .function = ckit_slice_of(record->name, record->name_len)};
+}
+
+void ckiti_stale_written(const ckit_function *function, ckit_slice name, ckit_status st, const ckit_error *why) {
     if (st == CKIT_OK) {
-        ckiti_count(&cache->counters, CKITI_L2_WRITES, 1);
+        ckiti_count(&function->cache->counters, CKITI_L2_WRITES, 1);
     } else {
-        ckiti_store_failed(cache, "set", name, &why);
+        ckiti_store_failed(function->cache, "set", name, why);
     }
+}
+
+void ckiti_stale_write(const ckit_function *function, ckit_slice name, ckit_slice stored, uint64_t ttl_ms) {
+    ckit_cache     *cache = function->cache;
+    ckit_entry_info info = ckiti_stale_info(function, ttl_ms);
+    ckit_error      why = CKIT_ERROR_INIT;
+    ckit_status     st = cache->ops->set(cache->store, name, stored, &info, ckiti_store_deadline(cache, 0), &why);
+    ckiti_stale_written(function, name, st, &why);
 }
 
 void ckiti_stale_touch(const ckit_function *function, ckit_slice key, uint64_t ttl_ms) {
@@ -59,11 +67,16 @@ ckit_status ckiti_stale_read(const ckit_function *function, ckit_slice name, cki
     ckit_cache *cache = function->cache;
     uint64_t    life_ms = CKIT_LIFE_UNKNOWN;
     ckit_error  why = CKIT_ERROR_INIT;
-    ckit_status st = cache->ops->get(cache->store, name, ckiti_store_deadline(cache, 0), stored, &life_ms, &why);
-    if (st != CKIT_OK && st != CKIT_MISS) {
-        ckiti_store_failed(cache, "get", name, &why);
+    ckit_status got = cache->ops->get(cache->store, name, ckiti_store_deadline(cache, 0), stored, &life_ms, &why);
+    return ckiti_stale_judge(function, name, got, life_ms, &why, left_ms);
+}
+
+ckit_status ckiti_stale_judge(const ckit_function *function, ckit_slice name, ckit_status got, uint64_t life_ms,
+                              const ckit_error *why, uint64_t *left_ms) {
+    if (got != CKIT_OK && got != CKIT_MISS) {
+        ckiti_store_failed(function->cache, "get", name, why);
     }
-    if (st != CKIT_OK || (life_ms != CKIT_LIFE_UNKNOWN && life_ms > function->keep_ms + COARSE_MS)) {
+    if (got != CKIT_OK || (life_ms != CKIT_LIFE_UNKNOWN && life_ms > function->keep_ms + COARSE_MS)) {
         return CKIT_MISS;
     }
     *left_ms = life_ms < function->keep_ms ? life_ms : function->keep_ms;

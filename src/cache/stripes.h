@@ -4,7 +4,7 @@
  * is still the same; whoever changes or removes an entry advances it. Check and put (or advance and remove) happen
  * under the stripe's lock, so an outdated value cannot slip in between. Keys share versions, so there are many more of
  * them than locks, and each remembers which key it was advanced for last: one change for another key is no alarm. A
- * false alarm (two changes for others) costs one fill.
+ * false alarm (two changes for others) costs one fill. What a batch keeps is no change to its other calls (op_memory.c).
  *
  * A write to the store that was overtaken by an invalidation ("doomed") is taken back by its writer, but may be read
  * before that. So a stripe counts them, and what is read from the store while one is under way is not believed. */
@@ -41,14 +41,22 @@ static inline _Atomic uint64_t *ckiti_version_of(ckiti_stripe *stripe, uint64_t 
     return &stripe->versions[(hash >> 37) % CKITI_STRIPE_VERSIONS];
 }
 
+/* The same place for keys that share a version, another for others. */
+static inline size_t ckiti_version_place(uint64_t hash) {
+    return (size_t)((hash >> 32) % (CKITI_STRIPES * CKITI_STRIPE_VERSIONS));
+}
+
 static inline uint64_t ckiti_stripe_version(ckiti_stripe *stripe, uint64_t hash) {
     return atomic_load_explicit(ckiti_version_of(stripe, hash), memory_order_acquire);
 }
 
-/* Nothing happened to the key since its version was `since`, for sure. */
-static inline bool ckiti_stripe_is_unchanged(ckiti_stripe *stripe, uint64_t hash, uint64_t since) {
-    uint64_t now = ckiti_stripe_version(stripe, hash);
+/* Nothing happened to the key between the versions `since` and `now`, for sure. */
+static inline bool ckiti_version_is_unchanged(uint64_t now, uint64_t hash, uint64_t since) {
     return now == since || ((uint32_t)(now >> 32) == (uint32_t)(since >> 32) + 1 && (uint32_t)now != (uint32_t)hash);
+}
+
+static inline bool ckiti_stripe_is_unchanged(ckiti_stripe *stripe, uint64_t hash, uint64_t since) {
+    return ckiti_version_is_unchanged(ckiti_stripe_version(stripe, hash), hash, since);
 }
 
 /* The following with the lock held. */

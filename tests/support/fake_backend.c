@@ -197,8 +197,9 @@ static void unlink_entry(fake_store *store, entry **link) {
 /* The live entry, or NULL. */
 static entry *find(fake_store *store, ckit_slice key) {
     entry **link = link_of(store, key);
-    if (*link != NULL && now_of(store) >= (*link)->end_ms) unlink_entry(store, link);
-    return *link;
+    if (*link == NULL || now_of(store) < (*link)->end_ms) return *link;
+    unlink_entry(store, link);
+    return NULL;
 }
 
 static void copy_name(char *out, size_t room, ckit_slice name) {
@@ -838,14 +839,16 @@ void fake_unlock_elsewhere(fake_store *store, ckit_slice key) {
     pthread_mutex_unlock(&store->mu);
 }
 
-bool fake_is_locked(fake_store *store) {
-    bool locked = false;
+size_t fake_locks(fake_store *store) {
+    size_t held = 0;
     pthread_mutex_lock(&store->mu);
     for (const lock *l = store->locks; l != NULL; l = l->next)
-        locked |= l->held;
+        held += l->held;
     pthread_mutex_unlock(&store->mu);
-    return locked;
+    return held;
 }
+
+bool fake_is_locked(fake_store *store) { return fake_locks(store) > 0; }
 
 uint64_t fake_last_ttl(fake_store *store) {
     pthread_mutex_lock(&store->mu);

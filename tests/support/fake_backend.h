@@ -96,6 +96,8 @@ void fake_damage(fake_store *store, long at);
 void fake_lock_elsewhere(fake_store *store, ckit_slice key);
 void fake_unlock_elsewhere(fake_store *store, ckit_slice key);
 bool fake_is_locked(fake_store *store);
+/* How many locks are held. */
+size_t fake_locks(fake_store *store);
 /* Of the last set. The names stay valid until the next. */
 uint64_t    fake_last_ttl(fake_store *store);
 const char *fake_last_namespace(fake_store *store);
