@@ -216,52 +216,6 @@ CKIT_TEST(call_many_lock, of_a_call_that_failed_is_let_go) {
     }
 }
 
-/* ---- second entries, of values that are served late ---------------------------------------------------------------- */
-
-static bool has_late(scene *s, ckit_function *fn, int64_t argument) {
-    ckit_buf name = key_of(fn, argument);
-    CHECK_OK(ckit_buf_append(&name, S(":stale")));
-    bool has = fake_has(s->f.store, ckit_buf_slice(&name));
-    ckit_buf_fini(&name);
-    return has;
-}
-
-/* The process stands between the two writes of its first call, and loses that lock. */
-CKIT_TEST(call_many_lock, that_was_lost_between_the_two_writes_leaves_nothing_older_to_serve_late) {
-    static const fake_kind kinds[] = {FAKE_LOCKING_MANY, FAKE_LOCKING};
-    for (size_t k = 0; k < 2; k++) {
-        scene                 s;
-        ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
-        options.stale_ms = 1000;
-        scene_open(&s, kinds[k]);
-        ckit_function *fn = function_of(s.f.cache, "test.late", &s.l, &options);
-        many           m = {.fn = fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
-        ckit_buf       key = key_of(fn, 1);
-        loader_shut(&s.m.gate);
-        start_many(&m);
-        loader_wait_stopped(&s.m.gate, 1);
-        fake_shut(s.f.store, FAKE_SET, FAKE_BEFORE);
-        loader_open(&s.m.gate);
-        fake_wait_stopped(s.f.store, FAKE_SET, 1);
-        if (kinds[k] == FAKE_LOCKING) { /* the key's own came by the same gate */
-            fake_let_one(s.f.store, FAKE_SET);
-            fake_wait_calls(s.f.store, FAKE_SET, 2);
-            fake_wait_stopped(s.f.store, FAKE_SET, 1);
-        }
-        fake_unlock_elsewhere(s.f.store, ckit_buf_slice(&key));
-        fake_lock_elsewhere(s.f.store, ckit_buf_slice(&key));
-        fake_open_gate(s.f.store, FAKE_SET);
-        CHECK_EQ_I(0, pthread_join(m.thread, NULL));
-        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
-        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 1);
-        CHECK(!has_late(&s, fn, 1)); /* what it wrote there may have replaced a newer one */
-        CHECK(has_late(&s, fn, 2));
-        ckit_buf_fini(&key);
-        ckit_function_close(fn);
-        scene_close(&s);
-    }
-}
-
 /* ---- fork ---------------------------------------------------------------------------------------------------------- */
 
 static void fork_here(void *context) { *(pid_t *)context = fork(); }
