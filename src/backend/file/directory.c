@@ -58,8 +58,9 @@ static ckit_status check_safe(const ckiti_file_store *store, int fd, ckit_error 
                          store->directory, (unsigned long)st.st_uid, (unsigned long)store->owner);
     }
     if ((st.st_mode & 022) != 0) {
-        return ckit_fail(err, CKIT_E_UNSAFE_STORE, CKITI_FILE_WHERE, "%s can be written by others (mode %03o)",
-                         store->directory, (unsigned)(st.st_mode & 0777));
+        return ckit_fail(err, CKIT_E_UNSAFE_STORE, CKITI_FILE_WHERE,
+                         "%s can be written by others (mode %03o): chmod go-w makes it safe", store->directory,
+                         (unsigned)(st.st_mode & 0777));
     }
     return CKIT_OK;
 }

@@ -241,6 +241,22 @@ CKIT_TEST(faults, a_failure_has_the_kind_of_its_cause) {
     }
 }
 
+CKIT_TEST(faults, a_directory_that_takes_no_files_is_named) {
+    faulty_io  io;
+    fixture    f;
+    ckit_error err = CKIT_ERROR_INIT;
+    faulty_io_init(&io);
+    fixture_init(&f);
+    f.io = &io.io;
+    fixture_reopen(&f);
+    faulty_io_fail(&io, FAULTY_OPEN, 0, EACCES);
+    io.fail_for = UINT64_MAX;
+    CHECK_STATUS_ERR(CKIT_E_PERMISSION, do_set(&f, &err), &err);
+    CHECK_CONTAINS(f.options.directory, err.text);
+    faulty_io_fail(&io, FAULTY_OPEN, UINT64_MAX, 0);
+    fixture_close(&f);
+}
+
 CKIT_TEST(faults, a_full_disk_is_relieved_once_and_then_reported) {
     faulty_io io;
     fixture   f;

@@ -66,7 +66,9 @@ static ckit_status lock_once(ckiti_file_store *store, const char *name, const ck
     int                  flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (mode->create ? O_CREAT : 0);
     int                  fd = io->open(io->self, store->dir_fd, name, flags, 0600);
     if (fd < 0) {
-        return !mode->create && errno == ENOENT ? CKIT_MISS : ckiti_file_fail(err, errno, "opening a bookkeeping file");
+        return !mode->create && errno == ENOENT
+                   ? CKIT_MISS
+                   : ckiti_file_fail_at(err, errno, "opening a bookkeeping file in", store->directory);
     }
     ckit_status status = mode->wait ? ckiti_file_lock_fd(store, fd, mode->deadline_ms, err) : try_lock(store, fd, err);
     if (status == CKIT_PENDING) {

@@ -58,7 +58,7 @@ ckit_status ckiti_file_temp_write(ckiti_file_store *store, const char *base, str
                                   ckiti_file_temp *out, ckit_error *err) {
     int fd = create(store, base, out);
     if (fd < 0) {
-        return ckiti_file_fail(err, errno, "making a temporary file");
+        return ckiti_file_fail_at(err, errno, "making a temporary file in", store->directory);
     }
     int failed = fill(store, fd, parts, count, sync);
     if (failed != 0) {
