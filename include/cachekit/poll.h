@@ -152,11 +152,17 @@ typedef struct ckit_batch_start {
     ckit_poll       *poll;  /* NULL = block */
     ckit_batch_ready ready; /* required with a poll */
     void            *context;
+    /* Without a poll: another thread goes on, with ckit_batch_wait. What memory cannot answer is CKIT_PENDING then, at
+     * once. For a caller who has limits to how long he waits. */
+    bool apart;
 } ckit_batch_start;
 
 /* CKIT_OK, CKIT_COMPUTE, CKIT_PENDING: *batch is the caller's, to be freed. CKIT_E_NO_MEMORY, CKIT_E_MISUSE: nothing
  * was begun. Failures of single calls are told by ckit_batch_take. */
 CKIT_API ckit_status ckit_begin_many(const ckit_batch_start *start, ckit_batch **batch, ckit_error *err);
+/* After CKIT_PENDING of a batch that was begun `apart`, once: goes on in this thread, which is to run the loader too.
+ * Blocks; answers like ckit_begin_many. CKIT_E_MISUSE for a batch with a poll. */
+CKIT_API ckit_status ckit_batch_wait(ckit_batch *batch);
 /* After CKIT_COMPUTE: the calls to be computed, each once; what a ckit_batch_loader is given. Until
  * ckit_finish_many. */
 CKIT_API ckit_batch_call *ckit_batch_missing(ckit_batch *batch, size_t *count);
@@ -168,7 +174,9 @@ CKIT_API ckit_status ckit_finish_many(ckit_batch *batch, ckit_status status, cki
 /* The answer to call `index`: CKIT_OK, and the value is moved to *out, once; or the call's failure, with `err` filled;
  * or CKIT_PENDING. While the batch is the caller's: not between CKIT_PENDING and `ready`. */
 CKIT_API ckit_status ckit_batch_take(ckit_batch *batch, size_t index, ckit_value *out, ckit_error *err);
-/* As ckit_op_overdue, for call `index`. CKIT_MISS also when its answer is there. */
+/* As ckit_op_overdue, for call `index`: of a batch with a poll from the thread that dispatches, else from any thread
+ * until it is freed. CKIT_OK, or the call's failure, when its answer is there already: *out is another of it. Not for
+ * calls whose value has been taken. */
 CKIT_API ckit_status ckit_batch_overdue(ckit_batch *batch, size_t index, bool hard, ckit_value *out, ckit_error *err);
 /* As ckit_op_free. Values that nobody has taken are given back; results that ckit_finish_many has taken are stored all
  * the same. */

@@ -13,11 +13,12 @@ import contextvars
 import inspect
 import sys
 import weakref
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Literal, TypeVar
 
 from ._core import Answer, Cache, CachedFunction, LocalFunction, Operation, Poll
+from ._limits import too_late
 from ._told import log, name_of, tell_once
-from .errors import CachekitError, FunctionTimeoutError
+from .errors import CachekitError
 
 _R = TypeVar("_R")
 
@@ -139,21 +140,33 @@ async def miss_in_time(
     soft: float | None, hard: float | None, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """As `miss`, but no longer than the limits allow."""
-    task = asyncio.get_running_loop().create_task(miss(operation, args, kwargs))
-    name = name_of(operation.function.__wrapped__)
+    function = operation.function.__wrapped__
+    return await in_time(soft, hard, function, miss(operation, args, kwargs), operation.overdue)
+
+
+async def in_time(
+    soft: float | None,
+    hard: float | None,
+    function: Callable[..., Any],
+    work: collections.abc.Coroutine[Any, Any, Any],
+    overdue: Callable[[bool], tuple[Any] | Literal[False] | None],
+) -> Any:
+    """The result of `work`, which computes for `function`; or what `overdue` gives instead when a limit is over. It goes on
+    then."""
+    task = asyncio.get_running_loop().create_task(work)
     waited = 0.0
     try:
         for limit, is_hard in ((soft, False), (hard, True)):
             if limit is None or (await asyncio.wait({task}, timeout=limit - waited))[0]:
                 continue
             waited = limit
-            late = operation.overdue(is_hard)
+            late = overdue(is_hard)
             if late:
-                _leave(task, name)
+                _leave(task, name_of(function))
                 return late[0]
             if is_hard and late is None:
-                _leave(task, name)
-                raise FunctionTimeoutError(f"{name} took longer than its limit of {limit} s")
+                _leave(task, name_of(function))
+                raise too_late(function, limit)
         return await task
     except asyncio.CancelledError:
         task.cancel()

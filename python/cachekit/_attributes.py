@@ -163,6 +163,7 @@ def attach(
     base: dict[str, int] = {}
     cleared = [0]
     parameters = count_parameters(function)
+    limits = (config.soft_limit, config.hard_limit)
 
     def count_of(cached: CachedFunction[..., Any]) -> dict[str, int]:
         return cached.counters() if tenants is None else tenants.counters(cached)
@@ -250,11 +251,11 @@ def attach(
         A tuple is the positional arguments of a call, anything else its only argument. `loader` returns one result for
         each, in order, or a mapping from what it was given to results; an exception among them is the failure of that call
         alone. Without it the function runs for each. A failure is raised when everything else has been stored, or with
-        `return_exceptions` stands in the place of the result.
+        `return_exceptions` stands in the place of the result. The function's limits hold for each call.
         """
         from ._many import get_many  # for whom uses it
 
-        return get_many(here(), calls, loader, return_exceptions)
+        return get_many(here(), calls, loader, return_exceptions, limits)
 
     async def aget_many(
         calls: Iterable[Any], loader: Callable[[list[Any]], Any] | None = None, *, return_exceptions: bool = False
@@ -262,7 +263,7 @@ def attach(
         """As `get_many`, and the event loop goes on meanwhile. `loader` may be a coroutine function."""
         from ._many import aget_many
 
-        return await aget_many(here(), calls, loader, return_exceptions, awaited)
+        return await aget_many(here(), calls, loader, return_exceptions, awaited, limits)
 
     def features() -> FeatureOrchestrator:
         if not known:

@@ -340,9 +340,12 @@ class Batch:
 
     wake: Any
     """The future that waits for the next answer; it gets None as its result."""
-    def advance(self, poll: Poll, /) -> Literal["done", "compute", "pending"]:
+    def advance(self, poll: Poll | None, /) -> Literal["done", "compute", "pending"]:
         """Goes on without waiting. ``"done"``: `results`. ``"compute"``: load what is `missing`, then `finish` or `fail`.
-        ``"pending"``: when `wake` is done, advance again."""
+        ``"pending"``: when `wake` is done, advance again; without a poll, `wait`."""
+
+    def wait(self) -> Literal["done", "compute"]:
+        """Goes on in this thread, which is to run the loader, and blocks; so do `finish` and `fail` then."""
 
     def missing(self) -> list[int]:
         """The positions of the calls that are to be loaded."""
@@ -355,6 +358,10 @@ class Batch:
 
     def results(self) -> tuple[list[Any], list[int]]:
         """The results, once it is done, and the positions that have none: those calls run uncached."""
+
+    def overdue(self, hard: bool, /) -> tuple[list[Any], list[int]] | None:
+        """The caller has waited as long as its limit: what he may have, a result or an older one, and the positions that have
+        nothing. None: the results have been taken. From any thread."""
 
     def drop(self) -> None:
         """Nobody is interested any more: calls that wait take over. Results on their way to the store arrive."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn
 
 from ._refresh import is_ending, start_thread
 from ._told import log, name_of, tell_once
@@ -30,16 +30,16 @@ class _Own(threading.local):
 _own = _Own()
 
 
-class Run:
-    """One run of a function, in a thread of its own or in that of its caller."""
+def too_late(function: Callable[..., Any], limit: float | None) -> FunctionTimeoutError:
+    """What a call gets when its hard limit is over."""
+    return FunctionTimeoutError(f"{name_of(function)} took longer than its limit of {limit} s")
 
-    def __init__(
-        self, operation: Operation, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        self._operation = operation
-        self._function = function
-        self._args = args
-        self._kwargs = kwargs
+
+class Work:
+    """What a caller with limits waits for: done in a thread of its own, or in that of its caller."""
+
+    def __init__(self, cached: CachedFunction[..., Any]) -> None:
+        self.cached = cached
         self._result: Any = None
         self._error: BaseException | None = None
         self._is_left = False
@@ -49,6 +49,21 @@ class Run:
         """The function has; its result may still be on its way to the store."""
         self.over = threading.Event()
 
+    def overdue(self, is_hard: bool) -> tuple[Any] | Literal[False] | None:
+        """The caller has waited as long as its limit: what it gets instead, or None. False: this is about to end."""
+        raise NotImplementedError
+
+    def _move_here(self) -> None:
+        """This thread does it, not the caller's."""
+
+    def _drop(self) -> None:
+        """Nobody is going to do it."""
+        raise NotImplementedError
+
+    def _compute(self) -> Any:
+        """Does it."""
+        raise NotImplementedError
+
     def start(self, patience: float = 0.0) -> None:
         """In a thread, unless there is no place for one within so many seconds."""
         places = _places
@@ -56,7 +71,8 @@ class Run:
             return
         self.is_started = True
         try:
-            start_thread(name_of(self._function), self._in_thread, places, (*_own.functions, self._operation.function))
+            name = name_of(self.cached.__wrapped__)
+            start_thread(name, self._in_thread, places, (*_own.functions, self.cached))
         except RuntimeError:  # the system has none, or the interpreter ends
             places.release()
             self.here()
@@ -70,7 +86,7 @@ class Run:
     def _in_thread(self, places: threading.Semaphore, functions: tuple[CachedFunction[..., Any], ...]) -> None:
         _own.functions = functions
         try:
-            self._operation.move_here()
+            self._move_here()
             self._began.set()
             self._run()
         finally:
@@ -78,30 +94,13 @@ class Run:
 
     def _run(self) -> None:
         try:
-            self._compute()
+            self._result = self._compute()
         except BaseException as error:
             self._error = error
         if self._is_left and self._error is not None:
-            log.info("%s failed after its caller had gone", name_of(self._function), exc_info=self._error)
+            log.info("%s failed after its caller had gone", name_of(self.cached.__wrapped__), exc_info=self._error)
             self._error = None
         self.over.set()
-
-    def _compute(self) -> None:
-        operation = self._operation
-        try:
-            result = self._function(*self._args, **self._kwargs)
-        except Exception as error:
-            self.has_returned = True
-            if not operation.fall_back(error):
-                raise
-            self._result = operation.take()
-        except BaseException:  # nothing stands in for these
-            operation.fail()
-            raise
-        else:
-            self.has_returned = True
-            operation.settle(result)
-            self._result = result
 
     def leave(self) -> None:
         """Its caller has had enough. By the end of this the thread that runs it is known as the one that does."""
@@ -109,7 +108,7 @@ class Run:
         if self.is_started:
             self._began.wait()
         else:
-            self._operation.drop()
+            self._drop()
 
     def take(self) -> Any:
         """What the function has returned, or raised."""
@@ -121,6 +120,44 @@ class Run:
             self._error = None  # it refers to this frame
 
 
+class Run(Work):
+    """One run of a function."""
+
+    def __init__(
+        self, operation: Operation, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        super().__init__(operation.function)
+        self._operation = operation
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+
+    def overdue(self, is_hard: bool) -> tuple[Any] | Literal[False] | None:
+        return self._operation.overdue(is_hard)
+
+    def _move_here(self) -> None:
+        self._operation.move_here()
+
+    def _drop(self) -> None:
+        self._operation.drop()
+
+    def _compute(self) -> Any:
+        operation = self._operation
+        try:
+            result = self._function(*self._args, **self._kwargs)
+        except Exception as error:
+            self.has_returned = True
+            if not operation.fall_back(error):
+                raise
+            return operation.take()
+        except BaseException:  # nothing stands in for these
+            operation.fail()
+            raise
+        self.has_returned = True
+        operation.settle(result)
+        return result
+
+
 class Limits:
     """Those of one function. Called with the operation whose turn it is, the arguments, and how long its caller has waited
     already."""
@@ -130,16 +167,19 @@ class Limits:
         self._limits = [(limit, is_hard) for limit, is_hard in ((soft, False), (hard, True)) if limit is not None]
 
     def __call__(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], waited: float) -> Any:
+        return self.result_of(Run(operation, self._function, args, kwargs), waited)
+
+    def result_of(self, run: Work, waited: float = 0.0) -> Any:
+        """Has it done, and waits for it."""
         began = time.monotonic() - waited
-        run = Run(operation, self._function, args, kwargs)
-        if operation.function in _own.functions or is_ending():
+        if run.cached in _own.functions or is_ending():
             run.here()  # a part of the run around it, whose caller waits no longer than this one would
             return run.take()
         run.start()
         if not run.is_started and _own.functions:
             self._without_thread(run)  # waiting for a place with a place could last for ever
         try:
-            late = self._wait(run, operation, began)
+            late = self._wait(run, began)
         except BaseException:
             run.leave()
             raise
@@ -148,7 +188,7 @@ class Limits:
             return late[0]
         return run.take()
 
-    def _wait(self, run: Run, operation: Operation, began: float) -> tuple[Any] | None:
+    def _wait(self, run: Work, began: float) -> tuple[Any] | None:
         """None: it is over. Else what its caller gets instead."""
         for limit, is_hard in self._limits:
             end = began + limit
@@ -156,10 +196,10 @@ class Limits:
                 run.start(end - time.monotonic())
             if run.is_started and run.over.wait(max(0.0, end - time.monotonic())) or run.has_returned:
                 break
-            late = operation.overdue(is_hard)
+            late = run.overdue(is_hard)
             if late:
                 return late
-            if is_hard:
+            if is_hard and late is None:
                 self.time_out()
         if not run.is_started:
             self._without_thread(run)
@@ -168,10 +208,9 @@ class Limits:
 
     def time_out(self) -> NoReturn:
         """The hard limit is over."""
-        limit = self._limits[-1][0]
-        raise FunctionTimeoutError(f"{name_of(self._function)} took longer than its limit of {limit} s")
+        raise too_late(self._function, self._limits[-1][0])
 
-    def _without_thread(self, run: Run) -> None:
+    def _without_thread(self, run: Work) -> None:
         tell_once(self._function, f"{MOST_AT_ONCE} functions with limits run already: it runs in its caller's thread")
         run.here()
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Callable, cast
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Literal, Tuple, Union, cast
+
+from ._limits import Limits, Work, too_late
 
 if TYPE_CHECKING:
-    from ._core import CachedFunction
+    from ._core import Batch, CachedFunction
 
 Loader = Callable[[list[Any]], Any]
+SoftAndHard = Tuple[Union[float, None], Union[float, None]]
+"""The limits of a function, in seconds."""
 
 
 def _call_of(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -36,6 +40,12 @@ def _results(given: Any, items: list[Any]) -> list[Any]:
     return list(cast("Iterable[Any]", given))
 
 
+def _as_many(results: list[Any], asked: list[Any]) -> list[Any]:
+    if len(results) != len(asked):
+        raise ValueError(f"the loader gave {len(results)} results for {len(asked)} calls")
+    return results
+
+
 def _caught(function: Callable[..., Any], item: Any) -> Any:
     args, kwargs = _call_of(item)
     try:
@@ -51,8 +61,97 @@ def _checked(results: list[Any], return_exceptions: bool) -> list[Any]:
     return results
 
 
+class _Pending:
+    """A batch under way, one that is awaited or that blocks, and what its caller gets when a limit is over."""
+
+    def __init__(self, cached: CachedFunction[..., Any], asked: list[Any], limits: SoftAndHard) -> None:
+        self.batch: Batch = cached.begin_many([_call_of(item) for item in asked])
+        self._function = cached.__wrapped__
+        self._hard = limits[1]
+        self._count = len(asked)
+        self.results: list[Any] = []
+        self.left: list[int] = []
+        """Positions of calls that run uncached."""
+
+    def __len__(self) -> int:
+        return self._count
+
+    def take(self) -> None:
+        """The batch is done."""
+        self.results, self.left = self.batch.results()
+
+    def overdue(self, is_hard: bool) -> tuple[list[Any]] | Literal[False] | None:
+        """As `Work.overdue`."""
+        found = self.batch.overdue(is_hard)
+        results, late = found if found is not None else (list(self.results), self.left)
+        if found is None and not late:
+            return False
+        if late and not is_hard:
+            return None
+        for position in late:
+            results[position] = too_late(self._function, self._hard)
+        return (results,)
+
+    def put_left(self, rest: list[Any]) -> list[Any]:
+        """All results: those that were left have come to this."""
+        for position, result in zip(self.left, rest):
+            self.results[position] = result
+        return self.results
+
+
+class _BatchWork(Work):
+    """A batch that blocks: what memory has not answered."""
+
+    def __init__(
+        self,
+        cached: CachedFunction[..., Any],
+        pending: _Pending,
+        load: Callable[[list[int]], list[Any]],
+        return_exceptions: bool,
+    ) -> None:
+        super().__init__(cached)
+        self._pending = pending
+        self._load = load
+        self._return_exceptions = return_exceptions
+
+    def overdue(self, is_hard: bool) -> tuple[list[Any]] | Literal[False] | None:
+        return self._pending.overdue(is_hard)
+
+    def _drop(self) -> None:
+        self._pending.batch.drop()
+
+    def _compute(self) -> list[Any]:
+        pending, batch = self._pending, self._pending.batch
+        try:
+            answer = batch.advance(None)
+            if answer == "pending":
+                answer = batch.wait()
+            while answer == "compute":
+                try:
+                    results = self._load(batch.missing())
+                except BaseException as error:
+                    batch.fail(error)
+                else:
+                    batch.finish(results)
+                answer = batch.advance(None)
+            pending.take()
+        finally:
+            batch.drop()
+        return _checked(pending.put_left(self._load_left(pending.left)), self._return_exceptions)
+
+    def _load_left(self, left: list[int]) -> list[Any]:
+        try:
+            return self._load(left) if left else []
+        except BaseException as error:
+            return [error] * len(left)
+
+
 def get_many(
-    cached: CachedFunction[..., Any], items: Iterable[Any], loader: Loader | None, return_exceptions: bool
+    cached: CachedFunction[..., Any],
+    items: Iterable[Any],
+    loader: Loader | None,
+    return_exceptions: bool,
+    limits: SoftAndHard,
 ) -> list[Any]:
     """The results of many calls, in order; what is not cached is computed by one call of `loader`."""
     asked = list(items)
@@ -61,9 +160,16 @@ def get_many(
         missing = [asked[position] for position in positions]
         if loader is None:
             return [_caught(cached.__wrapped__, item) for item in missing]
-        return _results(loader(missing), missing)
+        return _as_many(_results(loader(missing), missing), missing)
 
-    return _checked(cached.call_many([_call_of(item) for item in asked], load), return_exceptions)
+    if limits == (None, None):
+        return _checked(cached.call_many([_call_of(item) for item in asked], load), return_exceptions)
+    pending = _Pending(cached, asked, limits)
+    work = _BatchWork(cached, pending, load, return_exceptions)
+    if pending.batch.advance(None) == "done":  # all of it in memory
+        work.here()
+        return work.take()
+    return _checked(Limits(cached.__wrapped__, *limits).result_of(work), return_exceptions)
 
 
 async def _load(
@@ -91,24 +197,37 @@ async def aget_many(
     loader: Loader | None,
     return_exceptions: bool,
     awaited: bool,
+    limits: SoftAndHard,
 ) -> list[Any]:
     """As `get_many`, in an event loop, which waits for nothing."""
-    from ._async import find_poll
-
     asked = list(items)
 
     async def load(positions: list[int]) -> list[Any]:
-        results = await _load(cached, [asked[position] for position in positions], loader, awaited)
-        if len(results) != len(positions):
-            raise ValueError(f"the loader gave {len(results)} results for {len(positions)} calls")
-        return results
+        missing = [asked[position] for position in positions]
+        return _as_many(await _load(cached, missing, loader, awaited), missing)
+
+    pending = _Pending(cached, asked, limits)
+    if limits == (None, None):
+        return _checked(await _await_batch(cached, pending, load), return_exceptions)
+    from ._async import in_time
+
+    async def whole() -> list[Any]:
+        return _checked(await _await_batch(cached, pending, load), return_exceptions)
+
+    return _checked(await in_time(*limits, cached.__wrapped__, whole(), pending.overdue), return_exceptions)
+
+
+async def _await_batch(
+    cached: CachedFunction[..., Any], pending: _Pending, load: Callable[[list[int]], Awaitable[list[Any]]]
+) -> list[Any]:
+    from ._async import find_poll
 
     found = find_poll(cached)
     if found is None:
-        results = await load(list(range(len(asked)))) if asked else []
-        return _checked(results, return_exceptions)
+        everything = list(range(len(pending)))
+        return await load(everything) if everything else []
     loop, poll = found
-    batch = cached.begin_many([_call_of(item) for item in asked])
+    batch = pending.batch
     try:
         while (answer := batch.advance(poll)) != "done":
             if answer == "pending":
@@ -121,14 +240,11 @@ async def aget_many(
                 batch.fail(error)
             else:
                 batch.finish(results)
-        results, left = batch.results()
+        pending.take()
     finally:
         batch.drop()
-    if left:
-        try:
-            rest = await load(left)
-        except Exception as error:
-            rest = [error] * len(left)
-        for position, result in zip(left, rest):
-            results[position] = result
-    return _checked(results, return_exceptions)
+    try:
+        rest = await load(pending.left) if pending.left else []
+    except Exception as error:
+        rest = [error] * len(pending.left)
+    return pending.put_left(rest)

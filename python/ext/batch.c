@@ -1,5 +1,7 @@
-/* Many calls at once that are awaited: cachekit._core.Batch, a ckit_batch as a Python object. It begins with a poll,
- * and like everything of a poll it keeps the interpreter's lock. */
+/* Many calls at once that are awaited, or that somebody waits for with limits: cachekit._core.Batch, a ckit_batch as a
+ * Python object. One with a poll keeps the interpreter's lock, like everything of a poll. Without, one thread goes on
+ * with it, blocking, and lets the lock go; what another one asks meanwhile (overdue) needs only what the lock guards, and
+ * what ckit_batch_overdue may look at. */
 #include "batch.h"
 
 #include <stddef.h>
@@ -38,9 +40,19 @@ PyObject *core_function_begin_many(PyObject *object, PyObject *given) {
 void core_batch_drop(core_batch *self) {
     ckit_batch *batch = self->batch;
     core_poll  *poll = self->poll;
+    if (self->busy) {
+        return;
+    }
     self->batch = NULL;
     self->poll = NULL;
-    ckit_batch_free(batch);
+    if (batch != NULL && poll == NULL) { /* locks of the store are let go */
+        PyThreadState *saved = core_let_go();
+        ckit_batch_free(batch);
+        core_take_back(saved);
+        core_bury(self->function->cache);
+    } else {
+        ckit_batch_free(batch);
+    }
     if (poll != NULL) {
         *(self->prev != NULL ? &self->prev->next : &poll->batches) = self->next;
         if (self->next != NULL) {
@@ -102,13 +114,7 @@ static void on_ready(void *context, ckit_batch *batch, ckit_status answer) {
     Py_DECREF(self);
 }
 
-static void begin(core_batch *self, core_poll *poll) {
-    ckit_batch_start start = {.function = self->function->function,
-                              .args = self->m.packed,
-                              .count = self->m.keyed,
-                              .poll = poll->poll,
-                              .ready = on_ready,
-                              .context = self};
+static void watch(core_batch *self, core_poll *poll) {
     Py_INCREF(poll);
     self->poll = poll;
     self->next = poll->batches;
@@ -116,24 +122,59 @@ static void begin(core_batch *self, core_poll *poll) {
         self->next->prev = self;
     }
     poll->batches = self;
+}
+
+/* Does not wait. */
+static void begin(core_batch *self, core_poll *poll) {
+    ckit_batch_start start = {.function = self->function->function,
+                              .args = self->m.packed,
+                              .count = self->m.keyed,
+                              .poll = poll == NULL ? NULL : poll->poll,
+                              .ready = on_ready,
+                              .context = self,
+                              .apart = poll == NULL};
+    if (poll != NULL) {
+        watch(self, poll);
+    }
     self->answer = ckit_begin_many(&start, &self->batch, NULL);
     if (self->batch == NULL) { /* without the cache */
         self->answer = CKIT_OK;
     }
 }
 
-static PyObject *advance(PyObject *object, PyObject *poll) {
-    core_batch *self = batch_of(object);
-    if (!PyObject_TypeCheck(poll, (PyTypeObject *)self->function->state->poll_type)) {
-        PyErr_SetString(PyExc_TypeError, "advance takes a Poll");
-        return NULL;
-    }
-    if (self->poll == NULL) {
-        begin(self, (core_poll *)poll);
-    }
+static PyObject *name_of_answer(const core_batch *self) {
     return PyUnicode_InternFromString(self->answer == CKIT_PENDING   ? "pending"
                                       : self->answer == CKIT_COMPUTE ? "compute"
                                                                      : "done");
+}
+
+static PyObject *advance(PyObject *object, PyObject *poll) {
+    core_batch *self = batch_of(object);
+    if (poll != Py_None && !PyObject_TypeCheck(poll, (PyTypeObject *)self->function->state->poll_type)) {
+        PyErr_SetString(PyExc_TypeError, "advance takes a Poll or None");
+        return NULL;
+    }
+    if (self->batch == NULL && self->answer == CKIT_PENDING) {
+        begin(self, poll == Py_None ? NULL : (core_poll *)poll);
+    }
+    return name_of_answer(self);
+}
+
+static PyObject *wait(PyObject *object, PyObject *unused) {
+    core_batch *self = batch_of(object);
+    (void)unused;
+    if (self->batch == NULL || self->poll != NULL || self->busy || self->answer != CKIT_PENDING) {
+        PyErr_SetString(PyExc_RuntimeError, "this batch has nothing to wait for");
+        return NULL;
+    }
+    self->busy = true;
+    PyThreadState *saved = core_let_go();
+    ckit_status    answer = ckit_batch_wait(self->batch);
+    core_take_back(saved);
+    self->busy = false;
+    self->answer = answer;
+    core_bury(self->function->cache);
+    return name_of_answer(self);
 }
 
 static ckit_batch_call *calls_of(core_batch *self, size_t *count) {
@@ -160,7 +201,12 @@ static void finish_with(core_batch *self, ckit_status status) {
         ckit_fail(&err, status, "function", "the loader failed");
     }
     self->answer = CKIT_PENDING; /* before: `ready` comes with the next dispatch, in this thread */
-    self->answer = ckit_finish_many(self->batch, status, &err);
+    self->busy = self->poll == NULL;
+    PyThreadState *saved = self->busy ? core_let_go() : NULL;
+    ckit_status    answer = ckit_finish_many(self->batch, status, &err);
+    core_take_back(saved);
+    self->busy = false;
+    self->answer = answer;
     core_bury(self->function->cache);
 }
 
@@ -197,6 +243,11 @@ static PyObject *fail(PyObject *object, PyObject *exception) {
 static PyObject *results(PyObject *object, PyObject *unused) {
     core_batch *self = batch_of(object);
     (void)unused;
+    if (self->answer != CKIT_OK || self->taken) {
+        PyErr_SetString(PyExc_RuntimeError, "this batch is not done, or its results have been taken");
+        return NULL;
+    }
+    self->taken = true;
     for (size_t n = 0; n < self->m.keyed; n++) {
         self->m.answers[n] =
             self->batch == NULL ? CKIT_E_CLOSED : ckit_batch_take(self->batch, n, &self->m.values[n], NULL);
@@ -204,11 +255,42 @@ static PyObject *results(PyObject *object, PyObject *unused) {
     if (core_many_read(&self->m) < 0) {
         return NULL;
     }
-    PyObject *left = core_many_left(&self->m);
-    PyObject *list = left == NULL ? NULL : core_many_list(&self->m);
-    PyObject *both = list == NULL ? NULL : PyTuple_Pack(2, list, left);
-    Py_XDECREF(list);
-    Py_XDECREF(left);
+    return core_many_both(&self->m);
+}
+
+/* What the n-th call with a key has by now, or may have instead. NULL, without an exception: nothing. */
+static PyObject *instead(core_batch *self, size_t n, bool hard) {
+    ckit_value value = CKIT_VALUE_INIT;
+    PyObject  *result = core_many_loaded(&self->m, n);
+    if (result != NULL || self->batch == NULL) {
+        return result;
+    }
+    ckit_status st = ckit_batch_overdue(self->batch, n, hard, &value, NULL);
+    if (st == CKIT_OK || st == CKIT_STALE) {
+        result = core_function_take(self->function, &value);
+        PyErr_Clear(); /* what cannot be read stands in for nothing */
+    } else if (st == CKIT_E_FUNCTION && self->m.failure != NULL) {
+        Py_INCREF(self->m.failure);
+        result = self->m.failure;
+    }
+    return result;
+}
+
+static PyObject *overdue(PyObject *object, PyObject *hard) {
+    core_batch *self = batch_of(object);
+    core_many   told = {.count = self->m.count, .results = PyMem_Calloc((size_t)self->m.count + 1, sizeof(PyObject *))};
+    if (told.results == NULL) {
+        return PyErr_NoMemory();
+    }
+    for (size_t n = 0; n < self->m.keyed && !self->taken; n++) { /* by another thread, while a value is read here */
+        told.results[self->m.places[n]] = instead(self, n, hard == Py_True);
+    }
+    PyObject  *both = self->taken ? NULL : core_many_both(&told);
+    const bool failed = both == NULL && !self->taken;
+    core_many_fini(&told);
+    if (both == NULL && !failed) {
+        Py_RETURN_NONE;
+    }
     return both;
 }
 
@@ -221,12 +303,15 @@ static PyObject *drop(PyObject *object, PyObject *unused) {
 static PyMethodDef methods[] = {
     {"advance", advance, METH_O,
      "advance(poll): \"done\" (results()), \"compute\" (load what is missing()), or \"pending\" (set `wake`, and again "
-     "when "
-     "it is done)."},
+     "when it is done). advance(None): \"done\", or \"pending\" (wait())."},
+    {"wait", wait, METH_NOARGS, "Goes on in this thread, which is to run the loader, and blocks. As advance."},
     {"missing", missing, METH_NOARGS, "The positions of the calls that are to be loaded."},
     {"finish", finish, METH_O, "finish(results): as many as were missing. An exception is the failure of its call."},
     {"fail", fail, METH_O, "fail(exception): the loader has failed."},
     {"results", results, METH_NOARGS, "(results, positions that have none yet), once it is done."},
+    {"overdue", overdue, METH_O,
+     "overdue(hard): its caller has waited as long as his limit. (what he may have, the positions that have nothing); "
+     "None when its results have been taken. From any thread."},
     {"drop", drop, METH_NOARGS, "Nobody is interested any more: calls that wait take over."},
     {NULL, NULL, 0, NULL}};
 

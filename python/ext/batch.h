@@ -9,10 +9,12 @@ typedef struct core_batch {
     PyObject_HEAD core_function *function; /* a reference of its own; NULL: `m` is not there */
     core_many                    m;
     ckit_batch                  *batch; /* NULL before it begins, and once it is over */
-    core_poll                   *poll;  /* that brings the answers: a reference of its own */
+    core_poll                   *poll;  /* that brings the answers: a reference of its own; NULL: it blocks */
     PyObject                    *wake;  /* the future that waits for the next answer */
     ckit_status                  answer;
-    struct core_batch           *next; /* of the poll */
+    bool                         busy;  /* a thread waits with it, without the interpreter's lock */
+    bool                         taken; /* its results have been */
+    struct core_batch           *next;  /* of the poll */
     struct core_batch           *prev;
 } core_batch;
 

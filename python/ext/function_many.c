@@ -207,10 +207,17 @@ static PyObject *result_of_twin(core_many *m, size_t n) {
     return NULL;
 }
 
+PyObject *core_many_loaded(core_many *m, size_t n) {
+    PyObject *result = m->results[m->places[n]];
+    Py_XINCREF(result);
+    return result != NULL ? result : result_of_twin(m, n);
+}
+
 int core_many_read(core_many *m) {
     for (size_t n = 0; n < m->keyed; n++) {
         PyObject **result = &m->results[m->places[n]];
-        if (*result == NULL && m->answers[n] == CKIT_OK) {
+        if (m->answers[n] == CKIT_OK && (*result == NULL || PyExceptionInstance_Check(*result))) {
+            Py_CLEAR(*result); /* a failure for which an older value stands in */
             *result = core_function_take(m->f, &m->values[n]);
             if (*result == NULL && core_function_forgive(m->f) == CORE_CALLERS) {
                 return -1;
@@ -246,6 +253,15 @@ PyObject *core_many_list(core_many *m) {
         m->results[i] = NULL;
     }
     return list;
+}
+
+PyObject *core_many_both(core_many *m) {
+    PyObject *left = core_many_left(m);
+    PyObject *list = left == NULL ? NULL : core_many_list(m);
+    PyObject *both = list == NULL ? NULL : PyTuple_Pack(2, list, left);
+    Py_XDECREF(list);
+    Py_XDECREF(left);
+    return both;
 }
 
 /* ---- a batch that blocks ----------------------------------------------------------------------------------------- */

@@ -37,9 +37,14 @@ void core_many_failed(core_many *m);
 /* What has been kept is read into `results`; a value that cannot be read leaves none. -1 with an exception that is the
  * caller's. */
 int core_many_read(core_many *m);
+/* What a loader has given for the n-th call with a key, or for an earlier one that is the same. NULL, without an
+ * exception: nothing. */
+PyObject *core_many_loaded(core_many *m, size_t n);
 /* Where there are no results yet. A new list of positions. */
 PyObject *core_many_left(const core_many *m);
 /* The results so far, moved into a new list; None where there are none. */
 PyObject *core_many_list(core_many *m);
+/* (that list, those positions) */
+PyObject *core_many_both(core_many *m);
 
 #endif

@@ -305,6 +305,44 @@ def test_the_two_keywords_of_the_breaker():
         DecoratorConfig(circuit_breaker=True, circuit_breaker_config=CircuitBreakerConfig(enabled=False))
 
 
+SWITCHED_OFF = [
+    ({"backpressure": False}, {"max_concurrent_requests": 5}),
+    ({"backpressure": BackpressureConfig(enabled=False)}, {"max_concurrent_requests": 5}),
+    *(
+        (off, asked)
+        for off in ({"encryption": False}, {"encryption": EncryptionConfig(enabled=False)})
+        for asked in ({"master_key": KEY}, {"single_tenant_mode": True}, {"fail_closed": True}, {"tenant_extractor": str})
+    ),
+]
+
+
+@pytest.mark.parametrize("off, asked", SWITCHED_OFF)
+def test_what_is_asked_for_and_switched_off_in_one_breath_is_refused(off, asked):
+    (group, switch), = off.items()
+    (keyword, _), = asked.items()
+    shown = "False" if switch is False else f"{type(switch).__name__}(enabled=False)"
+    with pytest.raises(ConfigurationError) as caught:
+        DecoratorConfig(**off, **asked)
+    assert str(caught.value).startswith(f"{keyword}= contradicts {group}={shown}, which leaves it nothing to do")
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("off, asked", SWITCHED_OFF)
+def test_what_was_switched_off_underneath_gives_way(off, asked):
+    (group, _), = off.items()
+    found = getattr(DecoratorConfig(**off).replace(**asked), group)
+    assert found == type(found)(**asked)
+    assert found.enabled is type(found).enabled
+
+
+def test_what_was_asked_for_underneath_can_be_switched_off():
+    assert not DecoratorConfig(max_concurrent_requests=5).replace(backpressure=False).backpressure.enabled
+    assert DecoratorConfig(master_key=KEY).replace(encryption=False).encryption.enabled is False
+    assert DecoratorConfig.test(max_concurrent_requests=5).backpressure == BackpressureConfig(True, 5)
+    assert DecoratorConfig.test().backpressure == BackpressureConfig(enabled=False)
+    assert DecoratorConfig(encryption=False, fail_closed=False, master_key=None).encryption.enabled is False
+
+
 def test_a_contradiction_about_a_key_does_not_show_it():
     with pytest.raises(ConfigurationError, match="master_key contradicts") as caught:
         DecoratorConfig(master_key=KEY, encryption=EncryptionConfig(master_key="ab" * 32))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import logging
@@ -21,81 +20,11 @@ import pytest
 import cachekit._limits as limits
 from cachekit import cache
 from cachekit.backends import FileBackend, FileBackendConfig
-from cachekit.config import L1CacheConfig
 from cachekit.errors import BackendError, FunctionTimeoutError
+from slow import NO_SWR, Slow, slow
 from waiting import until
 
-NO_SWR = L1CacheConfig(swr_enabled=False)
-
-
-class Slow:
-    """A function of one argument that can be held up, decorated as a plain one or as a coroutine function; both are called
-    the same way, from any thread."""
-
-    def __init__(self, awaited: bool, **keywords: Any) -> None:
-        self.runs: list[int] = []
-        self.gate = threading.Event()
-        self.gate.set()
-        self.error: BaseException | None = None
-        self._loop = asyncio.new_event_loop() if awaited else None
-        if self._loop is not None:
-            threading.Thread(target=self._loop.run_forever, daemon=True).start()
-
-        def begin(n: int) -> int:
-            self.runs.append(n)
-            return len(self.runs)
-
-        def end(number: int) -> int:
-            if self.error is not None:
-                raise self.error
-            return number
-
-        @cache(**keywords)
-        def plain(n: int) -> int:
-            number = begin(n)
-            self.gate.wait()
-            return end(number)
-
-        @cache(**keywords)
-        async def coroutine(n: int) -> int:
-            number = begin(n)
-            while not self.gate.is_set():
-                await asyncio.sleep(0.001)
-            return end(number)
-
-        self.function: Any = coroutine if awaited else plain
-        self._before = self.function.cache.stats()  # functions without a store share a cache
-
-    def __call__(self, n: int) -> Any:
-        if self._loop is None:
-            return self.function(n)
-        return asyncio.run_coroutine_threadsafe(self.function(n), self._loop).result(60)
-
-    def counted(self) -> dict[str, int]:
-        stats = self.function.cache.stats()
-        names = ("soft_limits", "hard_limits", "computed", "function_errors", "fail_safe_served", "flight_waits", "uncached")
-        return {name: stats[name] - self._before[name] for name in names}
-
-    def close(self) -> None:
-        self.gate.set()
-        if self._loop is not None:
-            asyncio.run_coroutine_threadsafe(self._rest(), self._loop).result(60)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-
-    async def _rest(self) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others, return_exceptions=True)
-
-
-@pytest.fixture(params=[False, True], ids=["plain", "coroutine"])
-def slow(request: pytest.FixtureRequest) -> Iterator[Callable[..., Slow]]:
-    with contextlib.ExitStack() as stack:
-
-        def make(**keywords: Any) -> Slow:
-            return stack.enter_context(contextlib.closing(Slow(request.param, **{"backend": None, "l1": NO_SWR, **keywords})))
-
-        yield make
-
+__all__ = ["slow"]
 
 # ---- what callers get ---------------------------------------------------------------------------------------------------
 
@@ -119,7 +48,7 @@ def test_after_the_hard_limit_the_call_ends_and_the_result_is_kept(slow: Callabl
     f = slow(hard_limit=0.001)
     f.gate.clear()
     for _ in range(2):
-        with pytest.raises(FunctionTimeoutError, match=r"^test_limits\..*took longer than its limit of 0.001 s$") as caught:
+        with pytest.raises(FunctionTimeoutError, match=r"^slow\..*took longer than its limit of 0.001 s$") as caught:
             f(1)
         assert caught.value.code == "E121"
         assert isinstance(caught.value, TimeoutError)
@@ -406,12 +335,12 @@ def test_a_process_ends_while_a_function_runs_that_never_does() -> None:
             while True:
                 time.sleep(0.001)
 
-        for f in (never, busy):
+        for f in (never, busy, lambda n: never.get_many([n, 2])):
             try:
                 f(1)
             except TimeoutError:
                 print("late", flush=True)
-    """) == "late\nlate\n"
+    """) == "late\nlate\nlate\n"
 
 
 def test_a_process_that_ends_waits_a_little_for_results(tmp_path: Any) -> None:

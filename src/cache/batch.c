@@ -89,7 +89,8 @@ static ckit_status copy_again(const ckit_function *function, const ckit_value *t
 }
 
 ckit_status ckiti_value_lend_or_copy(const ckit_function *function, const ckit_value *value, ckit_value *out) {
-    ckit_status st = ckiti_shared_lend_again(value, out) ? CKIT_OK : copy_again(function, value, out);
+    const bool  again = ckiti_shared_lend_again(value, out) || ckiti_l1_hold_again(value, out);
+    ckit_status st = again ? CKIT_OK : copy_again(function, value, out);
     if (st == CKIT_OK) {
         out->life_ms = value->life_ms;
         out->source = value->source;

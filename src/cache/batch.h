@@ -163,5 +163,7 @@ uint64_t ckiti_batch_begin_pause(ckit_batch *b);
 void ckiti_batch_pause(ckit_batch *b);
 /* Waits for nobody any more. */
 void ckiti_batch_leave_others(ckit_batch *b);
+/* The seats of its calls become those of another thread, or of this one: ckiti_flight_move_away, _here. */
+void ckiti_batch_move_seats(ckit_batch *b, void (*move)(ckiti_flights *flights, ckiti_seat *seat));
 
 #endif

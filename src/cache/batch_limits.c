@@ -28,18 +28,10 @@ static void end_run(run *r) {
 
 /* ---- the thread that goes on ------------------------------------------------------------------------------------- */
 
-static void each_seat(ckit_batch *b, void (*move)(ckiti_flights *flights, ckiti_seat *seat)) {
-    for (size_t i = 0; i < b->count; i++) {
-        if (b->rows[i].op != NULL && b->rows[i].op->keyed) {
-            move(&b->cache->flights, &b->rows[i].op->seat);
-        }
-    }
-}
-
 static void work(ckiti_job *job) {
     run           *r = (run *)(void *)((char *)job - offsetof(run, job));
     ckit_function *function = r->b->function;
-    each_seat(r->b, ckiti_flight_move_here);
+    ckiti_batch_move_seats(r->b, ckiti_flight_move_here);
     ckiti_batch_run_with(r->b, r->loader, r->context);
     pthread_mutex_lock(&r->mu);
     r->is_over = true;
@@ -68,12 +60,12 @@ static bool start(run *r) {
         return false;
     }
     ckiti_function_hold(b->function);
-    each_seat(b, ckiti_flight_move_away); /* this thread may ask again before the other one begins */
+    ckiti_batch_move_seats(b, ckiti_flight_move_away); /* this thread may ask again before the other one begins */
     r->job.run = work;
     if (ckiti_workers_submit_now(&b->cache->runners, &r->job) == CKIT_OK) {
         return true;
     }
-    each_seat(b, ckiti_flight_move_here);
+    ckiti_batch_move_seats(b, ckiti_flight_move_here);
     ckiti_function_let_go(b->function);
     return false;
 }
@@ -91,43 +83,21 @@ static bool is_over_in(run *r, struct timespec until) {
     return over;
 }
 
-/* What call `i` has by now: its answer, an older value, or (`hard`) the failure to be in time. CKIT_MISS: nothing. */
-static ckit_status instead(ckit_batch *b, size_t i, bool hard, ckit_value *out, ckit_error *err) {
-    size_t      own = b->rows[i].twin != 0 ? b->rows[i].twin - 1 : i;
-    bool        is_there;
-    ckit_status st = CKIT_OK;
-    pthread_mutex_lock(&b->mu);
-    is_there = b->rows[own].op == NULL;
-    if (is_there) { /* what was written before the operation was taken away is not touched again */
-        st = b->answers[own];
-        if (st == CKIT_OK) {
-            st = ckiti_value_lend_or_copy(b->function, &b->out[own], out);
-        }
-    }
-    pthread_mutex_unlock(&b->mu);
-    if (!is_there) {
-        st = ckit_batch_overdue(b, i, hard, out, err);
-        st = st == CKIT_STALE ? CKIT_OK : st;
-    } else if (st != CKIT_OK) {
-        ckit_fail(err, st, "function", "one call of a batch: %s", ckit_status_text(st));
-    }
-    return st;
-}
-
 typedef struct answers {
     ckit_value  *out;
     ckit_status *each;
     ckit_error  *first;
 } answers;
 
-/* True when every call has something. */
+/* Each call has its answer, an older value, or (`hard`) the failure to be in time. True when every one has something. */
 static bool all_instead(ckit_batch *b, bool hard, const answers *a) {
     bool all = true;
     *a->first = (ckit_error)CKIT_ERROR_INIT;
     for (size_t i = 0; i < b->count; i++) {
         ckit_error why = CKIT_ERROR_INIT;
         ckit_value_fini(&a->out[i]);
-        a->each[i] = instead(b, i, hard, &a->out[i], &why);
+        a->each[i] = ckit_batch_overdue(b, i, hard, &a->out[i], &why);
+        a->each[i] = a->each[i] == CKIT_STALE ? CKIT_OK : a->each[i];
         all = all && a->each[i] != CKIT_MISS;
         if (a->each[i] >= CKIT_E_FIRST && a->first->status == CKIT_OK) {
             *a->first = why;
@@ -154,13 +124,7 @@ static bool leaves_in_time(run *r, const answers *a) {
         return true;
     }
     if (function->hard_limit_ms != 0) {
-        while (!is_over_in(r, hard)) {
-            if (all_instead(r->b, true, a) && leave(r)) {
-                return true;
-            }
-            hard = ckiti_real_time_in(1); /* one has just been answered, and not told yet */
-        }
-        return false;
+        return !is_over_in(r, hard) && all_instead(r->b, true, a) && leave(r);
     }
     while (!is_over_in(r, ckiti_real_time_in(UINT64_C(86400000)))) {}
     return false;

@@ -47,6 +47,14 @@ void ckiti_batch_take_seat(ckit_batch *b, size_t i) {
     }
 }
 
+void ckiti_batch_move_seats(ckit_batch *b, void (*move)(ckiti_flights *flights, ckiti_seat *seat)) {
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->rows[i].op != NULL && b->rows[i].op->keyed) {
+            move(&b->cache->flights, &b->rows[i].op->seat);
+        }
+    }
+}
+
 bool ckiti_batch_has_news(ckit_batch *b) {
     pthread_mutex_lock(&b->mu);
     bool news = b->news;

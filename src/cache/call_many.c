@@ -234,6 +234,11 @@ static ckit_status check_start(const ckit_batch_start *start, ckit_error *err) {
     return CKIT_OK;
 }
 
+static ckit_status leave_to_another_thread(ckit_batch *b) {
+    ckiti_batch_move_seats(b, ckiti_flight_move_away); /* this thread may ask again before the other one goes on */
+    return CKIT_PENDING;
+}
+
 ckit_status ckit_begin_many(const ckit_batch_start *start, ckit_batch **out, ckit_error *err) {
     *out = NULL;
     ckit_status st = check_start(start, err);
@@ -253,12 +258,20 @@ ckit_status ckit_begin_many(const ckit_batch_start *start, ckit_batch **out, cki
     b->work.run = work;
     *out = b; /* first: another thread may dispatch it before this one returns */
     if (start->poll == NULL) {
-        return run(b);
+        return start->apart && b->open > 0 ? leave_to_another_thread(b) : run(b);
     }
     if (is_shut(b)) {
         ckiti_batch_skip_store(b);
     }
     return go_on(b);
+}
+
+ckit_status ckit_batch_wait(ckit_batch *b) {
+    if (b->queued.poll != NULL) {
+        return CKIT_E_MISUSE;
+    }
+    ckiti_batch_move_seats(b, ckiti_flight_move_here);
+    return run(b);
 }
 
 ckit_batch_call *ckit_batch_missing(ckit_batch *b, size_t *count) {
@@ -307,16 +320,21 @@ ckit_status ckit_batch_take(ckit_batch *b, size_t index, ckit_value *out, ckit_e
     return st;
 }
 
+/* Another of what a call has got. */
+static ckit_status lend_answer(const ckit_batch *b, size_t i, ckit_value *out, ckit_error *err) {
+    ckit_status st = b->answers[i];
+    return st == CKIT_OK ? ckiti_value_lend_or_copy(b->function, &b->out[i], out)
+                         : ckit_fail(err, st, where, "one call of a batch: %s", ckit_status_text(st));
+}
+
 ckit_status ckit_batch_overdue(ckit_batch *b, size_t index, bool hard, ckit_value *out, ckit_error *err) {
-    ckit_status st = CKIT_MISS;
     if (index >= b->count) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "call %zu of a batch of %zu", index, b->count);
     }
-    const ckiti_row *r = &b->rows[b->rows[index].twin != 0 ? b->rows[index].twin - 1 : index];
-    pthread_mutex_lock(&b->mu); /* a worker may just be ending it */
-    if (r->op != NULL) {
-        st = ckiti_op_overdue(r->op, hard, out, err);
-    }
+    const size_t own = b->rows[index].twin != 0 ? b->rows[index].twin - 1 : index;
+    pthread_mutex_lock(&b->mu); /* somebody may just be ending it; an answer whose operation is gone stays as it is */
+    ckit_op    *op = b->rows[own].op;
+    ckit_status st = op != NULL ? ckiti_op_overdue(op, hard, out, err) : lend_answer(b, own, out, err);
     pthread_mutex_unlock(&b->mu);
     return st;
 }

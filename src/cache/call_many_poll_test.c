@@ -238,6 +238,128 @@ CKIT_TEST(batch, waits_no_longer_for_others_than_a_single_call) {
     loop_close(&lp);
 }
 
+static ckit_function *limited(loop *lp) {
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.ttl_ms = 10000;
+    options.fail_safe_ms = 5000;
+    options.hard_limit_ms = 40;
+    return function_of(lp->f.cache, "test.limited", &lp->l, &options);
+}
+
+/* Call `i` has 10 times the argument by now, or instead. */
+static void check_instead(const char *file, int line, ckit_batch *batch, size_t i, ckit_status status, bool stale,
+                          int64_t argument) {
+    ckit_value value = CKIT_VALUE_INIT;
+    ckit_check_status(file, line, "the answer", status, ckit_batch_overdue(batch, i, false, &value, NULL));
+    ckit_check_u(file, line, "its number", (uint64_t)argument * 10, read_number(&value));
+    ckit_check_u(file, line, "stale", stale, value.stale);
+    ckit_value_fini(&value);
+}
+#define CHECK_INSTEAD(status, stale, batch, i, argument)                                                               \
+    check_instead(__FILE__, __LINE__, (batch), (i), (status), (stale), (argument))
+
+static void check_nothing_instead(ckit_batch *batch, size_t i) {
+    ckit_value value = CKIT_VALUE_INIT;
+    ckit_error err = CKIT_ERROR_INIT;
+    CHECK_STATUS(CKIT_MISS, ckit_batch_overdue(batch, i, false, &value, NULL));
+    CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, ckit_batch_overdue(batch, i, true, &value, &err));
+    CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, err.status);
+}
+
+static void load_now(loop *lp, int64_t argument) {
+    pending_batch p;
+    batch_init(&p);
+    (void)begin_batch(lp, &p, &argument, 1);
+    run_batch(lp, &p);
+    ckit_batch_free(p.batch);
+}
+
+CKIT_TEST(batch, tells_what_each_call_may_have_when_it_is_overdue) {
+    static const int64_t arguments[] = {1, 2, 1, 3};
+    loop                 lp;
+    pending_batch        p;
+    ckit_value           value = CKIT_VALUE_INIT;
+    loop_open(&lp, FAKE_LOCKING_MANY);
+    ckit_function *before = lp.fn;
+    lp.fn = limited(&lp);
+    load_now(&lp, 1);
+    fake_clock_advance(&lp.f.time, 12000);
+    load_now(&lp, 3);
+    batch_init(&p);
+    p.holds = true;
+    (void)begin_batch(&lp, &p, arguments, 4);
+    while (p.answer != CKIT_COMPUTE) {
+        (void)loop_turn(&lp);
+    }
+    CHECK_INSTEAD(CKIT_STALE, true, p.batch, 0, 1);
+    CHECK_INSTEAD(CKIT_STALE, true, p.batch, 2, 1);
+    CHECK_INSTEAD(CKIT_OK, false, p.batch, 3, 3);
+    check_nothing_instead(p.batch, 1);
+    CHECK_STATUS(CKIT_E_MISUSE, ckit_batch_overdue(p.batch, 4, true, &value, NULL));
+    finish_batch(&p);
+    run_batch(&lp, &p);
+    CHECK_INSTEAD(CKIT_OK, false, p.batch, 1, 2);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_TAKEN(CKIT_SOURCE_FUNCTION, &p, i, arguments[i]);
+    }
+    ckit_batch_free(p.batch);
+    CHECK_EQ_U(2, stats_of(lp.f.cache).soft_limits);
+    CHECK_EQ_U(1, stats_of(lp.f.cache).hard_limits);
+    ckit_function_close(lp.fn);
+    lp.fn = before;
+    loop_close(&lp);
+}
+
+static void *go_on_apart(void *context) {
+    pending_batch *p = context;
+    p->answer = ckit_batch_wait(p->batch);
+    while (p->answer == CKIT_COMPUTE) {
+        size_t           count;
+        ckit_batch_call *calls = ckit_batch_missing(p->batch, &count);
+        p->answer = ckit_finish_many(p->batch, load_many(&p->m, calls, count, &p->err), &p->err);
+    }
+    return NULL;
+}
+
+CKIT_TEST(batch, that_another_thread_goes_on_with_tells_what_is_there) {
+    loop             lp;
+    pending_batch    p;
+    pthread_t        thread;
+    ckit_args        args[2];
+    ckit_args *const each[] = {&args[0], &args[1]};
+    loop_open(&lp, FAKE_LOCKING_MANY);
+    ckit_function *before = lp.fn;
+    lp.fn = limited(&lp);
+    load_now(&lp, 1);
+    batch_init(&p);
+    for (int i = 0; i < 2; i++) {
+        ckit_args_init(&args[i]);
+        ckit_args_int(&args[i], i + 1);
+    }
+    ckit_batch_start start = {.function = lp.fn, .args = each, .count = 1, .apart = true};
+    CHECK_OK(ckit_begin_many(&start, &p.batch, NULL)); /* memory has it */
+    ckit_batch_free(p.batch);
+    loader_shut(&p.m.gate);
+    start.count = 2;
+    CHECK_STATUS(CKIT_PENDING, ckit_begin_many(&start, &p.batch, NULL));
+    CHECK_EQ_I(0, pthread_create(&thread, NULL, go_on_apart, &p));
+    loader_wait_stopped(&p.m.gate, 1);
+    CHECK_INSTEAD(CKIT_OK, false, p.batch, 0, 1);
+    check_nothing_instead(p.batch, 1);
+    loader_open(&p.m.gate);
+    CHECK_EQ_I(0, pthread_join(thread, NULL));
+    CHECK_OK(p.answer);
+    CHECK_TAKEN(CKIT_SOURCE_MEMORY, &p, 0, 1);
+    CHECK_TAKEN(CKIT_SOURCE_FUNCTION, &p, 1, 2);
+    ckit_batch_free(p.batch);
+    for (int i = 0; i < 2; i++) {
+        ckit_args_fini(&args[i]);
+    }
+    ckit_function_close(lp.fn);
+    lp.fn = before;
+    loop_close(&lp);
+}
+
 /* Where a batch is when it is given up. */
 typedef enum when { WHEN_ASKING, WHEN_COMPUTING, WHEN_STORING, WHEN_READY, WHEN_FOLLOWING, WHEN_END } when;
 

@@ -52,7 +52,9 @@ uint64_t ckiti_l1_hash(const ckiti_l1 *l1, ckit_slice key);
  * `out` is untouched. A value of up to CKIT_VALUE_INLINE bytes is copied into `out`, a larger one is held by reference.
  * `out` must be empty, or hold nothing to release (`release` NULL), as after a copied value. */
 ckit_status ckiti_l1_get(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out);
-/* The same for whoever has nothing better: gives what is in its reserve too. Counts as no use and for no statistics. */
+/* Fills an empty value with what another one holds by reference. False: that one was not held by the memory tier. */
+bool ckiti_l1_hold_again(const ckit_value *held, ckit_value *out);
+/* As ckiti_l1_get for whoever has nothing better: gives what is in its reserve too. Counts as no use and for no statistics. */
 ckit_status ckiti_l1_get_late(ckiti_l1 *l1, const ckiti_l1_query *query, uint64_t now_ms, ckit_value *out);
 /* The same for an object, which is a miss when the entry holds bytes: `retain` takes a hold of it while it cannot go
  * away. It is called with nothing locked, but inside the look: it must not call back into the cache, and has to be

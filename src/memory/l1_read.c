@@ -135,6 +135,15 @@ static void hold(ckiti_l1 *l1, ckiti_entry *entry, unsigned flags, ckit_value *o
     }
 }
 
+bool ckiti_l1_hold_again(const ckit_value *held, ckit_value *out) {
+    if (held->release != release_entry) {
+        return false;
+    }
+    atomic_fetch_add_explicit(ckiti_entry_references(held->owner), 1, memory_order_relaxed);
+    *out = *held; /* nothing of it points into itself */
+    return true;
+}
+
 /* Past its lifetime: CKIT_STALE or CKIT_MISS; CKIT_OK when it has none. */
 static ckit_status judge_late(ckiti_entry *entry, uint64_t life, uint64_t now_ms) {
     uint64_t end = ckiti_life_end(life);

@@ -136,9 +136,26 @@ def _group(name: str, group: Group, options: Mapping[str, Any], base: Value, *, 
                 place = name if chosen is options.get(name) else f"{name}_config"
                 raise _contradiction(place, chosen, field, keyword, value)
     result = chosen if chosen is not None else base
+    if group.switch:
+        changes.update(_switched(name, flat, chosen, result))
     if with_settings:
         changes.update(_from_settings(result, said))
     return merged(result, changes)
+
+
+def _switched(name: str, flat: dict[str, tuple[str, Any]], chosen: Value | None, result: Value) -> dict[str, Any]:
+    """A keyword that asks for something of a group that is switched off: refused where the caller has switched it off too;
+    what only lies underneath gives way."""
+    wanted = [
+        keyword for field, (keyword, value) in flat.items() if field != "enabled" and value not in (None, False)
+    ]
+    switch = flat["enabled"][1] if "enabled" in flat else getattr(result, "enabled")
+    if not wanted or switch is not False:
+        return {}
+    if "enabled" in flat or chosen is not None:
+        off = f"{name}=False" if "enabled" in flat else f"{name}={type(result).__name__}(enabled=False)"
+        raise ConfigurationError(f"{wanted[0]}= contradicts {off}, which leaves it nothing to do: give one of them")
+    return {"enabled": getattr(type(result), "enabled")}
 
 
 def _flat_fields(name: str, group: Group, options: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:

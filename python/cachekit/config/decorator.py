@@ -93,9 +93,10 @@ class DecoratorConfig(Value):
     ttl_refresh_threshold: float
     """When less than this part of the lifetime remains, 0 to 1."""
     safe_mode: bool
-    """Accepted: that a problem of the cache never breaks the function is the rule anyway."""
+    """Accepted for compatibility, and changes nothing: that a problem of the cache never breaks the function is the rule
+    anyway."""
     pipelined: bool
-    """Accepted: operations of a store that can batch are batched."""
+    """Accepted for compatibility, and changes nothing: what is asked of Redis at the same time always travels together."""
     backend: Any
     """The store. None: memory only. `NOT_GIVEN`: the default backend, or what the environment chooses."""
     l1: L1CacheConfig
