@@ -174,7 +174,8 @@ def test_what_is_not_asked_for_is_not_refused(monkeypatch: pytest.MonkeyPatch):
         assert resolve(report, {}, preset).encryption == EncryptionConfig()
     for encryption in (None, False, EncryptionConfig(), EncryptionConfig(enabled=False, master_key=KEY)):
         resolve(report, {"encryption": encryption})
-    resolve(report, {"encryption": False, "master_key": KEY})
+    with pytest.raises(ConfigurationError, match="master_key= contradicts encryption=False"):
+        resolve(report, {"encryption": False, "master_key": KEY})
     resolve(report, {"interop": None, "master_key": None, "tenant_extractor": None, "fail_closed": True})
 
 
