@@ -99,6 +99,7 @@ static void use_many(scene *s, ckit_cache *cache, bool limited) {
     ckit_error            err = CKIT_ERROR_INIT;
     ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
     options.hard_limit_ms = limited ? 60000 : 0;
+    options.fail_safe_ms = limited ? 0 : 1000;
     if (ckit_function_new(cache, "test.many", NULL, NULL, &options, &fn, &err) != CKIT_OK) {
         CHECK_STATUS(CKIT_E_NO_MEMORY, err.status);
         return;
