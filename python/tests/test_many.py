@@ -99,7 +99,11 @@ async def _coroutine(missing: list[int]) -> list[int]:
 
 @pytest.mark.parametrize(
     ("loader", "complaint"),
-    [(lambda missing: None, "gave NoneType: expected a list"), (lambda missing: "ab", "gave str"), (_coroutine, "async def")],
+    [
+        (lambda missing: None, "gave NoneType: expected a list"),
+        (lambda missing: "ab", "gave str"),
+        (_coroutine, "async def"),
+    ],
 )
 def test_a_loader_that_gives_no_list_is_told_so(tmp_path: Path, loader: Any, complaint: str) -> None:
     with pytest.raises(TypeError, match=complaint):
