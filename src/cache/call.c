@@ -303,6 +303,9 @@ static ckit_status call_slowly(ckit_function *function, const ckit_args *args, c
         return call_uncached(function, args, &why, out, err);
     }
     op.refresh = refresh;
+    if (refresh) {
+        ckiti_op_look_for_locked(&op);
+    }
     st = refresh ? CKIT_COMPUTE : ckiti_op_run(&op);
     bool found_stale = st == CKIT_STALE;
     if (st == CKIT_COMPUTE) {

@@ -161,6 +161,9 @@ CKIT_TEST(locked, more_of_them_than_are_remembered_stay_as_they_are) {
         s.l.result = 2;
         CHECK_EQ_U(2, call(s.fn, i).number);
     }
+    for (int64_t i = 0; i < MANY; i++) {
+        CHECK_EQ_U(2, refresh(s.fn, i).number);
+    }
     CHECK_EQ_U(MANY, stats_of(s.f.cache).sealed_without_key);
     CHECK_EQ_U(0, stats_of(s.f.cache).l2_writes);
     scene_close(&s);

@@ -235,6 +235,23 @@ static ckit_status met_locked(ckit_op *op) {
     return st;
 }
 
+void ckiti_op_look_for_locked(ckit_op *op) {
+    uint64_t life_ms;
+    if (!op->keyed || op->cache->ops == NULL || !ckiti_locked_forgets(op->cache)) {
+        return;
+    }
+    ckit_slice  key = ckit_buf_slice(&op->key);
+    ckit_status got = op->cache->ops->get(op->cache->store, key, ckiti_store_deadline(op->cache, 0), &op->stored,
+                                          &life_ms, &op->error);
+    if (got >= CKIT_E_FIRST) {
+        ckiti_store_failed(op->cache, "get", key, &op->error);
+        op->error = (ckit_error)CKIT_ERROR_INIT;
+    }
+    op->met_locked =
+        got >= CKIT_E_FIRST || (got == CKIT_OK && ckiti_value_is_locked(op->cache, ckit_buf_slice(&op->stored)));
+    op->stored.len = 0;
+}
+
 static void reject(ckit_op *op, ckit_slice key) {
     if (!op->met_rejected) {
         ckit_error why = CKIT_ERROR_INIT;

@@ -14,6 +14,7 @@ static const char where[] = "sealing";
 
 #define DRIFTED_MAX 1024u /* keys that are warned of */
 #define LOCKED_MAX 1024u  /* keys of sealed values without a key that are remembered */
+#define LOCKED_NEAR 16u   /* so many places beginning with a hash's own are looked at */
 
 /* ---- memory that is wiped ------------------------------------------------------------------------------------- */
 
@@ -348,11 +349,12 @@ static _Atomic uint64_t *locked_keys(ckit_cache *cache) {
 
 static uint64_t hash_of(const ckit_cache *cache, ckit_slice key) { return ckiti_xxh3(key, cache->seed) | 1; }
 
-/* The place of a hash among them, or (0) one that is free; NULL when there is none. */
-static _Atomic uint64_t *place_of(_Atomic uint64_t *keys, uint64_t hash) {
-    for (unsigned i = 0; keys != NULL && i < LOCKED_MAX; i++) {
-        if (atomic_load_explicit(&keys[i], memory_order_relaxed) == hash) {
-            return &keys[i];
+/* Where `wanted` stands, a hash or 0 for a free place, near a hash's own place; NULL: nowhere. */
+static _Atomic uint64_t *place_of(_Atomic uint64_t *keys, uint64_t hash, uint64_t wanted) {
+    for (unsigned i = 0; keys != NULL && i < LOCKED_NEAR; i++) {
+        _Atomic uint64_t *place = &keys[((hash >> 1) + i) % LOCKED_MAX];
+        if (atomic_load_explicit(place, memory_order_relaxed) == wanted) {
+            return place;
         }
     }
     return NULL;
@@ -364,8 +366,14 @@ static void remember(ckit_cache *cache, ckit_slice key) {
     uint64_t          nothing;
     do {
         nothing = 0;
-        place = place_of(keys, hash) != NULL ? NULL : place_of(keys, 0);
+        if (place_of(keys, hash, hash) != NULL) {
+            return;
+        }
+        place = place_of(keys, hash, 0);
     } while (place != NULL && !atomic_compare_exchange_strong(place, &nothing, hash));
+    if (place == NULL) {
+        atomic_store_explicit(&cache->sealing.forgets, true, memory_order_relaxed);
+    }
 }
 
 ckit_status ckiti_locked_met(ckit_cache *cache, ckit_slice key, ckit_error *err) {
@@ -384,17 +392,26 @@ ckit_status ckiti_locked_met(ckit_cache *cache, ckit_slice key, ckit_error *err)
     return CKIT_MISS;
 }
 
-void ckiti_locked_gone(ckit_cache *cache, ckit_slice key) {
+static _Atomic uint64_t *remembered(const ckit_cache *cache, ckit_slice key) {
     _Atomic uint64_t *keys = atomic_load_explicit(&cache->sealing.locked, memory_order_acquire);
-    _Atomic uint64_t *place = keys != NULL ? place_of(keys, hash_of(cache, key)) : NULL;
+    if (keys == NULL) {
+        return NULL;
+    }
+    const uint64_t hash = hash_of(cache, key);
+    return place_of(keys, hash, hash);
+}
+
+void ckiti_locked_gone(ckit_cache *cache, ckit_slice key) {
+    _Atomic uint64_t *place = remembered(cache, key);
     if (place != NULL) {
         atomic_store_explicit(place, 0, memory_order_relaxed);
     }
 }
 
-bool ckiti_is_locked(const ckit_cache *cache, ckit_slice key) {
-    _Atomic uint64_t *keys = atomic_load_explicit(&cache->sealing.locked, memory_order_acquire);
-    return keys != NULL && place_of(keys, hash_of(cache, key)) != NULL;
+bool ckiti_is_locked(const ckit_cache *cache, ckit_slice key) { return remembered(cache, key) != NULL; }
+
+bool ckiti_locked_forgets(const ckit_cache *cache) {
+    return atomic_load_explicit(&cache->sealing.forgets, memory_order_relaxed);
 }
 
 static bool is_canonical_uuid(const char *text) {

@@ -31,6 +31,7 @@ typedef struct ckiti_sealing {
     _Atomic uint64_t            not_sealed;
     _Atomic uint64_t            without_key; /* sealed values that were met where there is no ring */
     _Atomic(_Atomic uint64_t *) locked;      /* hashes of their keys; made with the first of them */
+    _Atomic bool                forgets;     /* not all of them found room */
 } ckiti_sealing;
 
 /* From the options of a cache that has its allocator and store. CKIT_E_NO_MASTER_KEY, CKIT_E_CONFIGURATION,
@@ -89,6 +90,8 @@ ckit_status ckiti_locked_met(ckit_cache *cache, ckit_slice key, ckit_error *err)
 void ckiti_locked_gone(ckit_cache *cache, ckit_slice key);
 /* Whether the store is to be left as it is under this key. */
 bool ckiti_is_locked(const ckit_cache *cache, ckit_slice key);
+/* Whether more such keys were met than are remembered: of one that is not, only the store can tell. */
+bool ckiti_locked_forgets(const ckit_cache *cache);
 
 /* Whether values of interop mode may be sealed here: others can open them when they name the same deployment.
  * CKIT_E_CONFIGURATION. */

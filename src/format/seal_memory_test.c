@@ -2,6 +2,7 @@
  * found anywhere in the process. */
 #include <cachekit/buf.h>
 
+#include "format/reseal.h"
 #include "format/seal_ring.h"
 #include "format/sealed.h"
 #include "support/memory_search.h"
@@ -99,6 +100,39 @@ CKIT_TEST(seal_memory, what_goes_back_to_the_allocator_is_neither_key_nor_plaint
         ckit_keyring_close(ring);
         CHECK_EQ_U(0, w.found);
     }
+}
+
+/* With and without a header; the first names that are tried do not open it. */
+CKIT_TEST(seal_memory, sealing_anew_gives_back_no_plaintext) {
+    watcher              w = {.found = 0};
+    const ckit_alloc     alloc = {watched_alloc, watched_resize, watched_release, &w};
+    ckit_keyring        *former = open_ring(&alloc, CKIT_SEAL_CIPHER_AUTO), *rotated;
+    ckit_keyring_options options = CKIT_KEYRING_OPTIONS_INIT;
+    uint8_t              master[sizeof masked_master];
+    mask_bytes(master, masked_master, sizeof master);
+    const ckit_slice previous = S_ARRAY(master);
+    options.master_key_hex = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    options.previous_keys = &previous;
+    options.previous_count = 1;
+    options.alloc = &alloc;
+    CHECK_OK(ckit_keyring_open(&options, &rotated, NULL));
+    wipe(master, sizeof master);
+    mask_bytes(w.plain, text, sizeof w.plain);
+    for (int framed = 0; framed < 2; framed++) {
+        const ckiti_sealed_place place = {former, S("t"), S("k")};
+        const ckit_seal_subject  subject = {.tenant = S("t"), .key = S("k"), .format = S("msgpack")};
+        ckit_buf                 stored = {.alloc = &alloc}, out = {.alloc = &alloc};
+        ckiti_reseal_found       found = CKITI_RESEAL_CLEAR;
+        CHECK_OK(framed ? ckiti_sealed_seal(&place, S(text), false, 0, 0, &stored, NULL)
+                        : ckit_seal(former, &subject, S(text), &stored, NULL));
+        CHECK_OK(ckiti_reseal(rotated, S("home"), S("t:x:t:t:k"), ckit_buf_slice(&stored), &out, &found, NULL));
+        CHECK_EQ_I(CKITI_RESEAL_DONE, found);
+        ckit_buf_fini(&stored);
+        ckit_buf_fini(&out);
+    }
+    ckit_keyring_close(former);
+    ckit_keyring_close(rotated);
+    CHECK_EQ_U(0, w.found);
 }
 
 /* ---- the whole process -------------------------------------------------------------------------------------- */

@@ -19,7 +19,7 @@
 
 /* ---- figures ----------------------------------------------------------------------------------------------------- */
 
-typedef enum figure_type { FIGURE_U32, FIGURE_U64, FIGURE_BOOL, FIGURE_DECIMAL, FIGURE_STATE } figure_type;
+typedef enum figure_type { FIGURE_U32, FIGURE_U64, FIGURE_BOOL, FIGURE_MS, FIGURE_STATE } figure_type;
 
 typedef struct figure {
     const char *name;
@@ -29,37 +29,25 @@ typedef struct figure {
 
 #define FIGURE(field, type)                                                                                            \
     { #field, offsetof(ckit_guard_stats, field), FIGURE_##type }
+/* Milliseconds with a fraction are told in microseconds: its point would follow the program's locale. */
+#define DURATION(class, which)                                                                                         \
+    { #class "." #which "_us", offsetof(ckit_guard_stats, class.which##_ms), FIGURE_MS }
 static const figure figures[] = {
-    FIGURE(state, STATE),
-    FIGURE(failures_in_a_row, U32),
-    FIGURE(probe_successes, U32),
-    FIGURE(probes, U32),
-    FIGURE(recovery_in_ms, U64),
-    FIGURE(failures, U64),
-    FIGURE(refused, U64),
-    FIGURE(opened, U64),
-    FIGURE(half_opened, U64),
-    FIGURE(closed, U64),
-    FIGURE(in_flight, U32),
-    FIGURE(waiting, U32),
-    FIGURE(waited, U64),
-    FIGURE(rejected, U64),
-    FIGURE(accepting, BOOL),
-    FIGURE(retries, U64),
-    FIGURE(recovered, U64),
-    FIGURE(data.operations, U64),
-    FIGURE(data.window, U32),
-    FIGURE(data.timeout_ms, U32),
-    FIGURE(data.percentile_ms, DECIMAL),
-    FIGURE(data.average_ms, DECIMAL),
-    FIGURE(data.timed_out, U64),
-    FIGURE(locks.operations, U64),
-    FIGURE(locks.window, U32),
-    FIGURE(locks.timeout_ms, U32),
-    FIGURE(locks.percentile_ms, DECIMAL),
-    FIGURE(locks.average_ms, DECIMAL),
-    FIGURE(locks.timed_out, U64),
-    FIGURE(last_failure_ms_ago, U64),
+    FIGURE(state, STATE),         FIGURE(failures_in_a_row, U32),
+    FIGURE(probe_successes, U32), FIGURE(probes, U32),
+    FIGURE(recovery_in_ms, U64),  FIGURE(failures, U64),
+    FIGURE(refused, U64),         FIGURE(opened, U64),
+    FIGURE(half_opened, U64),     FIGURE(closed, U64),
+    FIGURE(in_flight, U32),       FIGURE(waiting, U32),
+    FIGURE(waited, U64),          FIGURE(rejected, U64),
+    FIGURE(accepting, BOOL),      FIGURE(retries, U64),
+    FIGURE(recovered, U64),       FIGURE(data.operations, U64),
+    FIGURE(data.window, U32),     FIGURE(data.timeout_ms, U32),
+    DURATION(data, percentile),   DURATION(data, average),
+    FIGURE(data.timed_out, U64),  FIGURE(locks.operations, U64),
+    FIGURE(locks.window, U32),    FIGURE(locks.timeout_ms, U32),
+    DURATION(locks, percentile),  DURATION(locks, average),
+    FIGURE(locks.timed_out, U64), FIGURE(last_failure_ms_ago, U64),
 };
 #define FIGURE_COUNT (sizeof figures / sizeof *figures)
 
@@ -68,6 +56,7 @@ static uint64_t whole_of(const void *at, figure_type type) {
     case FIGURE_U32: return *(const uint32_t *)at;
     case FIGURE_BOOL: return *(const bool *)at;
     case FIGURE_STATE: return (uint64_t) * (const ckit_breaker_state *)at;
+    case FIGURE_MS: return (uint64_t)(*(const double *)at * 1000 + 0.5);
     default: return *(const uint64_t *)at;
     }
 }
@@ -77,11 +66,7 @@ const char *ckiti_notice_figure(size_t i, const ckit_guard_stats *stats, char va
         return NULL;
     }
     const void *at = (const char *)stats + figures[i].offset;
-    if (figures[i].type == FIGURE_DECIMAL) {
-        (void)snprintf(value, CKITI_NOTICE_FIGURE, "%.3f", *(const double *)at);
-    } else {
-        (void)snprintf(value, CKITI_NOTICE_FIGURE, "%" PRIu64, whole_of(at, figures[i].type));
-    }
+    (void)snprintf(value, CKITI_NOTICE_FIGURE, "%" PRIu64, whole_of(at, figures[i].type));
     return figures[i].name;
 }
 
@@ -95,7 +80,7 @@ static void take_figure(ckit_guard_stats *stats, const figure *f, const char *te
     case FIGURE_STATE:
         *(ckit_breaker_state *)at = whole <= CKIT_BREAKER_HALF_OPEN ? (ckit_breaker_state)whole : CKIT_BREAKER_CLOSED;
         break;
-    case FIGURE_DECIMAL: *(double *)at = strtod(text, NULL); break;
+    case FIGURE_MS: *(double *)at = (double)whole / 1000; break;
     }
 }
 
@@ -228,12 +213,23 @@ ckit_status ckit_guard_notices(const char *status_dir, ckit_guard_notice_fn each
     return CKIT_OK;
 }
 
+/* What a notice is called until it is whole; its writer may have been killed in between. */
+static bool is_unfinished(int dir, const char *name, struct stat *about) {
+    return strncmp(name, "." CKITI_NOTICE_PREFIX, sizeof CKITI_NOTICE_PREFIX) == 0 &&
+           fstatat(dir, name, about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(about->st_mode);
+}
+
+static bool is_left_behind(int dir, const char *name) {
+    told t;
+    return (is_unfinished(dir, name, &t.about) || (read_notice(dir, name, &t) && !lives(&t))) &&
+           age_s(&t.about) > KEPT_S;
+}
+
 void ckiti_notice_tidy(int dir) {
     int  again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *listing = again < 0 ? NULL : fdopendir(again);
     for (const struct dirent *one = listing == NULL ? NULL : readdir(listing); one != NULL; one = readdir(listing)) {
-        told t;
-        if (read_notice(dir, one->d_name, &t) && !lives(&t) && age_s(&t.about) > KEPT_S) {
+        if (is_left_behind(dir, one->d_name)) {
             (void)unlinkat(dir, one->d_name, 0);
         }
     }

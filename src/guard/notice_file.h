@@ -14,7 +14,7 @@ const char *ckiti_notice_figure(size_t i, const ckit_guard_stats *stats, char va
 /* When a process was started, in the system's own measure: with it a number that is used again is told apart. 0:
  * unknown. */
 uint64_t ckiti_notice_born(uint64_t pid);
-/* Removes what processes have left behind that are gone for an hour. */
+/* Removes what processes have left behind that are gone for an hour, notices that were never finished among it. */
 void ckiti_notice_tidy(int dir);
 
 #endif

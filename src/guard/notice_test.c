@@ -1,6 +1,7 @@
 /* What a guard tells other processes, and who is left out. */
 #include "guard/guard_fixture.h"
 
+#include "guard/notice_file.h"
 #include "support/scratch.h"
 
 #include <dirent.h>
@@ -52,6 +53,13 @@ static void write_file(const char *dir, const char *name, const char *text) {
     scratch_write_file(path, ckit_slice_str(text));
 }
 
+static void age_file(const char *dir, const char *name) {
+    const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    char                  path[SCRATCH_PATH + 32];
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    CHECK_EQ_I(0, utimensat(AT_FDCWD, path, old, 0));
+}
+
 CKIT_TEST(notice, a_guard_tells_at_once_when_its_circuit_opens) {
     scene s;
     char  dir[SCRATCH_PATH];
@@ -99,6 +107,27 @@ CKIT_TEST(notice, figures_follow_a_second_behind_while_the_store_is_used) {
     scratch_remove(dir);
 }
 
+/* A decimal point would be what the program's locale has for one. */
+CKIT_TEST(notice, figures_are_told_in_digits_alone) {
+    ckit_guard_stats stats = CKIT_GUARD_STATS_INIT;
+    char             value[CKITI_NOTICE_FIGURE];
+    char             dir[SCRATCH_PATH];
+    char             text[CKITI_NOTICE_BYTES];
+    size_t           len = (size_t)snprintf(text, sizeof text, CKITI_NOTICE_HEAD "\npid %ld\n", (long)getpid());
+    stats.data.percentile_ms = 12.3456;
+    stats.locks.average_ms = 0.0009;
+    for (size_t i = 0; ckiti_notice_figure(i, &stats, value) != NULL; i++) {
+        CHECK_EQ_U(strlen(value), strspn(value, "0123456789"));
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s %s\n", ckiti_notice_figure(i, &stats, value), value);
+    }
+    scratch_make(dir);
+    (void)snprintf(text + len, sizeof text - len, "program x\ntold 1\n");
+    write_file(dir, "guard-1-00000000", text);
+    CHECK_EQ_D(12.346, look(dir).stats.data.percentile_ms);
+    CHECK_EQ_D(0.001, look(dir).stats.locks.average_ms);
+    scratch_remove(dir);
+}
+
 /* Another thread is writing, and may have looked before. */
 CKIT_TEST(notice, a_change_that_comes_while_somebody_writes_is_told_with_the_next_operation) {
     scene s;
@@ -133,12 +162,34 @@ CKIT_TEST(notice, what_is_no_notice_or_of_nobody_is_left_out) {
     write_file(dir, "guard-1-00000001", "cachekit-guard 1\npid 1\nborn 18446744073709551615\nprogram x\ntold 1\n");
     (void)snprintf(path, sizeof path, "%s/guard-1-00000001", dir);
     CHECK_EQ_U(1, look(dir).count); /* it may be of another machine's process, so young as it is */
-    const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
-    CHECK_EQ_I(0, utimensat(AT_FDCWD, path, old, 0));
+    age_file(dir, "guard-1-00000001");
     CHECK_EQ_U(0, look(dir).count);
     scene s;
     open_telling(&s, dir); /* and who begins to tell takes it away */
     CHECK_EQ_I(-1, access(path, F_OK));
+    scene_close(&s);
+    scratch_remove(dir);
+}
+
+static bool is_there(const char *dir, const char *name) {
+    char path[SCRATCH_PATH + 32];
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    return access(path, F_OK) == 0;
+}
+
+CKIT_TEST(notice, what_a_killed_process_never_finished_is_taken_away_when_it_is_old) {
+    scene s;
+    char  dir[SCRATCH_PATH];
+    scratch_make(dir);
+    write_file(dir, ".guard-1-00000000", "cachekit-gu");
+    write_file(dir, ".guard-2-00000000", "cachekit-gu");
+    write_file(dir, ".guardian", "x");
+    age_file(dir, ".guard-1-00000000");
+    age_file(dir, ".guardian");
+    open_telling(&s, dir);
+    CHECK(!is_there(dir, ".guard-1-00000000"));
+    CHECK(is_there(dir, ".guard-2-00000000"));
+    CHECK(is_there(dir, ".guardian"));
     scene_close(&s);
     scratch_remove(dir);
 }
