@@ -100,7 +100,7 @@ static void tell_text(const rotate_options *o, const ckit_rotation *did, int cod
     if (!is_complete(code)) {
         cli_print("previous keys are still needed: run it again\n");
     } else if (did->previous_needed > 0) {
-        cli_print("previous keys are still needed, for %s\n", cli_entries_text(did->previous_needed, count));
+        cli_print("previous keys may still be needed, for %s\n", cli_entries_text(did->previous_needed, count));
     } else {
         cli_print("no entry %s needs a previous key%s\n", whole ? "of this store" : "of those looked at",
                   did->unknown_key > 0 ? " that is given here" : "");

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "format/reseal.h"
+#include "format/seal_ring.h"
 
 #include <cachekit/buf.h>
 #include <string.h>
@@ -99,9 +100,11 @@ static ckit_status one(rotating *r, ckit_slice key) {
 
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
+/* A ring without previous keys cannot tell whether an unknown key is a former one that was forgotten. */
 static void sum_up(rotating *r) {
-    r->did.previous_needed =
-        r->did.overtaken + r->did.nameless + r->did.failed + (r->options.dry_run ? r->did.resealed : 0);
+    r->did.previous_needed = r->did.overtaken + r->did.nameless + r->did.failed +
+                             (r->options.dry_run ? r->did.resealed : 0) +
+                             (ckiti_keyring_has_previous(r->ring) ? 0 : r->did.unknown_key);
 }
 
 static ckit_status tell(rotating *r) {

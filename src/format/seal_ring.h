@@ -70,6 +70,9 @@ ckit_status ckiti_ring_borrow(ckit_keyring *ring, unsigned master, ckit_slice na
                               ckit_error *err);
 void        ckiti_ring_give_back(ckit_keyring *ring, ckiti_tenant *tenant);
 
+/* Of a ring that can seal. */
+static inline bool ckiti_keyring_has_previous(const ckit_keyring *ring) { return ring->count > 1; }
+
 ckit_status ckiti_tenants_init(ckit_keyring *ring, ckit_error *err);
 /* Accepts what was never initialised (zeroed). */
 void ckiti_tenants_fini(ckit_keyring *ring);

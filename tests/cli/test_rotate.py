@@ -153,6 +153,13 @@ def test_what_cannot_be_opened_stays_and_is_counted(tool):
     assert tool.ok("get", "theirs", env={"CACHEKIT_MASTER_KEY": OTHER}) == TEXT.encode()
 
 
+def test_without_previous_keys_an_unknown_key_may_be_a_former_one(tool):
+    tool.ok("set", "document", json.dumps(TEXT), "--as", "json", env=FORMER)
+    answer = rotate(tool, env=PRESENT, code=4)
+    assert (answer["unknown_key"], answer["previous_needed"], answer["retire_previous"]) == (1, 1, False)
+    assert rotate(tool)["retire_previous"] is True
+
+
 def test_entries_whose_keys_are_unknown_keep_the_previous_key_needed(tool):
     store(tool, 1)
     write_foreign(tool, value=b"perhaps sealed, of another program")
