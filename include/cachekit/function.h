@@ -117,7 +117,8 @@ CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t 
  * store's lock held, where the store has locks, so one process of a fleet refreshes a value; the others leave it to
  * that one, and a later call finds the result. While a value is within its lifetime it is forgotten when the store has
  * lost it, and kept, without any refresh, when the store cannot be asked: then it is asked again after a second. The
- * age of a value from the store is told by what it has left of `ttl_ms` there.
+ * age of a value from the store is told by what it has left of `ttl_ms` there; when a refresh looks due by that, that
+ * part of what it has left passes first, because results may have had a shorter lifetime of their own.
  *
  * fail_safe_ms: past `stale_ms`, or without it, a value past its lifetime is no answer as long as the function gives
  * one. When it fails, a call that would have failed gets that value, labelled (ckit_value.stale), and so do the calls

@@ -61,14 +61,20 @@ static uint64_t before_the_end(const ckit_op *op, uint64_t life_ms, uint64_t now
 }
 
 /* How long memory serves as fresh what has `life_ms` left of its whole lifetime: until a refresh may be due, which each
- * read from then on draws for itself (ckiti_refresh_is_due). What is past that already gets a moment all the same. */
+ * read from then on draws for itself (ckiti_refresh_is_due). What looks past that already gets as much of what it has
+ * left, and in every case a moment. */
 static uint64_t fresh_part(const ckit_op *op, uint64_t whole_ms, uint64_t life_ms, uint64_t now_ms) {
     uint64_t latest_ms = before_the_end(op, life_ms, now_ms);
     if (op->function->early_refresh == 0 || whole_ms > CKIT_TTL_MAX_MS || life_ms > CKIT_TTL_MAX_MS) {
         return latest_ms;
     }
-    uint64_t age_ms = life_ms < whole_ms ? whole_ms - life_ms : 0;
-    uint64_t due_ms = (uint64_t)((double)whole_ms * op->function->early_refresh * 0.9);
+    const double part = op->function->early_refresh * 0.9;
+    uint64_t     age_ms = life_ms < whole_ms ? whole_ms - life_ms : 0;
+    uint64_t     due_ms = (uint64_t)((double)whole_ms * part);
+    if (age_ms >= due_ms) { /* or it is young, and its lifetime was shorter from the beginning */
+        age_ms = 0;
+        due_ms = (uint64_t)((double)life_ms * part);
+    }
     uint64_t least_ms = whole_ms < 10 ? 1 : whole_ms < 10000 ? whole_ms / 10 : 1000;
     uint64_t fresh_ms = due_ms > age_ms + least_ms ? due_ms - age_ms : least_ms;
     return fresh_ms < latest_ms ? fresh_ms : latest_ms;

@@ -247,6 +247,30 @@ CKIT_TEST(refresh, of_what_was_read_late_in_its_life_comes_soon) {
     stage_close(&s);
 }
 
+/* The store tells what it has left, not that its lifetime was short from the beginning. */
+CKIT_TEST(refresh, of_what_was_given_a_short_life_of_its_own_waits_for_a_part_of_it) {
+    stage                 s;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.ttl_ms = 100 * LIFE_MS;
+    options.early_refresh = 0.5;
+    stage_open(&s, FAKE_LOCKING, &options);
+    stage_join(&s, FAKE_LOCKING, &options);
+    s.l.ttl_ms = LIFE_MS;
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_STORE, 1, s.there, 7);
+    s.l.result = 2;
+    fake_clock_advance(&s.f.time, LIFE_MS * 4 / 10);
+    answer a = call(s.there, 7);
+    CHECK_EQ_U(1, a.number);
+    CHECK(!a.stale);
+    fake_clock_advance(&s.f.time, LIFE_MS / 10);
+    check_stale(s.there, 1);
+    wait_for(serves_fresh, s.there);
+    CHECK_EQ_U(2, call(s.there, 7).number);
+    CHECK_EQ_U(2, s.l.runs);
+    stage_close(&s);
+}
+
 CKIT_TEST(refresh, is_due_by_a_draw_of_each_read) {
     fixture               f;
     loader                l;
