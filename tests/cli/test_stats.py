@@ -281,7 +281,7 @@ def test_an_open_circuit_is_shown_with_the_time_that_is_left(tool, status_dir):
         waiting=3,
         rejected=4,
         last_failure_ms_ago=9600,
-        **{"data.timeout_ms": 150, "data.operations": 1042, "data.timed_out": 6, "data.average_ms": 0.25},
+        **{"data.timeout_ms": 150, "data.operations": 1042, "data.timed_out": 6, "data.average_us": 250},
     )
     stats = told(tool)
     assert "guards" not in stats["not_published"]
