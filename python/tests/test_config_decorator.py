@@ -311,7 +311,7 @@ SWITCHED_OFF = [
     *(
         (off, asked)
         for off in ({"encryption": False}, {"encryption": EncryptionConfig(enabled=False)})
-        for asked in ({"master_key": KEY}, {"single_tenant_mode": True}, {"fail_closed": True}, {"tenant_extractor": str})
+        for asked in ({"master_key": KEY}, {"tenant_extractor": str})
     ),
 ]
 

@@ -225,8 +225,9 @@ def stop_in_the_middle(tool, *words, count):
     process = tool.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while len(entry_files(tool)) == count and process.poll() is None:
         pass
-    process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # it may run on for a moment
+    if process.returncode is None:  # else it has been waited for
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # it may run on for a moment
     if process.poll() is None and len(entry_files(tool)) > 1:
         return process
     process.send_signal(signal.SIGCONT)

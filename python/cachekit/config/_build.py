@@ -143,11 +143,17 @@ def _group(name: str, group: Group, options: Mapping[str, Any], base: Value, *, 
     return merged(result, changes)
 
 
+_SAY_HOW = ("enabled", "fail_closed", "single_tenant_mode", "deployment_uuid")
+"""Fields that ask for nothing: entries that somebody has encrypted may be met all the same."""
+
+
 def _switched(name: str, flat: dict[str, tuple[str, Any]], chosen: Value | None, result: Value) -> dict[str, Any]:
     """A keyword that asks for something of a group that is switched off: refused where the caller has switched it off too;
     what only lies underneath gives way."""
     wanted = [
-        keyword for field, (keyword, value) in flat.items() if field != "enabled" and value not in (None, False)
+        keyword
+        for field, (keyword, value) in flat.items()
+        if field not in _SAY_HOW and value not in (None, False)
     ]
     switch = flat["enabled"][1] if "enabled" in flat else getattr(result, "enabled")
     if not wanted or switch is not False:
