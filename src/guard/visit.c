@@ -58,9 +58,9 @@ ckit_error_kind ckiti_guard_kind(ckit_status status, const ckit_error *err) {
 
 static bool is_hopeless(const ckiti_visit *visit) { return visit->deadline_ms <= visit->began_us / 1000; }
 
-/* The store pauses between its attempts to connect: it repeats what its last one said, which has been counted. */
-static bool was_no_try(ckit_status status, const ckit_error *err) {
-    return err != NULL && err->status == status && err->sys_errno == EAGAIN;
+/* A probe that the store did not let try. */
+static bool was_no_try(const ckiti_visit *visit, ckit_status status, const ckit_error *err) {
+    return visit->pass.serial != 0 && err != NULL && err->status == status && err->sys_errno == EAGAIN;
 }
 
 static ckiti_outcome outcome_of(const ckiti_guard *guard, const ckiti_visit *visit, ckit_status status,
@@ -106,7 +106,7 @@ void ckiti_guard_leave_failed(ckiti_guard *guard, const ckiti_visit *visit, uint
         measure_timeout(visit, now_us);
     }
     if (visit->pass.period != CKITI_NO_PERIOD) {
-        bool silent = again || was_no_try(status, err);
+        bool silent = again || was_no_try(visit, status, err);
         ckiti_guard_report(guard, visit, silent ? CKITI_OUTCOME_NEITHER : outcome_of(guard, visit, status, kind),
                            now_us, status, err);
     }

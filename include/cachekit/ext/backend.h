@@ -20,7 +20,7 @@
  *   - Failures carry a status whose kind is true: the guard of the store (guard.h) goes by it when it retries and
  *     breaks the circuit. After CKIT_E_NETWORK and kind TIMEOUT a change may have been carried out, or still be; after
  *     CKIT_E_UNREACHABLE nothing was sent. A store that pauses between its attempts to connect answers at once
- *     meanwhile, with sys_errno EAGAIN: to the breaker such an answer says nothing.
+ *     meanwhile, with sys_errno EAGAIN: to a guard that tries it, such an answer says nothing.
  *   - After fork the child's first call works on connections and locks of its own.
  *   - No secret, no value and no whole key in an error text.
  *
