@@ -430,11 +430,13 @@ CKIT_TEST(freshness, limits_hold_while_another_process_runs_the_function) {
     scene s;
     scene_prepare(&s);
     s.options.fail_safe_ms = 5000;
-    s.options.soft_limit_ms = 1;
-    s.options.hard_limit_ms = 2;
     s.f.options.lock_wait_ms = 86400000;
     scene_start(&s, true);
-    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7); /* without a limit: one so short may pass before a thread has begun */
+    ckit_function_close(s.fn);
+    s.options.soft_limit_ms = 1;
+    s.options.hard_limit_ms = 2;
+    s.fn = function_of(s.f.cache, "test.load", &s.l, &s.options);
     fake_clock_advance(&s.f.time, 12000);
     for (int64_t argument = 7; argument < 9; argument++) {
         ckit_buf key = key_of(s.fn, argument);
