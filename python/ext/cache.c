@@ -62,12 +62,15 @@ void core_bury(core_cache *cache) {
 
 static core_state *state_of_type(PyTypeObject *type) { return PyType_GetModuleState(type); }
 
-/* Opens self->cache: over `adapter` when there is one, else over what the URL names. -1 with an exception. */
-static int open_cache(core_cache *self, const char *url, const ckit_cache_options *options) {
+/* Opens self->cache, with the log and the keys of `self`: over `adapter` when there is one, else over what the URL names.
+ * -1 with an exception. */
+static int open_cache(core_cache *self, const char *url, ckit_cache_options *options) {
     core_state   *state = state_of_type(Py_TYPE(self));
     ckit_error    err = CKIT_ERROR_INIT;
     ckit_backend *store = NULL;
     ckit_status   st;
+    options->log = core_log_sink(self->log);
+    options->keyring = self->ring;
     if (self->adapter != NULL && (store = core_backend_new(state, self->adapter, &self->backend)) == NULL) {
         return -1;
     }
@@ -147,6 +150,10 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     options.guard = guarded ? &guard_options : NULL;
     options.deployment_id = deployment;
+    if (!read_switch(encryption, "encryption", &options.encryption) ||
+        !read_switch(fail_closed, "fail_closed", &options.fail_closed)) {
+        return NULL;
+    }
     core_cache *self = (core_cache *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
@@ -155,21 +162,9 @@ static PyObject *cache_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_INCREF(backend);
         self->adapter = backend;
     }
-    if (core_log_of(state_of_type(type), &self->log) < 0) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    options.log = core_log_sink(self->log);
-    if (!read_switch(encryption, "encryption", &options.encryption) ||
-        !read_switch(fail_closed, "fail_closed", &options.fail_closed) ||
-        open_ring(self, master_key, previous_keys) < 0) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    options.keyring = self->ring;
-    if (open_cache(self, url, &options) < 0) {
-        Py_DECREF(self);
-        return NULL;
+    if (core_log_of(state_of_type(type), &self->log) < 0 || open_ring(self, master_key, previous_keys) < 0 ||
+        open_cache(self, url, &options) < 0) {
+        Py_CLEAR(self);
     }
     return (PyObject *)self;
 }

@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 import pytest
 
-from cachekit import _attributes, _core, cache
+from cachekit import _core, _health, cache
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.config import DecoratorConfig
 from cachekit.config.nested import BackpressureConfig, CircuitBreakerConfig, L1CacheConfig, TimeoutConfig
@@ -334,7 +334,7 @@ def test_a_probe_asks_the_store_also_while_the_circuit_is_open(store: Store) -> 
 def test_a_store_that_never_answers_is_not_waited_for(
     store: Store, awaited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_attributes, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(_health, "PROBE_SECONDS", 0.05)
     go_on = threading.Event()
     store.wait = lambda: go_on.wait(60)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import ParamSpec
 
-    from .._core import Guard
+    from .._core import Guard, _GuardStats  # pyright: ignore[reportPrivateUsage]
     from ..config.decorator import DecoratorConfig
     from ..reliability import AdaptiveTimeout, BackpressureController, CircuitBreaker
 
@@ -166,25 +166,11 @@ class FeatureOrchestrator:
             A new dictionary: namespace, healthy, features_enabled, intent; a block each for the breaker, backpressure
             and the time limit; and under components the features that are enabled. Times are in seconds.
         """
-        from ..reliability._engine import breaker_figures, last_failure, next_attempt, pressure_figures
-        from ..reliability._engine import successes, timeout_figures
+        from ..reliability._engine import last_failure, next_attempt, pressure_figures, successes, timeout_figures
 
-        counts: Mapping[str, Any] = {} if counted is None else counted
         stats, options = self.guard.stats(), self.guard.options()
         load, limit = pressure_figures(stats, options), timeout_figures(stats, options)
         healthy = stats["state"] != "open"
-        components: dict[str, Any] = {}
-        if self.circuit_breaker_enabled:
-            components["circuit_breaker"] = breaker_figures(stats, options, self.namespace)
-        if self.backpressure_enabled:
-            components["load_control"] = load
-        if self.adaptive_timeout_enabled:
-            components["adaptive_timeout"] = limit
-        if options["retry"]:
-            components["retries"] = {"retries": stats["retries"], "recovered": stats["recovered"]}
-        if self.collect_stats:
-            components["metrics"] = {"total_operations": counts.get("total_operations", 0), "dropped_metrics": 0}
-        components.update(counts.get("components", {}))
         return {
             "namespace": self.namespace,
             "healthy": healthy,
@@ -214,8 +200,28 @@ class FeatureOrchestrator:
                 "base_timeout": limit["base_timeout"],
                 "average_duration": limit["average_duration"],
             },
-            "components": components,
+            "components": self._components(stats, options, {} if counted is None else counted),
         }
+
+    def _components(
+        self, stats: _GuardStats, options: dict[str, Any], counted: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The features that are enabled, and what others have counted."""
+        from ..reliability._engine import breaker_figures, pressure_figures, timeout_figures
+
+        components: dict[str, Any] = {}
+        if self.circuit_breaker_enabled:
+            components["circuit_breaker"] = breaker_figures(stats, options, self.namespace)
+        if self.backpressure_enabled:
+            components["load_control"] = pressure_figures(stats, options)
+        if self.adaptive_timeout_enabled:
+            components["adaptive_timeout"] = timeout_figures(stats, options)
+        if options["retry"]:
+            components["retries"] = {"retries": stats["retries"], "recovered": stats["recovered"]}
+        if self.collect_stats:
+            components["metrics"] = {"total_operations": counted.get("total_operations", 0), "dropped_metrics": 0}
+        components.update(counted.get("components", {}))
+        return components
 
 
 def _switched(config: Any, enabled: bool) -> Any:
