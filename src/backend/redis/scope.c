@@ -268,20 +268,6 @@ static ckit_status remove_telling(walk *w, size_t first, size_t end) {
     return st == CKIT_OK && tenants > 0 ? take_removals(w, first, end, true, &at) : st;
 }
 
-/* The index of a namespace that the scan came by. */
-static ckit_status note_index(walk *w, ckit_slice name) {
-    if (!ckiti_redis_is_index(&w->store->naming, name)) {
-        return CKIT_OK;
-    }
-    for (size_t at = 0; at < w->indexes.len; at += name.len) { /* SCAN may show a key twice */
-        if (memcmp(w->indexes.ptr + at, name.ptr, name.len) == 0) {
-            return CKIT_OK;
-        }
-    }
-    w->index_len = name.len;
-    return ckit_buf_append(&w->indexes, name) == CKIT_OK ? CKIT_OK : no_memory(w);
-}
-
 /* A reply of SCAN or ZSCAN: the cursor, and then the elements from the fourth part on. False at the end. */
 static bool next_cursor(const ckiti_redis_asker *scan, char cursor[24]) {
     ckiti_redis_part part = ckiti_redis_part_at(scan, 1);
@@ -311,16 +297,6 @@ ckit_slice ckiti_redis_scanned(const walk *w, size_t index) {
     return part.type == CKITI_RESP_BULK ? ckiti_redis_part_text(&w->scan, &part) : ckit_slice_of(NULL, 0);
 }
 
-static ckit_status note_indexes(walk *w, size_t end) {
-    ckit_status st = CKIT_OK;
-    for (size_t i = CKITI_REDIS_SCANNED; st == CKIT_OK && i < end; i++) {
-        ckit_slice name = ckiti_redis_scanned(w, i);
-        st = note_index(w, name);
-        st = st == CKIT_OK ? ckiti_redis_tenants_note(w, name) : st;
-    }
-    return st;
-}
-
 static ckit_status walk_telling(walk *w) {
     char        cursor[24] = "0";
     bool        more = true;
@@ -332,31 +308,7 @@ static ckit_status walk_telling(walk *w) {
             st = w->each != NULL ? list_telling(w, CKITI_REDIS_SCANNED, end)
                                  : remove_telling(w, CKITI_REDIS_SCANNED, end);
         }
-        st = st == CKIT_OK && w->scope->kind == CKIT_SCOPE_ALL ? note_indexes(w, end) : st;
-    }
-    return st;
-}
-
-/* The indexes of the scope's namespace. One server has one; in a cluster there is one for each slot that has
- * entries. */
-static ckit_status find_indexes(walk *w) {
-    char        cursor[24] = "0";
-    bool        more = true;
-    ckit_status st = CKIT_OK;
-    if (w->store->cluster == NULL) {
-        char hash[CKITI_REDIS_HASH_DIGITS], name[CKITI_REDIS_INDEX_ROOM];
-        ckiti_redis_namespace_hash(hash, w->scope->namespace_name);
-        ckit_slice beginning = ckiti_redis_index_beginning(&w->store->naming, ckit_slice_of(NULL, 0), name);
-        w->index_len = beginning.len + sizeof hash;
-        st = ckit_buf_append(&w->indexes, beginning);
-        st = st == CKIT_OK ? ckit_buf_append(&w->indexes, ckit_slice_of(hash, sizeof hash)) : st;
-        return st == CKIT_OK ? CKIT_OK : no_memory(w);
-    }
-    while (st == CKIT_OK && more) {
-        st = ckiti_redis_scan(w, cursor, &w->index_pattern, &more);
-        for (size_t i = CKITI_REDIS_SCANNED; st == CKIT_OK && i < ckiti_redis_part_count(&w->scan); i++) {
-            st = note_index(w, ckiti_redis_scanned(w, i));
-        }
+        st = st == CKIT_OK && w->scope->kind == CKIT_SCOPE_ALL ? ckiti_redis_indexes_scanned(w) : st;
     }
     return st;
 }
@@ -516,8 +468,8 @@ static void walk_init(walk *w, ckiti_redis_store *store, const ckit_scope *scope
     ckiti_redis_asker_init(&w->work, store, err);
     w->work.tolerant = true;
     w->naming = store->naming;
-    ckit_buf *const buffers[] = {&w->pattern,        &w->index_pattern, &w->indexes,        &w->tenant_pattern,
-                                 &w->tenant_indexes, &w->whole,         &w->namespace_name, &w->function};
+    ckit_buf *const buffers[] = {&w->pattern, &w->index_pattern,  &w->tenant_pattern, &w->indexes,
+                                 &w->whole,   &w->namespace_name, &w->function};
     for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
         ckit_buf_init(buffers[i], store->alloc);
     }
@@ -528,39 +480,23 @@ static void walk_fini(walk *w) {
     ckiti_redis_asker_fini(&w->work);
     ckit_buf_fini(&w->pattern);
     ckit_buf_fini(&w->index_pattern);
-    ckit_buf_fini(&w->indexes);
     ckit_buf_fini(&w->tenant_pattern);
-    ckit_buf_fini(&w->tenant_indexes);
+    ckit_buf_fini(&w->indexes);
     ckit_buf_fini(&w->whole);
     ckit_buf_fini(&w->namespace_name);
     ckit_buf_fini(&w->function);
 }
 
 static ckit_status make_patterns(walk *w) {
-    char        hash[CKITI_REDIS_HASH_DIGITS];
     ckit_status st = as_in_keys(w);
-    if (st == CKIT_OK) {
-        st = make_pattern(w);
-    }
-    ckiti_redis_namespace_hash(hash, w->scope->namespace_name);
-    if (st == CKIT_OK &&
-        ckiti_redis_index_pattern(&w->store->naming, &w->index_pattern, ckit_slice_of(hash, sizeof hash)) != CKIT_OK) {
-        st = no_memory(w);
-    }
-    return st == CKIT_OK ? ckiti_redis_tenants_pattern(w, ckit_slice_of(hash, sizeof hash)) : st;
+    st = st == CKIT_OK ? make_pattern(w) : st;
+    return st == CKIT_OK ? ckiti_redis_indexes_patterns(w) : st;
 }
 
 ckit_status ckiti_redis_walk_node(walk *w, ckiti_redis_node *node) {
     w->scan.node = w->work.node = node;
-    w->indexes.len = w->tenant_indexes.len = 0;
     ckit_status st = walk_telling(w);
-    if (st == CKIT_OK && w->scope->kind != CKIT_SCOPE_ALL) {
-        st = find_indexes(w);
-    }
-    for (size_t at = 0; st == CKIT_OK && at < w->indexes.len; at += w->index_len) {
-        st = ckiti_redis_walk_index(w, ckit_slice_of(w->indexes.ptr + at, w->index_len));
-    }
-    return st == CKIT_OK ? ckiti_redis_walk_tenants(w) : st;
+    return st == CKIT_OK && w->scope->kind != CKIT_SCOPE_ALL ? ckiti_redis_indexes_walk(w) : st;
 }
 
 static ckit_status run_walk(walk *w) {

@@ -1,5 +1,5 @@
 /* walk.h - a walk through what belongs to somebody, to list or to remove it: the parts that walk through one server
- * (scope.c) and through the nodes of a cluster (walk_cluster.c). */
+ * (scope.c, and indexes.c for the indexes in it) and through the nodes of a cluster (walk_cluster.c). */
 #ifndef CKITI_REDIS_WALK_H
 #define CKITI_REDIS_WALK_H
 
@@ -12,11 +12,9 @@ typedef struct ckiti_redis_walk {
     ckiti_redis_asker  scan; /* names, a portion at a time */
     ckiti_redis_asker  work; /* what is asked about them, or done to them */
     ckit_buf           pattern;
-    ckit_buf           index_pattern; /* of the scope's namespace; empty: all that the scan comes by */
-    ckit_buf           indexes;       /* names of indexes, all of one length */
-    size_t             index_len;
-    ckit_buf tenant_pattern;   /* of indexes in which other programs keep what is some tenant's; empty: none are */
-    ckit_buf tenant_indexes;   /* their names, each behind its length */
+    ckit_buf           index_pattern;  /* of the scope's namespace; empty: all that the scan comes by */
+    ckit_buf           tenant_pattern; /* of those in which other programs keep what is some tenant's; empty: none */
+    ckit_buf           indexes;        /* names among those of one portion */
     ckiti_redis_naming naming; /* the store's, or behind the tenant's mark while such an index is walked through */
     ckit_buf           whole;  /* a key of that index behind the mark */
     ckit_buf           namespace_name; /* of the scope, as in keys */
@@ -30,10 +28,12 @@ typedef struct ckiti_redis_walk {
 
 /* Walks through one index; its keys are named as w->naming says. */
 ckit_status ckiti_redis_walk_index(ckiti_redis_walk *w, ckit_slice name);
-/* What a walk over a store without a prefix finds of the tenants of others (tenants.c). */
-ckit_status ckiti_redis_tenants_pattern(ckiti_redis_walk *w, ckit_slice hash);
-ckit_status ckiti_redis_tenants_note(ckiti_redis_walk *w, ckit_slice name);
-ckit_status ckiti_redis_walk_tenants(ckiti_redis_walk *w);
+/* Makes the patterns of the scope's indexes (indexes.c). */
+ckit_status ckiti_redis_indexes_patterns(ckiti_redis_walk *w);
+/* Walks through the indexes among the names that were scanned just now; the names are lost. */
+ckit_status ckiti_redis_indexes_scanned(ckiti_redis_walk *w);
+/* Finds the indexes of the scope's namespace, of tenants too, and walks through them. */
+ckit_status ckiti_redis_indexes_walk(ckiti_redis_walk *w);
 /* The next portion of names that match; CKIT_OK with `*more` while there are more. `cursor` begins as "0". */
 ckit_status ckiti_redis_scan(ckiti_redis_walk *w, char cursor[24], const ckit_buf *pattern, bool *more);
 ckit_slice  ckiti_redis_scanned(const ckiti_redis_walk *w, size_t index);
