@@ -44,6 +44,7 @@ struct ckiti_redis_call {
     _Atomic uint64_t  until_ms; /* on CLOCK_MONOTONIC */
     bool              patient;  /* the time limit is the store's own: it grows with the size of a value */
     bool              lost;     /* failed because the connection or the answer was lost: may be tried again */
+    bool              strange;  /* it was given a reply that cannot be its own */
     uint32_t          attempts; /* repetitions so far */
     uint32_t          got;      /* replies that are complete */
     ckit_status       status;   /* CKIT_OK until somebody says otherwise */
@@ -74,9 +75,10 @@ static inline bool ckiti_redis_call_repeats(const ckiti_redis_call *call) {
 }
 /* Fails it with a record that is already filled. */
 void ckiti_redis_call_fail(ckiti_redis_call *call, const ckit_error *why, bool lost);
-/* For `take`: an error reply becomes the call's failure; anything but what was expected too. True when `item` was
- * one. */
+/* For `take`: an error reply becomes the call's failure. True when `item` was one. */
 bool ckiti_redis_call_refused(ckiti_redis_call *call, const ckiti_resp_item *item);
+/* For `take`: a reply of another type than the command has. It may belong to another command, and all that follow it
+ * too: the connection ends with it. */
 void ckiti_redis_call_unexpected(ckiti_redis_call *call);
 /* Appends everything that it sends, and how many replies that has. */
 void                   ckiti_redis_call_write(const ckiti_redis_call *call, ckiti_resp_writer *w);

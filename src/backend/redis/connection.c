@@ -11,7 +11,7 @@
 void ckiti_redis_call_begin(ckiti_redis_call *call) {
     call->got = 0;
     call->status = CKIT_OK;
-    call->lost = false;
+    call->lost = call->strange = false;
     call->next = NULL;
     if (call->begin != NULL) {
         call->begin(call);
@@ -36,9 +36,12 @@ bool ckiti_redis_call_refused(ckiti_redis_call *call, const ckiti_resp_item *ite
     return true;
 }
 
+#define STRANGE "a reply of another type than the command has"
+
 void ckiti_redis_call_unexpected(ckiti_redis_call *call) {
+    call->strange = true;
     if (call->status < CKIT_E_FIRST) {
-        call->status = ckiti_redis_garbage(call->err, "a reply of another type than the command has");
+        call->status = ckiti_redis_garbage(call->err, STRANGE);
     }
 }
 
@@ -167,6 +170,9 @@ ckiti_redis_progress ckiti_redis_connection_take(ckiti_redis_connection *c, ckit
                 turn->call->take(turn->call, &item);
             } else if (c->dial->observer.published != NULL) {
                 c->dial->observer.published(c->dial->observer.self, &item);
+            }
+            if (turn->call->strange) {
+                return garbage(c, STRANGE, err);
             }
             turn->call->got += item.ends;
         }

@@ -40,6 +40,7 @@ static void give(ckiti_redis_gathered *g, const ckiti_resp_item *item, uint32_t 
     own.ends = ends;
     if (g->member != NULL) {
         g->member->take(g->member, &own);
+        g->why = g->member->strange ? "a value of another type than GET has" : NULL;
     }
     if (ends) {
         done(g);
@@ -50,6 +51,9 @@ static void take_life(ckiti_redis_gathered *g, const ckiti_resp_item *item) {
     ckiti_redis_lane *lane = &g->channel->lanes[CKITI_REDIS_READS];
     uint64_t          head = atomic_load_explicit(&lane->head, memory_order_relaxed);
     ckiti_redis_place_at(lane, head + g->call.got)->pttl = item->type == CKITI_RESP_INTEGER ? item->integer : INT64_MIN;
+    if (item->type != CKITI_RESP_INTEGER && item->type != CKITI_RESP_ERROR) {
+        g->why = "an answer of another form than PTTL has";
+    }
 }
 
 static void take(ckiti_redis_call *call, const ckiti_resp_item *item) {

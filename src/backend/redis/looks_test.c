@@ -15,6 +15,7 @@ static struct {
     uint64_t    looks, reads, writes;
     const char *unasked; /* what the next look finds, once */
     bool        closed;  /* or the end, once */
+    const char *stray;   /* what the next read gets before the answer, once */
 } counted;
 
 typedef struct counting_stream {
@@ -39,18 +40,18 @@ static ckit_status counting_open(const ckiti_redis_address *address, const ckiti
 
 static ssize_t counting_read(ckiti_redis_stream *stream, const struct iovec *parts, int count, uint64_t until_ms) {
     counting_stream *s = (counting_stream *)stream;
-    const char      *unasked = counted.unasked;
-    if (until_ms > 0) {
+    const char      *unasked = until_ms > 0 ? counted.stray : counted.unasked;
+    if (until_ms > 0 && unasked == NULL) {
         counted.reads++;
         return s->socket->ops->read(s->socket, parts, count, until_ms);
     }
-    counted.looks++;
-    if (counted.closed) {
+    counted.looks += until_ms == 0;
+    if (until_ms == 0 && counted.closed) {
         counted.closed = false;
         return 0;
     }
     if (unasked != NULL) {
-        counted.unasked = NULL;
+        *(until_ms > 0 ? &counted.stray : &counted.unasked) = NULL;
         memcpy(parts[0].iov_base, unasked, strlen(unasked));
         return (ssize_t)strlen(unasked);
     }
@@ -179,5 +180,52 @@ CKIT_TEST(looks, half_a_message_behind_an_answer_is_waited_for) {
     expect_get(&f, "value");
     CHECK(counted.unasked == NULL);
     CHECK_EQ_U(1, f.server.connections);
+    fixture_close(&f);
+}
+
+/* ---- a reply that comes between the look and the answer ---------------------------------------------------------- */
+
+static const char *const strays[] = {"$5\r\nalien\r\n", ":7\r\n",        "_\r\n",
+                                     "+OK\r\n",         "-ERR late\r\n", "*1\r\n$1\r\nx\r\n"};
+#define STRAYS (sizeof strays / sizeof strays[0])
+
+CKIT_TEST(strays, a_read_that_asks_for_the_life_never_takes_one_for_its_value_and_the_connection_ends) {
+    fixture f;
+    fixture_open(&f);
+    for (size_t i = 0; i < STRAYS; i++) {
+        ckit_buf out = CKIT_BUF_INIT;
+        uint64_t life_ms;
+        counted.stray = strays[i];
+        CHECK(f.ops->get(f.self, S("value"), CKIT_NO_DEADLINE, &out, &life_ms, NULL) >= CKIT_E_FIRST);
+        CHECK(counted.stray == NULL);
+        CHECK_EQ_U(0, out.len);
+        CHECK_OK(f.ops->get(f.self, S("value"), CKIT_NO_DEADLINE, &out, &life_ms, NULL));
+        CHECK_TEXT("value", ckit_buf_slice(&out));
+        CHECK_EQ_U(2 + i, f.server.connections);
+        ckit_buf_fini(&out);
+    }
+    fixture_close(&f);
+}
+
+CKIT_TEST(strays, nor_does_a_read_of_many) {
+    fixture f;
+    fixture_open(&f);
+    for (size_t i = 0; i < STRAYS; i++) {
+        ckit_slice  keys[] = {S("one"), S("two")};
+        ckit_buf    out[] = {CKIT_BUF_INIT, CKIT_BUF_INIT};
+        ckit_status answers[2];
+        uint64_t    life_ms[2];
+        counted.stray = strays[i];
+        CHECK(f.ops->get_many(f.self, keys, 2, CKIT_NO_DEADLINE, out, i % 2 == 0 ? life_ms : NULL, answers, NULL) >=
+              CKIT_E_FIRST);
+        CHECK(counted.stray == NULL);
+        CHECK(out[0].len == 0 && out[1].len == 0);
+        CHECK_OK(f.ops->get_many(f.self, keys, 2, CKIT_NO_DEADLINE, out, life_ms, answers, NULL));
+        CHECK_TEXT("one", ckit_buf_slice(&out[0]));
+        CHECK_TEXT("two", ckit_buf_slice(&out[1]));
+        CHECK_EQ_U(2 + i, f.server.connections);
+        ckit_buf_fini(&out[0]);
+        ckit_buf_fini(&out[1]);
+    }
     fixture_close(&f);
 }
