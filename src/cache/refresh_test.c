@@ -39,6 +39,8 @@ static bool has_found(void *context) { return stats_of(context).refreshes_found 
 
 static bool has_put_off(void *context) { return stats_of(context).refreshes_put_off > 0; }
 
+static bool is_let_go(void *store) { return !fake_is_locked(store); }
+
 static void wait_put_off(ckit_cache *cache) { wait_for(has_put_off, cache); }
 
 /* Every reader of the log waits for the release, which comes last. */
@@ -69,10 +71,12 @@ CKIT_TEST(refresh, takes_what_somebody_else_has_stored_and_its_end) {
     CHECK_EQ_U(2, call(s.fn, 7).number);
     CHECK_EQ_U(2, s.l.runs); /* the second was the other process's */
     CHECK_EQ_U(1, stats_of(s.f.cache).refreshes);
+    wait_for(has_found, s.f.cache); /* it is counted after memory has it */
     CHECK_EQ_U(1, stats_of(s.f.cache).refreshes_found);
     loader_fail(&s.l, CKIT_E_FUNCTION, UINT64_MAX);
     fake_clock_advance(&s.f.time, 7999); /* the last millisecond of what the store has */
     check_stale(s.fn, 2);
+    wait_until(&s.l.ended, 3); /* it has begun a refresh: who joins that may get what it had read by then */
     fake_clock_advance(&s.f.time, 1);
     CHECK_STATUS(CKIT_E_FUNCTION, call(s.fn, 7).status);
     stage_close(&s);
@@ -342,6 +346,7 @@ static void refresh_in_two(uint64_t stale_ms, uint64_t age_ms) {
     wait_for(serves_fresh, s.there);
     CHECK_EQ_U(2, call(s.there, 7).number);
     CHECK_EQ_U(2, s.l.runs);
+    wait_for(has_found, s.other);
     CHECK_EQ_U(1, stats_of(s.other).refreshes_found);
     stage_close(&s);
 }
@@ -365,7 +370,7 @@ CKIT_TEST(refresh, that_is_drawn_by_what_a_run_costs_looks_first_too) {
     CHECK_OK(call_join(&first).status);
     s.l.result = 2;
     CHECK_OK(refresh(s.there, 7).status);
-    fake_clock_advance(&s.f.time, 2000);
+    fake_clock_advance(&s.f.time, LIFE_MS - 10); /* later than is drawn, but for one draw of 100,000 */
     check_stale(s.fn, 1);
     wait_for(has_found, s.f.cache);
     CHECK_EQ_U(2, s.l.runs);
@@ -425,7 +430,7 @@ static void refresh_carefully(bool sealed, bool tenants) {
     wait_for(serves_fresh, s.fn);
     CHECK_EQ_U(3, call(s.fn, 7).number);
     CHECK_EQ_U(3, s.l.runs);
-    CHECK(!fake_is_locked(s.f.store));
+    wait_for(is_let_go, s.f.store); /* after memory has it */
     stage_close(&s);
     ckit_keyring_close(ring);
 }
