@@ -218,6 +218,30 @@ CKIT_TEST(redis_fleet, what_one_cache_changes_another_sees) {
     redis_server_stop(&server);
 }
 
+/* The server does not say whether another has written the same key in the same moment. */
+CKIT_TEST(redis_fleet, what_a_process_has_written_itself_is_read_once_and_then_served_by_memory) {
+    redis_server server;
+    ckit_source  source;
+    char         text[64];
+    START(&server);
+    ckit_cache *a = open_cache(server.url, true);
+    ckit_cache *b = open_cache(server.url, true);
+    await_guard(a, b);
+    put(b, "marker", "before");
+    make_copy(a, "marker");
+    put(a, "own", "value");
+    put(b, "marker", "behind"); /* changes are told in their order */
+    await_text(a, "marker", "behind");
+    CHECK_OK(text_of(a, "own", text, &source));
+    CHECK_EQ_U(CKIT_SOURCE_STORE, source);
+    make_copy(a, "own");
+    CHECK_OK(text_of(b, "own", text, NULL));
+    CHECK_STR("value", text);
+    ckit_cache_close(a);
+    ckit_cache_close(b);
+    redis_server_stop(&server);
+}
+
 CKIT_TEST(redis_fleet, messages_that_the_server_does_not_pass_on_are_counted) {
     redis_server server;
     char         answer[256];
