@@ -20,3 +20,11 @@ struct timespec ckiti_real_time_in(uint64_t ms) {
     }
     return until;
 }
+
+void ckiti_cond_init(pthread_cond_t *cond) {
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}

@@ -3,6 +3,7 @@
 #define CKITI_BASE_CLOCK_H
 
 #include <cachekit/types.h>
+#include <pthread.h>
 #include <time.h>
 
 /* The coarse clock: 5 ns a reading instead of 23, in steps of the kernel's tick (1 to 10 ms). */
@@ -26,6 +27,8 @@ static inline uint64_t ckiti_now_ms(const ckit_clock *clock) {
 int64_t ckiti_wall_ms(const ckit_clock *clock);
 /* A point `ms` from now on the system's CLOCK_MONOTONIC, for waits that the instance's clock does not rule. */
 struct timespec ckiti_real_time_in(uint64_t ms);
+/* One whose timed waits end at such points. */
+void ckiti_cond_init(pthread_cond_t *cond);
 
 /* now + life, where CKIT_LIFE_NO_EXPIRY and anything too far stay UINT64_MAX. */
 static inline uint64_t ckiti_time_after(uint64_t now_ms, uint64_t life_ms) {

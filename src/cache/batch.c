@@ -314,12 +314,8 @@ static void no_memory(ckit_batch *b) {
 }
 
 static void init_sync(ckit_batch *b) {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&b->mu, NULL);
-    pthread_cond_init(&b->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    ckiti_cond_init(&b->changed);
     b->synced = true;
 }
 

@@ -1,17 +1,14 @@
 /* Many calls of a function that may take only so long: what is left after memory and the store have been asked goes on
  * in a thread of its own, and the caller waits for it as long as that. Who is gone by then leaves the run alone: it
  * stores what the loader gives, wakes whoever waits, and gives everything back. */
+#include "cache/apart.h"
 #include "cache/batch.h"
-
 #include "cache/shared.h"
 
 #include <cachekit/value.h>
 
 typedef struct run {
-    pthread_mutex_t   mu;
-    pthread_cond_t    over;
-    bool              is_over; /* these two: guarded by mu */
-    bool              is_alone;
+    ckiti_apart       apart;
     ckit_batch       *b;
     ckit_batch_loader loader;
     void             *context;
@@ -21,8 +18,7 @@ typedef struct run {
 static void end_run(run *r) {
     const ckit_alloc *alloc = r->b->cache->alloc;
     ckiti_batch_free(r->b);
-    pthread_cond_destroy(&r->over);
-    pthread_mutex_destroy(&r->mu);
+    ckiti_apart_fini(&r->apart);
     ckiti_free(alloc, r, sizeof *r);
 }
 
@@ -33,12 +29,7 @@ static void work(ckiti_job *job) {
     ckit_function *function = r->b->function;
     ckiti_batch_move_seats(r->b, ckiti_flight_move_here);
     ckiti_batch_run_with(r->b, r->loader, r->context);
-    pthread_mutex_lock(&r->mu);
-    r->is_over = true;
-    bool alone = r->is_alone;
-    pthread_cond_signal(&r->over);
-    pthread_mutex_unlock(&r->mu);
-    if (alone) {
+    if (ckiti_apart_end(&r->apart)) {
         end_run(r);
         ckiti_function_let_go(function);
     }
@@ -72,17 +63,6 @@ static bool start(run *r) {
 
 /* ---- the caller who waits ---------------------------------------------------------------------------------------- */
 
-static bool is_over_in(run *r, struct timespec until) {
-    int waited = 0;
-    pthread_mutex_lock(&r->mu);
-    while (!r->is_over && waited == 0) {
-        waited = pthread_cond_timedwait(&r->over, &r->mu, &until);
-    }
-    bool over = r->is_over;
-    pthread_mutex_unlock(&r->mu);
-    return over;
-}
-
 typedef struct answers {
     ckit_value  *out;
     ckit_status *each;
@@ -106,31 +86,23 @@ static bool all_instead(ckit_batch *b, bool hard, const answers *a) {
     return all;
 }
 
-/* The caller goes. False: it is over by now. */
-static bool leave(run *r) {
-    pthread_mutex_lock(&r->mu);
-    r->is_alone = !r->is_over;
-    bool left = r->is_alone;
-    pthread_mutex_unlock(&r->mu);
-    return left;
-}
-
 /* True: the caller has left with what there is. */
 static bool leaves_in_time(run *r, const answers *a) {
     const ckit_function *function = r->b->function;
     struct timespec      soft = ckiti_real_time_in(function->soft_limit_ms);
     struct timespec      hard = ckiti_real_time_in(function->hard_limit_ms);
-    if (function->soft_limit_ms != 0 && !is_over_in(r, soft) && all_instead(r->b, false, a) && leave(r)) {
+    if (function->soft_limit_ms != 0 && !ckiti_apart_is_over_by(&r->apart, soft) && all_instead(r->b, false, a) &&
+        ckiti_apart_leave(&r->apart)) {
         return true;
     }
     if (function->hard_limit_ms != 0) {
-        if (is_over_in(r, hard)) {
+        if (ckiti_apart_is_over_by(&r->apart, hard)) {
             return false;
         }
         (void)all_instead(r->b, true, a);
-        return leave(r);
+        return ckiti_apart_leave(&r->apart);
     }
-    while (!is_over_in(r, ckiti_real_time_in(UINT64_C(86400000)))) {}
+    while (!ckiti_apart_is_over_by(&r->apart, ckiti_real_time_in(UINT64_C(86400000)))) {}
     return false;
 }
 
@@ -146,12 +118,7 @@ static void take(ckit_batch *b, const answers *a) {
 static run *new_run(ckit_batch *b, ckit_batch_loader loader, void *context) {
     run *r = ckiti_alloc_zeroed(b->cache->alloc, 1, sizeof *r);
     if (r != NULL) {
-        pthread_condattr_t attr;
-        pthread_condattr_init(&attr);
-        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        pthread_cond_init(&r->over, &attr);
-        pthread_condattr_destroy(&attr);
-        pthread_mutex_init(&r->mu, NULL);
+        ckiti_apart_init(&r->apart);
         r->b = b;
         r->loader = loader;
         r->context = context;

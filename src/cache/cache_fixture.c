@@ -133,11 +133,7 @@ void loader_init(loader *l) {
     memset(l, 0, sizeof *l);
     atomic_init(&l->result, 1);
     pthread_mutex_init(&l->mu, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    ckiti_cond_init(&l->changed);
 }
 
 static void stand_at_gate(loader *l) {

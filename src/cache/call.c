@@ -133,13 +133,9 @@ static ckit_status take_steps(ckit_op *op, patience *p) {
 }
 
 ckit_status ckiti_op_run(ckit_op *op) {
-    patience           p = {.began_ms = ckiti_system_monotonic_ms()};
-    pthread_cond_t     wake;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&wake, &attr);
-    pthread_condattr_destroy(&attr);
+    patience       p = {.began_ms = ckiti_system_monotonic_ms()};
+    pthread_cond_t wake;
+    ckiti_cond_init(&wake);
     op->seat.wake = &wake;
     ckit_status st = CKIT_COMPUTE;
     if (ckiti_flight_join(&op->cache->flights, &op->seat, true) == CKITI_SEAT_WAITING) {

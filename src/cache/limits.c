@@ -1,17 +1,15 @@
 /* A function that may take only so long: it runs in a thread of its own, and its caller waits for it as long as that.
  * Who is gone by then leaves the run alone: it stores its result, wakes whoever waits, and gives everything back. */
+#include "cache/apart.h"
 #include "cache/call.h"
 
 #include <cachekit/value.h>
 
 typedef struct run {
-    pthread_mutex_t mu;
-    pthread_cond_t  over;
-    bool            is_over; /* these four: guarded by mu */
-    bool            is_alone;
-    ckit_status     status;
-    ckit_error      error;
-    ckit_op         op;
+    ckiti_apart apart;
+    ckit_status status;
+    ckit_error  error;
+    ckit_op     op;
 } run;
 
 static run *run_of(ckiti_job *job) {
@@ -21,53 +19,24 @@ static run *run_of(ckiti_job *job) {
 static void end_run(run *r) {
     const ckit_alloc *alloc = r->op.cache->alloc;
     ckiti_op_fini(&r->op);
-    pthread_cond_destroy(&r->over);
-    pthread_mutex_destroy(&r->mu);
+    ckiti_apart_fini(&r->apart);
     ckiti_free(alloc, r, sizeof *r);
 }
 
 static void work(ckiti_job *job) {
     run           *r = run_of(job);
     ckit_function *function = r->op.function;
-    ckit_error     error = CKIT_ERROR_INIT;
     ckiti_flight_move_here(&r->op.cache->flights, &r->op.seat);
-    ckit_status status = ckiti_op_compute(&r->op, &r->op.args, &error);
-    pthread_mutex_lock(&r->mu);
-    r->status = status;
-    r->error = error;
-    r->is_over = true;
-    bool alone = r->is_alone;
-    pthread_cond_signal(&r->over);
-    pthread_mutex_unlock(&r->mu);
-    if (alone) {
-        if (status >= CKIT_E_FIRST) {
+    r->error = (ckit_error)CKIT_ERROR_INIT;
+    r->status = ckiti_op_compute(&r->op, &r->op.args, &r->error);
+    if (ckiti_apart_end(&r->apart)) {
+        if (r->status >= CKIT_E_FIRST) {
             ckiti_log(function->cache->log, CKIT_LOG_INFO, "cache", "%.*s failed after its caller had gone: %s",
-                      (int)function->record->name_len, function->record->name, error.text);
+                      (int)function->record->name_len, function->record->name, r->error.text);
         }
         end_run(r);
         ckiti_function_let_go(function);
     }
-}
-
-/* Waits for its end, or for so long; true when it is over. */
-static bool is_over_in(run *r, struct timespec until) {
-    int waited = 0;
-    pthread_mutex_lock(&r->mu);
-    while (!r->is_over && waited == 0) {
-        waited = pthread_cond_timedwait(&r->over, &r->mu, &until);
-    }
-    bool over = r->is_over;
-    pthread_mutex_unlock(&r->mu);
-    return over;
-}
-
-/* The caller goes. False: it is over by now. */
-static bool leave(run *r) {
-    pthread_mutex_lock(&r->mu);
-    r->is_alone = !r->is_over;
-    bool left = r->is_alone;
-    pthread_mutex_unlock(&r->mu);
-    return left;
 }
 
 /* CKIT_OK: it is over. Else the answer of a caller who has had enough. */
@@ -76,11 +45,11 @@ static ckit_status wait_for(run *r, ckit_value *out, ckit_error *err) {
     struct timespec      soft = ckiti_real_time_in(function->soft_limit_ms);
     struct timespec      hard =
         ckiti_real_time_in(function->hard_limit_ms != 0 ? function->hard_limit_ms : UINT64_C(86400000));
-    if (function->soft_limit_ms != 0 && !is_over_in(r, soft) &&
+    if (function->soft_limit_ms != 0 && !ckiti_apart_is_over_by(&r->apart, soft) &&
         ckiti_op_overdue(&r->op, false, out, NULL) == CKIT_STALE) {
         return CKIT_STALE;
     }
-    while (!is_over_in(r, hard)) {
+    while (!ckiti_apart_is_over_by(&r->apart, hard)) {
         if (function->hard_limit_ms != 0) {
             return ckiti_op_overdue(&r->op, true, out, err);
         }
@@ -105,7 +74,7 @@ static ckit_status compute_apart(run *r, ckit_value *out, ckit_error *err) {
     ckit_value     instead = CKIT_VALUE_INIT;
     ckiti_function_hold(function);
     ckit_status st = wait_for(r, &instead, err);
-    if (st != CKIT_OK && leave(r)) {
+    if (st != CKIT_OK && ckiti_apart_leave(&r->apart)) {
         if (out != NULL && st == CKIT_STALE) {
             ckiti_value_move(out, &instead);
         }
@@ -125,13 +94,7 @@ static ckit_status compute_apart(run *r, ckit_value *out, ckit_error *err) {
 static run *new_run(ckit_function *function) {
     run *r = ckiti_alloc(function->cache->alloc, sizeof *r);
     if (r != NULL) {
-        pthread_condattr_t attr;
-        r->is_over = r->is_alone = false;
-        pthread_condattr_init(&attr);
-        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        pthread_cond_init(&r->over, &attr);
-        pthread_condattr_destroy(&attr);
-        pthread_mutex_init(&r->mu, NULL);
+        ckiti_apart_init(&r->apart);
     }
     return r;
 }

@@ -197,7 +197,7 @@ static ckit_status found(ckit_op *op, uint64_t life_ms) {
     ckiti_count(&op->function->counters, CKITI_FN_L2_HITS, 1);
     ckiti_op_let_lock_go(op);
     op->error = (ckit_error)CKIT_ERROR_INIT;
-    ckiti_op_land(op, life_ms, CKIT_SOURCE_STORE);
+    ckiti_op_land(op, false, life_ms, CKIT_SOURCE_STORE);
     return CKIT_OK;
 }
 
@@ -412,7 +412,7 @@ ckit_status ckiti_op_opened_late(ckit_op *op, const ckit_buf *name, ckit_status 
     ckiti_count(&op->cache->late_counters, CKITI_L2_STALE_HITS, 1);
     ckiti_count(&op->function->counters, CKITI_FN_L2_STALE_HITS, 1);
     op->error = (ckit_error)CKIT_ERROR_INIT;
-    ckiti_op_land_stale(op, CKIT_SOURCE_STORE);
+    ckiti_op_land(op, true, 0, CKIT_SOURCE_STORE);
     return CKIT_STALE;
 }
 

@@ -43,7 +43,7 @@ static bool serve_late(ckit_op *op) {
         op->document.len = 0;
         return false;
     }
-    ckiti_op_land_stale(op, op->late.len > 0 ? CKIT_SOURCE_STORE : CKIT_SOURCE_MEMORY);
+    ckiti_op_land(op, true, 0, op->late.len > 0 ? CKIT_SOURCE_STORE : CKIT_SOURCE_MEMORY);
     return true;
 }
 

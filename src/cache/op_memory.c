@@ -200,32 +200,19 @@ void ckiti_op_describe(ckit_op *op, uint64_t life_ms, ckit_source source) {
     op->phase = CKITI_PHASE_DONE;
 }
 
-void ckiti_op_land(ckit_op *op, uint64_t life_ms, ckit_source source) {
+void ckiti_op_land(ckit_op *op, bool stale, uint64_t life_ms, ckit_source source) {
     ckiti_shared *shared = ckiti_shared_take(&op->document, op->cache->alloc, op->function->sealed);
     if (shared == NULL) { /* no memory to share it: the followers help themselves */
         ckiti_op_hand_over(op);
         ckiti_value_take_plain(op->function, &op->value, &op->document);
     } else {
-        ckiti_flight_land(&op->cache->flights, &op->seat, source == CKIT_SOURCE_FUNCTION, ckiti_op_lend_shared, shared,
-                          life_ms);
+        ckiti_flight_land(&op->cache->flights, &op->seat, source == CKIT_SOURCE_FUNCTION,
+                          stale ? lend_stale : ckiti_op_lend_shared, shared, life_ms);
         ckiti_shared_lend(shared, &op->value);
         ckiti_shared_release(shared);
     }
+    op->value.stale = stale;
     ckiti_op_describe(op, life_ms, source);
-}
-
-void ckiti_op_land_stale(ckit_op *op, ckit_source source) {
-    ckiti_shared *shared = ckiti_shared_take(&op->document, op->cache->alloc, op->function->sealed);
-    if (shared == NULL) {
-        ckiti_op_hand_over(op);
-        ckiti_value_take_plain(op->function, &op->value, &op->document);
-    } else {
-        ckiti_flight_land(&op->cache->flights, &op->seat, false, lend_stale, shared, 0);
-        ckiti_shared_lend(shared, &op->value);
-        ckiti_shared_release(shared);
-    }
-    op->value.stale = true;
-    ckiti_op_describe(op, 0, source);
 }
 
 static bool lend_from_memory(void *context, ckit_value *out) {
@@ -259,7 +246,7 @@ static bool is_fresh_and_opens(ckit_op *op) {
         op->document.len = 0;
         return false;
     }
-    ckiti_op_land(op, life_ms, CKIT_SOURCE_MEMORY);
+    ckiti_op_land(op, false, life_ms, CKIT_SOURCE_MEMORY);
     return true;
 }
 

@@ -49,10 +49,8 @@ bool ckiti_op_keep_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *o
 bool ckiti_op_believe(ckit_op *op, uint64_t life_ms);
 /* The same for a value past its life, of whose stale window `left_ms` are left. */
 bool ckiti_op_believe_stale(ckit_op *op, uint64_t left_ms);
-/* op->document becomes op->value, and everybody's who waits. */
-void ckiti_op_land(ckit_op *op, uint64_t life_ms, ckit_source source);
-/* The same with a value past its life. */
-void ckiti_op_land_stale(ckit_op *op, ckit_source source);
+/* op->document becomes op->value, and everybody's who waits. A value that is `stale`, past its life, has none left. */
+void ckiti_op_land(ckit_op *op, bool stale, uint64_t life_ms, ckit_source source);
 /* For ckiti_flight_land, with a ckiti_shared. */
 bool ckiti_op_lend_shared(void *shared, ckit_value *out);
 /* The answer is there: what it has left and where it is from. */

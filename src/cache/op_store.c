@@ -320,7 +320,7 @@ static ckit_status prepare_plain(ckit_op *op, ckiti_storing *out) {
 }
 
 static void land_result(ckit_op *op) {
-    ckiti_op_land(op, op->ttl_ms == CKIT_TTL_DO_NOT_STORE ? 0 : op->ttl_ms, CKIT_SOURCE_FUNCTION);
+    ckiti_op_land(op, false, op->ttl_ms == CKIT_TTL_DO_NOT_STORE ? 0 : op->ttl_ms, CKIT_SOURCE_FUNCTION);
 }
 
 void ckiti_op_begin_store(ckit_op *op, ckiti_storing *storing) {

@@ -135,7 +135,7 @@ static ckit_status take_newer(ckit_op *op, uint64_t life_ms) {
     op->stored.len = 0;
     ckiti_count(&op->cache->late_counters, CKITI_REFRESHES_FOUND, 1);
     ckiti_op_let_lock_go(op);
-    ckiti_op_land(op, life_ms, CKIT_SOURCE_STORE);
+    ckiti_op_land(op, false, life_ms, CKIT_SOURCE_STORE);
     return CKIT_OK;
 }
 

@@ -10,13 +10,9 @@
 #define LONGEST_SLEEP_MS 1000u
 
 static void init_sync(ckiti_workers *workers) {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&workers->mu, NULL);
-    pthread_cond_init(&workers->work, &attr);
-    pthread_cond_init(&workers->finished, &attr);
-    pthread_condattr_destroy(&attr);
+    ckiti_cond_init(&workers->work);
+    ckiti_cond_init(&workers->finished);
 }
 
 ckit_status ckiti_workers_init(ckiti_workers *workers, size_t max_threads, size_t max_jobs, const ckit_clock *clock,

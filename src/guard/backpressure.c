@@ -6,12 +6,8 @@
 #include <string.h>
 
 static void init_lock(ckiti_backpressure *b) {
-    pthread_condattr_t monotonic;
     pthread_mutex_init(&b->mu, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&b->freed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    ckiti_cond_init(&b->freed);
 }
 
 void ckiti_backpressure_init(ckiti_backpressure *b, uint32_t most, uint32_t queue_size, uint32_t queue_timeout_ms) {

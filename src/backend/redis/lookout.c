@@ -245,20 +245,12 @@ void ckiti_redis_lookout_start(ckiti_redis_lookout *l) {
 
 /* ---- beginning and ending ---------------------------------------------------------------------------------------- */
 
-static void init_word(ckiti_redis_lookout *l) {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->word, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 void ckiti_redis_lookout_init(ckiti_redis_lookout *l, ckiti_redis_cluster *c, const ckit_log *log) {
     l->cluster = c;
     l->log = log;
     pthread_mutex_init(&l->lock, NULL);
     pthread_mutex_init(&l->telling, NULL);
-    init_word(l);
+    ckiti_cond_init(&l->word);
     c->observer = (ckiti_redis_cluster_observer){.slots = on_slots, .opened = on_open, .self = l};
 }
 
@@ -312,7 +304,7 @@ void ckiti_redis_lookout_in_child(ckiti_redis_lookout *l) {
         atomic_fetch_add(&m->seat->users, 1);
         m->seat->covered = false;
     }
-    init_word(l);
+    ckiti_cond_init(&l->word);
     pthread_mutex_init(&l->telling, NULL); /* whoever held it stayed behind */
     atomic_store(&l->guarded, false);
     l->running = l->dirty = false;

@@ -58,18 +58,14 @@ static void *ask(void *arg) {
 }
 
 static inquiry *begin(const ckiti_redis_endpoint *to, const char *port) {
-    pthread_condattr_t monotonic;
-    pthread_attr_t     detached;
-    pthread_t          thread;
-    inquiry           *q = calloc(1, sizeof *q);
+    pthread_attr_t detached;
+    pthread_t      thread;
+    inquiry       *q = calloc(1, sizeof *q);
     if (q == NULL) {
         return NULL;
     }
     pthread_mutex_init(&q->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&q->answered, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    ckiti_cond_init(&q->answered);
     snprintf(q->host, sizeof q->host, "%s", to->host);
     snprintf(q->port, sizeof q->port, "%s", port);
     q->users = 2;

@@ -6,19 +6,11 @@
 
 #include <errno.h>
 
-static void init_signal(ckiti_redis_pool *pool) {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->given_back, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-}
-
 void ckiti_redis_pool_init(ckiti_redis_pool *pool, const ckiti_redis_dial *dial, ckiti_redis_backoff *backoff,
                            uint32_t limit) {
     *pool = (ckiti_redis_pool){.dial = dial, .backoff = backoff, .limit = limit};
     pthread_mutex_init(&pool->lock, NULL);
-    init_signal(pool);
+    ckiti_cond_init(&pool->given_back);
 }
 
 static void free_one(ckiti_redis_pool *pool, ckiti_redis_pooled *one) {
@@ -45,7 +37,7 @@ void ckiti_redis_pool_forget(ckiti_redis_pool *pool) {
     ckiti_redis_pooled *one = pool->all;
     pool->all = NULL;
     pool->count = 0;
-    init_signal(pool);
+    ckiti_cond_init(&pool->given_back);
     pthread_mutex_unlock(&pool->lock);
     while (one != NULL) {
         ckiti_redis_pooled *next = one->next;

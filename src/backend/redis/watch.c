@@ -155,14 +155,6 @@ void ckiti_redis_watch_start(ckiti_redis_watch *w) {
 
 /* ---- beginning and ending ---------------------------------------------------------------------------------------- */
 
-static void init_word(ckiti_redis_watch *w) {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->word, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 ckit_status ckiti_redis_watch_init(ckiti_redis_watch *w, const ckiti_redis_dial *dial, const ckit_log *log,
                                    _Atomic int *publishing) {
     w->dial = *dial;
@@ -172,7 +164,7 @@ ckit_status ckiti_redis_watch_init(ckiti_redis_watch *w, const ckiti_redis_dial 
     w->log = log;
     w->publishing = publishing;
     pthread_mutex_init(&w->lock, NULL);
-    init_word(w);
+    ckiti_cond_init(&w->word);
     ckiti_redis_backoff_init(&w->backoff, dial->address->backoff_max_ms);
     ckit_buf_init(&w->long_text, dial->alloc);
     return ckiti_redis_connection_init(&w->connection, &w->dial);
@@ -233,7 +225,7 @@ void ckiti_redis_watch_in_child(ckiti_redis_watch *w) {
     ckiti_resp_reader_reset(&w->connection.reader);
     ckit_buf_init(&w->long_text, w->dial.alloc);
     ckiti_redis_backoff_init(&w->backoff, w->dial.address->backoff_max_ms);
-    init_word(w);
+    ckiti_cond_init(&w->word);
     w->at.host[0] = '\0';
     w->running = w->hurry = w->guarded = false;
     atomic_store(&w->due, w->sink != NULL && !w->stop);
