@@ -31,7 +31,7 @@ _loggers: list[logging.Logger] = []
 """The package's own, once logging is imported: at the end of the interpreter it cannot be looked up any more."""
 
 
-def library_line(level: int = 0, component: str = "", text: str = "") -> int:
+def log_line(level: int = 0, component: str = "", text: str = "") -> int:
     """Logs a line of the library; without a level nothing. The answer is the least level that somebody wants to hear."""
     if level:
         (_loggers[0] if _loggers else log).log(level * 10, "%s: %s", component, text)

@@ -48,7 +48,7 @@ typedef struct core_state {
     X(spare_stop)    /* a StopIteration that answer.c uses again */                                                    \
     X(cache_type)    /* Cache */                                                                                       \
     X(guard_type)    /* Guard */                                                                                       \
-    X(library_line)  /* cachekit._told.library_line */                                                                 \
+    X(log_line)      /* cachekit._told.log_line */                                                                     \
     X(value_advice)  /* for values that no document holds: called with one, returns TypeError's text */                \
     X(values)        /* capsule: core_values (values_parts.h) */                                                       \
     X(gate)          /* capsule: keeps late threads out of an interpreter that ends (gate.h) */                        \

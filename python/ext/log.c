@@ -31,7 +31,7 @@ struct core_log {
     atomic_int      floor;   /* lines below this level are of no interest to `logging` */
     atomic_int      held;    /* those who will bring them themselves: no thread is started for it */
     core_gate      *gate;
-    PyObject       *tell; /* the module's library_line; NULL when the module has ended */
+    PyObject       *tell; /* the module's log_line; NULL when the module has ended */
 };
 
 /* ---- bringing lines there ---------------------------------------------------------------------------------------- */
@@ -225,7 +225,7 @@ void core_log_end(core_log *log) {
 
 static core_log *make(core_state *state) {
     PyObject *told = PyImport_ImportModule("cachekit._told");
-    PyObject *function = told == NULL ? NULL : PyObject_GetAttrString(told, "library_line");
+    PyObject *function = told == NULL ? NULL : PyObject_GetAttrString(told, "log_line");
     core_log *log = function == NULL ? NULL : calloc(1, sizeof *log);
     Py_XDECREF(told);
     if (function != NULL && log == NULL) {
@@ -246,7 +246,7 @@ static core_log *make(core_state *state) {
         Py_DECREF(function);
         return NULL;
     }
-    state->library_line = function;
+    state->log_line = function;
     return log;
 }
 
