@@ -56,8 +56,12 @@ CKIT_API bool ckit_utf8_valid(ckit_slice text);
 
 /* ---- writing --------------------------------------------------------------------------------------------- */
 
-/* Writes exactly one value, which may be an array or a map of others, to the end of a buffer. About 4 KiB, of which
- * ckit_writer_init touches the first bytes only. Must not be copied while in use. */
+#define CKIT_WRITER_SHALLOW 16 /* arrays and maps inside each other that a writer has room for by itself */
+
+/* Writes exactly one value, which may be an array or a map of others, to the end of a buffer. Must not be copied while
+ * in use. Inside of more than CKIT_WRITER_SHALLOW arrays and maps it takes some memory from the buffer's allocator, and
+ * gives it back when the value is complete or has failed; so one that is given up before is ended with
+ * ckit_writer_finish all the same. */
 typedef struct ckit_writer {
     size_t max_bytes; /* may be set after init: the value takes at most this many bytes, else CKIT_E_TOO_LARGE */
 
@@ -68,7 +72,8 @@ typedef struct ckit_writer {
     uint32_t    depth;  /* open containers */
     ckit_status status; /* the first failure */
     const char *why;
-    uint64_t    stack[CKIT_MSGPACK_MAX_DEPTH]; /* `left` of the containers around */
+    uint64_t   *stack; /* `left` of the containers around: `shallow`, or memory of its own */
+    uint64_t    shallow[CKIT_WRITER_SHALLOW];
 } ckit_writer;
 
 /* Starts a value behind whatever `out` holds already. `out` is borrowed until ckit_writer_finish. */

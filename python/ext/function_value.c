@@ -197,6 +197,7 @@ static int give_document(core_function *f, ckit_op *op, core_tie *tie, PyObject 
             (void)core_raise(f->state, &err);
         }
     }
+    (void)ckit_writer_finish(&w, NULL); /* in case it was given up */
     core_function_tie_free(tie);
     ckit_buf_fini(&buf);
     return given;

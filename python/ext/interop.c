@@ -145,6 +145,7 @@ static PyObject *interop_encode(PyObject *module, PyObject *object) {
         result = st == CKIT_OK ? PyBytes_FromStringAndSize((const char *)canonical.ptr, (Py_ssize_t)canonical.len)
                                : core_raise_interop(state, &err);
     }
+    (void)ckit_writer_finish(&w, NULL); /* in case it was given up */
     ckit_buf_fini(&document);
     ckit_buf_fini(&canonical);
     return result;

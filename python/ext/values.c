@@ -115,6 +115,7 @@ static PyObject *encode(PyObject *module, PyObject *const *args, Py_ssize_t coun
     const bool plain = count == 1 || args[1] == Py_None;
     const int  written = plain ? core_encode(state, &w, args[0]) : core_encode_auto(state, &w, args[0], args[1]);
     PyObject  *bytes = written < 0 ? NULL : finish(state, &w, &document);
+    (void)ckit_writer_finish(&w, NULL); /* in case it was given up */
     ckit_buf_fini(&document);
     return bytes;
 }

@@ -58,7 +58,7 @@ static ckit_status check(const ckit_backend_ops *ops, ckit_error *err) {
     if (ops->set_if_owner != NULL && locks == 0) {
         return ckit_fail(err, CKIT_E_MISUSE, "backend", "%s: set_if_owner needs the lock operations", ops->name);
     }
-    if (locks == 0 && (ops->lock_try_many != NULL || ops->lock_release_many != NULL)) {
+    if (locks == 0 && (ops->lock_try_many != NULL || ops->lock_renew_many != NULL || ops->lock_release_many != NULL)) {
         return ckit_fail(err, CKIT_E_MISUSE, "backend", "%s: locks of many keys need the lock operations", ops->name);
     }
     if (ops->set_many_if_owner != NULL && ops->set_if_owner == NULL) {

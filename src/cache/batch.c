@@ -60,7 +60,7 @@ static void free_op(ckit_batch *b, size_t i) {
     b->rows[i].op = NULL;
     pthread_mutex_unlock(&b->mu);
     ckiti_op_fini(op);
-    ckiti_free(b->cache->alloc, op, sizeof *op);
+    ckiti_op_free(b->cache, op);
 }
 
 void ckiti_batch_sweep(ckit_batch *b) {
@@ -129,7 +129,7 @@ static bool is_twin(ckit_batch *b, size_t i, const ckiti_memkey *memkey, uint64_
     size_t *head = head_of(b, hash);
     for (; *head != 0; head = head + 1 < b->heads + b->head_count ? head + 1 : b->heads) {
         const ckit_op *op = b->rows[*head - 1].op;
-        if (op->hash == hash && ckit_slice_equal(ckiti_memkey_slice(&op->memkey), ckiti_memkey_slice(memkey))) {
+        if (op->hash == hash && ckit_slice_equal(op->memkey, ckiti_memkey_slice(memkey))) {
             b->rows[i].state = CKITI_ROW_TWIN;
             b->rows[i].twin = *head;
             return true;
@@ -139,9 +139,10 @@ static bool is_twin(ckit_batch *b, size_t i, const ckiti_memkey *memkey, uint64_
     return false;
 }
 
-static bool make_op(ckit_batch *b, size_t i) {
+/* `memkey` NULL: for a call that cannot be named. */
+static bool make_op(ckit_batch *b, size_t i, const ckiti_memkey *memkey) {
     ckit_error why = CKIT_ERROR_INIT;
-    b->rows[i].op = ckiti_alloc(b->cache->alloc, sizeof *b->rows[i].op);
+    b->rows[i].op = ckiti_op_new_lean(b->cache, memkey, b->copies);
     if (b->rows[i].op == NULL) {
         ckit_fail(&why, CKIT_E_NO_MEMORY, where, "no memory for a call of a batch");
         ckiti_batch_fail(b, i, CKIT_E_NO_MEMORY, &why);
@@ -152,7 +153,7 @@ static bool make_op(ckit_batch *b, size_t i) {
 /* A call that cannot be named runs all the same, in no flight. */
 static void make_uncached(ckit_batch *b, size_t i, const ckit_error *why) {
     ckiti_say_uncached(b->function, why);
-    ckiti_op_init_uncached(b->rows[i].op, b->function);
+    ckiti_op_init_lean_uncached(b->rows[i].op, b->function);
     (void)ckiti_op_turn_of_the_function(b->rows[i].op);
     b->rows[i].state = CKITI_ROW_DUE;
 }
@@ -160,10 +161,10 @@ static void make_uncached(ckit_batch *b, size_t i, const ckit_error *why) {
 static void missed(ckit_batch *b, size_t i, ckit_slice packed, const ckiti_memkey *memkey, uint64_t hash) {
     ckit_error why = CKIT_ERROR_INIT;
     ckiti_row *r = &b->rows[i];
-    if (!make_op(b, i)) {
+    if (!make_op(b, i, memkey)) {
         return;
     }
-    if (ckiti_op_init(r->op, b->function, packed, memkey, hash, &why) != CKIT_OK) {
+    if (ckiti_op_init_lean(r->op, b->function, packed, memkey, hash, &why) != CKIT_OK) {
         ckiti_op_fini(r->op);
         make_uncached(b, i, &why);
     } else if (is_twin(b, i, memkey, hash)) {
@@ -233,7 +234,7 @@ static void begin_row(ckit_batch *b, size_t i) {
         missed(b, i, packed, &memkey, hash);
         keep_args(b, i, args);
     } else if (st == CKIT_E_KEY_ARGUMENT && !b->function->interop) {
-        if (make_op(b, i)) {
+        if (make_op(b, i, NULL)) {
             make_uncached(b, i, &why);
             keep_args(b, i, args);
         }
@@ -250,7 +251,7 @@ static void begin_row(ckit_batch *b, size_t i) {
 static bool arrays_init(ckit_batch *b) {
     const ckit_alloc   *alloc = b->cache->alloc;
     ckiti_batch_arrays *a = &b->a;
-    size_t              room = a->room = b->open;
+    size_t              room = a->portion = b->open < CKITI_BATCH_PORTION ? b->open : CKITI_BATCH_PORTION;
     a->places = ckiti_alloc_zeroed(alloc, room, sizeof a->places[0]);
     a->keys = ckiti_alloc_zeroed(alloc, room, sizeof a->keys[0]);
     a->values = ckiti_alloc_zeroed(alloc, room, sizeof a->values[0]);
@@ -260,18 +261,14 @@ static bool arrays_init(ckit_batch *b) {
     a->life_ms = ckiti_alloc_zeroed(alloc, room, sizeof a->life_ms[0]);
     a->answers = ckiti_alloc_zeroed(alloc, room, sizeof a->answers[0]);
     a->leases = ckiti_alloc_zeroed(alloc, room, sizeof a->leases[0]);
-    a->storing = ckiti_alloc_zeroed(alloc, room, sizeof a->storing[0]);
-    a->writers = ckiti_alloc_zeroed(alloc, room, sizeof a->writers[0]);
-    a->calls = ckiti_alloc_zeroed(alloc, room, sizeof a->calls[0]);
     return a->places != NULL && a->keys != NULL && a->values != NULL && a->infos != NULL && a->bytes != NULL &&
-           a->names != NULL && a->life_ms != NULL && a->answers != NULL && a->leases != NULL && a->storing != NULL &&
-           a->writers != NULL && a->calls != NULL;
+           a->names != NULL && a->life_ms != NULL && a->answers != NULL && a->leases != NULL;
 }
 
 static void arrays_fini(ckit_batch *b) {
     const ckit_alloc   *alloc = b->cache->alloc;
     ckiti_batch_arrays *a = &b->a;
-    size_t              room = a->room;
+    size_t              room = a->portion;
     for (size_t i = 0; a->bytes != NULL && i < room; i++) {
         ckit_buf_fini(&a->bytes[i]);
     }
@@ -287,9 +284,33 @@ static void arrays_fini(ckit_batch *b) {
     ckiti_free(alloc, a->life_ms, room * sizeof a->life_ms[0]);
     ckiti_free(alloc, a->answers, room * sizeof a->answers[0]);
     ckiti_free(alloc, a->leases, room * sizeof a->leases[0]);
-    ckiti_free(alloc, a->storing, room * sizeof a->storing[0]);
-    ckiti_free(alloc, a->writers, room * sizeof a->writers[0]);
-    ckiti_free(alloc, a->calls, room * sizeof a->calls[0]);
+}
+
+/* Zero pages that nobody writes to take no memory. */
+static bool loads_init(ckit_batch *b) {
+    const ckit_alloc  *alloc = b->cache->alloc;
+    ckiti_batch_loads *l = &b->loads;
+    size_t             room = l->room = b->open;
+    l->places = ckiti_alloc_zeroed(alloc, room, sizeof l->places[0]);
+    l->calls = ckiti_alloc_zeroed(alloc, room, sizeof l->calls[0]);
+    l->writers = ckiti_alloc_zeroed(alloc, room, sizeof l->writers[0]);
+    l->results = ckiti_alloc_zeroed(alloc, room, sizeof l->results[0]);
+    l->storing = ckiti_alloc_zeroed(alloc, room, sizeof l->storing[0]);
+    return l->places != NULL && l->calls != NULL && l->writers != NULL && l->results != NULL && l->storing != NULL;
+}
+
+static void loads_fini(ckit_batch *b) {
+    const ckit_alloc  *alloc = b->cache->alloc;
+    ckiti_batch_loads *l = &b->loads;
+    size_t             room = l->room;
+    for (size_t i = 0; l->results != NULL && i < room; i++) {
+        ckit_buf_fini(&l->results[i]);
+    }
+    ckiti_free(alloc, l->places, room * sizeof l->places[0]);
+    ckiti_free(alloc, l->calls, room * sizeof l->calls[0]);
+    ckiti_free(alloc, l->writers, room * sizeof l->writers[0]);
+    ckiti_free(alloc, l->results, room * sizeof l->results[0]);
+    ckiti_free(alloc, l->storing, room * sizeof l->storing[0]);
 }
 
 static bool rows_init(ckit_batch *b) {
@@ -330,7 +351,7 @@ ckit_status ckiti_batch_open(ckit_batch *b, ckit_error *err) {
         b->open += b->rows[i].op != NULL;
     }
     ckiti_batch_sweep(b); /* those whose arguments could not be kept */
-    if (b->open > 0 && !arrays_init(b)) {
+    if (b->open > 0 && !(arrays_init(b) && loads_init(b))) {
         no_memory(b);
     }
     for (size_t i = 0; i < b->count; i++) {
@@ -344,7 +365,8 @@ ckit_status ckiti_batch_open(ckit_batch *b, ckit_error *err) {
 
 void ckiti_batch_fini(ckit_batch *b) {
     const ckit_alloc *alloc = b->cache->alloc;
-    if (b->rows != NULL && b->a.calls != NULL) {
+    ckiti_batch_drop_calls(b);
+    if (b->rows != NULL && b->loads.storing != NULL) {
         ckiti_batch_unlock_all(b);
     }
     for (size_t i = 0; b->rows != NULL && i < b->count; i++) {
@@ -353,6 +375,7 @@ void ckiti_batch_fini(ckit_batch *b) {
         }
     }
     arrays_fini(b);
+    loads_fini(b);
     ckiti_free(alloc, b->heads, b->head_count * sizeof b->heads[0]);
     ckiti_free(alloc, b->rows, b->count * sizeof b->rows[0]);
     if (b->synced) {

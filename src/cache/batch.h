@@ -16,8 +16,12 @@
 
 #include "cache/call.h"
 
-/* So many of the store's locks at once, and no more: each is renewed by itself while the loader runs (lease.h), and all
- * of them have to be in two thirds of a lease, also when a round trip takes a tenth of a second. */
+/* So much is handed to the store at once: each portion has a time limit of its own, and the others that use the store
+ * wait for no more. */
+#define CKITI_BATCH_PORTION 1024u
+
+/* So many locks of a store that renews one by one, and no more: all of them have to be renewed in two thirds of a lease
+ * while the loader runs (lease.h), also when a round trip takes a tenth of a second. */
 #define CKITI_BATCH_LOCKS 1024u
 
 typedef enum ckiti_row_state {
@@ -34,14 +38,15 @@ typedef enum ckiti_row_state {
 typedef struct ckiti_row {
     ckit_op        *op;   /* NULL: answered; taken away only with the batch's lock held */
     size_t          twin; /* the row whose call it is, + 1; 0 = its own */
+    size_t          slot; /* of its operation: a place in `storing` */
     ckiti_row_state state;
-    size_t          slot;     /* of its operation: a place in `storing` */
     bool            together; /* its result is written with others */
+    bool            lets_go;  /* its lock is to be released with others */
 } ckiti_row;
 
-/* What is handed to the store and to loaders together: `room` elements each. */
+/* What is handed to the store together: `portion` elements each. */
 typedef struct ckiti_batch_arrays {
-    size_t           room;
+    size_t           portion;
     size_t          *places; /* of the rows */
     ckit_slice      *keys;
     ckit_slice      *values;
@@ -51,10 +56,17 @@ typedef struct ckiti_batch_arrays {
     uint64_t        *life_ms;
     ckit_status     *answers;
     ckit_lease      *leases;
-    ckiti_storing   *storing; /* by the rows' slots */
-    ckit_writer     *writers;
-    ckit_batch_call *calls;
 } ckiti_batch_arrays;
+
+/* What loaders are given, and what becomes of their results: `room` elements each. */
+typedef struct ckiti_batch_loads {
+    size_t           room;
+    size_t          *places; /* of the rows */
+    ckit_batch_call *calls;
+    ckit_writer     *writers;
+    ckit_buf        *results;
+    ckiti_storing   *storing; /* by the rows' slots */
+} ckiti_batch_loads;
 
 struct ckit_batch {
     ckiti_queued       queued; /* first */
@@ -75,10 +87,13 @@ struct ckit_batch {
     size_t             head_count; /* a power of two */
     size_t             open;       /* rows that memory did not answer */
     ckiti_batch_arrays a;
+    ckiti_batch_loads  loads;
     size_t             missing;         /* how many `calls` there are */
     bool               settles;         /* rows are KEPT or FAILED */
     bool               hands_over;      /* results are on their way to the store; the caller's to read and write */
     uint64_t           follow_until_ms; /* no longer for others in this process; 0: not waiting for them */
+    uint64_t           pause_until_ms;  /* by the clock that ckiti_batch_begin_pause goes by */
+    uint64_t           asked_ms;        /* so long the store was asked before the pause */
     pthread_mutex_t    mu; /* guards `news`, the operations' `news` while they follow, and taking them away; a leaf */
     pthread_cond_t     changed;
     bool               news;
@@ -139,7 +154,7 @@ void ckiti_batch_unlock_all(ckit_batch *b);
 /* ---- batch_late.c: what may be served past its life ---- */
 
 /* Writes the second entries of those whose own were written together, or removes older ones. Before the locks are let
- * go. */
+ * go. A store that did not answer when those were written is not asked. */
 void ckiti_batch_keep_late(ckit_batch *b);
 
 /* ---- batch_load.c: the loader's part ---- */
@@ -148,13 +163,15 @@ void ckiti_batch_keep_late(ckit_batch *b);
 ckit_status ckiti_batch_make_calls(ckit_batch *b);
 /* The loader has run: `status` of the whole, and `err` its story. */
 void ckiti_batch_take_results(ckit_batch *b, ckit_status status, const ckit_error *err);
+/* There will be no results. */
+void ckiti_batch_drop_calls(ckit_batch *b);
 
 /* ---- batch_wait.c: waiting for others ---- */
 
 void ckiti_batch_take_seat(ckit_batch *b, size_t i);
 void ckiti_batch_take_news(ckit_batch *b);
 bool ckiti_batch_has_news(ckit_batch *b);
-/* The end of a pause; what nobody answers in time is computed here. */
+/* The end of a pause, or something has happened in it; what nobody answers in time is computed here. */
 void ckiti_batch_resume(ckit_batch *b);
 /* Before a pause: it ends early with `news`. Returns until when it lasts, on the cache's clock for a batch with a poll,
  * else on the system's. */

@@ -11,15 +11,17 @@
 static void refresh(ckit_batch *b, size_t i) {
     const ckit_op *op = b->rows[i].op;
     ckiti_joined   joined = {{0}};
+    ckiti_memkey   memkey;
     ckit_slice     packed;
     ckit_args      none, *args;
     if (b->function->loader == NULL) {
         return;
     }
+    ckiti_memkey_copy(&memkey, op->memkey);
     ckit_args *given = op->has_args ? &b->rows[i].op->args : b->args[i];
     if (ckiti_call_pack(given, &none, &args, &packed, NULL) == CKIT_OK &&
         ckiti_call_join(b->function, args, &joined, &packed, NULL) == CKIT_OK) {
-        ckiti_refresh_in_background(b->function, args, packed, &op->memkey, op->hash);
+        ckiti_refresh_in_background(b->function, args, packed, &memkey, op->hash);
     }
     ckiti_call_join_end(&joined);
 }
@@ -63,52 +65,62 @@ static bool is_look(ckiti_phase phase) {
 static bool is_stale(ckiti_phase phase) { return phase == CKITI_PHASE_STALE; }
 static bool is_lock(ckiti_phase phase) { return phase == CKITI_PHASE_LOCK; }
 
-/* The rows that lead and are there, in the arrays. */
-static size_t collect(ckit_batch *b, bool (*is_there)(ckiti_phase phase)) {
+/* The next rows from *from on that lead and are there, in the arrays: a portion of them at most. 0: there are no
+ * more. */
+static size_t collect(ckit_batch *b, bool (*is_there)(ckiti_phase phase), size_t *from) {
     ckiti_batch_arrays *a = &b->a;
     size_t              count = 0;
-    for (size_t i = 0; i < b->count; i++) {
-        if (b->rows[i].state == CKITI_ROW_LEADS && is_there(b->rows[i].op->phase)) {
-            a->keys[count] = ckit_buf_slice(&b->rows[i].op->key);
-            a->places[count++] = i;
+    for (; *from < b->count && count < a->portion; ++*from) {
+        if (b->rows[*from].state == CKITI_ROW_LEADS && is_there(b->rows[*from].op->phase)) {
+            a->keys[count] = ckit_buf_slice(&b->rows[*from].op->key);
+            a->places[count++] = *from;
         }
     }
     return count;
 }
 
+/* What a pass over the portions has met: a store that was silent once is not asked for the next ones. */
+typedef struct pass {
+    size_t     from; /* the next row */
+    bool       silent;
+    ckit_error why;
+} pass;
+
 /* One after the other, as long as the store answers. */
-static void step_each(ckit_batch *b, size_t count) {
-    ckit_error why = CKIT_ERROR_INIT;
-    bool       silent = false;
+static void step_each(ckit_batch *b, size_t count, pass *p) {
     for (size_t n = 0; n < count; n++) {
         size_t   i = b->a.places[n];
         ckit_op *op = b->rows[i].op;
-        if (silent) {
-            go_unanswered(b, i, CKIT_E_TIMEOUT, &why);
+        if (p->silent) {
+            go_unanswered(b, i, CKIT_E_TIMEOUT, &p->why);
             continue;
         }
         took(b, i, ckiti_op_advance(op));
-        silent = op->silent;
-        if (silent) {
-            ckit_fail(&why, CKIT_E_TIMEOUT, b->cache->ops->name,
+        p->silent = op->silent;
+        if (p->silent) {
+            ckit_fail(&p->why, CKIT_E_TIMEOUT, b->cache->ops->name,
                       "the store did not answer an earlier call of the batch");
         }
     }
 }
 
 /* Reads what the arrays name. */
-static ckit_status read_together(ckit_batch *b, size_t count, ckit_error *why) {
+static ckit_status read_together(ckit_batch *b, size_t count, pass *p) {
     ckiti_batch_arrays *a = &b->a;
+    if (p->silent) {
+        return CKIT_E_TIMEOUT;
+    }
     for (size_t n = 0; n < count; n++) {
         ckit_buf_fini(&a->bytes[n]);
         ckit_buf_init(&a->bytes[n], b->cache->alloc);
         a->life_ms[n] = CKIT_LIFE_UNKNOWN;
     }
     ckit_status whole = b->cache->ops->get_many(b->cache->store, a->keys, count, ckiti_store_deadline(b->cache, 0),
-                                                a->bytes, a->life_ms, a->answers, why);
+                                                a->bytes, a->life_ms, a->answers, &p->why);
     if (whole != CKIT_OK) {
-        ckiti_store_failed(b->cache, "get_many", a->keys[0], why);
+        ckiti_store_failed(b->cache, "get_many", a->keys[0], &p->why);
     }
+    p->silent = whole == CKIT_E_TIMEOUT;
     return whole;
 }
 
@@ -125,26 +137,32 @@ static ckit_op *take_read(ckit_batch *b, size_t n, ckit_error *why) {
     return op;
 }
 
-static void look(ckit_batch *b) {
+static void look_portion(ckit_batch *b, size_t count, pass *p) {
     ckiti_batch_arrays *a = &b->a;
-    ckit_error          why = CKIT_ERROR_INIT;
-    size_t              count = collect(b, is_look);
-    if (count == 0 || b->cache->ops->get_many == NULL) {
-        step_each(b, count);
+    if (b->cache->ops->get_many == NULL) {
+        step_each(b, count, p);
         return;
     }
     for (size_t n = 0; n < count; n++) {
         b->rows[a->places[n]].op->retry_at_ms = 0;
         ckiti_op_begin_look(b->rows[a->places[n]].op);
     }
-    ckit_status whole = read_together(b, count, &why);
+    ckit_status whole = read_together(b, count, p);
     for (size_t n = 0; n < count; n++) {
         if (whole != CKIT_OK) {
-            go_unanswered(b, a->places[n], whole, &why);
+            go_unanswered(b, a->places[n], whole, &p->why);
             continue;
         }
         ckit_op *op = take_read(b, n, &b->rows[a->places[n]].op->error);
         took(b, a->places[n], ckiti_op_opened(op, a->answers[n], a->life_ms[n]));
+    }
+}
+
+static void look(ckit_batch *b) {
+    pass   p = {.why = CKIT_ERROR_INIT};
+    size_t count;
+    while ((count = collect(b, is_look, &p.from)) > 0) {
+        look_portion(b, count, &p);
     }
 }
 
@@ -167,22 +185,20 @@ static size_t name_late(ckit_batch *b, size_t count) {
 }
 
 /* A store that fails has nothing past its life; one that is silent is asked no more. */
-static void look_late(ckit_batch *b) {
+static void look_late_portion(ckit_batch *b, size_t count, pass *p) {
     ckiti_batch_arrays *a = &b->a;
-    ckit_error          why = CKIT_ERROR_INIT;
-    size_t              count = collect(b, is_stale);
     if (count < 2 || b->cache->ops->get_many == NULL) {
-        step_each(b, count);
+        step_each(b, count, p);
         return;
     }
     count = name_late(b, count);
-    ckit_status whole = count > 0 ? read_together(b, count, &why) : CKIT_OK;
+    ckit_status whole = count > 0 ? read_together(b, count, p) : CKIT_OK;
     for (size_t n = 0; n < count; n++) {
         ckit_error  own = CKIT_ERROR_INIT;
         uint64_t    left_ms = 0;
         ckit_status got = CKIT_MISS;
         if (whole == CKIT_E_TIMEOUT) {
-            go_unanswered(b, a->places[n], whole, &why);
+            go_unanswered(b, a->places[n], whole, &p->why);
             continue;
         }
         ckit_op *op = b->rows[a->places[n]].op;
@@ -194,42 +210,73 @@ static void look_late(ckit_batch *b) {
     }
 }
 
-/* Of those that have been collected, the ones beyond the bound are computed without a lock. Returns how many are left. */
-static size_t bound_locks(ckit_batch *b, size_t count) {
-    size_t held = 0;
-    for (size_t i = 0; count > 0 && i < b->count; i++) {
-        held += b->rows[i].op != NULL && b->rows[i].op->locked;
+static void look_late(ckit_batch *b) {
+    pass   p = {.why = CKIT_ERROR_INIT};
+    size_t count;
+    while ((count = collect(b, is_stale, &p.from)) > 0) {
+        look_late_portion(b, count, &p);
     }
-    size_t room = held < CKITI_BATCH_LOCKS ? CKITI_BATCH_LOCKS - held : 0;
-    for (size_t n = room; n < count; n++) {
-        took(b, b->a.places[n], ckiti_op_turn_of_the_function(b->rows[b->a.places[n]].op));
-    }
-    return count < room ? count : room;
 }
 
-static void lock(ckit_batch *b) {
+/* How many more locks the batch may take. */
+static size_t room_for_locks(const ckit_batch *b) {
+    size_t held = 0;
+    if (b->cache->ops->lock_renew_many != NULL) {
+        return b->count;
+    }
+    for (size_t i = 0; i < b->count; i++) {
+        held += b->rows[i].op != NULL && b->rows[i].op->locked;
+    }
+    return held < CKITI_BATCH_LOCKS ? CKITI_BATCH_LOCKS - held : 0;
+}
+
+/* Of those that have been collected, the ones beyond the bound are computed without a lock. Returns how many are
+ * left. */
+static size_t bound_locks(ckit_batch *b, size_t count, size_t *room) {
+    size_t some = count < *room ? count : *room;
+    for (size_t n = some; n < count; n++) {
+        took(b, b->a.places[n], ckiti_op_turn_of_the_function(b->rows[b->a.places[n]].op));
+    }
+    *room -= some;
+    return some;
+}
+
+static void lock_portion(ckit_batch *b, size_t count, pass *p) {
     ckiti_batch_arrays *a = &b->a;
     const ckit_cache   *cache = b->cache;
-    ckit_error          why = CKIT_ERROR_INIT;
-    size_t              count = bound_locks(b, collect(b, is_lock));
     if (count < 2 || cache->ops->lock_try_many == NULL) {
-        step_each(b, count);
+        step_each(b, count, p);
         return;
     }
     uint64_t    now = ckiti_cache_now(cache);
-    ckit_status whole = cache->ops->lock_try_many(cache->store, a->keys, count, cache->options.lock_lease_ms,
-                                                  ckiti_store_deadline(cache, 0), a->leases, a->answers, &why);
+    ckit_status whole = CKIT_E_TIMEOUT;
+    if (!p->silent) {
+        whole = cache->ops->lock_try_many(cache->store, a->keys, count, cache->options.lock_lease_ms,
+                                          ckiti_store_deadline(cache, 0), a->leases, a->answers, &p->why);
+        p->silent = whole == CKIT_E_TIMEOUT;
+    }
     for (size_t n = 0; n < count; n++) {
         ckit_op    *op = b->rows[a->places[n]].op;
         ckit_status st = whole != CKIT_OK ? whole : a->answers[n];
-        op->lease = a->leases[n];
         op->retry_at_ms = 0;
         if (whole != CKIT_OK) {
-            op->error = why;
+            op->error = p->why;
         } else if (st >= CKIT_E_FIRST) {
             ckit_fail(&op->error, st, cache->ops->name, "the lock of one key of a batch: %s", ckit_status_text(st));
+        } else {
+            op->lease = a->leases[n];
         }
         took(b, a->places[n], ckiti_op_tried_lock(op, st, now));
+    }
+}
+
+static void lock(ckit_batch *b) {
+    pass   p = {.why = CKIT_ERROR_INIT};
+    size_t count = collect(b, is_lock, &p.from);
+    size_t room = count > 0 ? room_for_locks(b) : 0;
+    while (count > 0) {
+        lock_portion(b, bound_locks(b, count, &room), &p);
+        count = collect(b, is_lock, &p.from);
     }
 }
 
@@ -244,39 +291,55 @@ static bool goes_together(const ckit_batch *b, const ckit_op *op) {
     return ops != NULL && (op->locked ? ops->set_many_if_owner != NULL : ops->set_many != NULL);
 }
 
-/* Writes together what is written with a lock, or what is written without; what the store says of each is in its
- * operation's `got`. */
-static void write_together(ckit_batch *b, bool locked) {
+/* The next portion of what is written with a lock, or of what is written without, in the arrays. */
+static size_t collect_results(ckit_batch *b, bool locked, size_t *from) {
+    ckiti_batch_arrays *a = &b->a;
+    size_t              count = 0;
+    for (; *from < b->count && count < a->portion; ++*from) {
+        const ckiti_row *r = &b->rows[*from];
+        if (r->together && r->op->locked == locked && b->loads.storing[r->slot].stored.len > 0) {
+            a->keys[count] = ckit_buf_slice(&r->op->key);
+            a->values[count] = b->loads.storing[r->slot].stored;
+            a->infos[count] = ckiti_op_info(r->op);
+            a->leases[count] = r->op->lease;
+            a->places[count++] = *from;
+        }
+    }
+    return count;
+}
+
+static ckit_status write_portion(ckit_batch *b, bool locked, size_t count, pass *p) {
     ckiti_batch_arrays     *a = &b->a;
     const ckit_cache       *cache = b->cache;
     const ckit_backend_ops *ops = cache->ops;
-    ckit_error              why = CKIT_ERROR_INIT;
     uint64_t                deadline_ms = ckiti_store_deadline(cache, 0);
-    size_t                  count = 0;
-    for (size_t i = 0; i < b->count; i++) {
-        const ckiti_row *r = &b->rows[i];
-        if (r->together && r->op->locked == locked && a->storing[r->slot].stored.len > 0) {
-            a->keys[count] = ckit_buf_slice(&r->op->key);
-            a->values[count] = a->storing[r->slot].stored;
-            a->infos[count] = ckiti_op_info(r->op);
-            a->leases[count] = r->op->lease;
-            a->places[count++] = i;
-        }
-    }
-    if (count == 0) {
-        return;
+    if (p->silent) {
+        return CKIT_E_TIMEOUT;
     }
     ckit_status whole =
         locked ? ops->set_many_if_owner(cache->store, a->keys, a->values, a->infos, a->leases, count, deadline_ms,
-                                        a->answers, &why)
-               : ops->set_many(cache->store, a->keys, a->values, a->infos, count, deadline_ms, a->answers, &why);
-    for (size_t n = 0; n < count; n++) {
-        ckit_op *op = b->rows[a->places[n]].op;
-        op->got = whole != CKIT_OK ? whole : a->answers[n];
-        if (whole != CKIT_OK) {
-            op->error = why;
-        } else if (op->got != CKIT_OK) {
-            ckit_fail(&op->error, op->got, ops->name, "one key of a batch: %s", ckit_status_text(op->got));
+                                        a->answers, &p->why)
+               : ops->set_many(cache->store, a->keys, a->values, a->infos, count, deadline_ms, a->answers, &p->why);
+    p->silent = whole == CKIT_E_TIMEOUT;
+    return whole;
+}
+
+/* What the store says of each is in its operation's `got`. */
+static void write_together(ckit_batch *b, bool locked) {
+    ckiti_batch_arrays *a = &b->a;
+    pass                p = {.why = CKIT_ERROR_INIT};
+    size_t              count;
+    while ((count = collect_results(b, locked, &p.from)) > 0) {
+        ckit_status whole = write_portion(b, locked, count, &p);
+        for (size_t n = 0; n < count; n++) {
+            ckit_op *op = b->rows[a->places[n]].op;
+            op->got = whole != CKIT_OK ? whole : a->answers[n];
+            if (whole != CKIT_OK) {
+                op->error = p.why;
+            } else if (op->got != CKIT_OK) {
+                ckit_fail(&op->error, op->got, b->cache->ops->name, "one key of a batch: %s",
+                          ckit_status_text(op->got));
+            }
         }
     }
 }
@@ -296,7 +359,7 @@ static void end_write(ckit_batch *b, size_t i) {
     ckit_error why = r->op->error;
     r->together = false;
     r->op->error = (ckit_error)CKIT_ERROR_INIT;
-    answer_kept(b, i, ckiti_op_end_store(r->op, &b->a.storing[r->slot], r->op->got, &why));
+    answer_kept(b, i, ckiti_op_end_store(r->op, &b->loads.storing[r->slot], r->op->got, &why));
 }
 
 static void end_failed(ckit_batch *b, size_t i) {
@@ -312,37 +375,53 @@ static void end_failed(ckit_batch *b, size_t i) {
     }
 }
 
-/* Locks that are let go together, in the arrays: the operations have them no longer. */
-static size_t take_locks(ckit_batch *b) {
-    ckiti_batch_arrays *a = &b->a;
-    size_t              count = 0;
+/* Locks that are let go together: the operations have them no longer. */
+static void take_locks(ckit_batch *b) {
     for (size_t i = 0; i < b->count && b->cache->ops != NULL && b->cache->ops->lock_release_many != NULL; i++) {
         ckit_op *op = b->rows[i].op;
         if (op != NULL && ckiti_op_owns_lock(op)) {
             ckiti_lease_drop(b->cache, &op->held);
             op->locked = false;
+            b->rows[i].lets_go = true;
+        }
+    }
+}
+
+static size_t collect_locks(ckit_batch *b, size_t *from) {
+    ckiti_batch_arrays *a = &b->a;
+    size_t              count = 0;
+    for (; *from < b->count && count < a->portion; ++*from) {
+        const ckit_op *op = b->rows[*from].op;
+        if (b->rows[*from].lets_go) {
+            b->rows[*from].lets_go = false;
             a->keys[count] = ckit_buf_slice(&op->key);
             a->leases[count] = op->lease;
-            a->places[count++] = i;
+            a->places[count++] = *from;
         }
     }
     return count;
 }
 
-static void let_go(ckit_batch *b, size_t count) {
+/* A lock that cannot be released ends by itself. */
+static void let_go(ckit_batch *b) {
     ckiti_batch_arrays *a = &b->a;
-    if (count == 0) {
-        return;
-    }
-    /* A lock that cannot be released ends by itself. */
-    ckit_status whole = b->cache->ops->lock_release_many(b->cache->store, a->keys, a->leases, count,
-                                                         ckiti_store_deadline(b->cache, 0), a->answers, NULL);
-    for (size_t n = 0; n < count; n++) {
-        ckiti_op_released(b->rows[a->places[n]].op, whole != CKIT_OK ? whole : a->answers[n]);
+    ckit_status         whole = CKIT_OK;
+    size_t              from = 0, count;
+    while ((count = collect_locks(b, &from)) > 0) {
+        if (whole != CKIT_E_TIMEOUT) {
+            whole = b->cache->ops->lock_release_many(b->cache->store, a->keys, a->leases, count,
+                                                     ckiti_store_deadline(b->cache, 0), a->answers, NULL);
+        }
+        for (size_t n = 0; n < count; n++) {
+            ckiti_op_released(b->rows[a->places[n]].op, whole != CKIT_OK ? whole : a->answers[n]);
+        }
     }
 }
 
-void ckiti_batch_unlock_all(ckit_batch *b) { let_go(b, take_locks(b)); }
+void ckiti_batch_unlock_all(ckit_batch *b) {
+    take_locks(b);
+    let_go(b);
+}
 
 /* What the loader has given. Keys and locks last until the batch is swept. */
 void ckiti_batch_settle(ckit_batch *b) {
@@ -354,7 +433,7 @@ void ckiti_batch_settle(ckit_batch *b) {
         }
         r->together = goes_together(b, r->op);
         if (r->together) {
-            ckiti_op_begin_store(r->op, &b->a.storing[r->slot]);
+            ckiti_op_begin_store(r->op, &b->loads.storing[r->slot]);
         } else {
             answer_kept(b, i, ckiti_op_store(r->op));
         }
@@ -362,7 +441,7 @@ void ckiti_batch_settle(ckit_batch *b) {
     write_together(b, false);
     write_together(b, true);
     ckiti_batch_keep_late(b);
-    size_t locks = take_locks(b);
+    take_locks(b);
     for (size_t i = 0; i < b->count; i++) {
         if (b->rows[i].together) {
             end_write(b, i);
@@ -370,7 +449,7 @@ void ckiti_batch_settle(ckit_batch *b) {
             end_failed(b, i);
         }
     }
-    let_go(b, locks);
+    let_go(b);
     ckiti_batch_sweep(b);
 }
 
@@ -431,7 +510,9 @@ ckit_status ckiti_batch_go(ckit_batch *b) {
     if (b->settles) {
         ckiti_batch_settle(b);
     }
+    uint64_t began_ms = ckiti_cache_now(b->cache);
     while (step(b)) {}
+    b->asked_ms = ckiti_time_left(began_ms, ckiti_cache_now(b->cache));
     ckiti_batch_sweep(b);
     ckiti_batch_answer_twins(b);
     if (ckiti_batch_has(b, CKITI_ROW_DUE)) {
@@ -445,6 +526,7 @@ ckit_status ckiti_batch_go(ckit_batch *b) {
 
 ckit_status ckiti_batch_go_without(ckit_batch *b) {
     ckiti_batch_leave_others(b);
+    b->pause_until_ms = 0;
     ckiti_batch_resume(b);
     for (size_t i = 0; i < b->count; i++) {
         ckiti_row *r = &b->rows[i];

@@ -3,6 +3,8 @@
 
 #include <cachekit/value.h>
 
+#define PACE 4u /* a batch that waits for locks asks the store for a fifth of its time at most */
+
 /* Called with a flight's lock held, or the waits'. */
 static void tell(ckit_batch *b, ckit_op *op, ckiti_seat_state what) {
     pthread_mutex_lock(&b->mu);
@@ -105,36 +107,54 @@ static void go_alone(ckit_batch *b) {
     ckiti_batch_leave_others(b);
 }
 
+/* Something has happened to the key of one that waits for its lock. */
+static bool is_woken(ckit_batch *b, const ckit_op *op) {
+    pthread_mutex_lock(&b->mu);
+    bool woken = op->news != CKITI_SEAT_WAITING;
+    pthread_mutex_unlock(&b->mu);
+    return woken;
+}
+
 void ckiti_batch_resume(ckit_batch *b) {
+    bool over = now_of(b) >= b->pause_until_ms;
+    ckiti_batch_take_news(b); /* first: what happens from now on ends the next pause */
     for (size_t i = 0; i < b->count; i++) {
-        if (b->rows[i].state == CKITI_ROW_WAITS) {
+        if (b->rows[i].state == CKITI_ROW_WAITS && (over || is_woken(b, b->rows[i].op))) {
             ckiti_wait_end(&b->cache->waits, &b->rows[i].op->wait);
             b->rows[i].state = CKITI_ROW_LEADS;
         }
     }
-    ckiti_batch_take_news(b);
     if (b->follow_until_ms != 0 && now_of(b) >= b->follow_until_ms) {
         b->follow_until_ms = 0;
         go_alone(b);
     }
 }
 
+/* Until when one waits for its lock, unless it is woken. */
+static uint64_t begin_wait(ckit_batch *b, ckit_op *op, uint64_t now, uint64_t cache_now) {
+    if (!op->wait.listed) {
+        pthread_mutex_lock(&b->mu);
+        op->news = CKITI_SEAT_WAITING;
+        pthread_mutex_unlock(&b->mu);
+        ckiti_op_begin_wait(op);
+    }
+    uint64_t left = ckiti_time_left(cache_now, op->retry_at_ms), pace = PACE * b->asked_ms;
+    return ckiti_op_was_overtaken(op) ? now /* something has happened since the look */
+                                      : ckiti_time_after(now, left > pace ? left : pace);
+}
+
 uint64_t ckiti_batch_begin_pause(ckit_batch *b) {
     uint64_t now = now_of(b), cache_now = ckiti_cache_now(b->cache), until = UINT64_MAX;
     for (size_t i = 0; i < b->count; i++) {
-        ckit_op *op = b->rows[i].op;
         if (b->rows[i].state == CKITI_ROW_FOLLOWS && b->follow_until_ms == 0) {
             b->follow_until_ms = ckiti_time_after(now, b->cache->options.flight_wait_ms);
         }
-        if (b->rows[i].state != CKITI_ROW_WAITS) {
-            continue;
+        if (b->rows[i].state == CKITI_ROW_WAITS) {
+            uint64_t due = begin_wait(b, b->rows[i].op, now, cache_now);
+            until = due < until ? due : until;
         }
-        ckiti_op_begin_wait(op);
-        uint64_t due = ckiti_op_was_overtaken(op) /* something has happened since the look */
-                           ? now
-                           : ckiti_time_after(now, ckiti_time_left(cache_now, op->retry_at_ms));
-        until = due < until ? due : until;
     }
+    b->pause_until_ms = until;
     return b->follow_until_ms != 0 && b->follow_until_ms < until ? b->follow_until_ms : until;
 }
 

@@ -190,6 +190,7 @@ static ckit_status load(ckit_function *function, const ckit_args *args, ckit_buf
     if (st == CKIT_OK) {
         return ckiti_finish_value(function, &writer, err);
     }
+    (void)ckit_writer_finish(&writer, NULL);
     if (st < CKIT_E_FIRST) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "the loader of %.*s returned %s, which is no failure",
                          (int)function->record->name_len, function->record->name, ckit_status_name(st));

@@ -77,8 +77,8 @@ static ckit_status load_each(const ckit_function *function, ckit_batch_call *cal
 void ckiti_batch_run_with(ckit_batch *b, ckit_batch_loader loader, void *context) {
     while (run(b) == CKIT_COMPUTE) {
         ckit_error  why = CKIT_ERROR_INIT;
-        ckit_status st = loader != NULL ? loader(context, b->a.calls, b->missing, &why)
-                                        : load_each(b->function, b->a.calls, b->missing, &why);
+        ckit_status st = loader != NULL ? loader(context, b->loads.calls, b->missing, &why)
+                                        : load_each(b->function, b->loads.calls, b->missing, &why);
         ckiti_batch_take_results(b, st, &why);
     }
 }
@@ -276,7 +276,7 @@ ckit_status ckit_batch_wait(ckit_batch *b) {
 
 ckit_batch_call *ckit_batch_missing(ckit_batch *b, size_t *count) {
     *count = b->missing;
-    return b->missing > 0 ? b->a.calls : NULL;
+    return b->missing > 0 ? b->loads.calls : NULL;
 }
 
 /* It was begun by the parent of this process, whose poll brings nothing any more. */

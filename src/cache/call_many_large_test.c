@@ -2,6 +2,8 @@
 #include "cache/batch.h"
 #include "cache/cache_fixture.h"
 
+#define LEASE_MS 30000u
+
 typedef struct large {
     fixture          f;
     loader           l; /* of single calls */
@@ -13,6 +15,7 @@ typedef struct large {
     ckit_status     *answers;
     ckit_status      fails;       /* the loader */
     size_t           invalidates; /* every so many-th call, while the loader runs; 0: none */
+    unsigned         thirds;      /* of a lease that the loader takes */
     _Atomic uint64_t runs;
     size_t           loaded; /* by the last run */
     size_t           locks;  /* that were held then */
@@ -28,6 +31,10 @@ static ckit_status load_large(void *context, ckit_batch_call *calls, size_t coun
     }
     for (size_t i = 0; l->invalidates > 0 && i < l->count; i += l->invalidates) {
         CHECK_STATUS(CKIT_MISS, invalidate(l->fn, (int64_t)i)); /* it is not there yet */
+    }
+    for (unsigned i = 1; i <= l->thirds; i++) { /* which is renewed in two portions */
+        pass(&l->f, LEASE_MS / 3);
+        fake_wait_calls(l->f.store, FAKE_LOCK_RENEW_MANY, 2 * i);
     }
     return l->fails == CKIT_OK ? CKIT_OK : ckit_fail(err, l->fails, "loader", "all of it");
 }
@@ -118,17 +125,51 @@ CKIT_TEST(call_many_large, keeps_nothing_of_calls_that_were_invalidated_meanwhil
     }
 }
 
-CKIT_TEST(call_many_large, takes_no_more_locks_than_its_bound_and_computes_the_rest_without) {
-    static const fake_kind kinds[] = {FAKE_LOCKING_MANY, FAKE_LOCKING};
-    for (size_t k = 0; k < 2; k++) {
+/* More locks than are taken or renewed in one go. */
+#define LOCKED (CKITI_BATCH_PORTION + 76u)
+
+CKIT_TEST(call_many_large, takes_the_locks_of_all_and_keeps_them_however_long_the_loader_runs) {
+    large l;
+    large_open(&l, true, FAKE_LOCKING_MANY, LOCKED, NULL);
+    l.thirds = 5;
+    CHECK_EQ_U(LOCKED, large_run(&l, CKIT_SOURCE_FUNCTION));
+    CHECK_EQ_U(1, l.runs);
+    CHECK_EQ_U(LOCKED, l.locks);
+    CHECK_EQ_U(LOCKED, l.loaded);
+    CHECK_EQ_U(LOCKED, fake_count(l.f.store));
+    CHECK_EQ_U(2, fake_calls(l.f.store, FAKE_LOCK_TRY_MANY));
+    CHECK_EQ_U(0, fake_calls(l.f.store, FAKE_LOCK_RENEW));
+    CHECK_EQ_U(0, stats_of(l.f.cache).leases_lost);
+    CHECK(!fake_is_locked(l.f.store));
+    large_close(&l);
+}
+
+CKIT_TEST(call_many_large, takes_a_bounded_number_of_locks_that_are_renewed_one_by_one_and_computes_the_rest_without) {
+    large l;
+    large_open(&l, true, FAKE_LOCKING, CKITI_BATCH_LOCKS + 76, NULL);
+    CHECK_EQ_U(l.count, large_run(&l, CKIT_SOURCE_FUNCTION));
+    CHECK_EQ_U(1, l.runs);
+    CHECK_EQ_U(CKITI_BATCH_LOCKS, l.locks);
+    CHECK_EQ_U(l.count, l.loaded);
+    CHECK_EQ_U(l.count, fake_count(l.f.store));
+    CHECK(!fake_is_locked(l.f.store));
+    large_close(&l);
+}
+
+CKIT_TEST(call_many_large, that_the_store_leaves_unanswered_costs_one_wait_and_not_one_for_each_portion) {
+    static const struct {
+        fake_op  op;
+        uint64_t kept; /* by the store */
+    } silences[] = {
+        {FAKE_GET_MANY, 0}, {FAKE_LOCK_TRY_MANY, 0}, {FAKE_SET_MANY_IF_OWNER, 0}, {FAKE_LOCK_RELEASE_MANY, LOCKED}};
+    for (size_t i = 0; i < sizeof silences / sizeof silences[0]; i++) {
         large l;
-        large_open(&l, true, kinds[k], CKITI_BATCH_LOCKS + 76, NULL);
-        CHECK_EQ_U(l.count, large_run(&l, CKIT_SOURCE_FUNCTION));
-        CHECK_EQ_U(1, l.runs);
-        CHECK_EQ_U(CKITI_BATCH_LOCKS, l.locks);
-        CHECK_EQ_U(l.count, l.loaded);
-        CHECK_EQ_U(l.count, fake_count(l.f.store));
-        CHECK(!fake_is_locked(l.f.store));
+        large_open(&l, true, FAKE_LOCKING_MANY, LOCKED, NULL);
+        fake_fail(l.f.store, silences[i].op, CKIT_E_TIMEOUT, UINT64_MAX);
+        CHECK_EQ_U(LOCKED, large_run(&l, CKIT_SOURCE_FUNCTION));
+        CHECK_EQ_U(1, fake_calls(l.f.store, silences[i].op));
+        CHECK_EQ_U(silences[i].kept, fake_count(l.f.store));
+        fake_fail(l.f.store, silences[i].op, CKIT_OK, 0);
         large_close(&l);
     }
 }

@@ -13,7 +13,7 @@
 #include <pthread.h>
 
 #define CKITI_FLIGHT_SHARDS 8u
-#define CKITI_FLIGHT_CHAINS 64u
+#define CKITI_FLIGHT_CHAINS 512u /* of a shard: a batch leads thousands */
 
 typedef enum ckiti_seat_state {
     CKITI_SEAT_NONE = 0, /* in no flight */

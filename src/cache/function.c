@@ -396,11 +396,11 @@ ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error
     }
     if (st == CKIT_OK) {
         uint64_t hash = ckiti_call_name(function, packed, &memkey);
-        bool     elsewhere = cache->ops != NULL && ckiti_forget_namesakes(function, &memkey);
+        bool     elsewhere = cache->ops != NULL && ckiti_forget_namesakes(function, ckiti_memkey_slice(&memkey));
         st = ckiti_remove_everywhere(cache, function->record->ns, ckiti_memkey_slice(&memkey), hash,
                                      ckit_buf_slice(&key), 0, err);
         if (cache->ops != NULL) {
-            elsewhere |= ckiti_forget_namesakes(function, &memkey);
+            elsewhere |= ckiti_forget_namesakes(function, ckiti_memkey_slice(&memkey));
         }
         st = st == CKIT_MISS && elsewhere ? CKIT_OK : st;
     }

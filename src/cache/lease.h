@@ -9,7 +9,10 @@
  * which may all be busy with functions. One thread does it, started with the first lock that is held; while the store
  * is asked, another looks after the other locks, so that a part of the store that hangs (a node of a cluster) costs its
  * own locks alone. There are CKITI_LEASE_THREADS of them at most, and an attempt takes a sixth of the lease at most
- * where the store minds its time limit: some thirty locks may hang at once before the next is renewed late. */
+ * where the store minds its time limit: some thirty locks may hang at once before the next is renewed late.
+ *
+ * Locks that were taken at the same moment, by a batch, are renewed together where the store can do that, up to
+ * CKITI_LEASE_PORTION in one go. */
 #ifndef CKITI_CACHE_LEASE_H
 #define CKITI_CACHE_LEASE_H
 
@@ -21,12 +24,13 @@ struct ckit_cache;
 typedef struct ckiti_held ckiti_held;
 
 #define CKITI_LEASE_THREADS 8u
+#define CKITI_LEASE_PORTION 1024u
 
 /* Renews what is due. */
 typedef struct ckiti_renewer {
     ckiti_job          job;
     struct ckit_cache *cache;
-    ckiti_held        *asked; /* the one for which the store is asked, without the lock; not in the list */
+    ckiti_held        *asked; /* those for which the store is asked, without the lock; not in the list */
     enum { CKITI_RENEWER_IDLE, CKITI_RENEWER_WAITS, CKITI_RENEWER_RUNS } state;
 } ckiti_renewer;
 

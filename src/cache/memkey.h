@@ -17,6 +17,12 @@ typedef struct ckiti_memkey {
 
 static inline ckit_slice ckiti_memkey_slice(const ckiti_memkey *key) { return ckit_slice_of(key->bytes, key->len); }
 
+/* A name that was made before. */
+static inline void ckiti_memkey_copy(ckiti_memkey *key, ckit_slice name) {
+    key->len = name.len;
+    memcpy(key->bytes, name.ptr, name.len);
+}
+
 static inline uint32_t ckiti_memkey_function(ckit_slice key) {
     uint32_t id = 0;
     if (key.len >= sizeof id) {

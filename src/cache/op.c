@@ -38,11 +38,29 @@ static bool is_overtaken(const ckiti_seat *seat) {
 
 /* ---- beginning and ending --------------------------------------------------------------------------------------- */
 
-/* Everything but the memory key, whose 4 KiB are written only up to its length. */
+static ckit_op *allocate(const ckit_cache *cache, size_t size) {
+    ckit_op *op = ckiti_alloc(cache->alloc, size);
+    if (op != NULL) {
+        op->allocated = size;
+    }
+    return op;
+}
+
+ckit_op *ckiti_op_new(const ckit_cache *cache, const ckiti_memkey *memkey) {
+    return allocate(cache, offsetof(ckit_op, own_memkey.bytes) + (memkey != NULL ? memkey->len : 0));
+}
+
+/* The name of a lean one stands behind the rest, at the end of what was allocated. */
+ckit_op *ckiti_op_new_lean(const ckit_cache *cache, const ckiti_memkey *memkey, bool with_args) {
+    size_t size = with_args ? offsetof(ckit_op, queued) : offsetof(ckit_op, args);
+    return allocate(cache, size + (memkey != NULL ? memkey->len : 0));
+}
+
+void ckiti_op_free(const ckit_cache *cache, ckit_op *op) { ckiti_free(cache->alloc, op, op->allocated); }
+
+/* What every operation has, but for its name. */
 static void init_fields(ckit_op *op, ckit_function *function) {
-    memset(op, 0, offsetof(ckit_op, memkey));
-    memset((char *)op + offsetof(ckit_op, queued), 0, offsetof(ckit_op, args) - offsetof(ckit_op, queued));
-    op->has_args = false;
+    memset((char *)op + offsetof(ckit_op, function), 0, offsetof(ckit_op, args) - offsetof(ckit_op, function));
     op->function = function;
     op->cache = function->cache;
     ckit_buf_init(&op->key, op->cache->alloc);
@@ -52,14 +70,17 @@ static void init_fields(ckit_op *op, ckit_function *function) {
     ckit_buf_init(&op->stored, op->cache->alloc);
 }
 
-ckit_status ckiti_op_init(ckit_op *op, ckit_function *function, ckit_slice packed, const ckiti_memkey *memkey,
-                          uint64_t hash, ckit_error *err) {
+static void init_whole(ckit_op *op, ckit_function *function) {
     init_fields(op, function);
+    memset((char *)op + offsetof(ckit_op, queued), 0, offsetof(ckit_op, own_memkey) - offsetof(ckit_op, queued));
+}
+
+/* With its name. */
+static ckit_status begin(ckit_op *op, ckit_slice packed, uint64_t hash, ckit_error *err) {
+    const ckit_function *function = op->function;
     op->keyed = true;
     op->hash = hash;
-    op->memkey.len = memkey->len;
-    memcpy(op->memkey.bytes, memkey->bytes, memkey->len);
-    op->seat.key = ckiti_memkey_slice(&op->memkey);
+    op->seat.key = op->memkey;
     op->seat.hash = hash;
     op->seat.scope = function->record->ns;
     op->seat.overtaken = is_overtaken;
@@ -78,6 +99,24 @@ ckit_status ckiti_op_init(ckit_op *op, ckit_function *function, ckit_slice packe
     return st;
 }
 
+ckit_status ckiti_op_init(ckit_op *op, ckit_function *function, ckit_slice packed, const ckiti_memkey *memkey,
+                          uint64_t hash, ckit_error *err) {
+    init_whole(op, function);
+    op->own_memkey.len = memkey->len;
+    memcpy(op->own_memkey.bytes, memkey->bytes, memkey->len);
+    op->memkey = ckiti_memkey_slice(&op->own_memkey);
+    return begin(op, packed, hash, err);
+}
+
+ckit_status ckiti_op_init_lean(ckit_op *op, ckit_function *function, ckit_slice packed, const ckiti_memkey *memkey,
+                               uint64_t hash, ckit_error *err) {
+    uint8_t *name = (uint8_t *)op + op->allocated - memkey->len;
+    init_fields(op, function);
+    memcpy(name, memkey->bytes, memkey->len);
+    op->memkey = ckit_slice_of(name, memkey->len);
+    return begin(op, packed, hash, err);
+}
+
 void ckiti_op_reject(ckit_op *op, ckit_slice bytes, bool keep) {
     op->rejects = op->seat.computed_only = true;
     op->keeps_rejected = keep;
@@ -89,10 +128,19 @@ bool ckiti_op_is_rejected(const ckit_op *op, ckit_slice bytes) {
     return op->rejects && bytes.len == op->rejected_len && ckiti_xxh3(bytes, op->cache->seed) == op->rejected_hash;
 }
 
-void ckiti_op_init_uncached(ckit_op *op, ckit_function *function) {
-    init_fields(op, function);
+static void begin_uncached(ckit_op *op) {
     op->phase = CKITI_PHASE_COMPUTE;
     ckiti_count(&op->cache->counters, CKITI_UNCACHED, 1);
+}
+
+void ckiti_op_init_uncached(ckit_op *op, ckit_function *function) {
+    init_whole(op, function);
+    begin_uncached(op);
+}
+
+void ckiti_op_init_lean_uncached(ckit_op *op, ckit_function *function) {
+    init_fields(op, function);
+    begin_uncached(op);
 }
 
 /* When the lock was not ours to the end, or nobody can tell, the second entry, which no store writes under the key's

@@ -30,7 +30,9 @@ typedef enum ckiti_phase {
     CKITI_PHASE_DONE
 } ckiti_phase;
 
+/* From `args` on, the members of one that is lean (ckiti_op_new_lean) are not there; those it may have are marked. */
 struct ckit_op {
+    size_t           allocated; /* bytes; of one by itself */
     ckit_function   *function;
     ckit_cache      *cache;
     ckiti_phase      phase;
@@ -58,6 +60,7 @@ struct ckit_op {
     ckiti_seat       seat;
     ckiti_seat_state news;   /* of a batch that follows: what its seat was told */
     ckiti_wait       wait;   /* WAIT */
+    ckit_slice       memkey; /* its name in memory; empty without a key */
     ckit_buf         key;    /* the store's key; empty where nobody needs it */
     ckit_buf         tenant; /* whose call it is, of a function with tenants */
     bool             silent; /* the store did not answer in time: nobody waits for it again in this call */
@@ -75,21 +78,23 @@ struct ckit_op {
     ckit_buf         late; /* may stand in for the result: read from the store, and valid as of `birth` and `version` */
     ckit_value       value; /* what the caller gets */
     ckit_error       error;
-    ckiti_memkey     memkey; /* written up to its length */
+    ckit_buf         stored;
+    ckit_status      got; /* of a read or a write by other means */
+    bool             has_args;
+    void            *context;    /* of `ready` and `stop`; or the batch */
+    bool (*stop)(void *context); /* the blocking driver's: whether to wait no longer */
+    bool stopped;
+
+    ckit_args args; /* where the caller's do not last. Lean: only if asked for */
 
     /* the pollable driver's part (poll.c) */
     ckiti_queued  queued;
     ckit_op_ready ready;
-    void         *context;
-    bool (*stop)(void *context); /* the blocking driver's: whether to wait no longer */
-    bool         stopped;
-    ckit_status  got; /* of a submitted read */
-    ckiti_job    work;
-    ckiti_job    timer;
-    ckit_buf     stored;
-    ckit_request request;
-    ckit_args    args; /* of a background refresh */
-    bool         has_args;
+    ckiti_job     work;
+    ckiti_job     timer;
+    ckit_request  request;
+
+    ckiti_memkey own_memkey; /* what `memkey` is; written, and there, up to its length */
 };
 
 static inline ckit_op *ckiti_op_of_work(ckiti_job *job) {
@@ -130,10 +135,19 @@ ckit_slice ckiti_call_split(const ckit_function *function, ckit_slice *packed);
 /* The key without the tenant in front of it. */
 ckit_slice ckiti_bare_key(const ckit_function *function, ckit_slice key);
 
+/* Memory for an operation by itself, no more than it needs, uninitialised; ckiti_op_free gives it back. NULL: there is
+ * none. `memkey` may be NULL: it will be uncached. */
+ckit_op *ckiti_op_new(const ckit_cache *cache, const ckiti_memkey *memkey);
+/* One of thousands, for ckiti_op_init_lean. */
+ckit_op *ckiti_op_new_lean(const ckit_cache *cache, const ckiti_memkey *memkey, bool with_args);
+void     ckiti_op_free(const ckit_cache *cache, ckit_op *op);
+
 /* Prepares an operation for a call that memory could not answer (op is uninitialised). CKIT_E_NO_MEMORY when the
  * store's key cannot be made. */
 ckit_status ckiti_op_init(ckit_op *op, ckit_function *function, ckit_slice packed, const ckiti_memkey *memkey,
                           uint64_t hash, ckit_error *err);
+ckit_status ckiti_op_init_lean(ckit_op *op, ckit_function *function, ckit_slice packed, const ckiti_memkey *memkey,
+                               uint64_t hash, ckit_error *err);
 /* The key under which the store keeps the call, appended to `key`. CKIT_E_KEY_ARGUMENT when a custom key cannot be
  * made. */
 ckit_status ckiti_call_key(const ckit_function *function, ckit_slice packed, ckit_buf *key, ckit_error *err);
@@ -141,6 +155,7 @@ ckit_status ckiti_call_key(const ckit_function *function, ckit_slice packed, cki
 void ckiti_op_reject(ckit_op *op, ckit_slice bytes, bool keep);
 /* For a call whose arguments cannot be a key. */
 void ckiti_op_init_uncached(ckit_op *op, ckit_function *function);
+void ckiti_op_init_lean_uncached(ckit_op *op, ckit_function *function);
 /* Gives everything back: the lock, the seat (a follower takes over), memory. */
 void ckiti_op_fini(ckit_op *op);
 

@@ -95,10 +95,10 @@ static bool put_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *obje
         return false;
     }
     if (!ckiti_uses_memory(op->function)) { /* another handle of the function may keep an older value */
-        (void)ckiti_l1_remove(l1, ckiti_memkey_slice(&op->memkey), op->hash);
+        (void)ckiti_l1_remove(l1, op->memkey, op->hash);
         return false;
     }
-    ckiti_l1_put_args args = {.key = ckiti_memkey_slice(&op->memkey),
+    ckiti_l1_put_args args = {.key = op->memkey,
                               .hash = op->hash,
                               .value = bytes,
                               .object = object,
@@ -110,7 +110,7 @@ static bool put_in_memory(ckit_op *op, ckit_slice bytes, const ckit_object *obje
     ckit_status       st =
         ckiti_copy_put(op->cache, op->function->record->ns, &op->note, how, &args, ckiti_cache_now(op->cache));
     if (st == CKIT_MISS) { /* an invalidation came in between: what is there may be older than this */
-        (void)ckiti_l1_remove(l1, ckiti_memkey_slice(&op->memkey), op->hash);
+        (void)ckiti_l1_remove(l1, op->memkey, op->hash);
     }
     return st == CKIT_OK;
 }
@@ -239,7 +239,7 @@ static bool is_fresh_and_opens(ckit_op *op) {
     const uint64_t     found = lend_from_memory(op, &sealed);
     const uint64_t     life_ms = sealed.life_ms;
     if (found && (st = ckiti_value_open(&v, CKITI_TIER_L1, sealed.data, &op->document, NULL)) != CKIT_OK) {
-        (void)ckiti_l1_remove(op->function->record->ns->l1, ckiti_memkey_slice(&op->memkey), op->hash);
+        (void)ckiti_l1_remove(op->function->record->ns->l1, op->memkey, op->hash);
     }
     ckit_value_fini(&sealed);
     if (st != CKIT_OK || ckiti_op_is_rejected(op, ckit_buf_slice(&op->document))) {

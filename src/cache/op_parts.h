@@ -18,7 +18,7 @@ static inline ckiti_l1_query ckiti_memory_query(const ckit_function *function, c
                             .tag = ckiti_function_tag(function)};
 }
 static inline ckiti_l1_query ckiti_op_query(const ckit_op *op) {
-    return ckiti_memory_query(op->function, ckiti_memkey_slice(&op->memkey), op->hash);
+    return ckiti_memory_query(op->function, op->memkey, op->hash);
 }
 
 /* As ckiti_op_was_overtaken, for changes in this process alone. */

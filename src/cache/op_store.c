@@ -12,8 +12,8 @@
 #include <cachekit/value.h>
 
 static void forget_everywhere(ckit_op *op) {
-    (void)ckiti_remove_everywhere(op->cache, op->function->record->ns, ckiti_memkey_slice(&op->memkey), op->hash,
-                                  ckit_buf_slice(&op->key), 0, NULL);
+    (void)ckiti_remove_everywhere(op->cache, op->function->record->ns, op->memkey, op->hash, ckit_buf_slice(&op->key),
+                                  0, NULL);
 }
 
 /* Objects are their binding's to judge. */
@@ -359,7 +359,7 @@ ckit_status ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_s
     }
     op->stored.len = 0;
     if (op->keyed && op->ttl_ms != CKIT_TTL_DO_NOT_STORE && op->cache->ops != NULL) {
-        (void)ckiti_forget_namesakes(op->function, &op->memkey);
+        (void)ckiti_forget_namesakes(op->function, op->memkey);
     }
     ckiti_op_let_lock_go(op);
     if (op->kept_not != CKIT_OK) {

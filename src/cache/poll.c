@@ -9,10 +9,10 @@
 static const char where[] = "poll";
 
 static void destroy(ckit_op *op) {
-    const ckit_alloc *alloc = op->cache->alloc;
+    const ckit_cache *cache = op->cache;
     ckiti_workers_cancel_wait(&op->cache->workers, &op->timer);
     ckiti_op_fini(op);
-    ckiti_free(alloc, op, sizeof *op);
+    ckiti_op_free(cache, op);
 }
 
 /* Ends an operation whose caller has freed it. */
@@ -300,7 +300,7 @@ static ckit_status begin(const ckit_start *start, ckiti_joined *joined, ckit_op 
     if (seen == CKIT_STALE && st == CKIT_OK && !ckiti_refresh_is_due(function, &memkey, hash)) {
         return CKIT_STALE;
     }
-    ckit_op *op = ckiti_alloc(function->cache->alloc, sizeof *op);
+    ckit_op *op = ckiti_op_new(function->cache, st == CKIT_OK ? &memkey : NULL);
     if (op == NULL) {
         return seen == CKIT_STALE ? CKIT_STALE : ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for an operation");
     }
@@ -308,7 +308,7 @@ static ckit_status begin(const ckit_start *start, ckiti_joined *joined, ckit_op 
         ckiti_op_fini(op);
     }
     if (st != CKIT_OK && seen == CKIT_STALE) {
-        ckiti_free(function->cache->alloc, op, sizeof *op);
+        ckiti_op_free(function->cache, op);
         return CKIT_STALE;
     }
     if (st != CKIT_OK) {

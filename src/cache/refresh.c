@@ -119,7 +119,7 @@ static void forget_copy(ckit_op *op) {
     pthread_mutex_lock(&stripe->mu);
     if (l1 != NULL && !ckiti_op_was_overtaken(op)) { /* else it may be a newer one */
         ckiti_stripe_advance(stripe, op->hash);
-        (void)ckiti_l1_remove(l1, ckiti_memkey_slice(&op->memkey), op->hash);
+        (void)ckiti_l1_remove(l1, op->memkey, op->hash);
     }
     pthread_mutex_unlock(&stripe->mu);
 }
@@ -164,7 +164,7 @@ static void end_refresh(ckit_op *op) {
     ckit_function *function = op->function;
     ckit_cache    *cache = op->cache;
     ckiti_op_fini(op);
-    ckiti_free(cache->alloc, op, sizeof *op);
+    ckiti_op_free(cache, op);
     ckiti_function_let_go(function);
 }
 
@@ -193,7 +193,7 @@ static bool may_refresh(ckit_op *op) {
 void ckiti_refresh_in_background(ckit_function *function, const ckit_args *args, ckit_slice packed,
                                  const ckiti_memkey *memkey, uint64_t hash) {
     ckit_cache *cache = function->cache;
-    ckit_op    *op = ckiti_refresh_is_due(function, memkey, hash) ? ckiti_alloc(cache->alloc, sizeof *op) : NULL;
+    ckit_op    *op = ckiti_refresh_is_due(function, memkey, hash) ? ckiti_op_new(cache, memkey) : NULL;
     if (op == NULL) {
         return; /* the next call tries again */
     }

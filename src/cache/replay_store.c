@@ -202,6 +202,11 @@ static ckit_status lock_try_many(void *self, const ckit_slice *keys, size_t coun
     return ops_of(self)->lock_try_many(self_of(self), keys, count, lease_ms, deadline_ms, leases, answers, err);
 }
 
+static ckit_status lock_renew_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                   uint64_t lease_ms, uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
+    return ops_of(self)->lock_renew_many(self_of(self), keys, leases, count, lease_ms, deadline_ms, answers, err);
+}
+
 static ckit_status lock_release_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
                                      uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
     return ops_of(self)->lock_release_many(self_of(self), keys, leases, count, deadline_ms, answers, err);
@@ -254,6 +259,7 @@ void ckiti_replay_fill_table(ckiti_replay *replay) {
         WHERE_THE_STORE_HAS(sweep, sweep),
         WHERE_THE_STORE_HAS(watch, watch),
         WHERE_THE_STORE_HAS(lock_try_many, lock_try_many),
+        WHERE_THE_STORE_HAS(lock_renew_many, lock_renew_many),
         WHERE_THE_STORE_HAS(lock_release_many, lock_release_many),
         WHERE_THE_STORE_HAS(set_many_if_owner, set_many_if_owner),
         WHERE_THE_STORE_HAS(replace, replace),

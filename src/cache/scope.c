@@ -209,11 +209,10 @@ void ckiti_each_key_of_hash(ckit_cache *cache, ckit_slice namespace_name, ckit_s
 /* ---- calls with custom keys ------------------------------------------------------------------------------------- */
 
 /* Forgets the call in the memory of all functions of `ns` that have custom keys, but the one numbered `but`. */
-static bool forget_named(ckit_cache *cache, ckiti_namespace *ns, const ckiti_memkey *memkey, uint32_t but) {
+static bool forget_named(ckit_cache *cache, ckiti_namespace *ns, ckit_slice memkey, uint32_t but) {
     bool         was_there = false;
     ckiti_memkey own;
-    own.len = memkey->len;
-    memcpy(own.bytes, memkey->bytes, memkey->len);
+    ckiti_memkey_copy(&own, memkey);
     for (ckiti_function_record *record = atomic_load_explicit(&cache->records, memory_order_acquire); record != NULL;
          record = record->next) {
         if (record->ns == ns && record->id != but && (record->traits & CKITI_TRAIT_CUSTOM_KEY) != 0) {
@@ -231,7 +230,7 @@ static bool forget_named(ckit_cache *cache, ckiti_namespace *ns, const ckiti_mem
     return was_there;
 }
 
-bool ckiti_forget_namesakes(const ckit_function *function, const ckiti_memkey *memkey) {
+bool ckiti_forget_namesakes(const ckit_function *function, ckit_slice memkey) {
     ckiti_namespace *ns = function->record->ns;
     return function->custom_key && atomic_load_explicit(&ns->named, memory_order_relaxed) > 1 &&
            forget_named(function->cache, ns, memkey, function->record->id);
@@ -293,7 +292,7 @@ static void forget_named_by_text(ckit_cache *cache, ckiti_namespace *ns, ckit_sl
     ckit_args_str(&args, text);
     if (ckit_args_pack(&args, &packed, NULL) == CKIT_OK) {
         ckiti_memkey_make(&memkey, 0, packed);
-        (void)forget_named(cache, ns, &memkey, 0);
+        (void)forget_named(cache, ns, ckiti_memkey_slice(&memkey), 0);
     } else { /* no memory to name the call */
         forget_namespace(ns);
     }

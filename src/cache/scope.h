@@ -18,7 +18,7 @@ void ckiti_forget_elsewhere(ckit_cache *cache, const ckiti_namespace *ns, ckit_s
 /* Functions whose calls have custom keys share entries of the store when they name the same text in one namespace. One
  * of them has changed or removed the entry of the call `memkey`: the others forget it in memory. True when one of them
  * could still have served it. */
-bool ckiti_forget_namesakes(const ckit_function *function, const ckiti_memkey *memkey);
+bool ckiti_forget_namesakes(const ckit_function *function, ckit_slice memkey);
 
 /* The store tells that everything of the scope has changed: memory's part of an invalidation. A function's name is as
  * keys hold it. */

@@ -129,7 +129,8 @@ static void compare_with_naive(ckit_slice document, ckit_status status, ckit_sli
     ckit_writer w;
     ckit_reader_init(&r, document);
     ckit_writer_init(&w, &out);
-    const bool right = naive_value(&r, &w, 0) && ckit_writer_finish(&w, NULL) == CKIT_OK;
+    const bool written = naive_value(&r, &w, 0);
+    const bool right = ckit_writer_finish(&w, NULL) == CKIT_OK && written;
     check(right == (status == CKIT_OK));
     check(!right || ckit_slice_equal(ckit_buf_slice(&out), canonical));
     ckit_buf_fini(&out);

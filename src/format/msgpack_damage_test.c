@@ -99,3 +99,49 @@ CKIT_TEST(msgpack, a_writer_survives_the_failure_of_any_allocation) {
         CHECK_STATUS(CKIT_E_NO_MEMORY, st);
     }
 }
+
+static void open_arrays(ckit_writer *w, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        ckit_write_array(w, 1);
+    }
+}
+
+CKIT_TEST(msgpack, a_writer_that_goes_deep_survives_the_failure_of_any_allocation) {
+    for (uint64_t n = 0;; n++) {
+        failing_alloc fa;
+        ckit_buf      buf;
+        ckit_writer   w;
+        failing_alloc_init(&fa, n);
+        ckit_buf_init(&buf, &fa.alloc);
+        ckit_writer_init(&w, &buf);
+        ckit_write_array(&w, 2);
+        open_arrays(&w, CKIT_WRITER_SHALLOW + 2);
+        ckit_write_int(&w, 1);
+        open_arrays(&w, CKIT_MSGPACK_MAX_DEPTH - 1);
+        ckit_write_int(&w, 2);
+        const ckit_status st = ckit_writer_finish(&w, NULL);
+        CHECK_EQ_U(st == CKIT_OK ? 1 + CKIT_WRITER_SHALLOW + 2 + 1 + CKIT_MSGPACK_MAX_DEPTH : 0, buf.len);
+        ckit_buf_fini(&buf);
+        failing_alloc_check_empty(&fa);
+        if (!failing_alloc_has_failed(&fa)) {
+            CHECK_OK(st);
+            break;
+        }
+        CHECK_STATUS(CKIT_E_NO_MEMORY, st);
+    }
+}
+
+CKIT_TEST(msgpack, a_writer_that_is_given_up_at_any_depth_keeps_no_memory) {
+    for (uint32_t depth = 0; depth <= CKIT_MSGPACK_MAX_DEPTH + 1; depth++) {
+        failing_alloc fa;
+        ckit_buf      buf;
+        ckit_writer   w;
+        failing_alloc_init(&fa, UINT64_MAX);
+        ckit_buf_init(&buf, &fa.alloc);
+        ckit_writer_init(&w, &buf);
+        open_arrays(&w, depth);
+        CHECK_STATUS(depth <= CKIT_MSGPACK_MAX_DEPTH ? CKIT_E_MISUSE : CKIT_E_DEPTH, ckit_writer_finish(&w, NULL));
+        ckit_buf_fini(&buf);
+        failing_alloc_check_empty(&fa);
+    }
+}

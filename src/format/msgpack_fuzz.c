@@ -25,6 +25,7 @@ static ckit_status encode_again(ckit_slice input, ckit_buf *out) {
     if (st == CKIT_OK) {
         check(ckit_writer_finish(&w, NULL) == CKIT_OK);
     } else {
+        (void)ckit_writer_finish(&w, NULL);
         out->len = 0;
     }
     return st;

@@ -4,7 +4,10 @@
  * failure, so that one comparison guards every write. */
 #include <cachekit/msgpack.h>
 
+#include "base/alloc.h"
 #include "format/msgpack_code.h"
+
+#define DEEP_BYTES (CKIT_MSGPACK_MAX_DEPTH * sizeof(uint64_t))
 
 void ckit_writer_init(ckit_writer *w, ckit_buf *out) {
     w->max_bytes = SIZE_MAX;
@@ -14,6 +17,13 @@ void ckit_writer_init(ckit_writer *w, ckit_buf *out) {
     w->depth = 0;
     w->status = CKIT_OK;
     w->why = NULL;
+    w->stack = w->shallow;
+}
+
+/* Complete, or failed. */
+static __attribute__((noinline)) void free_deep(ckit_writer *w) {
+    ckiti_free(w->out->alloc, w->stack, DEEP_BYTES);
+    w->stack = w->shallow;
 }
 
 void ckit_writer_fail(ckit_writer *w, ckit_status status, const char *why) {
@@ -22,6 +32,9 @@ void ckit_writer_fail(ckit_writer *w, ckit_status status, const char *why) {
         w->why = why;
     }
     w->left = 0;
+    if (w->stack != w->shallow) {
+        free_deep(w);
+    }
 }
 
 static void fail_size(ckit_writer *w) { ckit_writer_fail(w, CKIT_E_TOO_LARGE, "the value is larger than its limit"); }
@@ -50,6 +63,9 @@ static inline void written(ckit_writer *w, size_t len) {
     w->left--;
     while (w->left == 0 && w->depth > 0) {
         w->left = w->stack[--w->depth];
+    }
+    if (__builtin_expect(w->left == 0 && w->stack != w->shallow, 0)) {
+        free_deep(w);
     }
 }
 
@@ -137,6 +153,18 @@ void ckit_write_bin(ckit_writer *w, ckit_slice bytes) {
     }
 }
 
+/* There are more containers than there was room for. */
+static __attribute__((noinline)) bool make_deep(ckit_writer *w) {
+    uint64_t *deep = ckiti_alloc(w->out->alloc, DEEP_BYTES);
+    if (deep == NULL) {
+        ckit_writer_fail(w, CKIT_E_NO_MEMORY, "no memory for arrays and maps inside each other");
+        return false;
+    }
+    memcpy(deep, w->shallow, sizeof w->shallow);
+    w->stack = deep;
+    return true;
+}
+
 static void open_container(ckit_writer *w, size_t head, uint64_t values) {
     if (w->depth >= CKIT_MSGPACK_MAX_DEPTH) {
         ckit_writer_fail(w, CKIT_E_DEPTH, "arrays and maps are nested more than 512 deep");
@@ -144,6 +172,9 @@ static void open_container(ckit_writer *w, size_t head, uint64_t values) {
     }
     if (values == 0) {
         written(w, head);
+        return;
+    }
+    if (w->depth == CKIT_WRITER_SHALLOW && w->stack == w->shallow && !make_deep(w)) {
         return;
     }
     w->out->len += head;

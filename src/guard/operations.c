@@ -373,6 +373,22 @@ static ckit_status guarded_lock_try_many(void *self, const ckit_slice *keys, siz
     return walk(self, &lock_try_many, &args, count / KEYS_PER_MS, deadline_ms, err);
 }
 
+static ckit_status run_lock_renew_many(const ckiti_guarded *at, const void *args, uint64_t deadline_ms,
+                                       ckit_error *err) {
+    const locking_many *a = args;
+    return at->inner->lock_renew_many(at->store, a->batch.keys, a->held, a->batch.count, a->lease_ms, deadline_ms,
+                                      a->batch.answers, err);
+}
+
+static ckit_status guarded_lock_renew_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                           uint64_t lease_ms, uint64_t deadline_ms, ckit_status *answers,
+                                           ckit_error *err) {
+    static const operation lock_renew_many = {run_lock_renew_many, judge_batch, NULL,
+                                              CKITI_TRAIT_LOCK | CKITI_TRAIT_ALWAYS};
+    const locking_many     args = {{.keys = keys, .count = count, .answers = answers}, lease_ms, NULL, leases};
+    return walk(self, &lock_renew_many, &args, count / KEYS_PER_MS, deadline_ms, err);
+}
+
 static ckit_status run_lock_release_many(const ckiti_guarded *at, const void *args, uint64_t deadline_ms,
                                          ckit_error *err) {
     const locking_many *a = args;
@@ -534,6 +550,7 @@ void ckiti_guard_fill_table(ckit_backend_ops *ops, const ckit_backend_ops *inner
         WHERE_THE_STORE_HAS(sweep, through_sweep),
         WHERE_THE_STORE_HAS(watch, through_watch),
         WHERE_THE_STORE_HAS(lock_try_many, guarded_lock_try_many),
+        WHERE_THE_STORE_HAS(lock_renew_many, guarded_lock_renew_many),
         WHERE_THE_STORE_HAS(lock_release_many, guarded_lock_release_many),
         WHERE_THE_STORE_HAS(set_many_if_owner, guarded_set_many_if_owner),
         WHERE_THE_STORE_HAS(replace, guarded_replace),

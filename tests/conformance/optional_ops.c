@@ -361,6 +361,34 @@ CKIT_TEST(locks, of_many_keys_are_taken_and_released_each_by_itself) {
     free(k);
 }
 
+CKIT_TEST(locks, of_many_keys_are_renewed_each_by_itself) {
+    suite        s;
+    ckit_lease   other;
+    locked_keys *k;
+    suite_begin(&s);
+    SUITE_NEEDS(&s, lock_renew_many);
+    k = locked_keys_new();
+    for (unsigned i = 0; i < LOCKED_KEYS; i++) {
+        CHECK_OK(lock_try(&s, k->names[i], 10000, &k->leases[i]));
+    }
+    CHECK_OK(lock_release(&s, k->names[3], &k->leases[3]));
+    CHECK_OK(lock_release(&s, k->names[4], &k->leases[4]));
+    CHECK_OK(lock_try(&s, k->names[4], 60000, &other));
+    CHECK_OK(
+        s.ops->lock_renew_many(s.self, k->keys, k->leases, LOCKED_KEYS, 60000, CKIT_NO_DEADLINE, k->answers, NULL));
+    for (unsigned i = 0; i < LOCKED_KEYS; i++) {
+        CHECK_STATUS(i == 3 || i == 4 ? CKIT_MISS : CKIT_OK, k->answers[i]);
+    }
+    suite_outlive(&s, 10000);
+    for (unsigned i = 0; i < LOCKED_KEYS; i += 97) { /* the first lease is over, the second is not */
+        CHECK_STATUS(CKIT_MISS, lock_try(&s, k->names[i], 1000, &other));
+    }
+    CHECK_OK(s.ops->lock_renew_many(s.self, k->keys, k->leases, 0, 60000, CKIT_NO_DEADLINE, k->answers, NULL));
+    CHECK(s.ops->lock_renew_many(s.self, k->keys, k->leases, 1, 0, CKIT_NO_DEADLINE, k->answers, NULL) >= CKIT_E_FIRST);
+    suite_end(&s);
+    free(k);
+}
+
 CKIT_TEST(locks, a_holder_of_many_overwrites_only_what_is_his) {
     suite        s;
     ckit_lease   other;

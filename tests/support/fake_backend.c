@@ -258,6 +258,7 @@ static const char *const names[FAKE_OP_COUNT] = {"get",
                                                  "set_if_owner",
                                                  "set_many",
                                                  "lock_try_many",
+                                                 "lock_renew_many",
                                                  "lock_release_many",
                                                  "set_many_if_owner"};
 
@@ -577,6 +578,22 @@ static ckit_status fake_lock_try_many(void *self, const ckit_slice *keys, size_t
     return end(store, FAKE_LOCK_TRY_MANY, st, err);
 }
 
+static ckit_status fake_lock_renew_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                        uint64_t lease_ms, uint64_t deadline_ms, ckit_status *answers,
+                                        ckit_error *err) {
+    fake_store *store = self;
+    ckit_status st = CKIT_OK;
+    if (begin(store, FAKE_LOCK_RENEW_MANY, deadline_ms, &st)) {
+        for (size_t i = 0; i < count; i++) {
+            if (!fails_alone(store, FAKE_LOCK_RENEW, &answers[i])) {
+                answers[i] = owns(store, keys[i], &leases[i]) ? CKIT_OK : CKIT_MISS;
+            }
+            if (answers[i] == CKIT_OK) lock_of(store, keys[i])->end_ms = end_of(store, lease_ms);
+        }
+    }
+    return end(store, FAKE_LOCK_RENEW_MANY, st, err);
+}
+
 static ckit_status fake_lock_release_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
                                           uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
     fake_store *store = self;
@@ -681,7 +698,7 @@ static const ckit_backend_ops tables[] = {
     [FAKE_REQUIRED] = {REQUIRED_OPS},
     [FAKE_FULL] = {FULL_OPS},
     [FAKE_LOCKING] = {LOCKING_OPS},
-    [FAKE_LOCKING_MANY] = {LOCKING_OPS, .lock_try_many = fake_lock_try_many,
+    [FAKE_LOCKING_MANY] = {LOCKING_OPS, .lock_try_many = fake_lock_try_many, .lock_renew_many = fake_lock_renew_many,
                            .lock_release_many = fake_lock_release_many, .set_many_if_owner = fake_set_many_if_owner},
     [FAKE_UNFENCED] = {FULL_OPS, .lock_try = fake_lock_try, .lock_renew = fake_lock_renew,
                        .lock_release = fake_lock_release},

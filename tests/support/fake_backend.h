@@ -31,10 +31,11 @@ typedef enum fake_op {
     FAKE_LOCK_TRY,
     FAKE_LOCK_RENEW,
     FAKE_LOCK_RELEASE,
-    FAKE_SET_IF_OWNER,      /* such a write is a FAKE_SET first, at its gate and in the log; then it may fail as this */
-    FAKE_SET_MANY,          /* each of its keys may fail as a FAKE_SET */
-    FAKE_LOCK_TRY_MANY,     /* each of its keys may fail as a FAKE_LOCK_TRY */
-    FAKE_LOCK_RELEASE_MANY, /* and so on */
+    FAKE_SET_IF_OWNER,    /* such a write is a FAKE_SET first, at its gate and in the log; then it may fail as this */
+    FAKE_SET_MANY,        /* each of its keys may fail as a FAKE_SET */
+    FAKE_LOCK_TRY_MANY,   /* each of its keys may fail as a FAKE_LOCK_TRY */
+    FAKE_LOCK_RENEW_MANY, /* and so on */
+    FAKE_LOCK_RELEASE_MANY,
     FAKE_SET_MANY_IF_OWNER,
     FAKE_OP_COUNT
 } fake_op;

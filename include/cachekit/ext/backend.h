@@ -247,12 +247,16 @@ typedef struct ckit_backend_ops {
     ckit_status (*watch)(void *self, const ckit_watch_sink *sink, ckit_error *err);
 
     /* Locks of many keys, and writing under them: one round trip where the store has such; need the locks (and
-     * `set_if_owner`). Each key by itself as with `lock_try`, `lock_release` and `set_if_owner`, with one lease and one
-     * answer per key. Returns CKIT_OK, or a failure of the whole: then none of the locks is held by this caller, as far as
-     * can be known, and nobody lets one go. Who has taken some returns CKIT_OK, and the failure as the others' answers.
-     * The keys are different ones. */
+     * `set_if_owner`). Each key by itself as with `lock_try`, `lock_renew`, `lock_release` and `set_if_owner`, with one
+     * lease and one answer per key. Returns CKIT_OK, or a failure of the whole: of `lock_try_many` then none of the locks
+     * is held by this caller, as far as can be known, and nobody lets one go. Who has taken some returns CKIT_OK, and the
+     * failure as the others' answers. The keys are different ones; the cache hands over 1,024 at most. A store has
+     * `lock_renew_many` when it renews so many in little time, be it one by one: a batch takes no more than 1,024 locks
+     * of a store without it. */
     ckit_status (*lock_try_many)(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
                                  uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers, ckit_error *err);
+    ckit_status (*lock_renew_many)(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                   uint64_t lease_ms, uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
     ckit_status (*lock_release_many)(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
                                      uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
     ckit_status (*set_many_if_owner)(void *self, const ckit_slice *keys, const ckit_slice *values,

@@ -296,6 +296,15 @@ ckit_status ckiti_file_lock_renew(void *self, ckit_slice key, const ckit_lease *
     return counted(store, status, CKITI_FILE_LOCKS_LOST);
 }
 
+ckit_status ckiti_file_lock_renew_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                       uint64_t lease_ms, uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
+    ckit_status status = check_length(lease_ms, err);
+    for (size_t i = 0; status == CKIT_OK && i < count; i++) {
+        answers[i] = ckiti_file_lock_renew(self, keys[i], &leases[i], lease_ms, deadline_ms, NULL);
+    }
+    return status;
+}
+
 ckit_status ckiti_file_lock_release(void *self, ckit_slice key, const ckit_lease *lease, uint64_t deadline_ms,
                                     ckit_error *err) {
     ckiti_file_store *store = self;

@@ -19,6 +19,9 @@ void ckiti_file_lease_sweep(ckiti_file_store *store, const char *name);
 
 ckit_status ckiti_file_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *lease,
                                 ckit_error *err);
+/* One after the other: each is a few system calls. */
+ckit_status ckiti_file_lock_renew_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                       uint64_t lease_ms, uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
 ckit_status ckiti_file_lock_renew(void *self, ckit_slice key, const ckit_lease *lease, uint64_t lease_ms,
                                   uint64_t deadline_ms, ckit_error *err);
 ckit_status ckiti_file_lock_release(void *self, ckit_slice key, const ckit_lease *lease, uint64_t deadline_ms,

@@ -255,6 +255,7 @@ static const ckit_backend_ops file_ops = {
     .delete_scope = ckiti_file_delete_scope,
     .lock_try = ckiti_file_lock_try,
     .lock_renew = ckiti_file_lock_renew,
+    .lock_renew_many = ckiti_file_lock_renew_many,
     .lock_release = ckiti_file_lock_release,
     .set_if_owner = ckiti_file_set_if_owner,
     .stats = ckiti_file_stats,

@@ -251,11 +251,12 @@ static ckit_status ask_together(const asking *a, ckit_error *err) {
 }
 
 typedef struct scripts {
-    ckiti_redis_store *store;
-    const ckit_slice  *keys;
-    asked             *each;
-    uint64_t           lease_ms; /* 0: they are released */
-    uint64_t           deadline_ms;
+    ckiti_redis_store        *store;
+    const ckiti_redis_script *script; /* that takes a lock, renews it, or releases it */
+    const ckit_slice         *keys;
+    asked                    *each;
+    uint64_t                  lease_ms; /* 0: they are released */
+    uint64_t                  deadline_ms;
 } scripts;
 
 static ckiti_redis_call *script_call(void *context, size_t i) { return &((scripts *)context)->each[i].eval.call; }
@@ -271,24 +272,26 @@ static ckit_status script_alone(void *context, size_t i) {
 
 static void script_init(scripts *s, size_t i) {
     asked     *one = &s->each[i];
-    const bool takes = s->lease_ms > 0;
-    one->eval = (ckiti_redis_eval){.script = takes ? &ckiti_redis_script_lock : &ckiti_redis_script_release,
+    const bool takes = s->script == &ckiti_redis_script_lock;
+    one->eval = (ckiti_redis_eval){.script = s->script,
                                    .keys = {ckiti_redis_lock_name(&s->store->naming, s->keys[i])},
                                    .key_count = takes ? 2 : 1,
                                    .args = {token_text(&one->lease, one->token)},
-                                   .arg_count = takes ? 2 : 1};
+                                   .arg_count = s->lease_ms > 0 ? 2 : 1};
     if (takes) {
         one->eval.keys[1] = ckiti_redis_fence_name(&s->store->naming, s->keys[i]);
+    }
+    if (s->lease_ms > 0) {
         one->eval.args[1] = number_text(s->lease_ms, one->duration);
     }
     ckiti_redis_eval_init(&one->eval, false, NULL);
 }
 
-/* Takes the locks of a portion of keys, or releases them. */
-static ckit_status run_scripts(ckiti_redis_store *store, const ckit_slice *keys, size_t count, uint64_t lease_ms,
-                               uint64_t deadline_ms, ckit_lease *taken, const ckit_lease *held, ckit_status *answers,
-                               ckit_error *err) {
-    scripts s = {.store = store, .keys = keys, .lease_ms = lease_ms, .deadline_ms = deadline_ms};
+/* Runs it for a portion of keys. */
+static ckit_status run_scripts(ckiti_redis_store *store, const ckiti_redis_script *script, const ckit_slice *keys,
+                               size_t count, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *taken,
+                               const ckit_lease *held, ckit_status *answers, ckit_error *err) {
+    scripts s = {.store = store, .script = script, .keys = keys, .lease_ms = lease_ms, .deadline_ms = deadline_ms};
     asking  a = {store,          keys,         count,  deadline_ms, &s, script_call, script_is_missing,
                  script_by_text, script_alone, answers};
     s.each = ckiti_alloc(store->alloc, count * sizeof *s.each);
@@ -324,7 +327,8 @@ ckit_status ckiti_redis_lock_try_many(void *self, const ckit_slice *keys, size_t
     }
     for (size_t at = 0; st == CKIT_OK && at < count; at += CKITI_REDIS_PORTION) {
         size_t some = count - at < CKITI_REDIS_PORTION ? count - at : CKITI_REDIS_PORTION;
-        st = run_scripts(self, keys + at, some, lease_ms, deadline_ms, leases + at, NULL, answers + at, err);
+        st = run_scripts(self, &ckiti_redis_script_lock, keys + at, some, lease_ms, deadline_ms, leases + at, NULL,
+                         answers + at, err);
         if (st != CKIT_OK && at > 0) { /* else nobody would let the locks go that are taken by now */
             for (size_t i = at; i < count; i++) {
                 answers[i] = st;
@@ -335,17 +339,32 @@ ckit_status ckiti_redis_lock_try_many(void *self, const ckit_slice *keys, size_t
     return st;
 }
 
-ckit_status ckiti_redis_lock_release_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
-                                          uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
+static ckit_status run_of_holder(ckiti_redis_store *store, const ckiti_redis_script *script, const ckit_slice *keys,
+                                 const ckit_lease *leases, size_t count, uint64_t lease_ms, uint64_t deadline_ms,
+                                 ckit_status *answers, ckit_error *err) {
     ckit_status st = CKIT_OK;
     for (size_t i = 0; st == CKIT_OK && i < count; i++) {
         st = ckiti_redis_check_key(keys[i], err);
     }
     for (size_t at = 0; st == CKIT_OK && at < count; at += CKITI_REDIS_PORTION) {
         size_t some = count - at < CKITI_REDIS_PORTION ? count - at : CKITI_REDIS_PORTION;
-        st = run_scripts(self, keys + at, some, 0, deadline_ms, NULL, leases + at, answers + at, err);
+        st = run_scripts(store, script, keys + at, some, lease_ms, deadline_ms, NULL, leases + at, answers + at, err);
     }
     return st;
+}
+
+ckit_status ckiti_redis_lock_renew_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                        uint64_t lease_ms, uint64_t deadline_ms, ckit_status *answers,
+                                        ckit_error *err) {
+    ckit_status st = count > 0 ? check(keys[0], lease_ms, err) : CKIT_OK;
+    return st == CKIT_OK ? run_of_holder(self, &ckiti_redis_script_renew, keys, leases, count, lease_ms, deadline_ms,
+                                         answers, err)
+                         : st;
+}
+
+ckit_status ckiti_redis_lock_release_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                          uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
+    return run_of_holder(self, &ckiti_redis_script_release, keys, leases, count, 0, deadline_ms, answers, err);
 }
 
 /* ---- many fenced writes ------------------------------------------------------------------------------------------ */

@@ -205,7 +205,8 @@ static ckit_slice redis_prefix(void *self) { return ((ckiti_redis_store *)self)-
     .delete_scope = ckiti_redis_delete_scope, .lock_try = ckiti_redis_lock_try, .lock_renew = ckiti_redis_lock_renew,  \
     .lock_release = ckiti_redis_lock_release, .set_if_owner = ckiti_redis_set_if_owner, .key_prefix = redis_prefix,    \
     .stats = ckiti_redis_stats, .replace = ckiti_redis_replace, .lock_try_many = ckiti_redis_lock_try_many,            \
-    .lock_release_many = ckiti_redis_lock_release_many, .set_many_if_owner = ckiti_redis_set_many_if_owner
+    .lock_renew_many = ckiti_redis_lock_renew_many, .lock_release_many = ckiti_redis_lock_release_many,                \
+    .set_many_if_owner = ckiti_redis_set_many_if_owner
 
 static const ckit_backend_ops redis_ops = {OPERATIONS, .watch = redis_watch};
 static const ckit_backend_ops deaf_ops = {OPERATIONS};

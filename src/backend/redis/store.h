@@ -106,6 +106,8 @@ ckit_status ckiti_redis_set_if_owner(void *self, ckit_slice key, ckit_slice valu
                                      const ckit_lease *lease, uint64_t deadline_ms, ckit_error *err);
 ckit_status ckiti_redis_lock_try_many(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
                                       uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers, ckit_error *err);
+ckit_status ckiti_redis_lock_renew_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                                        uint64_t lease_ms, uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
 ckit_status ckiti_redis_lock_release_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
                                           uint64_t deadline_ms, ckit_status *answers, ckit_error *err);
 ckit_status ckiti_redis_set_many_if_owner(void *self, const ckit_slice *keys, const ckit_slice *values,
