@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
 from typing import Any, Callable, Iterator
 
@@ -13,6 +14,7 @@ from cachekit import cache
 from cachekit.config import L1CacheConfig
 
 NO_SWR = L1CacheConfig(swr_enabled=False)
+_sizes = itertools.count(101)
 
 
 class Slow:
@@ -51,7 +53,7 @@ class Slow:
             return end(number)
 
         self.function: Any = coroutine if awaited else plain
-        self._before = self.function.cache.stats()  # functions without a store share a cache
+        self._before = self.function.cache.stats()  # functions over one store share a cache
 
     def __call__(self, n: int) -> Any:
         if self._loop is None:
@@ -84,6 +86,9 @@ def slow(request: pytest.FixtureRequest) -> Iterator[Callable[..., Slow]]:
     with contextlib.ExitStack() as stack:
 
         def make(**keywords: Any) -> Slow:
-            return stack.enter_context(contextlib.closing(Slow(request.param, **{"backend": None, "l1": NO_SWR, **keywords})))
+            # Without a store a cache of its own: what an earlier test has left to a thread may end, and be counted, any time.
+            own = L1CacheConfig(swr_enabled=False, max_size_mb=next(_sizes))
+            defaults = {"l1": NO_SWR} if "backend" in keywords else {"backend": None, "l1": own}
+            return stack.enter_context(contextlib.closing(Slow(request.param, **{**defaults, **keywords})))
 
         yield make
