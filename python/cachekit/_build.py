@@ -174,6 +174,21 @@ def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place, a
         more["fresh"] = fresh
         if (config.fail_safe or config.early_refresh_beta) and "refresh" not in more:
             more["refresh"] = Refresher(function, awaited, place.stored)
-    if config.refresh_ttl_on_get and place.stored:
-        more["renew_below"] = float(config.ttl_refresh_threshold)
+    if config.refresh_ttl_on_get:
+        _tell_of_lives(function, config, place)
+        if place.stored:
+            more["renew_below"] = float(config.ttl_refresh_threshold)
     return more
+
+
+def _tell_of_lives(function: Callable[..., Any], config: DecoratorConfig, place: Place) -> None:
+    """A wish that cannot come true is no secret."""
+    if not place.stored:
+        tell_once(function, "refresh_ttl_on_get=True prolongs the lives of entries in a store, and there is none")
+    elif place.written:
+        from .backends._adapter import can
+
+        missing = [name for name in ("get_ttl", "refresh_ttl") if not can(config.backend, name)]
+        if missing:
+            kind, names = type(config.backend).__name__, " and no ".join(missing)
+            tell_once(function, f"refresh_ttl_on_get=True is without effect: {kind} has no {names} that is a plain method")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -18,6 +19,7 @@ import pytest
 from cachekit import _core, cache
 from cachekit.backends import BackendError, BackendErrorType, BaseBackend, FileBackend, FileBackendConfig
 from cachekit.backends._adapter import Adapter
+from cachekit.config import L1CacheConfig
 from cachekit.errors import CachekitError, ConfigurationError
 
 
@@ -253,6 +255,70 @@ def test_lifetimes_can_be_looked_at_and_changed_where_the_backend_can(shelf: She
     assert adapter.abilities() == ("shelf", True, True)
     assert (adapter.get_ttl("a"), adapter.get_ttl("b"), adapter.get_ttl("c")) == (7.0, None, False)
     assert adapter.refresh_ttl("a", 9) is True and lives["a"] == 9
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_hit_late_in_life_renews_it_where_the_backend_can(shelf: Shelf, awaited: bool) -> None:
+    left, renewed = [90.0], []
+    shelf.get_ttl = lambda key: left[0]  # type: ignore[attr-defined]
+    shelf.refresh_ttl = lambda key, ttl: renewed.append(ttl) or True  # type: ignore[attr-defined]
+    decorate = cache(backend=shelf, ttl=100, refresh_ttl_on_get=True, l1_enabled=False)
+
+    def plain(n: int) -> int:
+        return n
+
+    async def coroutine(n: int) -> int:
+        return n
+
+    async def call(function: Any) -> Any:
+        return await function(1)
+
+    function: Any = decorate(coroutine if awaited else plain)
+    for seconds, renewals in ((90.0, []), (90.0, []), (49.0, [100]), (51.0, [100])):
+        left[0] = seconds
+        assert (asyncio.run(call(function)) if awaited else function(1)) == 1
+        assert renewed == renewals
+
+
+def test_memory_keeps_what_it_reads_as_long_as_the_backend_says(shelf: Shelf) -> None:
+    lives: list[float] = [0.001]
+    shelf.get_ttl = lambda key: lives[0]  # type: ignore[attr-defined]
+    function, _ = counted(backend=shelf, ttl=100)
+    function(1)
+    other = {"l1": L1CacheConfig(max_size_mb=7, swr_enabled=False)}  # another memory
+    reader, body = counted(backend=shelf, ttl=100, **other)
+    assert reader(1) == function(1)
+    time.sleep(0.02)
+    lives[0] = 100
+    assert reader(1) == function(1)
+    time.sleep(0.02)
+    assert reader(1) == function(1)
+    assert body.runs == 0 and reader.cache_info()[:4] == (3, 0, 1, 2)
+
+
+@pytest.mark.parametrize("lacks", ["get_ttl", "refresh_ttl", "both", "plain methods", "a store"])
+def test_lives_that_cannot_be_renewed_are_not_a_secret(
+    shelf: Shelf, lacks: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def coroutine(key: str, ttl: int = 0) -> None:
+        pass
+
+    class Rack(Shelf):
+        pass
+
+    store: Any = None if lacks == "a store" else Rack()
+    Rack.__name__ = f"Rack without {lacks}"  # said once of each kind
+    if store is not None:
+        for name in ("get_ttl", "refresh_ttl"):
+            if lacks == "plain methods":
+                setattr(store, name, coroutine)
+            elif lacks not in (name, "both"):
+                setattr(store, name, lambda key, ttl=0: 50)
+    function, _ = counted(backend=store, ttl=100, refresh_ttl_on_get=True)
+    said = [record.message for record in caplog.records if "refresh_ttl_on_get=True" in record.message]
+    assert len(said) == 1 and ("there is none" if store is None else Rack.__name__) in said[0]
+    function, _ = counted(backend=shelf, ttl=100)
+    assert function(1) == function(1)
 
 
 def test_capabilities_that_are_coroutines_are_left_alone_with_a_word(

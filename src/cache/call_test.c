@@ -86,6 +86,37 @@ CKIT_TEST(call, memory_keeps_a_value_of_unknown_life_no_longer_than_the_function
     stage_close(&s);
 }
 
+CKIT_TEST(call, defect_13_memory_keeps_a_value_as_long_as_a_store_says_that_has_to_be_asked) {
+    stage                 s;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.ttl_ms = 2000;
+    stage_open(&s, FAKE_FULL, &options);
+    stage_join(&s, FAKE_FULL, &options);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    fake_hide_lives_of_values(s.f.store, true);
+    fake_clock_advance(&s.f.time, 1500);
+    answer a = call(s.there, 7);
+    CHECK_EQ_U(CKIT_SOURCE_STORE, a.source);
+    CHECK_EQ_U(500, a.life_ms);
+    fake_clock_advance(&s.f.time, 499);
+    CHECK_EQ_U(CKIT_SOURCE_MEMORY, call(s.there, 7).source);
+    fake_clock_advance(&s.f.time, 1);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call(s.there, 7).source);
+    stage_close(&s);
+}
+
+CKIT_TEST(call, a_store_is_not_asked_for_lives_that_nobody_needs) {
+    stage                 s;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.l1 = CKIT_OFF;
+    stage_open(&s, FAKE_FULL, &options);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    fake_hide_lives_of_values(s.f.store, true);
+    CHECK_EQ_U(CKIT_LIFE_UNKNOWN, call(s.fn, 7).life_ms);
+    CHECK_EQ_U(0, fake_calls(s.f.store, FAKE_TTL));
+    stage_close(&s);
+}
+
 CKIT_TEST(call, the_store_keeps_a_call_under_the_key_that_ckit_function_key_tells) {
     fixture f;
     loader  l;

@@ -323,6 +323,27 @@ static ckit_status open_stored(ckit_op *op, const ckiti_sealed_value *v) {
     return locked ? met_locked(op) : st;
 }
 
+/* What the store has not told with the value is asked where it matters: memory keeps nothing longer than the store, and
+ * who renews has to know when. */
+static uint64_t ask_for_life(const ckit_op *op, uint64_t life_ms) {
+    ckit_cache *cache = op->cache;
+    uint64_t    told_ms = CKIT_LIFE_UNKNOWN;
+    ckit_error  why = CKIT_ERROR_INIT;
+    if (life_ms != CKIT_LIFE_UNKNOWN || cache->ops->ttl == NULL ||
+        (op->function->renew_below_ms == 0 && !ckiti_uses_memory(op->function))) {
+        return life_ms;
+    }
+    ckit_slice  key = ckit_buf_slice(&op->key);
+    ckit_status st = cache->ops->ttl(cache->store, key, ckiti_store_deadline(cache, 0), &told_ms, &why);
+    if (st == CKIT_MISS) {
+        return 1; /* it has just ended */
+    }
+    if (st != CKIT_OK) {
+        ckiti_store_failed(cache, "ttl", key, &why);
+    }
+    return st == CKIT_OK ? told_ms : CKIT_LIFE_UNKNOWN;
+}
+
 /* A value that is found late in its life gets all of it again, where that is wanted and can be done. Returns what it
  * has left. */
 static uint64_t renew(ckit_op *op, uint64_t life_ms) {
@@ -370,6 +391,7 @@ static ckit_status answered(ckit_op *op, ckit_status got, uint64_t life_ms) {
         if (got != CKIT_OK && got != CKIT_MISS) {
             return op->background ? ckiti_refresh_put_off(op, CKITI_PAUSE_FAILED_MS) : refuse(op, got);
         }
+        life_ms = got == CKIT_OK ? ask_for_life(op, life_ms) : life_ms;
         life_ms = got == CKIT_OK && !op->background ? renew(op, life_ms) : life_ms;
     } else if (got != CKIT_MISS) {
         ckiti_store_failed(op->cache, "get", ckit_buf_slice(&op->key), &op->error);

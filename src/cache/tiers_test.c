@@ -307,6 +307,29 @@ CKIT_TEST(renewal, comes_with_a_hit_late_in_life_and_not_before) {
     fixture_close(&f);
 }
 
+CKIT_TEST(renewal, asks_a_store_that_does_not_tell_lives_with_values) {
+    fixture        f;
+    loader         l;
+    ckit_function *fn;
+    renewing(&f, &l, &fn, FAKE_FULL);
+    (void)call(fn, 7);
+    fake_hide_lives_of_values(f.store, true);
+    CHECK_EQ_U(1000, call(fn, 7).life_ms);
+    CHECK_EQ_U(1, fake_calls(f.store, FAKE_TTL));
+    CHECK_EQ_U(0, fake_calls(f.store, FAKE_TOUCH));
+    fake_clock_advance(&f.time, 501);
+    CHECK_EQ_U(1000, call(fn, 7).life_ms);
+    CHECK_EQ_U(1, fake_calls(f.store, FAKE_TOUCH));
+    fake_clock_advance(&f.time, 501);
+    fake_fail(f.store, FAKE_TTL, CKIT_E_IO, 1); /* then nobody knows */
+    CHECK_EQ_U(CKIT_LIFE_UNKNOWN, call(fn, 7).life_ms);
+    CHECK_EQ_U(1, stats_of(f.cache).l2_errors);
+    CHECK_EQ_U(1, fake_calls(f.store, FAKE_TOUCH));
+    CHECK_EQ_U(1, l.runs);
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
 CKIT_TEST(renewal, that_fails_or_cannot_be_leaves_the_value_as_it_is) {
     fixture        f;
     loader         l;

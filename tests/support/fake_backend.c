@@ -52,6 +52,7 @@ struct fake_store {
     lock             *locks;
     uint64_t          fences;
     bool              hide_lives;
+    bool              hide_lives_of_values;
     bool              dawdles;
     uint64_t          calls[FAKE_OP_COUNT];
     uint64_t          deadlines[FAKE_OP_COUNT];
@@ -324,7 +325,7 @@ static ckit_status end(fake_store *store, fake_op op, ckit_status st, ckit_error
 static ckit_status read_entry(fake_store *store, ckit_slice key, ckit_buf *out, uint64_t *life_ms) {
     entry *e = find(store, key);
     if (e == NULL) return CKIT_MISS;
-    *life_ms = life_of(store, e);
+    *life_ms = store->hide_lives_of_values ? CKIT_LIFE_UNKNOWN : life_of(store, e);
     return ckit_buf_append(out, ckit_buf_slice(&e->value));
 }
 
@@ -739,6 +740,12 @@ void fake_dawdle(fake_store *store, bool dawdles) {
 void fake_hide_lives(fake_store *store, bool hide) {
     pthread_mutex_lock(&store->mu);
     store->hide_lives = hide;
+    pthread_mutex_unlock(&store->mu);
+}
+
+void fake_hide_lives_of_values(fake_store *store, bool hide) {
+    pthread_mutex_lock(&store->mu);
+    store->hide_lives_of_values = hide;
     pthread_mutex_unlock(&store->mu);
 }
 

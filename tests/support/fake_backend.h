@@ -71,6 +71,8 @@ void fake_fail_errno(fake_store *store, fake_op op, ckit_status status, int sys_
 void fake_dawdle(fake_store *store, bool dawdle);
 /* Lives are told as CKIT_LIFE_UNKNOWN. */
 void fake_hide_lives(fake_store *store, bool hide);
+/* The same of values that are read: lives are told to those who ask for them. */
+void fake_hide_lives_of_values(fake_store *store, bool hide);
 
 /* Calls of `op` that come from now on stop, before they do anything or after they have done it, until they are let
  * through. A get or submit that stops afterwards has read its value. */

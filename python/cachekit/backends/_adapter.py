@@ -24,6 +24,12 @@ class _WrongAnswer(TypeError):
     """A method gave what the protocol does not allow."""
 
 
+def can(backend: object, method: str) -> bool:
+    """Whether a backend has a method that it need not have. Coroutine functions are not used."""
+    found = getattr(backend, method, None)
+    return callable(found) and not inspect.iscoroutinefunction(found)
+
+
 class Adapter:
     """What the extension asks. It is called from several threads, each time with the interpreter's lock held."""
 
@@ -91,13 +97,9 @@ class Adapter:
         return self.name.lower(), self._can("get_ttl"), self._can("refresh_ttl")
 
     def _can(self, method: str) -> bool:
-        found = getattr(self.backend, method, None)
-        if not callable(found):
-            return False
-        if inspect.iscoroutinefunction(found):
+        if inspect.iscoroutinefunction(getattr(self.backend, method, None)):
             log.info("%s.%s is a coroutine function, which is not used: a plain one is", self.name, method)
-            return False
-        return True
+        return can(self.backend, method)
 
     def get_ttl(self, key: str) -> float | None | bool:
         """Seconds; None: no expiry; False: no entry."""
