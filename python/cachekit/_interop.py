@@ -69,10 +69,16 @@ def _check_deployment(operation: str, config: DecoratorConfig) -> None:
         return
     import uuid
 
-    if str(uuid.UUID(text)) != text:
+    try:
+        canonical = str(uuid.UUID(text))
+    except ValueError:  # of an EncryptionWrapper
+        raise ConfigurationError(
+            f"interop={operation!r}: tenant_id={text!r} is no UUID, which the deployment is that all who share sealed entries name"
+        ) from None
+    if canonical != text:
         raise ConfigurationError(
             f"interop={operation!r}: the deployment UUID is written as {text!r}, and all who share sealed entries have to write "
-            f"it alike: {uuid.UUID(text)}"
+            f"it alike: {canonical}"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from .config.nested import TenantText
 from .config.secret import MASTER_KEY_FILE, SecretStr
 from .config.settings import get_settings
 from .errors import ConfigurationError
@@ -76,7 +77,7 @@ def sealing_of(config: DecoratorConfig) -> Sealing | None:
     if key is not None and encryption.master_key is None:
         _tell_of_environment(settings)
     deployment = encryption.deployment_uuid or settings.deployment_uuid
-    if deployment is not None:
+    if deployment is not None and not isinstance(deployment, TenantText):
         import uuid
 
         deployment = str(uuid.UUID(deployment))

@@ -21,6 +21,8 @@ from .config import DecoratorConfig, NOT_GIVEN
 from .errors import CachekitError, ConfigurationError
 
 _MIB = 1048576
+_WRONG = ("E001", "E002", ConfigurationError.code)
+"""Of errors that are the program's or the environment's, not the store's."""
 
 
 class Place(NamedTuple):
@@ -155,7 +157,7 @@ def place_for(function: Callable[..., Any], config: DecoratorConfig) -> Place:
         try:
             return Place(_open("memory:", config), objects=not is_asked(config), stored=False)
         except CachekitError as error:
-            if error.code in ("E001", "E002"):
+            if error.code in _WRONG:
                 raise ConfigurationError(str(error), error.code) from None
             raise
     backend = _from_environment(function) if config.backend is NOT_GIVEN else config.backend
@@ -167,10 +169,8 @@ def place_for(function: Callable[..., Any], config: DecoratorConfig) -> Place:
         url = _url_of(backend)
         return Place(_open(url or backend, config), objects=False, stored=True, written=url is None)
     except CachekitError as error:
-        if error.code in ("E001", "E002") or is_asked(config):  # nothing is kept in the clear instead
+        if error.code in _WRONG or is_asked(config):  # nothing is kept in the clear instead
             raise ConfigurationError(str(error), error.code) from None
-        if isinstance(backend, _Chosen) and error.code == ConfigurationError.code:
-            raise ConfigurationError(str(error)) from None
         tell_once(function, f"the store cannot be opened ({error}): results are kept in this process only")
         return Place(_open("memory:", config), objects=False, stored=False)
 

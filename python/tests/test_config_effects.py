@@ -16,6 +16,7 @@ from cachekit import CircuitBreakerConfig, DecoratorConfig, cache
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.config import (
     CachekitConfig,
+    ConfigurationError,
     L1CacheConfig,
     MonitoringConfig,
     UnsupportedError,
@@ -166,6 +167,20 @@ def test_a_key_above_the_limit_is_refused_by_the_store(store: FileBackend, monke
     with pytest.raises(Exception, match="key") as caught:
         store.set("k" * 11, b"value", 60)
     assert type(caught.value).__name__ == "BackendError"
+
+
+@pytest.mark.parametrize("where", ["memory", "a store written in Python"])
+def test_a_variable_of_the_library_that_is_wrong_is_a_configuration_error(
+    where: str, monkeypatch: pytest.MonkeyPatch
+):
+    class Shelf(dict):
+        set, delete = dict.__setitem__, dict.pop
+
+    backend = None if where == "memory" else Shelf()
+    monkeypatch.setenv("CACHEKIT_FILE_MAX_VALUE_MB", "1000")  # more than half of the whole
+    with pytest.raises(ConfigurationError, match="CACHEKIT_FILE_MAX_VALUE_MB=1000 is above half") as refused:
+        counted(backend=backend)
+    assert refused.value.code == "E103"
 
 
 # ---- switches of features -------------------------------------------------------------------------------------

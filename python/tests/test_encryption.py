@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from cachekit import cache
+from cachekit import cache, serializers
 from cachekit.backends.file import FileBackend, FileBackendConfig
-from cachekit.config import DecoratorConfig, EncryptionConfig, reset_settings
+from cachekit.config import DecoratorConfig, EncryptionConfig, L1CacheConfig, reset_settings
 from cachekit.errors import ConfigurationError, DecryptionAuthenticationError
 from cachekit.serializers import EncryptionWrapper, StandardSerializer
 from cachekit.tenants import ArgumentNameExtractor, CallableExtractor, ContextVarExtractor
@@ -360,6 +360,88 @@ def test_a_wrapper_as_serializer_means_encryption(files: FileBackend, tmp_path: 
     plain, _ = counted(serializer=EncryptionWrapper(enable_encryption=False), backend=files, namespace="plain")
     plain(1)
     assert PLAIN.encode() in stored(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["default", "std", "orjson", "arrow", "StandardSerializer", "OrjsonSerializer", "ArrowSerializer"])
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_wrapper_goes_around_every_serializer_that_may_be_sealed(
+    files: FileBackend, tmp_path: Path, name: str, awaited: bool
+) -> None:
+    value: Any = {"text": PLAIN}
+    if "arrow" in name.lower():
+        value = pytest.importorskip("pandas").DataFrame({"text": [PLAIN]})
+        pytest.importorskip("pyarrow")
+    if "orjson" in name.lower():
+        pytest.importorskip("orjson")
+    inner: Any = getattr(serializers, name)() if name.endswith("Serializer") else name
+    runs: list[int] = []
+
+    def make(**keywords: Any) -> Any:
+        wrapper = EncryptionWrapper(serializer=inner, master_key=bytes.fromhex(KEY))
+        decorate = cache(serializer=wrapper, backend=files, **keywords)
+        if not awaited:
+            return decorate(lambda n: runs.append(n) or value)
+
+        async def load(n: int) -> Any:
+            runs.append(n)
+            return value
+
+        return decorate(load)
+
+    def call(function: Any) -> Any:
+        return asyncio.run(function(1)) if awaited else function(1)
+
+    key: Any = {"key": lambda n: f"k{n}"}
+    first, elsewhere = make(**key), make(**key, l1=L1CacheConfig(max_size_mb=9))
+    for function in (first, first, elsewhere):
+        read = call(function)
+        assert read.equals(value) if hasattr(value, "equals") else read == value
+    assert runs == [1] and elsewhere.cache_info().l2_hits == 1
+    assert PLAIN.encode() not in stored(tmp_path)
+
+
+@pytest.mark.parametrize("make", [DecoratorConfig, DecoratorConfig.minimal, DecoratorConfig.production,
+                                  DecoratorConfig.secure, DecoratorConfig.dev, DecoratorConfig.test,
+                                  lambda **keywords: DecoratorConfig(ttl=5).replace(**keywords)])
+def test_a_wrapper_in_a_configuration_object_means_encryption_too(make: Any, files: FileBackend, tmp_path: Path) -> None:
+    wrapper = EncryptionWrapper(master_key=bytes.fromhex(KEY))
+    report, runs = counted(config=make(serializer=wrapper), backend=files)
+    assert report(1) == report(1) and len(runs) == 1
+    assert PLAIN.encode() not in stored(tmp_path)
+    with pytest.raises(ConfigurationError, match="give no other keyword of it"):
+        make(serializer=wrapper, master_key=OTHER)
+
+
+def test_the_tenant_of_a_wrapper_is_any_text_and_no_other_opens_its_entries(files: FileBackend, tmp_path: Path) -> None:
+    def reader(tenant: str | None, size: int) -> tuple[Any, list[Any]]:
+        wrapper = EncryptionWrapper(master_key=bytes.fromhex(KEY), tenant_id=tenant)
+        return counted(serializer=wrapper, backend=files, l1=L1CacheConfig(max_size_mb=size))
+
+    report, runs = reader("acme", 7)
+    assert report(1) == report(1) and len(runs) == 1
+    assert b'"tenant_id": "acme"' in stored(tmp_path)
+    again, more = reader("acme", 8)
+    assert again(1) == report(1) and more == []
+    other, others = reader("zeta", 9)
+    assert other(1) == report(1) and len(others) == 1
+    assert other.cache.stats()["auth_failures_l2"] == 1
+
+
+@pytest.mark.parametrize("tenant", ["", "x" * 1025, 7, "\ud800", "a\0b"])
+def test_a_tenant_that_cannot_be_one_is_refused_by_the_wrapper(tenant: Any) -> None:
+    with pytest.raises(ConfigurationError, match="tenant_id"):
+        EncryptionWrapper(master_key=bytes.fromhex(KEY), tenant_id=tenant)
+
+
+def test_encryption_by_the_name_of_a_serializer_is_refused_with_what_means_it() -> None:
+    with pytest.raises(ConfigurationError, match=r"@cache\.secure, encryption=True"):
+        counted(serializer="encrypted", master_key=KEY, backend=None)
+
+
+def test_a_value_is_sealed_once() -> None:
+    inner = EncryptionWrapper(master_key=bytes.fromhex(KEY))
+    with pytest.raises(ConfigurationError, match="around an EncryptionWrapper"):
+        EncryptionWrapper(serializer=inner, master_key=bytes.fromhex(OTHER))
 
 
 def test_a_wrapper_by_itself_binds_values_to_their_key() -> None:

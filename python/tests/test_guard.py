@@ -377,6 +377,7 @@ def test_the_orchestrators_breaker_really_opens() -> None:
     assert orchestrator.call(lambda: 1) == 1
     assert orchestrator.adaptive_timeout.get_stats()["total_operations"] == 1
     assert orchestrator.load_control.get_stats()["max_concurrent"] == 100
+    assert orchestrator.get_stats()["metrics"]["total_operations"] == 4  # the refused one too
 
     async def answer() -> int:
         return 2

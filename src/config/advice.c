@@ -85,6 +85,12 @@ static bool is_idle(const char *variable) {
     return false;
 }
 
+/* What the Python package reads, for what only it has. */
+static bool is_of_python(const char *variable) {
+    return strcmp(variable, "CACHEKIT_ARROW_COMPRESSION") == 0 || strcmp(variable, "CACHEKIT_AUTO_INTENT") == 0 ||
+           strcmp(variable, "CACHEKIT_DEV_MODE") == 0;
+}
+
 static bool has_prefix(ckit_slice name, const char *prefix) {
     size_t len = strlen(prefix);
     return name.len > len && strncasecmp((const char *)name.ptr, prefix, len) == 0;
@@ -101,7 +107,8 @@ static void advise_ours(ckit_slice name, const ckit_log *log) {
         ckiti_log(log, CKIT_LOG_WARNING, "settings", "%.*s is not read: did you mean %s?", len, (const char *)name.ptr,
                   near);
     } else if (is_idle(near)) {
-        ckiti_log(log, CKIT_LOG_INFO, "settings", "%s has nothing to act on in this version", near);
+        ckiti_log(log, CKIT_LOG_INFO, "settings", "%s %s", near,
+                  is_of_python(near) ? "acts on functions in Python alone" : "has nothing to act on in this version");
     }
 }
 

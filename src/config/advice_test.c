@@ -48,6 +48,8 @@ CKIT_TEST(advice, a_misspelt_name_is_met_with_the_nearest_one) {
 CKIT_TEST(advice, settings_of_other_members_of_the_family_are_only_information) {
     CHECK_STR("info settings: CACHEKIT_DISABLE_HIREDIS has nothing to act on in this version\n",
               ADVISED("CACHEKIT_DISABLE_HIREDIS=1").text);
+    CHECK_STR("info settings: CACHEKIT_DEV_MODE acts on functions in Python alone\n",
+              ADVISED("CACHEKIT_DEV_MODE=true").text);
     captured quiet;
     captured_init(&quiet, CKIT_LOG_WARNING);
     ckit_settings_advise((const char *const[]){"CACHEKIT_DISABLE_HIREDIS=1", NULL}, &quiet.log);

@@ -94,6 +94,22 @@ KEYWORDS = frozenset(
 """Everything that the decorator takes, but for `config`."""
 
 
+def unwrap(options: dict[str, Any]) -> None:
+    """serializer=EncryptionWrapper(...) is the serializer inside, and encryption with the wrapper's key.
+
+    Raises:
+        ConfigurationError: other keywords say something about keys or tenants too.
+    """
+    wrapper: Any = options.get("serializer")
+    if isinstance(wrapper, type) or not getattr(wrapper, "encrypts_for_decorators", False):
+        return
+    options["serializer"] = wrapper.serializer
+    others = (options.get(name) for name in ("master_key", "tenant_extractor", "deployment_uuid"))
+    if options.get("encryption") not in (None, True) or any(value is not None for value in others):
+        raise ConfigurationError("serializer=EncryptionWrapper(...) says everything about encryption: give no other keyword of it")
+    options["encryption"] = wrapper.configuration()
+
+
 def assemble(options: Mapping[str, Any], base: Mapping[str, Any], *, with_settings: bool) -> dict[str, Any]:
     """The fields of a `DecoratorConfig`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ConfigurationError, ConfigurationTypeError, UnsupportedError
-from ._build import KEYWORDS, assemble
+from ._build import KEYWORDS, assemble, unwrap
 from ._checks import (
     check_choice,
     MASK,
@@ -87,7 +87,7 @@ class DecoratorConfig(Value):
     key: Callable[..., str] | None
     """Makes the key from the call's arguments."""
     interop: str | None
-    """The operation's name in keys that all languages share; refused by this version."""
+    """The operation's name in keys that all languages share. Needs a namespace, and a store."""
     refresh_ttl_on_get: bool
     """Whether a hit in the store gives the entry its full lifetime again."""
     ttl_refresh_threshold: float
@@ -120,6 +120,7 @@ class DecoratorConfig(Value):
         given: dict[str, Any] = dict(options)
         label = {name: given.pop(name) for name in ("profile", "profile_reason") if name in given}
         _check_names("DecoratorConfig", given)
+        unwrap(given)
         fast = _take_fast_mode(given)
         base = PRESETS["minimal" if fast else "plain"]
         if fast:
@@ -142,6 +143,7 @@ class DecoratorConfig(Value):
         """A copy with other values. Nested objects replace, flat keywords change a single field."""
         given: dict[str, Any] = dict(options)
         _check_names("DecoratorConfig.replace", given)
+        unwrap(given)
         if _take_fast_mode(given):
             raise ConfigurationError(
                 "fast_mode=True is the preset minimal, beside no other configuration: use DecoratorConfig.minimal()"
@@ -159,6 +161,7 @@ class DecoratorConfig(Value):
             raise refuse_value("preset", "one of " + ", ".join(PRESETS), name)
         given: dict[str, Any] = dict(options)
         _check_names(f"cache.{name}", given)
+        unwrap(given)
         if _take_fast_mode(given) and name != "minimal":
             if name != "plain":
                 raise ConfigurationError(f"fast_mode=True is the preset minimal and contradicts the preset {name}")
@@ -180,7 +183,7 @@ class DecoratorConfig(Value):
     @classmethod
     def secure(cls, **options: Unpack[CacheOptions]) -> Self:
         """Every feature on, and encryption. Needs `master_key` or `CACHEKIT_MASTER_KEY`; the checksum cannot be
-        switched off. This version can describe such a configuration, and refuses to decorate with it."""
+        switched off."""
         return cls.preset("secure", **options)
 
     @classmethod
@@ -418,6 +421,11 @@ def _check_serializer(serializer: object) -> None:
             raise ConfigurationError(
                 "serializer='pickle' is refused: unpickling bytes of a store runs whatever they say. "
                 "Give serializer=PickleSerializer(signing_key=...), which verifies them first, or use 'auto'"
+            )
+        if serializer == "encrypted":
+            raise ConfigurationError(
+                "serializer='encrypted': encryption goes around a serializer: @cache.secure, encryption=True, or "
+                "serializer=EncryptionWrapper(serializer=...)"
             )
         if serializer not in SERIALIZER_NAMES:
             raise refuse_value("serializer", expected, serializer)

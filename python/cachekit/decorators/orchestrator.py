@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from .._guards import guard_options
 from ..config._value import merged
 from ..config.nested import BackpressureConfig, CircuitBreakerConfig, MonitoringConfig, TimeoutConfig
@@ -75,6 +77,7 @@ class FeatureOrchestrator:
         self.backpressure = _switched(backpressure or BackpressureConfig(), self.backpressure_enabled)
         self.intent = intent
         self._guard = guard
+        self._operations, self._numbers = 0, count(1)
 
     @classmethod
     def from_config(cls, config: DecoratorConfig, guard: Guard | None = None) -> FeatureOrchestrator:
@@ -136,6 +139,7 @@ class FeatureOrchestrator:
         """
         from ..reliability._engine import one_operation
 
+        self._operations = next(self._numbers)  # of all threads, without a lock
         return one_operation(self.guard, self.circuit_breaker)
 
     def call(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -160,7 +164,8 @@ class FeatureOrchestrator:
         """How the features are, with live figures.
 
         Args:
-            counted: What others have counted: ``total_operations``; further components under ``components``.
+            counted: What others have counted: ``total_operations``, which are else those of `operation`; further components
+                under ``components``.
 
         Returns:
             A new dictionary: namespace, healthy, features_enabled, intent; a block each for the breaker, backpressure
@@ -219,7 +224,8 @@ class FeatureOrchestrator:
         if options["retry"]:
             components["retries"] = {"retries": stats["retries"], "recovered": stats["recovered"]}
         if self.collect_stats:
-            components["metrics"] = {"total_operations": counted.get("total_operations", 0), "dropped_metrics": 0}
+            total = counted.get("total_operations", self._operations)
+            components["metrics"] = {"total_operations": total, "dropped_metrics": 0}
         components.update(counted.get("components", {}))
         return components
 

@@ -7,10 +7,27 @@ from typing import Any
 from cachekit.errors import ConfigurationError
 from cachekit.serializers.base import SerializationMetadata, SerializerProtocol, type_name
 
+_LONGEST = 1024
+
 
 def _check_key(given: object) -> None:
     if given is not None and not isinstance(given, (bytes, bytearray)):
         raise ConfigurationError(f"master_key is {type_name(given)}: expected at least 32 bytes", "E002")
+
+
+def _check_tenant(given: object) -> None:
+    from cachekit.config._checks import check_text
+
+    if given is not None and not 1 <= len(check_text("tenant_id", given).encode()) <= _LONGEST:
+        raise ConfigurationError(f"tenant_id: a tenant is a text of 1 to {_LONGEST} bytes")
+
+
+def _check_inner(serializer: Any) -> None:
+    from cachekit._sealing import check_serializer
+
+    if getattr(serializer, "encrypts_for_decorators", False):
+        raise ConfigurationError("EncryptionWrapper around an EncryptionWrapper: a value is sealed once, by one of them")
+    check_serializer(serializer)
 
 
 class EncryptionWrapper:
@@ -22,11 +39,12 @@ class EncryptionWrapper:
     Args:
         serializer: The serializer inside, a name or an object that may be sealed; None = default.
         master_key: At least 32 bytes; None = `CACHEKIT_MASTER_KEY`.
-        tenant_id: Whose data it is. As `serializer=` a UUID; None = this deployment's.
+        tenant_id: Whose data it is, any text; None = this deployment's. With another one an entry does not open.
         enable_encryption: False: nothing is encrypted.
 
     Raises:
-        ConfigurationError: E001 without a key, E002 for one that is too short, E103 for a serializer that may not be sealed.
+        ConfigurationError: E001 without a key, E002 for one that is too short, E103 for a serializer that may not be sealed,
+            or a tenant that is empty or too long.
     """
 
     encrypts_for_decorators = True
@@ -45,25 +63,24 @@ class EncryptionWrapper:
         self.tenant_id = tenant_id
         self.enable_encryption = enable_encryption
         _check_key(master_key)
+        _check_tenant(tenant_id)
         text = None if master_key is None else bytes(master_key).hex()
         self._encryption = EncryptionConfig(enabled=enable_encryption, master_key=text, single_tenant_mode=True)
         if enable_encryption:
-            from cachekit._sealing import check_serializer
-
-            check_serializer(self.serializer)
+            _check_inner(self.serializer)
 
     def __repr__(self) -> str:
         return f"EncryptionWrapper(serializer={self.serializer!r}, enable_encryption={self.enable_encryption})"
 
     def configuration(self) -> Any:
         """The wrapper's part of a decorator's configuration."""
-        from cachekit.config.nested import EncryptionConfig
+        from cachekit.config.nested import EncryptionConfig, TenantText
 
         return EncryptionConfig(
             enabled=self.enable_encryption,
             master_key=self._encryption.master_key,
             single_tenant_mode=True,
-            deployment_uuid=self.tenant_id,
+            deployment_uuid=None if self.tenant_id is None else TenantText(self.tenant_id),
         )
 
     def _inside(self) -> SerializerProtocol:
