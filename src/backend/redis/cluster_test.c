@@ -489,6 +489,81 @@ CKIT_TEST(moving, a_scope_is_removed_while_a_slot_moves) {
     fixture_close(&f);
 }
 
+#define OF_EACH 20u /* entries of each sort at each node */
+
+/* A listing that moves a slot while it is under way. */
+typedef struct moving_list {
+    char     tags[REDIS_CLUSTER_MASTERS][16]; /* a part in braces whose slot the node has */
+    unsigned slots[REDIS_CLUSTER_MASTERS];
+    bool     moved;
+    unsigned seen[REDIS_CLUSTER_MASTERS][2 * OF_EACH];
+} moving_list;
+
+static void fill_nodes(fixture *f, moving_list *l) {
+    unsigned found = 0;
+    for (unsigned t = 0; found < (1u << REDIS_CLUSTER_MASTERS) - 1; t++) {
+        char tag[16];
+        snprintf(tag, sizeof tag, "{t%u}", t);
+        ckit_slice part = S(tag);
+        unsigned   slot = ckiti_redis_slot(&part, 1);
+        size_t     node = (size_t)(redis_cluster_owner(&cluster, 0, slot) - cluster.nodes);
+        if ((found & 1u << node) == 0) {
+            found |= 1u << node;
+            l->slots[node] = slot;
+            strcpy(l->tags[node], tag);
+        }
+    }
+    for (unsigned i = 0; i < REDIS_CLUSTER_MASTERS * OF_EACH; i++) {
+        char key[160];
+        snprintf(key, sizeof key, "%sown-%u", l->tags[i / OF_EACH], i % OF_EACH);
+        put(f, key, "n", "f");
+        snprintf(key, sizeof key, "ns:%s:func:f:args:%064u:1s", l->tags[i / OF_EACH], i % OF_EACH);
+        put(f, key, l->tags[i / OF_EACH], "f");
+    }
+}
+
+/* With the first entry that is shown a slot of the node that comes next, or last, goes to the node that has just told
+ * its names. */
+static ckit_status show_and_move(void *context, const ckit_listed *entry) {
+    moving_list *l = context;
+    char         key[160];
+    size_t       node = 0;
+    snprintf(key, sizeof key, "%.*s", (int)entry->key.len, (const char *)entry->key.ptr);
+    while (strstr(key, l->tags[node]) == NULL) {
+        node++;
+        CHECK(node < REDIS_CLUSTER_MASTERS);
+    }
+    bool        own = strstr(key, "own-") != NULL;
+    const char *number = own ? strstr(key, "own-") + 4 : strstr(key, ":args:") + 6;
+    l->seen[node][2 * strtoul(number, NULL, 10) + own]++;
+    if (!l->moved) {
+        size_t from = (node + 1) % REDIS_CLUSTER_MASTERS;
+        l->moved = true;
+        redis_cluster_begin_move(&cluster, l->slots[from], from, node);
+        redis_cluster_move_keys(&cluster, l->slots[from], from, node);
+        redis_cluster_end_move(&cluster, l->slots[from], from, node);
+    }
+    return CKIT_OK;
+}
+
+CKIT_TEST(moving, a_listing_shows_what_goes_to_a_node_that_it_has_been_through) {
+    static moving_list l;
+    ckit_scope const   all = {.kind = CKIT_SCOPE_ALL};
+    ckit_error         err = CKIT_ERROR_INIT;
+    fixture            f;
+    fixture_init(&f);
+    fixture_open(&f);
+    memset(&l, 0, sizeof l);
+    fill_nodes(&f, &l);
+    CHECK_OK_ERR(f.ops->list(f.self, &all, CKIT_NO_DEADLINE, show_and_move, &l, &err), &err);
+    CHECK(l.moved);
+    for (unsigned i = 0; i < REDIS_CLUSTER_MASTERS * 2 * OF_EACH; i++) {
+        CHECKF(l.seen[i / (2 * OF_EACH)][i % (2 * OF_EACH)] >= 1, "entry %u of %s was not shown", i % (2 * OF_EACH),
+               l.tags[i / (2 * OF_EACH)]);
+    }
+    fixture_close(&f);
+}
+
 /* The last test: the first master does not come back. */
 CKIT_TEST(promoted, a_replica_serves_after_failures_that_pass) {
     static load  loads[LOADS];

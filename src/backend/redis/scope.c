@@ -93,6 +93,17 @@ static bool is_turned(const ckiti_redis_asker *asker, const ckiti_redis_part *pa
            ckiti_redis_redirection_read(ckiti_redis_part_text(asker, part), &to) != CKITI_REDIS_NOT_TURNED;
 }
 
+/* One of the answers says so: the key's slot is looked through again. */
+static void note_turned(walk *w, ckit_slice key, const ckiti_redis_part *parts, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (is_turned(&w->work, &parts[i])) {
+            w->unsure = true;
+            ckiti_redis_slot_set_add(&w->moved, ckiti_redis_slot_of(w->naming.prefix, key));
+            return;
+        }
+    }
+}
+
 /* `size` and `pttl` are what the server answered about it. False for what is gone, and for what is no entry. */
 static bool is_live(const ckiti_redis_part *size, const ckiti_redis_part *pttl) {
     return size->type == CKITI_RESP_INTEGER && pttl->type == CKITI_RESP_INTEGER && pttl->integer != -2;
@@ -112,6 +123,9 @@ static ckit_status whole_key(walk *w, ckit_slice *key) {
 }
 
 static ckit_status tell(walk *w, const found *f, const ckiti_redis_part *size, const ckiti_redis_part *pttl) {
+    if (w->again && !ckiti_redis_slot_set_has(&w->moved, ckiti_redis_slot_of(w->naming.prefix, f->key))) {
+        return CKIT_OK;
+    }
     char             room[256];
     ckit_listed      listed = {.key = f->key,
                                .namespace_name = f->namespace_name,
@@ -163,10 +177,10 @@ static ckit_status list_telling(walk *w, size_t first, size_t end) {
     size_t      at = 0;
     for (size_t i = first; st == CKIT_OK && i < end; i++) {
         if (find_telling(w, i, &f)) {
-            ckiti_redis_part size = ckiti_redis_part_at(&w->work, at);
-            ckiti_redis_part pttl = ckiti_redis_part_at(&w->work, at + 1);
+            ckiti_redis_part answers[] = {ckiti_redis_part_at(&w->work, at), ckiti_redis_part_at(&w->work, at + 1)};
             at += 2;
-            st = is_live(&size, &pttl) ? tell(w, &f, &size, &pttl) : CKIT_OK;
+            note_turned(w, f.key, answers, 2);
+            st = is_live(&answers[0], &answers[1]) ? tell(w, &f, &answers[0], &answers[1]) : CKIT_OK;
         }
     }
     return st;
@@ -330,19 +344,21 @@ static bool tells_behind_tenants(const walk *w, const found *f) {
  * stored again for somebody else is in his index too, and counts there. */
 static bool find_indexed(walk *w, size_t index, size_t at, ckit_slice name, found *f) {
     ckit_slice        hash = {name.ptr + name.len - CKITI_REDIS_HASH_DIGITS, CKITI_REDIS_HASH_DIGITS};
-    ckiti_redis_part  record = ckiti_redis_part_at(&w->work, 3 * at);
-    ckiti_redis_part  size = ckiti_redis_part_at(&w->work, 3 * at + 1);
-    ckiti_redis_part  pttl = ckiti_redis_part_at(&w->work, 3 * at + 2);
+    ckiti_redis_part  answers[3];
     ckiti_redis_owner owner = {0};
     *f = (found){.key = member(w, index)};
     if (w->each != NULL && tells_behind_tenants(w, f)) {
         return false; /* the scan shows it */
     }
-    w->unsure = w->unsure || is_turned(&w->work, &record) || is_turned(&w->work, &size) || is_turned(&w->work, &pttl);
-    if (!is_live(&size, &pttl)) { /* the scan has removed it: what is beside it goes too */
+    for (size_t i = 0; i < 3; i++) {
+        answers[i] = ckiti_redis_part_at(&w->work, 3 * at + i);
+    }
+    note_turned(w, f->key, answers, 3);
+    if (!is_live(&answers[1], &answers[2])) { /* the scan has removed it: what is beside it goes too */
         return w->each == NULL && tells_behind_tenants(w, f);
     }
-    if (record.type != CKITI_RESP_BULK || !ckiti_redis_owner_read(ckiti_redis_part_text(&w->work, &record), &owner)) {
+    if (answers[0].type != CKITI_RESP_BULK ||
+        !ckiti_redis_owner_read(ckiti_redis_part_text(&w->work, &answers[0]), &owner)) {
         bool whole = w->scope->kind != CKIT_SCOPE_FUNCTION;
         w->deleted.unindexed += !whole;
         return whole;
@@ -406,7 +422,7 @@ static ckit_status remove_members(walk *w, size_t end, ckit_slice name) {
         st = take_removal(w, 3 * i, f.key);
         for (size_t part = 3 * i + 1; part < 3 * (size_t)i + 3; part++) { /* an entry in place, its bookkeeping not */
             ckiti_redis_part answer = ckiti_redis_part_at(&w->work, part);
-            w->unsure = w->unsure || is_turned(&w->work, &answer);
+            note_turned(w, f.key, &answer, 1);
         }
     }
     ckit_buf_fini(&goes);
@@ -443,6 +459,7 @@ ckit_status ckiti_redis_walk_index(walk *w, ckit_slice name) {
         ckiti_redis_part first = ckiti_redis_part_at(&w->scan, 0);
         if (st == CKIT_OK && is_turned(&w->scan, &first)) {
             w->unsure = true;
+            ckiti_redis_slot_set_add(&w->moved, ckiti_redis_slot(&name, 1));
             return CKIT_OK;
         }
         if (st == CKIT_OK && first.type == CKITI_RESP_ERROR) {

@@ -232,3 +232,76 @@ void ckiti_redis_map_take(ckiti_redis_map *map, const ckiti_resp_item *item) {
     default: return; /* more about a node */
     }
 }
+
+/* ---- what a node says about itself ------------------------------------------------------------------------------- */
+
+/* What is in front of the next `end`, which is left out of the rest. */
+static ckit_slice cut(ckit_slice *rest, char end) {
+    const uint8_t *at = rest->len > 0 ? memchr(rest->ptr, end, rest->len) : NULL;
+    size_t         len = at != NULL ? (size_t)(at - rest->ptr) : rest->len;
+    ckit_slice     part = ckit_slice_of(rest->ptr, len);
+    *rest = at != NULL ? ckit_slice_of(at + 1, rest->len - len - 1) : ckit_slice_of(NULL, 0);
+    return part;
+}
+
+/* The digits in front, which are left out of the rest; false when they are no slot. */
+static bool cut_slot(ckit_slice *rest, uint16_t *slot) {
+    uint32_t value = 0;
+    size_t   len = 0;
+    for (; len < rest->len && len < 6 && rest->ptr[len] >= '0' && rest->ptr[len] <= '9'; len++) {
+        value = value * 10 + (uint32_t)(rest->ptr[len] - '0');
+    }
+    if (len == 0 || value >= CKITI_REDIS_SLOTS) {
+        return false;
+    }
+    *slot = (uint16_t)value;
+    *rest = ckit_slice_of(rest->ptr + len, rest->len - len);
+    return true;
+}
+
+/* "93", "93-97", "[93->-ID]" or "[93-<-ID]". */
+static void read_slots(ckit_slice word, ckiti_redis_slots_fn each, void *context) {
+    uint16_t first, last;
+    bool     moving = word.len > 0 && word.ptr[0] == '[';
+    word = moving ? ckit_slice_of(word.ptr + 1, word.len - 1) : word;
+    if (!cut_slot(&word, &first)) {
+        return;
+    }
+    last = first;
+    if (!moving && word.len > 0) {
+        word = ckit_slice_of(word.ptr + 1, word.len - 1);
+        if (!cut_slot(&word, &last) || last < first) {
+            return;
+        }
+    }
+    each(context, first, last, moving);
+}
+
+static bool is_own_line(ckit_slice flags) {
+    while (flags.len > 0) {
+        if (ckit_slice_equal(cut(&flags, ','), ckit_slice_str("myself"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+#define WORDS_BEFORE_SLOTS 8u
+
+bool ckiti_redis_own_slots_read(ckit_slice text, ckiti_redis_slots_fn each, void *context) {
+    while (text.len > 0) {
+        ckit_slice line = cut(&text, '\n');
+        bool       own = false;
+        for (size_t i = 0; i < WORDS_BEFORE_SLOTS; i++) {
+            ckit_slice word = cut(&line, ' ');
+            own = own || (i == 2 && is_own_line(word));
+        }
+        while (own && line.len > 0) {
+            read_slots(cut(&line, ' '), each, context);
+        }
+        if (own) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -37,6 +37,11 @@ void ckiti_redis_map_fini(ckiti_redis_map *map);
 /* Takes the items of one reply to CLUSTER SLOTS in order; map->status tells how it went. */
 void ckiti_redis_map_take(ckiti_redis_map *map, const ckiti_resp_item *item);
 
+/* What a node says in CLUSTER NODES about itself: `each` is told the slots that it serves, and, one by one, those that
+ * are just moving to it or from it (`moving`). What is no slot is passed over. False when the text has no such line. */
+typedef void (*ckiti_redis_slots_fn)(void *context, uint16_t first, uint16_t last, bool moving);
+bool ckiti_redis_own_slots_read(ckit_slice text, ckiti_redis_slots_fn each, void *context);
+
 /* ---- redirections ------------------------------------------------------------------------------------------------ */
 
 /* In rising order of what matters when the replies of one call differ. */

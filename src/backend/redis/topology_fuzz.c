@@ -1,5 +1,5 @@
-/* What a hostile node says about its cluster: the bytes are replies; bulks and errors are redirections, and every array
- * is a map. */
+/* What a hostile node says about its cluster: the bytes are replies; bulks and errors are redirections and
+ * what a node says about itself, and every array is a map. */
 #include "topology.h"
 
 #include <stdlib.h>
@@ -22,6 +22,13 @@ static void check_redirection(ckit_slice text) {
         if (to.slot >= CKITI_REDIS_SLOTS) {
             abort();
         }
+    }
+}
+
+static void check_slots(void *context, uint16_t first, uint16_t last, bool moving) {
+    (void)context;
+    if (first > last || last >= CKITI_REDIS_SLOTS || (moving && first != last)) {
+        abort();
     }
 }
 
@@ -51,6 +58,7 @@ static void take(ckiti_redis_map *map, const ckiti_resp_item *item) {
     }
     if ((item->type == CKITI_RESP_ERROR || item->type == CKITI_RESP_BULK) && !item->streamed) {
         check_redirection(item->text);
+        (void)ckiti_redis_own_slots_read(item->text, check_slots, NULL);
     }
     ckiti_redis_map_take(map, item);
     if (item->ends) {

@@ -6,6 +6,8 @@
 
 #include <cachekit/buf.h>
 
+#include <stdio.h>
+
 /* ---- slots ------------------------------------------------------------------------------------------------------- */
 
 static uint16_t slot(const char *name) {
@@ -190,5 +192,44 @@ CKIT_TEST(maps, that_are_none_are_refused) {
     for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
         CHECK_STATUS(CKIT_E_IO, read_map(replies[i]));
         ckiti_redis_map_fini(&map);
+    }
+}
+
+/* ---- what a node says about itself ------------------------------------------------------------------------------- */
+
+static void note_slots(void *context, uint16_t first, uint16_t last, bool moving) {
+    char  *told = context;
+    size_t len = strlen(told);
+    snprintf(told + len, 200 - len, "%s%u-%u ", moving ? "!" : "", first, last);
+}
+
+#define ABOUT "127.0.0.1:7000@17000,a.example "
+#define STATE " - 0 1426238317239 4 connected"
+
+CKIT_TEST(nodes, tell_their_own_slots_and_those_that_are_moving) {
+    static const struct {
+        const char *line, *slots;
+    } rows[] = {{" 0-5460 5462 16383-16383", "0-5460 5462-5462 16383-16383 "},
+                {" 1-2 [93->-292f] [77-<-67ed]", "1-2 !93-93 !77-77 "},
+                {" 5-4 16384 -3 x 7-16384 3- 4-x [] [x->-y] 99999999999 9", "9-9 "},
+                {"", ""}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[600], told[200] = "";
+        snprintf(text, sizeof text,
+                 "67ed " ABOUT "master" STATE " 1\n292f " ABOUT "myself,master" STATE "%s\ne7d1 " ABOUT
+                 "slave 67ed" STATE "\n",
+                 rows[i].line);
+        CHECK(ckiti_redis_own_slots_read(S(text), note_slots, told));
+        CHECK_STR(rows[i].slots, told);
+    }
+}
+
+CKIT_TEST(nodes, say_nothing_of_themselves_in_what_is_no_such_text) {
+    static const char *const texts[] = {"", "\n\n", "myself", "a b notmyself,master - 0 0 1 connected 1-2\n",
+                                        "a b - myself 0 0 1 connected 1\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char told[200] = "";
+        CHECK(!ckiti_redis_own_slots_read(S(texts[i]), note_slots, told));
+        CHECK_STR("", told);
     }
 }

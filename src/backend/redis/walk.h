@@ -5,25 +5,40 @@
 
 #include "reply.h"
 
+typedef struct ckiti_redis_slot_set {
+    uint8_t bits[CKITI_REDIS_SLOTS / 8];
+    bool    any;
+} ckiti_redis_slot_set;
+
+static inline void ckiti_redis_slot_set_add(ckiti_redis_slot_set *set, uint16_t slot) {
+    set->bits[slot / 8] |= (uint8_t)(1u << slot % 8);
+    set->any = true;
+}
+static inline bool ckiti_redis_slot_set_has(const ckiti_redis_slot_set *set, uint16_t slot) {
+    return (set->bits[slot / 8] >> slot % 8 & 1) != 0;
+}
+
 typedef struct ckiti_redis_walk {
-    ckiti_redis_store *store;
-    const ckit_scope  *scope;
-    uint64_t           deadline_ms;
-    ckiti_redis_asker  scan; /* names, a portion at a time */
-    ckiti_redis_asker  work; /* what is asked about them, or done to them */
-    ckit_buf           pattern;
-    ckit_buf           index_pattern;  /* of the scope's namespace; empty: all that the scan comes by */
-    ckit_buf           tenant_pattern; /* of those in which other programs keep what is some tenant's; empty: none */
-    ckit_buf           indexes;        /* names among those of one portion */
-    ckiti_redis_naming naming; /* the store's, or behind the tenant's mark while such an index is walked through */
-    ckit_buf           whole;  /* a key of that index behind the mark */
-    ckit_buf           namespace_name; /* of the scope, as in keys */
-    ckit_buf           function;
-    ckit_list_fn       each; /* NULL: remove */
-    void              *context;
-    ckit_deleted       deleted;
-    bool               unsure; /* something was just moving to another node, and may have been passed by */
-    ckit_error        *err;
+    ckiti_redis_store   *store;
+    const ckit_scope    *scope;
+    uint64_t             deadline_ms;
+    ckiti_redis_asker    scan; /* names, a portion at a time */
+    ckiti_redis_asker    work; /* what is asked about them, or done to them */
+    ckit_buf             pattern;
+    ckit_buf             index_pattern;  /* of the scope's namespace; empty: all that the scan comes by */
+    ckit_buf             tenant_pattern; /* of those in which other programs keep what is some tenant's; empty: none */
+    ckit_buf             indexes;        /* names among those of one portion */
+    ckiti_redis_naming   naming; /* the store's, or behind the tenant's mark while such an index is walked through */
+    ckit_buf             whole;  /* a key of that index behind the mark */
+    ckit_buf             namespace_name; /* of the scope, as in keys */
+    ckit_buf             function;
+    ckit_list_fn         each; /* NULL: remove */
+    void                *context;
+    ckit_deleted         deleted;
+    bool                 unsure; /* something was just moving to another node, and may have been passed by */
+    ckiti_redis_slot_set moved;  /* slots whose entries may have been passed by */
+    bool                 again;  /* only those are listed */
+    ckit_error          *err;
 } ckiti_redis_walk;
 
 /* Walks through one index; its keys are named as w->naming says. */
