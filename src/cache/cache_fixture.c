@@ -363,13 +363,13 @@ answer call_join(threaded_call *c) {
     return c->answer;
 }
 
-static bool has(const stage *s, int64_t argument, const char *suffix) {
-    ckit_buf key = key_of(s->fn, argument);
+bool fixture_has(const fixture *f, ckit_function *function, int64_t argument, const char *suffix) {
+    ckit_buf key = key_of(function, argument);
     CHECK_OK(ckit_buf_append(&key, S(suffix)));
-    bool there = fake_has(s->f.store, ckit_buf_slice(&key));
+    bool there = fake_has(f->store, ckit_buf_slice(&key));
     ckit_buf_fini(&key);
     return there;
 }
 
-bool stage_has_key(const stage *s, int64_t argument) { return has(s, argument, ""); }
-bool stage_has_late(const stage *s, int64_t argument) { return has(s, argument, ":stale"); }
+bool stage_has_key(const stage *s, int64_t argument) { return fixture_has(&s->f, s->fn, argument, ""); }
+bool stage_has_late(const stage *s, int64_t argument) { return fixture_has(&s->f, s->fn, argument, ":stale"); }

@@ -143,6 +143,9 @@ bool serves_fresh(void *function);
 /* The store's key of a call; to be freed with ckit_buf_fini. */
 ckit_buf key_of(ckit_function *function, int64_t argument);
 
+/* The store has the entry under the key of a call with `suffix` behind it. */
+bool fixture_has(const fixture *f, ckit_function *function, int64_t argument, const char *suffix);
+
 /* A call in a thread of its own. */
 typedef struct threaded_call {
     ckit_function *function;

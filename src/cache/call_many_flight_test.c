@@ -12,9 +12,8 @@ CKIT_TEST(call_many, is_waited_for_by_single_calls) {
     call_start(&single, s.fn, 2);
     wait_flight_waits(s.f.cache, 1);
     loader_open(&s.m.gate);
-    CHECK_EQ_I(0, pthread_join(m.thread, NULL));
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 1);
+    join_many(&m);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     answer a = call_join(&single);
     CHECK_OK(a.status);
     CHECK_EQ_U(20, a.number);
@@ -40,7 +39,7 @@ CKIT_TEST(call_many, waits_for_single_calls_after_it_has_computed_its_own) {
         wait_until(&s.m.runs, 1);
         CHECK_EQ_U(10, call(s.fn, 1).number); /* the batch's own does not wait for the rest */
         loader_open(&s.l);
-        CHECK_EQ_I(0, pthread_join(m.thread, NULL));
+        join_many(&m);
         CHECK_STATUS(fails ? CKIT_E_FUNCTION : CKIT_OK, call_join(&single).status);
         CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
         CHECK_ANSWER(fails ? CKIT_SOURCE_FUNCTION : CKIT_SOURCE_FLIGHT, &m, 1); /* else the batch takes over */
@@ -65,9 +64,9 @@ CKIT_TEST(call_many, of_others_in_another_order_ends_and_each_call_is_computed_o
     start_many(&c);
     wait_flight_waits(s.f.cache, 7);
     loader_open(&s.m.gate);
-    CHECK_EQ_I(0, pthread_join(a.thread, NULL));
-    CHECK_EQ_I(0, pthread_join(b.thread, NULL));
-    CHECK_EQ_I(0, pthread_join(c.thread, NULL));
+    join_many(&a);
+    join_many(&b);
+    join_many(&c);
     CHECK_OK(a.status);
     CHECK_OK(b.status);
     CHECK_OK(c.status);
@@ -84,42 +83,20 @@ CKIT_TEST(call_many, of_others_in_another_order_ends_and_each_call_is_computed_o
     scene_close(&s);
 }
 
-typedef struct crowd {
-    scene    *s;
-    unsigned  self;
-    pthread_t thread;
-} crowd;
-
-static void *call_many_rounds(void *arg) {
-    crowd *c = arg;
-    for (unsigned round = 0; round < 60; round++) {
-        many m = {.fn = c->s->fn, .loader = &c->s->m, .count = MOST};
-        for (unsigned i = 0; i < MOST; i++) { /* the same keys, each in another order */
-            m.arguments[i] = 1 + (round + (c->self % 2 == 0 ? i : MOST - i) * (2 * (c->self / 2) + 1)) % 60;
-        }
-        run_many(&m);
-        CHECK_OK_ERR(m.status, &m.err);
-        for (unsigned i = 0; i < MOST; i++) {
-            CHECK_EQ_U((uint64_t)m.arguments[i] * 10, read_number(&m.out[i]));
-            ckit_value_fini(&m.out[i]);
-        }
-    }
-    return NULL;
-}
-
 CKIT_TEST(call_many, by_many_threads_in_many_orders_computes_each_call_once) {
     scene s;
     crowd crowds[6];
     scene_open(&s, FAKE_FULL);
     fake_dawdle(s.f.store, true);
     for (unsigned i = 0; i < 6; i++) {
-        crowds[i] = (crowd){.s = &s, .self = i};
-        CHECK_EQ_I(0, pthread_create(&crowds[i].thread, NULL, call_many_rounds, &crowds[i]));
+        crowds[i] = (crowd){
+            .fn = s.fn, .loader = &s.m, .rounds = 60, .advance = 1, .step = i / 2 * 2 + 1, .backwards = i % 2 != 0};
+        crowd_start(&crowds[i]);
     }
     for (unsigned i = 0; i < 6; i++) {
-        CHECK_EQ_I(0, pthread_join(crowds[i].thread, NULL));
+        crowd_join(&crowds[i]);
     }
-    for (unsigned i = 1; i < 61; i++) {
+    for (unsigned i = 1; i <= CROWD_CALLS; i++) {
         CHECK(s.m.loaded[i] <= 1);
     }
     scene_close(&s);
@@ -131,9 +108,7 @@ static void call_two(void *context) {
     s->m.during = NULL;
     many inner = {.fn = s->fn, .loader = &s->m, .count = 2, .arguments = {1, 3}};
     run_many(&inner);
-    CHECK_OK_ERR(inner.status, &inner.err);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &inner, 0);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &inner, 1);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &inner);
 }
 
 CKIT_TEST(call_many, whose_loader_makes_the_same_calls_does_not_wait_for_itself) {
@@ -143,9 +118,7 @@ CKIT_TEST(call_many, whose_loader_makes_the_same_calls_does_not_wait_for_itself)
     s.m.context = &s;
     many m = {.fn = s.fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
     run_many(&m);
-    CHECK_OK_ERR(m.status, &m.err);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 1);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     scene_close(&s);
 }
 
@@ -160,9 +133,7 @@ CKIT_TEST(call_many, waits_no_longer_than_a_single_call) {
     loader_wait_stopped(&s.l, 1);
     many m = {.fn = s.fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
     run_many(&m);
-    CHECK_OK_ERR(m.status, &m.err);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 1);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK_CONTAINS("took more than 20 ms", s.f.log.text);
     loader_open(&s.l);
     CHECK_EQ_U(1, call_join(&single).number);

@@ -16,7 +16,7 @@ CKIT_TEST(call_many_late, past_the_hard_limit_fails_for_what_is_missing_and_is_s
     ckit_function *fn = limited(&s, 0, 20, 0), *patient = limited(&s, 0, 0, 0); /* of one name: they share entries */
     many           early = {.fn = patient, .loader = &s.m, .count = 1, .arguments = {1}};
     run_many(&early);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &early, 0);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &early);
     ckit_function_close(patient);
     loader_shut(&s.m.gate);
     many m = {.fn = fn, .loader = &s.m, .count = 4, .arguments = {1, 2, 1, 2}};
@@ -41,17 +41,12 @@ CKIT_TEST(call_many_late, past_the_soft_limit_gives_older_values_and_goes_on) {
     ckit_function *fn = limited(&s, 20, 0, 5000);
     many           m = {.fn = fn, .loader = &s.m, .count = 3, .arguments = {1, 2, 1}};
     run_many(&m);
-    for (size_t i = 0; i < 3; i++) {
-        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, i);
-    }
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     fake_clock_advance(&s.f.time, 2000);
     loader_shut(&s.m.gate);
     run_many(&m);
-    CHECK_OK_ERR(m.status, &m.err);
-    for (size_t i = 0; i < 3; i++) {
-        CHECK(m.out[i].stale);
-        CHECK_ANSWER(CKIT_SOURCE_MEMORY, &m, i);
-    }
+    CHECK_ALL_STALE(&m);
+    CHECK_ANSWERS(CKIT_SOURCE_MEMORY, &m);
     loader_open(&s.m.gate);
     ckit_function_close(fn);
     CHECK_EQ_U(2, s.m.runs);
@@ -66,7 +61,7 @@ CKIT_TEST(call_many_late, waits_past_the_soft_limit_for_a_call_that_has_no_older
     ckit_function *fn = limited(&s, 1, 0, 5000);
     many           m = {.fn = fn, .loader = &s.m, .count = 1, .arguments = {1}};
     run_many(&m);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     fake_clock_advance(&s.f.time, 2000);
     loader_shut(&s.m.gate);
     m = (many){.fn = fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
@@ -74,10 +69,8 @@ CKIT_TEST(call_many_late, waits_past_the_soft_limit_for_a_call_that_has_no_older
     loader_wait_stopped(&s.m.gate, 1);
     breathe();
     loader_open(&s.m.gate);
-    CHECK_EQ_I(0, pthread_join(m.thread, NULL));
-    CHECK_OK_ERR(m.status, &m.err);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 1);
+    join_many(&m);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     ckit_function_close(fn);
     scene_close(&s);
 }
@@ -87,7 +80,7 @@ static void call_one(void *context) {
     s->m.during = NULL;
     many inner = {.fn = s->fn, .loader = &s->m, .count = 1, .arguments = {1}};
     run_many(&inner);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &inner, 0);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &inner);
 }
 
 CKIT_TEST(call_many_late, with_a_limit_does_not_wait_for_itself) {
@@ -99,9 +92,7 @@ CKIT_TEST(call_many_late, with_a_limit_does_not_wait_for_itself) {
     s.m.context = &s;
     many m = {.fn = s.fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
     run_many(&m);
-    CHECK_OK_ERR(m.status, &m.err);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 1);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     scene_close(&s);
 }
 
@@ -111,16 +102,12 @@ CKIT_TEST(call_many_late, served_instead_of_a_store_that_fails_is_refreshed_in_t
     ckit_function *fn = limited(&s, 0, 0, 5000);
     many           m = {.fn = fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
     run_many(&m);
-    for (size_t i = 0; i < 2; i++) {
-        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, i);
-    }
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     fake_clock_advance(&s.f.time, 2000);
     fake_fail(s.f.store, FAKE_GET_MANY, CKIT_E_IO, 1);
     run_many(&m);
-    for (size_t i = 0; i < 2; i++) {
-        CHECK(m.out[i].stale);
-        CHECK_ANSWER(CKIT_SOURCE_MEMORY, &m, i);
-    }
+    CHECK_ALL_STALE(&m);
+    CHECK_ANSWERS(CKIT_SOURCE_MEMORY, &m);
     wait_until(&s.l.ended, 2); /* the function's own loader, once for each */
     CHECK_EQ_U(1, s.m.runs);
     ckit_function_close(fn);
@@ -138,9 +125,7 @@ CKIT_TEST(call_many_late, in_the_store_stands_in_for_a_loader_that_fails) {
     ckit_function *fn = function_of(s.f.cache, "test.safe", &s.l, &options);
     many           m = {.fn = fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
     run_many(&m);
-    for (size_t i = 0; i < 2; i++) {
-        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, i);
-    }
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     fake_clock_advance(&s.f.time, 2000);
     s.m.refuses = 2;
     run_many(&m);

@@ -28,10 +28,7 @@ CKIT_TEST(call_many_lock, costs_five_round_trips_however_many_calls_there_are) {
     scene_open(&s, FAKE_LOCKING_MANY);
     many m = {.fn = s.fn, .loader = &s.m, .count = 5, .arguments = {1, 2, 3, 4, 5}};
     run_many(&m);
-    CHECK_OK_ERR(m.status, &m.err);
-    for (size_t i = 0; i < 5; i++) {
-        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, i);
-    }
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK_STR("get_many OK, lock_try_many OK, get_many OK, set_many_if_owner OK, lock_release_many OK",
               fake_log(s.f.store));
     CHECK(!fake_is_locked(s.f.store));
@@ -46,8 +43,7 @@ CKIT_TEST(call_many_lock, is_not_taken_where_the_cache_takes_none) {
     scene_start(&s, true, FAKE_LOCKING_MANY);
     many m = {.fn = s.fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
     run_many(&m);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 1);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK_STR("get_many OK, set_many OK", fake_log(s.f.store));
     scene_close(&s);
 }
@@ -67,14 +63,12 @@ CKIT_TEST(call_many_lock, lets_two_processes_compute_each_shared_call_once) {
         start_many(&theirs);
         wait_until(&other.m.runs, 1); /* its own it computes at once */
         loader_open(&s.m.gate);
-        CHECK_EQ_I(0, pthread_join(mine.thread, NULL));
-        CHECK_EQ_I(0, pthread_join(theirs.thread, NULL));
+        join_many(&mine);
+        join_many(&theirs);
         for (size_t i = 0; i < 5; i++) {
             CHECK_ANSWER(i == 0 || i == 4 ? CKIT_SOURCE_FUNCTION : CKIT_SOURCE_STORE, &theirs, i);
         }
-        for (size_t i = 0; i < 4; i++) {
-            CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &mine, i);
-        }
+        CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &mine);
         CHECK_EQ_U(1, s.m.runs);
         CHECK_EQ_U(1, other.m.runs);
         CHECK_EQ_U(2, other.m.sizes[0]);
@@ -84,52 +78,32 @@ CKIT_TEST(call_many_lock, lets_two_processes_compute_each_shared_call_once) {
     }
 }
 
-typedef struct crowd {
-    neighbour n;
-    unsigned  self;
-    pthread_t thread;
-} crowd;
-
-static void *call_many_rounds(void *arg) {
-    crowd *c = arg;
-    for (unsigned round = 0; round < 12; round++) {
-        many m = {.fn = c->n.fn, .loader = &c->n.m, .count = MOST};
-        for (unsigned i = 0; i < MOST; i++) { /* the same keys, each in another order */
-            m.arguments[i] = 1 + (round * 5 + (c->self % 2 == 0 ? i : MOST - 1 - i)) % 60;
-        }
-        run_many(&m);
-        CHECK_OK_ERR(m.status, &m.err);
-        for (unsigned i = 0; i < MOST; i++) {
-            CHECK_EQ_U((uint64_t)m.arguments[i] * 10, read_number(&m.out[i]));
-            ckit_value_fini(&m.out[i]);
-        }
-    }
-    return NULL;
-}
-
 CKIT_TEST(call_many_lock, by_four_processes_in_two_orders_computes_each_call_once) {
-    scene s;
-    crowd crowds[4];
+    scene     s;
+    neighbour neighbours[4];
+    crowd     crowds[4];
     scene_open(&s, FAKE_LOCKING_MANY);
     fake_dawdle(s.f.store, true);
     for (unsigned i = 0; i < 4; i++) {
-        neighbour_open(&crowds[i].n, &s, FAKE_LOCKING_MANY);
-        crowds[i].self = i;
-        CHECK_EQ_I(0, pthread_create(&crowds[i].thread, NULL, call_many_rounds, &crowds[i]));
+        neighbour *n = &neighbours[i];
+        neighbour_open(n, &s, FAKE_LOCKING_MANY);
+        crowds[i] =
+            (crowd){.fn = n->fn, .loader = &n->m, .rounds = 12, .advance = 5, .step = 1, .backwards = i % 2 != 0};
+        crowd_start(&crowds[i]);
     }
     for (unsigned i = 0; i < 4; i++) {
-        CHECK_EQ_I(0, pthread_join(crowds[i].thread, NULL));
+        crowd_join(&crowds[i]);
     }
-    for (unsigned k = 1; k < 61; k++) {
+    for (unsigned k = 1; k <= CROWD_CALLS; k++) {
         uint64_t loaded = 0;
         for (unsigned i = 0; i < 4; i++) {
-            loaded += crowds[i].n.m.loaded[k];
+            loaded += neighbours[i].m.loaded[k];
         }
         CHECK(loaded <= 1);
     }
     CHECK(!fake_is_locked(s.f.store));
     for (unsigned i = 0; i < 4; i++) {
-        neighbour_close(&crowds[i].n);
+        neighbour_close(&neighbours[i]);
     }
     scene_close(&s);
 }
@@ -145,11 +119,8 @@ CKIT_TEST(call_many_lock, is_waited_for_no_longer_than_by_a_single_call) {
     CHECK_EQ_U(2, s.m.sizes[0]);
     fake_wait_calls(s.f.store, FAKE_LOCK_TRY, 2); /* and again, by itself */
     fake_clock_advance(&s.f.time, 5001);
-    CHECK_EQ_I(0, pthread_join(m.thread, NULL));
-    CHECK_OK_ERR(m.status, &m.err);
-    for (size_t i = 0; i < 3; i++) {
-        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, i);
-    }
+    join_many(&m);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK_EQ_U(2, s.m.runs);
     CHECK_CONTAINS("was not obtained in 5000 ms", s.f.log.text);
     fake_unlock_elsewhere(s.f.store, ckit_buf_slice(&key));
@@ -176,10 +147,7 @@ CKIT_TEST(call_many_lock, that_does_not_work_keeps_nobody_from_computing) {
         fake_fail(s.f.store, troubles[t].op, troubles[t].status, troubles[t].times);
         many m = {.fn = s.fn, .loader = &s.m, .count = 3, .arguments = {1, 2, 3}};
         run_many(&m);
-        CHECK_OK_ERR(m.status, &m.err);
-        for (size_t i = 0; i < 3; i++) {
-            CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, i);
-        }
+        CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
         CHECK_EQ_U(1, s.m.runs);
         CHECK_EQ_U(troubles[t].tries, fake_calls(s.f.store, FAKE_LOCK_TRY));
         scene_close(&s);
@@ -192,9 +160,7 @@ CKIT_TEST(call_many_lock, that_was_lost_meanwhile_keeps_the_result_from_the_stor
     fake_fail(s.f.store, FAKE_SET_IF_OWNER, CKIT_MISS, 1);
     many m = {.fn = s.fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
     run_many(&m);
-    CHECK_OK_ERR(m.status, &m.err);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 1);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK_EQ_U(1, stats_of(s.f.cache).leases_lost);
     CHECK_EQ_U(1, fake_count(s.f.store));
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 1);

@@ -16,28 +16,11 @@ static void safe_open(scene *s, fake_kind kind) {
     s->fn = safe(s, s->f.cache);
 }
 
-static bool has_late(const scene *s, int64_t argument) {
-    ckit_buf name = key_of(s->fn, argument);
-    CHECK_OK(ckit_buf_append(&name, ckit_slice_str(":stale")));
-    bool has = fake_has(s->f.store, ckit_buf_slice(&name));
-    ckit_buf_fini(&name);
-    return has;
-}
+static bool has_late(const scene *s, int64_t argument) { return fixture_has(&s->f, s->fn, argument, ":stale"); }
 
-static bool has_key(const scene *s, int64_t argument) {
-    ckit_buf key = key_of(s->fn, argument);
-    bool     has = fake_has(s->f.store, ckit_buf_slice(&key));
-    ckit_buf_fini(&key);
-    return has;
-}
+static bool has_key(const scene *s, int64_t argument) { return fixture_has(&s->f, s->fn, argument, ""); }
 
 static many two_of(scene *s) { return (many){.fn = s->fn, .loader = &s->m, .count = 2, .arguments = {1, 2}}; }
-
-static void check_both(many *m, ckit_source source) {
-    CHECK_OK_ERR(m->status, &m->err);
-    CHECK_ANSWER(source, m, 0);
-    CHECK_ANSWER(source, m, 1);
-}
 
 CKIT_TEST(call_many_stale, is_not_written_by_a_holder_that_lost_its_lock_before) {
     scene s;
@@ -45,7 +28,7 @@ CKIT_TEST(call_many_stale, is_not_written_by_a_holder_that_lost_its_lock_before)
     fake_fail(s.f.store, FAKE_SET_IF_OWNER, CKIT_MISS, 1);
     many m = two_of(&s);
     run_many(&m);
-    check_both(&m, CKIT_SOURCE_FUNCTION);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK(!has_key(&s, 1) && !has_late(&s, 1));
     CHECK(has_key(&s, 2) && has_late(&s, 2));
     scene_close(&s);
@@ -72,8 +55,8 @@ CKIT_TEST(call_many_stale, is_taken_back_by_a_holder_that_lost_its_lock_between_
         fake_unlock_elsewhere(s.f.store, ckit_buf_slice(&key));
         fake_lock_elsewhere(s.f.store, ckit_buf_slice(&key));
         fake_open_gate(s.f.store, writes[k]);
-        CHECK_EQ_I(0, pthread_join(m.thread, NULL));
-        check_both(&m, CKIT_SOURCE_FUNCTION);
+        join_many(&m);
+        CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
         CHECK(!has_late(&s, 1)); /* what it wrote there may have replaced a newer one */
         CHECK(has_late(&s, 2));
         fake_unlock_elsewhere(s.f.store, ckit_buf_slice(&key));
@@ -91,8 +74,8 @@ CKIT_TEST(call_many_stale, is_taken_back_when_a_call_is_invalidated_between_the_
     fake_wait_stopped(s.f.store, FAKE_SET_MANY, 1);
     CHECK_OK(invalidate(s.fn, 2));
     fake_open_gate(s.f.store, FAKE_SET_MANY);
-    CHECK_EQ_I(0, pthread_join(m.thread, NULL));
-    check_both(&m, CKIT_SOURCE_FUNCTION);
+    join_many(&m);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK(has_key(&s, 1) && has_late(&s, 1));
     CHECK(!has_key(&s, 2) && !has_late(&s, 2));
     scene_close(&s);
@@ -109,7 +92,7 @@ CKIT_TEST(call_many_stale, of_an_earlier_result_is_removed_when_the_new_one_has_
     safe_open(&s, FAKE_LOCKING_MANY);
     many m = two_of(&s);
     run_many(&m);
-    check_both(&m, CKIT_SOURCE_FUNCTION);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK(has_late(&s, 1) && has_late(&s, 2));
     fake_clock_advance(&s.f.time, 12000);
     ckit_args        args[2];
@@ -119,7 +102,7 @@ CKIT_TEST(call_many_stale, of_an_earlier_result_is_removed_when_the_new_one_has_
         ckit_args_int(&args[i], i + 1);
     }
     CHECK_OK(ckit_call_many(s.fn, calls, 2, load_for_ever, &s.m, m.out, m.answers, NULL));
-    check_both(&m, CKIT_SOURCE_FUNCTION);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK(has_key(&s, 1) && !has_late(&s, 1));
     CHECK(has_key(&s, 2) && has_late(&s, 2));
     ckit_args_fini(&args[0]);
@@ -133,7 +116,7 @@ CKIT_TEST(call_many_stale, that_cannot_be_written_leaves_the_results_stored) {
     fake_fail(s.f.store, FAKE_SET_MANY, CKIT_E_IO, 1);
     many m = two_of(&s);
     run_many(&m);
-    check_both(&m, CKIT_SOURCE_FUNCTION);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK(has_key(&s, 1) && has_key(&s, 2));
     CHECK_EQ_U(2, fake_count(s.f.store));
     CHECK_EQ_U(1, stats_of(s.f.cache).l2_errors);
@@ -156,7 +139,7 @@ CKIT_TEST(call_many_stale, that_cannot_be_read_is_not_there) {
     safe_open(&s, FAKE_LOCKING_MANY);
     many m = two_of(&s);
     run_with_failing_second_read(&s, &m, CKIT_E_IO);
-    check_both(&m, CKIT_SOURCE_FUNCTION);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK_EQ_U(1, stats_of(s.f.cache).l2_errors);
     CHECK_EQ_U(1, fake_calls(s.f.store, FAKE_LOCK_TRY_MANY));
     CHECK_EQ_U(4, fake_count(s.f.store));
@@ -168,7 +151,7 @@ CKIT_TEST(call_many_stale, that_the_store_does_not_tell_in_time_is_the_last_that
     safe_open(&s, FAKE_LOCKING_MANY);
     many m = two_of(&s);
     run_with_failing_second_read(&s, &m, CKIT_E_TIMEOUT);
-    check_both(&m, CKIT_SOURCE_FUNCTION);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK_EQ_U(0, fake_calls(s.f.store, FAKE_LOCK_TRY_MANY));
     CHECK_EQ_U(0, fake_calls(s.f.store, FAKE_SET_MANY_IF_OWNER));
     scene_close(&s);
@@ -185,7 +168,7 @@ CKIT_TEST(call_many_stale, is_sealed_under_its_own_name) {
     s.fn = safe(&s, s.f.cache);
     many m = two_of(&s);
     run_many(&m);
-    check_both(&m, CKIT_SOURCE_FUNCTION);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK_EQ_U(4, fake_count(s.f.store));
     fake_clock_advance(&s.f.time, 12000);
     ckit_cache    *second = fixture_cache(&s.f, FAKE_LOCKING_MANY);
@@ -195,7 +178,7 @@ CKIT_TEST(call_many_stale, is_sealed_under_its_own_name) {
     m.fn = there;
     run_many(&m);
     CHECK(m.out[0].stale && m.out[1].stale);
-    check_both(&m, CKIT_SOURCE_STORE);
+    CHECK_ANSWERS(CKIT_SOURCE_STORE, &m);
     CHECK_EQ_U(0, stats_of(second).l2_corrupt);
     ckit_function_close(there);
     ckit_cache_close(second);

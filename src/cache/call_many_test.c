@@ -11,16 +11,14 @@ CKIT_TEST(call_many, costs_one_read_one_run_of_the_loader_and_one_write) {
     scene_open(&s, FAKE_FULL);
     many first = {.fn = s.fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
     run_many(&first);
-    CHECK_OK_ERR(first.status, &first.err);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &first, 0);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &first, 1);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &first);
     CHECK_STR("get_many OK, set_many OK", fake_log(s.f.store));
 
     ckit_cache    *other = fixture_cache(&s.f, FAKE_FULL);
     ckit_function *same = function_of(other, "test.load", &s.l, NULL);
     many           in_memory = {.fn = same, .loader = &s.m, .count = 1, .arguments = {2}};
     run_many(&in_memory);
-    CHECK_ANSWER(CKIT_SOURCE_STORE, &in_memory, 0);
+    CHECK_ANSWERS(CKIT_SOURCE_STORE, &in_memory);
     fake_forget_calls(s.f.store);
 
     many m = {.fn = same, .loader = &s.m, .count = 5, .arguments = {3, 2, 4, 1, 5}};
@@ -51,10 +49,7 @@ CKIT_TEST(call_many, works_over_any_store_and_without_one) {
         for (int again = 0; again < 2; again++) {
             many m = {.fn = s.fn, .loader = &s.m, .count = 3, .arguments = {1, 2, 3}};
             run_many(&m);
-            CHECK_OK_ERR(m.status, &m.err);
-            for (size_t k = 0; k < 3; k++) {
-                CHECK_ANSWER(again ? CKIT_SOURCE_MEMORY : CKIT_SOURCE_FUNCTION, &m, k);
-            }
+            CHECK_ANSWERS(again ? CKIT_SOURCE_MEMORY : CKIT_SOURCE_FUNCTION, &m);
         }
         CHECK_EQ_U(1, s.m.runs);
         scene_close(&s);
@@ -111,10 +106,7 @@ CKIT_TEST(call_many, computes_the_same_call_once) {
     scene_open(&s, FAKE_FULL);
     many m = {.fn = s.fn, .loader = &s.m, .count = 5, .arguments = {7, 8, 7, 7, 8}};
     run_many(&m);
-    CHECK_OK_ERR(m.status, &m.err);
-    for (size_t i = 0; i < 5; i++) {
-        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, i);
-    }
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK_EQ_U(2, s.m.sizes[0]);
     scene_close(&s);
 }
@@ -205,10 +197,7 @@ CKIT_TEST(call_many, survives_a_store_that_fails_in_the_middle) {
         fake_fail(s.f.store, troubles[t].op, troubles[t].status, troubles[t].times);
         many m = {.fn = s.fn, .loader = &s.m, .count = 3, .arguments = {1, 2, 3}};
         run_many(&m);
-        CHECK_OK_ERR(m.status, &m.err);
-        for (size_t i = 0; i < 3; i++) {
-            CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, i);
-        }
+        CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
         CHECK_EQ_U(1, s.m.runs);
         CHECK(stats_of(s.f.cache).l2_errors + stats_of(s.f.cache).too_large >= 1);
         scene_close(&s);
@@ -230,9 +219,7 @@ CKIT_TEST(call_many, failing_closed_a_store_that_cannot_be_read_is_the_caller_s_
     }
     CHECK_EQ_U(0, s.m.runs);
     run_many(&m);
-    for (size_t i = 0; i < 3; i++) {
-        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, i);
-    }
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     ckit_function_close(fn);
     scene_close(&s);
 }
@@ -271,10 +258,7 @@ CKIT_TEST(call_many, does_not_keep_what_was_invalidated_meanwhile) {
     s.m.context = &s;
     many m = {.fn = s.fn, .loader = &s.m, .count = 3, .arguments = {1, 2, 3}};
     run_many(&m);
-    CHECK_OK_ERR(m.status, &m.err);
-    for (size_t i = 0; i < 3; i++) {
-        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, i);
-    }
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK_EQ_U(2, fake_count(s.f.store));
     CHECK_CALL(CKIT_SOURCE_MEMORY, 10, s.fn, 1);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 2);
@@ -290,9 +274,8 @@ CKIT_TEST(call_many, takes_back_what_was_invalidated_while_it_was_written) {
     fake_wait_stopped(s.f.store, FAKE_SET_MANY, 1);
     CHECK(invalidate(s.fn, 2) <= CKIT_MISS);
     fake_open_gate(s.f.store, FAKE_SET_MANY);
-    CHECK_EQ_I(0, pthread_join(m.thread, NULL));
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
-    CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 1);
+    join_many(&m);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
     CHECK_EQ_U(1, fake_count(s.f.store));
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 2);
     scene_close(&s);
@@ -336,11 +319,11 @@ CKIT_TEST(call_many, takes_stale_values_where_the_function_can_refresh_them) {
         ckit_function *fn = function_of(s.f.cache, "test.stale", own ? &s.l : NULL, &options);
         many           m = {.fn = fn, .loader = &s.m, .count = 1, .arguments = {1}};
         run_many(&m);
-        CHECK_ANSWER(CKIT_SOURCE_FUNCTION, &m, 0);
+        CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
         fake_clock_advance(&s.f.time, 1500);
         run_many(&m);
         CHECK_EQ_I(own, m.out[0].stale);
-        CHECK_ANSWER(own ? CKIT_SOURCE_MEMORY : CKIT_SOURCE_FUNCTION, &m, 0);
+        CHECK_ANSWERS(own ? CKIT_SOURCE_MEMORY : CKIT_SOURCE_FUNCTION, &m);
         if (own) {
             wait_until(&s.l.ended, 1);
         }

@@ -56,13 +56,55 @@ static void *run_in_thread(void *arg) {
 
 void start_many(many *m) { CHECK_EQ_I(0, pthread_create(&m->thread, NULL, run_in_thread, m)); }
 
-/* Answer i is 10 times its argument, from there. */
+void join_many(many *m) { CHECK_EQ_I(0, pthread_join(m->thread, NULL)); }
+
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
+
 void check_answer(const char *file, int line, many *m, size_t i, ckit_source source) {
     ckit_check_status_err(file, line, "the answer", CKIT_OK, m->answers[i], &m->err);
     ckit_check_u(file, line, "its number", (uint64_t)m->arguments[i] * 10, read_number(&m->out[i]));
     ckit_check_u(file, line, "its source", source, m->out[i].source);
     ckit_value_fini(&m->out[i]);
 }
+
+void check_answers(const char *file, int line, many *m, ckit_source source) {
+    ckit_check_status_err(file, line, "the batch", CKIT_OK, m->status, &m->err);
+    for (size_t i = 0; i < m->count; i++) {
+        check_answer(file, line, m, i, source);
+    }
+}
+
+void check_all_stale(const char *file, int line, const many *m) {
+    for (size_t i = 0; i < m->count; i++) {
+        ckit_check_u(file, line, "stale", true, m->out[i].stale);
+    }
+}
+
+/* ---- a crowd ----------------------------------------------------------------------------------------------------- */
+
+static void *call_rounds(void *arg) {
+    crowd *c = arg;
+    for (unsigned round = 0; round < c->rounds; round++) {
+        many m = {.fn = c->fn, .loader = c->loader, .count = MOST};
+        for (unsigned i = 0; i < MOST; i++) {
+            m.arguments[i] = 1 + (round * c->advance + (c->backwards ? MOST - 1 - i : i) * c->step) % CROWD_CALLS;
+        }
+        run_many(&m);
+        CHECK_OK_ERR(m.status, &m.err);
+        for (unsigned i = 0; i < MOST; i++) {
+            CHECK_EQ_U((uint64_t)m.arguments[i] * 10, read_number(&m.out[i]));
+            ckit_value_fini(&m.out[i]);
+        }
+    }
+    return NULL;
+}
+
+void crowd_start(crowd *c) { CHECK_EQ_I(0, pthread_create(&c->thread, NULL, call_rounds, c)); }
+
+void crowd_join(crowd *c) { CHECK_EQ_I(0, pthread_join(c->thread, NULL)); }
+
+/* ---- the scene --------------------------------------------------------------------------------------------------- */
+
 void scene_start(scene *s, bool store, fake_kind kind) {
     if (store) {
         fixture_start(&s->f, kind);

@@ -37,12 +37,37 @@ typedef struct many {
 } many;
 
 void run_many(many *m);
-/* In a thread of its own, to be joined. */
+/* In a thread of its own. */
 void start_many(many *m);
+void join_many(many *m);
 
 /* Answer i is 10 times its argument, from there. */
 void check_answer(const char *file, int line, many *m, size_t i, ckit_source source);
 #define CHECK_ANSWER(source, m, i) check_answer(__FILE__, __LINE__, (m), (i), (source))
+/* The batch has succeeded, and all its answers are from there. */
+void check_answers(const char *file, int line, many *m, ckit_source source);
+#define CHECK_ANSWERS(source, m) check_answers(__FILE__, __LINE__, (m), (source))
+/* All are past their lives; does not free them. */
+void check_all_stale(const char *file, int line, const many *m);
+#define CHECK_ALL_STALE(m) check_all_stale(__FILE__, __LINE__, (m))
+
+/* A thread that makes batches of MOST of the calls 1 to 60, one after the other: neighbours in the row or `step` apart,
+ * in one direction or the other. */
+typedef struct crowd {
+    ckit_function *fn;
+    many_loader   *loader;
+    unsigned       rounds;
+    unsigned       advance; /* from one batch to the next */
+    unsigned       step;
+    bool           backwards;
+    pthread_t      thread;
+} crowd;
+
+#define CROWD_CALLS 60u
+
+void crowd_start(crowd *c);
+/* Every call was answered, and rightly. */
+void crowd_join(crowd *c);
 
 typedef struct scene {
     fixture        f;
