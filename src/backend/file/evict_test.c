@@ -1,5 +1,4 @@
 /* Limits: what is counted, what goes first, and what a write costs. */
-#include "faulty_io.h"
 #include "file_fixture.h"
 #include "usage.h"
 
@@ -211,9 +210,7 @@ CKIT_TEST(eviction, what_is_not_an_entry_is_neither_counted_nor_removed) {
 CKIT_TEST(eviction, new_entries_are_refused_only_when_nothing_can_be_removed) {
     faulty_io io;
     fixture   f;
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
+    fixture_init_faulty(&f, &io);
     f.options.max_entry_count = 100;
     fixture_reopen(&f);
     fill(&f, 0, 90, 60000);
@@ -237,10 +234,7 @@ CKIT_TEST(cost, a_thousand_overwrites_walk_the_directory_no_more_and_append_noth
     faulty_io io;
     fixture   f;
     char      key[32];
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
-    fixture_reopen(&f);
+    fixture_open_faulty(&f, &io);
     fill(&f, 0, 200, 60000);
     faulty_io_fail(&io, FAULTY_LIST, UINT64_MAX, 0); /* counts from zero */
     for (unsigned i = 0; i < 1000; i++) {
@@ -258,10 +252,7 @@ CKIT_TEST(cost, a_thousand_overwrites_walk_the_directory_no_more_and_append_noth
 CKIT_TEST(cost, a_read_is_one_open_one_look_and_one_read) {
     faulty_io io;
     fixture   f;
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
-    fixture_reopen(&f);
+    fixture_open_faulty(&f, &io);
     CHECK_OK(fixture_set(&f, "k", "v", 60000));
     faulty_io_fail(&io, FAULTY_LIST, UINT64_MAX, 0);
     fixture_expect(&f, "k", "v");

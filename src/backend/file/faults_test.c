@@ -1,5 +1,4 @@
 /* Each system call fails in turn: the old value stays, or the new one is there; nothing leaks, nothing stays behind. */
-#include "faulty_io.h"
 #include "file_fixture.h"
 
 #include <errno.h>
@@ -95,9 +94,7 @@ static bool rehearse(deed act, faulty_kind kind, uint64_t at, int error) {
     faulty_io io;
     fixture   f;
     size_t    descriptors = open_descriptors();
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
+    fixture_init_faulty(&f, &io);
     f.options.sync = kind == FAULTY_SYNC ? CKIT_FILE_SYNC_FULL : CKIT_FILE_SYNC_NONE;
     fixture_reopen(&f);
     CHECK_OK(fixture_set(&f, "k", old_value, 60000));
@@ -165,10 +162,8 @@ REHEARSE(each_call_of_a_sweep_may_fail, do_sweep)
 CKIT_TEST(faults, short_reads_and_writes_are_carried_on) {
     faulty_io io;
     fixture   f;
-    faulty_io_init(&io);
+    fixture_init_faulty(&f, &io);
     io.chunk = 3;
-    fixture_init(&f);
-    f.io = &io.io;
     fixture_reopen(&f);
     CHECK_OK(fixture_set(&f, "k", new_value, 60000));
     fixture_expect(&f, "k", new_value);
@@ -180,10 +175,7 @@ CKIT_TEST(faults, a_lock_that_cannot_be_read_is_not_taken_from_its_holder) {
     fixture    f;
     ckit_lease first, second;
     ckit_error err = CKIT_ERROR_INIT;
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
-    fixture_reopen(&f);
+    fixture_open_faulty(&f, &io);
     CHECK_OK(f.ops->lock_try(f.self, S("k"), 1000, CKIT_NO_DEADLINE, &first, NULL));
     faulty_io_fail(&io, FAULTY_READ, 0, EIO);
     ckit_status st = f.ops->lock_try(f.self, S("k"), 1000, CKIT_NO_DEADLINE, &second, &err);
@@ -204,9 +196,7 @@ CKIT_TEST(faults, an_interrupted_sync_is_carried_on) {
             faulty_io  io;
             fixture    f;
             ckit_error err = CKIT_ERROR_INIT;
-            faulty_io_init(&io);
-            fixture_init(&f);
-            f.io = &io.io;
+            fixture_init_faulty(&f, &io);
             f.options.sync = CKIT_FILE_SYNC_FULL;
             fixture_reopen(&f);
             CHECK_OK(fixture_set(&f, "k", old_value, 60000));
@@ -226,10 +216,7 @@ CKIT_TEST(faults, a_failure_has_the_kind_of_its_cause) {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         faulty_io io;
         fixture   f;
-        faulty_io_init(&io);
-        fixture_init(&f);
-        f.io = &io.io;
-        fixture_reopen(&f);
+        fixture_open_faulty(&f, &io);
         CHECK_OK(fixture_set(&f, "k", old_value, 60000));
         faulty_io_fail(&io, FAULTY_WRITE, 0, rows[i].error);
         io.fail_for = UINT64_MAX;
@@ -245,10 +232,7 @@ CKIT_TEST(faults, a_directory_that_takes_no_files_is_named) {
     faulty_io  io;
     fixture    f;
     ckit_error err = CKIT_ERROR_INIT;
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
-    fixture_reopen(&f);
+    fixture_open_faulty(&f, &io);
     faulty_io_fail(&io, FAULTY_OPEN, 0, EACCES);
     io.fail_for = UINT64_MAX;
     CHECK_STATUS_ERR(CKIT_E_PERMISSION, do_set(&f, &err), &err);
@@ -261,10 +245,7 @@ CKIT_TEST(faults, a_full_disk_is_relieved_once_and_then_reported) {
     faulty_io io;
     fixture   f;
     char      key[32];
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
-    fixture_reopen(&f);
+    fixture_open_faulty(&f, &io);
     CHECK_OK(fixture_set(&f, "k", old_value, 60000));
     for (int i = 0; i < 20; i++) {
         snprintf(key, sizeof key, "filler-%d", i);
@@ -297,10 +278,7 @@ static void rehearse_race(void (*stale)(fixture *f), faulty_kind kind) {
     for (uint64_t at = 0; at < 8; at++) {
         faulty_io io;
         fixture   f;
-        faulty_io_init(&io);
-        fixture_init(&f);
-        f.io = &io.io;
-        fixture_reopen(&f);
+        fixture_open_faulty(&f, &io);
         CHECK_OK(fixture_set(&f, "k", old_value, 1000));
         stale(&f);
         faulty_io_fail(&io, kind, UINT64_MAX, 0);
@@ -351,10 +329,7 @@ static void touch_behind(void *context) {
 CKIT_TEST(races, an_entry_that_was_just_touched_is_not_removed_as_expired) {
     faulty_io io;
     fixture   f;
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
-    fixture_reopen(&f);
+    fixture_open_faulty(&f, &io);
     CHECK_OK(fixture_set(&f, "k", old_value, 1000));
     fake_clock_set_wall(&f.time, FAKE_CLOCK_WALL_MS + 2000);
     faulty_io_fail(&io, FAULTY_LOCK, UINT64_MAX, 0);
@@ -371,10 +346,7 @@ CKIT_TEST(races, a_touch_never_reaches_the_entry_that_is_written_meanwhile) {
     for (uint64_t at = 0; at < 4; at++) {
         faulty_io io;
         fixture   f;
-        faulty_io_init(&io);
-        fixture_init(&f);
-        f.io = &io.io;
-        fixture_reopen(&f);
+        fixture_open_faulty(&f, &io);
         CHECK_OK(fixture_set(&f, "k", old_value, 60000));
         faulty_io_fail(&io, FAULTY_STAT, UINT64_MAX, 0);
         io.meanwhile_kind = at < 2 ? FAULTY_STAT : FAULTY_WRITE;

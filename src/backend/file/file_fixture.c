@@ -29,6 +29,17 @@ void fixture_open(fixture *f) {
     fixture_reopen(f);
 }
 
+void fixture_init_faulty(fixture *f, faulty_io *io) {
+    faulty_io_init(io);
+    fixture_init(f);
+    f->io = &io->io;
+}
+
+void fixture_open_faulty(fixture *f, faulty_io *io) {
+    fixture_init_faulty(f, io);
+    fixture_reopen(f);
+}
+
 void fixture_close(fixture *f) {
     ckit_backend_close(f->backend);
     f->backend = NULL;

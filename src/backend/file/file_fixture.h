@@ -2,6 +2,7 @@
 #ifndef CKITI_FILE_FIXTURE_H
 #define CKITI_FILE_FIXTURE_H
 
+#include "faulty_io.h"
 #include "store.h"
 
 #include <cachekit/buf.h>
@@ -28,6 +29,9 @@ typedef struct fixture {
 void fixture_init(fixture *f);
 void fixture_reopen(fixture *f);
 void fixture_open(fixture *f);
+/* The same on a system that fails when it is told to. */
+void fixture_init_faulty(fixture *f, faulty_io *io);
+void fixture_open_faulty(fixture *f, faulty_io *io);
 void fixture_close(fixture *f);
 
 const char *fixture_path(fixture *f, const char *name);

@@ -1,4 +1,3 @@
-#include "faulty_io.h"
 #include "file_fixture.h"
 #include "index_file.h"
 
@@ -302,10 +301,7 @@ static ckit_status count_listed(void *context, const ckit_listed *entry) {
 
 /* Three entries of one owner, and a system that refuses one call on the second of them. */
 static void open_with_three(fixture *f, faulty_io *io) {
-    faulty_io_init(io);
-    fixture_init(f);
-    f->io = &io->io;
-    fixture_reopen(f);
+    fixture_open_faulty(f, io);
     CHECK_OK(fixture_set_owned(f, "a", "1", "n", "f"));
     CHECK_OK(fixture_set_owned(f, "b", "2", "n", "f"));
     CHECK_OK(fixture_set_owned(f, "c", "3", "n", "f"));

@@ -1,5 +1,4 @@
 /* One value for another while others write, remove and touch the entry: nobody's newer value is lost. */
-#include "faulty_io.h"
 #include "file_fixture.h"
 
 #include <errno.h>
@@ -14,10 +13,7 @@ typedef struct scene {
 
 static void scene_open(scene *s) {
     memset(s, 0, sizeof *s);
-    faulty_io_init(&s->io);
-    fixture_init(&s->f);
-    s->f.io = &s->io.io;
-    fixture_reopen(&s->f);
+    fixture_open_faulty(&s->f, &s->io);
     CHECK_OK(fixture_set(&s->f, "k", "old", 60000));
     for (size_t i = 0; i < FAULTY_KINDS; i++) {
         s->io.calls[i] = 0;

@@ -1,5 +1,4 @@
 /* What the store counts, and how the counts of several processes come together. */
-#include "faulty_io.h"
 #include "file_fixture.h"
 #include "record.h"
 #include "stats.h"
@@ -160,10 +159,7 @@ CKIT_TEST(stats, what_is_evicted_counts_and_what_finds_no_room_does_too) {
     fixture_close(&f);
 
     faulty_io io;
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
-    fixture_reopen(&f);
+    fixture_open_faulty(&f, &io);
     faulty_io_fail(&io, FAULTY_WRITE, 0, ENOSPC);
     io.fail_for = UINT64_MAX;
     CHECK_STATUS(CKIT_E_NO_SPACE, fixture_set(&f, "k", "v", 60000));
@@ -375,10 +371,7 @@ CKIT_TEST(hardship, counters_of_a_later_version_are_kept) {
 CKIT_TEST(hardship, a_record_that_somebody_keeps_locked_is_not_waited_for) {
     faulty_io io;
     fixture   f;
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
-    fixture_reopen(&f);
+    fixture_open_faulty(&f, &io);
     look(&f, "absent");
     fixture_reopen(&f);
     int fd = open(fixture_path(&f, RECORD), O_RDWR);
@@ -418,10 +411,7 @@ static bool rehearse_adding(faulty_kind kind, uint64_t at, int error) {
     faulty_io io;
     fixture   f;
     size_t    descriptors = open_descriptors();
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
-    fixture_reopen(&f);
+    fixture_open_faulty(&f, &io);
     look(&f, "absent");
     fixture_reopen(&f);
     look_often(&f, 3);
@@ -458,10 +448,7 @@ CKIT_TEST(hardship, each_call_of_adding_a_batch_may_fail) {
 CKIT_TEST(hardship, a_directory_that_cannot_be_written_is_told_of_all_the_same) {
     faulty_io io;
     fixture   f;
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
-    fixture_reopen(&f);
+    fixture_open_faulty(&f, &io);
     CHECK_OK(fixture_set(&f, "k", "v", 60000));
     fixture_reopen(&f);
     fixture_expect(&f, "k", "v");

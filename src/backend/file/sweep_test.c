@@ -1,5 +1,4 @@
 /* Sweeping when asked. */
-#include "faulty_io.h"
 #include "file_fixture.h"
 #include "index_file.h"
 
@@ -92,10 +91,7 @@ CKIT_TEST(sweep, what_cannot_be_removed_is_a_failure_and_the_rest_goes) {
     fixture    f;
     uint64_t   deleted;
     ckit_error err = CKIT_ERROR_INIT;
-    faulty_io_init(&io);
-    fixture_init(&f);
-    f.io = &io.io;
-    fixture_reopen(&f);
+    fixture_open_faulty(&f, &io);
     CHECK_OK(fixture_set(&f, "a", "v", 1000));
     CHECK_OK(fixture_set(&f, "b", "v", 1000));
     fake_clock_advance(&f.time, 3000);
