@@ -11,6 +11,36 @@ UTC = timezone.utc
 DEPTH = 510
 MILLION_DIGITS = 10**1000
 
+INTEGERS: list[tuple[int, str]] = [
+    (0, "00"),
+    (127, "7f"),
+    (128, "cc80"),
+    (255, "ccff"),
+    (256, "cd0100"),
+    (65535, "cdffff"),
+    (65536, "ce00010000"),
+    (2**30 - 1, "ce3fffffff"),
+    (2**30, "ce40000000"),
+    (2**32 - 1, "ceffffffff"),
+    (2**32, "cf0000000100000000"),
+    (2**60, "cf1000000000000000"),
+    (2**63 - 1, "cf7fffffffffffffff"),
+    (2**63, "cf8000000000000000"),
+    (2**64 - 1, "cfffffffffffffffff"),
+    (-1, "ff"),
+    (-32, "e0"),
+    (-33, "d0df"),
+    (-128, "d080"),
+    (-129, "d1ff7f"),
+    (-32768, "d18000"),
+    (-32769, "d2ffff7fff"),
+    (-(2**30), "d2c0000000"),
+    (-(2**31), "d280000000"),
+    (-(2**31) - 1, "d3ffffffff7fffffff"),
+    (-(2**63), "d38000000000000000"),
+]
+"""Every head of the shortest form of an integer in MessagePack, with its limits."""
+
 
 def packed(*args: object, **kwargs: object) -> str:
     """The hashed bytes of a call, without the outer array."""

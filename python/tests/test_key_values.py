@@ -14,39 +14,9 @@ from uuid import UUID
 import pytest
 
 from cachekit import _core
-from packing import DEPTH, MILLION_DIGITS, UTC, Colour, Level, Name, nest, one, packed, text
+from packing import DEPTH, INTEGERS, MILLION_DIGITS, UTC, Colour, Level, Name, nest, one, packed, text
 
 # ---- plain values -------------------------------------------------------------------------------------------
-
-INTEGERS = [
-    (0, "00"),
-    (127, "7f"),
-    (128, "cc80"),
-    (255, "ccff"),
-    (256, "cd0100"),
-    (65535, "cdffff"),
-    (65536, "ce00010000"),
-    (2**30 - 1, "ce3fffffff"),
-    (2**30, "ce40000000"),
-    (2**32 - 1, "ceffffffff"),
-    (2**32, "cf0000000100000000"),
-    (2**60, "cf1000000000000000"),
-    (2**63 - 1, "cf7fffffffffffffff"),
-    (2**63, "cf8000000000000000"),
-    (2**64 - 1, "cfffffffffffffffff"),
-    (-1, "ff"),
-    (-32, "e0"),
-    (-33, "d0df"),
-    (-128, "d080"),
-    (-129, "d1ff7f"),
-    (-32768, "d18000"),
-    (-32769, "d2ffff7fff"),
-    (-(2**30), "d2c0000000"),
-    (-(2**31), "d280000000"),
-    (-(2**31) - 1, "d3ffffffff7fffffff"),
-    (-(2**63), "d38000000000000000"),
-]
-
 
 @pytest.mark.parametrize(("value", "data"), INTEGERS)
 def test_integers_take_their_shortest_form(value: int, data: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from cachekit._core import decode, encode
+from packing import INTEGERS
 
 UTC = dt.timezone.utc
 INDIA = dt.timezone(dt.timedelta(hours=5, minutes=30))
@@ -29,27 +30,7 @@ BYTES: list[tuple[Any, str]] = [
     (None, "c0"),
     (False, "c2"),
     (True, "c3"),
-    (0, "00"),
-    (127, "7f"),
-    (128, "cc80"),
-    (255, "ccff"),
-    (256, "cd0100"),
-    (65535, "cdffff"),
-    (65536, "ce00010000"),
-    (2**32 - 1, "ceffffffff"),
-    (2**32, "cf0000000100000000"),
-    (2**63, "cf8000000000000000"),
-    (2**64 - 1, "cfffffffffffffffff"),
-    (-1, "ff"),
-    (-32, "e0"),
-    (-33, "d0df"),
-    (-128, "d080"),
-    (-129, "d1ff7f"),
-    (-32768, "d18000"),
-    (-32769, "d2ffff7fff"),
-    (-(2**31), "d280000000"),
-    (-(2**31) - 1, "d3ffffffff7fffffff"),
-    (-(2**63), "d38000000000000000"),
+    *INTEGERS,
     (0.0, "cb0000000000000000"),
     (-0.0, "cb8000000000000000"),
     (1.5, "cb3ff8000000000000"),

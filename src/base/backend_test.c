@@ -61,6 +61,14 @@ static void refused(const ckit_backend_ops *ops, const char *because) {
     CHECK_EQ_I(0, closed); /* self stays the caller's */
 }
 
+/* A complete table, but for one field. */
+#define REFUSED(because, change)                                                                                       \
+    do {                                                                                                               \
+        ckit_backend_ops ops = complete;                                                                               \
+        ops.change;                                                                                                    \
+        refused(&ops, because);                                                                                        \
+    } while (0)
+
 CKIT_TEST(backend, a_complete_table_is_taken_and_closed_once) {
     int           closed = 0;
     ckit_backend *backend = NULL;
@@ -74,48 +82,22 @@ CKIT_TEST(backend, a_complete_table_is_taken_and_closed_once) {
 }
 
 CKIT_TEST(backend, a_table_that_lacks_a_required_operation_is_refused_by_its_name) {
-    ckit_backend_ops ops;
     refused(NULL, "no table");
-    ops = complete;
-    ops.abi = 7;
-    refused(&ops, "abi 7");
-    ops = complete;
-    ops.name = "";
-    refused(&ops, "'name'");
-    ops = complete;
-    ops.get = NULL;
-    refused(&ops, "'get'");
-    ops = complete;
-    ops.set = NULL;
-    refused(&ops, "'set'");
-    ops = complete;
-    ops.remove = NULL;
-    refused(&ops, "'remove'");
-    ops = complete;
-    ops.exists = NULL;
-    refused(&ops, "'exists'");
-    ops = complete;
-    ops.health = NULL;
-    refused(&ops, "'health'");
-    ops = complete;
-    ops.close = NULL;
-    refused(&ops, "'close'");
+    REFUSED("abi 7", abi = 7);
+    REFUSED("'name'", name = "");
+    REFUSED("'get'", get = NULL);
+    REFUSED("'set'", set = NULL);
+    REFUSED("'remove'", remove = NULL);
+    REFUSED("'exists'", exists = NULL);
+    REFUSED("'health'", health = NULL);
+    REFUSED("'close'", close = NULL);
 }
 
 CKIT_TEST(backend, locks_belong_together_and_a_fenced_write_needs_them) {
-    ckit_backend_ops ops;
-    ops = complete;
-    ops.lock_try = lock_try;
-    refused(&ops, "1 of 3");
-    ops = complete;
-    ops.set_if_owner = set_if_owner;
-    refused(&ops, "set_if_owner");
-    ops = complete;
-    ops.lock_try_many = lock_try_many;
-    refused(&ops, "locks of many keys");
-    ops = complete;
-    ops.set_many_if_owner = set_many_if_owner;
-    refused(&ops, "set_many_if_owner");
+    REFUSED("1 of 3", lock_try = lock_try);
+    REFUSED("set_if_owner", set_if_owner = set_if_owner);
+    REFUSED("locks of many keys", lock_try_many = lock_try_many);
+    REFUSED("set_many_if_owner", set_many_if_owner = set_many_if_owner);
 }
 
 CKIT_TEST(backend, without_memory_for_the_handle_self_stays_the_caller_s) {

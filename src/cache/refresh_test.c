@@ -441,18 +441,28 @@ CKIT_TEST(refresh, of_a_tenant_s_sealed_value_too) { refresh_carefully(true, tru
 
 /* ---- what happens meanwhile -------------------------------------------------------------------------------------- */
 
+/* A refresh begins, and stands in the store until the gate is opened. */
+static void stop_in_store(stage *s, fake_when when) {
+    fake_shut(s->f.store, FAKE_GET, when);
+    check_stale(s->fn, 1);
+    fake_wait_stopped(s->f.store, FAKE_GET, 1);
+}
+
+/* It goes on, and finds that it is not wanted any more. */
+static void go_on_for_nothing(stage *s) {
+    fake_open_gate(s->f.store, FAKE_GET);
+    wait_put_off(s->f.cache);
+}
+
 CKIT_TEST(refresh, brings_nothing_back_that_was_invalidated_while_the_store_was_asked) {
     stage s;
     scene_open(&s, FAKE_REQUIRED, 0);
     fake_clock_advance(&s.f.time, 4000);
     CHECK_OK(refresh(s.there, 7).status);
     fake_clock_advance(&s.f.time, 2000);
-    fake_shut(s.f.store, FAKE_GET, FAKE_AFTER);
-    check_stale(s.fn, 1);
-    fake_wait_stopped(s.f.store, FAKE_GET, 1); /* has read the newer one */
+    stop_in_store(&s, FAKE_AFTER); /* has read the newer one */
     CHECK_OK(invalidate(s.fn, 7));
-    fake_open_gate(s.f.store, FAKE_GET);
-    wait_put_off(s.f.cache);
+    go_on_for_nothing(&s);
     s.l.result = 3;
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 3, s.fn, 7);
     CHECK_EQ_U(0, stats_of(s.f.cache).refreshes_found);
@@ -463,12 +473,9 @@ CKIT_TEST(refresh, computes_nothing_for_what_was_invalidated_while_the_store_was
     stage s;
     scene_open(&s, FAKE_LOCKING, 0);
     pass_half(&s);
-    fake_shut(s.f.store, FAKE_GET, FAKE_AFTER);
-    check_stale(s.fn, 1);
-    fake_wait_stopped(s.f.store, FAKE_GET, 1);
+    stop_in_store(&s, FAKE_AFTER);
     CHECK_OK(ckit_function_invalidate(s.fn, NULL, NULL));
-    fake_open_gate(s.f.store, FAKE_GET);
-    wait_put_off(s.f.cache);
+    go_on_for_nothing(&s);
     CHECK_EQ_U(1, s.l.runs);
     CHECK_EQ_U(0, fake_calls(s.f.store, FAKE_LOCK_TRY));
     stage_close(&s);
@@ -478,9 +485,7 @@ CKIT_TEST(refresh, that_runs_is_waited_for_when_the_function_is_closed) {
     stage s;
     scene_open(&s, FAKE_LOCKING, 0);
     pass_half(&s);
-    fake_shut(s.f.store, FAKE_GET, FAKE_BEFORE);
-    check_stale(s.fn, 1);
-    fake_wait_stopped(s.f.store, FAKE_GET, 1);
+    stop_in_store(&s, FAKE_BEFORE);
     fake_open_gate(s.f.store, FAKE_GET);
     ckit_function_close(s.fn);
     CHECK_EQ_U(2, s.l.ended);

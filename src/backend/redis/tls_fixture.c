@@ -92,8 +92,14 @@ void expect_wrong_option(fixture *f, const char *text) {
 }
 
 void relay_start(tls_relay *relay) {
+    need_server();
     relay->target = tls_server.port;
     relay->certificates = tls_dir;
     relay->cut_at = relay->stall_at = relay->flip_at = -1;
     tls_relay_start(relay);
+}
+
+void fixture_init_behind(fixture *f, tls_relay *relay) {
+    relay_start(relay);
+    fixture_init(f, relay->port);
 }

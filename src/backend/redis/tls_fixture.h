@@ -44,7 +44,10 @@ void expect_refusal(fixture *f, ckit_status status, const char *text);
 /* It does not even open. */
 void expect_wrong_option(fixture *f, const char *text);
 
-/* A relay with certificates of its own in front of the server's plain port, faultless until told otherwise. */
+/* A relay with certificates of its own in front of the server's plain port, faultless until told otherwise; starts the
+ * server if need be. */
 void relay_start(tls_relay *relay);
+/* The store is to use such a relay, which is started. */
+void fixture_init_behind(fixture *f, tls_relay *relay);
 
 #endif

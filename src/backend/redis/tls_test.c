@@ -20,9 +20,7 @@
 CKIT_TEST(peers, one_that_speaks_plain_text_is_told_from_a_failure) {
     fixture   f;
     tls_relay relay = {.greeting = "-ERR unknown command\r\n"};
-    need_server();
-    relay_start(&relay);
-    fixture_init(&f, relay.port);
+    fixture_init_behind(&f, &relay);
     expect_refusal(&f, CKIT_E_REJECTED, "does not speak TLS on this port");
     tls_relay_stop(&relay);
 }
@@ -30,9 +28,7 @@ CKIT_TEST(peers, one_that_speaks_plain_text_is_told_from_a_failure) {
 CKIT_TEST(peers, one_that_says_nothing_costs_no_more_than_the_time_limit) {
     fixture   f;
     tls_relay relay = {.silent = true};
-    need_server();
-    relay_start(&relay);
-    fixture_init(&f, relay.port);
+    fixture_init_behind(&f, &relay);
     f.options.socket_connect_timeout_ms = 50;
     expect_refusal(&f, CKIT_E_TIMEOUT, "does this port speak TLS?");
     tls_relay_stop(&relay);
@@ -114,11 +110,9 @@ CKIT_TEST(peers, keys_may_be_renewed_at_any_time) {
     tls_relay relay = {.renews_keys = true};
     size_t    len = (size_t)1 << 20;
     uint8_t  *large = calloc(1, len);
-    need_server();
     CHECK(large != NULL);
     memset(large, 'x', len);
-    relay_start(&relay);
-    fixture_init(&f, relay.port);
+    fixture_init_behind(&f, &relay);
     fixture_open(&f);
     put(&f, "key", S("value"));
     for (int i = 0; i < 200; i++) {
@@ -136,9 +130,7 @@ CKIT_TEST(peers, keys_may_be_renewed_at_any_time) {
 CKIT_TEST(peers, one_that_wants_to_renegotiate_is_refused_and_left) {
     fixture   f;
     tls_relay relay = {.max_version = TLS1_2_VERSION, .renegotiates = true, .faulty = 1};
-    need_server();
-    relay_start(&relay);
-    fixture_init(&f, relay.port);
+    fixture_init_behind(&f, &relay);
     f.options.socket_timeout_ms = f.options.socket_connect_timeout_ms = 1000;
     fixture_open(&f);
     for (int i = 0; i < 2000 && f.ops->set(f.self, S("key"), S("value"), &(ckit_entry_info){.ttl_ms = 60000},
@@ -251,9 +243,7 @@ CKIT_TEST(use, a_child_ends_without_ending_its_parents_connection) {
     fixture   f;
     tls_relay relay = {.certificate = NULL};
     int       status = 0;
-    need_server();
-    relay_start(&relay);
-    fixture_init(&f, relay.port);
+    fixture_init_behind(&f, &relay);
     f.options.retries = CKIT_REDIS_NO_RETRY;
     fixture_open(&f);
     put(&f, "key", S("value"));

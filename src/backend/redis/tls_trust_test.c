@@ -50,12 +50,10 @@ CKIT_TEST(trust, an_unknown_authority_is_refused) {
 CKIT_TEST(trust, a_certificate_out_of_its_time_is_refused) {
     static const char *const files[] = {"expired.pem", "early.pem"};
     static const char *const texts[] = {"has expired; renew it", "not yet valid; renew it"};
-    need_server();
     for (int i = 0; i < 2; i++) {
         fixture   f;
         tls_relay relay = {.certificate = files[i]};
-        relay_start(&relay);
-        fixture_init(&f, relay.port);
+        fixture_init_behind(&f, &relay);
         expect_refusal(&f, CKIT_E_CREDENTIALS, texts[i]);
         tls_relay_stop(&relay);
     }
@@ -64,9 +62,7 @@ CKIT_TEST(trust, a_certificate_out_of_its_time_is_refused) {
 CKIT_TEST(trust, a_certificate_of_another_host_is_refused_unless_the_name_does_not_matter) {
     fixture   f;
     tls_relay relay = {.certificate = "elsewhere.pem"};
-    need_server();
-    relay_start(&relay);
-    fixture_init(&f, relay.port);
+    fixture_init_behind(&f, &relay);
     expect_refusal(&f, CKIT_E_CREDENTIALS, "is not for 127.0.0.1: connect by a name that it has");
     snprintf(f.url, sizeof f.url, "rediss://localhost:%u", relay.port);
     expect_refusal(&f, CKIT_E_CREDENTIALS, "is not for localhost");
@@ -80,9 +76,7 @@ CKIT_TEST(trust, a_certificate_of_another_host_is_refused_unless_the_name_does_n
 CKIT_TEST(trust, anybody_is_believed_only_where_that_is_written_out) {
     fixture   f;
     tls_relay relay = {.certificate = "expired.pem"};
-    need_server();
-    relay_start(&relay);
-    fixture_init(&f, relay.port);
+    fixture_init_behind(&f, &relay);
     f.options.ssl_ca_certs = NULL;
     f.options.ssl_cert_reqs = CKIT_REDIS_CERT_NONE;
     expect_use(&f);
@@ -98,9 +92,7 @@ CKIT_TEST(trust, the_server_is_told_the_host_that_is_meant) {
     fixture   f;
     char      name[256];
     tls_relay relay = {.certificate = NULL};
-    need_server();
-    relay_start(&relay);
-    fixture_init(&f, relay.port);
+    fixture_init_behind(&f, &relay);
     snprintf(f.url, sizeof f.url, "rediss://localhost:%u", relay.port);
     expect_use(&f);
     tls_relay_asked_for(&relay, name);
@@ -116,9 +108,7 @@ CKIT_TEST(trust, the_server_is_told_the_host_that_is_meant) {
 CKIT_TEST(trust, versions_below_the_lowest_are_refused) {
     fixture   f;
     tls_relay relay = {.max_version = TLS1_2_VERSION};
-    need_server();
-    relay_start(&relay);
-    fixture_init(&f, relay.port);
+    fixture_init_behind(&f, &relay);
     expect_use(&f);
     f.options.tls_min_version = 13;
     expect_refusal(&f, CKIT_E_REJECTED, "look at tls_min_version");
@@ -153,8 +143,7 @@ CKIT_TEST(identity, a_server_that_wants_to_know_its_clients_gets_a_certificate) 
     redis_server_stop(&strict);
     for (int i = 0; i < 2; i++) {
         tls_relay relay = {.max_version = versions[i], .wants_client = true};
-        relay_start(&relay);
-        fixture_init(&f, relay.port);
+        fixture_init_behind(&f, &relay);
         expect_refusal(&f, CKIT_E_CREDENTIALS, "ssl_certfile");
         show_certificate(&f, "other-client.pem", "client.key");
         expect_refusal(&f, CKIT_E_CREDENTIALS, "ssl_certfile");
