@@ -519,7 +519,11 @@ static void hand_over(fixture *f, handed *all, size_t count, uint64_t deadline_m
                                     .deadline_ms = deadline_ms,
                                     .done = take_answer,
                                     .context = h};
-        CHECK_STATUS(CKIT_PENDING, f->ops->submit(f->self, &h->request, NULL));
+        ckit_status st = f->ops->submit(f->self, &h->request, &h->request.error);
+        if (st != CKIT_PENDING) { /* the deadline may have passed before all were handed over */
+            CHECK_STATUS(deadline_ms == CKIT_NO_DEADLINE ? CKIT_PENDING : CKIT_E_TIMEOUT, st);
+            take_answer(&h->request, st);
+        }
     }
 }
 
