@@ -31,6 +31,21 @@ def redis(tool):
     server.close()
 
 
+@pytest.fixture(scope="module")
+def nodes():
+    if not redis_server.available():
+        pytest.skip("redis-server is not installed")
+    nodes = redis_server.RedisCluster()
+    yield nodes
+    nodes.close()
+
+
+@pytest.fixture
+def cluster(nodes):
+    nodes.flush()
+    return nodes
+
+
 def store(tool, count, *words, env=FORMER):
     for i in range(count):
         tool.ok("set", f"key{i}", f"{TEXT} {i}", *words, env=env)
@@ -186,6 +201,9 @@ def test_without_a_key_it_says_what_to_set(tool):
 # ---- beside others ------------------------------------------------------------------------------------------------
 
 
+SLOWLY = "2"  # what is to be ended half way is not done before
+
+
 def start(tool, *words, rate="20"):
     return tool.start("rotate", "--json", "--rate", rate, *words, env=tool.env | ROTATING, stdout=subprocess.PIPE,
                       stderr=subprocess.PIPE)  # fmt: skip
@@ -200,7 +218,7 @@ def wait_for_progress(tool, process, *words):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_ended_half_way_another_run_does_the_rest(tool, how):
     store(tool, 20)
-    process = start(tool)
+    process = start(tool, rate=SLOWLY)
     wait_for_progress(tool, process)
     process.send_signal(how)
     out, _ = process.communicate(timeout=60)
@@ -259,16 +277,87 @@ def test_redis_entries_of_all_tenants(tool, redis):
         assert 3500 < int(tool.ok("ttl", "--seconds", "k", "--store", url, "--tenant", tenant)) <= 3601
 
 
-def test_a_store_that_goes_away_ends_it_and_a_second_run_goes_on(tool, redis):
-    store(tool, 30, "--store", redis.url)
-    process = start(tool, "--store", redis.url, rate="15")
-    wait_for_progress(tool, process, "--store", redis.url)
-    redis.send("CLIENT", "PAUSE", "30000", "WRITE")
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 3 and json.loads(out)["complete"] is False, err
-    redis.send("CLIENT", "UNPAUSE")
-    rotate(tool, "--store", redis.url)
-    check_all_open(tool, 30, "--store", redis.url)
+@pytest.mark.parametrize("how", ["refuses to write", "says nothing"])
+def test_a_store_that_goes_away_ends_it_and_a_second_run_goes_on(tool, redis, how):
+    words = ("--store", redis.url)
+    store(tool, 30, *words)
+    process = start(tool, *words, rate=SLOWLY)
+    wait_for_progress(tool, process, *words)
+    if how == "says nothing":
+        redis.pause()
+    else:
+        redis.send("CLIENT", "PAUSE", "60000", "WRITE")
+    answer = check_ended_by_the_store(process)
+    if how == "says nothing":
+        redis.resume()
+    else:
+        redis.send("CLIENT", "UNPAUSE")
+    check_it_goes_on(tool, 30, answer, *words)
+
+
+def check_ended_by_the_store(process):
+    """What it did before is told."""
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 3, err
+    answer = json.loads(out)
+    assert (answer["complete"], answer["retire_previous"]) == (False, False)
+    assert answer["resealed"] < 30 and answer["failed"] <= 1 and b"(E0" in err, (answer, err)
+    return answer
+
+
+def check_it_goes_on(tool, count, answer, *words):
+    """Of what it was doing, nobody knows whether the store did it when it went on."""
+    found = rotate(tool, *words)
+    assert answer["resealed"] <= found["current"] <= answer["resealed"] + 1, (answer, found)
+    assert found["retire_previous"] is True and found["current"] + found["resealed"] == count
+    check_all_open(tool, count, *words)
+
+
+# ---- a cluster ----------------------------------------------------------------------------------------------------
+
+
+def test_entries_on_all_nodes_of_a_cluster(tool, cluster):
+    words = ("--store", cluster.url)
+    store(tool, 20, *words)
+    tool.ok("set", "document", json.dumps(TEXT), "--as", "json", "--ttl", "1h", *words, env=FORMER)
+    tool.ok("set", "plain", TEXT, *words)
+    assert all(node.entries() for node in cluster.nodes)
+    first = rotate(tool, *words)
+    assert (first["entries"], first["resealed"], first["clear"]) == (22, 21, 1)
+    assert first["retire_previous"] is True
+    check_all_open(tool, 20, *words)
+    assert tool.ok("get", "document", *words, env=PRESENT) == TEXT.encode()
+    assert 3500 < int(tool.ok("ttl", "--seconds", "document", *words)) <= 3601
+    second = rotate(tool, *words)
+    assert (second["resealed"], second["current"]) == (0, 21)
+
+
+def test_slots_may_move_meanwhile(tool, cluster):
+    words = ("--store", cluster.url)
+    store(tool, 24, *words)
+    process = start(tool, *words)
+    wait_for_progress(tool, process, *words)
+    for i in range(24):
+        cluster.move(cluster.slot(f"key{i}"), 1)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    answer = json.loads(out)
+    assert (answer["resealed"], answer["retire_previous"]) == (24, True), answer
+    check_all_open(tool, 24, *words)
+    assert rotate(tool, *words)["resealed"] == 0
+
+
+def test_a_node_that_says_nothing_ends_it_and_a_second_run_goes_on(tool, cluster):
+    words = ("--store", cluster.url)
+    store(tool, 30, *words)
+    process = start(tool, *words, rate=SLOWLY)
+    wait_for_progress(tool, process, *words)
+    for node in cluster.nodes:
+        node.pause()
+    answer = check_ended_by_the_store(process)
+    for node in cluster.nodes:
+        node.resume()
+    check_it_goes_on(tool, 30, answer, *words)
 
 
 def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere(tool):

@@ -1,4 +1,5 @@
-"""A redis-server of a test's own: on a UNIX socket (and a port of loopback) that nobody else knows, without files."""
+"""A redis-server of a test's own: on a UNIX socket (and a port of loopback) that nobody else knows, without files; and a
+cluster of them."""
 
 from __future__ import annotations
 
@@ -104,3 +105,78 @@ class RedisServer:
         """Every key that is there."""
         lines = self.send("KEYS", "*").decode().split("\r\n")
         return {line for line, kind in zip(lines[2::2], lines[1::2]) if kind.startswith("$")}
+
+
+class RedisCluster:
+    """Three masters, which serve a third of the slots each. A silent one is not given up for a minute."""
+
+    def __init__(self) -> None:
+        self.nodes: list[RedisServer] = []
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        buses = []
+        for i in range(3):
+            buses.append(str(free_port()))
+            options = {"cluster-enabled": "yes", "cluster-port": buses[i], "cluster-node-timeout": "1000"}
+            self.nodes.append(RedisServer(**options))
+        self.owners = [min(slot * 3 // 16384, 2) for slot in range(16384)]
+        self.ids = [node.send("CLUSTER", "MYID").split(b"\r\n")[1].decode() for node in self.nodes]
+        for i, node in enumerate(self.nodes):
+            first, last = self.owners.index(i), 16383 - self.owners[::-1].index(i)
+            self.tell(i, "ADDSLOTSRANGE", str(first), str(last))
+            self.tell(i, "SET-CONFIG-EPOCH", str(i + 1))
+            for j in range(i):
+                self.tell(i, "MEET", "127.0.0.1", str(self.nodes[j].port), buses[j])
+        until = time.monotonic() + 60
+        while not all(self._is_up(node) for node in self.nodes):
+            assert time.monotonic() < until, "the servers make no cluster"
+            time.sleep(0.02)
+        for node in self.nodes:
+            node.send("CONFIG", "SET", "cluster-node-timeout", "60000")
+
+    @staticmethod
+    def _is_up(node: RedisServer) -> bool:
+        told = node.send("CLUSTER", "INFO")
+        return b"cluster_state:ok" in told and b"cluster_known_nodes:3" in told
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def tell(self, node: int, *words: str) -> None:
+        answer = self.nodes[node].send("CLUSTER", *words)
+        assert answer == b"+OK\r\n", answer
+
+    def slot(self, key: str) -> int:
+        return int(self.nodes[0].send("CLUSTER", "KEYSLOT", key)[1:])
+
+    def owner(self, key: str) -> RedisServer:
+        return self.nodes[self.owners[self.slot(key)]]
+
+    def move(self, slot: int, to: int) -> None:
+        """Gives the slot with its keys to another master, as resharding does. Always the same one: when several take
+        slots within a second they need not agree on who was last."""
+        source = self.owners[slot]
+        if source == to:
+            return
+        self.tell(to, "SETSLOT", str(slot), "IMPORTING", self.ids[source])
+        self.tell(source, "SETSLOT", str(slot), "MIGRATING", self.ids[to])
+        while keys := self.nodes[source].send("CLUSTER", "GETKEYSINSLOT", str(slot), "100").split(b"\r\n")[2::2]:
+            for key in keys:
+                self.nodes[source].send("MIGRATE", "127.0.0.1", str(self.nodes[to].port), key, "0", "10000")
+        for node in (to, source, 3 - to - source):
+            self.tell(node, "SETSLOT", str(slot), "NODE", self.ids[to])
+        self.owners[slot] = to
+
+    def flush(self) -> None:
+        for node in self.nodes:
+            node.send("FLUSHALL")
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.close()
