@@ -215,10 +215,10 @@ typedef ckit_status (*ckit_batch_loader)(void *context, ckit_batch_call *calls, 
  * Calls that somebody else in this process computes already are waited for, after this batch has computed its own, and
  * others wait for what this batch computes. When such a computation fails elsewhere, `loader` is run again for those
  * calls. The store's locks are taken as by single calls, without waiting; what another process has locked is waited
- * for, also after this batch has computed and stored its own, and no longer than lock_wait_ms (cache.h). Of a store that
- * cannot renew many locks at once a batch takes 1,024 at most, and computes what is beyond them without. A stale value,
- * in memory or in the store, is an answer when the function has a loader of its own, which refreshes it in the
- * background, else a miss. An event loop uses ckit_begin_many (poll.h).
+ * for, also after this batch has computed and stored its own, and no longer than lock_wait_ms (cache.h) after the last
+ * of such answers that came. Of a store that cannot renew many locks at once a batch takes 1,024 at most, and computes
+ * what is beyond them without. A stale value, in memory or in the store, is an answer when the function has a loader of
+ * its own, which refreshes it in the background, else a miss. An event loop uses ckit_begin_many (poll.h).
  *
  * CKIT_OK: every answer is CKIT_OK. Else the first failure that was met, about which `err` tells; the others' answers
  * are there all the same. CKIT_E_MISUSE: no loader at all. */

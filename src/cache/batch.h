@@ -94,6 +94,7 @@ struct ckit_batch {
     uint64_t           follow_until_ms; /* no longer for others in this process; 0: not waiting for them */
     uint64_t           pause_until_ms;  /* by the clock that ckiti_batch_begin_pause goes by */
     uint64_t           asked_ms;        /* so long the store was asked before the pause */
+    uint64_t           moved_ms;        /* when a call was answered last whose lock somebody had; 0: none was */
     pthread_mutex_t    mu; /* guards `news`, the operations' `news` while they follow, and taking them away; a leaf */
     pthread_cond_t     changed;
     bool               news;

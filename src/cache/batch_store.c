@@ -34,6 +34,7 @@ static void took(ckit_batch *b, size_t i, ckit_status st) {
     } else if (st == CKIT_COMPUTE) {
         b->rows[i].state = CKITI_ROW_DUE;
     } else if (st == CKIT_OK || st == CKIT_STALE) {
+        b->moved_ms = op->lock_deadline != 0 ? ckiti_cache_now(b->cache) : b->moved_ms;
         ckiti_batch_answer(b, i);
         if (st == CKIT_STALE) {
             refresh(b, i);
@@ -241,9 +242,20 @@ static size_t bound_locks(ckit_batch *b, size_t count, size_t *room) {
     return some;
 }
 
+/* Whoever computes the others is alive and gets on: the wait begins anew with each answer that comes. */
+static void be_patient(const ckit_batch *b, ckit_op *op) {
+    uint64_t until_ms = ckiti_time_after(b->moved_ms, b->cache->options.lock_wait_ms);
+    if (b->moved_ms != 0 && op->lock_deadline != 0 && op->lock_deadline < until_ms) {
+        op->lock_deadline = until_ms;
+    }
+}
+
 static void lock_portion(ckit_batch *b, size_t count, pass *p) {
     ckiti_batch_arrays *a = &b->a;
     const ckit_cache   *cache = b->cache;
+    for (size_t n = 0; n < count; n++) {
+        be_patient(b, b->rows[a->places[n]].op);
+    }
     if (count < 2 || cache->ops->lock_try_many == NULL) {
         step_each(b, count, p);
         return;

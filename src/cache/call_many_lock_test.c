@@ -128,6 +128,36 @@ CKIT_TEST(call_many_lock, is_waited_for_no_longer_than_by_a_single_call) {
     scene_close(&s);
 }
 
+CKIT_TEST(call_many_lock, is_waited_for_as_long_as_one_result_comes_after_the_other) {
+    scene         s;
+    neighbour     other;
+    threaded_call first = {0}, second = {0};
+    scene_open(&s, FAKE_LOCKING_MANY);
+    neighbour_open(&other, &s, FAKE_LOCKING_MANY);
+    loader_shut(&s.l);
+    call_start(&first, other.fn, 1);
+    call_start(&second, other.fn, 2);
+    loader_wait_stopped(&s.l, 2);
+    many m = {.fn = s.fn, .loader = &s.m, .count = 2, .arguments = {1, 2}};
+    start_many(&m);
+    fake_wait_calls(s.f.store, FAKE_LOCK_TRY_MANY, 2); /* it waits for both */
+    fake_clock_advance(&s.f.time, 4000);
+    loader_let_one(&s.l);
+    fake_wait_calls(s.f.store, FAKE_LOCK_TRY, 2 + 2); /* for one, after it has got the other */
+    fake_clock_advance(&s.f.time, 4000);
+    fake_wait_calls(s.f.store, FAKE_LOCK_TRY, 2 + 4);
+    loader_open(&s.l);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&first).source);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&second).source);
+    CHECK_EQ_I(0, pthread_join(m.thread, NULL));
+    CHECK_OK_ERR(m.status, &m.err);
+    CHECK_EQ_U(CKIT_SOURCE_STORE, m.out[0].source);
+    CHECK_EQ_U(CKIT_SOURCE_STORE, m.out[1].source);
+    CHECK_EQ_U(0, s.m.runs);
+    neighbour_close(&other);
+    scene_close(&s);
+}
+
 CKIT_TEST(call_many_lock, that_does_not_work_keeps_nobody_from_computing) {
     static const struct {
         fake_kind   kind;

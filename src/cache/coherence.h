@@ -43,7 +43,7 @@ typedef struct ckiti_note {
     _Atomic bool       changed;
 } ckiti_note;
 
-#define CKITI_NOTE_CHAINS 64u /* of a stripe: a batch notes thousands of keys */
+#define CKITI_NOTE_CHAINS 256u /* of a stripe: a batch notes thousands of keys */
 
 /* `mu` is taken after the lock of a stripe of versions (stripes.h) and before the memory tier's own. */
 typedef struct ckiti_watch_stripe {
