@@ -179,7 +179,7 @@ def test_a_variable_of_the_library_that_is_wrong_is_a_configuration_error(
     backend = None if where == "memory" else Shelf()
     monkeypatch.setenv("CACHEKIT_FILE_MAX_VALUE_MB", "1000")  # more than half of the whole
     with pytest.raises(ConfigurationError, match="CACHEKIT_FILE_MAX_VALUE_MB=1000 is above half") as refused:
-        counted(backend=backend)
+        counted(backend=backend, l1=L1CacheConfig(max_size_mb=17))  # no cache that another test has opened
     assert refused.value.code == "E103"
 
 
