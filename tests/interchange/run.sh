@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# run.sh INTERPRETER: entries in a Redis server, exchanged with the released package for Python in both directions. The
-# interpreter is one that imports this package; the released one gets an environment of its own in build/interchange, with
-# the serializers' modules that the interpreter has. Without redis-server or a package index one line says so.
+# run.sh INTERPRETER: entries in a Redis server, exchanged with released packages for Python in both directions. The
+# interpreter is one that imports this package; each release gets an environment of its own in build/interchange, which
+# finds the serializers' modules that the interpreter has. Without redis-server or a package index one line says so.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
-# The release whose keys and entries docs/formats.md describes.
-readonly released='cachekit==0.17.1' ours=$1 home=$PWD/build/interchange
+# The release whose keys and entries docs/formats.md describes, and a later one.
+readonly releases=(0.17.1 0.24.1) ours=$1 home=$PWD/build/interchange
 unset PYTHONHOME VIRTUAL_ENV "${!CACHEKIT_@}" REDIS_URL
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
@@ -15,24 +15,36 @@ if ! command -v redis-server >/dev/null; then
     exit 0
 fi
 read -r version base < <("$ours" -c 'import sys; print("%d.%d" % sys.version_info[:2], getattr(sys, "_base_executable", sys.executable))')
-environment=$home/$version
-mkdir -p "$home"
-if [ ! -e "$environment/complete" ]; then
+
+# A short patience, because an index that is reached answers at once.
+install() { # install RELEASE: in $home/VERSION-RELEASE
+    local environment=$home/$version-$1
+    [ -e "$environment/complete" ] && return
     rm -rf "$environment"
-    # A short patience, because an index that is reached answers at once.
-    if ! "$base" -m venv "$environment" ||
-        ! timeout 240 "$environment/bin/python" -m pip install --quiet --timeout 10 --retries 1 --only-binary :all: \
-            "$released" >"$home/pip.log" 2>&1; then
-        echo "   interchange: skipped: the released package cannot be had (no package index, or none for Python $version)"
-        exit 0
-    fi
-    # One by one: a case whose module one of them lacks is left out.
-    for extra in orjson numpy pandas pyarrow; do
-        if "$ours" -c "import $extra" 2>/dev/null; then
-            timeout 120 "$environment/bin/python" -m pip install --quiet --timeout 10 --retries 1 --only-binary :all: \
-                "$extra" >>"$home/pip.log" 2>&1 || true
-        fi
-    done
+    "$base" -m venv "$environment" || return
+    timeout 240 "$environment/bin/python" -m pip install --quiet --timeout 10 --retries 1 --only-binary :all: \
+        "cachekit==$1" >"$environment/pip.log" 2>&1 || return
+    # What it has itself, the package first of all, comes before these.
+    "$ours" -c '
+import importlib.util, os
+found = [importlib.util.find_spec(name) for name in ("orjson", "numpy", "pandas", "pyarrow")]
+print(*dict.fromkeys(os.path.dirname(os.path.dirname(spec.origin)) for spec in found if spec), sep="\n")' \
+        >"$(echo "$environment"/lib/python*/site-packages)/extras.pth"
     touch "$environment/complete"
-fi
-exec "$ours" -B tests/interchange/check.py "$ours" "$environment/bin/python"
+}
+
+mkdir -p "$home"
+released=()
+for release in "${releases[@]}"; do
+    install "$release" &
+done
+wait
+for release in "${releases[@]}"; do
+    if [ -e "$home/$version-$release/complete" ]; then
+        released+=("$home/$version-$release/bin/python")
+    else
+        echo "   interchange: skipped: release $release cannot be had (no package index, or none for Python $version)"
+    fi
+done
+[ ${#released[@]} -gt 0 ] || exit 0
+exec "$ours" -B tests/interchange/check.py "$ours" "${released[@]}"
