@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/random.h"
+#include "base/range.h"
 #include "cache/memkey.h"
 
 #include <cachekit/envelope.h>
@@ -48,25 +49,8 @@ static void fill_defaults(ckit_cache_options *o) {
     default_u32(&o->queue_max, 1024);
 }
 
-static ckit_status check_range(const char *name, uint64_t value, uint64_t low, uint64_t high, ckit_error *err) {
-    if (value >= low && value <= high) {
-        return CKIT_OK;
-    }
-    return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s is %llu, allowed is %llu to %llu", name,
-                     (unsigned long long)value, (unsigned long long)low, (unsigned long long)high);
-}
-
-static ckit_status check_ttl(const char *name, uint64_t ttl_ms, ckit_error *err) {
-    return ttl_ms == CKIT_TTL_NO_EXPIRY ? CKIT_OK : check_range(name, ttl_ms, 1, CKIT_TTL_MAX_MS, err);
-}
-
 static ckit_status check_options(const ckit_cache_options *o, ckit_error *err) {
-    const struct {
-        const char *name;
-        uint64_t    value;
-        uint64_t    low;
-        uint64_t    high;
-    } ranges[] = {
+    const ckiti_range ranges[] = {
         {"l1_max_bytes", o->l1_max_bytes, 64 << 10, UINT64_C(1) << 40},
         {"l1_total_max_bytes", o->l1_total_max_bytes, 64 << 10, UINT64_C(1) << 40},
         {"max_value_bytes", o->max_value_bytes, 1, CKIT_ENVELOPE_MAX_BYTES},
@@ -78,29 +62,18 @@ static ckit_status check_options(const ckit_cache_options *o, ckit_error *err) {
         {"sweep_interval_ms", o->sweep_interval_ms, 10, 86400000},
         {"workers", o->workers, 1, 64},
         {"queue_max", o->queue_max, 1, 1000000},
+        {"l1", (uint64_t)o->l1, CKIT_DEFAULT, CKIT_OFF},
+        {"integrity", (uint64_t)o->integrity, CKIT_DEFAULT, CKIT_OFF},
+        {"lock", (uint64_t)o->lock, CKIT_DEFAULT, CKIT_OFF},
+        {"coherence", (uint64_t)o->coherence, CKIT_DEFAULT, CKIT_OFF},
+        {"store_optional", (uint64_t)o->store_optional, CKIT_DEFAULT, CKIT_OFF},
+        {"encryption", (uint64_t)o->encryption, CKIT_DEFAULT, CKIT_OFF},
+        {"deployment_only", (uint64_t)o->deployment_only, CKIT_DEFAULT, CKIT_OFF},
+        {"fail_closed", (uint64_t)o->fail_closed, CKIT_DEFAULT, CKIT_OFF},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-        ckit_status st = check_range(ranges[i].name, ranges[i].value, ranges[i].low, ranges[i].high, err);
-        if (st != CKIT_OK) {
-            return st;
-        }
-    }
-    const struct {
-        const char *name;
-        ckit_switch value;
-    } switches[] = {{"l1", o->l1},
-                    {"integrity", o->integrity},
-                    {"lock", o->lock},
-                    {"coherence", o->coherence},
-                    {"store_optional", o->store_optional},
-                    {"encryption", o->encryption},
-                    {"deployment_only", o->deployment_only},
-                    {"fail_closed", o->fail_closed}};
-    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
-        ckit_status st = check_range(switches[i].name, (uint64_t)switches[i].value, CKIT_DEFAULT, CKIT_OFF, err);
-        if (st != CKIT_OK) {
-            return st;
-        }
+    ckit_status st = ckiti_check_ranges(where, ranges, sizeof ranges / sizeof ranges[0], err);
+    if (st != CKIT_OK) {
+        return st;
     }
     if (o->encryption == CKIT_ON && o->integrity == CKIT_OFF) {
         return ckit_fail(
@@ -111,7 +84,8 @@ static ckit_status check_options(const ckit_cache_options *o, ckit_error *err) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "compression_level is %d, allowed is 1 to 9, 0 or off",
                          o->compression_level);
     }
-    return check_ttl("default_ttl_ms", o->default_ttl_ms, err);
+    const ckiti_range ttl = {"default_ttl_ms", o->default_ttl_ms, 1, CKIT_TTL_MAX_MS};
+    return o->default_ttl_ms == CKIT_TTL_NO_EXPIRY ? CKIT_OK : ckiti_check_ranges(where, &ttl, 1, err);
 }
 
 /* ---- namespaces ------------------------------------------------------------------------------------------------ */

@@ -2,6 +2,7 @@
 #include "guard/guard.h"
 
 #include "base/alloc.h"
+#include "base/range.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,23 +62,10 @@ static void fill_defaults(ckit_guard_options *o) {
     fill(&o->retry_delay_ms, 100);
 }
 
-static ckit_status check_range(const char *name, uint64_t value, uint64_t low, uint64_t high, ckit_error *err) {
-    if (value >= low && value <= high) {
-        return CKIT_OK;
-    }
-    return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s is %llu, allowed is %llu to %llu", name,
-                     (unsigned long long)value, (unsigned long long)low, (unsigned long long)high);
-}
-
 static uint32_t number_of(uint32_t field) { return field == CKIT_GUARD_NONE ? 0 : field; }
 
 static ckit_status check_numbers(const ckit_guard_options *o, ckit_error *err) {
-    const struct {
-        const char *name;
-        uint64_t    value;
-        uint64_t    low;
-        uint64_t    high;
-    } ranges[] = {
+    const ckiti_range ranges[] = {
         {"enabled", (uint64_t)o->enabled, CKIT_DEFAULT, CKIT_OFF},
         {"breaker", (uint64_t)o->breaker, CKIT_DEFAULT, CKIT_OFF},
         {"failure_threshold", o->failure_threshold, 1, UINT32_MAX},
@@ -98,13 +86,7 @@ static ckit_status check_numbers(const ckit_guard_options *o, ckit_error *err) {
         {"max_retries", o->max_retries, 1, 100},
         {"retry_delay_ms", o->retry_delay_ms, 1, HOUR_MS},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-        ckit_status st = check_range(ranges[i].name, ranges[i].value, ranges[i].low, ranges[i].high, err);
-        if (st != CKIT_OK) {
-            return st;
-        }
-    }
-    return CKIT_OK;
+    return ckiti_check_ranges(where, ranges, sizeof ranges / sizeof ranges[0], err);
 }
 
 static ckit_status check_options(const ckit_guard_options *o, ckit_error *err) {
