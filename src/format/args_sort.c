@@ -5,16 +5,8 @@
 #include "format/args.h"
 
 #include "base/alloc.h"
+#include "format/merge_sort.h"
 #include "format/msgpack_code.h"
-
-/* One entry of the map: where it is, from the first byte of the args. */
-typedef struct entry {
-    uint32_t at;
-    uint32_t len;
-} entry;
-
-#define SMALL_ENTRIES 32 /* entries, and bytes of them, that are sorted on the stack */
-#define SMALL_BYTES 1024
 
 /* ---- comparing ------------------------------------------------------------------------------------------- */
 
@@ -116,40 +108,22 @@ static bool check_order(ckit_args *args, size_t start, uint32_t pairs, bool *ord
     return true;
 }
 
-static void list_entries(const ckit_args *args, size_t start, uint32_t pairs, entry *entries) {
+static void list_entries(const ckit_args *args, size_t start, uint32_t pairs, ckiti_part *entries) {
     const uint8_t *p = args->bytes + start, *end = args->bytes + args->len;
     for (uint32_t i = 0; i < pairs; i++) {
         const uint8_t *next = ckiti_value_end(ckiti_value_end(p, end), end);
-        entries[i] = (entry){(uint32_t)(p - args->bytes), (uint32_t)(next - p)};
+        entries[i] = (ckiti_part){(size_t)(p - args->bytes), (size_t)(next - p)};
         p = next;
     }
 }
 
-/* Bottom-up merge sort; `spare` has room for as many. Returns where the sorted entries are. qsort is not used because
- * it may call malloc behind the allocator's back. */
-static entry *merge_sort(const ckit_args *args, entry *entries, entry *spare, uint32_t count) {
-    const uint8_t *end = args->bytes + args->len;
-    for (size_t width = 1; width < count; width *= 2) {
-        for (size_t low = 0; low < count; low += 2 * width) {
-            const size_t middle = low + width < count ? low + width : count;
-            const size_t high = low + 2 * width < count ? low + 2 * width : count;
-            size_t       a = low, b = middle;
-            for (size_t out = low; out < high; out++) {
-                const bool take_a =
-                    a < middle &&
-                    (b == high || compare_keys(args->bytes + entries[a].at, args->bytes + entries[b].at, end) <= 0);
-                spare[out] = entries[take_a ? a++ : b++];
-            }
-        }
-        entry *swap = entries;
-        entries = spare;
-        spare = swap;
-    }
-    return entries;
+static int compare_entries(const void *context, ckiti_part a, ckiti_part b) {
+    const ckit_args *args = context;
+    return compare_keys(args->bytes + a.at, args->bytes + b.at, args->bytes + args->len);
 }
 
 /* Puts the entries in order; false when two have the same key. */
-static bool rearrange(ckit_args *args, size_t start, const entry *sorted, uint32_t count, uint8_t *scratch) {
+static bool rearrange(ckit_args *args, size_t start, const ckiti_part *sorted, uint32_t count, uint8_t *scratch) {
     const uint8_t *end = args->bytes + args->len;
     size_t         len = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -170,24 +144,24 @@ void ckiti_args_sort(ckit_args *args, size_t start, uint32_t pairs) {
         !check_order(args, start, pairs, &ordered) || ordered) {
         return;
     }
-    entry        small_entries[2 * SMALL_ENTRIES];
-    uint8_t      small_bytes[SMALL_BYTES];
+    ckiti_part   small_entries[2 * CKITI_SMALL_PARTS];
+    uint8_t      small_bytes[CKITI_SMALL_BYTES];
     const size_t bytes = args->len - start;
-    const size_t size = 2 * (size_t)pairs * sizeof(entry) + bytes;
-    entry       *entries = small_entries;
+    const size_t size = 2 * (size_t)pairs * sizeof(ckiti_part) + bytes;
+    ckiti_part  *entries = small_entries;
     uint8_t     *scratch = small_bytes;
     uint8_t     *block = NULL;
-    if (pairs > SMALL_ENTRIES || bytes > SMALL_BYTES) {
+    if (pairs > CKITI_SMALL_PARTS || bytes > CKITI_SMALL_BYTES) {
         block = ckiti_alloc(args->alloc, size);
         if (block == NULL) {
             ckiti_args_fail(args, CKIT_E_NO_MEMORY, "no memory for sorting the entries of a map");
             return;
         }
-        entries = (entry *)(void *)block;
+        entries = (ckiti_part *)(void *)block;
         scratch = block + (size - bytes);
     }
     list_entries(args, start, pairs, entries);
-    const entry *sorted = merge_sort(args, entries, entries + pairs, pairs);
+    const ckiti_part *sorted = ckiti_merge_sort(entries, entries + pairs, pairs, compare_entries, args);
     if (!rearrange(args, start, sorted, pairs, scratch)) {
         ckiti_args_fail(args, CKIT_E_KEY_ARGUMENT, "two keywords or keys of a map are equal");
     }

@@ -1,18 +1,14 @@
 /* format/document.c - temporal values in documents, and documents as a whole. */
 #include <cachekit/document.h>
 
+#include "format/marked.h"
 #include "format/msgpack_code.h"
 
-static const struct marker {
-    const char *name;
-    ckit_type   type;
-} markers[] = {
-    /* in the order in which readers ask */
+const ckiti_marker ckiti_markers[CKITI_MARKERS] = {
     {"__datetime__", CKIT_TYPE_DATETIME},
     {"__date__", CKIT_TYPE_DATE},
     {"__time__", CKIT_TYPE_TIME},
 };
-#define MARKERS (sizeof markers / sizeof markers[0])
 
 /* ---- writing --------------------------------------------------------------------------------------------- */
 
@@ -68,15 +64,15 @@ static bool read_truthy(ckit_reader *r) {
     return truthy;
 }
 
-static void read_member(ckit_reader *r, bool truthy[MARKERS], marked *map) {
+static void read_member(ckit_reader *r, bool truthy[CKITI_MARKERS], marked *map) {
     if (ckit_reader_peek(r) != CKIT_TYPE_STR) {
         ckit_read_skip(r);
         ckit_read_skip(r);
         return;
     }
     const ckit_slice name = ckit_read_str(r);
-    for (size_t i = 0; i < MARKERS; i++) {
-        if (ckit_slice_equal(name, ckit_slice_str(markers[i].name))) {
+    for (size_t i = 0; i < CKITI_MARKERS; i++) {
+        if (ckit_slice_equal(name, ckit_slice_str(ckiti_markers[i].name))) {
             truthy[i] = read_truthy(r);
             return;
         }
@@ -94,14 +90,14 @@ static void read_member(ckit_reader *r, bool truthy[MARKERS], marked *map) {
 /* Reads the map that comes next. Of members with the same name the last one counts. */
 static marked read_marked(ckit_reader *r) {
     marked         map = {CKIT_TYPE_MAP, CKIT_TYPE_END, {NULL, 0}};
-    bool           truthy[MARKERS] = {false};
+    bool           truthy[CKITI_MARKERS] = {false};
     const uint32_t pairs = ckit_read_map(r);
     for (uint32_t i = 0; i < pairs && r->status == CKIT_OK; i++) {
         read_member(r, truthy, &map);
     }
-    for (size_t i = 0; i < MARKERS; i++) {
+    for (size_t i = 0; i < CKITI_MARKERS; i++) {
         if (truthy[i]) {
-            map.type = markers[i].type;
+            map.type = ckiti_markers[i].type;
             break;
         }
     }
@@ -113,19 +109,10 @@ ckit_type ckit_document_peek(ckit_reader *r) {
     if (type != CKIT_TYPE_MAP) {
         return type;
     }
-    /* Entering the map overwrites only the unused part of the stack, so these bring the reader back. */
-    const uint8_t *pos = r->pos;
-    const uint32_t depth = r->depth;
-    const uint64_t left = r->left;
-    const marked   map = read_marked(r);
-    const bool     readable = r->status == CKIT_OK;
-    r->pos = pos;
-    r->depth = depth;
-    r->left = left;
-    r->status = CKIT_OK;
-    r->failed_at = 0;
-    r->why = NULL;
-    r->wanted = r->found = CKIT_TYPE_END;
+    const ckiti_place_read place = ckiti_reader_place(r);
+    const marked           map = read_marked(r);
+    const bool             readable = r->status == CKIT_OK;
+    ckiti_reader_back(r, place);
     return readable ? map.type : CKIT_TYPE_MAP;
 }
 
@@ -192,25 +179,20 @@ ckit_status ckit_document_check(ckit_slice document, ckit_error *err) {
     *out = status == CKIT_OK ? value : zero;                                                                           \
     return status;
 
-ckit_status ckit_document_bool(ckit_slice document, bool *out, ckit_error *err) {
-    DOCUMENT_IS(ckit_read_bool, bool, false)
-}
+ckit_status ckit_document_bool(ckit_slice document, bool *out,
+                               ckit_error *err){DOCUMENT_IS(ckit_read_bool, bool, false)}
 
-ckit_status ckit_document_int(ckit_slice document, int64_t *out, ckit_error *err) {
-    DOCUMENT_IS(ckit_read_int, int64_t, 0)
-}
+ckit_status
+    ckit_document_int(ckit_slice document, int64_t *out, ckit_error *err){DOCUMENT_IS(ckit_read_int, int64_t, 0)}
 
-ckit_status ckit_document_uint(ckit_slice document, uint64_t *out, ckit_error *err) {
-    DOCUMENT_IS(ckit_read_uint, uint64_t, 0)
-}
+ckit_status
+    ckit_document_uint(ckit_slice document, uint64_t *out, ckit_error *err){DOCUMENT_IS(ckit_read_uint, uint64_t, 0)}
 
-ckit_status ckit_document_double(ckit_slice document, double *out, ckit_error *err) {
-    DOCUMENT_IS(ckit_read_double, double, 0.0)
-}
+ckit_status
+    ckit_document_double(ckit_slice document, double *out, ckit_error *err){DOCUMENT_IS(ckit_read_double, double, 0.0)}
 
-ckit_status ckit_document_str(ckit_slice document, ckit_slice *out, ckit_error *err) {
-    DOCUMENT_IS(ckit_read_str, ckit_slice, ((ckit_slice){NULL, 0}))
-}
+ckit_status ckit_document_str(ckit_slice document, ckit_slice *out,
+                              ckit_error *err){DOCUMENT_IS(ckit_read_str, ckit_slice, ((ckit_slice){NULL, 0}))}
 
 ckit_status ckit_document_bin(ckit_slice document, ckit_slice *out, ckit_error *err) {
     DOCUMENT_IS(ckit_read_bin, ckit_slice, ((ckit_slice){NULL, 0}))

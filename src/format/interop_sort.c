@@ -2,16 +2,8 @@
 #include "format/interop_canonical.h"
 
 #include "base/alloc.h"
+#include "format/merge_sort.h"
 #include "format/msgpack_code.h"
-
-/* One element of a set, or one pair of a map: where it is in the output. */
-typedef struct entry {
-    size_t at;
-    size_t len;
-} entry;
-
-#define SMALL_ENTRIES 32 /* entries, and bytes of them, that are sorted on the stack */
-#define SMALL_BYTES 1024
 
 /* What is sorted, and what it is sorted by: the text of a pair's key, the whole encoding of an element. */
 typedef struct sorting {
@@ -20,8 +12,9 @@ typedef struct sorting {
     bool           is_map;
 } sorting;
 
-static int compare(const sorting *s, entry a, entry b) {
-    ckit_slice x = {s->bytes + a.at, a.len}, y = {s->bytes + b.at, b.len};
+static int compare(const void *context, ckiti_part a, ckiti_part b) {
+    const sorting *s = context;
+    ckit_slice     x = {s->bytes + a.at, a.len}, y = {s->bytes + b.at, b.len};
     if (s->is_map) {
         const ckiti_head p = ckiti_head_at(x.ptr, s->end), q = ckiti_head_at(y.ptr, s->end);
         x = ckit_slice_of(x.ptr + p.size, (size_t)p.number);
@@ -31,17 +24,17 @@ static int compare(const sorting *s, entry a, entry b) {
     return order != 0 ? order : (x.len > y.len) - (x.len < y.len);
 }
 
-static entry entry_at(const sorting *s, const uint8_t *p) {
+static ckiti_part part_at(const sorting *s, const uint8_t *p) {
     const uint8_t *next = ckiti_value_end(p, s->end);
     next = s->is_map ? ckiti_value_end(next, s->end) : next;
-    return (entry){(size_t)(p - s->bytes), (size_t)(next - p)};
+    return (ckiti_part){(size_t)(p - s->bytes), (size_t)(next - p)};
 }
 
 /* Whether each comes behind the one before it, and differs. */
 static bool is_ordered(const sorting *s, const ckit_interop_frame *frame) {
-    entry before = entry_at(s, s->bytes + frame->start);
+    ckiti_part before = part_at(s, s->bytes + frame->start);
     for (uint32_t i = 1; i < frame->count; i++) {
-        const entry now = entry_at(s, s->bytes + before.at + before.len);
+        const ckiti_part now = part_at(s, s->bytes + before.at + before.len);
         if (compare(s, before, now) >= 0) {
             return false;
         }
@@ -50,28 +43,8 @@ static bool is_ordered(const sorting *s, const ckit_interop_frame *frame) {
     return true;
 }
 
-/* Bottom-up; `spare` has room for as many. Returns where the sorted entries are. qsort is not used because it may call
- * malloc behind the allocator's back. */
-static entry *merge_sort(const sorting *s, entry *entries, entry *spare, size_t count) {
-    for (size_t width = 1; width < count; width *= 2) {
-        for (size_t low = 0; low < count; low += 2 * width) {
-            const size_t middle = low + width < count ? low + width : count;
-            const size_t high = low + 2 * width < count ? low + 2 * width : count;
-            size_t       a = low, b = middle;
-            for (size_t out = low; out < high; out++) {
-                const bool take_a = a < middle && (b == high || compare(s, entries[a], entries[b]) <= 0);
-                spare[out] = entries[take_a ? a++ : b++];
-            }
-        }
-        entry *swap = entries;
-        entries = spare;
-        spare = swap;
-    }
-    return entries;
-}
-
 /* Copies the sorted entries to `scratch`, each once, and says how many those are. */
-static uint32_t gather(const sorting *s, const entry *sorted, uint32_t count, uint8_t *scratch, size_t *len) {
+static uint32_t gather(const sorting *s, const ckiti_part *sorted, uint32_t count, uint8_t *scratch, size_t *len) {
     uint32_t kept = 0;
     *len = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -97,16 +70,16 @@ static void put_back(ckit_buf *out, const ckit_interop_frame *frame, uint32_t ke
     out->len = at + len;
 }
 
-static void sort_in(ckit_interop_args *args, const sorting *s, const ckit_interop_frame *frame, entry *entries,
+static void sort_in(ckit_interop_args *args, const sorting *s, const ckit_interop_frame *frame, ckiti_part *entries,
                     uint8_t *scratch) {
     const uint8_t *p = s->bytes + frame->start;
     for (uint32_t i = 0; i < frame->count; i++) {
-        entries[i] = entry_at(s, p);
+        entries[i] = part_at(s, p);
         p += entries[i].len;
     }
-    size_t         len;
-    const entry   *sorted = merge_sort(s, entries, entries + frame->count, frame->count);
-    const uint32_t kept = gather(s, sorted, frame->count, scratch, &len);
+    size_t            len;
+    const ckiti_part *sorted = ckiti_merge_sort(entries, entries + frame->count, frame->count, compare, s);
+    const uint32_t    kept = gather(s, sorted, frame->count, scratch, &len);
     if (s->is_map && kept < frame->count) {
         ckiti_interop_refuse(args, "two keys of a map are equal");
         return;
@@ -119,16 +92,16 @@ void ckiti_interop_sort(ckit_interop_args *args, const ckit_interop_frame *frame
     if (frame->count < 2 || is_ordered(&s, frame)) {
         return;
     }
-    entry        small_entries[2 * SMALL_ENTRIES];
-    uint8_t      small_bytes[SMALL_BYTES];
+    ckiti_part   small_entries[2 * CKITI_SMALL_PARTS];
+    uint8_t      small_bytes[CKITI_SMALL_BYTES];
     const size_t bytes = args->out->len - frame->start;
-    if (frame->count <= SMALL_ENTRIES && bytes <= SMALL_BYTES) {
+    if (frame->count <= CKITI_SMALL_PARTS && bytes <= CKITI_SMALL_BYTES) {
         sort_in(args, &s, frame, small_entries, small_bytes);
         return;
     }
     size_t   size;
     uint8_t *block = NULL;
-    if (!__builtin_mul_overflow((size_t)frame->count, 2 * sizeof(entry), &size) &&
+    if (!__builtin_mul_overflow((size_t)frame->count, 2 * sizeof(ckiti_part), &size) &&
         !__builtin_add_overflow(size, bytes, &size)) {
         block = ckiti_alloc(args->out->alloc, size);
     }
@@ -136,6 +109,6 @@ void ckiti_interop_sort(ckit_interop_args *args, const ckit_interop_frame *frame
         ckiti_interop_fail(args, CKIT_E_NO_MEMORY, "no memory for sorting a map or set");
         return;
     }
-    sort_in(args, &s, frame, (entry *)(void *)block, block + (size - bytes));
+    sort_in(args, &s, frame, (ckiti_part *)(void *)block, block + (size - bytes));
     ckiti_free(args->out->alloc, block, size);
 }

@@ -1,5 +1,6 @@
 /* format/interop_value.c - values of interop mode: made canonical, examined, and read as other SDKs wrote them. */
 #include "format/interop_canonical.h"
+#include "format/marked.h"
 #include "format/msgpack_code.h"
 
 /* ---- examining ------------------------------------------------------------------------------------------- */
@@ -222,18 +223,7 @@ typedef struct marked {
     ckit_slice text;
 } marked;
 
-/* In the order in which readers ask. */
-static const struct marker {
-    const char *name;
-    ckit_type   type;
-} markers[] = {
-    {"__datetime__", CKIT_TYPE_DATETIME},
-    {"__date__", CKIT_TYPE_DATE},
-    {"__time__", CKIT_TYPE_TIME},
-};
-#define MARKERS (sizeof markers / sizeof markers[0])
-
-static void read_member(ckit_reader *r, bool is_true[MARKERS], ckit_slice *text) {
+static void read_member(ckit_reader *r, bool is_true[CKITI_MARKERS], ckit_slice *text) {
     const bool       named = ckit_reader_peek(r) == CKIT_TYPE_STR;
     const ckit_slice name = ckit_read_raw(r);
     const ckit_type  type = ckit_reader_peek(r);
@@ -243,8 +233,8 @@ static void read_member(ckit_reader *r, bool is_true[MARKERS], ckit_slice *text)
     }
     ckit_slice name_text, value_text = {NULL, 0};
     (void)ckit_document_str(name, &name_text, NULL);
-    for (size_t i = 0; i < MARKERS; i++) {
-        if (ckit_slice_equal(name_text, ckit_slice_str(markers[i].name))) {
+    for (size_t i = 0; i < CKITI_MARKERS; i++) {
+        if (ckit_slice_equal(name_text, ckit_slice_str(ckiti_markers[i].name))) {
             is_true[i] = value.len == 1 && value.ptr[0] == 0xc3;
             return;
         }
@@ -259,12 +249,12 @@ static void read_member(ckit_reader *r, bool is_true[MARKERS], ckit_slice *text)
 /* Reads the map that comes next. Of members with the same name the last one counts. */
 static marked read_marked(ckit_reader *r) {
     marked map = {CKIT_TYPE_MAP, {NULL, 0}};
-    bool   is_true[MARKERS] = {false};
+    bool   is_true[CKITI_MARKERS] = {false};
     for (uint32_t pairs = ckit_read_map(r); pairs > 0 && r->status == CKIT_OK; pairs--) {
         read_member(r, is_true, &map.text);
     }
-    for (size_t i = 0; i < MARKERS && map.type == CKIT_TYPE_MAP && map.text.ptr != NULL; i++) {
-        map.type = is_true[i] ? markers[i].type : map.type;
+    for (size_t i = 0; i < CKITI_MARKERS && map.type == CKIT_TYPE_MAP && map.text.ptr != NULL; i++) {
+        map.type = is_true[i] ? ckiti_markers[i].type : map.type;
     }
     return map;
 }
@@ -275,22 +265,13 @@ static marked take_marked(ckit_reader *r) {
     if (ckit_reader_peek(r) != CKIT_TYPE_MAP) {
         return (marked){ckit_reader_peek(r), {NULL, 0}};
     }
-    /* Entering the map overwrites only the unused part of the stack, so these bring the reader back. */
-    const uint8_t *pos = r->pos;
-    const uint32_t depth = r->depth;
-    const uint64_t left = r->left;
-    marked         map = read_marked(r);
+    const ckiti_place_read place = ckiti_reader_place(r);
+    marked                 map = read_marked(r);
     if (r->status != CKIT_OK) {
         map.type = CKIT_TYPE_MAP;
     }
     if (map.type == CKIT_TYPE_MAP) {
-        r->pos = pos;
-        r->depth = depth;
-        r->left = left;
-        r->status = CKIT_OK;
-        r->failed_at = 0;
-        r->why = NULL;
-        r->wanted = r->found = CKIT_TYPE_END;
+        ckiti_reader_back(r, place);
     }
     return map;
 }
