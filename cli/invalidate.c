@@ -146,21 +146,17 @@ static int check(const invalidate_options *options) {
 static int run(const cli_common *common, const void *given, char **operands, int count) {
     const invalidate_options *options = given;
     cli_selection             selection;
-    cli_store                 store = {.backend = NULL};
+    cli_store                 store;
     (void)operands, (void)count;
     int code = check(options);
     if (code != CLI_DONE) {
         return code;
     }
-    code = cli_select(&selection, options->namespace_name, options->function);
-    if (code == CLI_DONE) {
-        code = cli_store_open(&store, common);
-    }
+    code = cli_select_in(&store, &selection, common, options->namespace_name, options->function);
     if (code == CLI_DONE) {
         code = invalidate(&store, &selection, common, options);
     }
-    cli_store_close(&store);
-    cli_selection_fini(&selection);
+    cli_leave(&store, &selection);
     return code;
 }
 

@@ -89,21 +89,17 @@ static int list(const cli_store *store, const cli_selection *selection, const cl
 static int run(const cli_common *common, const void *given, char **operands, int count) {
     const ls_options *options = given;
     cli_selection     selection;
-    cli_store         store = {.backend = NULL};
+    cli_store         store;
     (void)operands, (void)count;
     if (options->reverse && options->sort == NULL) {
         cli_error("--reverse needs an order: add --sort name, size, age or life");
         return CLI_USAGE;
     }
-    int code = cli_select(&selection, options->namespace_name, options->function);
-    if (code == CLI_DONE) {
-        code = cli_store_open(&store, common);
-    }
+    int code = cli_select_in(&store, &selection, common, options->namespace_name, options->function);
     if (code == CLI_DONE) {
         code = list(&store, &selection, common, options);
     }
-    cli_store_close(&store);
-    cli_selection_fini(&selection);
+    cli_leave(&store, &selection);
     return code;
 }
 

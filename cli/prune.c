@@ -275,22 +275,18 @@ static int check(const prune_options *options) {
 static int run(const cli_common *common, const void *given, char **operands, int count) {
     const prune_options *options = given;
     cli_selection        selection;
-    cli_store            store = {.backend = NULL};
+    cli_store            store;
     pruning              p = {.store = &store, .options = options, .now_ms = cli_wall_ms()};
     (void)operands, (void)count;
     int code = check(options);
     if (code != CLI_DONE) {
         return code;
     }
-    code = cli_select(&selection, options->namespace_name, options->function);
-    if (code == CLI_DONE) {
-        code = cli_store_open(&store, common);
-    }
+    code = cli_select_in(&store, &selection, common, options->namespace_name, options->function);
     if (code == CLI_DONE) {
         code = prune(&p, &selection, common);
     }
-    cli_store_close(&store);
-    cli_selection_fini(&selection);
+    cli_leave(&store, &selection);
     return code;
 }
 

@@ -130,13 +130,10 @@ static void warn_about_stayers(const ckit_rotation *did) {
 static int run(const cli_common *common, const void *given, char **operands, int count) {
     const rotate_options *o = given;
     cli_selection         selection;
-    cli_store             store = {.backend = NULL};
+    cli_store             store;
     ckit_rotation         did = CKIT_ROTATION_INIT;
     (void)operands, (void)count;
-    int code = cli_select(&selection, o->namespace_name, o->function);
-    if (code == CLI_DONE) {
-        code = cli_store_open(&store, common);
-    }
+    int code = cli_select_in(&store, &selection, common, o->namespace_name, o->function);
     if (code == CLI_DONE) {
         bool whole = is_whole(&store, &selection);
         code = rotate(&store, &selection, o, &did);
@@ -147,8 +144,7 @@ static int run(const cli_common *common, const void *given, char **operands, int
         }
         warn_about_stayers(&did);
     }
-    cli_store_close(&store);
-    cli_selection_fini(&selection);
+    cli_leave(&store, &selection);
     return code;
 }
 

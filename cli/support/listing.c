@@ -52,6 +52,18 @@ static bool is_selected(const ckit_scope *scope, const ckit_listed *entry) {
             (scope->kind == CKIT_SCOPE_NAMESPACE || ckit_slice_equal(scope->function, entry->function)));
 }
 
+int cli_select_in(cli_store *store, cli_selection *selection, const cli_common *common, const char *namespace_name,
+                  const char *function) {
+    *store = (cli_store){.backend = NULL};
+    int code = cli_select(selection, namespace_name, function);
+    return code == CLI_DONE ? cli_store_open(store, common) : code;
+}
+
+void cli_leave(cli_store *store, cli_selection *selection) {
+    cli_store_close(store);
+    cli_selection_fini(selection);
+}
+
 /* ---- one after the other ------------------------------------------------------------------------------------- */
 
 typedef struct walk {

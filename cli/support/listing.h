@@ -19,6 +19,10 @@ typedef struct cli_selection {
  * library. CLI_DONE, or an exit code after an error was printed. End it with cli_selection_fini in any case. */
 int  cli_select(cli_selection *selection, const char *namespace_name, const char *function);
 void cli_selection_fini(cli_selection *selection);
+/* The same with the store that they are in, which is opened. End both with cli_leave in any case. */
+int  cli_select_in(cli_store *store, cli_selection *selection, const cli_common *common, const char *namespace_name,
+                   const char *function);
+void cli_leave(cli_store *store, cli_selection *selection);
 
 /* ---- one after the other ------------------------------------------------------------------------------------- */
 

@@ -587,8 +587,6 @@ static PyGetSetDef getset[] = {{"__class__", get_class, NULL, NULL, NULL},
                                PART(cr_suspended), /* raises AttributeError before Python 3.11 */
                                {NULL, NULL, NULL, NULL, NULL}};
 
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 #if PY_VERSION_HEX >= 0x030a0000
 #define SEND_SLOT {Py_am_send, SLOT(send_slot)},
 #define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION)

@@ -319,8 +319,6 @@ static PyMemberDef members[] = {
     {"wake", T_OBJECT, offsetof(core_batch, wake), 0, "The future that waits for the next answer."},
     {NULL, 0, 0, 0, NULL}};
 
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 static PyType_Slot slots[] = {{Py_tp_dealloc, SLOT(batch_dealloc)},
                               {Py_tp_traverse, SLOT(batch_traverse)},
                               {Py_tp_clear, SLOT(batch_clear)},

@@ -482,8 +482,6 @@ static PyMethodDef methods[] = {
 static PyMemberDef members[] = {{"__weaklistoffset__", T_PYSSIZET, offsetof(core_cache, weakrefs), READONLY, NULL},
                                 {NULL, 0, 0, 0, NULL}};
 
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 static PyType_Slot slots[] = {
     {Py_tp_new, SLOT(cache_new)},
     {Py_tp_dealloc, SLOT(cache_dealloc)},

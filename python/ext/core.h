@@ -64,6 +64,9 @@ typedef struct core_state {
     unsigned             spare_answer_count;
 } core_state;
 
+/* A function in the table of a type or a module. */
+#define SLOT(function) ((void *)(uintptr_t)(function))
+
 static inline core_state *core_state_of(PyObject *module) { return (core_state *)PyModule_GetState(module); }
 
 /* The interpreter ends: a thread that asks for its lock now would end too, where it stands. */

@@ -399,8 +399,6 @@ static PyGetSetDef getset[] = {{"__dict__", PyObject_GenericGetDict, PyObject_Ge
 #endif
                                {NULL, NULL, NULL, NULL, NULL}};
 
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 static PyType_Slot slots[] = {{Py_tp_new, SLOT(function_new)},
                               {Py_tp_dealloc, SLOT(function_dealloc)},
                               {Py_tp_traverse, SLOT(function_traverse)},

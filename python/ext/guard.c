@@ -266,8 +266,6 @@ static PyMethodDef methods[] = {
     {"record", guard_record, METH_VARARGS, "record(seconds, locks=False): somebody else has measured an operation."},
     {NULL, NULL, 0, NULL}};
 
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 static PyType_Slot slots[] = {{Py_tp_new, SLOT(guard_of_options)},
                               {Py_tp_dealloc, SLOT(guard_dealloc)},
                               {Py_tp_methods, methods},

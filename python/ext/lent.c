@@ -32,8 +32,6 @@ static int get_buffer(PyObject *object, Py_buffer *view, int flags) {
 
 static Py_ssize_t length(PyObject *object) { return (Py_ssize_t)((core_lent *)object)->value.data.len; }
 
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 static PyType_Slot slots[] = {{Py_tp_dealloc, SLOT(lent_dealloc)},
                               {Py_bf_getbuffer, SLOT(get_buffer)},
                               {Py_sq_length, SLOT(length)},

@@ -204,8 +204,6 @@ static PyGetSetDef getset[] = {{"__signature__", get_signature, NULL, NULL, NULL
                                {"ainvalidate_cache", get_bound, NULL, NULL, "ainvalidate_cache"},
                                {NULL, NULL, NULL, NULL, NULL}};
 
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 static PyType_Slot slots[] = {{Py_tp_new, SLOT(method_new)},
                               {Py_tp_dealloc, SLOT(dealloc)},
                               {Py_tp_traverse, SLOT(traverse)},

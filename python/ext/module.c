@@ -95,8 +95,6 @@ static int clear(PyObject *module) {
 static void free_module(void *module) { (void)clear(module); }
 
 /* ISO C has no conversion from a function to an object pointer, and CPython's slots want one. */
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, SLOT(add_own)},
                                    {Py_mod_exec, SLOT(core_types_exec)},
                                    {Py_mod_exec, SLOT(core_settings_exec)},

@@ -490,8 +490,6 @@ static PyMemberDef members[] = {
     {"wake", T_OBJECT, offsetof(core_operation, wake), 0, "The future that waits for the next answer."},
     {NULL, 0, 0, 0, NULL}};
 
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 static PyType_Slot slots[] = {{Py_tp_dealloc, SLOT(operation_dealloc)},
                               {Py_tp_traverse, SLOT(operation_traverse)},
                               {Py_tp_clear, SLOT(operation_clear)},

@@ -199,8 +199,6 @@ static PyMemberDef members[] = {
     {"cache", T_OBJECT, offsetof(core_poll, cache), READONLY, "The cache whose answers it brings."},
     {NULL, 0, 0, 0, NULL}};
 
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 static PyType_Slot slots[] = {{Py_tp_new, SLOT(poll_new)},
                               {Py_tp_dealloc, SLOT(poll_dealloc)},
                               {Py_tp_traverse, SLOT(poll_traverse)},

@@ -288,8 +288,6 @@ static void receiver_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 static PyType_Slot slots[] = {{Py_tp_traverse, SLOT(receiver_traverse)},
                               {Py_tp_clear, SLOT(receiver_clear)},
                               {Py_tp_dealloc, SLOT(receiver_dealloc)},

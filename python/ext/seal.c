@@ -101,8 +101,6 @@ static PyMethodDef methods[] = {
      "The payload of a sealed form, with the key of that fingerprint, or with any when it is empty."},
     {NULL, NULL, 0, NULL}};
 
-#define SLOT(function) ((void *)(uintptr_t)(function))
-
 static PyType_Slot slots[] = {{Py_tp_new, SLOT(ring_new)},
                               {Py_tp_dealloc, SLOT(ring_dealloc)},
                               {Py_tp_methods, methods},
