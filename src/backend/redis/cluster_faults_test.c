@@ -445,6 +445,37 @@ CKIT_TEST(many, those_of_a_node_that_is_away_fail_alone) {
     failing_alloc_check_empty(&w.memory);
 }
 
+/* ---- replies that are another's ----------------------------------------------------------------------------------- */
+
+static void await_connections(const world *w, uint64_t count) {
+    for (int i = 0; i < 30000 && w->nodes[0].server.connections < count; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    CHECK_EQ_U(count, w->nodes[0].server.connections);
+}
+
+/* One for the calls and one for the map; then one more for the next calls. */
+CKIT_TEST(strays, end_the_connection_to_a_node_too) {
+    world w;
+    for (int many = 0; many < 2; many++) {
+        world_init(&w);
+        w.nodes[0].map = w.nodes[1].map = map_to(&w, 0, 0);
+        world_open(&w);
+        expect_get(&w);
+        await_connections(&w, 2);
+        w.nodes[0].turned = "+OK\r\n";
+        w.nodes[0].turns = 1;
+        if (many) {
+            expect_many(&w, CKIT_E_IO);
+        } else {
+            CHECK_STATUS(CKIT_E_IO, get(&w, KEY, NULL));
+        }
+        expect_many(&w, CKIT_OK);
+        await_connections(&w, 3);
+        world_end(&w);
+    }
+}
+
 CKIT_TEST(memory, that_is_missing_anywhere_is_a_failure_and_no_more) {
     world w;
     world_init(&w);

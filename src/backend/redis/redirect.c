@@ -119,6 +119,7 @@ static void take_turn(ckiti_redis_call *call, const ckiti_resp_item *item) {
     }
     t->inner->got = number;
     t->inner->take(t->inner, item);
+    call->strange = t->inner->strange;
 }
 
 static uint8_t *place_turn(ckiti_redis_call *call, const ckiti_resp_item *item) {

@@ -63,6 +63,7 @@ static void take_bundle(ckiti_redis_call *call, const ckiti_resp_item *item) {
         b->alone[b->which[b->at]] = true;
     } else if (one->got < one->replies) {
         one->take(one, item);
+        call->strange = one->strange;
     }
     if (item->ends && --b->left == 0) {
         b->at++;
