@@ -122,7 +122,7 @@ class RedisCluster:
         buses = []
         for i in range(3):
             buses.append(str(free_port()))
-            options = {"cluster-enabled": "yes", "cluster-port": buses[i], "cluster-node-timeout": "1000"}
+            options = {"cluster-enabled": "yes", "cluster-port": buses[i], "cluster-node-timeout": "60000"}
             self.nodes.append(RedisServer(**options))
         self.owners = [min(slot * 3 // 16384, 2) for slot in range(16384)]
         self.ids = [node.send("CLUSTER", "MYID").split(b"\r\n")[1].decode() for node in self.nodes]
@@ -136,8 +136,6 @@ class RedisCluster:
         while not all(self._is_up(node) for node in self.nodes):
             assert time.monotonic() < until, "the servers make no cluster"
             time.sleep(0.02)
-        for node in self.nodes:
-            node.send("CONFIG", "SET", "cluster-node-timeout", "60000")
 
     @staticmethod
     def _is_up(node: RedisServer) -> bool:
