@@ -54,7 +54,7 @@ static void compute(request *r, ckit_op *op) {
     ckit_writer_init(&w, &buf);
     ckit_write_int(&w, r->number * r->number);
     ckit_status st = ckit_writer_finish(&w, &err);
-    ckit_result result = {.status = st, .document = ckit_buf_slice(&buf)};
+    ckit_result result = {.struct_size = sizeof result, .status = st, .document = ckit_buf_slice(&buf)};
     st = ckit_finish(op, &result, &value, &err);
     ckit_buf_fini(&buf); /* the document was copied */
     r->server->computed++;
@@ -94,8 +94,12 @@ static void begin(request *r) {
     ckit_error err = CKIT_ERROR_INIT;
     ckit_args_init(&args);
     ckit_args_int(&args, r->number);
-    ckit_start start = {
-        .function = r->server->squares, .args = &args, .poll = r->server->poll, .ready = on_ready, .context = r};
+    ckit_start  start = {.struct_size = sizeof start,
+                         .function = r->server->squares,
+                         .args = &args,
+                         .poll = r->server->poll,
+                         .ready = on_ready,
+                         .context = r};
     ckit_status st = ckit_begin(&start, &op, &value, &err);
     if (st == CKIT_OK || st == CKIT_STALE) { /* STALE only with a stale window, which this function has not */
         reply(r, &value);

@@ -66,7 +66,9 @@ static void after_run(uv_work_t *work, int cancelled) {
     request    *r = work->data;
     ckit_value  value = CKIT_VALUE_INIT;
     ckit_error  err = CKIT_ERROR_INIT;
-    ckit_result result = {.status = cancelled ? CKIT_E_CANCELLED : r->status, .document = ckit_buf_slice(&r->document)};
+    ckit_result result = {.struct_size = sizeof result,
+                          .status = cancelled ? CKIT_E_CANCELLED : r->status,
+                          .document = ckit_buf_slice(&r->document)};
     r->server->computed++;
     ckit_status st = ckit_finish(r->op, &result, &value, &err);
     if (st != CKIT_PENDING) { /* else on_ready is called when the store has it */
@@ -110,8 +112,12 @@ static void begin(request *r) {
     ckit_error err = CKIT_ERROR_INIT;
     ckit_args_init(&args);
     ckit_args_uint(&args, r->number);
-    ckit_start start = {
-        .function = r->server->sums, .args = &args, .poll = r->server->poll, .ready = on_ready, .context = r};
+    ckit_start  start = {.struct_size = sizeof start,
+                         .function = r->server->sums,
+                         .args = &args,
+                         .poll = r->server->poll,
+                         .ready = on_ready,
+                         .context = r};
     ckit_status st = ckit_begin(&start, &op, &value, &err);
     if (st == CKIT_OK) {
         end(r, &value, NULL);

@@ -6,7 +6,9 @@
  *     ckit_poll_new(cache, &poll, &err);
  *     ... watch ckit_poll_fd(poll) for reading (epoll, libuv, GLib, asyncio); when readable: ckit_poll_dispatch(poll) ...
  *
- *     ckit_start start = {.function = users, .args = &args, .poll = poll, .ready = on_ready, .context = request};
+ *     ckit_start start = CKIT_START_INIT;
+ *     start.function = users, start.args = &args;
+ *     start.poll = poll, start.ready = on_ready, start.context = request;
  *     switch (ckit_begin(&start, &op, &value, &err)) {
  *     case CKIT_OK:      the value is there
  *     case CKIT_STALE:   a stale value is there; if op is not NULL, claim it (ckit_op_claim), compute a fresh one, then
@@ -44,6 +46,7 @@ CKIT_API size_t ckit_poll_dispatch(ckit_poll *poll);
 typedef void (*ckit_op_ready)(void *context, ckit_op *op, ckit_status answer);
 
 typedef struct ckit_start {
+    size_t         struct_size;
     ckit_function *function;
     ckit_args     *args;  /* NULL = no arguments; free to be reused when ckit_begin returns */
     ckit_poll     *poll;  /* NULL = block */
@@ -60,6 +63,8 @@ typedef struct ckit_start {
      * binding whose user presses Ctrl-C. */
     bool (*stop)(void *context);
 } ckit_start;
+#define CKIT_START_INIT CKIT_SIZED_INIT(ckit_start)
+CKIT_API void ckit_start_init(ckit_start *start, size_t struct_size);
 
 /* A caller that was given a value it cannot read (damaged, in a format of its own) begins the call again with
  * `rejected` pointing to those bytes, which last until ckit_begin returns (so not in *out). Where this call finds the
@@ -81,11 +86,14 @@ CKIT_API void ckit_op_move_here(ckit_op *op);
 
 /* What a computation came to. */
 typedef struct ckit_result {
+    size_t             struct_size;
     ckit_status        status;   /* CKIT_OK, or the function's failure: a waiting call then takes over */
     ckit_slice         document; /* one MessagePack document, or the bytes of a raw function; copied */
     const ckit_object *object;   /* instead of a document, in a cache without a store: kept in memory as it is */
     uint64_t           ttl_ms;   /* CKIT_TTL_*; 0 = the function's */
 } ckit_result;
+#define CKIT_RESULT_INIT CKIT_SIZED_INIT(ckit_result)
+CKIT_API void ckit_result_init(ckit_result *result, size_t struct_size);
 
 /* Before the function of a refresh ticket runs: has somebody else refreshed the value already, or is about to? The
  * store is asked, and its lock for the key is taken, where it has locks; so a fleet refreshes a value once. With a
@@ -127,7 +135,9 @@ CKIT_API void ckit_op_free(ckit_op *op);
 
 /* ckit_call_many (function.h) for event loops: many calls of one function are one operation, a ckit_batch.
  *
- *     ckit_batch_start start = {.function = users, .args = args, .count = 50, .poll = poll, .ready = on_batch, .context = page};
+ *     ckit_batch_start start = CKIT_BATCH_START_INIT;
+ *     start.function = users, start.args = args, start.count = 50;
+ *     start.poll = poll, start.ready = on_batch, start.context = page;
  *     answer = ckit_begin_many(&start, &batch, &err);
  *
  *     switch (answer) {
@@ -145,6 +155,7 @@ typedef struct ckit_batch ckit_batch;
 typedef void (*ckit_batch_ready)(void *context, ckit_batch *batch, ckit_status answer);
 
 typedef struct ckit_batch_start {
+    size_t         struct_size;
     ckit_function *function;
     ckit_args *const
           *args; /* `count` of them; free to be reused when ckit_begin_many returns. NULL among them = no arguments */
@@ -156,6 +167,8 @@ typedef struct ckit_batch_start {
      * once. For a caller who has limits to how long he waits. */
     bool apart;
 } ckit_batch_start;
+#define CKIT_BATCH_START_INIT CKIT_SIZED_INIT(ckit_batch_start)
+CKIT_API void ckit_batch_start_init(ckit_batch_start *start, size_t struct_size);
 
 /* CKIT_OK, CKIT_COMPUTE, CKIT_PENDING: *batch is the caller's, to be freed. CKIT_E_NO_MEMORY, CKIT_E_MISUSE: nothing
  * was begun. Failures of single calls are told by ckit_batch_take. */

@@ -126,7 +126,8 @@ static void watch(core_batch *self, core_poll *poll) {
 
 /* Does not wait. */
 static void begin(core_batch *self, core_poll *poll) {
-    ckit_batch_start start = {.function = self->function->function,
+    ckit_batch_start start = {.struct_size = sizeof start,
+                              .function = self->function->function,
                               .args = self->m.packed,
                               .count = self->m.keyed,
                               .poll = poll == NULL ? NULL : poll->poll,

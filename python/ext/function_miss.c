@@ -84,9 +84,13 @@ static bool is_interrupted(void *context) {
 PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const *values, size_t count,
                              PyObject *names) {
     PyThreadState *saved;
-    ckit_start     start = {
-            .function = f->function, .args = args, .peeked = true, .stop = is_interrupted, .context = &saved};
-    ckit_value unreadable = CKIT_VALUE_INIT;
+    ckit_start     start = {.struct_size = sizeof start,
+                            .function = f->function,
+                            .args = args,
+                            .peeked = true,
+                            .stop = is_interrupted,
+                            .context = &saved};
+    ckit_value     unreadable = CKIT_VALUE_INIT;
     for (int tries = 0;; tries++) {
         ckit_value  value = CKIT_VALUE_INIT;
         ckit_error  err = CKIT_ERROR_INIT;

@@ -96,7 +96,7 @@ core_verdict core_function_forgive(core_function *f) {
 void core_function_fail(ckit_op *op) {
     PyObject *type, *exception, *traceback;
     PyErr_Fetch(&type, &exception, &traceback);
-    ckit_result result = {.status = CKIT_E_FUNCTION};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_E_FUNCTION};
     Py_BEGIN_ALLOW_THREADS;
     (void)ckit_finish(op, &result, NULL, NULL);
     Py_END_ALLOW_THREADS;
@@ -110,7 +110,7 @@ PyObject *core_function_fall_back(core_function *f, ckit_op *op) {
     }
     PyObject *type, *exception, *traceback;
     PyErr_Fetch(&type, &exception, &traceback);
-    ckit_result result = {.status = CKIT_E_FUNCTION};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_E_FUNCTION};
     ckit_value  value = CKIT_VALUE_INIT;
     ckit_status st;
     PyObject   *instead = NULL;
@@ -133,7 +133,7 @@ PyObject *core_function_fall_back(core_function *f, ckit_op *op) {
 
 static int give_object(core_function *f, ckit_op *op, core_tie *tie, PyObject *value, uint64_t ttl_ms) {
     ckit_object object;
-    ckit_result result = {.status = CKIT_OK, .object = &object, .ttl_ms = ttl_ms};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = &object, .ttl_ms = ttl_ms};
     ckit_status st;
     size_t      size = core_size_of(value);
     if (PyErr_Occurred()) { /* it is the caller's */
@@ -170,7 +170,7 @@ static int finish_with(core_function *f, ckit_op *op, core_tie *tie, ckit_slice 
     if (tie != NULL) {
         return finish_tied(f, op, tie, bytes, ttl_ms);
     }
-    ckit_result result = {.status = CKIT_OK, .document = bytes, .ttl_ms = ttl_ms};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = bytes, .ttl_ms = ttl_ms};
     ckit_error  err = CKIT_ERROR_INIT;
     ckit_status st;
     Py_BEGIN_ALLOW_THREADS;

@@ -143,7 +143,8 @@ static bool is_computing_the_same(const core_operation *self, PyObject *object) 
 /* As ckit_begin; an answer at once is in *value. It does not wait, so the interpreter's lock stays. */
 static ckit_status begin(core_operation *self, const rejected *no, ckit_value *value) {
     ckit_error  err = CKIT_ERROR_INIT;
-    ckit_start  start = {.function = self->function->function,
+    ckit_start  start = {.struct_size = sizeof start,
+                         .function = self->function->function,
                          .args = self->args,
                          .poll = self->poll->poll,
                          .ready = core_poll_ready,

@@ -22,7 +22,7 @@ int core_refresh_with(core_function *f, ckit_op *op, ckit_args *packed, PyObject
 }
 
 int core_refresh(core_function *f, ckit_args *args, PyObject *const *values, size_t count, PyObject *names) {
-    ckit_start start = {.function = f->function, .args = args, .stale = true};
+    ckit_start start = {.struct_size = sizeof start, .function = f->function, .args = args, .stale = true};
     ckit_value none = CKIT_VALUE_INIT;
     ckit_op   *op = NULL;
     if (f->refresh == Py_None) {

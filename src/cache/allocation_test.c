@@ -71,7 +71,7 @@ static ckit_status load_many(void *context, ckit_batch_call *calls, size_t count
 
 /* The same in two halves, of calls that have been forgotten. */
 static void begin_many(scene *s, ckit_function *fn, ckit_args *const *calls, size_t count) {
-    ckit_batch_start start = {.function = fn, .args = calls, .count = count};
+    ckit_batch_start start = {.struct_size = sizeof start, .function = fn, .args = calls, .count = count};
     ckit_batch      *batch;
     ckit_error       err = CKIT_ERROR_INIT;
     CHECK_CLEAN(ckit_function_invalidate(fn, NULL, NULL));
@@ -208,7 +208,7 @@ typedef struct pending {
 } pending;
 
 static void finish(pending *p, ckit_op *op) {
-    ckit_result result = {.status = CKIT_OK, .document = S("\x05")};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x05")};
     ckit_error  err = CKIT_ERROR_INIT;
     ckit_status st = ckit_finish(op, &result, &p->value, &err);
     if (st == CKIT_PENDING) {
@@ -243,7 +243,8 @@ static void use_poll(scene *s, ckit_cache *cache) {
     }
     if (ckit_function_new(cache, "test.polled", NULL, NULL, NULL, &fn, &err) == CKIT_OK) {
         for (int i = 0; i < 3; i++) {
-            ckit_start  start = {.function = fn, .poll = poller, .ready = on_ready, .context = &p[i]};
+            ckit_start start = {
+                .struct_size = sizeof start, .function = fn, .poll = poller, .ready = on_ready, .context = &p[i]};
             ckit_op    *op;
             ckit_status st = ckit_begin(&start, &op, &p[i].value, &err);
             p[i].done = st == CKIT_OK || st == CKIT_E_NO_MEMORY;

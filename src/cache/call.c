@@ -225,6 +225,25 @@ ckit_status ckiti_op_compute(ckit_op *op, const ckit_args *args, ckit_error *err
     return st;
 }
 
+bool ckiti_take_sized(void *own, size_t size, const void *given) {
+    size_t its = 0;
+    if (given != NULL) {
+        memcpy(&its, given, sizeof its);
+    }
+    if (its < sizeof its) {
+        return false;
+    }
+    memset(own, 0, size);
+    memcpy(own, given, its < size ? its : size);
+    return true;
+}
+
+ckit_status ckiti_fail_unsized(ckit_error *err, const char *from, const void *given, const char *what) {
+    return given == NULL
+               ? ckit_fail(err, CKIT_E_MISUSE, from, "NULL where a struct is needed that begins with %s", what)
+               : ckit_fail(err, CKIT_E_MISUSE, from, "struct_size is not set: begin with %s", what);
+}
+
 void ckiti_value_move(ckit_value *to, ckit_value *from) {
     *to = *from;
     if (from->data.ptr >= from->inline_bytes && from->data.ptr < from->inline_bytes + sizeof from->inline_bytes) {

@@ -34,4 +34,10 @@ void ckiti_value_move(ckit_value *to, ckit_value *from);
 /* Moves the answer of an operation to `out` (may be NULL). */
 void ckiti_op_give(ckit_op *op, ckit_value *out);
 
+/* A struct that a caller has filled, as this version knows it: `own`, of `size` bytes, is zero where the caller's has
+ * nothing. False: there is none, or its first member, struct_size, has not been set. */
+bool ckiti_take_sized(void *own, size_t size, const void *given);
+/* What is said then; `what` is a macro's name. CKIT_E_MISUSE. */
+ckit_status ckiti_fail_unsized(ckit_error *err, const char *from, const void *given, const char *what);
+
 #endif

@@ -124,7 +124,7 @@ static ckit_status call_here(const ckit_batch_start *start, ckit_batch_loader lo
 
 ckit_status ckit_call_many(ckit_function *function, ckit_args *const *args, size_t count, ckit_batch_loader loader,
                            void *context, ckit_value *out, ckit_status *answers, ckit_error *err) {
-    const ckit_batch_start start = {.function = function, .args = args, .count = count};
+    const ckit_batch_start start = {.struct_size = sizeof start, .function = function, .args = args, .count = count};
     const bool             is_limited = function->soft_limit_ms != 0 || function->hard_limit_ms != 0;
     ckit_error             why = CKIT_ERROR_INIT;
     for (size_t i = 0; i < count; i++) {
@@ -224,7 +224,16 @@ static ckit_status go_on(ckit_batch *b) {
     return st;
 }
 
+void ckit_batch_start_init(ckit_batch_start *start, size_t struct_size) {
+    memset(start, 0, struct_size);
+    start->struct_size = struct_size;
+}
+
 static ckit_status check_start(const ckit_batch_start *start, ckit_error *err) {
+    if (start->function == NULL || (start->args == NULL && start->count > 0)) {
+        return ckit_fail(err, CKIT_E_MISUSE, where,
+                         start->function == NULL ? "a batch needs a function" : "a batch of calls without arguments");
+    }
     if (start->poll != NULL && start->ready == NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "a batch with a poll needs 'ready'");
     }
@@ -239,17 +248,13 @@ static ckit_status leave_to_another_thread(ckit_batch *b) {
     return CKIT_PENDING;
 }
 
-ckit_status ckit_begin_many(const ckit_batch_start *start, ckit_batch **out, ckit_error *err) {
-    *out = NULL;
-    ckit_status st = check_start(start, err);
-    if (st != CKIT_OK) {
-        return st;
-    }
+/* Does not wait with a poll, or apart. */
+static ckit_status begin(const ckit_batch_start *start, ckit_batch **out, ckit_error *err) {
     ckit_batch *b = new_batch(start);
     if (b == NULL) {
         return ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a batch of %zu calls", start->count);
     }
-    st = ckiti_batch_open(b, err);
+    ckit_status st = ckiti_batch_open(b, err);
     if (st != CKIT_OK) {
         ckiti_batch_free(b);
         return st;
@@ -266,8 +271,21 @@ ckit_status ckit_begin_many(const ckit_batch_start *start, ckit_batch **out, cki
     return go_on(b);
 }
 
+ckit_status ckit_begin_many(const ckit_batch_start *given, ckit_batch **out, ckit_error *err) {
+    ckit_batch_start start;
+    if (out == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "there is no place for the batch");
+    }
+    *out = NULL;
+    if (!ckiti_take_sized(&start, sizeof start, given)) {
+        return ckiti_fail_unsized(err, where, given, "CKIT_BATCH_START_INIT");
+    }
+    ckit_status st = check_start(&start, err);
+    return st == CKIT_OK ? begin(&start, out, err) : st;
+}
+
 ckit_status ckit_batch_wait(ckit_batch *b) {
-    if (b->queued.poll != NULL) {
+    if (b == NULL || b->queued.poll != NULL) {
         return CKIT_E_MISUSE;
     }
     ckiti_batch_move_seats(b, ckiti_flight_move_here);

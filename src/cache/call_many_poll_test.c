@@ -47,8 +47,13 @@ static ckit_status begin_batch(loop *lp, pending_batch *p, const int64_t *argume
         ckit_args_int(&args[i], arguments[i]);
         each[i] = &args[i];
     }
-    ckit_batch_start start = {
-        .function = lp->fn, .args = each, .count = count, .poll = lp->poll, .ready = on_batch, .context = p};
+    ckit_batch_start start = {.struct_size = sizeof start,
+                              .function = lp->fn,
+                              .args = each,
+                              .count = count,
+                              .poll = lp->poll,
+                              .ready = on_batch,
+                              .context = p};
     p->err = (ckit_error)CKIT_ERROR_INIT;
     ckit_status st = ckit_begin_many(&start, &p->batch, &p->err);
     for (size_t i = 0; i < count; i++) {
@@ -163,10 +168,14 @@ CKIT_TEST(batch, tells_of_each_failure_and_of_a_wrong_use) {
     ckit_value           value = CKIT_VALUE_INIT;
     ckit_error           err = CKIT_ERROR_INIT;
     ckit_batch          *none;
-    ckit_batch_start     wrong = {.poll = NULL};
+    ckit_batch_start     wrong = {.struct_size = sizeof wrong};
     loop_open(&lp, FAKE_FULL);
-    wrong = (ckit_batch_start){.function = lp.fn, .poll = lp.poll};
+    wrong = (ckit_batch_start){.struct_size = sizeof(ckit_batch_start), .function = lp.fn, .poll = lp.poll};
     CHECK_STATUS(CKIT_E_MISUSE, ckit_begin_many(&wrong, &none, NULL));
+    wrong = (ckit_batch_start){.function = lp.fn};
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_begin_many(&wrong, &none, &err), &err);
+    CHECK_CONTAINS("begin with CKIT_BATCH_START_INIT", err.text);
+    err = (ckit_error)CKIT_ERROR_INIT;
     batch_init(&p);
     p.m.refuses = 2;
     p.holds = true;
@@ -336,7 +345,7 @@ CKIT_TEST(batch, that_another_thread_goes_on_with_tells_what_is_there) {
         ckit_args_init(&args[i]);
         ckit_args_int(&args[i], i + 1);
     }
-    ckit_batch_start start = {.function = lp.fn, .args = each, .count = 1, .apart = true};
+    ckit_batch_start start = {.struct_size = sizeof start, .function = lp.fn, .args = each, .count = 1, .apart = true};
     CHECK_OK(ckit_begin_many(&start, &p.batch, NULL)); /* memory has it */
     ckit_batch_free(p.batch);
     loader_shut(&p.m.gate);
@@ -504,7 +513,7 @@ CKIT_TEST(batch, of_an_event_loop_can_also_block) {
     loader_init(&m.gate);
     ckit_args_init(&arg);
     ckit_args_int(&arg, 4);
-    ckit_batch_start start = {.function = lp.fn, .args = args + 1, .count = 1};
+    ckit_batch_start start = {.struct_size = sizeof start, .function = lp.fn, .args = args + 1, .count = 1};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin_many(&start, &batch, NULL));
     ckit_args_fini(&arg); /* the batch has its own */
     ckit_batch_call *calls = ckit_batch_missing(batch, &count);

@@ -23,7 +23,7 @@ static ckit_op *take_ticket(ckit_function *fn) {
     ckit_value none = CKIT_VALUE_INIT;
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = fn, .args = &args, .stale = true};
+    ckit_start start = {.struct_size = sizeof start, .function = fn, .args = &args, .stale = true};
     CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &op, &none, NULL));
     ckit_args_fini(&args);
     return op;
@@ -43,7 +43,7 @@ CKIT_TEST(claim, that_is_claimed_holds_the_lock_until_it_is_finished) {
     CHECK(!ckit_op_computes(second));
     CHECK(take_ticket(s.there) == NULL); /* for a while */
     ckit_op_free(second);
-    ckit_result result = {.status = CKIT_OK, .document = S("\x02")};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x02")};
     CHECK_OK(ckit_finish(op, &result, NULL, NULL));
     ckit_op_free(op);
     CHECK(!fake_is_locked(s.f.store));
@@ -108,7 +108,7 @@ CKIT_TEST(claim, is_claimed_by_an_event_loop_without_waiting) {
         ckit_op *op = take_ticket(s.fn);
         CHECK_STATUS(CKIT_E_MISUSE, ckit_op_claim(op, poll, NULL, NULL, NULL));
         CHECK_STATUS(CKIT_COMPUTE, claim_in_loop(op, poll, &now));
-        ckit_result result = {.status = CKIT_OK, .document = S("\x02")};
+        ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x02")};
         CHECK_STATUS(CKIT_PENDING, ckit_finish(op, &result, NULL, NULL));
         now.times = 0;
         for (unsigned turns = 0; turns < 30000 && ckit_poll_dispatch(poll) == 0; turns++) {
@@ -177,7 +177,7 @@ CKIT_TEST(claim, is_all_that_can_be_claimed) {
     scene_open(&s, FAKE_LOCKING);
     ckit_args_init(&args);
     ckit_args_int(&args, 8);
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     CHECK_STATUS(CKIT_E_MISUSE, ckit_op_claim(op, NULL, NULL, NULL, NULL));
     ckit_op_free(op);

@@ -135,7 +135,12 @@ static void begin_next(chain *c) {
     c->p = (pending){.number = 1};
     ckit_args_init(&args);
     ckit_args_uint(&args, c->left);
-    ckit_start start = {.function = c->lp->fn, .args = &args, .poll = c->lp->poll, .ready = on_chained, .context = c};
+    ckit_start start = {.struct_size = sizeof start,
+                        .function = c->lp->fn,
+                        .args = &args,
+                        .poll = c->lp->poll,
+                        .ready = on_chained,
+                        .context = c};
     CHECK_STATUS(CKIT_PENDING, ckit_begin(&start, &op, &c->p.value, NULL));
     ckit_args_fini(&args);
 }
@@ -189,8 +194,12 @@ static void *begin_elsewhere(void *arg) {
         t->p[i].number = 1;
         ckit_args_init(&args);
         ckit_args_int(&args, i / 4);
-        ckit_start start = {
-            .function = t->lp->fn, .args = &args, .poll = t->lp->poll, .ready = on_ready_elsewhere, .context = c};
+        ckit_start  start = {.struct_size = sizeof start,
+                             .function = t->lp->fn,
+                             .args = &args,
+                             .poll = t->lp->poll,
+                             .ready = on_ready_elsewhere,
+                             .context = c};
         ckit_status st = ckit_begin(&start, &op, &value, NULL);
         CHECK(st == CKIT_PENDING || st == CKIT_OK);
         if (st == CKIT_OK) {

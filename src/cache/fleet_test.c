@@ -217,7 +217,12 @@ CKIT_TEST(fleet, a_call_that_waits_looks_again_at_once_when_the_value_is_told) {
     CHECK_OK(ckit_poll_new(fl.b.cache, &poller, NULL));
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = fl.b.fn, .args = &args, .poll = poller, .ready = keep_answer, .context = &value};
+    ckit_start start = {.struct_size = sizeof start,
+                        .function = fl.b.fn,
+                        .args = &args,
+                        .poll = poller,
+                        .ready = keep_answer,
+                        .context = &value};
     CHECK_STATUS(CKIT_PENDING, ckit_begin(&start, &op, &value, NULL));
     fake_wait_calls(fl.f.store, FAKE_LOCK_TRY, 2); /* it has found the lock taken, and pauses */
     loader_open(&fl.a.l);

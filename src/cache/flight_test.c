@@ -220,7 +220,7 @@ CKIT_TEST(flight, a_cancelled_operation_hands_over) {
     stage_open(&s, FAKE_LOCKING, NULL);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     CHECK(fake_is_locked(s.f.store));
     call_start(&follower, s.fn, 7);
@@ -242,11 +242,11 @@ CKIT_TEST(flight, blocking_begin_and_finish_are_what_ckit_call_does) {
     stage_open(&s, FAKE_LOCKING, NULL);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     call_start(&follower, s.fn, 7);
     wait_flight_waits(s.f.cache, 1);
-    ckit_result result = {.status = CKIT_OK, .document = S("\x05")};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x05")};
     CHECK_OK(ckit_finish(op, &result, &value, NULL));
     CHECK_BYTES(S("\x05"), value.data);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, value.source);
@@ -313,7 +313,7 @@ CKIT_TEST(flight, a_blocking_call_in_the_thread_that_began_a_pollable_one_does_n
     stage_open_memory(&s, NULL);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
     ckit_op_free(op);

@@ -296,8 +296,9 @@ CKIT_TEST(freshness, a_nil_result_lives_as_long_as_was_said_for_it) {
     scene_start(&s, true);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start  start = {.function = s.fn, .args = &args};
-    ckit_result nil = {.document = S("\xc0")}, number = {.document = S("\x05")};
+    ckit_start  start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
+    ckit_result nil = {.struct_size = sizeof nil, .document = S("\xc0")},
+                number = {.struct_size = sizeof number, .document = S("\x05")};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     CHECK_OK(ckit_finish(op, &nil, &value, NULL));
     CHECK_EQ_U(500, value.life_ms);
@@ -327,8 +328,8 @@ CKIT_TEST(freshness, a_nil_result_that_is_found_late_in_its_life_is_not_renewed_
     s.fn = function_of(s.f.cache, "test.load", &s.l, &s.options);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start  start = {.function = s.fn, .args = &args};
-    ckit_result nil = {.document = S("\xc0")};
+    ckit_start  start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
+    ckit_result nil = {.struct_size = sizeof nil, .document = S("\xc0")};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     CHECK_OK(ckit_finish(op, &nil, &value, NULL));
     ckit_op_free(op);

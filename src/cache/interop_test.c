@@ -201,7 +201,7 @@ static void check_refused_everywhere(scene *s, ckit_args *args, ckit_status expe
     ckit_value value = CKIT_VALUE_INIT;
     ckit_op   *op = NULL;
     ckit_buf   key = CKIT_BUF_INIT;
-    ckit_start start = {.function = s->fn, .args = args};
+    ckit_start start = {.struct_size = sizeof start, .function = s->fn, .args = args};
     ckit_error err = CKIT_ERROR_INIT;
     CHECK_STATUS(expected, ckit_call(s->fn, args, &value, &err));
     CHECK_CONTAINS(why, err.text);
@@ -279,13 +279,14 @@ CKIT_TEST(interop, an_operation_that_a_program_finishes_itself_follows_the_same_
     ckit_op    *op = NULL;
     ckit_value  value = CKIT_VALUE_INIT;
     ckit_error  err = CKIT_ERROR_INIT;
-    ckit_result nan = {.document = S("\xcb\x7f\xf8\0\0\0\0\0\0")};
-    ckit_result two = {.document = S("\x82\xa1"
+    ckit_result nan = {.struct_size = sizeof nan, .document = S("\xcb\x7f\xf8\0\0\0\0\0\0")};
+    ckit_result two = {.struct_size = sizeof two,
+                       .document = S("\x82\xa1"
                                      "b\x02\xa1"
                                      "a\xd1\x00\x01")};
     scene_open(&s, FAKE_FULL);
     with_number(&args, 42);
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, &err));
     nan.document.len = 9;
     CHECK_STATUS(CKIT_E_VALUE_TYPE, ckit_finish(op, &nan, &value, &err));

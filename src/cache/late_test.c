@@ -112,7 +112,8 @@ CKIT_TEST(late, the_same_without_a_store_and_through_a_poll) {
         }
         ckit_args_init(&args);
         ckit_args_int(&args, 7);
-        ckit_start start = {.function = s.fn, .args = &args, .poll = poll, .ready = (ckit_op_ready)abort};
+        ckit_start start = {
+            .struct_size = sizeof start, .function = s.fn, .args = &args, .poll = poll, .ready = (ckit_op_ready)abort};
         arm(&s, call_too);
         CHECK_OK(ckit_begin(&start, &op, &value, NULL));
         CHECK(op == NULL && !s.slip.is_armed);
@@ -157,7 +158,7 @@ CKIT_TEST(late, nor_gets_a_ticket) {
     fake_clock_advance(&s.f.time, 1500);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     arm(&s, refresh_too);
     CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &op, &value, NULL));
     CHECK(op == NULL);

@@ -189,7 +189,7 @@ static void come_late(fake_kind kind) {
     open_two(&s, kind);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     fake_fail(s.f.store, FAKE_LOCK_RENEW, CKIT_E_IO, UINT64_MAX);
     pass(&s.f, LEASE_MS);
@@ -198,7 +198,7 @@ static void come_late(fake_kind kind) {
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.there, 7);
     fake_fail(s.f.store, FAKE_LOCK_RENEW, CKIT_OK, 0);
 
-    const ckit_result result = {.status = CKIT_OK, .document = S("\x01")};
+    const ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x01")};
     CHECK_OK(ckit_finish(op, &result, &value, NULL));
     CHECK_EQ_U(1, read_number(&value)); /* it is its caller's all the same */
     ckit_value_fini(&value);

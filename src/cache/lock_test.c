@@ -114,7 +114,7 @@ CKIT_TEST(lock, a_holder_that_vanished_loses_it_with_its_lease) {
     stage_join(&s, FAKE_LOCKING, NULL);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     call_start(&waiter, s.there, 7);
     fake_wait_calls(s.f.store, FAKE_LOCK_TRY, 3);

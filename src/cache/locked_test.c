@@ -220,13 +220,13 @@ CKIT_TEST(locked, a_raw_function_that_rejects_a_sealed_value_leaves_it) {
     ckit_function *raw = function_of(s.f.cache, "test.load", NULL, &options);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = raw, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = raw, .args = &args};
     CHECK_OK(ckit_begin(&start, &op, &value, NULL));
     CHECK_BYTES(ckit_buf_slice(&before), value.data);
     ckit_value_fini(&value);
     start.rejected = ckit_buf_slice(&before);
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
-    ckit_result result = {.document = S("mine")};
+    ckit_result result = {.struct_size = sizeof result, .document = S("mine")};
     CHECK_OK(ckit_finish(op, &result, &value, NULL));
     ckit_op_free(op);
     CHECK_BYTES(S("mine"), value.data);

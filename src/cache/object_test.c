@@ -40,7 +40,7 @@ static ckit_status begin(ckit_function *fn, int64_t argument, ckit_op **op, ckit
     ckit_args args;
     ckit_args_init(&args);
     ckit_args_int(&args, argument);
-    ckit_start  start = {.function = fn, .args = &args};
+    ckit_start  start = {.struct_size = sizeof start, .function = fn, .args = &args};
     ckit_status st = ckit_begin(&start, op, value, NULL);
     ckit_args_fini(&args);
     return st;
@@ -51,7 +51,7 @@ static void give(ckit_function *fn, int64_t argument, const ckit_object *object,
     ckit_op   *op;
     ckit_value none = CKIT_VALUE_INIT;
     CHECK_STATUS(CKIT_COMPUTE, begin(fn, argument, &op, &none));
-    ckit_result result = {.status = CKIT_OK, .object = object, .ttl_ms = ttl_ms};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = object, .ttl_ms = ttl_ms};
     CHECK_OK(ckit_finish(op, &result, out, NULL));
     ckit_op_free(op);
 }
@@ -122,7 +122,7 @@ CKIT_TEST(object, that_memory_does_not_take_is_the_caller_s_alone) {
     give(s.fn, 2, &objects[1], 0, &values[1]);
     CHECK_STATUS(CKIT_COMPUTE, begin(s.fn, 3, &op, &none));
     CHECK_OK(ckit_function_invalidate(s.fn, NULL, NULL));
-    ckit_result result = {.status = CKIT_OK, .object = &objects[2]};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = &objects[2]};
     CHECK_OK(ckit_finish(op, &result, &values[2], NULL));
     ckit_op_free(op);
     for (int i = 0; i < 3; i++) {
@@ -157,10 +157,12 @@ CKIT_TEST(object, is_refused_and_stays_the_caller_s_where_it_cannot_be_kept) {
     fixture_open(&f, FAKE_FULL);
     ckit_function *fn = function_of(f.cache, "test.object", NULL, NULL);
     CHECK_STATUS(CKIT_COMPUTE, begin(fn, 1, &op, &value));
-    ckit_result result = {.status = CKIT_OK, .object = &object};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = &object};
     CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_finish(op, &result, &value, &err), &err);
     CHECK_EQ_U(0, t.released);
-    ckit_result other = {.status = CKIT_OK, .document = S("\x01")}; /* the operation still waits for a result */
+    ckit_result other = {.struct_size = sizeof other,
+                         .status = CKIT_OK,
+                         .document = S("\x01")}; /* the operation still waits for a result */
     CHECK_OK(ckit_finish(op, &other, &value, NULL));
     ckit_op_free(op);
     ckit_value_fini(&value);
@@ -218,7 +220,7 @@ static void check_followers(uint64_t ttl_ms, bool memory) {
         CHECK_EQ_I(0, pthread_create(&followers[i].thread, NULL, follow, &followers[i]));
     }
     wait_flight_waits(s.f.cache, COUNT);
-    ckit_result result = {.status = CKIT_OK, .object = &object, .ttl_ms = ttl_ms};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = &object, .ttl_ms = ttl_ms};
     CHECK_OK(ckit_finish(op, &result, &value, NULL));
     ckit_op_free(op);
     for (int i = 0; i < COUNT; i++) {
@@ -271,9 +273,9 @@ CKIT_TEST(object, a_peek_finds_what_memory_has_and_begins_nothing) {
     CHECK_STATUS(CKIT_MISS, ckit_peek(s.fn, &args, &value));
     CHECK_STATUS(CKIT_MISS, ckit_peek(s.fn, &args, &value)); /* the first one is nobody's leader */
     uint64_t    misses = stats_of(s.f.cache).l1_misses;
-    ckit_start  start = {.function = s.fn, .args = &args, .peeked = true};
+    ckit_start  start = {.struct_size = sizeof start, .function = s.fn, .args = &args, .peeked = true};
     ckit_op    *op;
-    ckit_result result = {.status = CKIT_OK, .object = &object};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = &object};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     CHECK_EQ_U(misses, stats_of(s.f.cache).l1_misses);
     CHECK_STATUS(CKIT_MISS, ckit_peek(s.fn, &args, &value)); /* does not wait for the leader */
@@ -319,7 +321,7 @@ CKIT_TEST(object, is_retained_by_a_peek_that_finds_it_whatever_the_arguments_len
     scene_open(&s);
     for (size_t i = 0; i < 5; i++) {
         ckit_object object = object_of(&things[i], 100);
-        ckit_result result = {.status = CKIT_OK, .object = &object};
+        ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = &object};
         ckit_value  value = CKIT_VALUE_INIT;
         ckit_args   args;
         ckit_op    *op;
@@ -328,7 +330,7 @@ CKIT_TEST(object, is_retained_by_a_peek_that_finds_it_whatever_the_arguments_len
         retained = 0;
         CHECK_STATUS(CKIT_MISS, peek_object(s.fn, &args, &found));
         CHECK_EQ_U(0, retained);
-        ckit_start start = {.function = s.fn, .args = &args, .peeked = true};
+        ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args, .peeked = true};
         CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
         CHECK_OK(ckit_finish(op, &result, NULL, NULL));
         ckit_op_free(op);
@@ -348,7 +350,7 @@ CKIT_TEST(object, of_many_arguments_is_found_by_a_peek_too) {
     scene       s;
     thing       t = {0};
     ckit_object object = object_of(&t, 100);
-    ckit_result result = {.status = CKIT_OK, .object = &object};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = &object};
     ckit_value  value = CKIT_VALUE_INIT;
     ckit_args   args;
     ckit_op    *op;
@@ -361,7 +363,7 @@ CKIT_TEST(object, of_many_arguments_is_found_by_a_peek_too) {
             CHECK_STATUS(CKIT_MISS, peek_object(s.fn, &args, &found));
         }
     }
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     CHECK_OK(ckit_finish(op, &result, NULL, NULL));
     ckit_op_free(op);
@@ -406,11 +408,11 @@ CKIT_TEST(object, is_not_found_where_a_document_is_kept) {
     ckit_value  value = CKIT_VALUE_INIT;
     ckit_op    *op;
     void       *found;
-    ckit_result result = {.status = CKIT_OK, .document = S("\x05")};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x05")};
     scene_open(&s);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
     CHECK_OK(ckit_finish(op, &result, NULL, NULL));
     ckit_op_free(op);
@@ -604,7 +606,8 @@ static void *wait_impatiently(void *context) {
     ckit_value value = CKIT_VALUE_INIT;
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = i->fn, .args = &args, .context = i, .stop = stop_at_the_second_time};
+    ckit_start start = {
+        .struct_size = sizeof start, .function = i->fn, .args = &args, .context = i, .stop = stop_at_the_second_time};
     i->answer = ckit_begin(&start, &i->op, &value, NULL);
     ckit_args_fini(&args);
     return NULL;
@@ -614,7 +617,7 @@ CKIT_TEST(object, a_waiting_call_that_is_told_to_stop_leaves_and_the_leader_goes
     scene       s;
     thing       t = {0};
     ckit_object object = object_of(&t, 100);
-    ckit_result result = {.status = CKIT_OK, .object = &object};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = &object};
     impatient   i = {0};
     ckit_op    *op;
     ckit_value  value = CKIT_VALUE_INIT;

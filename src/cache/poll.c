@@ -262,7 +262,16 @@ static ckit_status begin_stale(ckit_op *op, bool elsewhere, ckit_op **out) {
     return CKIT_STALE;
 }
 
-static ckit_status check_start(const ckit_start *start, ckit_error *err) {
+void ckit_start_init(ckit_start *start, size_t struct_size) {
+    memset(start, 0, struct_size);
+    start->struct_size = struct_size;
+}
+
+static ckit_status check_start(const ckit_start *start, const ckit_value *value, ckit_error *err) {
+    if (start->function == NULL || (value == NULL && !start->stale)) {
+        return ckit_fail(err, CKIT_E_MISUSE, where,
+                         start->function == NULL ? "a start needs a function" : "there is no place for the value");
+    }
     if (start->poll != NULL && start->ready == NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "a start with a poll needs 'ready'");
     }
@@ -322,12 +331,19 @@ static ckit_status begin(const ckit_start *start, ckiti_joined *joined, ckit_op 
     return seen == CKIT_STALE ? begin_stale(op, start->stale, out) : begin_missed(op, out, value, err);
 }
 
-ckit_status ckit_begin(const ckit_start *start, ckit_op **out, ckit_value *value, ckit_error *err) {
+ckit_status ckit_begin(const ckit_start *given, ckit_op **out, ckit_value *value, ckit_error *err) {
     ckiti_joined joined = {{0}};
+    ckit_start   start;
+    if (out == NULL) {
+        return ckit_fail(err, CKIT_E_MISUSE, where, "there is no place for the operation");
+    }
     *out = NULL;
-    ckit_status st = check_start(start, err);
+    if (!ckiti_take_sized(&start, sizeof start, given)) {
+        return ckiti_fail_unsized(err, where, given, "CKIT_START_INIT");
+    }
+    ckit_status st = check_start(&start, value, err);
     if (st == CKIT_OK) {
-        st = begin(start, &joined, out, value, err);
+        st = begin(&start, &joined, out, value, err);
     }
     ckiti_call_join_end(&joined);
     return st;
@@ -449,16 +465,26 @@ static ckit_status finish_with_document(ckit_op *op, const ckit_result *result, 
     return st;
 }
 
-ckit_status ckit_finish(ckit_op *op, const ckit_result *result, ckit_value *out, ckit_error *err) {
-    if (op->phase != CKITI_PHASE_COMPUTE) {
-        return ckit_fail(err, CKIT_E_MISUSE, where, "this operation does not wait for a result");
+void ckit_result_init(ckit_result *result, size_t struct_size) {
+    memset(result, 0, struct_size);
+    result->struct_size = struct_size;
+}
+
+ckit_status ckit_finish(ckit_op *op, const ckit_result *given, ckit_value *out, ckit_error *err) {
+    ckit_result result;
+    if (!ckiti_take_sized(&result, sizeof result, given)) {
+        return ckiti_fail_unsized(err, where, given, "CKIT_RESULT_INIT");
+    }
+    if (op == NULL || op->phase != CKITI_PHASE_COMPUTE) {
+        return ckit_fail(err, CKIT_E_MISUSE, where,
+                         op == NULL ? "there is no operation" : "this operation does not wait for a result");
     }
     ckit_value_fini(&op->value); /* a stale one that nobody has taken */
-    if (result->status != CKIT_OK) {
-        return finish_with_failure(op, result->status, out, err);
+    if (result.status != CKIT_OK) {
+        return finish_with_failure(op, result.status, out, err);
     }
-    return result->object != NULL ? finish_with_object(op, result, out, err)
-                                  : finish_with_document(op, result, out, err);
+    return result.object != NULL ? finish_with_object(op, &result, out, err)
+                                 : finish_with_document(op, &result, out, err);
 }
 
 bool ckit_op_computes(const ckit_op *op) { return op->phase == CKITI_PHASE_COMPUTE; }

@@ -54,7 +54,8 @@ ckit_status finish(pending *p, ckit_op *op) {
     ckit_writer_init(&w, &document);
     write_number(&w, p->number, p->size);
     CHECK_OK(ckit_writer_finish(&w, NULL));
-    ckit_result result = {.status = p->failure, .document = ckit_buf_slice(&document), .ttl_ms = p->ttl_ms};
+    ckit_result result = {
+        .struct_size = sizeof result, .status = p->failure, .document = ckit_buf_slice(&document), .ttl_ms = p->ttl_ms};
     p->computed = true;
     ckit_status st = ckit_finish(op, &result, &p->value, NULL);
     ckit_buf_fini(&document);
@@ -88,7 +89,12 @@ ckit_status begin_call(loop *lp, pending *p, int64_t argument) {
     ckit_op  *op;
     ckit_args_init(&args);
     ckit_args_int(&args, argument);
-    ckit_start  start = {.function = lp->fn, .args = &args, .poll = lp->poll, .ready = on_ready, .context = p};
+    ckit_start  start = {.struct_size = sizeof start,
+                         .function = lp->fn,
+                         .args = &args,
+                         .poll = lp->poll,
+                         .ready = on_ready,
+                         .context = p};
     ckit_status st = ckit_begin(&start, &op, &p->value, NULL);
     ckit_args_fini(&args);
     p->op = op;

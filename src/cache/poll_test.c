@@ -83,7 +83,7 @@ CKIT_TEST(poll, an_operation_tells_its_failure_until_it_is_freed) {
     (void)loop_turn(&lp);
     CHECK_STATUS(CKIT_COMPUTE, p.answer);
     CHECK(ckit_op_error(p.op) == NULL);
-    ckit_result result = {.status = CKIT_E_FUNCTION};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_E_FUNCTION};
     CHECK_STATUS_ERR(CKIT_E_FUNCTION, ckit_finish(p.op, &result, NULL, &err), &err);
     CHECK(ckit_op_error(p.op) != NULL);
     CHECK_STATUS(CKIT_E_FUNCTION, ckit_op_error(p.op)->status);
@@ -99,7 +99,7 @@ CKIT_TEST(poll, a_story_that_the_caller_has_is_not_overwritten) {
     loop_start(&lp, false, FAKE_FULL);
     CHECK_STATUS(CKIT_COMPUTE, begin_call(&lp, &p, 7));
     ckit_fail(&err, CKIT_E_NETWORK, "database", "it hung up");
-    ckit_result result = {.status = CKIT_E_NETWORK};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_E_NETWORK};
     CHECK_STATUS_ERR(CKIT_E_NETWORK, ckit_finish(p.op, &result, NULL, &err), &err);
     CHECK_STR("database", err.where);
     CHECK_STR("database", ckit_op_error(p.op)->where);
@@ -115,7 +115,7 @@ CKIT_TEST(poll, what_is_not_one_document_is_misuse_and_hands_over) {
     CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &p, 7));
     (void)loop_turn(&lp);
     CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &q, 7));
-    ckit_result result = {.status = CKIT_OK, .document = S("\x01\x02")};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x01\x02")};
     CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_finish(p.op, &result, NULL, &err), &err);
     ckit_op_free(p.op);
     run(&lp, &q);
@@ -143,7 +143,12 @@ CKIT_TEST(poll, arguments_that_make_no_key_are_computed_at_once) {
     loop_open(&lp, FAKE_LOCKING);
     ckit_args_init(&args);
     ckit_args_str(&args, S("\xff"));
-    ckit_start start = {.function = lp.fn, .args = &args, .poll = lp.poll, .ready = on_ready, .context = &p};
+    ckit_start start = {.struct_size = sizeof start,
+                        .function = lp.fn,
+                        .args = &args,
+                        .poll = lp.poll,
+                        .ready = on_ready,
+                        .context = &p};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &p.value, NULL));
     CHECK_STATUS(CKIT_OK, finish(&p, op));
     CHECK_PENDING(CKIT_SOURCE_FUNCTION, 5, &p);
@@ -159,7 +164,7 @@ CKIT_TEST(poll, a_start_without_ready_is_misuse) {
     ckit_value value = CKIT_VALUE_INIT;
     ckit_error err = CKIT_ERROR_INIT;
     loop_open(&lp, FAKE_FULL);
-    ckit_start start = {.function = lp.fn, .poll = lp.poll};
+    ckit_start start = {.struct_size = sizeof start, .function = lp.fn, .poll = lp.poll};
     CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_begin(&start, &op, &value, &err), &err);
     CHECK(op == NULL);
     loop_close(&lp);
@@ -443,4 +448,48 @@ CKIT_TEST(poll, without_a_cache_there_is_no_function_and_no_queue) {
     CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_poll_new(NULL, &poll, &err), &err);
     CHECK_CONTAINS("there is no cache", err.text);
     CHECK(function == NULL && poll == NULL);
+}
+
+/* ---- structs of other versions ----------------------------------------------------------------------------------- */
+
+CKIT_TEST(poll, a_start_or_a_result_whose_size_is_not_set_is_refused) {
+    loop        lp;
+    ckit_op    *op = NULL;
+    ckit_value  value = CKIT_VALUE_INIT;
+    ckit_error  err = CKIT_ERROR_INIT;
+    ckit_result sizeless = {.document = S("\x05")}, result = CKIT_RESULT_INIT;
+    loop_open(&lp, FAKE_FULL);
+    ckit_start start = {.function = lp.fn};
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_begin(&start, &op, &value, &err), &err);
+    CHECK_CONTAINS("begin with CKIT_START_INIT", err.text);
+    start.struct_size = sizeof start;
+    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_finish(op, &sizeless, &value, &err), &err);
+    CHECK_CONTAINS("begin with CKIT_RESULT_INIT", err.text);
+    result.document = S("\x05"); /* the operation still waits for it */
+    CHECK_OK(ckit_finish(op, &result, &value, NULL));
+    CHECK_EQ_U(5, read_number(&value));
+    ckit_value_fini(&value);
+    ckit_op_free(op);
+    loop_close(&lp);
+}
+
+/* What its structs do not have is as if it were zero, whatever stands behind them. */
+CKIT_TEST(poll, a_program_of_an_earlier_version_begins_and_finishes_with_shorter_structs) {
+    loop        lp;
+    ckit_op    *op = NULL;
+    ckit_value  value = CKIT_VALUE_INIT;
+    ckit_result result;
+    loop_open(&lp, FAKE_FULL);
+    ckit_start start = {.struct_size = offsetof(ckit_start, poll), .function = lp.fn};
+    memset((char *)&start + start.struct_size, 0xff, sizeof start - start.struct_size);
+    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    ckit_result_init(&result, offsetof(ckit_result, object));
+    memset((char *)&result + result.struct_size, 0xff, sizeof result - result.struct_size);
+    result.document = S("\x05");
+    CHECK_OK(ckit_finish(op, &result, &value, NULL));
+    CHECK_EQ_U(5, read_number(&value));
+    ckit_value_fini(&value);
+    ckit_op_free(op);
+    loop_close(&lp);
 }

@@ -46,7 +46,7 @@ static ckit_status begin(ckit_start start, ckit_op **op, ckit_value *value) {
 }
 
 static ckit_status give(ckit_op *op, ckit_slice bytes, ckit_value *out) {
-    ckit_result result = {.status = CKIT_OK, .document = bytes};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = bytes};
     ckit_status st = ckit_finish(op, &result, out, NULL);
     ckit_op_free(op);
     return st;
@@ -66,10 +66,10 @@ static void check_bytes(ckit_start start, ckit_source source, ckit_slice expecte
     ckit_value_fini(&value);
 }
 
-static ckit_start first(ckit_function *fn) { return (ckit_start){.function = fn}; }
+static ckit_start first(ckit_function *fn) { return (ckit_start){.struct_size = sizeof(ckit_start), .function = fn}; }
 
 static ckit_start again(ckit_function *fn, const char *rejected) {
-    return (ckit_start){.function = fn, .rejected = S(rejected)};
+    return (ckit_start){.struct_size = sizeof(ckit_start), .function = fn, .rejected = S(rejected)};
 }
 
 /* ---- as they are ------------------------------------------------------------------------------------------------- */
@@ -285,7 +285,7 @@ static void *read_and_reject(void *arg) {
     CHECK_BYTES(S("damaged"), damaged.data);
     atomic_fetch_add(&c->arrived, 1);
     wait_until(&c->arrived, READERS);
-    ckit_start  start = {.function = c->function, .rejected = damaged.data};
+    ckit_start  start = {.struct_size = sizeof start, .function = c->function, .rejected = damaged.data};
     ckit_status st = begin(start, &op, &value);
     if (st == CKIT_COMPUTE) {
         breathe();
@@ -372,7 +372,7 @@ static void reject_in_a_loop(fake_kind kind) {
     turn_until(&lp, &p, 1);
     CHECK_STATUS(CKIT_COMPUTE, p.answer);
     CHECK_EQ_U(0, fake_count(lp.f.store));
-    ckit_result result = {.status = CKIT_OK, .document = S("sound")};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("sound")};
     CHECK_STATUS(CKIT_PENDING, ckit_finish(p.op, &result, NULL, NULL));
     turn_until(&lp, &p, 2);
     CHECK_BYTES(S("sound"), p.value.data);

@@ -292,10 +292,10 @@ CKIT_TEST(refresh, is_due_by_a_draw_of_each_read) {
             ckit_op    *op;
             ckit_args   args;
             ckit_value  value = CKIT_VALUE_INIT;
-            ckit_result result = {.status = CKIT_OK, .document = S("\x01")};
+            ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x01")};
             ckit_args_init(&args);
             ckit_args_int(&args, i);
-            ckit_start start = {.function = fn, .args = &args};
+            ckit_start start = {.struct_size = sizeof start, .function = fn, .args = &args};
             CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
             CHECK_OK(ckit_finish(op, &result, NULL, NULL));
             ckit_op_free(op);
@@ -309,7 +309,7 @@ CKIT_TEST(refresh, is_due_by_a_draw_of_each_read) {
             ckit_value value = CKIT_VALUE_INIT;
             ckit_args_init(&args);
             ckit_args_int(&args, i);
-            ckit_start start = {.function = fn, .args = &args};
+            ckit_start start = {.struct_size = sizeof start, .function = fn, .args = &args};
             CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &op, &value, NULL));
             due += op != NULL;
             ckit_op_free(op);

@@ -94,7 +94,7 @@ CKIT_TEST(sealing, failing_closed_tells_a_caller_who_polls_as_well) {
         ckit_args args;
         ckit_args_init(&args);
         ckit_args_int(&args, 1);
-        ckit_start start = {.function = v.fn, .args = &args};
+        ckit_start start = {.struct_size = sizeof start, .function = v.fn, .args = &args};
         CHECK_STATUS(CKIT_E_AUTH_TAG, ckit_begin(&start, &op, &value, &err)); /* without a poll */
         CHECK_STATUS(CKIT_E_AUTH_TAG, err.status);
         CHECK_EQ_P(NULL, op);

@@ -210,10 +210,10 @@ CKIT_TEST(sealing, objects_are_not_kept_where_values_are_sealed) {
     int        thing = 0;
     ckit_value value = CKIT_VALUE_INIT;
     vault_open(&v, false);
-    ckit_start start = {.function = v.fn};
+    ckit_start start = {.struct_size = sizeof start, .function = v.fn};
     CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, &err));
     ckit_object object = {.object = &thing};
-    ckit_result result = {.object = &object};
+    ckit_result result = {.struct_size = sizeof result, .object = &object};
     CHECK_STATUS(CKIT_E_MISUSE, ckit_finish(op, &result, &value, &err));
     CHECK_CONTAINS("cannot be sealed", err.text);
     ckit_op_free(op);
@@ -292,10 +292,10 @@ static answer raw_call(ckit_function *fn, ckit_slice bytes, ckit_slice expected)
     answer     a = {.status = CKIT_OK};
     ckit_args_init(&args);
     ckit_args_int(&args, 1);
-    ckit_start start = {.function = fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = fn, .args = &args};
     a.status = ckit_begin(&start, &op, &value, NULL);
     if (a.status == CKIT_COMPUTE) {
-        ckit_result result = {.document = bytes};
+        ckit_result result = {.struct_size = sizeof result, .document = bytes};
         a.status = ckit_finish(op, &result, &value, NULL);
         ckit_op_free(op);
     }

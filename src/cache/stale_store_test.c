@@ -296,12 +296,12 @@ CKIT_TEST(stale_store, ckit_begin_gives_the_value_and_the_ticket) {
     fake_clock_advance(&s.f.time, 12000);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.there, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.there, .args = &args};
     CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
     CHECK(ticket != NULL && ckit_op_computes(ticket));
     CHECK(value.stale);
     CHECK_EQ_U(1, read_number(&value));
-    ckit_result result = {.status = CKIT_OK, .document = S("\x02")};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x02")};
     CHECK_OK(ckit_finish(ticket, &result, NULL, NULL));
     ckit_op_free(ticket);
     ckit_value_fini(&value);
@@ -342,14 +342,19 @@ CKIT_TEST(stale_store, an_event_loop_is_told_of_it_and_gets_the_ticket) {
         fake_clock_advance(&lp.f.time, 12000);
         ckit_args_init(&args);
         ckit_args_int(&args, 7);
-        ckit_start start = {.function = fn, .args = &args, .poll = lp.poll, .ready = on_told, .context = &t};
+        ckit_start start = {.struct_size = sizeof start,
+                            .function = fn,
+                            .args = &args,
+                            .poll = lp.poll,
+                            .ready = on_told,
+                            .context = &t};
         CHECK_STATUS(CKIT_PENDING, ckit_begin(&start, &op, &t.value, NULL));
         CHECK_EQ_U(1, loop_turn(&lp));
         CHECK_STATUS(CKIT_STALE, t.answer);
         CHECK(t.value.stale && ckit_op_computes(t.op));
         CHECK_EQ_U(1, read_number(&t.value));
         ckit_value_fini(&t.value);
-        ckit_result result = {.status = CKIT_OK, .document = S("\x02")};
+        ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x02")};
         CHECK_STATUS(CKIT_PENDING, ckit_finish(t.op, &result, NULL, NULL));
         CHECK_EQ_U(1, loop_turn(&lp));
         CHECK_STATUS(CKIT_OK, t.answer);

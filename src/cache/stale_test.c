@@ -193,7 +193,7 @@ CKIT_TEST(stale, one_caller_of_ckit_begin_gets_the_ticket_to_refresh) {
     fake_clock_advance(&s.f.time, 1500);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
     CHECK(ticket != NULL);
     CHECK(value.stale);
@@ -203,7 +203,7 @@ CKIT_TEST(stale, one_caller_of_ckit_begin_gets_the_ticket_to_refresh) {
     ckit_value_fini(&second);
     CHECK(call(s.fn, 7).stale);
     CHECK_EQ_U(1, s.l.runs); /* the ticket is out: nobody else refreshes */
-    ckit_result result = {.status = CKIT_OK, .document = S("\x02")};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x02")};
     CHECK_OK(ckit_finish(ticket, &result, NULL, NULL));
     ckit_op_free(ticket);
     CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.fn, 7);
@@ -221,7 +221,7 @@ CKIT_TEST(stale, a_ticket_that_is_freed_goes_to_the_next_caller) {
     fake_clock_advance(&s.f.time, 1500);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.fn, .args = &args};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
     ckit_op_free(ticket);
     ckit_value_fini(&value);
@@ -242,7 +242,7 @@ CKIT_TEST(stale, a_ticket_alone_comes_without_a_value_and_never_waits) {
     fake_clock_advance(&s.f.time, 1500);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.fn, .args = &args, .stale = true};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args, .stale = true};
     CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
     CHECK(ticket != NULL);
     CHECK(value.data.ptr == NULL && value.release == NULL);
@@ -265,7 +265,7 @@ CKIT_TEST(stale, who_gave_a_ticket_away_can_wait_for_it_and_who_has_it_does_not_
     fake_clock_advance(&s.f.time, 1500);
     ckit_args_init(&args);
     ckit_args_int(&args, 7);
-    ckit_start start = {.function = s.fn, .args = &args, .stale = true};
+    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args, .stale = true};
     CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
     fake_clock_advance(&s.f.time, 1000);
     call_start(&waiting, s.fn, 7);

@@ -184,7 +184,11 @@ static void row_cancelled(const plan *p, outcome *o) {
         ckit_args_init(&args);
         ckit_args_int(&args, ARGUMENT);
         if (ckit_poll_new(w.sides[0].cache, &poll, NULL) == CKIT_OK) {
-            ckit_start start = {.function = w.sides[0].function, .args = &args, .poll = poll, .ready = on_ready};
+            ckit_start start = {.struct_size = sizeof start,
+                                .function = w.sides[0].function,
+                                .args = &args,
+                                .poll = poll,
+                                .ready = on_ready};
             start.context = &answer;
             answer = ckit_begin(&start, &op, &value, NULL);
             for (unsigned i = 0; i < 5000 && answer == CKIT_PENDING; i++, nap_ms(1)) {
@@ -219,7 +223,7 @@ static void row_never(const plan *p, outcome *o) {
         ckit_value value = CKIT_VALUE_INIT;
         ckit_args_init(&args);
         ckit_args_int(&args, ARGUMENT);
-        ckit_start  start = {.function = w.sides[0].function, .args = &args};
+        ckit_start  start = {.struct_size = sizeof start, .function = w.sides[0].function, .args = &args};
         ckit_status answer = ckit_begin(&start, &op, &value, NULL);
         if (answer != CKIT_COMPUTE) {
             broken(o, "the leader was told %s", ckit_status_name(answer));

@@ -77,7 +77,7 @@ static void finish(ckit_poll *loop, ckit_op *op, request *r) {
     ckit_writer_init(&w, &document);
     files_write(&w, r->number);
     CHECK_OK(ckit_writer_finish(&w, NULL));
-    ckit_result result = {.status = CKIT_OK, .document = ckit_buf_slice(&document)};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = ckit_buf_slice(&document)};
     r->done = false;
     r->answer = ckit_finish(op, &result, NULL, NULL);
     if (r->answer == CKIT_PENDING) {
@@ -93,7 +93,12 @@ static void call_by_loop(crowd *c, ckit_poll *loop, uint64_t number) {
     ckit_args  args;
     ckit_args_init(&args);
     ckit_args_uint(&args, number);
-    ckit_start start = {.function = c->function, .args = &args, .poll = loop, .ready = on_ready, .context = &r};
+    ckit_start start = {.struct_size = sizeof start,
+                        .function = c->function,
+                        .args = &args,
+                        .poll = loop,
+                        .ready = on_ready,
+                        .context = &r};
     r.answer = ckit_begin(&start, &op, &value, NULL);
     if (r.answer == CKIT_PENDING) {
         wait_for_answer(loop, &r);

@@ -30,10 +30,10 @@ static ckit_status call(ckit_function *function, uint64_t number, ckit_slice giv
     ckit_error err = CKIT_ERROR_INIT;
     ckit_args_init(&args);
     ckit_args_uint(&args, number);
-    ckit_start  start = {.function = function, .args = &args};
+    ckit_start  start = {.struct_size = sizeof start, .function = function, .args = &args};
     ckit_status st = ckit_begin(&start, &op, out, &err);
     if (st == CKIT_COMPUTE) {
-        ckit_result result = {.status = CKIT_OK, .document = given};
+        ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = given};
         CHECK_OK_ERR(ckit_finish(op, &result, out, &err), &err);
     }
     ckit_op_free(op);
@@ -144,7 +144,7 @@ static ckit_status call_by_name(ckit_start start, const char *name, const char *
     start.args = &args;
     ckit_status st = ckit_begin(&start, &op, out, NULL);
     if (st == CKIT_COMPUTE) {
-        ckit_result result = {.status = CKIT_OK, .document = S(given)};
+        ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S(given)};
         CHECK_OK(ckit_finish(op, &result, out, NULL));
     }
     ckit_op_free(op);
@@ -154,7 +154,7 @@ static ckit_status call_by_name(ckit_start start, const char *name, const char *
 
 static void check_name(stage *s, const char *name, const char *rejected, ckit_source source, const char *bytes) {
     ckit_value value = CKIT_VALUE_INIT;
-    ckit_start start = {.function = s->function, .rejected = S(rejected)};
+    ckit_start start = {.struct_size = sizeof start, .function = s->function, .rejected = S(rejected)};
     CHECK_STATUS(source == CKIT_SOURCE_FUNCTION ? CKIT_COMPUTE : CKIT_OK, call_by_name(start, name, bytes, &value));
     CHECK_EQ_U(source, value.source);
     CHECK_BYTES(S(bytes), value.data);

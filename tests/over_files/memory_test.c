@@ -88,7 +88,7 @@ static void finish(ckit_op *op, ckit_poll *loop, ckit_status *answer, uint64_t n
     ckit_writer_init(&w, &document);
     files_write(&w, number);
     CHECK_OK(ckit_writer_finish(&w, NULL));
-    ckit_result result = {.status = CKIT_OK, .document = ckit_buf_slice(&document)};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = ckit_buf_slice(&document)};
     *answer = CKIT_PENDING;
     ckit_status st = ckit_finish(op, &result, NULL, NULL);
     if (st == CKIT_PENDING) {
@@ -110,7 +110,12 @@ static void poll_once(ckit_cache *cache, ckit_function *function, uint64_t numbe
     }
     ckit_args_init(&args);
     ckit_args_uint(&args, number);
-    ckit_start  start = {.function = function, .args = &args, .poll = loop, .ready = on_ready, .context = &answer};
+    ckit_start  start = {.struct_size = sizeof start,
+                         .function = function,
+                         .args = &args,
+                         .poll = loop,
+                         .ready = on_ready,
+                         .context = &answer};
     ckit_status st = ckit_begin(&start, &op, &value, NULL);
     if (st == CKIT_PENDING) {
         wait_for(loop, &answer);
@@ -145,9 +150,10 @@ static void name_once(ckit_cache *cache) {
     ckit_args_cstr(&args, "name");
     (void)ckit_cache_set(cache, S("default:name"), S("damaged"), NULL, NULL);
     for (size_t i = 0; i < 4; i++) {
-        ckit_start start = {.function = functions[i % 2], .args = &args, .rejected = S("damaged")};
+        ckit_start start = {
+            .struct_size = sizeof start, .function = functions[i % 2], .args = &args, .rejected = S("damaged")};
         if (start.function != NULL) {
-            ckit_result result = {.status = CKIT_OK, .document = S("sound")};
+            ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("sound")};
             ckit_status st = ckit_begin(&start, &op, &value, NULL);
             st = st == CKIT_COMPUTE ? ckit_finish(op, &result, &value, NULL) : st;
             check_answer(st);

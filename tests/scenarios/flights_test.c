@@ -213,7 +213,7 @@ static void on_ready(void *context, ckit_op *op, ckit_status answer) {
         ckit_load run = {.result = &w};
         CHECK_OK(load(m->b, &run, NULL));
         CHECK_OK(ckit_writer_finish(&w, NULL));
-        ckit_result result = {.status = CKIT_OK, .document = ckit_buf_slice(&document)};
+        ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = ckit_buf_slice(&document)};
         CHECK_STATUS(CKIT_PENDING, ckit_finish(op, &result, NULL, NULL));
         ckit_buf_fini(&document);
         return;
@@ -230,9 +230,10 @@ static void call_in_loop(member *m, unsigned calls) {
     CHECK_OK(ckit_poll_new(m->cache, &poller, NULL));
     wait_until(&m->b->go, 1);
     for (unsigned i = 0; i < calls; i++) {
-        ckit_value  value = CKIT_VALUE_INIT;
-        ckit_op    *op;
-        ckit_start  start = {.function = m->fn, .poll = poller, .ready = on_ready, .context = m};
+        ckit_value value = CKIT_VALUE_INIT;
+        ckit_op   *op;
+        ckit_start start = {
+            .struct_size = sizeof start, .function = m->fn, .poll = poller, .ready = on_ready, .context = m};
         ckit_status st = ckit_begin(&start, &op, &value, NULL);
         if (st == CKIT_OK) {
             got(m->b, number_of(&value));

@@ -344,7 +344,12 @@ static ckit_op *begin(polled *p, int64_t argument, ckit_status expected) {
     ckit_value value = CKIT_VALUE_INIT;
     ckit_args_init(&args);
     ckit_args_int(&args, argument);
-    ckit_start start = {.function = p->s.fn, .args = &args, .poll = p->poll, .ready = note_ready, .context = p};
+    ckit_start start = {.struct_size = sizeof start,
+                        .function = p->s.fn,
+                        .args = &args,
+                        .poll = p->poll,
+                        .ready = note_ready,
+                        .context = p};
     CHECK_STATUS(expected, ckit_begin(&start, &op, &value, NULL));
     ckit_args_fini(&args);
     return op;
@@ -361,10 +366,11 @@ static void use_inherited_poll(void *context) {
     ckit_op   *op;
     ckit_value value = CKIT_VALUE_INIT;
     CHECK_EQ_U(0, ckit_poll_dispatch(p->poll)); /* nothing comes back here */
-    ckit_start start = {.function = p->s.fn, .poll = p->poll, .ready = note_ready, .context = p};
+    ckit_start start = {
+        .struct_size = sizeof start, .function = p->s.fn, .poll = p->poll, .ready = note_ready, .context = p};
     CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_begin(&start, &op, &value, &err), &err);
     /* An operation that this thread leads can be finished, without waiting for anybody. */
-    ckit_result result = {.status = CKIT_OK, .document = S("\x05")};
+    ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x05")};
     CHECK_OK(ckit_finish(p->ops[2], &result, &value, NULL));
     CHECK_BYTES(S("\x05"), value.data);
     ckit_value_fini(&value);
@@ -438,8 +444,13 @@ static ckit_batch *begin_batch(batched *b, int64_t argument) {
     ckit_batch *batch;
     ckit_args_init(&args);
     ckit_args_int(&args, argument);
-    ckit_batch_start start = {
-        .function = b->s.fn, .args = calls, .count = 1, .poll = b->poll, .ready = note_batch, .context = b};
+    ckit_batch_start start = {.struct_size = sizeof start,
+                              .function = b->s.fn,
+                              .args = calls,
+                              .count = 1,
+                              .poll = b->poll,
+                              .ready = note_batch,
+                              .context = b};
     CHECK_STATUS(CKIT_PENDING, ckit_begin_many(&start, &batch, NULL));
     ckit_args_fini(&args);
     return batch;

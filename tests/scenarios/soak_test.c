@@ -215,7 +215,8 @@ static void compute(operation *o, ckit_op *op) {
     ckit_writer_init(&w, &document);
     write_version(&w, version);
     CHECK_OK(ckit_writer_finish(&w, NULL));
-    ckit_result result = {.status = version % 17 == 3 ? CKIT_E_FUNCTION : CKIT_OK,
+    ckit_result result = {.struct_size = sizeof result,
+                          .status = version % 17 == 3 ? CKIT_E_FUNCTION : CKIT_OK,
                           .document = ckit_buf_slice(&document)};
     ckit_value_fini(&o->value); /* a stale one has been looked at */
     if (ckit_finish(op, &result, &o->value, NULL) != CKIT_PENDING) {
@@ -249,8 +250,12 @@ static void begin_operation(operation *o, soak *s, ckit_poll *poller, uint64_t d
     o->busy = true;
     ckit_args_init(&args);
     ckit_args_int(&args, key);
-    ckit_start start = {
-        .function = s->functions[function], .args = &args, .poll = poller, .ready = on_ready, .context = o};
+    ckit_start  start = {.struct_size = sizeof start,
+                         .function = s->functions[function],
+                         .args = &args,
+                         .poll = poller,
+                         .ready = on_ready,
+                         .context = o};
     ckit_status st = ckit_begin(&start, &o->op, &o->value, NULL);
     ckit_args_fini(&args);
     if (st == CKIT_STALE && o->op != NULL) {
