@@ -58,6 +58,26 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         config.reset_settings()
 
 
+@pytest.fixture
+def default_guard():
+    """For tests of the guard's own defaults."""
+
+
+@pytest.fixture(autouse=True)
+def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """Where a test says nothing about it, stores have time: the tenth of a second that an operation, or its place in the
+    queue, has at least is too little on a machine that is busy."""
+    if "default_guard" in request.fixturenames:
+        return
+    from cachekit import _guards
+    from cachekit.config.nested import BackpressureConfig, TimeoutConfig
+
+    timeout_options, pressure_options = _guards.timeout_options, _guards.pressure_options
+    longer = {TimeoutConfig(): TimeoutConfig(initial=10, min=10), BackpressureConfig(): BackpressureConfig(timeout=10)}
+    monkeypatch.setattr(_guards, "timeout_options", lambda timeout: timeout_options(longer.get(timeout, timeout)))
+    monkeypatch.setattr(_guards, "pressure_options", lambda pressure: pressure_options(longer.get(pressure, pressure)))
+
+
 @pytest.fixture(scope="session")
 def one_redis():
     import redis_server

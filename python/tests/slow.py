@@ -12,6 +12,8 @@ import pytest
 
 from cachekit import cache
 from cachekit.config import L1CacheConfig
+from cachekit.errors import FunctionTimeoutError
+from waiting import until
 
 NO_SWR = L1CacheConfig(swr_enabled=False)
 _sizes = itertools.count(101)
@@ -70,6 +72,10 @@ class Slow:
         names = ("soft_limits", "hard_limits", "computed", "function_errors", "fail_safe_served", "flight_waits", "uncached")
         return {name: stats[name] - self._before[name] for name in names}
 
+    def is_kept(self) -> bool:
+        """Memory has a result: it is there a moment after it was counted."""
+        return self.function.cache.stats()["l1_entries"] > 0
+
     def close(self) -> None:
         self.gate.set()
         if self._loop is not None:
@@ -79,6 +85,19 @@ class Slow:
     async def _rest(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.gather(*others, return_exceptions=True)
+
+
+def patiently(f: Slow, call: int) -> Any:
+    """Its result, however often the limit passes before."""
+    results: list[Any] = []
+
+    def is_there() -> bool:
+        with contextlib.suppress(FunctionTimeoutError):
+            results.append(f(call))
+        return bool(results)
+
+    until(is_there)
+    return results[0]
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "coroutine"])

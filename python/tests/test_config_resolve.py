@@ -332,6 +332,7 @@ def test_the_documented_orchestrator():
         FeatureOrchestrator(circuit_breaker_enabled=1)
 
 
+@pytest.mark.usefixtures("default_guard")
 def test_health_has_the_documented_shape():
     config = resolve(named("get_price"), {"namespace": "api", "max_concurrent_requests": 7, "circuit_breaker": True})
     status = FeatureOrchestrator.from_config(config).get_health_status({"total_operations": 2})

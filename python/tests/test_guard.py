@@ -118,6 +118,7 @@ NUMBERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("given", "expected"), NUMBERS, ids=[str(number) for number in range(len(NUMBERS))])
 @pytest.mark.parametrize("form", ["keywords", "object"])
+@pytest.mark.usefixtures("default_guard")
 def test_every_number_reaches_the_guard(given: dict[str, Any], expected: dict[str, Any], form: str) -> None:
     named = given if form == "keywords" else {"config": DecoratorConfig(**given)}
     found = options_of(decorated(Store(), **named))
@@ -250,6 +251,7 @@ def test_the_breaker_opens_probes_and_closes_before_everybodys_eyes(store: Store
     assert status["components"]["circuit_breaker"]["closed"] == 1
 
 
+@pytest.mark.usefixtures("default_guard")
 def test_the_windows_figures_are_live(store: Store) -> None:
     function = decorated(store)
     for x in range(20):
