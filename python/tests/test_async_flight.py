@@ -19,15 +19,16 @@ import pytest
 import cachekit
 from cachekit import cache
 from cachekit._core import Cache, CachedFunction
+from shelves import Shelf
 
 PATIENCE_S = 60.0
 
 
-class Store:
-    """A store in a dictionary. Each operation waits for its gate."""
+class Store(Shelf):
+    """Each operation waits for its gate."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, bytes] = {}
+        super().__init__()
         self.gates = {name: threading.Event() for name in ("get", "set", "delete")}
         self.reached = {name: threading.Event() for name in ("get", "set", "delete")}
         for gate in self.gates.values():
@@ -43,21 +44,15 @@ class Store:
 
     def get(self, key: str) -> bytes | None:
         self._pass("get")
-        return self.entries.get(key)
+        return super().get(key)
 
     def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
         self._pass("set")
-        self.entries[key] = bytes(value)
+        super().set(key, value, ttl)
 
     def delete(self, key: str) -> bool:
         self._pass("delete")
-        return self.entries.pop(key, None) is not None
-
-    def exists(self, key: str) -> bool:
-        return key in self.entries
-
-    def health_check(self) -> tuple[bool, dict[str, Any]]:
-        return True, {"latency_ms": 0.0, "backend_type": "test"}
+        return super().delete(key)
 
 
 def run(main: Any) -> Any:

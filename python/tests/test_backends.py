@@ -21,6 +21,7 @@ from cachekit.backends import BackendError, BackendErrorType, BaseBackend, FileB
 from cachekit.backends._adapter import Adapter
 from cachekit.config import L1CacheConfig
 from cachekit.errors import CachekitError, ConfigurationError
+from shelves import Minimal
 
 
 class Shelf:
@@ -152,22 +153,6 @@ def test_a_key_that_is_no_text_is_a_permanent_failure(store: _core.Cache) -> Non
     with pytest.raises(CachekitError, match="no text") as failure:
         store.set(b"\xff", b"value", 1000)
     assert failure.value.code == "E063"
-
-
-class Minimal:
-    """Less than the protocol asks for, and enough."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, bytes] = {}
-
-    def get(self, key: str) -> bytes | None:
-        return self.entries.get(key)
-
-    def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
-        self.entries[key] = value
-
-    def delete(self, key: str) -> bool:
-        return self.entries.pop(key, None) is not None
 
 
 def test_exists_and_health_check_are_done_without_when_they_are_missing() -> None:

@@ -28,21 +28,9 @@ from cachekit.config.nested import (
     MonitoringConfig,
     TimeoutConfig,
 )
+from shelves import Minimal as Store
 
 KEY = "0123456789abcdef" * 4
-
-
-class Store:
-    """What a backend needs at least."""
-
-    def get(self, key):
-        return None
-
-    def set(self, key, value, ttl=None):
-        pass
-
-    def delete(self, key):
-        return False
 
 
 class Serializer:

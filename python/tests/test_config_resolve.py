@@ -24,19 +24,9 @@ from cachekit.config import (
 )
 from cachekit.config.intent import split_words
 from cachekit.decorators.orchestrator import FeatureOrchestrator
+from shelves import Minimal as Store
 
 KEY = "0123456789abcdef" * 4
-
-
-class Store:
-    def get(self, key):
-        return None
-
-    def set(self, key, value, ttl=None):
-        pass
-
-    def delete(self, key):
-        return False
 
 
 def report(dataset_id, filters=None):

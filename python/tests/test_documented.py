@@ -16,6 +16,7 @@ import pytest
 
 from cachekit.config import reset_settings
 from cachekit.errors import CachekitError
+from shelves import Shelf
 
 DIRECTORY = Path(__file__).parent / "documented"
 
@@ -76,27 +77,12 @@ class Client:
         return Response()
 
 
-class HTTPBackend:
+class HTTPBackend(Shelf):
     """A store behind an address, played by a dictionary."""
 
     def __init__(self, address: str) -> None:
+        super().__init__()
         self.address = address
-        self.entries: dict[str, bytes] = {}
-
-    def get(self, key: str) -> bytes | None:
-        return self.entries.get(key)
-
-    def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
-        self.entries[key] = bytes(value)
-
-    def delete(self, key: str) -> bool:
-        return self.entries.pop(key, None) is not None
-
-    def exists(self, key: str) -> bool:
-        return key in self.entries
-
-    def health_check(self) -> tuple[bool, dict[str, Any]]:
-        return True, {"latency_ms": 0.0, "backend_type": "http"}
 
 
 def stand_ins() -> dict[str, Any]:

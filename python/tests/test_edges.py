@@ -18,6 +18,7 @@ from cachekit import _core, cache
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.errors import CachekitError
 from cachekit.serializers import SerializationFormat, SerializationMetadata
+from shelves import Shelf
 
 # ---- text of the library's --------------------------------------------------------------------------------------------
 
@@ -36,25 +37,13 @@ def test_a_reason_that_is_cut_off_inside_a_character_is_told_all_the_same(before
     assert function(1) == 1
 
 
-class Store:
-    """A dict; `reason` is why its health is bad."""
+class Store(Shelf):
+    """`reason` is why its health is bad."""
 
     def __init__(self, life: float = 60, reason: str = "") -> None:
-        self.entries: dict[str, bytes] = {}
+        super().__init__()
         self.life = life
         self.reason = reason
-
-    def get(self, key: str) -> bytes | None:
-        return self.entries.get(key)
-
-    def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
-        self.entries[key] = value
-
-    def delete(self, key: str) -> bool:
-        return self.entries.pop(key, None) is not None
-
-    def exists(self, key: str) -> bool:
-        return key in self.entries
 
     def health_check(self) -> tuple[bool, dict[str, Any]]:
         return False, {"error": self.reason, "backend_type": self.reason}

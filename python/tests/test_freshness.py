@@ -12,6 +12,7 @@ from cachekit import cache
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.config import DecoratorConfig, L1CacheConfig
 from cachekit.errors import BackendError, ConfigurationError
+from shelves import Forgetful
 from waiting import until
 
 class Body:
@@ -122,21 +123,9 @@ def test_none_has_a_lifetime_of_its_own(ttl: float) -> None:
 def test_jitter_shortens_lifetimes(tmp_path: Any) -> None:
     lives: list[float] = []
 
-    class Store:
-        def get(self, key: str) -> bytes | None:
-            return None
-
+    class Store(Forgetful):
         def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
             lives.append(ttl or 0)
-
-        def delete(self, key: str) -> bool:
-            return False
-
-        def exists(self, key: str) -> bool:
-            return False
-
-        def health_check(self) -> tuple[bool, dict[str, Any]]:
-            return True, {}
 
     @cache(backend=Store(), ttl=1000, ttl_jitter=0.5)
     def number(n: int) -> int:
@@ -148,10 +137,11 @@ def test_jitter_shortens_lifetimes(tmp_path: Any) -> None:
     assert max(lives) - min(lives) > 200
 
 
-class Broken:
+class Broken(Forgetful):
     """A store that fails as it is told to."""
 
     def __init__(self, *, reads: bool, writes: bool) -> None:
+        super().__init__()
         self.reads, self.writes = reads, writes
 
     def get(self, key: str) -> bytes | None:
@@ -162,15 +152,6 @@ class Broken:
     def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
         if self.writes:
             raise ConnectionError("gone")
-
-    def delete(self, key: str) -> bool:
-        return False
-
-    def exists(self, key: str) -> bool:
-        return False
-
-    def health_check(self) -> tuple[bool, dict[str, Any]]:
-        return True, {}
 
 
 @pytest.mark.parametrize("awaited", [False, True])

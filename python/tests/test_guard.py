@@ -24,14 +24,15 @@ from cachekit.config.nested import BackpressureConfig, CircuitBreakerConfig, L1C
 from cachekit.decorators.orchestrator import FeatureOrchestrator
 from cachekit.errors import BackendError, BackendErrorType, ConfigurationError
 from cachekit.reliability import AdaptiveTimeout, BackpressureController, CircuitBreaker, CircuitState
+from shelves import Shelf
 from waiting import until
 
 
-class Store:
-    """A dict that does what it is told."""
+class Store(Shelf):
+    """Does what it is told."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, bytes] = {}
+        super().__init__()
         self.asked = 0  # but for removals, which a thread makes up for any time
         self.failure: BaseException | None = None
         self.wait: Callable[[], object] = lambda: None
@@ -44,19 +45,19 @@ class Store:
 
     def get(self, key: str) -> bytes | None:
         self._ask()
-        return self.entries.get(key)
+        return super().get(key)
 
     def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
         self._ask()
-        self.entries[key] = value
+        super().set(key, value, ttl)
 
     def delete(self, key: str) -> bool:
         self._ask(counted=False)
-        return self.entries.pop(key, None) is not None
+        return super().delete(key)
 
     def exists(self, key: str) -> bool:
         self._ask()
-        return key in self.entries
+        return super().exists(key)
 
     def health_check(self) -> tuple[bool, dict[str, Any]]:
         self._ask()

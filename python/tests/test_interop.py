@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import cachekit
+import shelves
 from cachekit import InteropError, cache, decode_interop_value, encode_interop_value, generate_interop_key
 from cachekit._core import Cache, CachedFunction
 from cachekit.backends import RedisBackend
@@ -26,29 +27,20 @@ KEY_OF_42 = "users:get_user:61598716255080080f6456eb065c2e51badfaa4320b0efe97469
 ALICE = bytes.fromhex("82a36167651ea46e616d65a5616c696365")
 
 
-class Shelf:
+class Shelf(shelves.Shelf):
     def __init__(self) -> None:
-        self.entries: dict[str, bytes] = {}
+        super().__init__()
         self.down = False
 
     def get(self, key: str) -> bytes | None:
         if self.down:
             raise ConnectionError("down")
-        return self.entries.get(key)
+        return super().get(key)
 
     def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
         if self.down:
             raise ConnectionError("down")
-        self.entries[key] = value
-
-    def delete(self, key: str) -> bool:
-        return self.entries.pop(key, None) is not None
-
-    def exists(self, key: str) -> bool:
-        return key in self.entries
-
-    def health_check(self) -> tuple[bool, dict[str, Any]]:
-        return True, {"latency_ms": 0.0, "backend_type": "shelf"}
+        super().set(key, value, ttl)
 
 
 class Tenant:

@@ -21,6 +21,7 @@ import cachekit._limits as limits
 from cachekit import cache
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.errors import BackendError, FunctionTimeoutError
+from shelves import Shelf
 from slow import NO_SWR, Slow, patiently, slow
 from waiting import until
 
@@ -136,21 +137,9 @@ def test_limits_hold_while_another_process_runs_the_function(slow: Callable[...,
 
 
 def test_a_store_that_does_not_take_the_result_is_the_caller_s_failing_closed(slow: Callable[..., Slow]) -> None:
-    class Full:
-        def get(self, key: str) -> bytes | None:
-            return None
-
+    class Full(Shelf):
         def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
             raise ConnectionError("full")
-
-        def delete(self, key: str) -> bool:
-            return False
-
-        def exists(self, key: str) -> bool:
-            return False
-
-        def health_check(self) -> tuple[bool, dict[str, Any]]:
-            return True, {}
 
     f = slow(backend=Full(), hard_limit=60, fallback_strategy="fail_closed")
     with pytest.raises(BackendError):

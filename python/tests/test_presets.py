@@ -15,6 +15,7 @@ from cachekit import _core, cache
 from cachekit._refresh import Refresher
 from cachekit.config import DecoratorConfig, LocalConfig, resolve
 from cachekit.errors import UnsupportedError
+from shelves import Shelf
 
 ON, OFF, NONE = "on", "off", "none"
 
@@ -44,25 +45,16 @@ SPECIFIED: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
-class Store:
-    """A dict with the lifetimes that it was told."""
+class Store(Shelf):
+    """And the lifetimes that it was told."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, bytes] = {}
+        super().__init__()
         self.lifetimes: list[int | None] = []
 
-    def get(self, key: str) -> bytes | None:
-        return self.entries.get(key)
-
     def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
-        self.entries[key] = value
+        super().set(key, value, ttl)
         self.lifetimes.append(ttl)
-
-    def delete(self, key: str) -> bool:
-        return self.entries.pop(key, None) is not None
-
-    def exists(self, key: str) -> bool:
-        return key in self.entries
 
 
 def report(x: int) -> list[int]:

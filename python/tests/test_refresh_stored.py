@@ -14,6 +14,7 @@ import pytest
 from cachekit import cache
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.config import L1CacheConfig
+from shelves import Shelf
 from waiting import until
 
 SOON: dict[str, Any] = {"swr_threshold_ratio": 0.000001}
@@ -173,11 +174,11 @@ def test_it_can_be_switched_off(processes: Any) -> None:
     assert here.stats("refreshes") == 0
 
 
-class Failing:
-    """A store in a dict, that can be told to fail."""
+class Failing(Shelf):
+    """A store that can be told to fail."""
 
     def __init__(self) -> None:
-        self.held: dict[str, bytes] = {}
+        super().__init__()
         self.asked = 0
         self.fails = False
 
@@ -185,18 +186,12 @@ class Failing:
         self.asked += 1
         if self.fails:
             raise ConnectionError("gone")
-        return self.held.get(key)
+        return super().get(key)
 
     def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
         if self.fails:
             raise ConnectionError("gone")
-        self.held[key] = value
-
-    def delete(self, key: str) -> bool:
-        return self.held.pop(key, None) is not None
-
-    def exists(self, key: str) -> bool:
-        return key in self.held
+        super().set(key, value, ttl)
 
     def health_check(self) -> tuple[bool, dict[str, Any]]:
         return not self.fails, {}

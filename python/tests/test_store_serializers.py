@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import shelves
 from cachekit import _core, cache
 from cachekit.backends import BackendError, FileBackend, FileBackendConfig
 from cachekit.serializers import PickleSerializer, SerializationMetadata, StandardSerializer
@@ -21,28 +22,16 @@ from cachekit.serializers import PickleSerializer, SerializationMetadata, Standa
 NONE = "memory"
 
 
-class Shelf:
-    """A store written in Python: a dict, and what was asked of it."""
+class Shelf(shelves.Shelf):
+    """And what was asked of it."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, bytes] = {}
+        super().__init__()
         self.deleted: list[str] = []
-
-    def get(self, key: str) -> bytes | None:
-        return self.entries.get(key)
-
-    def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
-        self.entries[key] = value
 
     def delete(self, key: str) -> bool:
         self.deleted.append(key)
-        return self.entries.pop(key, None) is not None
-
-    def exists(self, key: str) -> bool:
-        return key in self.entries
-
-    def health_check(self) -> tuple[bool, dict[str, Any]]:
-        return True, {"latency_ms": 0.0, "backend_type": "shelf"}
+        return super().delete(key)
 
     @property
     def only(self) -> bytes:

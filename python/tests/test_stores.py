@@ -14,26 +14,7 @@ from cachekit import _stores, cache
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.config import DecoratorConfig, L1CacheConfig, get_default_backend, set_default_backend
 from cachekit.errors import ConfigurationError
-
-
-class Shelf:
-    def __init__(self) -> None:
-        self.entries: dict[str, bytes] = {}
-
-    def get(self, key: str) -> bytes | None:
-        return self.entries.get(key)
-
-    def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
-        self.entries[key] = value
-
-    def delete(self, key: str) -> bool:
-        return self.entries.pop(key, None) is not None
-
-    def exists(self, key: str) -> bool:
-        return key in self.entries
-
-    def health_check(self) -> tuple[bool, dict[str, Any]]:
-        return True, {"latency_ms": 0.0, "backend_type": "shelf"}
+from shelves import Shelf
 
 
 def decorated(**options: Any) -> Any:
