@@ -92,7 +92,7 @@ struct ckit_batch {
     bool               settles;         /* rows are KEPT or FAILED */
     bool               hands_over;      /* results are on their way to the store; the caller's to read and write */
     uint64_t           follow_until_ms; /* no longer for others in this process; 0: not waiting for them */
-    uint64_t           pause_until_ms;  /* by the clock that ckiti_batch_begin_pause goes by */
+    uint64_t           pause_until_ms;  /* by ckiti_batch_now, as is the next */
     uint64_t           asked_ms;        /* so long the store was asked before the pause */
     uint64_t           moved_ms;        /* when a call was answered last whose lock somebody had; 0: none was */
     pthread_mutex_t    mu; /* guards `news`, the operations' `news` while they follow, and taking them away; a leaf */
@@ -174,8 +174,9 @@ void ckiti_batch_take_news(ckit_batch *b);
 bool ckiti_batch_has_news(ckit_batch *b);
 /* The end of a pause, or something has happened in it; what nobody answers in time is computed here. */
 void ckiti_batch_resume(ckit_batch *b);
-/* Before a pause: it ends early with `news`. Returns until when it lasts, on the cache's clock for a batch with a poll,
- * else on the system's. */
+/* Of the cache's clock for a batch with a poll, else of the system's. */
+uint64_t ckiti_batch_now(const ckit_batch *b);
+/* Before a pause: it ends early with `news`. Returns until when it lasts, by ckiti_batch_now. */
 uint64_t ckiti_batch_begin_pause(ckit_batch *b);
 /* Blocks until then. */
 void ckiti_batch_pause(ckit_batch *b);

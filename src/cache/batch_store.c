@@ -522,9 +522,9 @@ ckit_status ckiti_batch_go(ckit_batch *b) {
     if (b->settles) {
         ckiti_batch_settle(b);
     }
-    uint64_t began_ms = ckiti_cache_now(b->cache);
+    uint64_t began_ms = ckiti_batch_now(b);
     while (step(b)) {}
-    b->asked_ms = ckiti_time_left(began_ms, ckiti_cache_now(b->cache));
+    b->asked_ms = ckiti_time_left(began_ms, ckiti_batch_now(b));
     ckiti_batch_sweep(b);
     ckiti_batch_answer_twins(b);
     if (ckiti_batch_has(b, CKITI_ROW_DUE)) {

@@ -87,7 +87,7 @@ void ckiti_batch_take_news(ckit_batch *b) {
     ckiti_batch_sweep(b);
 }
 
-static uint64_t now_of(const ckit_batch *b) {
+uint64_t ckiti_batch_now(const ckit_batch *b) {
     return b->queued.poll != NULL ? ckiti_cache_now(b->cache) : ckiti_system_monotonic_ms();
 }
 
@@ -116,7 +116,7 @@ static bool is_woken(ckit_batch *b, const ckit_op *op) {
 }
 
 void ckiti_batch_resume(ckit_batch *b) {
-    bool over = now_of(b) >= b->pause_until_ms;
+    bool over = ckiti_batch_now(b) >= b->pause_until_ms;
     ckiti_batch_take_news(b); /* first: what happens from now on ends the next pause */
     for (size_t i = 0; i < b->count; i++) {
         if (b->rows[i].state == CKITI_ROW_WAITS && (over || is_woken(b, b->rows[i].op))) {
@@ -124,7 +124,7 @@ void ckiti_batch_resume(ckit_batch *b) {
             b->rows[i].state = CKITI_ROW_LEADS;
         }
     }
-    if (b->follow_until_ms != 0 && now_of(b) >= b->follow_until_ms) {
+    if (b->follow_until_ms != 0 && ckiti_batch_now(b) >= b->follow_until_ms) {
         b->follow_until_ms = 0;
         go_alone(b);
     }
@@ -139,12 +139,14 @@ static uint64_t begin_wait(ckit_batch *b, ckit_op *op, uint64_t now, uint64_t ca
         ckiti_op_begin_wait(op);
     }
     uint64_t left = ckiti_time_left(cache_now, op->retry_at_ms), pace = PACE * b->asked_ms;
+    uint64_t end = ckiti_time_left(cache_now, op->lock_deadline);
+    pace = pace < end ? pace : end; /* the wait is no longer than it may be */
     return ckiti_op_was_overtaken(op) ? now /* something has happened since the look */
                                       : ckiti_time_after(now, left > pace ? left : pace);
 }
 
 uint64_t ckiti_batch_begin_pause(ckit_batch *b) {
-    uint64_t now = now_of(b), cache_now = ckiti_cache_now(b->cache), until = UINT64_MAX;
+    uint64_t now = ckiti_batch_now(b), cache_now = ckiti_cache_now(b->cache), until = UINT64_MAX;
     for (size_t i = 0; i < b->count; i++) {
         if (b->rows[i].state == CKITI_ROW_FOLLOWS && b->follow_until_ms == 0) {
             b->follow_until_ms = ckiti_time_after(now, b->cache->options.flight_wait_ms);
