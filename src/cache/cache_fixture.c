@@ -322,6 +322,21 @@ void check_call(const char *file, int line, ckit_function *function, int64_t arg
     ckit_check_u(file, line, "its number", number, a.number);
 }
 
+ckit_status begin_with(ckit_start start, int64_t argument, ckit_op **op, ckit_value *value) {
+    ckit_args args;
+    ckit_args_init(&args);
+    ckit_args_int(&args, argument);
+    start.struct_size = sizeof start;
+    start.args = &args;
+    ckit_status st = ckit_begin(&start, op, value, NULL);
+    ckit_args_fini(&args);
+    return st;
+}
+
+ckit_status begin_op(ckit_function *function, int64_t argument, ckit_op **op, ckit_value *value) {
+    return begin_with((ckit_start){.function = function}, argument, op, value);
+}
+
 ckit_status invalidate(ckit_function *function, int64_t argument) {
     ckit_args args;
     ckit_args_init(&args);
@@ -361,6 +376,19 @@ void call_start(threaded_call *c, ckit_function *function, int64_t argument) {
 answer call_join(threaded_call *c) {
     pthread_join(c->thread, NULL);
     return c->answer;
+}
+
+void call_stop_in_loader(threaded_call *c, ckit_function *function, int64_t argument, loader *l) {
+    loader_shut(l);
+    call_start(c, function, argument);
+    loader_wait_stopped(l, 1);
+}
+
+void call_stop_in_store(threaded_call *c, ckit_function *function, int64_t argument, fake_store *store, fake_op op,
+                        fake_when when) {
+    fake_shut(store, op, when);
+    call_start(c, function, argument);
+    fake_wait_stopped(store, op, 1);
 }
 
 bool fixture_has(const fixture *f, ckit_function *function, int64_t argument, const char *suffix) {

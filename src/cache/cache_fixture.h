@@ -137,6 +137,9 @@ void check_call(const char *file, int line, ckit_function *function, int64_t arg
                 uint64_t number);
 #define CHECK_CALL(source, number, function, argument)                                                                 \
     check_call(__FILE__, __LINE__, (function), (argument), (source), (number))
+/* ckit_begin with one integer argument; `start` comes without it and without its size. */
+ckit_status begin_op(ckit_function *function, int64_t argument, ckit_op **op, ckit_value *value);
+ckit_status begin_with(ckit_start start, int64_t argument, ckit_op **op, ckit_value *value);
 ckit_status invalidate(ckit_function *function, int64_t argument);
 /* For wait_for: the function's value for 7 comes fresh from memory. */
 bool serves_fresh(void *function);
@@ -157,6 +160,10 @@ typedef struct threaded_call {
 
 void   call_start(threaded_call *c, ckit_function *function, int64_t argument);
 answer call_join(threaded_call *c);
+/* The same, and waits until the loader, or an operation of the store, holds it up; to be opened. */
+void call_stop_in_loader(threaded_call *c, ckit_function *function, int64_t argument, loader *l);
+void call_stop_in_store(threaded_call *c, ckit_function *function, int64_t argument, fake_store *store, fake_op op,
+                        fake_when when);
 /* Waits until that many calls of the cache have waited for another call. */
 void wait_flight_waits(ckit_cache *cache, uint64_t waited);
 

@@ -18,14 +18,9 @@ static void scene_open(stage *s, fake_kind kind) {
 
 /* Of the call with 7, as a binding takes one. */
 static ckit_op *take_ticket(ckit_function *fn) {
-    ckit_args  args;
     ckit_op   *op;
     ckit_value none = CKIT_VALUE_INIT;
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = fn, .args = &args, .stale = true};
-    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &op, &none, NULL));
-    ckit_args_fini(&args);
+    CHECK_STATUS(CKIT_STALE, begin_with((ckit_start){.function = fn, .stale = true}, 7, &op, &none));
     return op;
 }
 
@@ -171,16 +166,11 @@ CKIT_TEST(claim, of_a_cache_without_a_store_is_claimed_at_once) {
 /* A call that computes is no refresh. */
 CKIT_TEST(claim, is_all_that_can_be_claimed) {
     stage      s;
-    ckit_args  args;
     ckit_op   *op;
     ckit_value value = CKIT_VALUE_INIT;
     scene_open(&s, FAKE_LOCKING);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 8);
-    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
-    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 8, &op, &value));
     CHECK_STATUS(CKIT_E_MISUSE, ckit_op_claim(op, NULL, NULL, NULL, NULL));
     ckit_op_free(op);
-    ckit_args_fini(&args);
     stage_close(&s);
 }

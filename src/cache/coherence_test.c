@@ -211,9 +211,7 @@ CKIT_TEST(coherence, a_call_whose_read_was_overtaken_looks_again) {
         fleet_open(&fl, kinds[i]);
         CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fl.b.fn, 7);
         (void)fake_deliver(fl.a.watch);
-        fake_shut(fl.f.store, FAKE_GET, FAKE_AFTER);
-        call_start(&c, fl.a.fn, 7);
-        fake_wait_stopped(fl.f.store, FAKE_GET, 1);
+        call_stop_in_store(&c, fl.a.fn, 7, fl.f.store, FAKE_GET, FAKE_AFTER);
         fl.b.l.result = 2;
         CHECK_EQ_U(2, refresh(fl.b.fn, 7).number);
         TELL_A;
@@ -232,9 +230,7 @@ CKIT_TEST(coherence, a_call_that_begins_after_the_message_does_not_join_one_from
     fleet_open(&fl, FAKE_FULL);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fl.b.fn, 7);
     (void)fake_deliver(fl.a.watch);
-    fake_shut(fl.f.store, FAKE_GET, FAKE_AFTER);
-    call_start(&first, fl.a.fn, 7);
-    fake_wait_stopped(fl.f.store, FAKE_GET, 1);
+    call_stop_in_store(&first, fl.a.fn, 7, fl.f.store, FAKE_GET, FAKE_AFTER);
     fl.b.l.result = 2;
     CHECK_EQ_U(2, refresh(fl.b.fn, 7).number);
     TELL_A;
@@ -283,9 +279,7 @@ CKIT_TEST(coherence, an_own_write_that_comes_back_costs_the_copy_and_nothing_in_
     TELL_A; /* after the copy was made */
     CHECK_ENTRY(CKIT_SOURCE_STORE, "value", &fl.a, "k");
     CHECK_ENTRY(CKIT_SOURCE_MEMORY, "value", &fl.a, "k");
-    fake_shut(fl.f.store, FAKE_SET, FAKE_AFTER);
-    call_start(&c, fl.a.fn, 7);
-    fake_wait_stopped(fl.f.store, FAKE_SET, 1);
+    call_stop_in_store(&c, fl.a.fn, 7, fl.f.store, FAKE_SET, FAKE_AFTER);
     ckit_buf key = key_of(fl.a.fn, 7);
     fake_tell(fl.a.watch, ckit_buf_slice(&key)); /* before the reply */
     fake_open_gate(fl.f.store, FAKE_SET);
@@ -317,9 +311,7 @@ CKIT_TEST(coherence, what_was_changed_while_it_was_computed_is_not_stored) {
     fleet         fl;
     threaded_call c = {0};
     fleet_open(&fl, FAKE_FULL);
-    loader_shut(&fl.a.l);
-    call_start(&c, fl.a.fn, 7);
-    loader_wait_stopped(&fl.a.l, 1);
+    call_stop_in_loader(&c, fl.a.fn, 7, &fl.a.l);
     fl.b.l.result = 2;
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, fl.b.fn, 7);
     TELL_A;
@@ -334,9 +326,7 @@ CKIT_TEST(coherence, what_was_changed_while_it_was_written_stays_in_the_store_al
     fleet         fl;
     threaded_call c = {0};
     fleet_open(&fl, FAKE_FULL);
-    fake_shut(fl.f.store, FAKE_SET, FAKE_AFTER);
-    call_start(&c, fl.a.fn, 7);
-    fake_wait_stopped(fl.f.store, FAKE_SET, 1);
+    call_stop_in_store(&c, fl.a.fn, 7, fl.f.store, FAKE_SET, FAKE_AFTER);
     CHECK_OK(invalidate(fl.b.fn, 7));
     TELL_A;
     fake_open_gate(fl.f.store, FAKE_SET);
@@ -450,9 +440,7 @@ CKIT_TEST(coherence, a_computation_beside_a_gap_of_the_watch_is_stored_and_not_c
     fleet         fl;
     threaded_call c = {0};
     fleet_open(&fl, FAKE_FULL);
-    loader_shut(&fl.a.l);
-    call_start(&c, fl.a.fn, 7);
-    loader_wait_stopped(&fl.a.l, 1);
+    call_stop_in_loader(&c, fl.a.fn, 7, &fl.a.l);
     fake_lose(fl.a.watch);
     fake_guard(fl.a.watch, GUARDS_ALL);
     loader_open(&fl.a.l);
@@ -504,9 +492,7 @@ CKIT_TEST(coherence, a_scope_told_while_a_call_reads_or_computes_wins) {
     threaded_call c = {0};
     ckit_scope    scope = {.kind = CKIT_SCOPE_NAMESPACE, .namespace_name = S("ns")};
     fleet_open(&fl, FAKE_FULL);
-    loader_shut(&fl.a.l);
-    call_start(&c, fl.a.fn, 7);
-    loader_wait_stopped(&fl.a.l, 1);
+    call_stop_in_loader(&c, fl.a.fn, 7, &fl.a.l);
     fake_tell_scope(fl.a.watch, &scope);
     loader_open(&fl.a.l);
     CHECK_EQ_U(1, call_join(&c).number);

@@ -208,22 +208,13 @@ CKIT_TEST(fleet, a_call_that_waits_looks_again_at_once_when_the_value_is_told) {
     threaded_call holder = {0};
     ckit_poll    *poller;
     ckit_op      *op;
-    ckit_args     args;
     ckit_value    value = CKIT_VALUE_INIT;
     fleet_open(&fl, FAKE_LOCKING);
-    loader_shut(&fl.a.l);
-    call_start(&holder, fl.a.fn, 7);
-    loader_wait_stopped(&fl.a.l, 1);
+    call_stop_in_loader(&holder, fl.a.fn, 7, &fl.a.l);
     CHECK_OK(ckit_poll_new(fl.b.cache, &poller, NULL));
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start,
-                        .function = fl.b.fn,
-                        .args = &args,
-                        .poll = poller,
-                        .ready = keep_answer,
-                        .context = &value};
-    CHECK_STATUS(CKIT_PENDING, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_PENDING,
+                 begin_with((ckit_start){.function = fl.b.fn, .poll = poller, .ready = keep_answer, .context = &value},
+                            7, &op, &value));
     fake_wait_calls(fl.f.store, FAKE_LOCK_TRY, 2); /* it has found the lock taken, and pauses */
     loader_open(&fl.a.l);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&holder).source);
@@ -235,7 +226,6 @@ CKIT_TEST(fleet, a_call_that_waits_looks_again_at_once_when_the_value_is_told) {
     CHECK_EQ_U(CKIT_SOURCE_STORE, value.source);
     CHECK_EQ_U(0, fl.b.l.runs);
     ckit_value_fini(&value);
-    ckit_args_fini(&args);
     ckit_poll_close(poller);
     fleet_close(&fl);
 }

@@ -18,9 +18,7 @@ static void run_together(fixture *f, loader *l, uint64_t expected_runs) {
     threaded_call  calls[MANY];
     ckit_function *fn = function_of(f->cache, "test.load", l, NULL);
     memset(calls, 0, sizeof calls);
-    loader_shut(l);
-    call_start(&calls[0], fn, 7);
-    loader_wait_stopped(l, 1);
+    call_stop_in_loader(&calls[0], fn, 7, l);
     for (int i = 1; i < MANY; i++) {
         call_start(&calls[i], fn, 7);
     }
@@ -105,9 +103,7 @@ CKIT_TEST(flight, followers_get_a_value_from_the_store) {
     stage_open_two(&s, FAKE_FULL);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
     fake_forget_calls(s.f.store);
-    fake_shut(s.f.store, FAKE_GET, FAKE_BEFORE);
-    call_start(&calls[0], s.there, 7);
-    fake_wait_stopped(s.f.store, FAKE_GET, 1);
+    call_stop_in_store(&calls[0], s.there, 7, s.f.store, FAKE_GET, FAKE_BEFORE);
     for (int i = 1; i < 8; i++) {
         call_start(&calls[i], s.there, 7);
     }
@@ -169,9 +165,7 @@ static void fail_in_turn(fixture *f) {
     memset(calls, 0, sizeof calls);
     fn = function_of(f->cache, "test.load", &l, NULL);
     loader_fail(&l, CKIT_E_FUNCTION, 2);
-    loader_shut(&l);
-    call_start(&calls[0], fn, 7);
-    loader_wait_stopped(&l, 1);
+    call_stop_in_loader(&calls[0], fn, 7, &l);
     for (unsigned i = 1; i < 4; i++) { /* one after the other: they stand in this order */
         call_start(&calls[i], fn, 7);
         wait_flight_waits(f->cache, i);
@@ -215,13 +209,9 @@ CKIT_TEST(flight, a_cancelled_operation_hands_over) {
     stage         s;
     threaded_call follower = {0};
     ckit_op      *op;
-    ckit_args     args;
     ckit_value    value = CKIT_VALUE_INIT;
     stage_open(&s, FAKE_LOCKING, NULL);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
-    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 7, &op, &value));
     CHECK(fake_is_locked(s.f.store));
     call_start(&follower, s.fn, 7);
     wait_flight_waits(s.f.cache, 1);
@@ -229,7 +219,6 @@ CKIT_TEST(flight, a_cancelled_operation_hands_over) {
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&follower).source);
     CHECK(!fake_is_locked(s.f.store));
     CHECK_EQ_U(1, s.l.runs);
-    ckit_args_fini(&args);
     stage_close(&s);
 }
 
@@ -237,13 +226,9 @@ CKIT_TEST(flight, blocking_begin_and_finish_are_what_ckit_call_does) {
     stage         s;
     threaded_call follower = {0};
     ckit_op      *op;
-    ckit_args     args;
     ckit_value    value = CKIT_VALUE_INIT;
     stage_open(&s, FAKE_LOCKING, NULL);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
-    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 7, &op, &value));
     call_start(&follower, s.fn, 7);
     wait_flight_waits(s.f.cache, 1);
     ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = S("\x05")};
@@ -255,11 +240,10 @@ CKIT_TEST(flight, blocking_begin_and_finish_are_what_ckit_call_does) {
     CHECK_STR("get MISS, lock_try OK, get MISS, set OK, lock_release OK", fake_log(s.f.store));
     ckit_op_free(op);
     ckit_value_fini(&value);
-    CHECK_OK(ckit_begin(&start, &op, &value, NULL));
+    CHECK_OK(begin_op(s.fn, 7, &op, &value));
     CHECK(op == NULL);
     CHECK_EQ_U(CKIT_SOURCE_MEMORY, value.source);
     ckit_value_fini(&value);
-    ckit_args_fini(&args);
     stage_close(&s);
 }
 
@@ -308,16 +292,11 @@ CKIT_TEST(flight, a_function_that_calls_itself_with_the_same_arguments_does_not_
 CKIT_TEST(flight, a_blocking_call_in_the_thread_that_began_a_pollable_one_does_not_wait_for_it) {
     stage      s;
     ckit_op   *op;
-    ckit_args  args;
     ckit_value value = CKIT_VALUE_INIT;
     stage_open_memory(&s, NULL);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
-    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 7, &op, &value));
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
     ckit_op_free(op);
-    ckit_args_fini(&args);
     stage_close(&s);
 }
 
@@ -328,9 +307,7 @@ CKIT_TEST(flight, who_has_waited_long_enough_computes_too) {
     open_with_wait(&f, false, 20);
     loader_init(&l);
     ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    loader_shut(&l);
-    call_start(&leader, fn, 7);
-    loader_wait_stopped(&l, 1);
+    call_stop_in_loader(&leader, fn, 7, &l);
     call_start(&follower, fn, 7);
     loader_wait_stopped(&l, 2);
     CHECK_CONTAINS("took more than 20 ms", f.log.text);

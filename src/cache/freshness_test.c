@@ -288,36 +288,30 @@ CKIT_TEST(freshness, lifetimes_are_drawn_when_they_are_stored_and_never_longer) 
 
 CKIT_TEST(freshness, a_nil_result_lives_as_long_as_was_said_for_it) {
     scene      s;
-    ckit_args  args;
     ckit_op   *op;
     ckit_value value = CKIT_VALUE_INIT;
     scene_prepare(&s);
     s.options.nil_ttl_ms = 500;
     scene_start(&s, true);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start  start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     ckit_result nil = {.struct_size = sizeof nil, .document = S("\xc0")},
                 number = {.struct_size = sizeof number, .document = S("\x05")};
-    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 7, &op, &value));
     CHECK_OK(ckit_finish(op, &nil, &value, NULL));
     CHECK_EQ_U(500, value.life_ms);
     CHECK_EQ_U(500, fake_last_ttl(s.f.store));
     ckit_op_free(op);
     ckit_value_fini(&value);
     fake_clock_advance(&s.f.time, 500);
-    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 7, &op, &value));
     CHECK_OK(ckit_finish(op, &number, &value, NULL));
     CHECK_EQ_U(10000, value.life_ms);
     ckit_op_free(op);
     ckit_value_fini(&value);
-    ckit_args_fini(&args);
     scene_close(&s);
 }
 
 CKIT_TEST(freshness, a_nil_result_that_is_found_late_in_its_life_is_not_renewed_to_that_of_others) {
     scene      s;
-    ckit_args  args;
     ckit_op   *op;
     ckit_value value = CKIT_VALUE_INIT;
     scene_prepare(&s);
@@ -326,23 +320,19 @@ CKIT_TEST(freshness, a_nil_result_that_is_found_late_in_its_life_is_not_renewed_
     s.options.l1 = CKIT_OFF;
     fixture_start(&s.f, FAKE_FULL);
     s.fn = function_of(s.f.cache, "test.load", &s.l, &s.options);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start  start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     ckit_result nil = {.struct_size = sizeof nil, .document = S("\xc0")};
-    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 7, &op, &value));
     CHECK_OK(ckit_finish(op, &nil, &value, NULL));
     ckit_op_free(op);
     ckit_value_fini(&value);
     fake_clock_advance(&s.f.time, 100);
-    CHECK_OK(ckit_begin(&start, &op, &value, NULL));
+    CHECK_OK(begin_op(s.fn, 7, &op, &value));
     CHECK_EQ_U(CKIT_SOURCE_STORE, value.source);
     CHECK_EQ_U(400, value.life_ms);
     ckit_value_fini(&value);
     fake_clock_advance(&s.f.time, 400);
-    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 7, &op, &value));
     ckit_op_free(op);
-    ckit_args_fini(&args);
     scene_close(&s);
 }
 

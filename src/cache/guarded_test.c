@@ -171,9 +171,7 @@ CKIT_TEST(guarded, a_store_with_no_place_left_is_a_miss) {
     open_guarded(&f, FAKE_FULL, &guard);
     loader_init(&l);
     ckit_function *fn = function_of(f.cache, "test.load", &l, NULL);
-    fake_shut(f.store, FAKE_GET, FAKE_BEFORE);
-    call_start(&slow, fn, 1);
-    fake_wait_stopped(f.store, FAKE_GET, 1);
+    call_stop_in_store(&slow, fn, 1, f.store, FAKE_GET, FAKE_BEFORE);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 2);
     CHECK_CALL(CKIT_SOURCE_MEMORY, 1, fn, 2);
     CHECK_BETWEEN_U(1, 2, guard_of(f.cache).rejected);

@@ -265,9 +265,7 @@ CKIT_TEST(invalidation, what_is_being_computed_is_returned_but_not_kept) {
     for (int how = 0; how < HOW_COUNT; how++) {
         scene s;
         scene_open(&s, FAKE_LOCKING);
-        loader_shut(&s.l);
-        call_start(&s.running, s.fn, 7);
-        loader_wait_stopped(&s.l, 1);
+        call_stop_in_loader(&s.running, s.fn, 7, &s.l);
         forget(s.f.cache, s.fn, (forgetting)how);
         loader_open(&s.l);
         CHECK_EQ_U(1, call_join(&s.running).number);
@@ -298,9 +296,7 @@ CKIT_TEST(invalidation, what_is_being_taken_back_is_not_believed) {
     for (int how = 0; how < HOW_COUNT; how++) {
         scene s;
         scene_open(&s, FAKE_FULL);
-        fake_shut(s.f.store, FAKE_SET, FAKE_BEFORE);
-        call_start(&s.running, s.fn, 7);
-        fake_wait_stopped(s.f.store, FAKE_SET, 1);
+        call_stop_in_store(&s.running, s.fn, 7, s.f.store, FAKE_SET, FAKE_BEFORE);
         forget(s.f.cache, s.fn, (forgetting)how);
         fake_shut(s.f.store, FAKE_REMOVE, FAKE_BEFORE);
         fake_open_gate(s.f.store, FAKE_SET); /* the overtaken value lands ... */
@@ -324,9 +320,7 @@ CKIT_TEST(invalidation, what_is_being_read_from_the_store_is_not_kept) {
         ckit_cache    *other = fixture_cache(&s.f, FAKE_FULL);
         ckit_function *same = in_namespace(other, "test.load", &s.l, "ns");
         CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, same, 7);
-        fake_shut(s.f.store, FAKE_GET, FAKE_AFTER);
-        call_start(&s.running, s.fn, 7);
-        fake_wait_stopped(s.f.store, FAKE_GET, 1); /* it has the value in its hands */
+        call_stop_in_store(&s.running, s.fn, 7, s.f.store, FAKE_GET, FAKE_AFTER); /* it has the value in its hands */
         s.l.result = 2;
         forget(s.f.cache, s.fn, (forgetting)how);
         fake_open_gate(s.f.store, FAKE_GET);
@@ -343,9 +337,7 @@ CKIT_TEST(invalidation, who_comes_afterwards_does_not_follow_an_older_computatio
         scene         s;
         threaded_call before = {0}, after = {0};
         scene_open(&s, FAKE_FULL);
-        loader_shut(&s.l);
-        call_start(&s.running, s.fn, 7);
-        loader_wait_stopped(&s.l, 1);
+        call_stop_in_loader(&s.running, s.fn, 7, &s.l);
         call_start(&before, s.fn, 7);
         wait_flight_waits(s.f.cache, 1);
         s.l.result = 2;
@@ -443,9 +435,7 @@ CKIT_TEST(invalidation, what_an_explicit_refresh_computes_meanwhile_is_not_kept)
     scene_open(&s, FAKE_FULL);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
     s.running.refreshes = true;
-    loader_shut(&s.l);
-    call_start(&s.running, s.fn, 7);
-    loader_wait_stopped(&s.l, 1);
+    call_stop_in_loader(&s.running, s.fn, 7, &s.l);
     forget(s.f.cache, s.fn, FUNCTION);
     loader_open(&s.l);
     CHECK_OK(call_join(&s.running).status);
@@ -461,9 +451,7 @@ CKIT_TEST(invalidation, without_a_store_what_is_being_computed_is_not_kept_eithe
         fixture_open_memory(&f);
         loader_init(&l);
         ckit_function *fn = in_namespace(f.cache, "test.load", &l, "ns");
-        loader_shut(&l);
-        call_start(&running, fn, 7);
-        loader_wait_stopped(&l, 1);
+        call_stop_in_loader(&running, fn, 7, &l);
         forget(f.cache, fn, (forgetting)how);
         loader_open(&l);
         CHECK_EQ_U(1, call_join(&running).number);

@@ -104,23 +104,18 @@ CKIT_TEST(late, the_same_without_a_store_and_through_a_poll) {
         scene      s;
         ckit_poll *poll = NULL;
         ckit_op   *op;
-        ckit_args  args;
         ckit_value value = CKIT_VALUE_INIT;
         scene_open(&s, false);
         if (polls) {
             CHECK_OK(ckit_poll_new(s.f.cache, &poll, NULL));
         }
-        ckit_args_init(&args);
-        ckit_args_int(&args, 7);
-        ckit_start start = {
-            .struct_size = sizeof start, .function = s.fn, .args = &args, .poll = poll, .ready = (ckit_op_ready)abort};
+        const ckit_start start = {.function = s.fn, .poll = poll, .ready = (ckit_op_ready)abort};
         arm(&s, call_too);
-        CHECK_OK(ckit_begin(&start, &op, &value, NULL));
+        CHECK_OK(begin_with(start, 7, &op, &value));
         CHECK(op == NULL && !s.slip.is_armed);
         CHECK_EQ_U(CKIT_SOURCE_MEMORY, value.source);
         CHECK_EQ_U(1, s.l.runs);
         ckit_value_fini(&value);
-        ckit_args_fini(&args);
         ckit_poll_close(poll);
         scene_close(&s);
     }
@@ -151,18 +146,13 @@ CKIT_TEST(late, who_saw_a_stale_value_that_is_refreshed_by_now_does_not_refresh_
 CKIT_TEST(late, nor_gets_a_ticket) {
     scene      s;
     ckit_op   *op;
-    ckit_args  args;
     ckit_value value = CKIT_VALUE_INIT;
     scene_open(&s, false);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
     fake_clock_advance(&s.f.time, 1500);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
     arm(&s, refresh_too);
-    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_STALE, begin_op(s.fn, 7, &op, &value));
     CHECK(op == NULL);
     ckit_value_fini(&value);
-    ckit_args_fini(&args);
     scene_close(&s);
 }

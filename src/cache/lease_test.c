@@ -21,9 +21,7 @@ CKIT_TEST(lease, is_renewed_while_the_function_runs_so_that_nobody_else_computes
     stage         s;
     threaded_call holder = {0}, waiter = {0};
     open_two(&s, FAKE_LOCKING);
-    loader_shut(&s.l);
-    call_start(&holder, s.fn, 7);
-    loader_wait_stopped(&s.l, 1);
+    call_stop_in_loader(&holder, s.fn, 7, &s.l);
     call_start(&waiter, s.there, 7);
     for (uint64_t i = 1; i <= 5; i++) {
         pass_a_third(&s, i);
@@ -72,9 +70,7 @@ CKIT_TEST(lease, that_nobody_wants_any_more_is_not_renewed) {
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 6);
     loader_fail(&s.l, CKIT_E_FUNCTION, 1);
     CHECK_STATUS(CKIT_E_FUNCTION, call(s.fn, 5).status);
-    loader_shut(&s.l);
-    call_start(&held, s.fn, 7);
-    loader_wait_stopped(&s.l, 1);
+    call_stop_in_loader(&held, s.fn, 7, &s.l);
     pass_a_third(&s, 1);
     loader_open(&s.l);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&held).source);
@@ -87,9 +83,7 @@ CKIT_TEST(lease, whose_renewal_fails_is_renewed_again_before_it_ends) {
     threaded_call held = {0};
     open_two(&s, FAKE_LOCKING);
     fake_fail(s.f.store, FAKE_LOCK_RENEW, CKIT_E_IO, 1);
-    loader_shut(&s.l);
-    call_start(&held, s.fn, 7);
-    loader_wait_stopped(&s.l, 1);
+    call_stop_in_loader(&held, s.fn, 7, &s.l);
     pass_a_third(&s, 1);
     pass(&s.f, LEASE_MS / 12);
     fake_wait_calls(s.f.store, FAKE_LOCK_RENEW, 2);
@@ -184,13 +178,9 @@ static bool has_failed(void *context) { return stats_of(context).l2_errors > 0; 
 static void come_late(fake_kind kind) {
     stage      s;
     ckit_op   *op;
-    ckit_args  args;
     ckit_value value = CKIT_VALUE_INIT;
     open_two(&s, kind);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
-    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 7, &op, &value));
     fake_fail(s.f.store, FAKE_LOCK_RENEW, CKIT_E_IO, UINT64_MAX);
     pass(&s.f, LEASE_MS);
     wait_for(has_failed, s.f.cache); /* the renewal: it comes too late to be tried again */
@@ -208,7 +198,6 @@ static void come_late(fake_kind kind) {
     CHECK_CONTAINS("is not stored", s.f.log.text);
     CHECK_CALL(CKIT_SOURCE_STORE, 2, s.fn, 7); /* memory did not keep it either */
     CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.there, 7);
-    ckit_args_fini(&args);
     stage_close(&s);
 }
 
@@ -228,9 +217,7 @@ CKIT_TEST(lease, that_is_somebody_else_s_is_renewed_no_more) {
     stage         s;
     threaded_call held = {0};
     open_two(&s, FAKE_LOCKING);
-    loader_shut(&s.l);
-    call_start(&held, s.fn, 7);
-    loader_wait_stopped(&s.l, 1);
+    call_stop_in_loader(&held, s.fn, 7, &s.l);
     ckit_buf key = key_of(s.fn, 7);
     fake_unlock_elsewhere(s.f.store, ckit_buf_slice(&key));
     fake_lock_elsewhere(s.f.store, ckit_buf_slice(&key));
@@ -254,9 +241,7 @@ static void stand_between_writes(stage *s, threaded_call *holder, fake_kind kind
     options.ttl_ms = LEASE_MS * 100;
     options.stale_ms = LEASE_MS * 100;
     stage_open(s, kind, &options);
-    fake_shut(s->f.store, FAKE_SET, FAKE_BEFORE);
-    call_start(holder, s->fn, 7);
-    fake_wait_stopped(s->f.store, FAKE_SET, 1);
+    call_stop_in_store(holder, s->fn, 7, s->f.store, FAKE_SET, FAKE_BEFORE);
     fake_let_one(s->f.store, FAKE_SET);
     fake_wait_calls(s->f.store, FAKE_SET, 2);
     fake_wait_stopped(s->f.store, FAKE_SET, 1);
@@ -321,9 +306,7 @@ CKIT_TEST(lease, that_has_ended_after_the_first_write_allows_no_second) {
     options.ttl_ms = LEASE_MS * 100;
     options.stale_ms = LEASE_MS * 100;
     stage_open(&s, FAKE_LOCKING, &options);
-    fake_shut(s.f.store, FAKE_SET, FAKE_AFTER);
-    call_start(&holder, s.fn, 7);
-    fake_wait_stopped(s.f.store, FAKE_SET, 1);
+    call_stop_in_store(&holder, s.fn, 7, s.f.store, FAKE_SET, FAKE_AFTER);
     fake_fail(s.f.store, FAKE_LOCK_RENEW, CKIT_E_IO, UINT64_MAX);
     fake_clock_advance(&s.f.time, LEASE_MS);
     fake_open_gate(s.f.store, FAKE_SET);

@@ -34,9 +34,7 @@ CKIT_TEST(lock, the_second_look_finds_what_was_stored_meanwhile_and_lets_it_go) 
     threaded_call late = {0};
     stage_open(&s, FAKE_FULL, NULL);
     stage_join(&s, FAKE_LOCKING, NULL);
-    fake_shut(s.f.store, FAKE_LOCK_TRY, FAKE_BEFORE);
-    call_start(&late, s.there, 7);
-    fake_wait_stopped(s.f.store, FAKE_LOCK_TRY, 1);
+    call_stop_in_store(&late, s.there, 7, s.f.store, FAKE_LOCK_TRY, FAKE_BEFORE);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7); /* a process that takes no locks */
     fake_forget_calls(s.f.store);
     fake_open_gate(s.f.store, FAKE_LOCK_TRY);
@@ -50,9 +48,7 @@ CKIT_TEST(lock, who_finds_it_held_takes_the_value_of_the_holder) {
     stage         s;
     threaded_call holder = {0}, waiter = {0};
     stage_open_two(&s, FAKE_LOCKING);
-    loader_shut(&s.l);
-    call_start(&holder, s.fn, 7);
-    loader_wait_stopped(&s.l, 1);
+    call_stop_in_loader(&holder, s.fn, 7, &s.l);
     call_start(&waiter, s.there, 7);
     fake_wait_calls(s.f.store, FAKE_LOCK_TRY, 3); /* it has tried, paused, looked and tried again */
     loader_open(&s.l);
@@ -68,9 +64,7 @@ CKIT_TEST(lock, who_finds_it_held_computes_when_the_holder_fails) {
     threaded_call holder = {0}, waiter = {0};
     stage_open_two(&s, FAKE_LOCKING);
     loader_fail(&s.l, CKIT_E_FUNCTION, 1);
-    loader_shut(&s.l);
-    call_start(&holder, s.fn, 7);
-    loader_wait_stopped(&s.l, 1);
+    call_stop_in_loader(&holder, s.fn, 7, &s.l);
     call_start(&waiter, s.there, 7);
     fake_wait_calls(s.f.store, FAKE_LOCK_TRY, 2);
     loader_open(&s.l);
@@ -106,22 +100,17 @@ CKIT_TEST(lock, a_holder_that_vanished_loses_it_with_its_lease) {
     stage         s;
     threaded_call waiter = {0};
     ckit_op      *op;
-    ckit_args     args;
     ckit_value    value = CKIT_VALUE_INIT;
     stage_prepare(&s);
     s.f.options.lock_wait_ms = 60000;
     stage_start(&s, FAKE_LOCKING, NULL);
     stage_join(&s, FAKE_LOCKING, NULL);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
-    CHECK_STATUS(CKIT_COMPUTE, ckit_begin(&start, &op, &value, NULL));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 7, &op, &value));
     call_start(&waiter, s.there, 7);
     fake_wait_calls(s.f.store, FAKE_LOCK_TRY, 3);
     fake_clock_advance(&s.f.time, 30000);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&waiter).source);
     ckit_op_free(op);
-    ckit_args_fini(&args);
     stage_close(&s);
 }
 
@@ -148,9 +137,7 @@ CKIT_TEST(lock, a_second_look_that_fails_does_not_end_the_call) {
     stage         s;
     threaded_call c = {0};
     stage_open(&s, FAKE_LOCKING, NULL);
-    fake_shut(s.f.store, FAKE_LOCK_TRY, FAKE_BEFORE);
-    call_start(&c, s.fn, 7);
-    fake_wait_stopped(s.f.store, FAKE_LOCK_TRY, 1);
+    call_stop_in_store(&c, s.fn, 7, s.f.store, FAKE_LOCK_TRY, FAKE_BEFORE);
     fake_fail(s.f.store, FAKE_GET, CKIT_E_TIMEOUT, 1);
     fake_open_gate(s.f.store, FAKE_LOCK_TRY);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&c).source);

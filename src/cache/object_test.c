@@ -36,21 +36,11 @@ static void scene_close(scene *s) {
     fixture_close(&s->f);
 }
 
-static ckit_status begin(ckit_function *fn, int64_t argument, ckit_op **op, ckit_value *value) {
-    ckit_args args;
-    ckit_args_init(&args);
-    ckit_args_int(&args, argument);
-    ckit_start  start = {.struct_size = sizeof start, .function = fn, .args = &args};
-    ckit_status st = ckit_begin(&start, op, value, NULL);
-    ckit_args_fini(&args);
-    return st;
-}
-
 /* Computes the object for the argument. */
 static void give(ckit_function *fn, int64_t argument, const ckit_object *object, uint64_t ttl_ms, ckit_value *out) {
     ckit_op   *op;
     ckit_value none = CKIT_VALUE_INIT;
-    CHECK_STATUS(CKIT_COMPUTE, begin(fn, argument, &op, &none));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(fn, argument, &op, &none));
     ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = object, .ttl_ms = ttl_ms};
     CHECK_OK(ckit_finish(op, &result, out, NULL));
     ckit_op_free(op);
@@ -66,7 +56,7 @@ CKIT_TEST(object, is_kept_as_it_is_and_released_once_with_the_cache) {
     give(s.fn, 7, &object, 0, &value);
     CHECK_EQ_P(&t, value.object);
     CHECK_EQ_U(CKIT_SOURCE_FUNCTION, value.source);
-    CHECK_OK(begin(s.fn, 7, &op, &hit));
+    CHECK_OK(begin_op(s.fn, 7, &op, &hit));
     CHECK_EQ_P(&t, hit.object);
     CHECK_EQ_U(CKIT_SOURCE_MEMORY, hit.source);
     ckit_value_fini(&value);
@@ -84,7 +74,7 @@ CKIT_TEST(object, outlives_its_entry_and_the_cache_while_somebody_holds_it) {
     ckit_op    *op;
     scene_open(&s);
     give(s.fn, 7, &object, 0, &computed);
-    CHECK_OK(begin(s.fn, 7, &op, &hit));
+    CHECK_OK(begin_op(s.fn, 7, &op, &hit));
     CHECK_OK(ckit_function_invalidate(s.fn, NULL, NULL));
     CHECK_OK(invalidate(s.fn, 7) == CKIT_MISS ? CKIT_OK : CKIT_E_MISUSE);
     scene_close(&s);
@@ -120,7 +110,7 @@ CKIT_TEST(object, that_memory_does_not_take_is_the_caller_s_alone) {
     scene_open(&s);
     give(s.fn, 1, &objects[0], CKIT_TTL_DO_NOT_STORE, &values[0]);
     give(s.fn, 2, &objects[1], 0, &values[1]);
-    CHECK_STATUS(CKIT_COMPUTE, begin(s.fn, 3, &op, &none));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 3, &op, &none));
     CHECK_OK(ckit_function_invalidate(s.fn, NULL, NULL));
     ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = &objects[2]};
     CHECK_OK(ckit_finish(op, &result, &values[2], NULL));
@@ -131,7 +121,7 @@ CKIT_TEST(object, that_memory_does_not_take_is_the_caller_s_alone) {
         CHECK_EQ_U(0, t->released);
         ckit_value_fini(&values[i]);
         CHECK_EQ_U(1, t->released);
-        CHECK_STATUS(CKIT_COMPUTE, begin(s.fn, i + 1, &op, &none));
+        CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, i + 1, &op, &none));
         ckit_op_free(op);
     }
     scene_close(&s);
@@ -156,7 +146,7 @@ CKIT_TEST(object, is_refused_and_stays_the_caller_s_where_it_cannot_be_kept) {
     ckit_error  err = CKIT_ERROR_INIT;
     fixture_open(&f, FAKE_FULL);
     ckit_function *fn = function_of(f.cache, "test.object", NULL, NULL);
-    CHECK_STATUS(CKIT_COMPUTE, begin(fn, 1, &op, &value));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(fn, 1, &op, &value));
     ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .object = &object};
     CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_finish(op, &result, &value, &err), &err);
     CHECK_EQ_U(0, t.released);
@@ -171,7 +161,7 @@ CKIT_TEST(object, is_refused_and_stays_the_caller_s_where_it_cannot_be_kept) {
 
     scene s;
     scene_open(&s);
-    CHECK_STATUS(CKIT_COMPUTE, begin(s.fn, 1, &op, &value));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 1, &op, &value));
     result.object = &endless;
     CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_finish(op, &result, &value, &err), &err);
     result.object = &object;
@@ -194,7 +184,7 @@ typedef struct follower {
 static void *follow(void *arg) {
     follower *f = arg;
     ckit_op  *op;
-    CHECK_OK(begin(f->fn, 7, &op, &f->value));
+    CHECK_OK(begin_op(f->fn, 7, &op, &f->value));
     CHECK_EQ_P(f->expected, f->value.object);
     CHECK_EQ_U(CKIT_SOURCE_FLIGHT, f->value.source);
     return NULL;
@@ -213,7 +203,7 @@ static void check_followers(uint64_t ttl_ms, bool memory) {
     s.f.options.l1 = memory ? CKIT_ON : CKIT_OFF;
     fixture_start_memory(&s.f);
     s.fn = function_of(s.f.cache, "test.object", NULL, NULL);
-    CHECK_STATUS(CKIT_COMPUTE, begin(s.fn, 7, &op, &value));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 7, &op, &value));
     for (int i = 0; i < COUNT; i++) {
         followers[i].fn = s.fn;
         followers[i].expected = &t;
@@ -601,15 +591,10 @@ typedef struct impatient {
 static bool stop_at_the_second_time(void *context) { return ++((impatient *)context)->asked == 2; }
 
 static void *wait_impatiently(void *context) {
-    impatient *i = context;
-    ckit_args  args;
-    ckit_value value = CKIT_VALUE_INIT;
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {
-        .struct_size = sizeof start, .function = i->fn, .args = &args, .context = i, .stop = stop_at_the_second_time};
-    i->answer = ckit_begin(&start, &i->op, &value, NULL);
-    ckit_args_fini(&args);
+    impatient       *i = context;
+    ckit_value       value = CKIT_VALUE_INIT;
+    const ckit_start start = {.function = i->fn, .context = i, .stop = stop_at_the_second_time};
+    i->answer = begin_with(start, 7, &i->op, &value);
     return NULL;
 }
 
@@ -624,7 +609,7 @@ CKIT_TEST(object, a_waiting_call_that_is_told_to_stop_leaves_and_the_leader_goes
     pthread_t   thread;
     scene_open(&s);
     i.fn = s.fn;
-    CHECK_STATUS(CKIT_COMPUTE, begin(s.fn, 7, &op, &value));
+    CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, 7, &op, &value));
     CHECK_EQ_I(0, pthread_create(&thread, NULL, wait_impatiently, &i));
     pthread_join(thread, NULL);
     CHECK_STATUS(CKIT_E_CANCELLED, i.answer);
@@ -632,7 +617,7 @@ CKIT_TEST(object, a_waiting_call_that_is_told_to_stop_leaves_and_the_leader_goes
     CHECK_EQ_P(NULL, i.op);
     CHECK_OK(ckit_finish(op, &result, NULL, NULL));
     ckit_op_free(op);
-    CHECK_OK(begin(s.fn, 7, &op, &value));
+    CHECK_OK(begin_op(s.fn, 7, &op, &value));
     CHECK_EQ_P(&t, value.object);
     ckit_value_fini(&value);
     scene_close(&s);

@@ -213,9 +213,7 @@ CKIT_TEST(poll, a_blocking_caller_follows_a_pollable_one_and_the_other_way_round
     run(&lp, &p);
     CHECK_PENDING(CKIT_SOURCE_FUNCTION, 5, &p);
 
-    loader_shut(&lp.l);
-    call_start(&c, lp.fn, 8);
-    loader_wait_stopped(&lp.l, 1);
+    call_stop_in_loader(&c, lp.fn, 8, &lp.l);
     CHECK_STATUS(CKIT_PENDING, begin_call(&lp, &q, 8));
     loader_open(&lp.l);
     run(&lp, &q);

@@ -35,16 +35,6 @@ static void plant(fake_store *store, ckit_function *fn, ckit_slice bytes) {
     ckit_buf_fini(&key);
 }
 
-static ckit_status begin(ckit_start start, ckit_op **op, ckit_value *value) {
-    ckit_args args;
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    start.args = &args;
-    ckit_status st = ckit_begin(&start, op, value, NULL);
-    ckit_args_fini(&args);
-    return st;
-}
-
 static ckit_status give(ckit_op *op, ckit_slice bytes, ckit_value *out) {
     ckit_result result = {.struct_size = sizeof result, .status = CKIT_OK, .document = bytes};
     ckit_status st = ckit_finish(op, &result, out, NULL);
@@ -56,7 +46,7 @@ static ckit_status give(ckit_op *op, ckit_slice bytes, ckit_value *out) {
 static void check_bytes(ckit_start start, ckit_source source, ckit_slice expected, ckit_slice bytes) {
     ckit_op    *op = NULL;
     ckit_value  value = CKIT_VALUE_INIT;
-    ckit_status st = begin(start, &op, &value);
+    ckit_status st = begin_with(start, 7, &op, &value);
     if (st == CKIT_COMPUTE) {
         st = give(op, bytes, &value);
     }
@@ -139,7 +129,7 @@ CKIT_TEST(raw, results_without_bytes_and_loaders_are_refused) {
     options.raw = true;
     CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_function_new(s.f.cache, "f", loader_run, &l, &options, &function, &err), &err);
     CHECK(function == NULL);
-    CHECK_STATUS(CKIT_COMPUTE, begin(first(s.fn), &op, &value));
+    CHECK_STATUS(CKIT_COMPUTE, begin_with(first(s.fn), 7, &op, &value));
     CHECK_STATUS(CKIT_E_MISUSE, give(op, S(""), &value));
     CHECK_EQ_U(0, fake_count(s.f.store));
     scene_close(&s);
@@ -205,7 +195,7 @@ CKIT_TEST(raw, a_rejected_value_may_stay_in_the_store_until_it_is_replaced) {
     plant(s.f.store, s.fn, S("foreign"));
     ckit_start start = again(s.fn, "foreign");
     start.keep_rejected = true;
-    CHECK_STATUS(CKIT_COMPUTE, begin(start, &op, &value));
+    CHECK_STATUS(CKIT_COMPUTE, begin_with(start, 7, &op, &value));
     CHECK_BYTES(S("foreign"), fake_only_value(s.f.store));
     CHECK_EQ_U(1, stats_of(s.f.cache).l2_corrupt);
     CHECK_OK(give(op, S("sound"), &value));
@@ -256,9 +246,9 @@ CKIT_TEST(raw, or_not_a_document_may_be_rejected_too) {
     ckit_value value = CKIT_VALUE_INIT;
     fixture_open(&f, FAKE_LOCKING);
     ckit_function *fn = function_of(f.cache, "test.load", NULL, NULL);
-    CHECK_STATUS(CKIT_COMPUTE, begin(first(fn), &op, &value));
+    CHECK_STATUS(CKIT_COMPUTE, begin_with(first(fn), 7, &op, &value));
     CHECK_OK(give(op, S("\x05"), NULL));
-    CHECK_STATUS(CKIT_COMPUTE, begin(again(fn, "\x05"), &op, &value));
+    CHECK_STATUS(CKIT_COMPUTE, begin_with(again(fn, "\x05"), 7, &op, &value));
     CHECK_EQ_U(1, stats_of(f.cache).l2_corrupt);
     CHECK_OK(give(op, S("\x06"), &value));
     CHECK_BYTES(S("\x06"), value.data);
@@ -281,12 +271,12 @@ static void *read_and_reject(void *arg) {
     crowd     *c = arg;
     ckit_op   *op = NULL;
     ckit_value damaged = CKIT_VALUE_INIT, value = CKIT_VALUE_INIT;
-    CHECK_OK(begin(first(c->function), &op, &damaged));
+    CHECK_OK(begin_with(first(c->function), 7, &op, &damaged));
     CHECK_BYTES(S("damaged"), damaged.data);
     atomic_fetch_add(&c->arrived, 1);
     wait_until(&c->arrived, READERS);
-    ckit_start  start = {.struct_size = sizeof start, .function = c->function, .rejected = damaged.data};
-    ckit_status st = begin(start, &op, &value);
+    ckit_start  start = {.function = c->function, .rejected = damaged.data};
+    ckit_status st = begin_with(start, 7, &op, &value);
     if (st == CKIT_COMPUTE) {
         breathe();
         atomic_fetch_add(&c->computed, 1);
@@ -368,7 +358,7 @@ static void reject_in_a_loop(fake_kind kind) {
     start.ready = on_ready;
     start.context = &p;
     start.peeked = true;
-    CHECK_STATUS(CKIT_PENDING, begin(start, &p.op, &value));
+    CHECK_STATUS(CKIT_PENDING, begin_with(start, 7, &p.op, &value));
     turn_until(&lp, &p, 1);
     CHECK_STATUS(CKIT_COMPUTE, p.answer);
     CHECK_EQ_U(0, fake_count(lp.f.store));

@@ -286,14 +286,10 @@ CKIT_TEST(sealing, a_value_past_its_life_is_sealed_with_the_name_of_its_second_e
 /* ---- other forms ------------------------------------------------------------------------------------------------- */
 
 static answer raw_call(ckit_function *fn, ckit_slice bytes, ckit_slice expected) {
-    ckit_args  args;
     ckit_op   *op = NULL;
     ckit_value value = CKIT_VALUE_INIT;
     answer     a = {.status = CKIT_OK};
-    ckit_args_init(&args);
-    ckit_args_int(&args, 1);
-    ckit_start start = {.struct_size = sizeof start, .function = fn, .args = &args};
-    a.status = ckit_begin(&start, &op, &value, NULL);
+    a.status = begin_op(fn, 1, &op, &value);
     if (a.status == CKIT_COMPUTE) {
         ckit_result result = {.struct_size = sizeof result, .document = bytes};
         a.status = ckit_finish(op, &result, &value, NULL);
@@ -303,7 +299,6 @@ static answer raw_call(ckit_function *fn, ckit_slice bytes, ckit_slice expected)
     CHECK_BYTES(expected, value.data);
     a.source = value.source;
     ckit_value_fini(&value);
-    ckit_args_fini(&args);
     return a;
 }
 

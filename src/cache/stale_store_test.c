@@ -230,9 +230,7 @@ CKIT_TEST(stale_store, an_invalidation_between_the_two_reads_wins) {
     threaded_call reader = {0};
     scene_open(&s, FAKE_REQUIRED);
     fake_clock_advance(&s.f.time, 12000);
-    fake_shut(s.f.store, FAKE_GET, FAKE_AFTER);
-    call_start(&reader, s.there, 7);
-    fake_wait_stopped(s.f.store, FAKE_GET, 1); /* the key's own miss */
+    call_stop_in_store(&reader, s.there, 7, s.f.store, FAKE_GET, FAKE_AFTER); /* the key's own miss */
     fake_let_one(s.f.store, FAKE_GET);
     fake_wait_stopped(s.f.store, FAKE_GET, 1); /* has read the second entry */
     CHECK_OK(invalidate(s.there, 7));
@@ -248,9 +246,7 @@ CKIT_TEST(stale_store, an_invalidation_between_the_two_writes_takes_both_back) {
     stage         s;
     threaded_call writer = {0};
     scene_open(&s, FAKE_REQUIRED);
-    fake_shut(s.f.store, FAKE_SET, FAKE_AFTER);
-    call_start(&writer, s.there, 8);
-    fake_wait_stopped(s.f.store, FAKE_SET, 1);
+    call_stop_in_store(&writer, s.there, 8, s.f.store, FAKE_SET, FAKE_AFTER);
     CHECK(invalidate(s.there, 8) < CKIT_E_FIRST);
     fake_open_gate(s.f.store, FAKE_SET);
     CHECK_OK(call_join(&writer).status);
@@ -291,13 +287,9 @@ CKIT_TEST(stale_store, ckit_begin_gives_the_value_and_the_ticket) {
     stage      s;
     ckit_op   *ticket;
     ckit_value value = CKIT_VALUE_INIT;
-    ckit_args  args;
     scene_open(&s, FAKE_FULL);
     fake_clock_advance(&s.f.time, 12000);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = s.there, .args = &args};
-    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
+    CHECK_STATUS(CKIT_STALE, begin_op(s.there, 7, &ticket, &value));
     CHECK(ticket != NULL && ckit_op_computes(ticket));
     CHECK(value.stale);
     CHECK_EQ_U(1, read_number(&value));
@@ -305,7 +297,6 @@ CKIT_TEST(stale_store, ckit_begin_gives_the_value_and_the_ticket) {
     CHECK_OK(ckit_finish(ticket, &result, NULL, NULL));
     ckit_op_free(ticket);
     ckit_value_fini(&value);
-    ckit_args_fini(&args);
     CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.there, 7);
     CHECK_EQ_U(1, s.l.runs);
     stage_close(&s);
@@ -330,7 +321,6 @@ CKIT_TEST(stale_store, an_event_loop_is_told_of_it_and_gets_the_ticket) {
     static const fake_kind kinds[] = {FAKE_LOCKING, FAKE_SUBMITTING, FAKE_SUBMITTING_AT_ONCE};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         loop                  lp;
-        ckit_args             args;
         ckit_op              *op;
         ckit_function_options options = options_of();
         told                  t = {.value = CKIT_VALUE_INIT};
@@ -340,15 +330,9 @@ CKIT_TEST(stale_store, an_event_loop_is_told_of_it_and_gets_the_ticket) {
         ckit_function *there = function_of(other, "test.stale", &lp.l, &options);
         CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, there, 7);
         fake_clock_advance(&lp.f.time, 12000);
-        ckit_args_init(&args);
-        ckit_args_int(&args, 7);
-        ckit_start start = {.struct_size = sizeof start,
-                            .function = fn,
-                            .args = &args,
-                            .poll = lp.poll,
-                            .ready = on_told,
-                            .context = &t};
-        CHECK_STATUS(CKIT_PENDING, ckit_begin(&start, &op, &t.value, NULL));
+        CHECK_STATUS(CKIT_PENDING,
+                     begin_with((ckit_start){.function = fn, .poll = lp.poll, .ready = on_told, .context = &t}, 7, &op,
+                                &t.value));
         CHECK_EQ_U(1, loop_turn(&lp));
         CHECK_STATUS(CKIT_STALE, t.answer);
         CHECK(t.value.stale && ckit_op_computes(t.op));
@@ -362,7 +346,6 @@ CKIT_TEST(stale_store, an_event_loop_is_told_of_it_and_gets_the_ticket) {
         ckit_op_free(t.op);
         ckit_value_fini(&t.value);
         CHECK_CALL(CKIT_SOURCE_MEMORY, 2, fn, 7);
-        ckit_args_fini(&args);
         ckit_function_close(there);
         ckit_cache_close(other);
         ckit_function_close(fn);

@@ -188,16 +188,12 @@ CKIT_TEST(stale, one_caller_of_ckit_begin_gets_the_ticket_to_refresh) {
     scene      s;
     ckit_op   *ticket, *none;
     ckit_value value = CKIT_VALUE_INIT, second = CKIT_VALUE_INIT;
-    ckit_args  args;
     scene_open(&s);
     fake_clock_advance(&s.f.time, 1500);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
-    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
+    CHECK_STATUS(CKIT_STALE, begin_op(s.fn, 7, &ticket, &value));
     CHECK(ticket != NULL);
     CHECK(value.stale);
-    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &none, &second, NULL));
+    CHECK_STATUS(CKIT_STALE, begin_op(s.fn, 7, &none, &second));
     CHECK(none == NULL);
     CHECK_EQ_U(1, read_number(&second));
     ckit_value_fini(&second);
@@ -208,7 +204,6 @@ CKIT_TEST(stale, one_caller_of_ckit_begin_gets_the_ticket_to_refresh) {
     ckit_op_free(ticket);
     CHECK_CALL(CKIT_SOURCE_MEMORY, 2, s.fn, 7);
     ckit_value_fini(&value);
-    ckit_args_fini(&args);
     scene_close(&s);
 }
 
@@ -216,20 +211,15 @@ CKIT_TEST(stale, a_ticket_that_is_freed_goes_to_the_next_caller) {
     scene      s;
     ckit_op   *ticket;
     ckit_value value = CKIT_VALUE_INIT;
-    ckit_args  args;
     scene_open(&s);
     fake_clock_advance(&s.f.time, 1500);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args};
-    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
+    CHECK_STATUS(CKIT_STALE, begin_op(s.fn, 7, &ticket, &value));
     ckit_op_free(ticket);
     ckit_value_fini(&value);
-    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
+    CHECK_STATUS(CKIT_STALE, begin_op(s.fn, 7, &ticket, &value));
     CHECK(ticket != NULL);
     ckit_op_free(ticket);
     ckit_value_fini(&value);
-    ckit_args_fini(&args);
     scene_close(&s);
 }
 
@@ -237,21 +227,17 @@ CKIT_TEST(stale, a_ticket_alone_comes_without_a_value_and_never_waits) {
     scene      s;
     ckit_op   *ticket, *none;
     ckit_value value = CKIT_VALUE_INIT;
-    ckit_args  args;
     scene_open(&s);
     fake_clock_advance(&s.f.time, 1500);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args, .stale = true};
-    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
+    const ckit_start start = {.function = s.fn, .stale = true};
+    CHECK_STATUS(CKIT_STALE, begin_with(start, 7, &ticket, &value));
     CHECK(ticket != NULL);
     CHECK(value.data.ptr == NULL && value.release == NULL);
     fake_clock_advance(&s.f.time, 1000); /* nothing to serve any more: a call would wait for the ticket */
-    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &none, &value, NULL));
+    CHECK_STATUS(CKIT_STALE, begin_with(start, 7, &none, &value));
     CHECK(none == NULL);
     CHECK_EQ_U(1, stats_of(s.f.cache).refreshes);
     ckit_op_free(ticket);
-    ckit_args_fini(&args);
     scene_close(&s);
 }
 
@@ -260,13 +246,9 @@ CKIT_TEST(stale, who_gave_a_ticket_away_can_wait_for_it_and_who_has_it_does_not_
     threaded_call waiting = {0};
     ckit_op      *ticket;
     ckit_value    value = CKIT_VALUE_INIT;
-    ckit_args     args;
     scene_open(&s);
     fake_clock_advance(&s.f.time, 1500);
-    ckit_args_init(&args);
-    ckit_args_int(&args, 7);
-    ckit_start start = {.struct_size = sizeof start, .function = s.fn, .args = &args, .stale = true};
-    CHECK_STATUS(CKIT_STALE, ckit_begin(&start, &ticket, &value, NULL));
+    CHECK_STATUS(CKIT_STALE, begin_with((ckit_start){.function = s.fn, .stale = true}, 7, &ticket, &value));
     fake_clock_advance(&s.f.time, 1000);
     call_start(&waiting, s.fn, 7);
     wait_flight_waits(s.f.cache, 1);
@@ -276,7 +258,6 @@ CKIT_TEST(stale, who_gave_a_ticket_away_can_wait_for_it_and_who_has_it_does_not_
     ckit_op_free(ticket); /* the waiting call leads on, and finds what the other one has kept */
     CHECK_OK(call_join(&waiting).status);
     CHECK_EQ_U(2, s.l.runs);
-    ckit_args_fini(&args);
     scene_close(&s);
 }
 
