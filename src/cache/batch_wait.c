@@ -140,7 +140,7 @@ static uint64_t begin_wait(ckit_batch *b, ckit_op *op, uint64_t now, uint64_t ca
     }
     uint64_t left = ckiti_time_left(cache_now, op->retry_at_ms), pace = PACE * b->asked_ms;
     uint64_t end = ckiti_time_left(cache_now, op->lock_deadline);
-    pace = pace < end ? pace : end; /* the wait is no longer than it may be */
+    pace = pace < end ? pace : end;         /* the wait is no longer than it may be */
     return ckiti_op_was_overtaken(op) ? now /* something has happened since the look */
                                       : ckiti_time_after(now, left > pace ? left : pace);
 }
