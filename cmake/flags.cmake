@@ -29,6 +29,11 @@ if(CKIT_SANITIZE)
     add_compile_options(-fsanitize=${CKIT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     add_link_options(-fsanitize=${CKIT_SANITIZE})
 endif()
+if(CKIT_SANITIZE MATCHES "address")
+    add_library(ckit_asan_forks OBJECT "${PROJECT_SOURCE_DIR}/tests/support/asan_forks.c")
+    target_sources(ckit_flags INTERFACE
+        "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:$<TARGET_OBJECTS:ckit_asan_forks>>")
+endif()
 if(CKIT_COVERAGE)
     # Atomic, or threads lose counts and a branch is reported as taken -1 times.
     add_compile_options(--coverage -fprofile-update=atomic)

@@ -4,6 +4,8 @@
 #include "support/scratch.h"
 #include "support/test.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -84,6 +86,58 @@ CKIT_TEST(check, a_failure_in_a_forked_child_is_its_exit_code) {
     CHECK_EQ_I(child, waitpid(child, &status, 0));
     CHECK(WIFEXITED(status));
     CHECK_EQ_I(CKIT_TEST_CHILD_FAILED, WEXITSTATUS(status));
+}
+
+/* ---- forks beside threads that allocate -------------------------------------------------------------------------- */
+
+#define EACH 512u
+
+/* More than a thread has of its own, so that it has to go to what all threads share. */
+static void allocate_all_sizes(void) {
+    void *kept[EACH];
+    for (size_t size = 16; size <= 2048; size *= 2) {
+        for (size_t i = 0; i < EACH; i++) {
+            CHECK((kept[i] = malloc(size)) != NULL);
+        }
+        for (size_t i = 0; i < EACH; i++) {
+            free(kept[i]);
+        }
+    }
+}
+
+static void *allocate_until(void *stop) {
+    while (!atomic_load((atomic_bool *)stop)) {
+        allocate_all_sizes();
+    }
+    return NULL;
+}
+
+/* Every test that forks beside threads relies on it. The C library promises it, sanitizers need help (asan_forks.c). */
+CKIT_TEST(fork, a_child_can_allocate_whatever_the_threads_of_its_parent_were_at) {
+    if (UNDER_TSAN) {
+        SKIP("ThreadSanitizer's allocator takes no locks over a fork");
+    }
+    pthread_t   threads[2];
+    atomic_bool stop = false;
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_EQ_I(0, pthread_create(&threads[i], NULL, allocate_until, &stop));
+    }
+    for (unsigned i = 0; i < 50; i++) {
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            (void)alarm(60); /* a child that hangs dies of it */
+            allocate_all_sizes();
+            _exit(0);
+        }
+        int status = -1;
+        CHECK_EQ_I(child, waitpid(child, &status, 0));
+        CHECKF(status == 0, "child %u ended with %d", i, status);
+    }
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_EQ_I(0, pthread_join(threads[i], NULL));
+    }
 }
 
 CKIT_TEST_MAIN()
