@@ -163,8 +163,8 @@ CKIT_TEST(fleet, nor_when_own_writes_come_back) { run_big(true, FAKE_FULL); }
 CKIT_TEST(fleet, nor_with_locks) { run_big(false, FAKE_LOCKING); }
 
 CKIT_TEST(fleet, a_forked_child_trusts_no_copy_of_its_parent_s) {
-    if (UNDER_ASAN || UNDER_TSAN) {
-        SKIP("a fork beside threads is tested without sanitizers");
+    if (UNDER_TSAN) {
+        SKIP("the thread sanitizer misses in a child the threads that stayed with the parent");
     }
     fleet fl;
     fleet_open(&fl, FAKE_FULL);

@@ -2,8 +2,6 @@
  * parent's threads computed, waited for each other, stood in the store, refreshed and held operations. */
 #include "cache/cache_fixture.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,52 +15,9 @@ static void skip_under_tsan(void) {
     }
 }
 
-#if UNDER_ASAN
-static bool sleeps(const char *thread) {
-    char path[64];
-    char stat[128] = "";
-    (void)snprintf(path, sizeof path, "/proc/self/task/%.16s/stat", thread);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) {
-        return true; /* it has ended */
-    }
-    ssize_t length = read(file, stat, sizeof stat - 1);
-    (void)close(file);
-    const char *name_end = length > 0 ? strrchr(stat, ')') : NULL;
-    return name_end != NULL && name_end[1] == ' ' && name_end[2] == 'S';
-}
-
-/* Every thread but the caller's. */
-static bool others_sleep(void *context) {
-    bool           all = true;
-    DIR           *threads = opendir("/proc/self/task");
-    struct dirent *entry;
-    (void)context;
-    CHECK(threads != NULL);
-    while ((entry = readdir(threads)) != NULL) {
-        all = all && (entry->d_name[0] == '.' || atoi(entry->d_name) == (int)getpid() || sleeps(entry->d_name));
-    }
-    (void)closedir(threads);
-    return all;
-}
-
-#endif
-
-/* A thread that is just starting allocates, and AddressSanitizer's allocator does not take its locks before a fork:
- * the child would wait for a thread that it has not got. */
-static void prepare_to_fork(void) {
-    (void)fflush(NULL);
-#if UNDER_ASAN
-    for (int i = 0; i < 3; i++) {
-        wait_for(others_sleep, NULL);
-        breathe();
-    }
-#endif
-}
-
 /* Runs `body` in a child (60 s at most) and checks that it came to its end. */
 static void in_child(void (*body)(void *), void *context) {
-    prepare_to_fork();
+    (void)fflush(NULL);
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
@@ -282,7 +237,7 @@ CKIT_TEST(fork, a_child_may_close_at_once_whatever_was_going_on) {
 static ckit_status fork_inside(void *context, ckit_load *load, ckit_error *err) {
     pid_t *child = context;
     (void)err;
-    prepare_to_fork();
+    (void)fflush(NULL);
     *child = fork();
     if (*child == 0) {
         (void)alarm(60);
@@ -526,9 +481,6 @@ static void live_in_storm(void *context) { live(&((storm *)context)->s); }
 
 CKIT_TEST(fork, at_any_moment_of_a_busy_cache) {
     skip_under_tsan();
-#if UNDER_ASAN
-    SKIP("the allocator of AddressSanitizer does not take its own locks before a fork");
-#endif
     for (int store = 0; store < 2; store++) {
         storm     st;
         pthread_t threads[4];

@@ -253,13 +253,6 @@ static void over_redis(bool busy) {
     redis_server_stop(&server);
 }
 
-/* The allocators of these two do not get over a fork while another thread allocates; that is theirs and not ours. */
-static void skip_where_sanitized(void) {
-    if (UNDER_ASAN || UNDER_TSAN) {
-        SKIP("not with a sanitizer's allocator");
-    }
-}
-
 static void skip_under_tsan(void) {
     if (UNDER_TSAN) {
         SKIP("the thread sanitizer misses in a child the threads that stayed with the parent");
@@ -277,11 +270,11 @@ CKIT_TEST(sealed_fork, parent_children_and_theirs_open_each_others_entries_in_re
 }
 
 CKIT_TEST(sealed_fork, while_another_thread_is_sealing_into_files) {
-    skip_where_sanitized();
+    skip_under_tsan();
     over_files(true);
 }
 
 CKIT_TEST(sealed_fork, while_another_thread_is_sealing_into_redis) {
-    skip_where_sanitized();
+    skip_under_tsan();
     over_redis(true);
 }
