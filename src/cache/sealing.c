@@ -158,6 +158,7 @@ ckit_status ckiti_value_seal(const ckiti_sealed_value *v, ckit_slice plain, ckit
 static ckiti_sealed_place place_for_reading(const ckiti_sealed_value *v) {
     ckiti_sealed_place place = place_for_writing(v);
     if (v->tenant.len == 0 && !v->cache->sealing.deployment_only) {
+        place.likely = place.tenant;
         place.tenant = ckit_slice_of(NULL, 0);
     }
     return place;

@@ -96,7 +96,7 @@ static uint8_t *put_header(uint8_t *at, const ckit_frame *frame) {
         at = put_string(put(at, ", \"encryption_algorithm\": "), frame->encryption_algorithm);
         at = put_string(put(at, ", \"key_fingerprint\": "), frame->key_fingerprint);
     }
-    return put(at, "}, \"v\": \"2.0\"}");
+    return put(at, CKITI_FRAME_END);
 }
 
 /* The number of bytes of all texts, or a failure. */
@@ -244,7 +244,7 @@ static bool read_usual_header(ckit_slice text, ckit_frame *frame) {
     if (skip(&c, ", \"encrypted\": true, \"tenant_id\": ") && !read_encryption(&c, frame)) {
         return false;
     }
-    return skip(&c, "}, \"v\": \"2.0\"}") && c.at == c.end;
+    return skip(&c, CKITI_FRAME_END) && c.at == c.end;
 }
 
 /* ---- reading --------------------------------------------------------------------------------------------- */

@@ -12,7 +12,10 @@
 #define CKITI_FRAME_DEFAULT_START(compressed)                                                                          \
     "{\"s\": \"default\", \"m\": {\"format\": \"msgpack\", \"encoding\": \"utf-8\", \"compressed\": " compressed       \
     ", \"original_type\": \"msgpack\""
-#define CKITI_FRAME_DEFAULT_HEADER(compressed) CKITI_FRAME_DEFAULT_START(compressed) "}, \"v\": \"2.0\"}"
+#define CKITI_FRAME_END "}, \"v\": \"2.0\"}"
+#define CKITI_FRAME_DEFAULT_HEADER(compressed) CKITI_FRAME_DEFAULT_START(compressed) CKITI_FRAME_END
+/* The last thing before the end of an encrypted frame's header is the fingerprint; its closing quote counts. */
+#define CKITI_FRAME_BEHIND_FINGERPRINT (1 + sizeof CKITI_FRAME_END - 1)
 
 /* Notes the verdict and fails with CKIT_E_DECODE. */
 #define CKITI_FRAME_REJECT(frame, its_verdict, err, ...)                                                               \

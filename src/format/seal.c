@@ -79,25 +79,14 @@ static ckit_status count_one(const ckit_keyring *ring, ckiti_tenant *tenant, cki
     return CKIT_OK;
 }
 
-static ckit_status borrow_current(ckit_keyring *ring, ckit_slice name, ckiti_tenant **tenant, ckit_error *err) {
-    if (!ckit_keyring_can_seal(ring)) {
-        return ckit_fail(err, CKIT_E_NO_MASTER_KEY, WHERE, "there are previous master keys only, which do not seal");
-    }
-    return ckiti_ring_borrow(ring, 0, name, tenant, err);
-}
-
-ckit_status ckiti_seal_with_nonce(ckit_keyring *ring, const ckit_seal_subject *subject, ckit_slice plain,
-                                  const uint8_t *nonce, uint8_t *out, ckit_error *err) {
+ckit_status ckiti_seal_lent(ckit_keyring *ring, ckiti_tenant *tenant, const ckit_seal_subject *subject,
+                            ckit_slice plain, const uint8_t *nonce, uint8_t *out, ckit_error *err) {
     ckiti_seal_additional additional;
-    ckiti_tenant         *tenant = NULL;
     if (plain.len > CKIT_SEAL_MAX_BYTES) {
         return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to seal, limit %llu", plain.len,
                          (unsigned long long)CKIT_SEAL_MAX_BYTES);
     }
     ckit_status st = ckiti_seal_additional_init(&additional, subject, ring->alloc, err);
-    if (st == CKIT_OK) {
-        st = borrow_current(ring, subject->tenant, &tenant, err);
-    }
     if (st == CKIT_OK) {
         st = count_one(ring, tenant, err);
     }
@@ -113,10 +102,18 @@ ckit_status ckiti_seal_with_nonce(ckit_keyring *ring, const ckit_seal_subject *s
         st = cipher->seal(self, &tenant->cipher, out, ckit_slice_of(additional.ptr, additional.len), plain, body,
                           body + plain.len, err);
     }
-    if (tenant != NULL) {
+    ckiti_seal_additional_fini(&additional);
+    return st;
+}
+
+ckit_status ckiti_seal_with_nonce(ckit_keyring *ring, const ckit_seal_subject *subject, ckit_slice plain,
+                                  const uint8_t *nonce, uint8_t *out, ckit_error *err) {
+    ckiti_tenant *tenant;
+    ckit_status   st = ckiti_ring_borrow_current(ring, subject->tenant, &tenant, err);
+    if (st == CKIT_OK) {
+        st = ckiti_seal_lent(ring, tenant, subject, plain, nonce, out, err);
         ckiti_ring_give_back(ring, tenant);
     }
-    ckiti_seal_additional_fini(&additional);
     return st;
 }
 
@@ -151,6 +148,22 @@ static ckit_status open_with(const opening *o, ckiti_tenant *tenant, ckit_error 
     void                   *self;
     const ckiti_cipher_ops *cipher = ckiti_ring_cipher(o->ring, len, false, &self);
     return cipher->open(self, &tenant->cipher, o->sealed.ptr, o->additional, body, body.ptr + len, o->out, err);
+}
+
+ckit_status ckiti_unseal_lent(ckit_keyring *ring, ckiti_tenant *tenant, const ckit_seal_subject *subject,
+                              ckit_slice sealed, uint8_t *out) {
+    ckiti_seal_additional additional;
+    ckit_status           st = ckiti_seal_additional_init(&additional, subject, ring->alloc, NULL);
+    if (st == CKIT_OK) {
+        const opening o = {.ring = ring,
+                           .subject = subject,
+                           .additional = ckit_slice_of(additional.ptr, additional.len),
+                           .sealed = sealed,
+                           .out = out};
+        st = open_with(&o, tenant, NULL);
+    }
+    ckiti_seal_additional_fini(&additional);
+    return st;
 }
 
 static bool has_name(const ckiti_tenant *tenant, ckit_slice fingerprint) {
@@ -234,7 +247,7 @@ ckit_status ckit_unseal(ckit_keyring *ring, const ckit_seal_subject *subject, ck
 ckit_status ckit_keyring_fingerprint(ckit_keyring *ring, ckit_slice name, char out[CKIT_FINGERPRINT_DIGITS + 1],
                                      ckit_error *err) {
     ckiti_tenant *tenant;
-    ckit_status   st = borrow_current(ring, name, &tenant, err);
+    ckit_status   st = ckiti_ring_borrow_current(ring, name, &tenant, err);
     out[0] = '\0';
     if (st == CKIT_OK) {
         memcpy(out, tenant->fingerprint, sizeof tenant->fingerprint);

@@ -4,6 +4,8 @@
 
 #include <cachekit/seal.h>
 
+typedef struct ckiti_tenant ckiti_tenant; /* seal_ring.h */
+
 /* What is authenticated besides the ciphertext: the byte 03, then tenant, key, format, "True" or "False" for
  * compressed, and the original type if there is one, each behind its length (u32, big-endian). */
 typedef struct ckiti_seal_additional {
@@ -26,5 +28,14 @@ bool ckiti_keyring_has(ckit_keyring *ring, ckit_slice tenant, ckit_slice fingerp
  * that were never used with this key. After a failure `out` holds anything. */
 ckit_status ckiti_seal_with_nonce(ckit_keyring *ring, const ckit_seal_subject *subject, ckit_slice plain,
                                   const uint8_t *nonce, uint8_t *out, ckit_error *err);
+
+/* The same with a key that is lent, the subject's tenant's current one. */
+ckit_status ckiti_seal_lent(ckit_keyring *ring, ckiti_tenant *tenant, const ckit_seal_subject *subject,
+                            ckit_slice plain, const uint8_t *nonce, uint8_t *out, ckit_error *err);
+
+/* ckit_unseal of at least CKIT_SEAL_OVERHEAD bytes with a key that is lent, into `out`, which has room for what was
+ * sealed. After a failure `out` holds nothing in the clear. */
+ckit_status ckiti_unseal_lent(ckit_keyring *ring, ckiti_tenant *tenant, const ckit_seal_subject *subject,
+                              ckit_slice sealed, uint8_t *out);
 
 #endif

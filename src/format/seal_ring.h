@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "base/fork.h"
+#include "format/seal.h"
 #include "format/seal_cipher.h"
 #include "format/seal_nonce.h"
 #include "format/seal_secret.h"
@@ -14,18 +15,19 @@
 #define CKITI_TENANTS_CHUNK 16u
 
 /* The key of one tenant under one master key. Everything but `cipher` and `sealed` is guarded by the ring's lock. */
-typedef struct ckiti_tenant {
+struct ckiti_tenant {
     ckiti_cipher_key cipher;
     _Atomic uint64_t sealed; /* at least as many values as this key has sealed in this process */
     char             fingerprint[CKIT_FINGERPRINT_DIGITS]; /* set while it is made; never changes while it is lent */
     uint64_t         hash;
     uint64_t         used_at;
-    uint8_t         *name; /* NULL: free */
+    uint8_t         *name; /* NULL: free; `head` follows it in the same block */
     size_t           name_len;
+    ckit_slice       head; /* how the stored value of a default document begins that this key has sealed */
     unsigned         master;
     uint32_t         lent;
     uint32_t         next; /* in its bucket: number + 1; 0 = last */
-} ckiti_tenant;
+};
 
 typedef struct ckiti_tenants_chunk {
     ckiti_tenant  tenants[CKITI_TENANTS_CHUNK];
@@ -69,6 +71,8 @@ struct ckit_keyring {
 ckit_status ckiti_ring_borrow(ckit_keyring *ring, unsigned master, ckit_slice name, ckiti_tenant **out,
                               ckit_error *err);
 void        ckiti_ring_give_back(ckit_keyring *ring, ckiti_tenant *tenant);
+/* The key that seals. Also CKIT_E_NO_MASTER_KEY. */
+ckit_status ckiti_ring_borrow_current(ckit_keyring *ring, ckit_slice name, ckiti_tenant **out, ckit_error *err);
 
 /* Of a ring that can seal. */
 static inline bool ckiti_keyring_has_previous(const ckit_keyring *ring) { return ring->count > 1; }

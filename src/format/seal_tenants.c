@@ -2,7 +2,9 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "format/frame_header.h"
 #include "format/seal_ring.h"
+#include "format/sealed_head.h"
 
 #include <cachekit/buf.h>
 #include <cachekit/msgpack.h>
@@ -42,7 +44,7 @@ static void empty(ckit_keyring *ring, ckiti_tenant *tenant) {
         ckiti_cipher_openssl.forget(openssl, &tenant->cipher);
     }
     sodium_memzero(tenant->cipher.secret, sizeof *tenant->cipher.secret);
-    ckiti_free(ring->alloc, tenant->name, tenant->name_len);
+    ckiti_free(ring->alloc, tenant->name, tenant->name_len + tenant->head.len);
     tenant->name = NULL;
 }
 
@@ -115,31 +117,60 @@ static ckit_status find_room(ckit_keyring *ring, uint32_t *number, ckit_error *e
     return CKIT_OK;
 }
 
+#define UNKNOWN_FINGERPRINT "00000000000000000000000000000000"
+_Static_assert(sizeof UNKNOWN_FINGERPRINT - 1 == CKIT_FINGERPRINT_DIGITS, "as long as one that is known");
+
+/* A block with the name and, behind it, the head of what the key will seal. NULL when that cannot be. */
+static uint8_t *write_names(const ckit_keyring *ring, ckit_slice name, size_t *head_len, ckit_error *err) {
+    const ckit_frame frame = ckiti_sealed_default_frame(name, ckit_slice_str(UNKNOWN_FINGERPRINT));
+    ckit_buf         head = {.alloc = ring->alloc};
+    uint8_t         *names = NULL;
+    if (ckit_frame_write(&frame, &head, err) == CKIT_OK) {
+        names = ckiti_alloc(ring->alloc, name.len + head.len);
+        if (names == NULL) {
+            (void)ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %zu bytes", name.len + head.len);
+        } else {
+            memcpy(names, name.ptr, name.len);
+            memcpy(names + name.len, head.ptr, head.len);
+            *head_len = head.len;
+        }
+    }
+    ckit_buf_fini(&head);
+    return names;
+}
+
+static void set_fingerprint(ckiti_tenant *tenant, uint8_t *head) {
+    uint8_t fingerprint[CKITI_FINGERPRINT];
+    ckiti_key_fingerprint(tenant->cipher.secret->key, fingerprint);
+    ckiti_hex(tenant->fingerprint, fingerprint, sizeof fingerprint);
+    memcpy(head + tenant->head.len - CKITI_FRAME_BEHIND_FINGERPRINT - sizeof tenant->fingerprint, tenant->fingerprint,
+           sizeof tenant->fingerprint);
+}
+
 static ckit_status make(ckit_keyring *ring, unsigned master, ckit_slice name, uint64_t hash, ckiti_tenant **out,
                         ckit_error *err) {
     uint32_t number;
-    uint8_t  fingerprint[CKITI_FINGERPRINT];
-    uint8_t *copy = ckiti_alloc(ring->alloc, name.len);
-    if (copy == NULL) {
-        return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %zu bytes", name.len);
+    size_t   head_len = 0;
+    uint8_t *names = write_names(ring, name, &head_len, err);
+    if (names == NULL) {
+        return CKIT_E_NO_MEMORY;
     }
     ckit_status st = find_room(ring, &number, err);
     if (st != CKIT_OK) {
-        ckiti_free(ring->alloc, copy, name.len);
+        ckiti_free(ring->alloc, names, name.len + head_len);
         return st;
     }
     ring->tenants += number == ring->tenants;
     ckiti_tenant *tenant = numbered(ring, number);
-    memcpy(copy, name.ptr, name.len);
-    tenant->name = copy;
+    tenant->name = names;
     tenant->name_len = name.len;
+    tenant->head = ckit_slice_of(names + name.len, head_len);
     tenant->master = master;
     tenant->hash = hash;
     tenant->lent = 0;
     atomic_store_explicit(&tenant->sealed, ring->evicted_sealed, memory_order_relaxed);
     ckiti_tenant_key(ring->masters[master], "encryption", name, tenant->cipher.secret->key);
-    ckiti_key_fingerprint(tenant->cipher.secret->key, fingerprint);
-    ckiti_hex(tenant->fingerprint, fingerprint, sizeof fingerprint);
+    set_fingerprint(tenant, names + name.len);
     if (ring->with_sodium) {
         ckiti_cipher_sodium_expand(&tenant->cipher);
     }
@@ -183,6 +214,12 @@ ckit_status ckiti_ring_borrow(ckit_keyring *ring, unsigned master, ckit_slice na
     }
     pthread_mutex_unlock(&ring->lock);
     return st;
+}
+
+ckit_status ckiti_ring_borrow_current(ckit_keyring *ring, ckit_slice name, ckiti_tenant **out, ckit_error *err) {
+    return ckit_keyring_can_seal(ring)
+               ? ckiti_ring_borrow(ring, 0, name, out, err)
+               : ckit_fail(err, CKIT_E_NO_MASTER_KEY, WHERE, "there are previous master keys only, which do not seal");
 }
 
 void ckiti_ring_give_back(ckit_keyring *ring, ckiti_tenant *tenant) {

@@ -2,7 +2,8 @@
 
 #include "format/envelope_block.h"
 #include "format/frame_header.h"
-#include "format/seal.h"
+#include "format/seal_ring.h"
+#include "format/sealed_head.h"
 #include "format/stored.h"
 
 #include <cachekit/buf.h>
@@ -14,7 +15,7 @@
 #define TAG (CKIT_SEAL_OVERHEAD - NONCE)
 #define BESIDES 64 /* what an envelope has besides its block, at most */
 
-static const char algorithm[] = "AES-256-GCM";
+static const char algorithm[] = CKITI_SEALED_ALGORITHM;
 static const char encoding[] = "utf-8";
 
 static ckit_seal_subject subject_of(const ckit_frame *frame, ckit_slice tenant, ckit_slice key) {
@@ -32,34 +33,37 @@ static ckit_seal_subject subject_of(const ckit_frame *frame, ckit_slice tenant, 
 /* A stored value under way: the frame's header, room for a nonce, and then what becomes the ciphertext. */
 typedef struct writing {
     const ckiti_sealed_place *place;
-    ckit_frame                frame;
+    ckiti_tenant             *tenant; /* whose key is lent; NULL: not yet */
     ckit_buf                 *out;
     size_t                    start;
     size_t                    nonce; /* where it goes */
-    char                      fingerprint[CKIT_FINGERPRINT_DIGITS + 1];
 } writing;
 
 static ckit_status no_memory(ckit_error *err, size_t len) {
     return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %zu bytes", len);
 }
 
-/* Reserves everything, so that what is still in the clear is never moved. */
-static ckit_status begin(writing *w, size_t max_payload, ckit_error *err) {
+/* Reserves everything, so that what is still in the clear is never moved. `frame` NULL: the default one. */
+static ckit_status begin(writing *w, ckit_frame *frame, size_t max_payload, ckit_error *err) {
     w->start = w->out->len;
-    ckit_status st = ckit_keyring_fingerprint(w->place->ring, w->place->tenant, w->fingerprint, err);
+    ckit_status st = ckiti_ring_borrow_current(w->place->ring, w->place->tenant, &w->tenant, err);
     if (st != CKIT_OK) {
         return st;
     }
-    w->frame.encrypted = true;
-    w->frame.tenant_id = w->place->tenant;
-    w->frame.encryption_algorithm = ckit_slice_of(algorithm, sizeof algorithm - 1);
-    w->frame.key_fingerprint = ckit_slice_of(w->fingerprint, CKIT_FINGERPRINT_DIGITS);
-    w->frame.payload = (ckit_slice){NULL, 0};
-    st = ckit_frame_write(&w->frame, w->out, err);
-    if (st == CKIT_OK && ckit_buf_reserve(w->out, CKIT_SEAL_OVERHEAD + max_payload) != CKIT_OK) {
-        st = no_memory(err, CKIT_SEAL_OVERHEAD + max_payload);
+    const ckit_slice head = frame == NULL ? w->tenant->head : ckit_slice_of(NULL, 0);
+    if (frame != NULL) {
+        frame->encrypted = true;
+        frame->tenant_id = w->place->tenant;
+        frame->encryption_algorithm = ckit_slice_of(algorithm, sizeof algorithm - 1);
+        frame->key_fingerprint = ckit_slice_of(w->tenant->fingerprint, sizeof w->tenant->fingerprint);
+        frame->payload = (ckit_slice){NULL, 0};
+        st = ckit_frame_write(frame, w->out, err);
+    }
+    if (st == CKIT_OK && ckit_buf_reserve(w->out, head.len + CKIT_SEAL_OVERHEAD + max_payload) != CKIT_OK) {
+        st = no_memory(err, head.len + CKIT_SEAL_OVERHEAD + max_payload);
     }
     if (st == CKIT_OK) {
+        (void)ckit_buf_append(w->out, head);
         w->nonce = w->out->len;
         w->out->len += NONCE;
     }
@@ -67,7 +71,7 @@ static ckit_status begin(writing *w, size_t max_payload, ckit_error *err) {
 }
 
 /* The payload stands behind the nonce's room. Encrypted where it lies. */
-static ckit_status finish(writing *w, uint64_t max_stored_bytes, ckit_error *err) {
+static ckit_status finish(writing *w, const ckit_seal_subject *subject, uint64_t max_stored_bytes, ckit_error *err) {
     const uint64_t   limit = max_stored_bytes == 0 ? UINT64_MAX : max_stored_bytes;
     const ckit_slice plain = ckit_slice_of(w->out->ptr + w->nonce + NONCE, w->out->len - w->nonce - NONCE);
     const size_t     len = w->out->len + TAG - w->start;
@@ -75,13 +79,15 @@ static ckit_status finish(writing *w, uint64_t max_stored_bytes, ckit_error *err
         return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to store, limit %llu", len,
                          (unsigned long long)limit);
     }
-    const ckit_seal_subject subject = subject_of(&w->frame, w->place->tenant, w->place->key);
-    ckit_status st = ckiti_seal_with_nonce(w->place->ring, &subject, plain, NULL, w->out->ptr + w->nonce, err);
+    ckit_status st = ckiti_seal_lent(w->place->ring, w->tenant, subject, plain, NULL, w->out->ptr + w->nonce, err);
     w->out->len += st == CKIT_OK ? TAG : 0;
     return st;
 }
 
 static ckit_status leave(writing *w, ckit_status st) {
+    if (w->tenant != NULL) {
+        ckiti_ring_give_back(w->place->ring, w->tenant);
+    }
     if (st != CKIT_OK) {
         if (w->out->cap > w->start) {
             sodium_memzero(w->out->ptr + w->start, w->out->cap - w->start);
@@ -91,45 +97,45 @@ static ckit_status leave(writing *w, ckit_status st) {
     return st;
 }
 
-ckit_status ckiti_sealed_write(const ckiti_sealed_place *place, const ckit_frame *frame, uint64_t max_stored_bytes,
+ckit_status ckiti_sealed_write(const ckiti_sealed_place *place, const ckit_frame *given, uint64_t max_stored_bytes,
                                ckit_buf *out, ckit_error *err) {
-    writing w = {.place = place, .frame = *frame, .out = out};
-    if (frame->payload.len > CKIT_SEAL_MAX_BYTES) {
-        return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to seal, limit %llu", frame->payload.len,
+    writing    w = {.place = place, .out = out};
+    ckit_frame frame = *given;
+    if (given->payload.len > CKIT_SEAL_MAX_BYTES) {
+        return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to seal, limit %llu", given->payload.len,
                          (unsigned long long)CKIT_SEAL_MAX_BYTES);
     }
-    ckit_status st = begin(&w, frame->payload.len, err);
+    ckit_status st = begin(&w, &frame, given->payload.len, err);
     if (st == CKIT_OK) {
-        (void)ckit_buf_append(out, frame->payload);
-        st = finish(&w, max_stored_bytes, err);
+        const ckit_seal_subject subject = subject_of(&frame, place->tenant, place->key);
+        (void)ckit_buf_append(out, given->payload);
+        st = finish(&w, &subject, max_stored_bytes, err);
     }
     return leave(&w, st);
 }
 
 ckit_status ckiti_sealed_seal(const ckiti_sealed_place *place, ckit_slice document, bool integrity,
                               int compression_level, uint64_t max_stored_bytes, ckit_buf *out, ckit_error *err) {
-    const ckit_slice msgpack = ckit_slice_of("msgpack", 7);
-    writing          w = {.place = place,
-                          .frame = {.serializer = ckit_slice_of("default", 7),
-                                    .format = msgpack,
-                                    .original_type = msgpack,
-                                    .has_original_type = true,
-                                    .compressed = integrity},
-                          .out = out};
+    writing           w = {.place = place, .out = out};
+    ckit_frame        bare = ckiti_sealed_default_frame(place->tenant, ckit_slice_of(NULL, 0));
+    ckit_seal_subject subject = ckiti_sealed_default_subject(place->tenant, place->key);
+    bare.compressed = false;
+    subject.compressed = integrity;
     if (document.len > CKIT_ENVELOPE_MAX_BYTES) {
         return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to store, limit %llu", document.len,
                          (unsigned long long)CKIT_ENVELOPE_MAX_BYTES);
     }
-    ckit_status st = begin(&w, integrity ? ckiti_block_bound(document.len) + BESIDES : document.len, err);
+    ckit_status st = integrity ? begin(&w, NULL, ckiti_block_bound(document.len) + BESIDES, err)
+                               : begin(&w, &bare, document.len, err);
     if (st == CKIT_OK && integrity) {
         ckit_envelope_options options = CKIT_ENVELOPE_OPTIONS_INIT;
         options.compression_level = compression_level;
-        st = ckit_envelope_store(document, msgpack, &options, out, err);
+        st = ckit_envelope_store(document, subject.format, &options, out, err);
     } else if (st == CKIT_OK) {
         (void)ckit_buf_append(out, document);
     }
     if (st == CKIT_OK) {
-        st = finish(&w, max_stored_bytes, err);
+        st = finish(&w, &subject, max_stored_bytes, err);
     }
     return leave(&w, st);
 }
@@ -235,8 +241,8 @@ static ckit_status check_serializer(const ckit_frame *frame, ckiti_sealed_class 
     return st;
 }
 
-ckit_status ckiti_sealed_open(const ckiti_sealed_place *place, ckit_slice stored, bool integrity_expected,
-                              uint64_t max_bytes, ckit_buf *document, ckiti_sealed_class *cls, ckit_error *err) {
+static ckit_status open_any(const ckiti_sealed_place *place, ckit_slice stored, bool integrity_expected,
+                            uint64_t max_bytes, ckit_buf *document, ckiti_sealed_class *cls, ckit_error *err) {
     ckit_buf    scratch = {.alloc = document->alloc}, payload = {.alloc = document->alloc};
     ckit_frame  frame;
     ckit_status st = parse(place, stored, &frame, &scratch, cls, err);
@@ -259,4 +265,51 @@ ckit_status ckiti_sealed_open(const ckiti_sealed_place *place, ckit_slice stored
     ckit_buf_fini(&payload);
     ckit_buf_fini(&scratch);
     return st;
+}
+
+/* ---- reading what this library writes most ------------------------------------------------------------------ */
+
+#define SHORT 4096 /* payloads up to here are decrypted into the stack */
+
+static ckit_status open_payload(ckiti_tenant *tenant, const ckiti_sealed_place *place, ckit_slice name,
+                                ckit_slice sealed, uint64_t max_bytes, ckit_buf *document) {
+    const ckit_seal_subject subject = ckiti_sealed_default_subject(name, place->key);
+    const size_t            len = sealed.len - CKIT_SEAL_OVERHEAD;
+    uint8_t                 payload[SHORT];
+    ckit_status             st = ckiti_unseal_lent(place->ring, tenant, &subject, sealed, payload);
+    if (st == CKIT_OK) {
+        ckit_envelope_options options = CKIT_ENVELOPE_OPTIONS_INIT;
+        options.max_content_bytes = max_bytes < CKIT_ENVELOPE_MAX_BYTES ? max_bytes : 0;
+        st = ckit_envelope_open(ckit_slice_of(payload, len), &options, document, NULL, NULL);
+        sodium_memzero(payload, len);
+    }
+    return st;
+}
+
+/* Short documents that the tenant's current key has sealed begin as that key's values do. False: open_any finds out
+ * what it is, and what is to be said about it. */
+static bool open_usual(const ckiti_sealed_place *place, ckit_slice stored, uint64_t max_bytes, ckit_buf *document) {
+    const ckit_slice name = place->tenant.len > 0 ? place->tenant : place->likely;
+    ckiti_tenant    *tenant;
+    bool             opened = false;
+    if (name.len == 0 || ckiti_ring_borrow_current(place->ring, name, &tenant, NULL) != CKIT_OK) {
+        return false;
+    }
+    const size_t head = tenant->head.len;
+    if (stored.len >= head + CKIT_SEAL_OVERHEAD && stored.len - head <= SHORT + CKIT_SEAL_OVERHEAD &&
+        memcmp(stored.ptr, tenant->head.ptr, head) == 0) {
+        const ckit_slice sealed = ckit_slice_of(stored.ptr + head, stored.len - head);
+        opened = open_payload(tenant, place, name, sealed, max_bytes, document) == CKIT_OK;
+    }
+    ckiti_ring_give_back(place->ring, tenant);
+    return opened;
+}
+
+ckit_status ckiti_sealed_open(const ckiti_sealed_place *place, ckit_slice stored, bool integrity_expected,
+                              uint64_t max_bytes, ckit_buf *document, ckiti_sealed_class *cls, ckit_error *err) {
+    if (open_usual(place, stored, max_bytes, document)) {
+        *cls = CKITI_SEALED_READABLE;
+        return CKIT_OK;
+    }
+    return open_any(place, stored, integrity_expected, max_bytes, document, cls, err);
 }
