@@ -79,7 +79,7 @@ CKIT_TEST(seal_memory, what_goes_back_to_the_allocator_is_neither_key_nor_plaint
         watcher            w = {.found = 0};
         const ckit_alloc   alloc = {watched_alloc, watched_resize, watched_release, &w};
         ckit_keyring      *ring = open_ring(&alloc, (ckit_seal_cipher)cipher);
-        ckiti_sealed_place place = {ring, S("t"), S("k")};
+        ckiti_sealed_place place = {.ring = ring, .tenant = S("t"), .key = S("k")};
         ckit_buf           stored = {.alloc = &alloc}, document = {.alloc = &alloc};
         ckiti_sealed_class cls;
         note_key(ring, "t", w.key);
@@ -119,7 +119,7 @@ CKIT_TEST(seal_memory, sealing_anew_gives_back_no_plaintext) {
     wipe(master, sizeof master);
     mask_bytes(w.plain, text, sizeof w.plain);
     for (int framed = 0; framed < 2; framed++) {
-        const ckiti_sealed_place place = {former, S("t"), S("k")};
+        const ckiti_sealed_place place = {.ring = former, .tenant = S("t"), .key = S("k")};
         const ckit_seal_subject  subject = {.tenant = S("t"), .key = S("k"), .format = S("msgpack")};
         ckit_buf                 stored = {.alloc = &alloc}, out = {.alloc = &alloc};
         ckiti_reseal_found       found = CKITI_RESEAL_CLEAR;

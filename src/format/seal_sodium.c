@@ -1,5 +1,6 @@
 /* format/seal_sodium.c - AES-256-GCM by libsodium: at hand at once, for processors with AES instructions. */
 #include "format/seal_cipher.h"
+#include "format/seal_wipe.h"
 
 #include <sodium.h>
 
@@ -8,20 +9,9 @@ _Static_assert(sizeof(crypto_aead_aes256gcm_state) == CKITI_SEAL_EXPANDED, "room
 #define WHERE "seal"
 #define STACK_USED 1024u /* at most, by libsodium's functions here */
 
-/* After libsodium, which leaves round keys on the stack and in registers; from there the loader would save them on the
- * stack when it binds a function that is called for the first time. */
+/* After libsodium, which leaves round keys on the stack and in registers. */
 static void wipe_traces(void) {
-#ifdef __x86_64__
-    __asm__ volatile("pxor %%xmm0, %%xmm0\n\tpxor %%xmm1, %%xmm1\n\tpxor %%xmm2, %%xmm2\n\tpxor %%xmm3, %%xmm3\n\t"
-                     "pxor %%xmm4, %%xmm4\n\tpxor %%xmm5, %%xmm5\n\tpxor %%xmm6, %%xmm6\n\tpxor %%xmm7, %%xmm7\n\t"
-                     "pxor %%xmm8, %%xmm8\n\tpxor %%xmm9, %%xmm9\n\tpxor %%xmm10, %%xmm10\n\tpxor %%xmm11, %%xmm11\n\t"
-                     "pxor %%xmm12, %%xmm12\n\tpxor %%xmm13, %%xmm13\n\tpxor %%xmm14, %%xmm14\n\t"
-                     "pxor %%xmm15, %%xmm15"
-                     :
-                     :
-                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
-                       "xmm12", "xmm13", "xmm14", "xmm15");
-#endif
+    ckiti_wipe_registers();
     sodium_stackzero(STACK_USED);
 }
 

@@ -3,6 +3,7 @@
 #include "format/envelope_block.h"
 #include "format/frame_header.h"
 #include "format/seal_ring.h"
+#include "format/seal_wipe.h"
 #include "format/sealed_head.h"
 #include "format/stored.h"
 
@@ -94,6 +95,7 @@ static ckit_status leave(writing *w, ckit_status st) {
         }
         w->out->len = w->start;
     }
+    ckiti_wipe_registers();
     return st;
 }
 
@@ -229,7 +231,11 @@ static ckit_status parse(const ckiti_sealed_place *place, ckit_slice stored, cki
 ckit_status ckiti_sealed_read(const ckiti_sealed_place *place, ckit_slice stored, uint64_t max_bytes, ckit_frame *frame,
                               ckit_buf *payload, ckit_buf *scratch, ckiti_sealed_class *cls, ckit_error *err) {
     ckit_status st = parse(place, stored, frame, scratch, cls, err);
-    return st == CKIT_OK ? decrypt(place, frame, max_bytes, payload, cls, err) : st;
+    if (st == CKIT_OK) {
+        st = decrypt(place, frame, max_bytes, payload, cls, err);
+        ckiti_wipe_registers();
+    }
+    return st;
 }
 
 /* Another serializer's entry is told from its header, without decrypting it. */
@@ -286,30 +292,35 @@ static ckit_status open_payload(ckiti_tenant *tenant, const ckiti_sealed_place *
     return st;
 }
 
-/* Short documents that the tenant's current key has sealed begin as that key's values do. False: open_any finds out
- * what it is, and what is to be said about it. */
-static bool open_usual(const ckiti_sealed_place *place, ckit_slice stored, uint64_t max_bytes, ckit_buf *document) {
+/* Short documents that the tenant's current key has sealed begin as that key's values do. CKIT_OK; CKIT_E_NO_MEMORY;
+ * CKIT_MISS: open_any finds out what it is, and what is to be said about it. */
+static ckit_status open_usual(const ckiti_sealed_place *place, ckit_slice stored, uint64_t max_bytes,
+                              ckit_buf *document) {
     const ckit_slice name = place->tenant.len > 0 ? place->tenant : place->likely;
     ckiti_tenant    *tenant;
-    bool             opened = false;
+    ckit_status      st = CKIT_MISS;
     if (name.len == 0 || ckiti_ring_borrow_current(place->ring, name, &tenant, NULL) != CKIT_OK) {
-        return false;
+        return CKIT_MISS;
     }
     const size_t head = tenant->head.len;
     if (stored.len >= head + CKIT_SEAL_OVERHEAD && stored.len - head <= SHORT + CKIT_SEAL_OVERHEAD &&
         memcmp(stored.ptr, tenant->head.ptr, head) == 0) {
-        const ckit_slice sealed = ckit_slice_of(stored.ptr + head, stored.len - head);
-        opened = open_payload(tenant, place, name, sealed, max_bytes, document) == CKIT_OK;
+        st =
+            open_payload(tenant, place, name, ckit_slice_of(stored.ptr + head, stored.len - head), max_bytes, document);
     }
     ckiti_ring_give_back(place->ring, tenant);
-    return opened;
+    return st == CKIT_OK || st == CKIT_E_NO_MEMORY ? st : CKIT_MISS;
 }
 
 ckit_status ckiti_sealed_open(const ckiti_sealed_place *place, ckit_slice stored, bool integrity_expected,
                               uint64_t max_bytes, ckit_buf *document, ckiti_sealed_class *cls, ckit_error *err) {
-    if (open_usual(place, stored, max_bytes, document)) {
-        *cls = CKITI_SEALED_READABLE;
-        return CKIT_OK;
+    ckit_status st = open_usual(place, stored, max_bytes, document);
+    *cls = st == CKIT_OK ? CKITI_SEALED_READABLE : CKITI_SEALED_LOCAL;
+    if (st == CKIT_E_NO_MEMORY) {
+        (void)no_memory(err, stored.len);
+    } else if (st != CKIT_OK) {
+        st = open_any(place, stored, integrity_expected, max_bytes, document, cls, err);
     }
-    return open_any(place, stored, integrity_expected, max_bytes, document, cls, err);
+    ckiti_wipe_registers();
+    return st;
 }

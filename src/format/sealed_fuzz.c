@@ -56,8 +56,9 @@ static void seal_and_open(const ckiti_sealed_place *place, ckit_slice bytes, boo
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    ckiti_sealed_place place = {ring_once(), ckit_slice_str("tenant"), ckit_slice_str("ns:key")};
-    const ckit_slice   bytes = ckit_slice_of(data, size);
+    ckiti_sealed_place place = {
+        .ring = ring_once(), .tenant = ckit_slice_str("tenant"), .key = ckit_slice_str("ns:key")};
+    const ckit_slice bytes = ckit_slice_of(data, size);
     seal_and_open(&place, bytes, true);
     if (size > 0) {
         seal_and_open(&place, bytes, false);

@@ -76,7 +76,8 @@ static ckit_keyring *ring_of(const char *current, const char *previous, const ck
 
 static ckiti_sealed_place place_of(const char *current, const char *previous, const char *key) {
     ckit_status              st;
-    const ckiti_sealed_place place = {ring_of(current, previous, NULL, &st), S(TENANT), S(key)};
+    const ckiti_sealed_place place = {
+        .ring = ring_of(current, previous, NULL, &st), .tenant = S(TENANT), .key = S(key)};
     CHECK_OK(st);
     return place;
 }
@@ -371,7 +372,7 @@ CKIT_TEST(sealed, every_failing_allocation_is_reported_and_says_nothing_about_th
         ckit_status        st;
         ckiti_sealed_class cls = CKITI_SEALED_LOCAL;
         failing_alloc_init(&fa, n);
-        ckiti_sealed_place place = {ring_of(KEY_A, NULL, &fa.alloc, &st), S(TENANT), S("k")};
+        ckiti_sealed_place place = {.ring = ring_of(KEY_A, NULL, &fa.alloc, &st), .tenant = S(TENANT), .key = S("k")};
         ckit_buf           out = {.alloc = &fa.alloc}, document = {.alloc = &fa.alloc};
         if (st == CKIT_OK && (st = ckiti_sealed_seal(&place, S("v"), true, 0, 0, &out, NULL)) == CKIT_OK) {
             st = ckiti_sealed_open(&place, ckit_buf_slice(&out), true, 0, &document, &cls, NULL);
