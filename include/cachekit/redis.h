@@ -26,7 +26,7 @@
  * not entries of this library are left alone. An entry may be listed twice when the server enlarges its table
  * meanwhile, or when a slot of a cluster moves; none is left out because its slot moves.
  *
- * When the server is away a call fails at once after the first failed attempt, until a pause that grows from 50 ms up
+ * When the server is away a call fails at once after the first failed attempt, until a pause that grows from 200 ms up
  * to `backoff_max_ms` is over; one caller then tries again. Nobody waits longer than his deadline or
  * `socket_timeout_ms`.
  *

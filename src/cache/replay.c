@@ -169,6 +169,7 @@ ckit_status ckiti_replay_init(ckit_cache *cache) {
     bool                 past_guard = guarded != NULL && cache->options.store_optional != CKIT_ON;
     replay->direct = past_guard ? guarded->inner : cache->ops;
     replay->direct_self = past_guard ? guarded->store : cache->store;
+    replay->guard = past_guard ? guarded->guard : NULL;
     ckiti_replay_fill_table(replay);
     cache->ops = &replay->ops;
     cache->store = cache;

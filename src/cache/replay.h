@@ -51,6 +51,7 @@ typedef struct ckiti_replay {
     void                   *through_self;
     const ckit_backend_ops *direct; /* the store itself */
     void                   *direct_self;
+    struct ckit_guard      *guard; /* that it goes past; NULL: past none */
     _Atomic uint64_t        replayed;
     _Atomic uint64_t        dropped;
     _Atomic bool            stopping;

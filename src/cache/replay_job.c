@@ -136,6 +136,9 @@ static void make_up(ckit_cache *cache, size_t most, bool all, uint64_t last_ms) 
         uint64_t   deadline_ms = deadline_of(cache, &e, last_ms);
         pthread_mutex_unlock(&replay->mu);
         ckit_status st = run_errand(cache, &e, deadline_ms, &whole, &why);
+        if (replay->guard != NULL && st >= CKIT_E_FIRST) {
+            ckiti_guard_hear(replay->guard, st, &why);
+        }
         pthread_mutex_lock(&replay->mu);
         goes_on = judge(cache, &e, st, whole, &why) && (all || !atomic_load(&replay->stopping)) &&
                   ckiti_cache_now(cache) < last_ms;

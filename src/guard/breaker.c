@@ -44,8 +44,10 @@ static void open_circuit(ckiti_breaker *breaker, uint64_t now_ms, bool *moved) {
     enter(breaker, CKIT_BREAKER_OPEN, moved);
 }
 
+static uint64_t time_since(uint64_t then_ms, uint64_t now_ms) { return now_ms > then_ms ? now_ms - then_ms : 0; }
+
 static uint64_t time_open(const ckiti_breaker *breaker, uint64_t now_ms) {
-    return now_ms > breaker->opened_ms ? now_ms - breaker->opened_ms : 0;
+    return time_since(breaker->opened_ms, now_ms);
 }
 
 /* A free place for one more probe, else that of the one that should have reported first of those that overran; NULL
@@ -130,6 +132,7 @@ bool ckiti_breaker_admit_troubled(ckiti_breaker *breaker, uint64_t now_ms, uint6
         admitted = breaker->counts.state == CKIT_BREAKER_HALF_OPEN && take_place(breaker, now_ms, ends_ms, pass);
         breaker->counts.refused += !admitted;
     }
+    pass->insists = admitted && time_since(breaker->counts.failed_ms, now_ms) > breaker->options.recovery_ms;
     pthread_mutex_unlock(&breaker->mu);
     return admitted;
 }
@@ -142,6 +145,14 @@ void ckiti_breaker_report_troubled(ckiti_breaker *breaker, const ckiti_pass *pas
         count_failure(breaker, now_ms, moved);
     } else if (counts && outcome == CKITI_OUTCOME_SUCCESS) {
         count_success(breaker, moved);
+    }
+    pthread_mutex_unlock(&breaker->mu);
+}
+
+void ckiti_breaker_hear_of_failure(ckiti_breaker *breaker, uint64_t now_ms, bool *moved) {
+    pthread_mutex_lock(&breaker->mu);
+    if (breaker->counts.state == CKIT_BREAKER_CLOSED) {
+        count_failure(breaker, now_ms, moved);
     }
     pthread_mutex_unlock(&breaker->mu);
 }

@@ -9,6 +9,9 @@
  * nothing about the store now. Refusals never count. A probe that has not reported by its end loses its place to the
  * next that finds none free.
  *
+ * A store may pause between its attempts to connect and repeat meanwhile what the last one said: NEITHER, it has been
+ * counted. So that no such pause outlasts the recovery time, a pass tells when the last failure is longer ago.
+ *
  * Time comes in as an argument (milliseconds, never going back). Thread-safe; while the breaker is closed and no
  * failure is remembered, admitting and reporting a success are one relaxed load each. */
 #ifndef CKITI_GUARD_BREAKER_H
@@ -66,8 +69,9 @@ typedef struct ckiti_breaker {
 /* The right to one operation. */
 typedef struct ckiti_pass {
     uint64_t period;
-    uint32_t probe;  /* its place */
-    uint32_t serial; /* 0 = not a probe */
+    uint32_t probe;   /* its place */
+    uint32_t serial;  /* 0 = not a probe */
+    bool     insists; /* the last failure is longer ago than the recovery time: a store that pauses is to try now */
 } ckiti_pass;
 
 void ckiti_breaker_init(ckiti_breaker *breaker, const ckiti_breaker_options *options);
@@ -84,6 +88,7 @@ static inline bool ckiti_breaker_admit_well(ckiti_breaker *breaker, ckiti_pass *
     uint64_t word = atomic_load_explicit(&breaker->word, memory_order_relaxed);
     pass->period = word >> 1;
     pass->serial = 0;
+    pass->insists = false;
     return (word & 1) == 0;
 }
 
@@ -111,6 +116,9 @@ static inline void ckiti_breaker_report(ckiti_breaker *breaker, const ckiti_pass
         ckiti_breaker_report_troubled(breaker, pass, outcome, now_ms, moved);
     }
 }
+
+/* A failure of what did not ask; counts while it is closed. */
+void ckiti_breaker_hear_of_failure(ckiti_breaker *breaker, uint64_t now_ms, bool *moved);
 
 bool ckiti_breaker_shuts_troubled(ckiti_breaker *breaker, uint64_t now_ms);
 

@@ -8,7 +8,7 @@ _Static_assert(sizeof(ckiti_visit) <= sizeof(ckit_guard_pass), "a pass must hold
 ckit_status ckit_guard_enter(ckit_guard *guard, ckit_guard_pass *pass, uint32_t *timeout_ms, ckit_error *err) {
     ckiti_visit visit;
     uint64_t    now_us = ckiti_guard_now_us(guard);
-    ckit_status st = ckiti_guard_enter(guard, CKITI_TRAIT_PLACE, now_us, CKIT_NO_DEADLINE, 0, &visit, err);
+    ckit_status st = ckiti_guard_enter(guard, NULL, CKITI_TRAIT_PLACE, now_us, CKIT_NO_DEADLINE, 0, &visit, err);
     memset(pass, 0, sizeof *pass);
     if (st == CKIT_OK) {
         memcpy(pass, &visit, sizeof visit);

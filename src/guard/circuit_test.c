@@ -38,7 +38,7 @@ CKIT_TEST(guard, each_change_of_state_is_one_line_and_refusals_are_none) {
     for (int i = 0; i < 3; i++) {
         CHECK_STATUS(CKIT_MISS, scene_get(&s));
     }
-    CHECK_STR("3 guard: fake: the circuit is open for 30000 ms: E010 fake: the store cannot be reached\n"
+    CHECK_STR("3 guard: fake: the circuit is open for 30000 ms: E010 fake: get was told to fail\n"
               "2 guard: fake: the circuit is half_open\n"
               "2 guard: fake: the circuit is closed\n",
               s.log);

@@ -75,6 +75,10 @@ ckiti_guard *ckiti_guard_of(const ckit_backend *backend);
  * out. */
 bool ckiti_guard_shuts(ckiti_guard *guard);
 
+/* What became of an operation that went past the guard: a store that nobody can reach is that for all, and the attempt
+ * that found it out may be the only one for a while. Other failures depend on what was asked, and of whom. */
+void ckiti_guard_hear(ckiti_guard *guard, ckit_status status, const ckit_error *err);
+
 /* One line about a change of the breaker's state; `why` may be NULL. */
 void ckiti_guard_say_state(ckiti_guard *guard, const ckit_error *why);
 

@@ -70,7 +70,8 @@ static __attribute__((noinline)) ckit_status failed(const ckiti_guarded *at, con
     for (uint32_t attempts = 1;
          end_failed(guard, o->traits, visit, attempts, now_us, judge(o, args, st), err, &pause_ms); attempts++) {
         guard->sleep_ms(pause_ms);
-        if (ckiti_guard_enter(guard, o->traits, ckiti_guard_now_us(guard), deadline_ms, 0, visit, NULL) != CKIT_OK) {
+        if (ckiti_guard_enter(guard, at, o->traits, ckiti_guard_now_us(guard), deadline_ms, 0, visit, NULL) !=
+            CKIT_OK) {
             break; /* the store's own story is the better one */
         }
         atomic_fetch_add_explicit(&guard->retries, 1, memory_order_relaxed);
@@ -92,8 +93,13 @@ walk(void *self, const operation *o, const void *args, uint64_t weight_ms, uint6
     const ckiti_guarded *at = self;
     ckiti_guard         *guard = at->guard;
     ckiti_visit          visit;
-    ckit_status          st =
-        ckiti_guard_enter(guard, o->traits, ckiti_guard_now_us(guard), deadline_ms, weight_ms, &visit, err);
+    ckit_error           own;
+    if (err == NULL) { /* what a failure counts for stands there */
+        own.status = CKIT_OK;
+        err = &own;
+    }
+    ckit_status st =
+        ckiti_guard_enter(guard, at, o->traits, ckiti_guard_now_us(guard), deadline_ms, weight_ms, &visit, err);
     if (st != CKIT_OK) {
         return st;
     }
@@ -465,7 +471,7 @@ static ckit_status guarded_submit(void *self, ckit_request *request, ckit_error 
     }
     *s = (stand_in){
         .guard = guard, .deadline_ms = request->deadline_ms, .done = request->done, .context = request->context};
-    ckit_status st = ckiti_guard_enter(guard, traits, now_us, request->deadline_ms, weight_ms, &s->visit, err);
+    ckit_status st = ckiti_guard_enter(guard, at, traits, now_us, request->deadline_ms, weight_ms, &s->visit, err);
     if (st != CKIT_OK) {
         ckiti_free(guard->alloc, s, sizeof *s);
         return st;
@@ -516,6 +522,11 @@ static ckit_status through_sweep(void *self, uint64_t deadline_ms, ckit_deleted 
     return at->inner->sweep(at->store, deadline_ms, out, err);
 }
 
+static void through_hurry(void *self) {
+    const ckiti_guarded *at = self;
+    at->inner->hurry(at->store);
+}
+
 static ckit_status through_watch(void *self, const ckit_watch_sink *sink, ckit_error *err) {
     const ckiti_guarded *at = self;
     return at->inner->watch(at->store, sink, err);
@@ -549,6 +560,7 @@ void ckiti_guard_fill_table(ckit_backend_ops *ops, const ckit_backend_ops *inner
         WHERE_THE_STORE_HAS(stats, through_stats),
         WHERE_THE_STORE_HAS(sweep, through_sweep),
         WHERE_THE_STORE_HAS(watch, through_watch),
+        WHERE_THE_STORE_HAS(hurry, through_hurry),
         WHERE_THE_STORE_HAS(lock_try_many, guarded_lock_try_many),
         WHERE_THE_STORE_HAS(lock_renew_many, guarded_lock_renew_many),
         WHERE_THE_STORE_HAS(lock_release_many, guarded_lock_release_many),

@@ -1,7 +1,6 @@
 /* Batches, second attempts, and more callers than the store is to have at once. */
 #include "guard/guard_fixture.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -135,30 +134,6 @@ CKIT_TEST(guard, a_probe_is_not_tried_again) {
     CHECK_STATUS(CKIT_E_SERVER, scene_get(&s));
     CHECK_EQ_U(9, fake_calls(s.store, FAKE_GET));
     CHECK_STATUS(CKIT_E_CIRCUIT_OPEN, scene_get(&s));
-    scene_close(&s);
-}
-
-/* It tells nothing new, so the circuit does not stay open for another half a minute because of it. */
-CKIT_TEST(guard, a_probe_that_the_store_did_not_try_is_followed_by_the_next) {
-    scene      s;
-    ckit_error err = CKIT_ERROR_INIT;
-    begin_retrying(&s, FAKE_FULL);
-    fake_fail_errno(s.store, FAKE_GET, CKIT_E_UNREACHABLE, EAGAIN, UINT64_MAX);
-    for (int i = 0; i < 5; i++) {
-        CHECK_STATUS(CKIT_E_UNREACHABLE, scene_get_by(&s, CKIT_NO_DEADLINE, &err));
-    }
-    CHECK_EQ_U(CKIT_BREAKER_OPEN, scene_stats(&s).state); /* while it is closed they count */
-    fake_clock_advance(&s.time, 30001);
-    for (int i = 0; i < 5; i++) {
-        CHECK_STATUS(CKIT_E_UNREACHABLE, scene_get_by(&s, CKIT_NO_DEADLINE, &err));
-    }
-    CHECK_EQ_U(CKIT_BREAKER_HALF_OPEN, scene_stats(&s).state);
-    CHECK_EQ_U(0, scene_stats(&s).probes);
-    fake_fail(s.store, FAKE_GET, CKIT_OK, 0);
-    for (int i = 0; i < 3; i++) {
-        CHECK_STATUS(CKIT_MISS, scene_get(&s));
-    }
-    CHECK_EQ_U(CKIT_BREAKER_CLOSED, scene_stats(&s).state);
     scene_close(&s);
 }
 

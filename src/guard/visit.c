@@ -19,14 +19,20 @@ static ckit_status refuse(ckiti_guard *guard, uint64_t now_ms, ckit_error *err) 
                      guard->name, ckit_breaker_state_name(counts.state), (unsigned long long)counts.recovery_in_ms);
 }
 
-ckit_status ckiti_guard_admit(ckiti_guard *guard, ckiti_visit *visit, ckit_error *err) {
+ckit_status ckiti_guard_admit(ckiti_guard *guard, const ckiti_guarded *at, ckiti_visit *visit, ckit_error *err) {
     bool     moved = false;
     uint64_t now_ms = visit->began_us / 1000;
     bool     admitted = ckiti_breaker_admit(&guard->breaker, now_ms, visit->deadline_ms, &visit->pass, &moved);
     if (moved) {
         ckiti_guard_say_state(guard, NULL);
     }
-    return admitted ? CKIT_OK : refuse(guard, now_ms, err);
+    if (!admitted) {
+        return refuse(guard, now_ms, err);
+    }
+    if (visit->pass.insists && at != NULL && at->inner->hurry != NULL) {
+        at->inner->hurry(at->store);
+    }
+    return CKIT_OK;
 }
 
 ckit_status ckiti_guard_find_place(ckiti_guard *guard, unsigned traits, uint64_t deadline_ms, uint64_t weight_ms,
@@ -58,9 +64,9 @@ ckit_error_kind ckiti_guard_kind(ckit_status status, const ckit_error *err) {
 
 static bool is_hopeless(const ckiti_visit *visit) { return visit->deadline_ms <= visit->began_us / 1000; }
 
-/* A probe that the store did not let try. */
-static bool was_no_try(const ckiti_visit *visit, ckit_status status, const ckit_error *err) {
-    return visit->pass.serial != 0 && err != NULL && err->status == status && err->sys_errno == EAGAIN;
+/* Another operation has been told, or was a moment ago: one attempt to connect, or one lost connection, counts once. */
+static bool is_repetition(ckit_status status, const ckit_error *err) {
+    return err != NULL && err->status == status && err->sys_errno == EAGAIN;
 }
 
 static ckiti_outcome outcome_of(const ckiti_guard *guard, const ckiti_visit *visit, ckit_status status,
@@ -75,19 +81,37 @@ static ckiti_outcome outcome_of(const ckiti_guard *guard, const ckiti_visit *vis
     return kind == CKIT_KIND_TIMEOUT && is_hopeless(visit) ? CKITI_OUTCOME_NEITHER : CKITI_OUTCOME_FAILURE;
 }
 
-void ckiti_guard_report(ckiti_guard *guard, const ckiti_visit *visit, ckiti_outcome outcome, uint64_t now_us,
-                        ckit_status status, const ckit_error *err) {
-    bool       moved = false;
+/* `err` may be NULL. */
+static void say_moved(ckiti_guard *guard, ckit_status status, const ckit_error *err) {
     ckit_error why = CKIT_ERROR_INIT;
-    ckiti_breaker_report(&guard->breaker, &visit->pass, outcome, now_us / 1000, &moved);
-    if (!moved) {
-        return;
-    }
-    if (outcome == CKITI_OUTCOME_FAILURE && (err == NULL || err->status != status)) {
+    if (err == NULL || err->status != status) {
         ckit_fail(&why, status, guard->name, "%s", ckit_status_text(status));
         err = &why;
     }
-    ckiti_guard_say_state(guard, outcome == CKITI_OUTCOME_FAILURE ? err : NULL);
+    ckiti_guard_say_state(guard, err);
+}
+
+void ckiti_guard_report(ckiti_guard *guard, const ckiti_visit *visit, ckiti_outcome outcome, uint64_t now_us,
+                        ckit_status status, const ckit_error *err) {
+    bool moved = false;
+    ckiti_breaker_report(&guard->breaker, &visit->pass, outcome, now_us / 1000, &moved);
+    if (moved && outcome == CKITI_OUTCOME_FAILURE) {
+        say_moved(guard, status, err);
+    } else if (moved) {
+        ckiti_guard_say_state(guard, NULL);
+    }
+}
+
+void ckiti_guard_hear(ckiti_guard *guard, ckit_status status, const ckit_error *err) {
+    bool            moved = false;
+    ckit_error_kind kind = ckiti_guard_kind(status, err);
+    if (guard->breaks && status == CKIT_E_UNREACHABLE && !is_repetition(status, err) &&
+        (guard->excluded_kinds & CKIT_KIND_BIT(kind)) == 0) {
+        ckiti_breaker_hear_of_failure(&guard->breaker, ckiti_guard_now_us(guard) / 1000, &moved);
+    }
+    if (moved) {
+        say_moved(guard, status, err);
+    }
 }
 
 /* A timed-out operation would have taken at least what it had. How soon a store fails otherwise says nothing about how
@@ -102,11 +126,12 @@ static void measure_timeout(const ckiti_visit *visit, uint64_t now_us) {
 void ckiti_guard_leave_failed(ckiti_guard *guard, const ckiti_visit *visit, uint64_t now_us, ckit_status status,
                               ckit_error_kind kind, bool again, const ckit_error *err) {
     ckiti_backpressure_give_back(&guard->backpressure, &visit->place);
-    if (kind == CKIT_KIND_TIMEOUT && !is_hopeless(visit)) {
+    bool repeated = is_repetition(status, err);
+    if (kind == CKIT_KIND_TIMEOUT && !is_hopeless(visit) && !repeated) {
         measure_timeout(visit, now_us);
     }
     if (visit->pass.period != CKITI_NO_PERIOD) {
-        bool silent = again || was_no_try(visit, status, err);
+        bool silent = again || repeated;
         ckiti_guard_report(guard, visit, silent ? CKITI_OUTCOME_NEITHER : outcome_of(guard, visit, status, kind),
                            now_us, status, err);
     }

@@ -24,8 +24,8 @@ typedef struct ckiti_visit {
 
 /* ---- in ---------------------------------------------------------------------------------------------------------- */
 
-/* The parts for when something is wrong, or full. */
-ckit_status ckiti_guard_admit(ckiti_guard *guard, ckiti_visit *visit, ckit_error *err);
+/* The parts for when something is wrong, or full. `at` may be NULL: there is no store. */
+ckit_status ckiti_guard_admit(ckiti_guard *guard, const ckiti_guarded *at, ckiti_visit *visit, ckit_error *err);
 ckit_status ckiti_guard_find_place(ckiti_guard *guard, unsigned traits, uint64_t deadline_ms, uint64_t weight_ms,
                                    ckiti_visit *visit, ckit_error *err);
 
@@ -37,16 +37,17 @@ static inline void ckiti_guard_set_out(ckiti_visit *visit, uint64_t now_us, uint
 }
 
 /* Begins an operation at `now_us`: CKIT_OK, or the refusal. `weight_ms` is what it gets on top of the timeout for its
- * size. */
-static inline ckit_status ckiti_guard_enter(ckiti_guard *guard, unsigned traits, uint64_t now_us, uint64_t deadline_ms,
-                                            uint64_t weight_ms, ckiti_visit *visit, ckit_error *err) {
+ * size. `at` is the store that it goes to, or NULL. */
+static inline ckit_status ckiti_guard_enter(ckiti_guard *guard, const ckiti_guarded *at, unsigned traits,
+                                            uint64_t now_us, uint64_t deadline_ms, uint64_t weight_ms,
+                                            ckiti_visit *visit, ckit_error *err) {
     visit->timing = (traits & CKITI_TRAIT_LOCK) != 0 ? &guard->locks : &guard->data;
     visit->pass = (ckiti_pass){.period = CKITI_NO_PERIOD};
     visit->place = (ckiti_place){.taken = false};
     ckiti_guard_set_out(visit, now_us, deadline_ms, weight_ms);
     if (guard->breaks && (traits & CKITI_TRAIT_ALWAYS) == 0 &&
         !ckiti_breaker_admit_well(&guard->breaker, &visit->pass)) {
-        ckit_status st = ckiti_guard_admit(guard, visit, err);
+        ckit_status st = ckiti_guard_admit(guard, at, visit, err);
         if (st != CKIT_OK) {
             return st;
         }

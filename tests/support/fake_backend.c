@@ -3,6 +3,7 @@
 #include "support/test.h"
 
 #include <cachekit/buf.h>
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -261,7 +262,8 @@ static const char *const names[FAKE_OP_COUNT] = {"get",
                                                  "lock_try_many",
                                                  "lock_renew_many",
                                                  "lock_release_many",
-                                                 "set_many_if_owner"};
+                                                 "set_many_if_owner",
+                                                 "hurry"};
 
 static void dawdle(fake_store *store) {
     if (!store->dawdles) return;
@@ -682,6 +684,16 @@ static ckit_status submit_at_once(void *self, ckit_request *request, ckit_error 
     return CKIT_PENDING;
 }
 
+static void fake_hurry(void *self) {
+    fake_store *store = self;
+    pthread_mutex_lock(&store->mu);
+    store->calls[FAKE_HURRY]++;
+    for (int op = 0; op < FAKE_OP_COUNT; op++) {
+        if (store->failures[op].sys_errno == EAGAIN) store->failures[op].times = 0;
+    }
+    pthread_mutex_unlock(&store->mu);
+}
+
 /* ---- the tables -------------------------------------------------------------------------------------------------- */
 
 #define REQUIRED_OPS                                                                                                   \
@@ -689,7 +701,7 @@ static ckit_status submit_at_once(void *self, ckit_request *request, ckit_error 
     .exists = fake_exists, .health = fake_health, .close = fake_close
 #define FULL_OPS                                                                                                       \
     REQUIRED_OPS, .ttl = fake_ttl, .touch = fake_touch, .get_many = fake_get_many, .set_many = fake_set_many,          \
-                  .list = fake_list, .delete_scope = fake_delete_scope
+                  .list = fake_list, .delete_scope = fake_delete_scope, .hurry = fake_hurry
 
 #define LOCKING_OPS                                                                                                    \
     FULL_OPS, .lock_try = fake_lock_try, .lock_renew = fake_lock_renew, .lock_release = fake_lock_release,             \

@@ -37,6 +37,7 @@ typedef enum fake_op {
     FAKE_LOCK_RENEW_MANY, /* and so on */
     FAKE_LOCK_RELEASE_MANY,
     FAKE_SET_MANY_IF_OWNER,
+    FAKE_HURRY, /* is counted, and nothing else */
     FAKE_OP_COUNT
 } fake_op;
 
@@ -65,7 +66,7 @@ ckit_backend *fake_connect(fake_store *store, fake_kind kind);
 
 /* The next `times` calls of `op` answer `status` and do nothing else. Counts again from now. UINT64_MAX: all. */
 void fake_fail(fake_store *store, fake_op op, ckit_status status, uint64_t times);
-/* The same, and the story tells what the system said. */
+/* The same, and the story tells what the system said. EAGAIN: the store pauses, until somebody hurries it. */
 void fake_fail_errno(fake_store *store, fake_op op, ckit_status status, int sys_errno, uint64_t times);
 /* Calls take a moment before and after what they do, so that others come between. */
 void fake_dawdle(fake_store *store, bool dawdle);

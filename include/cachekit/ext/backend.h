@@ -20,7 +20,9 @@
  *   - Failures carry a status whose kind is true: the guard of the store (guard.h) goes by it when it retries and
  *     breaks the circuit. After CKIT_E_NETWORK and kind TIMEOUT a change may have been carried out, or still be; after
  *     CKIT_E_UNREACHABLE nothing was sent. A store that pauses between its attempts to connect answers at once
- *     meanwhile, with sys_errno EAGAIN: to a guard that tries it, such an answer says nothing.
+ *     meanwhile. Where several operations are told what one attempt to connect came to, or that the connection they
+ *     shared was lost, all but one of the answers have sys_errno EAGAIN, those during a pause too: to the circuit
+ *     breaker, which counts failures, it is one.
  *   - After fork the child's first call works on connections and locks of its own.
  *   - No secret, no value and no whole key in an error text.
  *
@@ -268,6 +270,9 @@ typedef struct ckit_backend_ops {
      * never lost. A store that has this lets the callback of its `list` call its other operations. */
     ckit_status (*replace)(void *self, ckit_slice key, ckit_slice expected, ckit_slice value, uint64_t deadline_ms,
                            ckit_error *err);
+    /* Ends a pause between attempts to connect: the next operation tries. Does not wait. A guard asks for it when the
+     * last failure is longer ago than its recovery time, so that a store which is back is not found out later. */
+    void (*hurry)(void *self);
 } ckit_backend_ops;
 
 /* A backend in use. */

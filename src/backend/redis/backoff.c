@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#define FIRST_PAUSE_MS 50u
+#define FIRST_PAUSE_MS 200u
 
 void ckiti_redis_backoff_init(ckiti_redis_backoff *b, uint32_t max_ms) {
     *b = (ckiti_redis_backoff){.max_ms = max_ms};
@@ -27,6 +27,12 @@ ckit_status ckiti_redis_backoff_ask(ckiti_redis_backoff *b, uint64_t now_ms, cki
     }
     pthread_mutex_unlock(&b->lock);
     return st;
+}
+
+void ckiti_redis_backoff_hurry(ckiti_redis_backoff *b) {
+    pthread_mutex_lock(&b->lock);
+    b->next_ms = 0;
+    pthread_mutex_unlock(&b->lock);
 }
 
 void ckiti_redis_backoff_failed(ckiti_redis_backoff *b, uint64_t now_ms, const ckit_error *why) {

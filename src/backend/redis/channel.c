@@ -5,6 +5,7 @@
 #include "failure.h"
 #include "gather.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -347,9 +348,8 @@ ckit_status ckiti_redis_channel_answer(ckiti_redis_channel *ch, ckiti_redis_woke
 
 /* ---- the leader: the end of a connection ------------------------------------------------------------------------- */
 
-static void fail_lane(ckiti_redis_lane *lane, ckiti_redis_call *current, const ckit_error *why,
+static void fail_lane(ckiti_redis_lane *lane, ckiti_redis_call *current, ckit_error *why, bool lost,
                       ckiti_redis_woken *woken, ckiti_redis_call **again) {
-    bool     lost = why->status == CKIT_E_NETWORK || why->status == CKIT_E_TIMEOUT;
     uint64_t end = lane->sent; /* a repeated call may be queued meanwhile */
     for (uint64_t head = atomic_load_explicit(&lane->head, memory_order_relaxed); head < end; head++) {
         ckiti_redis_place *place = ckiti_redis_place_at(lane, head);
@@ -361,6 +361,7 @@ static void fail_lane(ckiti_redis_lane *lane, ckiti_redis_call *current, const c
             continue;
         }
         ckiti_redis_call_fail(call, why, lost);
+        why->sys_errno = EAGAIN; /* for the others it is no news */
         if (again != NULL && lost && call->finish != NULL) {
             call->next = *again;
             *again = call;
@@ -372,6 +373,8 @@ static void fail_lane(ckiti_redis_lane *lane, ckiti_redis_call *current, const c
 
 void ckiti_redis_channel_break(ckiti_redis_channel *ch, const ckit_error *why, bool unsent, ckiti_redis_woken *woken,
                                ckiti_redis_call **again) {
+    bool              lost = !unsent && (why->status == CKIT_E_NETWORK || why->status == CKIT_E_TIMEOUT);
+    ckit_error        told = *why;
     ckiti_redis_call *plain = is_gathered(ch) ? NULL : ch->turn.call;
     ckiti_redis_call *read = is_gathered(ch) ? ch->gathered.member : NULL;
     pthread_mutex_lock(&ch->lock);
@@ -384,6 +387,6 @@ void ckiti_redis_channel_break(ckiti_redis_channel *ch, const ckit_error *why, b
     }
     pthread_mutex_unlock(&ch->lock);
     forget_answers(ch);
-    fail_lane(&ch->lanes[CKITI_REDIS_PLAIN], plain, why, woken, again);
-    fail_lane(&ch->lanes[CKITI_REDIS_READS], read, why, woken, again);
+    fail_lane(&ch->lanes[CKITI_REDIS_PLAIN], plain, &told, lost, woken, again);
+    fail_lane(&ch->lanes[CKITI_REDIS_READS], read, &told, lost, woken, again);
 }

@@ -135,7 +135,8 @@ ckit_status ckiti_redis_channel_flush(ckiti_redis_channel *ch, uint64_t until_ms
 ckit_status ckiti_redis_channel_receive(ckiti_redis_channel *ch, uint64_t until_ms, ckit_error *err);
 /* Answers calls with what has been received. */
 ckit_status ckiti_redis_channel_answer(ckiti_redis_channel *ch, ckiti_redis_woken *woken, ckit_error *err);
-/* Ends the connection and fails the calls that were sent, with `unsent` also those that were not. Calls that nobody
+/* Ends the connection and fails the calls that were sent; with `unsent` also those that were not, because there will be
+ * no connection: then none is worth repeating. All but one are told that it is a repetition (EAGAIN). Calls that nobody
  * waits for and that may be repeated are put in `again` instead, when that is not NULL. */
 void ckiti_redis_channel_break(ckiti_redis_channel *ch, const ckit_error *why, bool unsent, ckiti_redis_woken *woken,
                                ckiti_redis_call **again);

@@ -265,6 +265,16 @@ bool ckiti_redis_cluster_uncover(ckiti_redis_cluster *c, ckiti_redis_seat *seat)
     return !wanted;
 }
 
+void ckiti_redis_cluster_hurry(ckiti_redis_cluster *c) {
+    pthread_mutex_lock(&c->lock);
+    for (uint32_t i = 1; i <= c->seat_count; i++) {
+        if (seat_number(c, i)->used) {
+            ckiti_redis_node_hurry(&seat_number(c, i)->node);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
 unsigned ckiti_redis_cluster_chances(const ckiti_redis_cluster *c) { return (unsigned)c->address->host_count + 2; }
 
 /* ---- a new map --------------------------------------------------------------------------------------------------- */

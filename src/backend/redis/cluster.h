@@ -95,6 +95,9 @@ bool ckiti_redis_cluster_uncover(ckiti_redis_cluster *c, ckiti_redis_seat *seat)
 /* How a connection to that node is made. */
 ckiti_redis_dial ckiti_redis_cluster_dial(ckiti_redis_cluster *c, ckiti_redis_seat *seat);
 
+/* Ends every pause between attempts to connect. */
+void ckiti_redis_cluster_hurry(ckiti_redis_cluster *c);
+
 /* How many nodes a call may try when none of those known has answered yet. */
 unsigned ckiti_redis_cluster_chances(const ckiti_redis_cluster *c);
 

@@ -195,6 +195,8 @@ ckit_status ckit_redis_open(const ckit_redis_options *options, const ckit_backen
     return ckiti_redis_open_with(options, env, &ckiti_redis_sockets, false, out, err);
 }
 
+static void redis_hurry(void *self) { ckiti_redis_ways_hurry(self); }
+
 static ckit_slice redis_prefix(void *self) { return ((ckiti_redis_store *)self)->prefix; }
 
 #define OPERATIONS                                                                                                     \
@@ -206,7 +208,7 @@ static ckit_slice redis_prefix(void *self) { return ((ckiti_redis_store *)self)-
     .lock_release = ckiti_redis_lock_release, .set_if_owner = ckiti_redis_set_if_owner, .key_prefix = redis_prefix,    \
     .stats = ckiti_redis_stats, .replace = ckiti_redis_replace, .lock_try_many = ckiti_redis_lock_try_many,            \
     .lock_renew_many = ckiti_redis_lock_renew_many, .lock_release_many = ckiti_redis_lock_release_many,                \
-    .set_many_if_owner = ckiti_redis_set_many_if_owner
+    .set_many_if_owner = ckiti_redis_set_many_if_owner, .hurry = redis_hurry
 
 static const ckit_backend_ops redis_ops = {OPERATIONS, .watch = redis_watch};
 static const ckit_backend_ops deaf_ops = {OPERATIONS};

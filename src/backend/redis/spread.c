@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 
 #include <cachekit/buf.h>
+#include <errno.h>
 
 /* Bundles that are under way in other threads. */
 typedef struct gate {
@@ -188,7 +189,7 @@ static ckit_status conclude(spreading *s, ckit_error *err) {
             continue;
         }
         failed++;
-        first = first == NULL ? one : first;
+        first = first == NULL || first->why.sys_errno == EAGAIN ? one : first; /* rather one that has news */
         for (size_t i = 0; i < one->count; i++) {
             one->calls[one->which[i]]->status = one->call.status;
             one->alone[one->which[i]] = false;

@@ -67,6 +67,8 @@ void ckiti_redis_ways_close(ckiti_redis_store *store);
 void ckiti_redis_ways_before_fork(ckiti_redis_store *store);
 void ckiti_redis_ways_in_parent(ckiti_redis_store *store);
 void ckiti_redis_ways_in_child(ckiti_redis_store *store);
+/* Ends pauses between attempts to connect. */
+void ckiti_redis_ways_hurry(ckiti_redis_store *store);
 /* How many connections there are, and how many are in use at this moment. */
 void ckiti_redis_ways_count(ckiti_redis_store *store, uint32_t *all, uint32_t *taken);
 /* Hands a call over to the server that has `key`; `turn` lasts until call->finish is told. CKIT_PENDING, or why it was

@@ -205,6 +205,14 @@ ckit_status ckiti_redis_hand_over(ckiti_redis_store *store, ckit_slice key, ckit
                : ckiti_redis_cluster_submit(store->cluster, ckiti_redis_slot_of(store->prefix, key), call, turn);
 }
 
+void ckiti_redis_ways_hurry(ckiti_redis_store *store) {
+    if (store->cluster == NULL) {
+        ckiti_redis_node_hurry(&store->node);
+    } else {
+        ckiti_redis_cluster_hurry(store->cluster);
+    }
+}
+
 void ckiti_redis_ways_count(ckiti_redis_store *store, uint32_t *all, uint32_t *taken) {
     if (store->cluster == NULL) {
         ckiti_redis_node_count(&store->node, all, taken);
