@@ -166,12 +166,16 @@ typedef struct ckit_batch_start {
     /* Without a poll: another thread goes on, with ckit_batch_wait. What memory cannot answer is CKIT_PENDING then, at
      * once. For a caller who has limits to how long he waits. */
     bool apart;
+    /* Without a poll: asked about every 100 ms while the batch waits for what others compute, in this thread, with
+     * `context`; true: ckit_begin_many, ckit_batch_wait or ckit_finish_many ends with CKIT_E_CANCELLED. NULL = wait */
+    bool (*stop)(void *context);
 } ckit_batch_start;
 #define CKIT_BATCH_START_INIT CKIT_SIZED_INIT(ckit_batch_start)
 CKIT_API void ckit_batch_start_init(ckit_batch_start *start, size_t struct_size);
 
 /* CKIT_OK, CKIT_COMPUTE, CKIT_PENDING: *batch is the caller's, to be freed. CKIT_E_NO_MEMORY, CKIT_E_MISUSE: nothing
- * was begun. Failures of single calls are told by ckit_batch_take. */
+ * was begun. CKIT_E_CANCELLED: `stop` said so, and *batch is NULL. Failures of single calls are told by
+ * ckit_batch_take. */
 CKIT_API ckit_status ckit_begin_many(const ckit_batch_start *start, ckit_batch **batch, ckit_error *err);
 /* After CKIT_PENDING of a batch that was begun `apart`, once: goes on in this thread, which is to run the loader too.
  * Blocks; answers like ckit_begin_many. CKIT_E_MISUSE for a batch with a poll. */
@@ -181,8 +185,8 @@ CKIT_API ckit_status ckit_batch_wait(ckit_batch *batch);
 CKIT_API ckit_batch_call *ckit_batch_missing(ckit_batch *batch, size_t *count);
 /* The loader has written its results. `status` other than CKIT_OK is its failure: that of every call it was given,
  * about which `err` (may be NULL) tells. Results are stored, and whoever waits for one is woken. Answers like
- * ckit_begin_many; CKIT_E_MISUSE for a batch that does not wait for results. From any thread; after CKIT_PENDING the
- * batch is no longer that thread's. */
+ * ckit_begin_many; CKIT_E_MISUSE for a batch that does not wait for results; after CKIT_E_CANCELLED the results are
+ * stored, and the batch is to be freed. From any thread; after CKIT_PENDING the batch is no longer that thread's. */
 CKIT_API ckit_status ckit_finish_many(ckit_batch *batch, ckit_status status, ckit_error *err);
 /* The answer to call `index`: CKIT_OK, and the value is moved to *out, once; or the call's failure, with `err` filled;
  * or CKIT_PENDING. While the batch is the caller's: not between CKIT_PENDING and `ready`. */

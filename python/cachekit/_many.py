@@ -30,7 +30,7 @@ def _results(given: Any, items: list[Any]) -> list[Any]:
     if isinstance(given, Mapping):
         found = cast("Mapping[Any, Any]", given)
         return [found[item] if item in found else _nothing_for(item) for item in items]
-    if not isinstance(given, Iterable) or isinstance(given, (str, bytes)):
+    if not isinstance(given, Iterable) or isinstance(given, (str, bytes, set, frozenset)):
         hint = ": a coroutine function loads for an `async def`, or in aget_many" if inspect.iscoroutine(given) else ""
         if inspect.iscoroutine(given):
             given.close()
@@ -55,8 +55,9 @@ def _caught(function: Callable[..., Any], item: Any) -> Any:
 
 
 def _checked(results: list[Any], return_exceptions: bool) -> list[Any]:
-    failed = [result for result in results if isinstance(result, BaseException)]
-    if failed and not return_exceptions:
+    raised = (KeyboardInterrupt, SystemExit) if return_exceptions else BaseException  # as asyncio.gather
+    failed = [result for result in results if isinstance(result, raised)]
+    if failed:
         raise failed[0]
     return results
 

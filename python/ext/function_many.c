@@ -297,6 +297,32 @@ static ckit_status load(void *context, ckit_batch_call *calls, size_t count, cki
     return failed ? ckit_fail(err, CKIT_E_FUNCTION, "function", "the loader failed") : CKIT_OK;
 }
 
+/* As ckit_call_many, but that Ctrl-C ends it while it waits for others. */
+static ckit_status run(blocking *b) {
+    ckit_batch_start start = {.struct_size = sizeof start,
+                              .function = b->m.f->function,
+                              .args = b->m.packed,
+                              .count = b->m.keyed,
+                              .context = &b->saved,
+                              .stop = core_is_interrupted};
+    ckit_batch      *batch;
+    b->saved = PyEval_SaveThread();
+    ckit_status st = ckit_begin_many(&start, &batch, NULL);
+    while (st == CKIT_COMPUTE) {
+        ckit_error       why = CKIT_ERROR_INIT;
+        size_t           count;
+        ckit_batch_call *calls = ckit_batch_missing(batch, &count);
+        ckit_status      loaded = load(b, calls, count, &why);
+        st = ckit_finish_many(batch, loaded, &why);
+    }
+    for (size_t n = 0; n < b->m.keyed; n++) {
+        b->m.answers[n] = st == CKIT_OK ? ckit_batch_take(batch, n, &b->m.values[n], NULL) : st;
+    }
+    ckit_batch_free(batch);
+    PyEval_RestoreThread(b->saved);
+    return st;
+}
+
 /* Calls without a key, and those that the cache had trouble with: the same loader, uncached. */
 static int load_the_rest(blocking *b) {
     PyObject *positions = core_many_left(&b->m);
@@ -340,12 +366,9 @@ PyObject *core_function_call_many(PyObject *self, PyObject *const *values, Py_ss
     b.loader = values[1];
     if (core_many_init(&b.m, f, PyList_GET_SIZE(calls)) == 0) { /* nobody else changes this list */
         if (core_many_pack(&b.m, calls) == 0) {
-            b.saved = PyEval_SaveThread();
-            (void)ckit_call_many(f->function, b.m.packed, b.m.keyed, load, &b, b.m.values, b.m.answers, NULL);
-            PyEval_RestoreThread(b.saved);
-            core_bury(f->cache);
-            if (core_many_read(&b.m) == 0 && load_the_rest(&b) == 0) {
-                list = core_many_list(&b.m);
+            if (run(&b) != CKIT_E_CANCELLED) { /* else by an exception, which is pending */
+                core_bury(f->cache);
+                list = core_many_read(&b.m) == 0 && load_the_rest(&b) == 0 ? core_many_list(&b.m) : NULL;
             }
         }
         core_many_fini(&b.m);

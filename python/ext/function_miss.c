@@ -69,8 +69,7 @@ static PyObject *run_uncached(core_function *f, PyObject *const *values, size_t 
     return core_function_run(f, values, count, names);
 }
 
-/* Ctrl-C while another call, perhaps of another process, computes: the interpreter is taken to see. */
-static bool is_interrupted(void *context) {
+bool core_is_interrupted(void *context) {
     PyThreadState **saved = context;
     if (core_is_finalizing()) {
         return false; /* others may still look at where this thread waits */
@@ -88,7 +87,7 @@ PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const 
                             .function = f->function,
                             .args = args,
                             .peeked = true,
-                            .stop = is_interrupted,
+                            .stop = core_is_interrupted,
                             .context = &saved};
     ckit_value     unreadable = CKIT_VALUE_INIT;
     for (int tries = 0;; tries++) {

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -331,3 +334,64 @@ def test_a_batch_of_a_loop_that_ended_holds_nobody_up(tmp_path: Path) -> None:
     loop.run_until_complete(main())
     loop.close()
     assert asyncio.run(asyncio.wait_for(ten_times.aget_many([1, 2], Loader()), 30)) == [10, 20]
+
+
+def test_a_set_of_results_is_refused_because_it_has_no_order(tmp_path: Path) -> None:
+    function = decorated(tmp_path, "memory")
+    for kind in (set, frozenset):
+        with pytest.raises(TypeError, match=f"the loader gave {kind.__name__}: expected a list"):
+            function.get_many([1, 2], kind)
+    assert function.get_many([1, 2], dict.fromkeys) == [None, None]
+
+
+@pytest.mark.parametrize("place", ["memory", "store"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("limit", [None, 60])
+def test_what_ends_a_program_is_raised_also_where_exceptions_are_returned(
+    tmp_path: Path, place: str, error: type[BaseException], limit: float | None
+) -> None:
+    function = decorated(tmp_path, place, hard_limit=limit)
+
+    def end(missing: list[int]) -> list[int]:
+        raise error
+
+    with pytest.raises(error):
+        function.get_many([1, 2], end, return_exceptions=True)
+    with pytest.raises(error):
+        function.get_many([1, 2], lambda missing: [error(), 20], return_exceptions=True)
+    assert function.get_many([1, 2], Loader()) == [10, 20]
+
+
+def test_a_batch_that_waits_for_another_thread_ends_with_ctrl_c() -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    @cache(backend=None, namespace="many")
+    def function(number: int) -> int:
+        started.set()
+        assert go_on.wait(60)
+        return number
+
+    other = threading.Thread(target=function, args=(1,))
+    other.start()
+    assert started.wait(60)
+    waits = function.cache.stats()["flight_waits"]
+
+    def interrupt() -> None:
+        until = time.monotonic() + 60
+        while function.cache.stats()["flight_waits"] == waits and time.monotonic() < until:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            function.get_many([1])
+        assert function.cache.stats()["flight_waits"] == waits + 1
+        assert not go_on.is_set()
+    finally:
+        go_on.set()
+        other.join()
+        interrupter.join()
+    assert function.get_many([1]) == [1]
+    assert function.cache_info().misses == 1

@@ -69,14 +69,15 @@ typedef struct ckiti_batch_loads {
 } ckiti_batch_loads;
 
 struct ckit_batch {
-    ckiti_queued       queued; /* first */
-    ckit_batch_ready   ready;
-    void              *context;
-    ckiti_job          work;
-    ckit_function     *function;
-    ckit_cache        *cache;
-    ckit_args *const  *args;
-    bool               copies; /* the arguments, which do not last */
+    ckiti_queued      queued; /* first */
+    ckit_batch_ready  ready;
+    void             *context;
+    ckiti_job         work;
+    ckit_function    *function;
+    ckit_cache       *cache;
+    ckit_args *const *args;
+    bool              copies;    /* the arguments, which do not last */
+    bool (*stop)(void *context); /* the blocking driver's: whether to wait no longer; may be NULL */
     size_t             count;
     ckit_value        *out;
     ckit_status       *answers;
@@ -178,8 +179,8 @@ void ckiti_batch_resume(ckit_batch *b);
 uint64_t ckiti_batch_now(const ckit_batch *b);
 /* Before a pause: it ends early with `news`. Returns until when it lasts, by ckiti_batch_now. */
 uint64_t ckiti_batch_begin_pause(ckit_batch *b);
-/* Blocks until then. */
-void ckiti_batch_pause(ckit_batch *b);
+/* Blocks until then. False: it was told to stop. */
+bool ckiti_batch_pause(ckit_batch *b);
 /* Waits for nobody any more. */
 void ckiti_batch_leave_others(ckit_batch *b);
 /* The seats of its calls become those of another thread, or of this one: ckiti_flight_move_away, _here. */

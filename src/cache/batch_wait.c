@@ -160,13 +160,24 @@ uint64_t ckiti_batch_begin_pause(ckit_batch *b) {
     return b->follow_until_ms != 0 && b->follow_until_ms < until ? b->follow_until_ms : until;
 }
 
-void ckiti_batch_pause(ckit_batch *b) {
-    uint64_t        until_ms = ckiti_batch_begin_pause(b);
-    struct timespec until = ckiti_real_time_in(ckiti_time_left(ckiti_system_monotonic_ms(), until_ms));
+static bool pause_for(ckit_batch *b, uint64_t span_ms) {
+    struct timespec until = ckiti_real_time_in(span_ms);
     int             late = 0;
     pthread_mutex_lock(&b->mu);
     while (!b->news && late == 0) {
         late = pthread_cond_timedwait(&b->changed, &b->mu, &until);
     }
+    bool news = b->news;
     pthread_mutex_unlock(&b->mu);
+    return news;
+}
+
+bool ckiti_batch_pause(ckit_batch *b) {
+    uint64_t until_ms = ckiti_batch_begin_pause(b), left;
+    bool     news = false, stopped = false;
+    while (!news && !stopped && (left = ckiti_time_left(ckiti_system_monotonic_ms(), until_ms)) > 0) {
+        news = pause_for(b, b->stop != NULL && left > CKITI_ASK_EVERY_MS ? CKITI_ASK_EVERY_MS : left);
+        stopped = b->stop != NULL && b->stop(b->context);
+    }
+    return !stopped;
 }

@@ -22,8 +22,6 @@ static void pause_until(ckit_op *op, uint64_t retry_at_ms, uint64_t most_ms) {
     op->wait.cond = NULL;
 }
 
-#define ASK_EVERY_MS 100u /* whether to wait on; the store's pauses are no longer than that */
-
 static bool is_told_to_stop(ckit_op *op) {
     op->stopped = op->stop != NULL && op->stop(op->context);
     return op->stopped;
@@ -32,7 +30,7 @@ static bool is_told_to_stop(ckit_op *op) {
 static ckiti_seat_state wait_in_line(ckit_op *op, uint64_t left) {
     ckiti_seat_state state;
     do {
-        uint64_t span = op->stop != NULL && left > ASK_EVERY_MS ? ASK_EVERY_MS : left;
+        uint64_t span = op->stop != NULL && left > CKITI_ASK_EVERY_MS ? CKITI_ASK_EVERY_MS : left;
         state = ckiti_flight_wait(&op->cache->flights, &op->seat, span);
         left -= span;
     } while (state == CKITI_SEAT_WAITING && left > 0 && !is_told_to_stop(op));

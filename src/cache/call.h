@@ -4,6 +4,9 @@
 
 #include "cache/op.h"
 
+/* Who blocks asks so often whether to wait on; the store's pauses are no longer than that. */
+#define CKITI_ASK_EVERY_MS 100u
+
 /* From a miss in memory to an answer, in this thread: CKIT_OK with the value, or CKIT_COMPUTE. */
 ckit_status ckiti_op_run(ckit_op *op);
 /* Packs the arguments; `none` stands in for NULL. */

@@ -33,6 +33,7 @@ static ckit_batch *new_batch(const ckit_batch_start *start) {
                       .cache = start->function->cache,
                       .args = start->args,
                       .copies = true,
+                      .stop = start->stop,
                       .count = start->count};
     b->out = ckiti_alloc_zeroed(alloc, room, sizeof b->out[0]);
     b->answers = ckiti_alloc_zeroed(alloc, room, sizeof b->answers[0]);
@@ -52,7 +53,9 @@ static ckit_status run(ckit_batch *b) {
         if (st != CKIT_PENDING) {
             return st;
         }
-        ckiti_batch_pause(b);
+        if (!ckiti_batch_pause(b)) {
+            return CKIT_E_CANCELLED;
+        }
         ckiti_batch_resume(b);
     }
 }
@@ -248,6 +251,15 @@ static ckit_status leave_to_another_thread(ckit_batch *b) {
     return CKIT_PENDING;
 }
 
+static ckit_status run_or_end(ckit_batch *b, ckit_batch **out) {
+    ckit_status st = run(b);
+    if (st == CKIT_E_CANCELLED) {
+        *out = NULL;
+        ckiti_batch_free(b);
+    }
+    return st;
+}
+
 /* Does not wait with a poll, or apart. */
 static ckit_status begin(const ckit_batch_start *start, ckit_batch **out, ckit_error *err) {
     ckit_batch *b = new_batch(start);
@@ -263,7 +275,7 @@ static ckit_status begin(const ckit_batch_start *start, ckit_batch **out, ckit_e
     b->work.run = work;
     *out = b; /* first: another thread may dispatch it before this one returns */
     if (start->poll == NULL) {
-        return start->apart && b->open > 0 ? leave_to_another_thread(b) : run(b);
+        return start->apart && b->open > 0 ? leave_to_another_thread(b) : run_or_end(b, out);
     }
     if (is_shut(b)) {
         ckiti_batch_skip_store(b);

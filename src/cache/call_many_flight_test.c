@@ -50,6 +50,45 @@ CKIT_TEST(call_many, waits_for_single_calls_after_it_has_computed_its_own) {
     }
 }
 
+static bool stop_at_the_second_time(void *context) { return ++*(unsigned *)context == 2; }
+
+CKIT_TEST(call_many, that_is_told_to_stop_leaves_what_others_compute_and_keeps_what_it_has_computed) {
+    scene            s;
+    threaded_call    single = {0};
+    unsigned         asked = 0;
+    ckit_args        args[2], *calls[2] = {&args[0], &args[1]};
+    ckit_batch      *batch, *again;
+    size_t           count;
+    ckit_batch_start start = CKIT_BATCH_START_INIT;
+    scene_open(&s, FAKE_LOCKING);
+    s.l.result = 20;
+    loader_shut(&s.l);
+    call_start(&single, s.fn, 2);
+    loader_wait_stopped(&s.l, 1);
+    start.function = s.fn, start.args = calls, start.count = 2;
+    start.context = &asked, start.stop = stop_at_the_second_time;
+    for (int64_t i = 0; i < 2; i++) {
+        ckit_args_init(&args[i]);
+        ckit_args_int(&args[i], i + 1);
+    }
+    CHECK_STATUS(CKIT_COMPUTE, ckit_begin_many(&start, &batch, NULL));
+    CHECK_OK(load_many(&s.m, ckit_batch_missing(batch, &count), 1, NULL));
+    CHECK_STATUS(CKIT_E_CANCELLED, ckit_finish_many(batch, CKIT_OK, NULL));
+    CHECK_EQ_U(2, asked);
+    ckit_batch_free(batch);
+    CHECK_EQ_U(10, call(s.fn, 1).number);
+    start.args = &calls[1], start.count = 1, asked = 0; /* nothing but what the other one computes */
+    CHECK_STATUS(CKIT_E_CANCELLED, ckit_begin_many(&start, &again, NULL));
+    CHECK_EQ_P(NULL, again);
+    loader_open(&s.l);
+    CHECK_EQ_U(20, call_join(&single).number);
+    CHECK_EQ_U(1, s.l.runs);
+    for (size_t i = 0; i < 2; i++) {
+        ckit_args_fini(&args[i]);
+    }
+    scene_close(&s);
+}
+
 CKIT_TEST(call_many, of_others_in_another_order_ends_and_each_call_is_computed_once) {
     scene s;
     scene_open(&s, FAKE_FULL);
