@@ -232,6 +232,27 @@ void ckit_batch_start_init(ckit_batch_start *start, size_t struct_size) {
     start->struct_size = struct_size;
 }
 
+/* It was begun by the parent of this process, whose poll brings nothing any more. */
+static bool is_inherited(const ckit_batch *b) { return b->queued.poll != NULL && b->queued.poll->inherited; }
+
+/* From here on it blocks. */
+static void disinherit(ckit_batch *b) {
+    ckiti_poll_reclaim_inherited(&b->queued);
+    ckiti_batch_forget_locks(b); /* the parent's to let go */
+    b->queued.poll = NULL;
+}
+
+/* It waited for one of the parent's workers, so nobody was at work with it: it is its caller's again, or nobody's. */
+static void left_behind(ckiti_job *job) {
+    ckit_batch *b = batch_of(job);
+    if (b->queued.cancelled || job->run == end_in_background) {
+        disinherit(b);
+        ckiti_batch_free(b);
+    } else {
+        b->queued.place = CKITI_PLACE_HELD;
+    }
+}
+
 static ckit_status check_start(const ckit_batch_start *start, ckit_error *err) {
     if (start->function == NULL || (start->args == NULL && start->count > 0)) {
         return ckit_fail(err, CKIT_E_MISUSE, where,
@@ -273,6 +294,7 @@ static ckit_status begin(const ckit_batch_start *start, ckit_batch **out, ckit_e
     }
     b->queued.deliver = deliver;
     b->work.run = work;
+    b->work.dropped = left_behind;
     *out = b; /* first: another thread may dispatch it before this one returns */
     if (start->poll == NULL) {
         return start->apart && b->open > 0 ? leave_to_another_thread(b) : run_or_end(b, out);
@@ -307,16 +329,6 @@ ckit_status ckit_batch_wait(ckit_batch *b) {
 ckit_batch_call *ckit_batch_missing(ckit_batch *b, size_t *count) {
     *count = b->missing;
     return b->missing > 0 ? b->loads.calls : NULL;
-}
-
-/* It was begun by the parent of this process, whose poll brings nothing any more. */
-static bool is_inherited(const ckit_batch *b) { return b->queued.poll != NULL && b->queued.poll->inherited; }
-
-/* From here on it blocks. */
-static void disinherit(ckit_batch *b) {
-    ckiti_poll_reclaim_inherited(&b->queued);
-    ckiti_batch_forget_locks(b); /* the parent's to let go */
-    b->queued.poll = NULL;
 }
 
 ckit_status ckit_finish_many(ckit_batch *b, ckit_status status, ckit_error *err) {

@@ -497,11 +497,19 @@ void ckit_op_take(ckit_op *op, ckit_value *out) { ckiti_value_move(out, &op->val
 
 const ckit_error *ckit_op_error(const ckit_op *op) { return op->error.status == CKIT_OK ? NULL : &op->error; }
 
+/* In a forked child: its caller has freed it, and the parent ends its own. */
+static void end_left_behind(ckiti_job *job) {
+    ckit_op *op = ckiti_op_of_work(job);
+    op->locked = false; /* the parent's to let go */
+    destroy(op);
+}
+
 /* Letting a lock of the store go takes time. */
 static bool leave_end_to_worker(ckit_op *op) {
     ckit_poll     *poll = op->queued.poll;
     ckit_function *function = op->function;
     ckiti_poll_leave(poll, function);
+    op->work.dropped = end_left_behind;
     if (leave_to_worker(op, end_in_background)) {
         return true;
     }

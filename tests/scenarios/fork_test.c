@@ -1,6 +1,7 @@
 /* fork in the middle of everything: the child calls, computes, invalidates, refreshes, polls and closes, while the
  * parent's threads computed, waited for each other, stood in the store, refreshed and held operations. */
 #include "cache/cache_fixture.h"
+#include "support/failing_alloc.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -454,6 +455,62 @@ CKIT_TEST(fork, batches_of_the_parent_can_be_finished_and_freed_by_the_child) {
     ckit_poll_close(b.poll);
     CHECK_CALL(CKIT_SOURCE_MEMORY, 6, b.s.fn, 42);
     scene_close(&b.s);
+}
+
+typedef struct left {
+    fixture        f;
+    failing_alloc  fa; /* counts */
+    loader         l;
+    ckit_function *fn;
+    batched        b;
+    ckit_op       *asking; /* keeps the only worker busy */
+    ckit_batch    *waiting;
+} left;
+
+/* Nothing is lost of what waited for a worker of the parent. */
+static void free_all_that_was_left(void *context) {
+    left *l = context;
+    ckit_op_free(l->asking);
+    ckit_batch_free(l->waiting);
+    ckit_poll_close(l->b.poll);
+    ckit_function_close(l->fn);
+    fixture_close(&l->f);
+    failing_alloc_check_empty(&l->fa);
+}
+
+/* The caller is to compute a call and a batch, which hold locks, and frees both: a worker is to let the locks go. */
+static void leave_some_to_a_worker(left *l) {
+    polled   p = {.s.fn = l->fn, .poll = l->b.poll};
+    ckit_op *computing = begin(&p, 41, CKIT_PENDING);
+    wait_readable(l->b.poll);
+    CHECK_EQ_U(1, ckit_poll_dispatch(l->b.poll));
+    l->b.computing = begin_batch(&l->b, 42);
+    wait_readable(l->b.poll);
+    CHECK_EQ_U(1, ckit_poll_dispatch(l->b.poll));
+    fake_shut(l->f.store, FAKE_GET, FAKE_BEFORE);
+    l->asking = begin(&p, 30, CKIT_PENDING);
+    fake_wait_stopped(l->f.store, FAKE_GET, 1);
+    ckit_op_free(computing);
+    ckit_batch_free(l->b.computing);
+}
+
+CKIT_TEST(fork, what_waits_for_a_worker_of_the_parent_is_freed_in_the_child) {
+    skip_under_tsan();
+    left l;
+    memset(&l, 0, sizeof l);
+    failing_alloc_init(&l.fa, FAILING_ALLOC_NEVER);
+    fixture_prepare(&l.f);
+    l.f.options.alloc = &l.fa.alloc;
+    l.f.options.workers = 1;
+    fixture_start(&l.f, FAKE_LOCKING_MANY);
+    loader_init(&l.l);
+    l.fn = l.b.s.fn = function_of(l.f.cache, "test.load", &l.l, NULL);
+    CHECK_OK(ckit_poll_new(l.f.cache, &l.b.poll, NULL));
+    leave_some_to_a_worker(&l);
+    l.waiting = begin_batch(&l.b, 43);
+    in_child(free_all_that_was_left, &l);
+    fake_open_gate(l.f.store, FAKE_GET);
+    free_all_that_was_left(&l);
 }
 
 /* ---- again and again --------------------------------------------------------------------------------------------- */
