@@ -1,4 +1,4 @@
-/* Many calls at once: who computes, and who waits for whom. */
+/* Many calls at once: who computes, and who waits for whom. Of batch_wait.c. */
 #include "cache/many_fixture.h"
 
 CKIT_TEST(call_many, is_waited_for_by_single_calls) {

@@ -1,4 +1,5 @@
-/* Many calls at once whose loader takes too long, or that get values past their lives. */
+/* Many calls at once whose loader takes too long, or that get values past their lives. Of apart.c and
+ * batch_limits.c. */
 #include "cache/many_fixture.h"
 
 static ckit_function *limited(scene *s, uint32_t soft_ms, uint32_t hard_ms, uint64_t fail_safe_ms) {

@@ -1,4 +1,4 @@
-/* Many calls at once, and what may be served when the keys' lives are over. */
+/* Many calls at once, and what may be served when the keys' lives are over. Of batch_late.c. */
 #include "cache/many_fixture.h"
 #include "cache/sealing_fixture.h"
 

@@ -1,4 +1,5 @@
-/* Many calls at once: what they cost the store, and what goes wrong with some of them. */
+/* Many calls at once: what they cost the store, and what goes wrong with some of them. Of batch.c, batch_load.c and
+ * batch_store.c. */
 #include "cache/batch.h"
 #include "cache/many_fixture.h"
 

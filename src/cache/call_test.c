@@ -1,4 +1,5 @@
-/* One call from beginning to end: which tier answers, for how long, and what happens when the store is in trouble. */
+/* One call from beginning to end: which tier answers, for how long, and what happens when the store is in trouble. Of
+ * op.c, op_memory.c and op_store.c. */
 #include "cache/cache_fixture.h"
 #include "cache/core.h"
 

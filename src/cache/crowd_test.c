@@ -1,4 +1,4 @@
-/* Many pollable operations, and more than the queue takes. */
+/* Many pollable operations, and more than the queue takes. Of queue.c and workers.c. */
 #include "cache/poll_fixture.h"
 
 #include <stdlib.h>

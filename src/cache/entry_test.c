@@ -1,4 +1,4 @@
-/* Entries by key: encodings, lives, limits, and two who change one key at the same time. */
+/* Entries by key: encodings, lives, limits, and two who change one key at the same time. Of store.c. */
 #include "cache/cache_fixture.h"
 
 #include <stdlib.h>

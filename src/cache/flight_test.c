@@ -1,4 +1,5 @@
-/* One computation per key in a process, and what happens when it fails, is cancelled, or takes too long. */
+/* One computation per key in a process, and what happens when it fails, is cancelled, or takes too long. Of
+ * shared.c. */
 #include "cache/cache_fixture.h"
 
 #define MANY 64

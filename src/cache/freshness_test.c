@@ -1,4 +1,4 @@
-/* How fresh answers are: what stands in for failures, limits of time, lifetimes that are drawn. */
+/* How fresh answers are: what stands in for failures, limits of time, lifetimes that are drawn. Of limits.c. */
 #include "cache/poll_fixture.h"
 
 typedef struct scene {

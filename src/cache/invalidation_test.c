@@ -1,4 +1,4 @@
-/* Invalidation, above all of what is under way: nothing of it comes back, in neither tier. */
+/* Invalidation, above all of what is under way: nothing of it comes back, in neither tier. Of scope.c. */
 #include "cache/cache_fixture.h"
 
 #include <cachekit/key.h>

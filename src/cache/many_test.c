@@ -1,4 +1,4 @@
-/* Many entries at once: memory, one batched read of the store, and keys that fail for themselves. */
+/* Many entries at once: memory, one batched read of the store, and keys that fail for themselves. Of entry_many.c. */
 #include "cache/cache_fixture.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Objects of a binding as results, in caches without a store: who holds them, and when they are released. */
+/* Objects of a binding as results, in caches without a store: who holds them, and when they are released. Of peek.c. */
 #include "cache/cache_fixture.h"
 
 #include <stdlib.h>

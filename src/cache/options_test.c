@@ -1,4 +1,5 @@
-/* Options: defaults, limits that are told by name, programs that are older or newer than the library. */
+/* Options: defaults, limits that are told by name, programs that are older or newer than the library. Of cache.c and
+ * function.c. */
 #include "cache/cache_fixture.h"
 
 #include <math.h>

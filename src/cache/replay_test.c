@@ -1,4 +1,5 @@
-/* Changes that the store did not take: nothing older comes back, here or elsewhere. */
+/* Changes that the store did not take: nothing older comes back, here or elsewhere. Of replay_job.c and
+ * replay_store.c. */
 #include "cache/cache_fixture.h"
 
 #include "cache/core.h"

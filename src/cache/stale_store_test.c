@@ -1,4 +1,4 @@
-/* Values past their lives from the store, where memory has none. */
+/* Values past their lives from the store, where memory has none. Of op_late.c. */
 #include "cache/poll_fixture.h"
 
 static ckit_function_options options_of(void) {

@@ -1,4 +1,5 @@
-/* Callers of a function are told apart by their tenant, in keys, in memory and by what is authenticated. */
+/* Callers of a function are told apart by their tenant, in keys, in memory and by what is authenticated. Of
+ * careful.c. */
 #include "cache/sealing_fixture.h"
 #include "format/sealed.h"
 

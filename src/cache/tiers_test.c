@@ -1,4 +1,4 @@
-/* How long results live, which tiers keep them, explicit refreshes, and what is counted. */
+/* How long results live, which tiers keep them, explicit refreshes, and what is counted. Of stats.c. */
 #include "cache/cache_fixture.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Keys and deployment from the environment: which win, what is refused, and that a cache then seals. */
+/* Keys and deployment from the environment: which win, what is refused, and that a cache then seals. Of tenant.c. */
 #include "config/keys.h"
 #include "support/scratch.h"
 #include "support/test.h"

@@ -1,3 +1,4 @@
+/* A cache from settings: which store a URL names, and what is refused. Of scheme.c. */
 #include "config/captured.h"
 #include "support/failing_alloc.h"
 #include "support/scratch.h"

@@ -1,3 +1,4 @@
+/* Settings: their table, what the environment says, and which wins. Of environment.c and table.c. */
 #include "config/parse.h"
 #include "config/settings.h"
 #include "config/table.h"

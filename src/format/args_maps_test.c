@@ -1,4 +1,4 @@
-/* Arguments that are maps: sorted, and compared like with like. */
+/* Arguments that are maps: sorted, and compared like with like. Of args_sort.c. */
 #include "format/args_checks.h"
 
 #include <stdio.h>

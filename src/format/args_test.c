@@ -1,4 +1,4 @@
-/* Arguments: packing, depth, keywords, and reading back. Maps: args_maps_test.c. */
+/* Arguments: packing, depth, keywords, and reading back. Maps: args_maps_test.c. Of args_pack.c. */
 #include "format/args_checks.h"
 #include "support/failing_alloc.h"
 

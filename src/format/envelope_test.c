@@ -1,4 +1,5 @@
-/* The envelope, written and read: bytes of the released SDKs, sizes, levels, lies and damage. */
+/* The envelope, written and read: bytes of the released SDKs, sizes, levels, lies and damage. Of envelope_block.c,
+ * envelope_open.c and envelope_read.c. */
 #include <cachekit/buf.h>
 #include <cachekit/envelope.h>
 

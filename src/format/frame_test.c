@@ -1,4 +1,4 @@
-/* The frame, written and read: the released SDKs' bytes, other spellings, verdicts and damage. */
+/* The frame, written and read: the released SDKs' bytes, other spellings, verdicts and damage. Of frame_json.c. */
 #include <cachekit/buf.h>
 #include <cachekit/frame.h>
 

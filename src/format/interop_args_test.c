@@ -1,4 +1,5 @@
-/* Arguments of interop mode beyond the vectors: wide heads, sets, numbers at their bounds, refusals, memory. */
+/* Arguments of interop mode beyond the vectors: wide heads, sets, numbers at their bounds, refusals, memory. Of
+ * interop_sort.c. */
 #include <cachekit/interop.h>
 
 #include "support/failing_alloc.h"

@@ -1,5 +1,5 @@
 /* Keys of interop mode, byte for byte: the vectors that the released SDKs are held to, and keys that programs in three
- * languages share. */
+ * languages share. Of interop_key.c. */
 #include <cachekit/interop.h>
 
 #include "support/hex.h"

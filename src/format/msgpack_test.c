@@ -1,4 +1,5 @@
-/* MessagePack written and read: every width, every limit, every kind of damage. */
+/* MessagePack written and read: every width, every limit, every kind of damage. Of msgpack_read.c, msgpack_text.c and
+ * msgpack_write.c. */
 #include <cachekit/buf.h>
 #include <cachekit/msgpack.h>
 

@@ -1,5 +1,5 @@
 /* What stays in memory: blocks that are given back hold no key and no plaintext, and after the ring is closed no key is
- * found anywhere in the process. */
+ * found anywhere in the process. Of seal_secret.c. */
 #include <cachekit/buf.h>
 
 #include "format/reseal.h"

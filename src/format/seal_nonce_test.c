@@ -1,4 +1,5 @@
-/* No number is used twice: by threads, by children, by children that no hook saw, past the end of the low word. */
+/* No number is used twice: by threads, by children, by children that no hook saw, past the end of the low word. Of
+ * seal_source.c. */
 #include <cachekit/buf.h>
 #include <cachekit/seal.h>
 

@@ -1,4 +1,5 @@
-/* Key rings, sealing and opening without a frame: the SDKs' bytes, rotation, refusals, damage, budgets, memory. */
+/* Key rings, sealing and opening without a frame: the SDKs' bytes, rotation, refusals, damage, budgets, memory. Of
+ * seal_ring.c and seal_tenants.c. */
 #include <cachekit/buf.h>
 #include <cachekit/seal.h>
 

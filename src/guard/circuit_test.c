@@ -1,4 +1,4 @@
-/* The circuit of a guarded store: what opens it, what passes it, how it recovers. */
+/* The circuit of a guarded store: what opens it, what passes it, how it recovers. Of visit.c. */
 #include "guard/guard_fixture.h"
 
 /* ---- the circuit ------------------------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* What a guard is in front of a store: its table, options and deadlines; hardship and threads. */
+/* What a guard is in front of a store: its table, options and deadlines; hardship and threads. Of operations.c. */
 #include "guard/guard_fixture.h"
 #include "support/failing_alloc.h"
 

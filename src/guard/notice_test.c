@@ -1,4 +1,4 @@
-/* What a guard tells other processes, and who is left out. */
+/* What a guard tells other processes, and who is left out. Of notice_file.c. */
 #include "guard/guard_fixture.h"
 
 #include "guard/notice_file.h"

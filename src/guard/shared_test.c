@@ -1,4 +1,4 @@
-/* Guards that several stores share, and guards that are driven by hand. */
+/* Guards that several stores share, and guards that are driven by hand. Of by_hand.c. */
 #include "guard/guard.h"
 #include "support/fake_backend.h"
 #include "support/test.h"

@@ -1,4 +1,4 @@
-/* What the tier may take, and what becomes of what it held. */
+/* What the tier may take, and what becomes of what it held. Of arena.c, books.c, space.c and sweep.c. */
 #include "memory/l1_test.h"
 #include <unistd.h>
 

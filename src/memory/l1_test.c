@@ -1,3 +1,5 @@
+/* The tier from outside: what it keeps, for how long, and what it gives back. Of l1_read.c, memory_backend.c and
+ * table.c. */
 #include "memory/l1_test.h"
 
 /* ---- lifetimes ------------------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* Many threads, and fork. Values describe themselves, so a reader sees at once what is not its key's. */
+/* Many threads, and fork. Values describe themselves, so a reader sees at once what is not its key's. Of readers.c. */
 #include "memory/l1_test.h"
 #include "memory/tier.h"
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* Limits: what is counted, what goes first, and what a write costs. */
+/* Limits: what is counted, what goes first, and what a write costs. Of usage.c. */
 #include "file_fixture.h"
 #include "usage.h"
 

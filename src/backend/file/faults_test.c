@@ -1,4 +1,5 @@
-/* Each system call fails in turn: the old value stays, or the new one is there; nothing leaks, nothing stays behind. */
+/* Each system call fails in turn: the old value stays, or the new one is there; nothing leaks, nothing stays behind. Of
+ * failure.c and io.c. */
 #include "file_fixture.h"
 
 #include <errno.h>

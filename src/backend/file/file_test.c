@@ -1,4 +1,5 @@
-/* What the file store does beyond the contract that tests/conformance checks. */
+/* What the file store does beyond the contract that tests/conformance checks. Of directory.c, read.c, store.c and
+ * write.c. */
 #include "file_fixture.h"
 
 #include <errno.h>

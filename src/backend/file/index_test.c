@@ -1,3 +1,5 @@
+/* The index that tells which entries belong to whom: records, damage, walks, compaction. Of index_file.c and
+ * index_record.c. */
 #include "file_fixture.h"
 #include "index_file.h"
 

@@ -1,4 +1,4 @@
-/* A lock ends with the process that took it, and whatever cannot be told leaves it to its lease. */
+/* A lock ends with the process that took it, and whatever cannot be told leaves it to its lease. Of flock.c. */
 #include "file_fixture.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* What the store counts, and how the counts of several processes come together. */
+/* What the store counts, and how the counts of several processes come together. Of record.c. */
 #include "file_fixture.h"
 #include "record.h"
 #include "stats.h"

@@ -1,4 +1,4 @@
-/* Sweeping when asked. */
+/* Sweeping when asked. Of temp.c. */
 #include "file_fixture.h"
 #include "index_file.h"
 

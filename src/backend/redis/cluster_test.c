@@ -1,4 +1,5 @@
-/* The Redis store on a real cluster: three masters, and a replica of the first. */
+/* The Redis store on a real cluster: three masters, and a replica of the first. Of gather.c, node.c, redirect.c,
+ * spread.c, walk_cluster.c and ways.c. */
 #include "store.h"
 
 #include "support/redis_cluster.h"

@@ -1,5 +1,5 @@
 /* A server that misbehaves: every answer is right or a classified failure, nobody gets another's, and the next good
- * moment is used. */
+ * moment is used. Of backoff.c, combine.c and failure.c. */
 #include "failure.h"
 #include "fake_server.h"
 

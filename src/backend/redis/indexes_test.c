@@ -1,4 +1,5 @@
-/* Walks that come by many indexes: thousands of tenants on one server, each with an entry that only his index knows. */
+/* Walks that come by many indexes: thousands of tenants on one server, each with an entry that only his index knows. Of
+ * scope.c. */
 #include "names.h"
 
 #include "support/failing_alloc.h"

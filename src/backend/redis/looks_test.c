@@ -1,5 +1,5 @@
 /* How often the server's side of a connection is looked at before something is sent: every look is a system call. The
- * streams count them, and can bring what nobody asked for. */
+ * streams count them, and can bring what nobody asked for. Of channel.c, pump.c and stream_socket.c. */
 #include "fake_server.h"
 #include "store.h"
 

@@ -1,4 +1,5 @@
-/* What the Redis store does on a real server beyond the contract that tests/conformance checks. */
+/* What the Redis store does on a real server beyond the contract that tests/conformance checks. Of connection.c,
+ * entry.c, health.c, keys.c, lock.c, login.c, many.c, names.c, pool.c, publish.c, script.c and submit.c. */
 #include "entry.h"
 #include "script.h"
 

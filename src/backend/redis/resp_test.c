@@ -1,4 +1,5 @@
-/* The protocol: what commands look like, and every reply, fed in every portion. */
+/* The protocol: what commands look like, and every reply, fed in every portion. Of reply.c, resp_read.c and
+ * resp_write.c. */
 #include "resp.h"
 
 #include "support/failing_alloc.h"

@@ -1,5 +1,5 @@
 /* Encrypted connections in use: they fail as other connections do, and serve as these. Whom they trust:
- * tls_trust_test.c. */
+ * tls_trust_test.c. Of stream_tls.c. */
 #include "fake_server.h"
 #include "hearer.h"
 #include "tls.h"

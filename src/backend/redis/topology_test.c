@@ -1,4 +1,4 @@
-/* Slots of names, maps of slots and redirections. */
+/* Slots of names, maps of slots and redirections. Of slot.c. */
 #include "names.h"
 #include "topology.h"
 

@@ -1,5 +1,5 @@
 /* What a store tells of changes that others make, by tracking and by publish/subscribe, over a real server that is
- * killed, frozen, flushed and strict. Waits for what must come, and judges no time. */
+ * killed, frozen, flushed and strict. Waits for what must come, and judges no time. Of news.c and owner.c. */
 #include "hearer.h"
 #include "support/redis_server.h"
 #include "support/test.h"
