@@ -488,4 +488,3 @@ CKIT_TEST(find, what_is_no_map_or_is_damaged_has_no_members) {
     CHECK(!ckit_document_find(S_LITERAL("\x82\xa1\x62\xa5\x78"), "a", &r));
     CHECK(!ckit_document_find(S_LITERAL("\x81\xc1\xc1"), "a", &r));
 }
-

@@ -93,18 +93,12 @@ CKIT_TEST(msgpack, any_encoding_of_a_number_is_read) {
         ckit_type   type;
         int64_t     value;
     } rows[] = {
-        {"cc00", CKIT_TYPE_UINT, 0},
-        {"cd0005", CKIT_TYPE_UINT, 5},
-        {"ce00000005", CKIT_TYPE_UINT, 5},
-        {"cf0000000000000005", CKIT_TYPE_UINT, 5},
-        {"d005", CKIT_TYPE_UINT, 5},
-        {"d1007f", CKIT_TYPE_UINT, 127},
-        {"d200000080", CKIT_TYPE_UINT, 128},
-        {"d37fffffffffffffff", CKIT_TYPE_UINT, INT64_MAX},
-        {"d0ff", CKIT_TYPE_INT, -1},
-        {"d1ffff", CKIT_TYPE_INT, -1},
-        {"d2ffffffff", CKIT_TYPE_INT, -1},
-        {"d3ffffffffffffffff", CKIT_TYPE_INT, -1},
+        {"cc00", CKIT_TYPE_UINT, 0},         {"cd0005", CKIT_TYPE_UINT, 5},
+        {"ce00000005", CKIT_TYPE_UINT, 5},   {"cf0000000000000005", CKIT_TYPE_UINT, 5},
+        {"d005", CKIT_TYPE_UINT, 5},         {"d1007f", CKIT_TYPE_UINT, 127},
+        {"d200000080", CKIT_TYPE_UINT, 128}, {"d37fffffffffffffff", CKIT_TYPE_UINT, INT64_MAX},
+        {"d0ff", CKIT_TYPE_INT, -1},         {"d1ffff", CKIT_TYPE_INT, -1},
+        {"d2ffffffff", CKIT_TYPE_INT, -1},   {"d3ffffffffffffffff", CKIT_TYPE_INT, -1},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         ckit_reader r;
@@ -410,9 +404,9 @@ CKIT_TEST(msgpack, a_reader_can_be_told_a_smaller_depth) {
         const char *hex;
         ckit_status status;
     } rows[] = {
-        {0, "c0", CKIT_OK},   {0, "90", CKIT_E_DEPTH},       {1, "90", CKIT_OK},
-        {1, "91c0", CKIT_OK}, {1, "9190", CKIT_E_DEPTH},     {2, "9190", CKIT_OK},
-        {1, "929090", CKIT_E_DEPTH}, {2, "93909080", CKIT_OK}, {9999, "9191919191c0", CKIT_OK},
+        {0, "c0", CKIT_OK},          {0, "90", CKIT_E_DEPTH},   {1, "90", CKIT_OK},
+        {1, "91c0", CKIT_OK},        {1, "9190", CKIT_E_DEPTH}, {2, "9190", CKIT_OK},
+        {1, "929090", CKIT_E_DEPTH}, {2, "93909080", CKIT_OK},  {9999, "9191919191c0", CKIT_OK},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         ckit_reader r;
@@ -522,9 +516,8 @@ CKIT_TEST(msgpack, well_formed_text_of_every_length_is_read) {
 
 CKIT_TEST(msgpack, nothing_is_converted_to_the_type_asked_for) {
     static const char *const values[] = {"c0", "c3", "ff", "05", "cb3ff0000000000000", "a161", "c40161", "90", "80"};
-    static const ckit_type   types[] = {CKIT_TYPE_NIL,    CKIT_TYPE_BOOL, CKIT_TYPE_INT, CKIT_TYPE_UINT,
-                                        CKIT_TYPE_DOUBLE, CKIT_TYPE_STR,  CKIT_TYPE_BIN, CKIT_TYPE_ARRAY,
-                                        CKIT_TYPE_MAP};
+    static const ckit_type types[] = {CKIT_TYPE_NIL, CKIT_TYPE_BOOL, CKIT_TYPE_INT,   CKIT_TYPE_UINT, CKIT_TYPE_DOUBLE,
+                                      CKIT_TYPE_STR, CKIT_TYPE_BIN,  CKIT_TYPE_ARRAY, CKIT_TYPE_MAP};
     for (size_t i = 0; i < COUNT(values); i++) {
         for (size_t ask = 0; ask < COUNT(types); ask++) {
             ckit_reader r;
