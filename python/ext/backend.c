@@ -22,6 +22,7 @@ typedef struct visit {
     const char     *operation;
     ckit_slice      key;
     ckit_error     *err;
+    bool            writes; /* a value or a lifetime */
     core_gate_visit inside;
     struct visit   *outer; /* of this thread */
 } visit;
@@ -47,7 +48,9 @@ static void leave(visit *v) {
     core_gate_leave(&v->inside);
 }
 
-static ckit_status status_of(const char *kind) {
+/* Whether a write failed before or after it was done is not known here. "Not reached" would say that nothing was
+ * sent. */
+static ckit_status status_of(const char *kind, bool writes) {
     static const struct {
         const char *kind;
         ckit_status status;
@@ -55,7 +58,7 @@ static ckit_status status_of(const char *kind) {
                  {"authentication", CKIT_E_CREDENTIALS}, {"misuse", CKIT_E_MISUSE},   {"too large", CKIT_E_TOO_LARGE}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(kind, known[i].kind) == 0) {
-            return known[i].status;
+            return writes && known[i].status == CKIT_E_UNREACHABLE ? CKIT_E_NETWORK : known[i].status;
         }
     }
     return CKIT_E_IO;
@@ -81,7 +84,7 @@ static ckit_status failed(const visit *v) {
     PyObject *told =
         adapter == NULL || key == NULL ? NULL : PyObject_CallMethod(adapter, "explain", "OO", exception, key);
     if (told != NULL && PyArg_ParseTuple(told, "ss", &kind, &text)) {
-        st = ckit_fail(v->err, status_of(kind), v->backend->name, "%s: %s", v->operation, text);
+        st = ckit_fail(v->err, status_of(kind, v->writes), v->backend->name, "%s: %s", v->operation, text);
     } else {
         PyErr_Clear();
         const char *name = type == NULL ? "a failure" : ((PyTypeObject *)type)->tp_name;
@@ -162,7 +165,7 @@ static unsigned long long seconds_of(uint64_t ms) { return ms / 1000 + (ms % 100
 
 static ckit_status set(void *self, ckit_slice key, ckit_slice value, const ckit_entry_info *info, uint64_t deadline_ms,
                        ckit_error *err) {
-    visit v = {.backend = self, .operation = "set", .key = key, .err = err};
+    visit v = {.backend = self, .operation = "set", .key = key, .err = err, .writes = true};
     (void)deadline_ms;
     if (!enter(&v)) {
         return refuse(&v);
@@ -285,7 +288,7 @@ static ckit_status ttl(void *self, ckit_slice key, uint64_t deadline_ms, uint64_
 }
 
 static ckit_status touch(void *self, ckit_slice key, uint64_t ttl_ms, uint64_t deadline_ms, ckit_error *err) {
-    visit v = {.backend = self, .operation = "refresh_ttl", .key = key, .err = err};
+    visit v = {.backend = self, .operation = "refresh_ttl", .key = key, .err = err, .writes = true};
     (void)deadline_ms;
     if (!enter(&v)) {
         return refuse(&v);

@@ -355,6 +355,8 @@ def test_a_failure_has_the_kind_that_the_backend_gives_it(
     shelf: Shelf, store: _core.Cache, method: str, error: BaseException, code: str
 ) -> None:
     shelf.fail[method] = error
+    if method == "set" and code == "E010":
+        code = "E065"  # not reached would say that nothing was sent, and nobody knows that of a write
     arguments = ("key", b"value", 1000) if method == "set" else ("key",)
     with pytest.raises(CachekitError) as failure:
         getattr(store, method)(*arguments)

@@ -2,9 +2,10 @@
 #include "cache/core.h"
 #include "cache/replay.h"
 
-/* It was turned away before it was sent. Every other failure may still take effect. */
+/* It was turned away before it was sent, or there was nobody to send it to. Every other failure may still take
+ * effect. */
 static bool was_never_sent(ckit_status st) {
-    return st == CKIT_E_CIRCUIT_OPEN || st == CKIT_E_BUSY || st == CKIT_E_POOL_EXHAUSTED;
+    return st == CKIT_E_CIRCUIT_OPEN || st == CKIT_E_BUSY || st == CKIT_E_POOL_EXHAUSTED || st == CKIT_E_UNREACHABLE;
 }
 
 static uint64_t begin_change(ckit_cache *cache, ckit_slice key) {

@@ -132,17 +132,20 @@ CKIT_TEST(replay, only_the_newest_change_of_a_key_is_remembered) {
 
 /* What was turned away cannot come late: a later change that succeeds is the end of it. */
 CKIT_TEST(replay, a_later_change_makes_up_for_one_that_was_never_sent) {
-    pair p;
-    pair_open(&p);
-    fake_fail(p.f.store, FAKE_SET, CKIT_E_BUSY, 1);
-    put(p.f.cache, "k", "one", CKIT_E_BUSY);
-    CHECK_EQ_U(1, pending_of(p.f.cache));
-    put(p.f.cache, "k", "two", CKIT_OK);
-    CHECK_EQ_U(0, pending_of(p.f.cache));
-    CHECK(reads(p.f.cache, "k", "two"));
-    CHECK(reads(p.other, "k", "two"));
-    CHECK_EQ_U(0, fake_calls(p.f.store, FAKE_REMOVE));
-    pair_close(&p);
+    static const ckit_status unsent[] = {CKIT_E_BUSY, CKIT_E_POOL_EXHAUSTED, CKIT_E_CIRCUIT_OPEN, CKIT_E_UNREACHABLE};
+    for (size_t i = 0; i < sizeof unsent / sizeof unsent[0]; i++) {
+        pair p;
+        pair_open(&p);
+        fake_fail(p.f.store, FAKE_SET, unsent[i], 1);
+        put(p.f.cache, "k", "one", unsent[i]);
+        CHECK_EQ_U(1, pending_of(p.f.cache));
+        put(p.f.cache, "k", "two", CKIT_OK);
+        CHECK_EQ_U(0, pending_of(p.f.cache));
+        CHECK(reads(p.f.cache, "k", "two"));
+        CHECK(reads(p.other, "k", "two"));
+        CHECK_EQ_U(0, fake_calls(p.f.store, FAKE_REMOVE));
+        pair_close(&p);
+    }
 }
 
 /* The other kind may take effect after it. */

@@ -87,10 +87,20 @@ ckit_status ckiti_redis_connection_late(const ckiti_redis_connection *c, ckit_er
 
 /* ---- bytes ------------------------------------------------------------------------------------------------------- */
 
+/* Of a connection that was there: what has been sent may have arrived, also when the way to the server is gone now. */
+static ckit_status lost(const ckiti_redis_connection *c, const char *what, ckit_error *err) {
+    int         code = errno;
+    ckit_status st = ckiti_redis_network(err, code, what);
+    if (st == CKIT_E_UNREACHABLE) {
+        st = ckit_fail_errno(err, CKIT_E_NETWORK, code, CKITI_REDIS_WHERE, "%s", what);
+    }
+    return with_label(c, st, err);
+}
+
 ckit_status ckiti_redis_connection_send(ckiti_redis_connection *c, struct iovec *parts, int count, uint64_t until_ms,
                                         ckit_error *err) {
     if (c->stream->ops->write(c->stream, parts, count, until_ms) != 0) {
-        return with_label(c, ckiti_redis_network(err, errno, "sending"), err);
+        return lost(c, "sending", err);
     }
     return CKIT_OK;
 }
@@ -108,7 +118,7 @@ ckit_status ckiti_redis_connection_receive(ckiti_redis_connection *c, uint64_t u
         return with_label(c, ckit_fail(err, CKIT_E_NETWORK, CKITI_REDIS_WHERE, "the server closed the connection"),
                           err);
     }
-    return errno == ETIMEDOUT ? CKIT_E_TIMEOUT : with_label(c, ckiti_redis_network(err, errno, "receiving"), err);
+    return errno == ETIMEDOUT ? CKIT_E_TIMEOUT : lost(c, "receiving", err);
 }
 
 /* ---- a master that is none any more ------------------------------------------------------------------------------ */

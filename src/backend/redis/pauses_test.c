@@ -1,6 +1,7 @@
 /* Pauses between attempts to connect: how long they are, what is told meanwhile, and who ends them. */
 #include "backoff.h"
 #include "fake_server.h"
+#include "store.h"
 
 #include "support/test.h"
 
@@ -131,6 +132,48 @@ CKIT_TEST(pauses, a_store_that_is_hurried_tries_at_once) {
     f.ops->hurry(f.self);
     CHECK_OK_ERR(get(&f, &err), &err);
     CHECK_EQ_U(9, f.server.connections);
+    fixture_close(&f);
+}
+
+/* ---- a way that ends under a connection -------------------------------------------------------------------------- */
+
+static _Atomic bool way_is_gone;
+
+static ssize_t read_unless_gone(ckiti_redis_stream *stream, const struct iovec *parts, int count, uint64_t until_ms) {
+    if (way_is_gone) {
+        errno = EHOSTUNREACH;
+        return -1;
+    }
+    return ckiti_redis_sockets.read(stream, parts, count, until_ms);
+}
+
+static ckit_status open_stream(const ckiti_redis_address *a, const ckiti_redis_endpoint *to, const ckit_alloc *alloc,
+                               uint64_t until_ms, ckiti_redis_stream **out, ckit_error *err) {
+    static ckiti_redis_stream_ops ops;
+    ckit_status                   st = ckiti_redis_sockets.open(a, to, alloc, until_ms, out, err);
+    if (st == CKIT_OK) {
+        ops = ckiti_redis_sockets;
+        ops.read = read_unless_gone;
+        (*out)->ops = &ops;
+    }
+    return st;
+}
+
+/* "Cannot be reached" would say that nothing was sent. */
+CKIT_TEST(pauses, what_was_sent_to_a_server_that_is_gone_now_may_have_been_done) {
+    static const ckiti_redis_stream_ops streams = {.open = open_stream};
+    const ckit_entry_info               info = {.ttl_ms = 60000};
+    fixture                             f;
+    ckit_error                          err = CKIT_ERROR_INIT;
+    fixture_open(&f);
+    ckit_backend_close(f.backend);
+    CHECK_OK_ERR(ckiti_redis_open_with(&f.options, NULL, &streams, false, &f.backend, &err), &err);
+    f.self = ckit_backend_self(f.backend);
+    CHECK_OK_ERR(get(&f, &err), &err);
+    way_is_gone = true;
+    CHECK_STATUS_ERR(CKIT_E_NETWORK, f.ops->set(f.self, S("key"), S("value"), &info, CKIT_NO_DEADLINE, &err), &err);
+    CHECK_EQ_I(EHOSTUNREACH, err.sys_errno);
+    way_is_gone = false;
     fixture_close(&f);
 }
 
