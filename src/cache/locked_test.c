@@ -1,6 +1,7 @@
 /* A cache without a key over a store in which somebody else seals: what it computes instead, and that it leaves the
  * store as it is. */
 #include "cache/cache_fixture.h"
+#include "cache/sealing.h"
 
 #include <cachekit/seal.h>
 
@@ -151,10 +152,36 @@ CKIT_TEST(locked, failing_closed_it_is_the_callers_to_see_and_the_function_does_
     scene_close(&s);
 }
 
-CKIT_TEST(locked, more_of_them_than_are_remembered_stay_as_they_are) {
-    enum { MANY = 1100 };
+/* Has met that many sealed values under other keys. */
+static void meet_others(scene *s, uint64_t count) {
+    for (uint64_t i = 0; i < count; i++) {
+        (void)ckiti_locked_met(s->f.cache, ckit_slice_of(&i, sizeof i), NULL);
+    }
+}
+
+CKIT_TEST(locked, each_that_was_met_is_remembered_or_known_to_be_forgotten) {
+    static const uint64_t counts[] = {10000, 80000};
+    for (size_t c = 0; c < 2; c++) {
+        scene    s;
+        uint64_t forgotten = 0;
+        scene_open(&s, CKIT_OFF, 0);
+        meet_others(&s, counts[c]);
+        for (uint64_t i = 0; i < counts[c]; i++) {
+            const ckit_slice key = ckit_slice_of(&i, sizeof i);
+            const bool       is_forgotten = !ckiti_is_locked(s.f.cache, key);
+            CHECK(!is_forgotten || ckiti_locked_forgets(s.f.cache, key));
+            forgotten += is_forgotten;
+        }
+        CHECK((forgotten > 0) == (c == 1)); /* more than there is room for */
+        scene_close(&s);
+    }
+}
+
+CKIT_TEST(locked, those_that_are_forgotten_stay_as_they_are) {
+    enum { MANY = 100 };
     scene s;
     scene_open(&s, CKIT_OFF, 0);
+    meet_others(&s, 200000); /* nearly every place is taken */
     for (int64_t i = 0; i < MANY; i++) {
         s.l.result = 1;
         (void)call(s.sealed, i);
@@ -164,8 +191,21 @@ CKIT_TEST(locked, more_of_them_than_are_remembered_stay_as_they_are) {
     for (int64_t i = 0; i < MANY; i++) {
         CHECK_EQ_U(2, refresh(s.fn, i).number);
     }
-    CHECK_EQ_U(MANY, stats_of(s.f.cache).sealed_without_key);
+    CHECK_EQ_U(200000 + MANY, stats_of(s.f.cache).sealed_without_key);
     CHECK_EQ_U(0, stats_of(s.f.cache).l2_writes);
+    scene_close(&s);
+}
+
+CKIT_TEST(locked, thousands_of_them_cost_a_refresh_of_another_value_no_read) {
+    scene s;
+    scene_open(&s, CKIT_OFF, 0);
+    meet_others(&s, 10000);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.fn, 8);
+    const uint64_t reads = fake_calls(s.f.store, FAKE_GET);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ_U(2, refresh(s.fn, 8).number);
+    }
+    CHECK_EQ_U(reads, fake_calls(s.f.store, FAKE_GET));
     scene_close(&s);
 }
 

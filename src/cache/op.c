@@ -284,11 +284,11 @@ static ckit_status met_locked(ckit_op *op) {
 }
 
 void ckiti_op_look_for_locked(ckit_op *op) {
-    uint64_t life_ms;
-    if (!op->keyed || op->cache->ops == NULL || !ckiti_locked_forgets(op->cache)) {
+    uint64_t   life_ms;
+    ckit_slice key = ckit_buf_slice(&op->key);
+    if (!op->keyed || op->cache->ops == NULL || !ckiti_locked_forgets(op->cache, key)) {
         return;
     }
-    ckit_slice  key = ckit_buf_slice(&op->key);
     ckit_status got = op->cache->ops->get(op->cache->store, key, ckiti_store_deadline(op->cache, 0), &op->stored,
                                           &life_ms, &op->error);
     if (got >= CKIT_E_FIRST) {

@@ -218,8 +218,8 @@ ckit_status ckiti_op_keep_without_store(ckit_op *op);
 /* This operation refreshes a stale value: its ticket is the function's turn already, unless it is claimed first
  * (refresh.h). Nothing stands in for its result. */
 void ckiti_op_begin_refresh(ckit_op *op);
-/* A refresh writes without a look. Where keys of sealed values are forgotten (sealing.h) it looks, blocking, and what is
- * sealed without a key here, or cannot be seen, will be left as it is. */
+/* A refresh writes without a look. Of a key that may be one of a sealed value and forgotten (sealing.h) it looks,
+ * blocking, and what is sealed without a key here, or cannot be seen, will be left as it is. */
 void ckiti_op_look_for_locked(ckit_op *op);
 /* The function has failed: what may stand in for its result fills op->value, and everybody gets it who waits. False
  * when there is nothing. ckiti_op_failed comes after it in any case. Never waits. */

@@ -13,8 +13,14 @@
 static const char where[] = "sealing";
 
 #define DRIFTED_MAX 1024u /* keys that are warned of */
-#define LOCKED_MAX 1024u  /* keys of sealed values without a key that are remembered */
+#define LOCKED_MAX 65536u /* keys of sealed values without a key that are remembered */
 #define LOCKED_NEAR 16u   /* so many places beginning with a hash's own are looked at */
+
+/* Keys by their hashes. What nobody has met takes no memory: these are zero pages. */
+typedef struct ckiti_locked_keys {
+    _Atomic uint64_t hashes[LOCKED_MAX];    /* 0: free */
+    _Atomic uint64_t full[LOCKED_MAX / 64]; /* a bit for each place: a key whose own it is has found no room */
+} ckiti_locked_keys;
 
 /* ---- memory that is wiped ------------------------------------------------------------------------------------- */
 
@@ -93,7 +99,7 @@ ckit_status ckiti_sealing_open(ckit_cache *cache, ckit_error *err) {
 void ckiti_sealing_close(ckit_cache *cache) {
     ckiti_sealing *s = &cache->sealing;
     ckiti_free(cache->alloc, s->drifted, DRIFTED_MAX * sizeof *s->drifted);
-    ckiti_free(cache->alloc, (void *)atomic_load(&s->locked), LOCKED_MAX * sizeof(uint64_t));
+    ckiti_free(cache->alloc, atomic_load(&s->locked), sizeof(ckiti_locked_keys));
     ckiti_free(cache->alloc, s->deployment, s->deployment_len + 1);
     ckit_keyring_close(s->own);
 }
@@ -336,24 +342,26 @@ bool ckiti_value_is_locked(const ckit_cache *cache, ckit_slice stored) {
     return sealed;
 }
 
-static _Atomic uint64_t *locked_keys(ckit_cache *cache) {
-    _Atomic uint64_t *keys = atomic_load_explicit(&cache->sealing.locked, memory_order_acquire);
+static ckiti_locked_keys *locked_keys(ckit_cache *cache) {
+    ckiti_locked_keys *keys = atomic_load_explicit(&cache->sealing.locked, memory_order_acquire);
     if (keys == NULL) {
-        _Atomic uint64_t *fresh = ckiti_alloc_zeroed(cache->alloc, LOCKED_MAX, sizeof *fresh);
+        ckiti_locked_keys *fresh = ckiti_alloc_zeroed(cache->alloc, 1, sizeof *fresh);
         if (fresh != NULL && atomic_compare_exchange_strong(&cache->sealing.locked, &keys, fresh)) {
             return fresh;
         }
-        ckiti_free(cache->alloc, (void *)fresh, LOCKED_MAX * sizeof *fresh);
+        ckiti_free(cache->alloc, fresh, sizeof *fresh);
     }
     return keys;
 }
 
 static uint64_t hash_of(const ckit_cache *cache, ckit_slice key) { return ckiti_xxh3(key, cache->seed) | 1; }
 
+static size_t own_place(uint64_t hash) { return (size_t)(hash >> 1) % LOCKED_MAX; }
+
 /* Where `wanted` stands, a hash or 0 for a free place, near a hash's own place; NULL: nowhere. */
-static _Atomic uint64_t *place_of(_Atomic uint64_t *keys, uint64_t hash, uint64_t wanted) {
-    for (unsigned i = 0; keys != NULL && i < LOCKED_NEAR; i++) {
-        _Atomic uint64_t *place = &keys[((hash >> 1) + i) % LOCKED_MAX];
+static _Atomic uint64_t *place_of(ckiti_locked_keys *keys, uint64_t hash, uint64_t wanted) {
+    for (size_t i = 0; i < LOCKED_NEAR; i++) {
+        _Atomic uint64_t *place = &keys->hashes[(own_place(hash) + i) % LOCKED_MAX];
         if (atomic_load_explicit(place, memory_order_relaxed) == wanted) {
             return place;
         }
@@ -362,9 +370,14 @@ static _Atomic uint64_t *place_of(_Atomic uint64_t *keys, uint64_t hash, uint64_
 }
 
 static void remember(ckit_cache *cache, ckit_slice key) {
-    _Atomic uint64_t *keys = locked_keys(cache), *place;
-    const uint64_t    hash = hash_of(cache, key);
-    uint64_t          nothing;
+    ckiti_locked_keys *keys = locked_keys(cache);
+    const uint64_t     hash = hash_of(cache, key);
+    _Atomic uint64_t  *place;
+    uint64_t           nothing;
+    if (keys == NULL) {
+        atomic_store_explicit(&cache->sealing.forgets, true, memory_order_relaxed);
+        return;
+    }
     do {
         nothing = 0;
         if (place_of(keys, hash, hash) != NULL) {
@@ -373,7 +386,8 @@ static void remember(ckit_cache *cache, ckit_slice key) {
         place = place_of(keys, hash, 0);
     } while (place != NULL && !atomic_compare_exchange_strong(place, &nothing, hash));
     if (place == NULL) {
-        atomic_store_explicit(&cache->sealing.forgets, true, memory_order_relaxed);
+        atomic_fetch_or_explicit(&keys->full[own_place(hash) / 64], UINT64_C(1) << own_place(hash) % 64,
+                                 memory_order_relaxed);
     }
 }
 
@@ -394,7 +408,7 @@ ckit_status ckiti_locked_met(ckit_cache *cache, ckit_slice key, ckit_error *err)
 }
 
 static _Atomic uint64_t *remembered(const ckit_cache *cache, ckit_slice key) {
-    _Atomic uint64_t *keys = atomic_load_explicit(&cache->sealing.locked, memory_order_acquire);
+    ckiti_locked_keys *keys = atomic_load_explicit(&cache->sealing.locked, memory_order_acquire);
     if (keys == NULL) {
         return NULL;
     }
@@ -411,8 +425,14 @@ void ckiti_locked_gone(ckit_cache *cache, ckit_slice key) {
 
 bool ckiti_is_locked(const ckit_cache *cache, ckit_slice key) { return remembered(cache, key) != NULL; }
 
-bool ckiti_locked_forgets(const ckit_cache *cache) {
-    return atomic_load_explicit(&cache->sealing.forgets, memory_order_relaxed);
+bool ckiti_locked_forgets(const ckit_cache *cache, ckit_slice key) {
+    ckiti_locked_keys *keys = atomic_load_explicit(&cache->sealing.locked, memory_order_acquire);
+    if (keys == NULL) {
+        return atomic_load_explicit(&cache->sealing.forgets, memory_order_relaxed);
+    }
+    const size_t   place = own_place(hash_of(cache, key));
+    const uint64_t full = atomic_load_explicit(&keys->full[place / 64], memory_order_relaxed);
+    return (full >> place % 64 & 1) != 0 || atomic_load_explicit(&cache->sealing.forgets, memory_order_relaxed);
 }
 
 static bool is_canonical_uuid(const char *text) {

@@ -16,22 +16,22 @@ enum { CKITI_DECRYPT_AUTH, CKITI_DECRYPT_SUSPICIOUS, CKITI_DECRYPT_CORRUPT, CKIT
 
 /* A cache's part. */
 typedef struct ckiti_sealing {
-    ckit_keyring               *ring; /* NULL: nothing is sealed, and sealed values are not opened */
-    ckit_keyring               *own;  /* the same, when the cache is to close it */
-    char                       *deployment;
-    size_t                      deployment_len;
-    bool                        deployment_only; /* what others have sealed is not opened */
-    bool                        fail_closed;
-    bool                        entries; /* values by key are sealed */
-    bool                        wanted;  /* functions seal without asking */
-    ckit_alloc                  wiping;  /* the cache's allocator; what is given back has been wiped */
-    _Atomic uint64_t           *drifted; /* hashes of keys whose unexpected encryption has been told */
-    _Atomic uint64_t            failures[CKITI_DECRYPT_REASONS][2]; /* by reason and tier */
-    _Atomic uint64_t            drift;
-    _Atomic uint64_t            not_sealed;
-    _Atomic uint64_t            without_key; /* sealed values that were met where there is no ring */
-    _Atomic(_Atomic uint64_t *) locked;      /* hashes of their keys; made with the first of them */
-    _Atomic bool                forgets;     /* not all of them found room */
+    ckit_keyring                       *ring; /* NULL: nothing is sealed, and sealed values are not opened */
+    ckit_keyring                       *own;  /* the same, when the cache is to close it */
+    char                               *deployment;
+    size_t                              deployment_len;
+    bool                                deployment_only; /* what others have sealed is not opened */
+    bool                                fail_closed;
+    bool                                entries; /* values by key are sealed */
+    bool                                wanted;  /* functions seal without asking */
+    ckit_alloc                          wiping;  /* the cache's allocator; what is given back has been wiped */
+    _Atomic uint64_t                   *drifted; /* hashes of keys whose unexpected encryption has been told */
+    _Atomic uint64_t                    failures[CKITI_DECRYPT_REASONS][2]; /* by reason and tier */
+    _Atomic uint64_t                    drift;
+    _Atomic uint64_t                    not_sealed;
+    _Atomic uint64_t                    without_key; /* sealed values that were met where there is no ring */
+    _Atomic(struct ckiti_locked_keys *) locked;      /* their keys; made with the first of them */
+    _Atomic bool                        forgets;     /* there was no memory for them */
 } ckiti_sealing;
 
 /* From the options of a cache that has its allocator and store. CKIT_E_NO_MASTER_KEY, CKIT_E_CONFIGURATION,
@@ -90,8 +90,8 @@ ckit_status ckiti_locked_met(ckit_cache *cache, ckit_slice key, ckit_error *err)
 void ckiti_locked_gone(ckit_cache *cache, ckit_slice key);
 /* Whether the store is to be left as it is under this key. */
 bool ckiti_is_locked(const ckit_cache *cache, ckit_slice key);
-/* Whether more such keys were met than are remembered: of one that is not, only the store can tell. */
-bool ckiti_locked_forgets(const ckit_cache *cache);
+/* Whether this key may be one of those that were met and found no room: then only the store can tell. */
+bool ckiti_locked_forgets(const ckit_cache *cache, ckit_slice key);
 
 /* Whether values of interop mode may be sealed here: others can open them when they name the same deployment.
  * CKIT_E_CONFIGURATION. */
