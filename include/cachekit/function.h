@@ -102,6 +102,10 @@ typedef struct ckit_function_options {
     /* a call waits no longer than this: it gets such a value, or CKIT_E_FUNCTION_TIMEOUT, and the function goes on. At
      * least soft_limit_ms; 0 = none: see below */
     uint32_t hard_limit_ms;
+    /* whoever is given a stale value refreshes it: with the ticket of ckit_begin, or for many with a batch that
+     * `refreshes` (poll.h). Then batches of a function without a loader give stale values as answers too, which are
+     * misses for them otherwise. CKIT_E_CONFIGURATION for a function with a loader, which refreshes by itself */
+    bool caller_refreshes;
 } ckit_function_options;
 #define CKIT_FUNCTION_OPTIONS_INIT CKIT_SIZED_INIT(ckit_function_options)
 CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t struct_size);
@@ -218,7 +222,8 @@ typedef ckit_status (*ckit_batch_loader)(void *context, ckit_batch_call *calls, 
  * for, also after this batch has computed and stored its own, and no longer than lock_wait_ms (cache.h) after the last
  * of such answers that came. Of a store that cannot renew many locks at once a batch takes 1,024 at most, and computes
  * what is beyond them without. A stale value, in memory or in the store, is an answer when the function has a loader of
- * its own, which refreshes it in the background, else a miss. An event loop uses ckit_begin_many (poll.h).
+ * its own, which refreshes it in the background, or when its caller does (caller_refreshes), else a miss. An event loop
+ * uses ckit_begin_many (poll.h).
  *
  * CKIT_OK: every answer is CKIT_OK. Else the first failure that was met, about which `err` tells; the others' answers
  * are there all the same. CKIT_E_MISUSE: no loader at all. */

@@ -169,6 +169,11 @@ typedef struct ckit_batch_start {
     /* Without a poll: asked about every 100 ms while the batch waits for what others compute, in this thread, with
      * `context`; true: ckit_begin_many, ckit_batch_wait or ckit_finish_many ends with CKIT_E_CANCELLED. NULL = wait */
     bool (*stop)(void *context);
+    /* Refreshes, in the background of who was given stale values: of the calls those are loaded for which memory has
+     * one that is due, unless somebody is at it already or the claim of the refresh (ckit_op_claim) comes to something
+     * else. Nothing is waited for but the store. The answer of a call: CKIT_OK, it is fresh now; CKIT_MISS, it was left
+     * as it is; or the loader's failure */
+    bool refreshes;
 } ckit_batch_start;
 #define CKIT_BATCH_START_INIT CKIT_SIZED_INIT(ckit_batch_start)
 CKIT_API void ckit_batch_start_init(ckit_batch_start *start, size_t struct_size);

@@ -23,9 +23,17 @@ const ckit_args *ckiti_batch_args(const ckit_batch *b, size_t i) {
     return op != NULL && op->has_args ? &op->args : b->args[i];
 }
 
-static void end_row(ckit_batch *b, size_t i, ckit_status answer) {
+void ckiti_batch_end(ckit_batch *b, size_t i, ckit_status answer) {
     b->answers[i] = answer;
     b->rows[i].state = CKITI_ROW_ANSWERED;
+}
+
+bool ckiti_batch_is_done(const ckit_batch *b) {
+    size_t i = 0;
+    while (i < b->count && b->rows[i].state == CKITI_ROW_ANSWERED) {
+        i++;
+    }
+    return i == b->count;
 }
 
 void ckiti_batch_fail(ckit_batch *b, size_t i, ckit_status answer, const ckit_error *why) {
@@ -35,12 +43,12 @@ void ckiti_batch_fail(ckit_batch *b, size_t i, ckit_status answer, const ckit_er
             ckit_fail(&b->first, answer, where, "one call of a batch: %s", ckit_status_text(answer));
         }
     }
-    end_row(b, i, answer);
+    ckiti_batch_end(b, i, answer);
 }
 
 void ckiti_batch_answer(ckit_batch *b, size_t i) {
     ckiti_op_give(b->rows[i].op, &b->out[i]);
-    end_row(b, i, CKIT_OK);
+    ckiti_batch_end(b, i, CKIT_OK);
 }
 
 static void leave_siblings(ckit_op *op) {
@@ -105,8 +113,8 @@ static void answer_twin(ckit_batch *b, size_t i) {
     if (st == CKIT_OK) {
         st = ckiti_value_lend_or_copy(b->function, twin, &b->out[i]);
     }
-    if (st == CKIT_OK) {
-        end_row(b, i, CKIT_OK);
+    if (st < CKIT_E_FIRST) {
+        ckiti_batch_end(b, i, st);
     } else {
         ckit_error why = CKIT_ERROR_INIT;
         ckiti_batch_fail(b, i, st, &why);
@@ -170,13 +178,12 @@ static void missed(ckit_batch *b, size_t i, ckit_slice packed, const ckiti_memke
     } else if (is_twin(b, i, memkey, hash)) {
         free_op(b, i);
     } else {
-        r->op->fresh_only = b->function->loader == NULL; /* nobody could refresh it */
+        r->op->fresh_only = !b->function->refreshable;
         r->state = CKITI_ROW_LEADS;
     }
 }
 
-/* Looks in memory. CKIT_MISS: the call has a name there. A stale value is an answer where the function can refresh
- * it. */
+/* Looks in memory. CKIT_MISS: the call has a name there. A stale value is an answer where somebody can refresh it. */
 static ckit_status look_in_memory(ckit_batch *b, size_t i, const ckit_args *args, ckit_slice packed,
                                   ckiti_memkey *memkey, uint64_t *hash, ckit_error *why) {
     ckit_function *f = b->function;
@@ -188,15 +195,20 @@ static ckit_status look_in_memory(ckit_batch *b, size_t i, const ckit_args *args
     } else {
         st = ckiti_op_memory(f, packed, memkey, hash, out);
     }
-    if (st == CKIT_STALE && f->loader == NULL) {
+    if (st == CKIT_STALE && !f->refreshable) {
         ckit_value_fini(out);
         return CKIT_MISS;
     }
-    if (st == CKIT_STALE) {
+    if (st == CKIT_STALE && f->loader != NULL) {
         ckiti_refresh_in_background(f, args, packed, memkey, *hash);
-        st = CKIT_OK;
     }
-    return st;
+    return st == CKIT_STALE ? CKIT_OK : st;
+}
+
+/* CKIT_MISS: memory's value is to be refreshed, and the call has a name there. CKIT_STALE: not. */
+static ckit_status look_for_due(ckit_batch *b, ckit_slice packed, ckiti_memkey *memkey, uint64_t *hash) {
+    *hash = ckiti_call_name(b->function, packed, memkey);
+    return ckiti_refresh_is_wanted(b->function, memkey, *hash) ? CKIT_MISS : CKIT_STALE;
 }
 
 /* The caller may use the arguments for something else when this one returns. */
@@ -228,18 +240,21 @@ static void begin_row(ckit_batch *b, size_t i) {
         }
     }
     if (st == CKIT_OK) {
-        st = look_in_memory(b, i, args, packed, &memkey, &hash, &why);
+        st = b->refreshes ? look_for_due(b, packed, &memkey, &hash)
+                          : look_in_memory(b, i, args, packed, &memkey, &hash, &why);
     }
     if (st == CKIT_MISS) {
         missed(b, i, packed, &memkey, hash);
         keep_args(b, i, args);
+    } else if (b->refreshes && (st == CKIT_STALE || st == CKIT_E_KEY_ARGUMENT)) {
+        ckiti_batch_end(b, i, CKIT_MISS);
     } else if (st == CKIT_E_KEY_ARGUMENT && !b->function->interop) {
         if (make_op(b, i, NULL)) {
             make_uncached(b, i, &why);
             keep_args(b, i, args);
         }
     } else if (st == CKIT_OK) {
-        end_row(b, i, CKIT_OK);
+        ckiti_batch_end(b, i, CKIT_OK);
     } else {
         ckiti_batch_fail(b, i, st, &why);
     }
@@ -356,7 +371,7 @@ ckit_status ckiti_batch_open(ckit_batch *b, ckit_error *err) {
     }
     for (size_t i = 0; i < b->count; i++) {
         if (b->rows[i].state == CKITI_ROW_LEADS) {
-            ckiti_batch_take_seat(b, i);
+            (b->refreshes ? ckiti_batch_take_ticket : ckiti_batch_take_seat)(b, i);
         }
     }
     ckiti_batch_sweep(b);

@@ -77,6 +77,7 @@ struct ckit_batch {
     ckit_cache       *cache;
     ckit_args *const *args;
     bool              copies;    /* the arguments, which do not last */
+    bool              refreshes; /* what memory has and is due */
     bool (*stop)(void *context); /* the blocking driver's: whether to wait no longer; may be NULL */
     size_t             count;
     ckit_value        *out;
@@ -112,6 +113,9 @@ void             ckiti_batch_fini(ckit_batch *b);
 bool             ckiti_batch_has(const ckit_batch *b, ckiti_row_state state);
 const ckit_args *ckiti_batch_args(const ckit_batch *b, size_t i);
 void             ckiti_batch_answer(ckit_batch *b, size_t i);
+/* Without a value, and without a failure. */
+void ckiti_batch_end(ckit_batch *b, size_t i, ckit_status answer);
+bool ckiti_batch_is_done(const ckit_batch *b);
 /* `why` is the first failure's story, if it is the first. */
 void ckiti_batch_fail(ckit_batch *b, size_t i, ckit_status answer, const ckit_error *why);
 /* Frees the operations of rows that have been answered. */
@@ -138,6 +142,8 @@ void ckiti_batch_free(ckit_batch *b);
 
 /* ---- batch_store.c: the store's part ---- */
 
+/* What a step of its operation came to. */
+void ckiti_batch_took(ckit_batch *b, size_t i, ckit_status st);
 /* Something is to be done that may wait for the store. */
 bool        ckiti_batch_needs_store(const ckit_batch *b);
 ckit_status ckiti_batch_go(ckit_batch *b);
@@ -171,6 +177,8 @@ void ckiti_batch_drop_calls(ckit_batch *b);
 /* ---- batch_wait.c: waiting for others ---- */
 
 void ckiti_batch_take_seat(ckit_batch *b, size_t i);
+/* The same for a refresh, which waits for nobody: claims it. */
+void ckiti_batch_take_ticket(ckit_batch *b, size_t i);
 void ckiti_batch_take_news(ckit_batch *b);
 bool ckiti_batch_has_news(ckit_batch *b);
 /* The end of a pause, or something has happened in it; what nobody answers in time is computed here. */

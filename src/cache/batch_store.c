@@ -26,8 +26,7 @@ static void refresh(ckit_batch *b, size_t i) {
     ckiti_call_join_end(&joined);
 }
 
-/* What an operation's step came to. */
-static void took(ckit_batch *b, size_t i, ckit_status st) {
+void ckiti_batch_took(ckit_batch *b, size_t i, ckit_status st) {
     ckit_op *op = b->rows[i].op;
     if (st == CKIT_PENDING) {
         b->rows[i].state = op->retry_at_ms != 0 ? CKITI_ROW_WAITS : CKITI_ROW_LEADS;
@@ -39,6 +38,8 @@ static void took(ckit_batch *b, size_t i, ckit_status st) {
         if (st == CKIT_STALE) {
             refresh(b, i);
         }
+    } else if (st == CKIT_MISS) { /* a refresh that was put off */
+        ckiti_batch_end(b, i, CKIT_MISS);
     } else {
         ckit_error why = op->error;
         ckiti_batch_fail(b, i, st, &why);
@@ -49,12 +50,12 @@ static void took(ckit_batch *b, size_t i, ckit_status st) {
 static void go_unanswered(ckit_batch *b, size_t i, ckit_status st, const ckit_error *why) {
     ckit_op *op = b->rows[i].op;
     op->retry_at_ms = 0;
-    if (ckiti_op_minds_failures(op)) {
+    if (op->background || ckiti_op_minds_failures(op)) {
         op->error = *why;
-        took(b, i, ckiti_op_opened(op, st, CKIT_LIFE_UNKNOWN));
+        ckiti_batch_took(b, i, ckiti_op_opened(op, st, CKIT_LIFE_UNKNOWN));
     } else {
         op->silent = st == CKIT_E_TIMEOUT;
-        took(b, i, ckiti_op_turn_of_the_function(op));
+        ckiti_batch_took(b, i, ckiti_op_turn_of_the_function(op));
     }
 }
 
@@ -96,7 +97,7 @@ static void step_each(ckit_batch *b, size_t count, pass *p) {
             go_unanswered(b, i, CKIT_E_TIMEOUT, &p->why);
             continue;
         }
-        took(b, i, ckiti_op_advance(op));
+        ckiti_batch_took(b, i, ckiti_op_advance(op));
         p->silent = op->silent;
         if (p->silent) {
             ckit_fail(&p->why, CKIT_E_TIMEOUT, b->cache->ops->name,
@@ -155,7 +156,7 @@ static void look_portion(ckit_batch *b, size_t count, pass *p) {
             continue;
         }
         ckit_op *op = take_read(b, n, &b->rows[a->places[n]].op->error);
-        took(b, a->places[n], ckiti_op_opened(op, a->answers[n], a->life_ms[n]));
+        ckiti_batch_took(b, a->places[n], ckiti_op_opened(op, a->answers[n], a->life_ms[n]));
     }
 }
 
@@ -179,7 +180,7 @@ static size_t name_late(ckit_batch *b, size_t count) {
             a->keys[named] = ckit_buf_slice(&a->names[named]);
             a->places[named++] = i;
         } else {
-            took(b, i, ckiti_op_opened_late(b->rows[i].op, &a->names[named], CKIT_MISS, 0));
+            ckiti_batch_took(b, i, ckiti_op_opened_late(b->rows[i].op, &a->names[named], CKIT_MISS, 0));
         }
     }
     return named;
@@ -207,7 +208,7 @@ static void look_late_portion(ckit_batch *b, size_t count, pass *p) {
             (void)take_read(b, n, &own);
             got = ckiti_stale_judge(b->function, a->keys[n], a->answers[n], a->life_ms[n], &own, &left_ms);
         }
-        took(b, a->places[n], ckiti_op_opened_late(op, &a->names[n], got, left_ms));
+        ckiti_batch_took(b, a->places[n], ckiti_op_opened_late(op, &a->names[n], got, left_ms));
     }
 }
 
@@ -236,7 +237,7 @@ static size_t room_for_locks(const ckit_batch *b) {
 static size_t bound_locks(ckit_batch *b, size_t count, size_t *room) {
     size_t some = count < *room ? count : *room;
     for (size_t n = some; n < count; n++) {
-        took(b, b->a.places[n], ckiti_op_turn_of_the_function(b->rows[b->a.places[n]].op));
+        ckiti_batch_took(b, b->a.places[n], ckiti_op_turn_of_the_function(b->rows[b->a.places[n]].op));
     }
     *room -= some;
     return some;
@@ -278,7 +279,7 @@ static void lock_portion(ckit_batch *b, size_t count, pass *p) {
         } else {
             op->lease = a->leases[n];
         }
-        took(b, a->places[n], ckiti_op_tried_lock(op, st, now));
+        ckiti_batch_took(b, a->places[n], ckiti_op_tried_lock(op, st, now));
     }
 }
 
@@ -501,7 +502,10 @@ bool ckiti_batch_needs_store(const ckit_batch *b) {
 void ckiti_batch_skip_store(ckit_batch *b) {
     for (size_t i = 0; i < b->count; i++) {
         if (b->rows[i].state == CKITI_ROW_LEADS) {
-            took(b, i, ckiti_op_turn_of_the_function(b->rows[i].op));
+            ckit_op *op = b->rows[i].op;
+            ckiti_batch_took(b, i,
+                             op->background ? ckiti_refresh_put_off(op, CKITI_PAUSE_LOCKED_MS)
+                                            : ckiti_op_turn_of_the_function(op));
         }
     }
 }

@@ -1,6 +1,8 @@
 /* Many calls as one: flights that others lead, and locks that others hold. */
 #include "cache/batch.h"
 
+#include "cache/refresh.h"
+
 #include <cachekit/value.h>
 
 #define PACE 4u /* a batch that waits for locks asks the store for a fifth of its time at most */
@@ -46,6 +48,21 @@ void ckiti_batch_take_seat(ckit_batch *b, size_t i) {
     } else if (op->seat.reentrant) { /* the call around this one has asked the store */
         (void)ckiti_op_turn_of_the_function(op);
         b->rows[i].state = CKITI_ROW_DUE;
+    }
+}
+
+void ckiti_batch_take_ticket(ckit_batch *b, size_t i) {
+    ckit_op *op = b->rows[i].op;
+    op->context = b;
+    op->seat.changed = seat_changed;
+    op->seat.elsewhere = true;
+    if (ckiti_flight_join(&b->cache->flights, &op->seat, false) != CKITI_SEAT_LEADER) {
+        ckiti_batch_end(b, i, CKIT_MISS);
+    } else if (ckiti_op_is_fresh_by_now(op)) {
+        ckiti_batch_answer(b, i);
+    } else {
+        ckiti_op_begin_refresh(op);
+        ckiti_batch_took(b, i, ckiti_refresh_begin_claim(op));
     }
 }
 

@@ -34,6 +34,7 @@ static ckit_batch *new_batch(const ckit_batch_start *start) {
                       .args = start->args,
                       .copies = true,
                       .stop = start->stop,
+                      .refreshes = start->refreshes,
                       .count = start->count};
     b->out = ckiti_alloc_zeroed(alloc, room, sizeof b->out[0]);
     b->answers = ckiti_alloc_zeroed(alloc, room, sizeof b->answers[0]);
@@ -297,7 +298,7 @@ static ckit_status begin(const ckit_batch_start *start, ckit_batch **out, ckit_e
     b->work.dropped = left_behind;
     *out = b; /* first: another thread may dispatch it before this one returns */
     if (start->poll == NULL) {
-        return start->apart && b->open > 0 ? leave_to_another_thread(b) : run_or_end(b, out);
+        return start->apart && !ckiti_batch_is_done(b) ? leave_to_another_thread(b) : run_or_end(b, out);
     }
     if (is_shut(b)) {
         ckiti_batch_skip_store(b);
@@ -354,6 +355,8 @@ ckit_status ckit_batch_take(ckit_batch *b, size_t index, ckit_value *out, ckit_e
     ckit_status st = b->answers[index];
     if (st == CKIT_OK) {
         ckiti_value_move(out, &b->out[index]);
+    } else if (st < CKIT_E_FIRST) {
+        return st;
     } else if (b->first.status != st) {
         ckit_fail(err, st, where, "one call of a batch: %s", ckit_status_text(st));
     } else if (err != NULL) {

@@ -153,6 +153,7 @@ struct ckit_function {
     bool                   careful; /* memory is used, but not like that: values are sealed, or tenants' (careful.c) */
     bool                   sealed;
     bool                   tenants;
+    bool                   refreshable; /* by its loader, or by its callers: batches give stale values */
     ckit_tenant_fn         tenant_of;
     size_t                 refreshing; /* work in the background (ckiti_function_hold); guarded by cache->mu */
     struct ckit_function  *next;       /* of all handles; guarded by cache->mu */

@@ -105,6 +105,9 @@ static ckit_status check_options(const ckit_function_options *o, ckit_loader loa
     if (o->raw && loader != NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "a loader writes documents: a raw function has none");
     }
+    if (o->caller_refreshes && loader != NULL) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "caller_refreshes: this function has a loader, which does");
+    }
     bool ttl_fits = is_lifetime(o->ttl_ms);
     if (!ttl_fits || o->stale_ms > CKIT_TTL_MAX_MS) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "%s is %llu, the longest is %llu",
@@ -239,6 +242,7 @@ ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader l
     }
     function->cache = cache;
     function->loader = loader;
+    function->refreshable = loader != NULL || o.caller_refreshes;
     function->context = context;
     apply_options(function, &o);
     st = name_it(function, ckit_slice_str(name), ckit_slice_str(o.namespace_name), ckit_slice_str(o.interop), err);

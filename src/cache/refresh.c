@@ -57,6 +57,15 @@ bool ckiti_refresh_is_due(ckit_function *function, const ckiti_memkey *memkey, u
     return left_ms == 0 || age_ms > (double)function->ttl_ms * function->early_refresh * jitter;
 }
 
+bool ckiti_refresh_is_wanted(ckit_function *function, const ckiti_memkey *memkey, uint64_t hash) {
+    ckiti_l1      *l1 = function->record->ns->l1;
+    ckiti_l1_query query = ckiti_memory_query(function, ckiti_memkey_slice(memkey), hash);
+    uint64_t       left_ms;
+    return l1 != NULL && ckiti_uses_memory(function) &&
+           ckiti_l1_peek(l1, &query, ckiti_cache_now(function->cache), &left_ms) == CKIT_STALE &&
+           ckiti_refresh_is_due(function, memkey, hash);
+}
+
 /* ---- the claim --------------------------------------------------------------------------------------------------- */
 
 ckit_status ckiti_refresh_put_off(ckit_op *op, uint32_t pause_ms) {

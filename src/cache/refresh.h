@@ -27,6 +27,8 @@
 
 /* Whether the copy in memory, which is past its fresh part, is to be refreshed now. */
 bool ckiti_refresh_is_due(ckit_function *function, const ckiti_memkey *memkey, uint64_t hash);
+/* The same where it is not known whether memory has one that is served as stale. */
+bool ckiti_refresh_is_wanted(ckit_function *function, const ckiti_memkey *memkey, uint64_t hash);
 /* A refresh of the key was put off just now. */
 bool ckiti_refresh_is_put_off(ckit_cache *cache, uint64_t hash);
 
