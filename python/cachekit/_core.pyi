@@ -356,8 +356,9 @@ class Batch:
     def fail(self, error: BaseException, /) -> None:
         """The loader has failed."""
 
-    def results(self) -> tuple[list[Any], list[int]]:
-        """The results, once it is done, and the positions that have none: those calls run uncached."""
+    def results(self) -> tuple[list[Any], list[int], list[int]]:
+        """The results, once it is done; the positions that have none: those calls run uncached; and the positions of
+        those that are stale, to be refreshed."""
 
     def overdue(self, hard: bool, /) -> tuple[list[Any], list[int]] | None:
         """The caller has waited as long as its limit: what he may have, a result or an older one, and the positions that have
@@ -507,13 +508,21 @@ class CachedFunction(Generic[_P, _R]):
         """What this function has counted: ``l1_hits``, ``l2_hits``, ``misses``, ``computed``, ``errors``, ``uncached``."""
 
     def call_many(
-        self, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], loader: Callable[[list[int]], Iterable[Any]], /
+        self,
+        calls: list[tuple[tuple[Any, ...], dict[str, Any]]],
+        loader: Callable[[list[int]], Iterable[Any]],
+        refresh: Callable[[list[int]], None],
+        /,
     ) -> list[Any]:
         """The results of many calls; ``loader`` is called with the positions of those that are missing, and returns as
-        many results. What is an exception there is one here too."""
+        many results. What is an exception there is one here too. ``refresh`` is called with the positions of those
+        whose results are stale, if there are any."""
 
     def begin_many(self, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], /) -> Batch:
         """The same for an event loop."""
+
+    def begin_refresh(self, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], /) -> Batch:
+        """Refreshes those whose results in memory are due, and which nobody is refreshing; it has no results."""
 
     # What the decorator attaches.
     __name__: str

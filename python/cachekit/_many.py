@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, Tuple, Union, cast
 from ._limits import Limits, Work, too_late
 
 if TYPE_CHECKING:
-    from ._core import Batch, CachedFunction
+    import asyncio
+
+    from ._core import Batch, CachedFunction, Poll
 
 Loader = Callable[[list[Any]], Any]
 SoftAndHard = Tuple[Union[float, None], Union[float, None]]
@@ -73,13 +75,15 @@ class _Pending:
         self.results: list[Any] = []
         self.left: list[int] = []
         """Positions of calls that run uncached."""
+        self.stale: list[int] = []
+        """Positions of calls whose results are to be refreshed."""
 
     def __len__(self) -> int:
         return self._count
 
     def take(self) -> None:
         """The batch is done."""
-        self.results, self.left = self.batch.results()
+        self.results, self.left, self.stale = self.batch.results()
 
     def overdue(self, is_hard: bool) -> tuple[list[Any]] | Literal[False] | None:
         """As `Work.overdue`."""
@@ -108,11 +112,13 @@ class _BatchWork(Work):
         cached: CachedFunction[..., Any],
         pending: _Pending,
         load: Callable[[list[int]], list[Any]],
+        refresh: Callable[[list[int]], None],
         return_exceptions: bool,
     ) -> None:
         super().__init__(cached)
         self._pending = pending
         self._load = load
+        self._refresh = refresh
         self._return_exceptions = return_exceptions
 
     def overdue(self, is_hard: bool) -> tuple[list[Any]] | Literal[False] | None:
@@ -138,6 +144,8 @@ class _BatchWork(Work):
             pending.take()
         finally:
             batch.drop()
+        if pending.stale:
+            self._refresh(pending.stale)
         return _checked(pending.put_left(self._load_left(pending.left)), self._return_exceptions)
 
     def _load_left(self, left: list[int]) -> list[Any]:
@@ -157,16 +165,24 @@ def get_many(
     """The results of many calls, in order; what is not cached is computed by one call of `loader`."""
     asked = list(items)
 
-    def load(positions: list[int]) -> list[Any]:
-        missing = [asked[position] for position in positions]
+    def load_items(missing: list[Any]) -> list[Any]:
         if loader is None:
             return [_caught(cached.__wrapped__, item) for item in missing]
         return _as_many(_results(loader(missing), missing), missing)
 
+    def load(positions: list[int]) -> list[Any]:
+        return load_items([asked[position] for position in positions])
+
+    def refresh(positions: list[int]) -> None:
+        from ._refresh_many import in_thread
+
+        stale = [asked[position] for position in positions]
+        in_thread(cached, [_call_of(item) for item in stale], stale, load_items)
+
     if limits == (None, None):
-        return _checked(cached.call_many([_call_of(item) for item in asked], load), return_exceptions)
+        return _checked(cached.call_many([_call_of(item) for item in asked], load, refresh), return_exceptions)
     pending = _Pending(cached, asked, limits)
-    work = _BatchWork(cached, pending, load, return_exceptions)
+    work = _BatchWork(cached, pending, load, refresh, return_exceptions)
     if pending.batch.advance(None) == "done":  # all of it in memory
         work.here()
         return work.take()
@@ -203,23 +219,34 @@ async def aget_many(
     """As `get_many`, in an event loop, which waits for nothing."""
     asked = list(items)
 
-    async def load(positions: list[int]) -> list[Any]:
-        missing = [asked[position] for position in positions]
+    async def load_items(missing: list[Any]) -> list[Any]:
         return _as_many(await _load(cached, missing, loader, awaited), missing)
+
+    async def load(positions: list[int]) -> list[Any]:
+        return await load_items([asked[position] for position in positions])
+
+    def refresh(positions: list[int], found: tuple[asyncio.AbstractEventLoop, Poll]) -> None:
+        from ._refresh_many import in_task
+
+        stale = [asked[position] for position in positions]
+        in_task(cached, [_call_of(item) for item in stale], stale, load_items, found)
 
     pending = _Pending(cached, asked, limits)
     if limits == (None, None):
-        return _checked(await _await_batch(cached, pending, load), return_exceptions)
+        return _checked(await _await_batch(cached, pending, load, refresh), return_exceptions)
     from ._async import in_time
 
     async def whole() -> list[Any]:
-        return _checked(await _await_batch(cached, pending, load), return_exceptions)
+        return _checked(await _await_batch(cached, pending, load, refresh), return_exceptions)
 
     return _checked(await in_time(*limits, cached.__wrapped__, whole(), pending.overdue), return_exceptions)
 
 
 async def _await_batch(
-    cached: CachedFunction[..., Any], pending: _Pending, load: Callable[[list[int]], Awaitable[list[Any]]]
+    cached: CachedFunction[..., Any],
+    pending: _Pending,
+    load: Callable[[list[int]], Awaitable[list[Any]]],
+    refresh: Callable[[list[int], tuple[asyncio.AbstractEventLoop, Poll]], None],
 ) -> list[Any]:
     from ._async import find_poll
 
@@ -244,6 +271,8 @@ async def _await_batch(
         pending.take()
     finally:
         batch.drop()
+    if pending.stale:
+        refresh(pending.stale, found)
     try:
         rest = await load(pending.left) if pending.left else []
     except Exception as error:

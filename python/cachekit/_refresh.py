@@ -49,6 +49,17 @@ def start_thread(name: str, target: Callable[..., None], *args: Any) -> None:
         raise
 
 
+def watch_task(task: asyncio.Task[None]) -> None:
+    """Keeps a task alive until it is done: a loop does not."""
+    for other in list(_tasks):
+        if other.get_loop().is_closed():  # it will never be done
+            _tasks.discard(other)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    # A loop that ends before the task says nothing about it.
+    setattr(task, "_log_destroy_pending", False)
+
+
 def is_ending() -> bool:
     """Whether the interpreter ends: no more threads then."""
     return _ending
@@ -115,16 +126,10 @@ class Refresher:
         asyncio = sys.modules["asyncio"]  # imported by whoever runs a loop
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._in_task(operation, args, kwargs), name=self._name)
-        for other in list(_tasks):
-            if other.get_loop().is_closed():  # it will never be done
-                _tasks.discard(other)
-        _tasks.add(task)  # a loop does not keep its tasks alive
-        # A loop that ends before the task says nothing about it.
-        setattr(task, "_log_destroy_pending", False)
+        watch_task(task)
 
-        def done(task: asyncio.Task[None]) -> None:
+        def done(_: asyncio.Task[None]) -> None:
             running.discard(operation)
-            _tasks.discard(task)
 
         task.add_done_callback(done)
 

@@ -11,10 +11,10 @@ static core_batch *batch_of(PyObject *object) { return (core_batch *)object; }
 
 /* ---- made and ended ---------------------------------------------------------------------------------------------- */
 
-PyObject *core_function_begin_many(PyObject *object, PyObject *given) {
+static PyObject *new_batch(PyObject *object, PyObject *given, bool refreshes) {
     core_function *f = core_function_of(object);
     if (!PyList_CheckExact(given)) {
-        PyErr_SetString(PyExc_TypeError, "begin_many takes a list of calls");
+        PyErr_SetString(PyExc_TypeError, "begin_many and begin_refresh take a list of calls");
         return NULL;
     }
     PyObject *calls = core_many_may(f) ? PyList_GetSlice(given, 0, PyList_GET_SIZE(given)) : NULL;
@@ -25,6 +25,7 @@ PyObject *core_function_begin_many(PyObject *object, PyObject *given) {
     core_batch   *self = (core_batch *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->answer = CKIT_PENDING;
+        self->refreshes = refreshes;
         if (core_many_init(&self->m, f, PyList_GET_SIZE(calls)) == 0) {
             Py_INCREF(f);
             self->function = f;
@@ -36,6 +37,9 @@ PyObject *core_function_begin_many(PyObject *object, PyObject *given) {
     Py_DECREF(calls);
     return (PyObject *)self;
 }
+
+PyObject *core_function_begin_many(PyObject *object, PyObject *given) { return new_batch(object, given, false); }
+PyObject *core_function_begin_refresh(PyObject *object, PyObject *given) { return new_batch(object, given, true); }
 
 void core_batch_drop(core_batch *self) {
     ckit_batch *batch = self->batch;
@@ -72,6 +76,7 @@ static int batch_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->wake);
     Py_VISIT(self->poll);
     Py_VISIT(self->m.failure);
+    Py_VISIT(self->m.stale);
     for (Py_ssize_t i = 0; self->m.results != NULL && i < self->m.count; i++) {
         Py_VISIT(self->m.results[i]);
     }
@@ -82,6 +87,7 @@ static int batch_clear(PyObject *object) {
     core_batch *self = batch_of(object);
     core_batch_drop(self);
     Py_CLEAR(self->m.failure);
+    Py_CLEAR(self->m.stale);
     for (Py_ssize_t i = 0; self->m.results != NULL && i < self->m.count; i++) {
         Py_CLEAR(self->m.results[i]);
     }
@@ -133,7 +139,8 @@ static void begin(core_batch *self, core_poll *poll) {
                               .poll = poll == NULL ? NULL : poll->poll,
                               .ready = on_ready,
                               .context = self,
-                              .apart = poll == NULL};
+                              .apart = poll == NULL,
+                              .refreshes = self->refreshes};
     if (poll != NULL) {
         watch(self, poll);
     }
@@ -256,7 +263,7 @@ static PyObject *results(PyObject *object, PyObject *unused) {
     if (core_many_read(&self->m) < 0) {
         return NULL;
     }
-    return core_many_both(&self->m);
+    return core_many_all(&self->m);
 }
 
 /* What the n-th call with a key has by now, or may have instead. NULL, without an exception: nothing. */
@@ -309,7 +316,8 @@ static PyMethodDef methods[] = {
     {"missing", missing, METH_NOARGS, "The positions of the calls that are to be loaded."},
     {"finish", finish, METH_O, "finish(results): as many as were missing. An exception is the failure of its call."},
     {"fail", fail, METH_O, "fail(exception): the loader has failed."},
-    {"results", results, METH_NOARGS, "(results, positions that have none yet), once it is done."},
+    {"results", results, METH_NOARGS,
+     "(results, positions that have none yet, positions whose results are stale), once it is done."},
     {"overdue", overdue, METH_O,
      "overdue(hard): its caller has waited as long as his limit. (what he may have, the positions that have nothing); "
      "None when its results have been taken. From any thread."},

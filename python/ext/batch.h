@@ -14,12 +14,15 @@ typedef struct core_batch {
     ckit_status                  answer;
     bool                         busy;  /* a thread waits with it, without the interpreter's lock */
     bool                         taken; /* its results have been */
-    struct core_batch           *next;  /* of the poll */
+    bool                         refreshes;
+    struct core_batch           *next; /* of the poll */
     struct core_batch           *prev;
 } core_batch;
 
 /* begin_many(calls): a Batch that has yet to begin. */
 PyObject *core_function_begin_many(PyObject *self, PyObject *calls);
+/* begin_refresh(calls): the same, that refreshes what is due in memory. */
+PyObject *core_function_begin_refresh(PyObject *self, PyObject *calls);
 /* It is over. Results on their way to the store still arrive. */
 void core_batch_drop(core_batch *self);
 

@@ -156,6 +156,7 @@ static void translate(given *g) {
     g->options.integrity = g->integrity ? CKIT_ON : CKIT_OFF;
     g->options.l1 = g->l1 ? CKIT_ON : CKIT_OFF;
     g->options.raw = g->dump != Py_None;
+    g->options.caller_refreshes = g->refresh != Py_None;
     /* Objects belong to one function, so do their names. */
     g->options.custom_key = g->key != Py_None && !g->objects;
 }
@@ -364,10 +365,15 @@ static PyMethodDef methods[] = {
     {"forget_receiver", forget_receiver, METH_O,
      "Forgets every call on this object; False when nothing is kept by its identity."},
     {"call_many", (PyCFunction)(void (*)(void))core_function_call_many, METH_FASTCALL,
-     "The results of a list of calls (args, kwargs); `loader` is called with a list of the positions of those that are "
-     "missing, and returns as many results. What is an exception there is one here too."},
+     "call_many(calls, loader, refresh): the results of a list of calls (args, kwargs); `loader` is called with a list "
+     "of "
+     "the positions of those that are missing, and returns as many results. What is an exception there is one here "
+     "too. "
+     "`refresh` is called with the positions of those whose results are stale, if there are any."},
     {"begin_many", core_function_begin_many, METH_O,
      "begin_many(calls): the same for an event loop; a Batch that has yet to begin."},
+    {"begin_refresh", core_function_begin_refresh, METH_O,
+     "begin_refresh(calls): a Batch that refreshes those whose results in memory are due, and leaves the others."},
     {"counters", counters, METH_NOARGS, "What this function has counted, as a dict."},
     {"__set_name__", set_name, METH_VARARGS, NULL},
     {"__reduce__", reduce, METH_NOARGS, NULL},

@@ -107,7 +107,7 @@ PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const 
 
 /* ---- function_many.c ---------------------------------------------------------------------------------------- */
 
-/* call_many(calls, loader), as a fast call. */
+/* call_many(calls, loader, refresh), as a fast call. */
 PyObject *core_function_call_many(PyObject *self, PyObject *const *values, Py_ssize_t count);
 
 /* ---- refresh.c ----------------------------------------------------------------------------------------------- */

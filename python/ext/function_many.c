@@ -15,6 +15,8 @@ void core_many_fini(core_many *m) {
         Py_XDECREF(m->results[i]);
     }
     Py_XDECREF(m->failure);
+    Py_XDECREF(m->stale);
+    PyMem_Free(m->loads);
     PyMem_Free(m->args);
     PyMem_Free(m->packed);
     PyMem_Free(m->places);
@@ -32,8 +34,9 @@ int core_many_init(core_many *m, core_function *f, Py_ssize_t count) {
     m->values = PyMem_Calloc(room, sizeof m->values[0]);
     m->answers = PyMem_Calloc(room, sizeof m->answers[0]);
     m->results = PyMem_Calloc(room, sizeof(PyObject *));
+    m->loads = PyMem_Calloc(room, sizeof m->loads[0]);
     if (m->args == NULL || m->packed == NULL || m->places == NULL || m->values == NULL || m->answers == NULL ||
-        m->results == NULL) {
+        m->results == NULL || m->loads == NULL) {
         PyMem_Free(m->args); /* which are not arguments yet */
         m->args = NULL;
         core_many_fini(m);
@@ -104,9 +107,10 @@ int core_many_pack(core_many *m, PyObject *calls) {
 
 /* ---- the loader -------------------------------------------------------------------------------------------------- */
 
-PyObject *core_many_positions(const core_many *m, const ckit_batch_call *calls, size_t count) {
+PyObject *core_many_positions(core_many *m, const ckit_batch_call *calls, size_t count) {
     PyObject *positions = PyList_New((Py_ssize_t)count);
     for (size_t n = 0; positions != NULL && n < count; n++) {
+        m->loads[calls[n].index] = 1;
         PyObject *position = PyLong_FromSsize_t(m->places[calls[n].index]);
         if (position == NULL) {
             Py_CLEAR(positions);
@@ -213,9 +217,23 @@ PyObject *core_many_loaded(core_many *m, size_t n) {
     return result != NULL ? result : result_of_twin(m, n);
 }
 
+/* -1 with an exception. */
+static int tell_stale(core_many *m, size_t n) {
+    if (m->stale == NULL && (m->stale = PyList_New(0)) == NULL) {
+        return -1;
+    }
+    PyObject *position = PyLong_FromSsize_t(m->places[n]);
+    const int told = position == NULL ? -1 : PyList_Append(m->stale, position);
+    Py_XDECREF(position);
+    return told;
+}
+
 int core_many_read(core_many *m) {
     for (size_t n = 0; n < m->keyed; n++) {
         PyObject **result = &m->results[m->places[n]];
+        if (m->answers[n] == CKIT_OK && m->values[n].stale && !m->loads[n] && tell_stale(m, n) < 0) {
+            return -1;
+        }
         if (m->answers[n] == CKIT_OK && (*result == NULL || PyExceptionInstance_Check(*result))) {
             Py_CLEAR(*result); /* a failure for which an older value stands in */
             *result = core_function_take(m->f, &m->values[n]);
@@ -253,6 +271,18 @@ PyObject *core_many_list(core_many *m) {
         m->results[i] = NULL;
     }
     return list;
+}
+
+PyObject *core_many_all(core_many *m) {
+    PyObject *both = core_many_both(m);
+    PyObject *stale = m->stale != NULL ? m->stale : PyList_New(0);
+    PyObject *all = both == NULL || stale == NULL
+                        ? NULL
+                        : PyTuple_Pack(3, PyTuple_GET_ITEM(both, 0), PyTuple_GET_ITEM(both, 1), stale);
+    m->stale = NULL;
+    Py_XDECREF(stale);
+    Py_XDECREF(both);
+    return all;
 }
 
 PyObject *core_many_both(core_many *m) {
@@ -343,6 +373,14 @@ static int load_the_rest(blocking *b) {
     return 0;
 }
 
+/* refresh(positions), where there are any. */
+static int refresh_stale(const core_many *m, PyObject *refresh) {
+    PyObject *done = m->stale != NULL ? PyObject_CallOneArg(refresh, m->stale) : NULL;
+    const int failed = m->stale != NULL && done == NULL ? -1 : 0;
+    Py_XDECREF(done);
+    return failed;
+}
+
 bool core_many_may(const core_function *f) {
     if (f->first != CORE_FIRST_PLAIN) {
         PyErr_SetString(PyExc_TypeError, "methods are called one by one: get_many is for functions");
@@ -355,8 +393,8 @@ PyObject *core_function_call_many(PyObject *self, PyObject *const *values, Py_ss
     core_function *f = core_function_of(self);
     blocking       b;
     PyObject      *list = NULL;
-    if (count != 2 || !PyList_CheckExact(values[0])) {
-        PyErr_SetString(PyExc_TypeError, "call_many takes a list of calls and a loader");
+    if (count != 3 || !PyList_CheckExact(values[0])) {
+        PyErr_SetString(PyExc_TypeError, "call_many takes a list of calls, a loader, and what refreshes");
         return NULL;
     }
     PyObject *calls = core_many_may(f) ? PyList_GetSlice(values[0], 0, PyList_GET_SIZE(values[0])) : NULL;
@@ -368,7 +406,9 @@ PyObject *core_function_call_many(PyObject *self, PyObject *const *values, Py_ss
         if (core_many_pack(&b.m, calls) == 0) {
             if (run(&b) != CKIT_E_CANCELLED) { /* else by an exception, which is pending */
                 core_bury(f->cache);
-                list = core_many_read(&b.m) == 0 && load_the_rest(&b) == 0 ? core_many_list(&b.m) : NULL;
+                if (core_many_read(&b.m) == 0 && load_the_rest(&b) == 0 && refresh_stale(&b.m, values[2]) == 0) {
+                    list = core_many_list(&b.m);
+                }
             }
         }
         core_many_fini(&b.m);

@@ -17,6 +17,9 @@ typedef struct core_many {
     ckit_status   *answers;
     PyObject     **results; /* by position: values and exceptions; NULL: not yet */
     PyObject      *failure; /* of the whole loader */
+    char          *loads;   /* of these, which were the loader's turn */
+    PyObject      *stale;   /* a list of the positions of those that were not, and whose values are past their lives, or
+                               due to be renewed; NULL: there are none */
 } core_many;
 
 /* False with TypeError for methods. */
@@ -27,7 +30,7 @@ void core_many_fini(core_many *m);
 /* `calls` are (positional, keywords) each. A call that cannot be a key is passed over. -1 with an exception. */
 int core_many_pack(core_many *m, PyObject *calls);
 /* The positions of what is to be loaded. A new list. */
-PyObject *core_many_positions(const core_many *m, const ckit_batch_call *calls, size_t count);
+PyObject *core_many_positions(core_many *m, const ckit_batch_call *calls, size_t count);
 /* What a loader has given for `count` calls, as a new tuple; ValueError when it is another number. */
 PyObject *core_many_results(PyObject *given, Py_ssize_t count);
 /* Hands each of them to its call; an exception among them is the failure of that call. */
@@ -46,5 +49,7 @@ PyObject *core_many_left(const core_many *m);
 PyObject *core_many_list(core_many *m);
 /* (that list, those positions) */
 PyObject *core_many_both(core_many *m);
+/* The same, and the positions of what is stale, which are told once. */
+PyObject *core_many_all(core_many *m);
 
 #endif
