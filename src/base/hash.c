@@ -3,6 +3,15 @@
 #include <pthread.h>
 #include <sodium.h>
 
+uint64_t ckiti_xxh3_long(const void *bytes, size_t len) {
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2")) {
+        return ckiti_xxh3_avx2(bytes, len);
+    }
+#endif
+    return XXH3_64bits(bytes, len);
+}
+
 /* Chooses libsodium's fastest BLAKE2b for this processor. */
 static void init_sodium(void) {
     if (sodium_init() < 0) {

@@ -12,6 +12,15 @@ static inline uint64_t ckiti_xxh3(ckit_slice bytes, uint64_t seed) {
     return XXH3_64bits_withSeed(bytes.ptr, bytes.len, seed);
 }
 
+/* XXH3-64 without a seed, of contents that may be long. */
+uint64_t               ckiti_xxh3_long(const void *bytes, size_t len);
+static inline uint64_t ckiti_xxh3_content(const void *bytes, size_t len) {
+    return len <= XXH3_MIDSIZE_MAX ? XXH3_64bits(bytes, len) : ckiti_xxh3_long(bytes, len);
+}
+
+/* private: on processors with AVX2 */
+uint64_t ckiti_xxh3_avx2(const void *bytes, size_t len);
+
 /* BLAKE2b with its digest-length parameter set to `digest_len` (16 to 64), no key. */
 void ckiti_blake2b(uint8_t *digest, size_t digest_len, ckit_slice bytes);
 

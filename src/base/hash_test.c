@@ -67,3 +67,15 @@ CKIT_TEST(hash, xxh3_has_its_known_answers) {
     CHECK_EQ_U(UINT64_C(0xd123cc9bbe9da4b1), ckiti_xxh3(S("cachekit-kat"), 0));
     CHECK(ckiti_xxh3(S("cachekit-kat"), 1) != ckiti_xxh3(S("cachekit-kat"), 2));
 }
+
+CKIT_TEST(hash, xxh3_of_contents_is_the_same_on_every_processor) {
+    static uint8_t bytes[70000];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * 131 + (i >> 8));
+    }
+    for (size_t len = 0; len < sizeof bytes; len += len < 1100 ? 1 : 977) {
+        const uint64_t expected = XXH3_64bits(bytes + 1, len);
+        CHECK_EQ_U(expected, ckiti_xxh3_content(bytes + 1, len));
+        CHECK_EQ_U(expected, ckiti_xxh3_long(bytes + 1, len));
+    }
+}

@@ -89,7 +89,7 @@ static size_t write_envelope(uint8_t *start, ckit_slice content, ckit_slice form
     }
     start[0] = 0x94;
     uint8_t *at = start + 1 + ckiti_put_bin_head(start + 1, (uint32_t)len) + len;
-    at = put_checksum(at, XXH3_64bits(content.ptr, content.len));
+    at = put_checksum(at, ckiti_xxh3_content(content.ptr, content.len));
     at += ckiti_put_uint(at, content.len);
     at = put_format(at, format);
     return (size_t)(at - start);

@@ -49,7 +49,7 @@ static ckit_status expand(const ckiti_envelope_fields *fields, ckit_buf *content
                          "block of %zu bytes is damaged, or holds more than the declared %llu bytes", fields->block.len,
                          (unsigned long long)fields->size);
     }
-    if (XXH3_64bits(at, (size_t)len) != fields->checksum) {
+    if (ckiti_xxh3_content(at, (size_t)len) != fields->checksum) {
         return ckit_fail(err, CKIT_E_CHECKSUM, WHERE, "checksum of %d bytes does not match", len);
     }
     if ((uint64_t)len != fields->size) {
@@ -196,7 +196,7 @@ static inline ckit_status open_usual(ckit_slice envelope, uint64_t limit, ckit_b
         return no_memory(err, len);
     }
     uint8_t *at = content->ptr + content->len;
-    if (ckiti_block_expand(fields.block, at, len) != (int)len || XXH3_64bits(at, len) != fields.checksum) {
+    if (ckiti_block_expand(fields.block, at, len) != (int)len || ckiti_xxh3_content(at, len) != fields.checksum) {
         return CKIT_MISS;
     }
     content->len += len;

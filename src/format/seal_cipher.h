@@ -9,6 +9,7 @@
 #include <cachekit/error.h>
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
 #define CKITI_SEAL_KEY 32
 #define CKITI_SEAL_NONCE 12
@@ -24,8 +25,9 @@ typedef struct ckiti_secret {
 
 typedef struct ckiti_cipher_key {
     ckiti_secret *secret;
-    _Atomic(void *)
-        contexts[CKITI_SEAL_CONTEXTS]; /* OpenSSL's, each lent to one thread at a time; NULL: none or lent */
+    _Atomic uintptr_t
+        contexts[CKITI_SEAL_CONTEXTS]; /* OpenSSL's, each lent to one thread at a time, which an odd number
+                                                        tells; 0: none */
 } ckiti_cipher_key;
 
 typedef struct ckiti_cipher_ops {
@@ -46,6 +48,9 @@ typedef struct ckiti_cipher_ops {
 
 extern const ckiti_cipher_ops ckiti_cipher_sodium;
 extern const ckiti_cipher_ops ckiti_cipher_openssl;
+
+/* In the child of a fork, where nobody else has a context. */
+void ckiti_cipher_openssl_in_child(ckiti_cipher_key *key);
 
 /* Expands key->secret->key for libsodium, where that is available. */
 void ckiti_cipher_sodium_expand(ckiti_cipher_key *key);

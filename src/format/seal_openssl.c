@@ -79,17 +79,15 @@ static ckit_status load(const ckit_alloc *alloc, void **self, ckit_error *err) {
 
 /* ---- contexts ----------------------------------------------------------------------------------------------- */
 
-/* One that nobody else has, with the key in it. NULL without memory. */
-static EVP_CIPHER_CTX *borrow(openssl *lib, ckiti_cipher_key *key) {
-    for (size_t i = 0; i < CKITI_SEAL_CONTEXTS; i++) {
-        if (atomic_load_explicit(&key->contexts[i], memory_order_relaxed) == NULL) {
-            continue;
-        }
-        void *context = atomic_exchange_explicit(&key->contexts[i], NULL, memory_order_acquire);
-        if (context != NULL) {
-            return context;
-        }
-    }
+#define LENT ((uintptr_t)1)
+
+typedef struct loan {
+    EVP_CIPHER_CTX    *context;
+    _Atomic uintptr_t *place; /* where it is kept; NULL: nowhere */
+} loan;
+
+/* NULL without memory. */
+static EVP_CIPHER_CTX *context_with_key(openssl *lib, const ckiti_cipher_key *key) {
     EVP_CIPHER_CTX *context = lib->EVP_CIPHER_CTX_new();
     if (context != NULL && lib->EVP_CipherInit_ex2(context, lib->cipher, key->secret->key, NULL, 1, NULL) != 1) {
         lib->EVP_CIPHER_CTX_free(context);
@@ -98,24 +96,45 @@ static EVP_CIPHER_CTX *borrow(openssl *lib, ckiti_cipher_key *key) {
     return context;
 }
 
-static void give_back(openssl *lib, ckiti_cipher_key *key, EVP_CIPHER_CTX *context) {
-    for (size_t i = 0; i < CKITI_SEAL_CONTEXTS; i++) {
-        void *none = NULL;
-        if (atomic_compare_exchange_strong_explicit(&key->contexts[i], &none, context, memory_order_release,
+static void give_back(openssl *lib, const loan *l) {
+    if (l->place != NULL) {
+        atomic_store_explicit(l->place, (uintptr_t)l->context, memory_order_release);
+    } else {
+        lib->EVP_CIPHER_CTX_free(l->context); /* wipes it */
+    }
+}
+
+/* A context that nobody else has, with the key in it. False without memory. */
+static bool borrow(openssl *lib, ckiti_cipher_key *key, loan *l) {
+    *l = (loan){NULL, NULL};
+    for (size_t i = 0; i < CKITI_SEAL_CONTEXTS && l->place == NULL; i++) {
+        uintptr_t there = atomic_load_explicit(&key->contexts[i], memory_order_relaxed);
+        if ((there & LENT) == 0 &&
+            atomic_compare_exchange_strong_explicit(&key->contexts[i], &there, there | LENT, memory_order_acquire,
                                                     memory_order_relaxed)) {
-            return;
+            *l = (loan){(EVP_CIPHER_CTX *)there, &key->contexts[i]};
         }
     }
-    lib->EVP_CIPHER_CTX_free(context); /* wipes it */
+    if (l->context == NULL) {
+        l->context = context_with_key(lib, key);
+    }
+    if (l->context == NULL) {
+        give_back(lib, l);
+    }
+    return l->context != NULL;
 }
 
 static void forget(void *self, ckiti_cipher_key *key) {
     openssl *lib = self;
     for (size_t i = 0; i < CKITI_SEAL_CONTEXTS; i++) {
-        void *context = atomic_exchange_explicit(&key->contexts[i], NULL, memory_order_acquire);
-        if (context != NULL) {
-            lib->EVP_CIPHER_CTX_free(context);
-        }
+        lib->EVP_CIPHER_CTX_free((EVP_CIPHER_CTX *)atomic_exchange(&key->contexts[i], 0)); /* wipes it */
+    }
+}
+
+/* What threads were at work with that the child does not have is as good as new: each use begins with a nonce. */
+void ckiti_cipher_openssl_in_child(ckiti_cipher_key *key) {
+    for (size_t i = 0; i < CKITI_SEAL_CONTEXTS; i++) {
+        (void)atomic_fetch_and(&key->contexts[i], ~LENT);
     }
 }
 
@@ -146,27 +165,27 @@ static ckit_status failed(openssl *lib, ckit_error *err) {
 
 static ckit_status seal(void *self, ckiti_cipher_key *key, const uint8_t nonce[CKITI_SEAL_NONCE], ckit_slice additional,
                         ckit_slice plain, uint8_t *out, uint8_t tag[CKITI_SEAL_TAG], ckit_error *err) {
-    openssl        *lib = self;
-    EVP_CIPHER_CTX *context = borrow(lib, key);
-    if (context == NULL) {
+    openssl *lib = self;
+    loan     l;
+    if (!borrow(lib, key, &l)) {
         return failed(lib, err);
     }
     OSSL_PARAM made[] = TAG_PARAMETERS(tag);
     uint8_t    nothing[CKITI_SEAL_TAG];
     int        len = 0;
-    bool       done = run(lib, context, NULL, nonce, additional, plain, out) &&
-                lib->EVP_CipherFinal_ex(context, nothing, &len) == 1 &&
-                lib->EVP_CIPHER_CTX_get_params(context, made) == 1;
-    give_back(lib, key, context);
+    bool       done = run(lib, l.context, NULL, nonce, additional, plain, out) &&
+                lib->EVP_CipherFinal_ex(l.context, nothing, &len) == 1 &&
+                lib->EVP_CIPHER_CTX_get_params(l.context, made) == 1;
+    give_back(lib, &l);
     return done ? CKIT_OK : failed(lib, err);
 }
 
 static ckit_status open_sealed(void *self, ckiti_cipher_key *key, const uint8_t nonce[CKITI_SEAL_NONCE],
                                ckit_slice additional, ckit_slice sealed, const uint8_t tag[CKITI_SEAL_TAG],
                                uint8_t *out, ckit_error *err) {
-    openssl        *lib = self;
-    EVP_CIPHER_CTX *context = borrow(lib, key);
-    if (context == NULL) {
+    openssl *lib = self;
+    loan     l;
+    if (!borrow(lib, key, &l)) {
         return failed(lib, err);
     }
     uint8_t          copy[CKITI_SEAL_TAG], nothing[CKITI_SEAL_TAG];
@@ -174,16 +193,16 @@ static ckit_status open_sealed(void *self, ckiti_cipher_key *key, const uint8_t 
     int              len = 0;
     memcpy(copy, tag, sizeof copy);
     ckit_status st = CKIT_OK;
-    if (!run(lib, context, expected, nonce, additional, sealed, out)) {
+    if (!run(lib, l.context, expected, nonce, additional, sealed, out)) {
         st = failed(lib, err);
-    } else if (lib->EVP_CipherFinal_ex(context, nothing, &len) != 1) {
+    } else if (lib->EVP_CipherFinal_ex(l.context, nothing, &len) != 1) {
         lib->ERR_clear_error();
         st = CKIT_E_AUTH_TAG;
     }
     if (st != CKIT_OK) {
         sodium_memzero(out, sealed.len); /* decrypted before it was known to be authentic */
     }
-    give_back(lib, key, context);
+    give_back(lib, &l);
     return st;
 }
 

@@ -13,19 +13,23 @@
 
 #define CKITI_RING_KEYS (1u + CKIT_PREVIOUS_KEYS_MAX)
 #define CKITI_TENANTS_CHUNK 16u
+#define CKITI_TENANTS_AT_HAND 16u /* a power of two */
+#define CKITI_TENANT_GONE (UINT32_C(1) << 31)
 
-/* The key of one tenant under one master key. Everything but `cipher` and `sealed` is guarded by the ring's lock. */
+/* The key of one tenant under one master key. `lent` counts those who use it, and has CKITI_TENANT_GONE while there is
+ * none in it. It is made, linked and emptied by who has the ring's lock; nothing of it changes while it is lent but what
+ * is atomic. */
 struct ckiti_tenant {
     ckiti_cipher_key cipher;
     _Atomic uint64_t sealed; /* at least as many values as this key has sealed in this process */
-    char             fingerprint[CKIT_FINGERPRINT_DIGITS]; /* set while it is made; never changes while it is lent */
+    _Atomic uint32_t lent;
+    _Atomic uint64_t used_at;
     uint64_t         hash;
-    uint64_t         used_at;
+    char             fingerprint[CKIT_FINGERPRINT_DIGITS];
     uint8_t         *name; /* NULL: free; `head` follows it in the same block */
     size_t           name_len;
     ckit_slice       head; /* how the stored value of a default document begins that this key has sealed */
     unsigned         master;
-    uint32_t         lent;
     uint32_t         next; /* in its bucket: number + 1; 0 = last */
 };
 
@@ -51,11 +55,14 @@ struct ckit_keyring {
 
     ckiti_nonces nonces;
     uint64_t     max_sealed;
+    uint64_t     seed;
+
+    /* By hash: who was found last. Lent without the lock; may be gone, or be another's by now. */
+    _Atomic(ckiti_tenant *) at_hand[CKITI_TENANTS_AT_HAND];
+    _Atomic uint64_t        tick;
 
     /* Guards what follows and the tenants. Never held while values are sealed or opened. */
     pthread_mutex_t       lock;
-    uint64_t              seed;
-    uint64_t              tick;
     uint64_t              evicted_sealed; /* no evicted key has sealed more than this */
     uint32_t              max_tenants;
     uint32_t              tenants; /* made so far; they are never given back before the end */
@@ -84,7 +91,7 @@ void ckiti_tenants_fini(ckit_keyring *ring);
 void ckiti_tenants_in_child(ckit_keyring *ring);
 
 /* Who seals or opens `len` bytes now, and the first argument of its functions. */
-const ckiti_cipher_ops *ckiti_ring_cipher(ckit_keyring *ring, size_t len, bool sealing, void **self);
+const ckiti_cipher_ops *ckiti_ring_cipher(ckit_keyring *ring, size_t len, void **self);
 
 /* Hexadecimal text as Python's bytes.fromhex takes it: pairs of digits, blanks between them. The number of bytes, or
  * SIZE_MAX when it is something else. `out` may be NULL: only counted. */

@@ -69,9 +69,14 @@ static bool add_chunk(ckit_keyring *ring) {
     }
     for (size_t i = 0; i < CKITI_TENANTS_CHUNK; i++) {
         chunk->tenants[i].cipher.secret = &chunk->secrets[i];
+        atomic_store_explicit(&chunk->tenants[i].lent, CKITI_TENANT_GONE, memory_order_relaxed);
     }
     ring->chunks[ring->tenants / CKITI_TENANTS_CHUNK] = chunk;
     return true;
+}
+
+static uint64_t used_at(const ckiti_tenant *tenant) {
+    return atomic_load_explicit(&tenant->used_at, memory_order_relaxed);
 }
 
 /* Whether `a` goes rather than `b`: what was used least recently, but keys that have sealed much stay, so that others
@@ -79,18 +84,35 @@ static bool add_chunk(ckit_keyring *ring) {
 static bool goes_first(const ckit_keyring *ring, const ckiti_tenant *a, const ckiti_tenant *b) {
     const bool a_much = atomic_load_explicit(&a->sealed, memory_order_relaxed) > ring->max_sealed / 2;
     const bool b_much = atomic_load_explicit(&b->sealed, memory_order_relaxed) > ring->max_sealed / 2;
-    return a_much == b_much ? a->used_at < b->used_at : b_much;
+    return a_much == b_much ? used_at(a) < used_at(b) : b_much;
+}
+
+/* UINT32_MAX when all are lent. */
+static uint32_t find_oldest(const ckit_keyring *ring) {
+    uint32_t oldest = UINT32_MAX;
+    for (uint32_t i = 0; i < ring->tenants; i++) {
+        const ckiti_tenant *tenant = numbered(ring, i);
+        if (atomic_load_explicit(&tenant->lent, memory_order_relaxed) == 0 &&
+            (oldest == UINT32_MAX || goes_first(ring, tenant, numbered(ring, oldest)))) {
+            oldest = i;
+        }
+    }
+    return oldest;
+}
+
+/* From here on it is nobody's, however it is found. False when it is lent meanwhile. */
+static bool take_away(ckiti_tenant *tenant) {
+    uint32_t lent = 0;
+    return atomic_compare_exchange_strong_explicit(&tenant->lent, &lent, CKITI_TENANT_GONE, memory_order_acquire,
+                                                   memory_order_relaxed);
 }
 
 /* Frees one that is not lent. UINT32_MAX when all are. */
 static uint32_t evict(ckit_keyring *ring) {
-    uint32_t oldest = UINT32_MAX;
-    for (uint32_t i = 0; i < ring->tenants; i++) {
-        const ckiti_tenant *tenant = numbered(ring, i);
-        if (tenant->lent == 0 && (oldest == UINT32_MAX || goes_first(ring, tenant, numbered(ring, oldest)))) {
-            oldest = i;
-        }
-    }
+    uint32_t oldest;
+    do {
+        oldest = find_oldest(ring);
+    } while (oldest != UINT32_MAX && !take_away(numbered(ring, oldest)));
     if (oldest != UINT32_MAX) {
         ckiti_tenant  *tenant = numbered(ring, oldest);
         const uint64_t sealed = atomic_load_explicit(&tenant->sealed, memory_order_relaxed);
@@ -167,7 +189,6 @@ static ckit_status make(ckit_keyring *ring, unsigned master, ckit_slice name, ui
     tenant->head = ckit_slice_of(names + name.len, head_len);
     tenant->master = master;
     tenant->hash = hash;
-    tenant->lent = 0;
     atomic_store_explicit(&tenant->sealed, ring->evicted_sealed, memory_order_relaxed);
     ckiti_tenant_key(ring->masters[master], "encryption", name, tenant->cipher.secret->key);
     set_fingerprint(tenant, names + name.len);
@@ -176,21 +197,54 @@ static ckit_status make(ckit_keyring *ring, unsigned master, ckit_slice name, ui
     }
     tenant->next = ring->heads[hash & (ring->buckets - 1)];
     ring->heads[hash & (ring->buckets - 1)] = number + 1;
+    /* No store: who has looked at the one before may be about to count himself out. */
+    (void)atomic_fetch_and_explicit(&tenant->lent, ~CKITI_TENANT_GONE, memory_order_release);
     *out = tenant;
     return CKIT_OK;
 }
 
 /* ---- lending ------------------------------------------------------------------------------------------------ */
 
+static bool is_of(const ckiti_tenant *tenant, unsigned master, ckit_slice name, uint64_t hash) {
+    return tenant->hash == hash && tenant->master == master &&
+           ckit_slice_equal(name, ckit_slice_of(tenant->name, tenant->name_len));
+}
+
 static ckiti_tenant *find(const ckit_keyring *ring, unsigned master, ckit_slice name, uint64_t hash) {
     for (uint32_t at = ring->heads[hash & (ring->buckets - 1)]; at != 0; at = numbered(ring, at - 1)->next) {
-        ckiti_tenant *tenant = numbered(ring, at - 1);
-        if (tenant->hash == hash && tenant->master == master &&
-            ckit_slice_equal(name, ckit_slice_of(tenant->name, tenant->name_len))) {
-            return tenant;
+        if (is_of(numbered(ring, at - 1), master, name, hash)) {
+            return numbered(ring, at - 1);
         }
     }
     return NULL;
+}
+
+void ckiti_ring_give_back(ckit_keyring *ring, ckiti_tenant *tenant) {
+    (void)ring;
+    (void)atomic_fetch_sub_explicit(&tenant->lent, 1, memory_order_release);
+}
+
+static void lend(ckiti_tenant *tenant, uint64_t tick) {
+    (void)atomic_fetch_add_explicit(&tenant->lent, 1, memory_order_acquire);
+    atomic_store_explicit(&tenant->used_at, tick, memory_order_relaxed);
+}
+
+/* Looked at only when it is lent: then it stays what it is. */
+static bool lend_at_hand(ckit_keyring *ring, unsigned master, ckit_slice name, uint64_t hash, ckiti_tenant **out) {
+    ckiti_tenant *tenant =
+        atomic_load_explicit(&ring->at_hand[hash & (CKITI_TENANTS_AT_HAND - 1)], memory_order_acquire);
+    if (tenant == NULL) {
+        return false;
+    }
+    const uint32_t lent = atomic_fetch_add_explicit(&tenant->lent, 1, memory_order_acquire);
+    if ((lent & CKITI_TENANT_GONE) != 0 || !is_of(tenant, master, name, hash)) {
+        ckiti_ring_give_back(ring, tenant);
+        return false;
+    }
+    atomic_store_explicit(&tenant->used_at, atomic_load_explicit(&ring->tick, memory_order_relaxed),
+                          memory_order_relaxed);
+    *out = tenant;
+    return true;
 }
 
 ckit_status ckiti_ring_borrow(ckit_keyring *ring, unsigned master, ckit_slice name, ckiti_tenant **out,
@@ -201,6 +255,9 @@ ckit_status ckiti_ring_borrow(ckit_keyring *ring, unsigned master, ckit_slice na
     }
     const uint64_t hash = ckiti_xxh3(name, ring->seed + master);
     ckit_status    st = CKIT_OK;
+    if (lend_at_hand(ring, master, name, hash, out)) {
+        return CKIT_OK;
+    }
     pthread_mutex_lock(&ring->lock);
     ckiti_tenant *tenant = find(ring, master, name, hash);
     if (tenant == NULL) {
@@ -208,8 +265,8 @@ ckit_status ckiti_ring_borrow(ckit_keyring *ring, unsigned master, ckit_slice na
                                    : ckit_fail(err, CKIT_E_CONFIGURATION, WHERE, "the tenant is not UTF-8");
     }
     if (st == CKIT_OK) {
-        tenant->lent++;
-        tenant->used_at = ++ring->tick;
+        lend(tenant, atomic_fetch_add_explicit(&ring->tick, 1, memory_order_relaxed) + 1);
+        atomic_store_explicit(&ring->at_hand[hash & (CKITI_TENANTS_AT_HAND - 1)], tenant, memory_order_release);
         *out = tenant;
     }
     pthread_mutex_unlock(&ring->lock);
@@ -222,15 +279,14 @@ ckit_status ckiti_ring_borrow_current(ckit_keyring *ring, ckit_slice name, ckiti
                : ckit_fail(err, CKIT_E_NO_MASTER_KEY, WHERE, "there are previous master keys only, which do not seal");
 }
 
-void ckiti_ring_give_back(ckit_keyring *ring, ckiti_tenant *tenant) {
-    pthread_mutex_lock(&ring->lock);
-    tenant->lent--;
-    pthread_mutex_unlock(&ring->lock);
-}
-
 void ckiti_tenants_in_child(ckit_keyring *ring) {
     for (size_t i = 0; i < chunks_of(ring) && ring->chunks[i] != NULL; i++) {
         ckiti_secret_lock_again(ring->chunks[i]->secrets, CKITI_TENANTS_CHUNK * sizeof(ckiti_secret));
+        for (size_t k = 0; k < CKITI_TENANTS_CHUNK; k++) {
+            ckiti_tenant *tenant = &ring->chunks[i]->tenants[k];
+            (void)atomic_fetch_and(&tenant->lent, CKITI_TENANT_GONE); /* who had them is not here */
+            ckiti_cipher_openssl_in_child(&tenant->cipher);
+        }
     }
 }
 

@@ -285,9 +285,10 @@ static ckit_status open_payload(ckiti_tenant *tenant, const ckiti_sealed_place *
     ckit_status             st = ckiti_unseal_lent(place->ring, tenant, &subject, sealed, payload);
     if (st == CKIT_OK) {
         ckit_envelope_options options = CKIT_ENVELOPE_OPTIONS_INIT;
-        options.max_content_bytes = max_bytes < CKIT_ENVELOPE_MAX_BYTES ? max_bytes : 0;
-        st = ckit_envelope_open(ckit_slice_of(payload, len), &options, document, NULL, NULL);
-        sodium_memzero(payload, len);
+        const bool            limited = max_bytes > 0 && max_bytes < CKIT_ENVELOPE_MAX_BYTES;
+        options.max_content_bytes = limited ? max_bytes : 0;
+        st = ckit_envelope_open(ckit_slice_of(payload, len), limited ? &options : NULL, document, NULL, NULL);
+        explicit_bzero(payload, len);
     }
     return st;
 }

@@ -171,6 +171,39 @@ CKIT_TEST(sealed, documents_of_every_size_come_back_and_both_sides_append) {
     ckit_keyring_close(place.ring);
 }
 
+CKIT_TEST(sealed, tenants_of_every_name_are_written_as_a_frame_is_and_read_with_and_without_a_guess) {
+    char              longest[CKIT_TENANT_MAX_BYTES + 1];
+    const char *const names[] = {"t", "a \"b\" \\c", "\x01\t\n\x7f", "t\xc3\xa4glich", "}, \"v\": \"2.0\"}", longest};
+    memset(longest, '\x02', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    for (size_t i = 0; i < COUNT(names); i++) {
+        ckiti_sealed_place place = place_of(KEY_A, KEY_B, "ns:k");
+        ckit_buf           out = CKIT_BUF_INIT, back = CKIT_BUF_INIT, scratch = CKIT_BUF_INIT, head = CKIT_BUF_INIT;
+        ckit_frame         frame;
+        ckiti_sealed_class cls;
+        place.tenant = S(names[i]);
+        CHECK_OK(ckiti_sealed_seal(&place, S("a document"), true, 0, 0, &out, NULL));
+        CHECK_OK(ckit_frame_parse(ckit_buf_slice(&out), &frame, &scratch, NULL));
+        CHECK_TEXT(names[i], frame.tenant_id);
+        const size_t payload = frame.payload.len;
+        frame.payload.len = 0;
+        CHECK_OK(ckit_frame_write(&frame, &head, NULL));
+        CHECK_BYTES(ckit_buf_slice(&head), ckit_slice_of(out.ptr, out.len - payload));
+        for (int guess = 0; guess < 4; guess++) { /* none, the right one, a wrong one, needless since it is told */
+            place.tenant = guess == 3 ? S(names[i]) : NONE;
+            place.likely = guess == 1 ? S(names[i]) : guess == 2 ? S("another") : NONE;
+            back.len = 0;
+            CHECK_OK(ckiti_sealed_open(&place, ckit_buf_slice(&out), true, 0, &back, &cls, NULL));
+            CHECK_TEXT("a document", ckit_buf_slice(&back));
+        }
+        ckit_buf_fini(&out);
+        ckit_buf_fini(&back);
+        ckit_buf_fini(&scratch);
+        ckit_buf_fini(&head);
+        ckit_keyring_close(place.ring);
+    }
+}
+
 CKIT_TEST(sealed, the_stored_bytes_hold_no_plaintext) {
     const ckiti_sealed_place place = place_of(KEY_B, NULL, "ns:k");
     static const char        secret[] = "\xd9\x20the number of the card is 4111!!";
@@ -207,12 +240,13 @@ static ckiti_sealed_class class_of(const ckiti_sealed_place *place, ckit_slice s
 
 CKIT_TEST(sealed, every_changed_bit_of_an_entry_is_found_and_classified) {
     for (size_t i = 0; i < 2; i++) {
-        for (int any_tenant = 0; any_tenant < 2; any_tenant++) {
+        for (int any_tenant = 0; any_tenant < 3; any_tenant++) { /* the last time with a guess */
             ckiti_sealed_place place = place_of(KEY_A, KEY_B, released[i].key);
             const ckit_slice   stored = hex_slice(released[i].stored);
             const size_t       head = stored.len - hex_slice(released[i].plain).len - CKIT_SEAL_OVERHEAD;
             uint8_t           *bad = malloc(stored.len);
             CHECK(bad != NULL);
+            place.likely = any_tenant == 2 ? place.tenant : NONE;
             place.tenant.len = any_tenant ? 0 : place.tenant.len;
             CHECK_EQ_U(CKITI_SEALED_READABLE, class_of(&place, stored, i == 0));
             for (size_t bit = 0; bit < 8 * stored.len; bit++) {
