@@ -1,3 +1,4 @@
+/* hash.c, and hash_avx2.c where the processor has that. */
 #include "base/hash.h"
 
 #include <cachekit/buf.h>
