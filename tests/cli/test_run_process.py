@@ -14,13 +14,7 @@ import threading
 
 import pytest
 
-
-def wait_until(condition):
-    for _ in range(6000):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it did not happen")
+from run_tools import wait_until
 
 
 def entries(tool):
