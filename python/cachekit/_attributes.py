@@ -175,10 +175,12 @@ class _Attributes:
         alone. Without it the function runs for each. A failure is raised when everything else has been stored, or with
         `return_exceptions` stands in the place of the result. The function's limits hold for each call.
         """
-        from ._many import get_many  # for whom uses it
+        from ._many import get_many, get_many_of_tenants  # for whom uses it
 
         limits = (self._config.soft_limit, self._config.hard_limit)
-        return get_many(self._here(), calls, loader, return_exceptions, limits)
+        if self._tenants is None:
+            return get_many(self._cached, calls, loader, return_exceptions, limits)
+        return get_many_of_tenants(self._cached, self._tenants, calls, loader, return_exceptions, limits)
 
     async def aget_many(
         self,
@@ -188,10 +190,14 @@ class _Attributes:
         return_exceptions: bool = False,
     ) -> list[Any]:
         """As `get_many`, and the event loop goes on meanwhile. `loader` may be a coroutine function."""
-        from ._many import aget_many
+        from ._many import aget_many, aget_many_of_tenants
 
         limits = (self._config.soft_limit, self._config.hard_limit)
-        return await aget_many(self._here(), calls, loader, return_exceptions, self._awaited, limits)
+        if self._tenants is None:
+            return await aget_many(self._cached, calls, loader, return_exceptions, self._awaited, limits)
+        return await aget_many_of_tenants(
+            self._cached, self._tenants, calls, loader, return_exceptions, self._awaited, limits
+        )
 
     # ---- health -----------------------------------------------------------------------------------------------
 

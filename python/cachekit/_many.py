@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from ._core import Batch, CachedFunction, Poll
+    from ._tenants import Tenants
 
 Loader = Callable[[list[Any]], Any]
 SoftAndHard = Tuple[Union[float, None], Union[float, None]]
@@ -278,3 +279,66 @@ async def _await_batch(
     except Exception as error:
         rest = [error] * len(pending.left)
     return pending.put_left(rest)
+
+
+# ---- calls of many tenants -------------------------------------------------------------------------------------------
+
+
+def _groups(cached: CachedFunction[..., Any], tenants: Tenants, asked: list[Any]) -> Any:
+    return tenants.groups(cached, [_call_of(item) for item in asked])
+
+
+def _put(results: list[Any], positions: list[int], some: list[Any]) -> None:
+    for position, result in zip(positions, some):
+        results[position] = result
+
+
+def get_many_of_tenants(
+    cached: CachedFunction[..., Any],
+    tenants: Tenants,
+    items: Iterable[Any],
+    loader: Loader | None,
+    return_exceptions: bool,
+    limits: SoftAndHard,
+) -> list[Any]:
+    """As `get_many`, one tenant's calls after the other's: nobody gets what is another's."""
+    asked = list(items)
+    results: list[Any] = [None] * len(asked)
+    for own, positions in _groups(cached, tenants, asked):
+        some = [asked[position] for position in positions]
+        if own is not None:
+            given = get_many(own, some, loader, True, limits)
+        elif loader is None:
+            given = [_caught(cached.__wrapped__, item) for item in some]
+        else:
+            try:
+                given = _as_many(_results(loader(some), some), some)
+            except Exception as error:
+                given = [error] * len(some)
+        _put(results, positions, given)
+    return _checked(results, return_exceptions)
+
+
+async def aget_many_of_tenants(
+    cached: CachedFunction[..., Any],
+    tenants: Tenants,
+    items: Iterable[Any],
+    loader: Loader | None,
+    return_exceptions: bool,
+    awaited: bool,
+    limits: SoftAndHard,
+) -> list[Any]:
+    """As `get_many_of_tenants`, in an event loop."""
+    asked = list(items)
+    results: list[Any] = [None] * len(asked)
+    for own, positions in _groups(cached, tenants, asked):
+        some = [asked[position] for position in positions]
+        if own is not None:
+            given = await aget_many(own, some, loader, True, awaited, limits)
+        else:
+            try:
+                given = _as_many(await _load(cached, some, loader, awaited), some)
+            except Exception as error:
+                given = [error] * len(some)
+        _put(results, positions, given)
+    return _checked(results, return_exceptions)

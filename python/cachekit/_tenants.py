@@ -74,6 +74,12 @@ class Tenants:
         """The function of the tenant that a call belongs to."""
         return self.here(cached)
 
+    def groups(
+        self, cached: CachedFunction[..., Any], calls: list[tuple[tuple[Any, ...], dict[str, Any]]]
+    ) -> list[tuple[CachedFunction[..., Any] | None, list[int]]]:
+        """Whose calls a batch has: a function, and the positions of its calls. None: their tenants cannot be told."""
+        return [(self.here(cached), list(range(len(calls))))]
+
     def _add(self, counters: dict[str, int]) -> None:
         for field, number in counters.items():
             self._counted[field] = self._counted.get(field, 0) + number
@@ -119,3 +125,18 @@ class ExtractedTenants(Tenants):
 
     def of_call(self, cached: CachedFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> CachedFunction[..., Any]:
         return self.of(self.extract(args, kwargs))
+
+    def groups(
+        self, cached: CachedFunction[..., Any], calls: list[tuple[tuple[Any, ...], dict[str, Any]]]
+    ) -> list[tuple[CachedFunction[..., Any] | None, list[int]]]:
+        found: dict[int, tuple[CachedFunction[..., Any] | None, list[int]]] = {}
+        nobodys: list[int] = []
+        for position, (args, kwargs) in enumerate(calls):
+            try:
+                own = self.of_call(cached, args, kwargs)
+            except Exception as error:
+                cached.tell_uncached(error)
+                nobodys.append(position)
+            else:
+                found.setdefault(id(own), (own, []))[1].append(position)
+        return [*found.values(), *([(None, nobodys)] if nobodys else [])]

@@ -358,6 +358,18 @@ static void function_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
+static PyObject *tell_uncached(PyObject *self, PyObject *exception) {
+    if (!PyExceptionInstance_Check(exception)) {
+        PyErr_SetString(PyExc_TypeError, "tell_uncached takes an exception");
+        return NULL;
+    }
+    PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    if (core_function_tell_uncached(core_function_of(self), "tenant") < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"forget", (PyCFunction)(void (*)(void))forget, METH_FASTCALL | METH_KEYWORDS,
      "Forgets the call with these arguments, in both tiers; True when there was one."},
@@ -374,6 +386,8 @@ static PyMethodDef methods[] = {
      "begin_many(calls): the same for an event loop; a Batch that has yet to begin."},
     {"begin_refresh", core_function_begin_refresh, METH_O,
      "begin_refresh(calls): a Batch that refreshes those whose results in memory are due, and leaves the others."},
+    {"tell_uncached", tell_uncached, METH_O,
+     "Counts a call that runs uncached, and warns of it: this exception is why its tenant cannot be told."},
     {"counters", counters, METH_NOARGS, "What this function has counted, as a dict."},
     {"__set_name__", set_name, METH_VARARGS, NULL},
     {"__reduce__", reduce, METH_NOARGS, NULL},

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -395,3 +396,78 @@ def test_a_batch_that_waits_for_another_thread_ends_with_ctrl_c() -> None:
         interrupter.join()
     assert function.get_many([1]) == [1]
     assert function.cache_info().misses == 1
+
+
+# ---- tenants -----------------------------------------------------------------------------------------------------------
+
+KEY = "0123456789abcdef" * 4
+whose: ContextVar[str] = ContextVar("whose")
+
+
+def of_tenants(tmp_path: Path, place: str) -> Any:
+    @cache.secure(
+        master_key=KEY,
+        backend={"store": stored(tmp_path), "memory": None}[place],
+        namespace="many",
+        tenant_extractor=lambda number: whose.get(),
+    )
+    def secret(number: int) -> str:
+        return f"{whose.get()} {number}"
+
+    return secret
+
+
+@pytest.mark.parametrize("place", ["memory", "store"])
+def test_a_batch_of_one_tenant_is_not_anothers(tmp_path: Path, place: str) -> None:
+    secret = of_tenants(tmp_path, place)
+    for tenant in ("acme", "zeta", "acme"):
+        whose.set(tenant)
+        assert secret.get_many([1, 2]) == [f"{tenant} 1", f"{tenant} 2"]
+        assert asyncio.run(secret.aget_many([1, 3])) == [f"{tenant} 1", f"{tenant} 3"]
+        assert secret(1) == f"{tenant} 1"
+    assert secret.cache_info().misses == 6
+    if place == "store":
+        again = of_tenants(tmp_path, place)
+        whose.set("zeta")
+        assert again.get_many([1, 2, 3]) == ["zeta 1", "zeta 2", "zeta 3"]
+        assert again.cache_info().l2_hits == 3
+
+
+def two_tenants(loads: list[list[Any]]) -> Any:
+    @cache.secure(master_key=KEY, backend=None, namespace="many", tenant_extractor=lambda number, tenant="": tenant)
+    def owned(number: int, tenant: str = "") -> list[Any]:
+        loads.append([(number, tenant)])
+        return [number, tenant]
+
+    return owned
+
+
+def test_a_batch_with_calls_of_many_tenants_keeps_them_apart_and_their_order() -> None:
+    loads: list[list[Any]] = []
+    owned = two_tenants(loads)
+    calls = [(1, "a"), (1, "b"), (2, "a"), (1, "a")]
+
+    def load(missing: list[Any]) -> list[Any]:
+        loads.append(missing)
+        return [list(call) for call in missing]
+
+    assert owned.get_many(calls, load) == [[1, "a"], [1, "b"], [2, "a"], [1, "a"]]
+    assert loads == [[(1, "a"), (2, "a")], [(1, "b")]]
+    assert owned(1, "b") == [1, "b"]
+    owned.invalidate_cache(1, "a")
+    assert owned.get_many(calls, load) == [[1, "a"], [1, "b"], [2, "a"], [1, "a"]]
+    assert loads[2:] == [[(1, "a")]]
+
+
+@pytest.mark.parametrize("has_loader", [True, False])
+@pytest.mark.parametrize("is_awaited", [True, False])
+def test_calls_of_a_batch_whose_tenant_cannot_be_told_run_uncached(has_loader: bool, is_awaited: bool) -> None:
+    owned = two_tenants([])
+    loader = (lambda missing: [KeyError() if isinstance(call, int) else list(call) for call in missing]) if has_loader else None
+    failed = KeyError if has_loader else list
+    for uncached in (1, 2):
+        many = owned.aget_many if is_awaited else owned.get_many
+        given = many([1, (1, "a")], loader, return_exceptions=True)
+        first, second = asyncio.run(given) if is_awaited else given
+        assert isinstance(first, failed) and second == [1, "a"]
+        assert owned.counters()["uncached"] == uncached

@@ -109,6 +109,23 @@ def test_the_environments_settings_of_the_file_store_hold(tmp_path: Any, monkeyp
     assert (tmp_path / "files" / name).stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize("is_from_environment", [False, True])
+def test_a_directory_that_begins_with_a_tilde_draws_one_warning(
+    is_from_environment: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("cachekit._told._warned", {})
+    monkeypatch.chdir(tmp_path)
+    if is_from_environment:
+        monkeypatch.setenv("CACHEKIT_FILE_CACHE_DIR", "~/files")
+    options = {} if is_from_environment else {"backend": FileBackend(FileBackendConfig(cache_dir="~/files"))}
+    with caplog.at_level(logging.WARNING, "cachekit"):
+        for number in range(2):
+            decorated(ttl=60 + number, **options)(number)
+    assert [line for line in caplog.messages if line.startswith("~/files begins in the working directory")]
+    assert len(caplog.records) == 1
+    assert entries_of(tmp_path / "~" / "files")
+
+
 @pytest.mark.parametrize("variable", ["CACHEKIT_MEMCACHED_SERVERS", "CACHEKIT_API_KEY"])
 def test_a_store_that_is_not_there_is_named_and_results_stay_in_this_process(
     variable: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -56,15 +56,22 @@ static ckit_status decode(ckiti_url *url, ckit_slice part, const char *name, cki
     return CKIT_OK;
 }
 
+/* A password with a '/' or '?' in it ends the authority too early, and what is left of it looks like a port. */
+static ckit_status refuse_port(ckit_error *err) {
+    return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                     "the port must be a number from 1 to 65535 (special characters of a user or password are written "
+                     "as %%2F and so on)");
+}
+
 static ckit_status parse_port(ckiti_url *url, ckit_slice text, ckit_error *err) {
     uint32_t port = 0;
     for (size_t i = 0; i < text.len; i++) {
         if (!is_digit(text.ptr[i]) || (port = port * 10 + text.ptr[i] - '0') > 65535) {
-            return ckit_fail(err, CKIT_E_CONFIGURATION, where, "the port must be a number from 1 to 65535");
+            return refuse_port(err);
         }
     }
     if (text.len > 0 && port == 0) {
-        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "the port must be a number from 1 to 65535");
+        return refuse_port(err);
     }
     url->port = (uint16_t)port;
     return CKIT_OK;

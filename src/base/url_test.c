@@ -75,6 +75,8 @@ CKIT_TEST(url, what_is_malformed_is_refused_with_the_reason) {
     refused("redis://host:99999", "port");
     refused("redis://host:0", "port");
     refused("redis://host:6x", "port");
+    refused("redis://user:pass/word@host:6379", "%2F");
+    refused("redis://user:pass?word@host:6379", "%2F");
     refused("redis://[::1", "']'");
     refused("redis://[::1]x", "port");
 }

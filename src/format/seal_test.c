@@ -152,6 +152,7 @@ CKIT_TEST(seal, a_previous_key_opens_what_it_sealed_and_the_current_one_seals) {
     ckit_keyring *ring = ring_of(KEY_2, KEY_1, CKIT_SEAL_CIPHER_AUTO);
     ckit_buf      out = CKIT_BUF_INIT, sealed = CKIT_BUF_INIT;
     char          current[CKIT_FINGERPRINT_DIGITS + 1];
+    ckit_error    err = CKIT_ERROR_INIT;
     CHECK_OK(ckit_unseal(ring, &subject, (ckit_slice){NULL, 0}, old, 0, &out, NULL));
     CHECK_BYTES(hex_slice("82a36167651ea46e616d65a5616c696365"), ckit_buf_slice(&out));
     CHECK_OK(ckit_keyring_fingerprint(ring, S(UUID_1), current, NULL));
@@ -167,6 +168,8 @@ CKIT_TEST(seal, a_previous_key_opens_what_it_sealed_and_the_current_one_seals) {
     ckit_keyring_close(ring);
     ring = ring_of(KEY_2, NULL, CKIT_SEAL_CIPHER_AUTO);
     CHECK_STATUS(CKIT_E_AUTH_TAG, ckit_unseal(ring, &subject, (ckit_slice){NULL, 0}, old, 0, &out, NULL));
+    CHECK_STATUS_ERR(CKIT_E_AUTH_TAG, ckit_unseal(ring, &subject, S("048f"), old, 0, &out, &err), &err);
+    CHECK_CONTAINS("previous", err.text);
     CHECK_OK(ckit_unseal(ring, &subject, S(current), ckit_buf_slice(&sealed), 0, &out, NULL));
     ckit_keyring_close(ring);
     ckit_buf_fini(&out);

@@ -44,7 +44,11 @@ class FileBackend:
         """The store as the library's functions and the command line take it: ``--store URL``."""
         from urllib.parse import quote, urlencode  # for whom has a store
 
-        config = self.config
+        config, directory = self.config, os.fspath(self.config.cache_dir or "")
+        if directory.startswith("~"):  # a shell would have replaced it
+            from .._told import tell
+
+            tell(f"{directory} begins in the working directory, not at home: '~' is a name like any other here")
         parameters = {
             "max_size_mb": config.max_size_mb,
             "max_value_mb": config.max_value_mb,
@@ -54,7 +58,7 @@ class FileBackend:
             "dir_permissions": f"{config.dir_permissions:04o}",
             "sync": config.sync,
         }
-        return f"file://{quote(os.path.abspath(os.fspath(config.cache_dir or '')))}?{urlencode(parameters)}"
+        return f"file://{quote(os.path.abspath(directory))}?{urlencode(parameters)}"
 
     def _opened(self) -> Cache:
         if self._cache is None:
