@@ -504,6 +504,9 @@ class CachedFunction(Generic[_P, _R]):
     def forget_receiver(self, object: object, /) -> bool:
         """Forgets every call of a method on this object; False when nothing is kept by its identity."""
 
+    def tell_uncached(self, exception: BaseException, /) -> None:
+        """Counts a call that runs uncached, and warns of it: this exception is why its tenant cannot be told."""
+
     def counters(self) -> dict[str, int]:
         """What this function has counted: ``l1_hits``, ``l2_hits``, ``misses``, ``computed``, ``errors``, ``uncached``."""
 
