@@ -18,6 +18,9 @@ Loader = Callable[[list[Any]], Any]
 SoftAndHard = Tuple[Union[float, None], Union[float, None]]
 """The limits of a function, in seconds."""
 
+_NO_LISTS: Tuple[type[Any], ...] = (str, bytes, set, frozenset)
+"""What can be gone through and is no list of results: the order of a set is none."""
+
 
 def _call_of(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A tuple is the positional arguments of a call, anything else its only one."""
@@ -33,7 +36,7 @@ def _results(given: Any, items: list[Any]) -> list[Any]:
     if isinstance(given, Mapping):
         found = cast("Mapping[Any, Any]", given)
         return [found[item] if item in found else _nothing_for(item) for item in items]
-    if not isinstance(given, Iterable) or isinstance(given, (str, bytes, set, frozenset)):
+    if not isinstance(given, Iterable) or isinstance(given, _NO_LISTS):
         hint = ": a coroutine function loads for an `async def`, or in aget_many" if inspect.iscoroutine(given) else ""
         if inspect.iscoroutine(given):
             given.close()
