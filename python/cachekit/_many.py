@@ -31,12 +31,16 @@ def _nothing_for(item: Any) -> LookupError:
     return LookupError(f"the loader gave nothing for {item!r}")
 
 
+def _is_list(given: Any) -> bool:
+    return isinstance(given, Iterable) and not isinstance(given, _NO_LISTS)
+
+
 def _results(given: Any, items: list[Any]) -> list[Any]:
     """What a loader gave: one result for each item in order, or a mapping from items to results."""
     if isinstance(given, Mapping):
         found = cast("Mapping[Any, Any]", given)
         return [found[item] if item in found else _nothing_for(item) for item in items]
-    if not isinstance(given, Iterable) or isinstance(given, _NO_LISTS):
+    if not _is_list(given):
         hint = ": a coroutine function loads for an `async def`, or in aget_many" if inspect.iscoroutine(given) else ""
         if inspect.iscoroutine(given):
             given.close()
