@@ -14,6 +14,7 @@ from ._refresh import Refresher
 from ._sealing import extractor_of, sealing_of
 from ._stores import Place, place_for, tenant_place
 from .backends.redis.provider import tenant_context
+from .config._value import given
 from ._told import log, tell_of_entry, tell_of_receiver, tell_once
 from .errors import CachekitError, ConfigurationError
 
@@ -41,6 +42,20 @@ _ADVICE = {
 }
 
 
+_LATER = {
+    "enable_tracing": "makes no spans",
+    "enable_structured_logging": "gives log records no fields",
+    "enable_prometheus_metrics": "counts no Prometheus series",
+}
+"""What can be asked for, as in other packages of the family, and what is the matter with it."""
+
+
+def _tell_of_later(function: Callable[..., Any], config: DecoratorConfig) -> None:
+    for name in given(config.monitoring).intersection(_LATER):
+        if getattr(config.monitoring, name):
+            tell_once(function, f"{name}=True is without effect: this version {_LATER[name]}")
+
+
 def _say_uncached(name: str, reason: str, error: BaseException | None) -> None:
     if reason == "entry":
         tell_of_entry(name, error)
@@ -60,6 +75,7 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
         log.warning("%s: without a store (backend=None) and without memory (l1_enabled=False) nothing is cached", name)
     if place.stored and config.key is None and config.interop is None and find_namesake(function, name, config.namespace):
         tell_once(function, "another lambda of this name uses the same entries: give one of them a namespace= or key=")
+    _tell_of_later(function, config)
     number = _number_for(name)
     tenants = None
     if place.chosen is not None:

@@ -195,6 +195,27 @@ def test_metrics_are_switched_off_for_all_functions_that_do_not_say(monkeypatch:
     assert resolved(enable_prometheus_metrics=True).monitoring.enable_prometheus_metrics is True
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"enable_tracing": True, "enable_structured_logging": True, "enable_prometheus_metrics": True},
+        {"monitoring": MonitoringConfig(enable_tracing=True, enable_structured_logging=True, enable_prometheus_metrics=True)},
+    ],
+)
+def test_what_is_asked_for_and_not_there_yet_is_named_in_the_log(
+    asked: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("cachekit._told._warned", {})
+    counted(backend=None)
+    counted(backend=None, enable_tracing=False, collect_stats=True)
+    assert caplog.text == ""
+    counted(backend=None, **asked), counted(backend=None, **asked)
+    said = sorted(record.message.partition(": ")[2] for record in caplog.records)
+    assert [line.partition("=")[0] for line in said] == [
+        "enable_prometheus_metrics", "enable_structured_logging", "enable_tracing",
+    ]  # fmt: skip
+
+
 def test_looking_at_names_is_switched_off(monkeypatch: pytest.MonkeyPatch):
     def compute_report(day: int) -> int:
         return day

@@ -23,17 +23,15 @@ install() { # install RELEASE: in $home/VERSION-RELEASE
     rm -rf "$environment"
     "$base" -m venv "$environment" || return
     timeout 240 "$environment/bin/python" -m pip install --quiet --timeout 10 --retries 1 --only-binary :all: \
-        "cachekit==$1" >"$environment/pip.log" 2>&1 || return
-    # What it has itself, the package first of all, comes before these.
-    "$ours" -c '
-import importlib.util, os
-found = [importlib.util.find_spec(name) for name in ("orjson", "numpy", "pandas", "pyarrow")]
-print(*dict.fromkeys(os.path.dirname(os.path.dirname(spec.origin)) for spec in found if spec), sep="\n")' \
-        >"$(echo "$environment"/lib/python*/site-packages)/extras.pth"
-    touch "$environment/complete"
+        "cachekit==$1" >"$environment/pip.log" 2>&1 && touch "$environment/complete"
 }
 
 mkdir -p "$home"
+# What an environment has itself, the package first of all, comes before these.
+extras=$("$ours" -c '
+import importlib.util, os
+found = [importlib.util.find_spec(name) for name in ("orjson", "numpy", "pandas", "pyarrow")]
+print(*dict.fromkeys(os.path.dirname(os.path.dirname(spec.origin)) for spec in found if spec), sep="\n")')
 released=()
 for release in "${releases[@]}"; do
     install "$release" &
@@ -41,6 +39,7 @@ done
 wait
 for release in "${releases[@]}"; do
     if [ -e "$home/$version-$release/complete" ]; then
+        echo "$extras" >"$(echo "$home/$version-$release"/lib/python*/site-packages)/extras.pth"
         released+=("$home/$version-$release/bin/python")
     else
         echo "   interchange: skipped: release $release cannot be had (no package index, or none for Python $version)"

@@ -235,11 +235,11 @@ class MonitoringConfig(Value):
     collect_stats: bool = True
     """Whether statistics are collected."""
     enable_tracing: bool = True
-    """Whether OpenTelemetry spans are made, where OpenTelemetry is there."""
+    """Whether OpenTelemetry spans are made; accepted, and without effect in this version."""
     enable_structured_logging: bool = True
-    """Whether log records carry correlation ids and fields."""
+    """Whether log records carry correlation ids and fields; accepted, and without effect in this version."""
     enable_prometheus_metrics: bool = True
-    """Whether Prometheus metrics are counted."""
+    """Whether Prometheus metrics are counted; accepted, and without effect in this version."""
 
     def __post_init__(self) -> None:
         self.validate()
