@@ -38,6 +38,9 @@ static void scene_open(scene *s) {
     ckit_log           quiet = {.level = CKIT_LOG_OFF};
     ckit_backend_env   env = CKIT_BACKEND_ENV_INIT;
     ckit_error         err = CKIT_ERROR_INIT;
+    if (UNDER_TSAN) { /* a server is started by a fork, for which the cache takes all its locks */
+        SKIP("the thread sanitizer ends a program whose thread holds more than 64 locks");
+    }
     if (!redis_server_start(&s->server, NULL, why, sizeof why)) {
         SKIP("%s", why);
     }
