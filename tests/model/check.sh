@@ -21,7 +21,7 @@ faults() {
         cd "$dir"
         cp "$model" model.pml
         spin -a "${@:2}" model.pml >spin.log 2>&1
-        "$compiler" -w -O"$optimise" -DSAFETY -DCOLLAPSE -DMEMLIM=1024 -o pan pan.c >cc.log 2>&1
+        "$compiler" -w -O"$optimise" -DSAFETY -DMEMLIM=1024 -o pan pan.c >cc.log 2>&1
         ./pan -m100000 >pan.log 2>&1
         if grep -q "Search not completed\|max search depth too small" pan.log && ! grep -q "errors: 1" pan.log; then
             echo "the search was not complete" >&2

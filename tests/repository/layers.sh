@@ -14,47 +14,62 @@ while IFS='|' read -r component used owned; do
     headers[$component]=$owned
 done <"$layers/rows.txt"
 
-finds() { # finds COMPONENT INCLUDE: does the compiler find it on the component's path?
-    printf '#include %s\n' "$2" | "$cc" -std=c11 -D_GNU_SOURCE -fsyntax-only -x c \
-        -I "$layers/$1/private" -I "$layers/$1/public" - >"$3" 2>&1
+compiles() { # compiles COMPONENT: standard input, on the component's path
+    "$cc" -std=c11 -D_GNU_SOURCE -fsyntax-only -x c -I "$layers/$1/private" -I "$layers/$1/public" -
 }
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-
-expect() { # expect yes|no COMPONENT INCLUDE
+# What is its own compiles alone, ...
+expect() { # expect COMPONENT INCLUDE
     tried=$((tried + 1))
-    if finds "$2" "$3" "$log"; then
-        [ "$1" = yes ] && return
-        echo "$2 can include $3, and should not" >&2
-    else
-        # It must fail because it is not there, not for a reason of its own.
-        [ "$1" = no ] && grep -qE 'No such file|file not found' "$log" && return
-        echo "$2 including $3 (expected to compile: $1):" >&2
-        cat "$log" >&2
+    if ! compiles "$1" <<<"#include $2"; then
+        echo "$1 cannot include $2" >&2
+        failed=1
     fi
-    failed=1
 }
+
+# ... what it uses, with all that stands in it, is there, ...
+expect_all() { # expect_all COMPONENT INCLUDE...
+    tried=$((tried + $# - 1))
+    if ! printf '#include %s\n' "${@:2}" | compiles "$1"; then
+        echo "$1 cannot include what it uses" >&2
+        failed=1
+    fi
+}
+
+# ... and everything else is not.
+expect_none() { # expect_none COMPONENT INCLUDE...
+    local include
+    tried=$((tried + $# - 1))
+    for include in "${@:2}"; do
+        printf '#if __has_include(%s)\n#error "%s can include it, and should not: " %s\n#endif\n' "$include" "$1" "$include"
+    done | compiles "$1" || failed=1
+}
+
+own() { expect "$component" "$1"; }
+use() { used+=("$1"); }
+refuse() { refused+=("$1"); }
 
 for component in "${components[@]}"; do
+    expect_all "$component" '<cachekit/types.h>' '<cachekit/error.h>'
+    refused=('"src/base/alloc.h"') # the source tree itself must not be on the path
     for other in "${components[@]}"; do
-        answer=no
-        if [ "$component" = "$other" ] || [[ "${uses[$component]}" == *" $other "* ]]; then
-            answer=yes
+        used=() answer=refuse
+        if [ "$component" = "$other" ]; then
+            answer=own
+        elif [[ "${uses[$component]}" == *" $other "* ]]; then
+            answer=use
         fi
         for header in "$source/src/$other"/*.h; do
             # What tests share is for tests, which see more than components do.
             case $header in *_fixture.h | *_checks.h | *_test.h) continue ;; esac
-            [ -f "$header" ] && expect $answer "$component" "\"$other/$(basename "$header")\""
+            [ -f "$header" ] && $answer "\"$other/$(basename "$header")\""
         done
         for header in ${headers[$other]}; do
-            expect $answer "$component" "<cachekit/$header>"
+            $answer "<cachekit/$header>"
         done
+        [ ${#used[@]} -eq 0 ] || expect_all "$component" "${used[@]}"
     done
-    expect yes "$component" '<cachekit/types.h>'
-    expect yes "$component" '<cachekit/error.h>'
-    # The source tree itself must not be on the path.
-    expect no "$component" '"src/base/alloc.h"'
+    expect_none "$component" "${refused[@]}"
 done
 echo "$tried includes tried"
 [ "$tried" -gt 0 ] && [ $failed -eq 0 ]
