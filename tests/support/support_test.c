@@ -112,11 +112,8 @@ static void *allocate_until(void *stop) {
     return NULL;
 }
 
-/* Every test that forks beside threads relies on it. The C library promises it, sanitizers need help (asan_forks.c). */
+/* Every test that forks beside threads relies on it. The C library promises it, sanitizers need help (asan_forks.c, tsan_forks.c). */
 CKIT_TEST(fork, a_child_can_allocate_whatever_the_threads_of_its_parent_were_at) {
-    if (UNDER_TSAN) {
-        SKIP("ThreadSanitizer's allocator takes no locks over a fork");
-    }
     pthread_t   threads[2];
     atomic_bool stop = false;
     for (size_t i = 0; i < 2; i++) {
