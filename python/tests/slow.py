@@ -30,7 +30,8 @@ class Slow:
         self.error: BaseException | None = None
         self._loop = asyncio.new_event_loop() if awaited else None
         if self._loop is not None:
-            threading.Thread(target=self._loop.run_forever, daemon=True).start()
+            self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+            self._thread.start()
 
         def begin(n: int) -> int:
             self.runs.append(n)
@@ -81,6 +82,8 @@ class Slow:
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._rest(), self._loop).result(60)
             self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(60)
+            self._loop.close()
 
     async def _rest(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import io
 import logging
 import sys
 import traceback
@@ -173,7 +174,7 @@ def test_debug_mode_finds_nothing_wrong(options: dict[str, Any], caplog: pytest.
         task = asyncio.create_task(function(4))
         await asyncio.sleep(0)
         assert "function" in repr(task)
-        task.print_stack(file=open("/dev/null", "w"))
+        task.print_stack(file=io.StringIO())
         await task
 
     with warnings.catch_warnings():
