@@ -8,7 +8,9 @@
 #   ```sh              the commands, targets and presets exist; sessions ("$ " in front of commands) are not looked at:
 #                      tests/cli/test_examples.py runs them and compares what they print
 #   [text](target)     a file of the repository is there
-#   docs/architecture.md  names every component, public header and directory of tests, and no file of src/ that is not there
+#   `src/file.c`       a path of the repository is there, also of another of its directories
+#   docs/architecture.md  names every component, public header and directory of tests, every part of src/cache and every
+#                      module of the Python package
 #
 # In docs/security.md each row of the table of claims names tests, or files of them, that are there.
 set -uo pipefail
@@ -143,20 +145,38 @@ check_architecture() {
         named=${path%/}
         [ "$named" = src/backend ] || grep -qF "\`${named#include/cachekit/}\`" $page || complain "$page does not name $named"
     done
-    while IFS= read -r path; do
-        [ -e "$path" ] || complain "$page names $path, which is not there"
-    done < <(grep -oE '`src/[a-z_/]+\.[ch]`' $page | tr -d '\`')
-    # The table of src/cache names files without their directory.
-    while IFS= read -r path; do
+    # The table of src/cache names files without their directory, one of NAME.h and NAME.c for both.
+    local names
+    names=$(awk '/^Where to look in/ { inside = 1 } /^## / { inside = 0 } inside && /^\| `/' $page | cut -d '|' -f 2 |
+        grep -oE '`[a-z0-9_]+\.[ch]`' | tr -d '\`')
+    for path in $names; do
         [ -e "src/cache/$path" ] || complain "$page names src/cache/$path, which is not there"
-    done < <(awk '/^Where to look in/ { inside = 1 } /^## / { inside = 0 } inside && /^\| `/' $page | cut -d '|' -f 2 |
-        grep -oE '`[a-z_]+\.[ch]`' | tr -d '\`')
+    done
+    for path in src/cache/*.[ch]; do
+        named=$(basename "${path%.[ch]}")
+        case $named in *_test | *_fixture) continue ;; esac
+        grep -qxE "$named\.[ch]" <<<"$names" || complain "$page does not name $path"
+    done
+    for path in python/cachekit/*; do
+        named=$(basename "$path")
+        case $named in __*__* | *.pyi | *.so | py.typed) continue ;; esac
+        grep -qE "\`$named/?\`" $page || complain "$page does not name $path"
+    done
+}
+
+check_paths() {
+    local path
+    while IFS= read -r path; do
+        compgen -G "$path*" >/dev/null || complain "$1 names $path, which is not there"
+    done < <(grep -oE '`(src|cli|python|tests|bench|scripts|cmake|docs|examples|fuzz|include)/[A-Za-z0-9_./-]+`' "$1" |
+        tr -d '\`' | grep -v NAME)
 }
 check_architecture
 
 for page in "${pages[@]}"; do
     split_page "$page"
     check_links "$page"
+    check_paths "$page"
 done
 check_claims
 for block in "$work"/blocks/*; do
