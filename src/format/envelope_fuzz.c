@@ -3,15 +3,7 @@
 #include <cachekit/buf.h>
 #include <cachekit/envelope.h>
 
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+#include "support/fuzz_input.h"
 
 static void store_and_open(ckit_slice content, ckit_slice format, int level) {
     ckit_envelope_options options = CKIT_ENVELOPE_OPTIONS_INIT;

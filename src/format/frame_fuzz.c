@@ -6,18 +6,9 @@
 
 #include "format/frame_header.h"
 #include "format/stored.h"
-
-#include <stdlib.h>
+#include "support/fuzz_input.h"
 
 #define MAX_DOCUMENT (1 << 20)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
 
 static void check_same(const ckit_frame *a, const ckit_frame *b) {
     check(ckit_slice_equal(a->serializer, b->serializer));

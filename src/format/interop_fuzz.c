@@ -2,15 +2,9 @@
  * builder of arguments. A slow second encoder, which sorts by comparing everything with everything, must agree. */
 #include <cachekit/interop.h>
 
+#include "support/fuzz_input.h"
+
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
 
 /* ---- the second encoder ---------------------------------------------------------------------------------- */
 
@@ -184,38 +178,7 @@ static void read_everything(ckit_slice document) {
 
 /* ---- arguments ------------------------------------------------------------------------------------------- */
 
-typedef struct input {
-    const uint8_t *p;
-    const uint8_t *end;
-} input;
-
-static uint8_t take_byte(input *in) { return in->p < in->end ? *in->p++ : 0; }
-
-static uint64_t take_number(input *in) {
-    uint64_t number = 0;
-    for (int i = take_byte(in) % 9; i > 0; i--) {
-        number = number << 8 | take_byte(in);
-    }
-    return number;
-}
-
-static double take_double(input *in) {
-    const uint64_t bits = take_number(in);
-    double         value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static ckit_slice take_text(input *in) {
-    size_t       len = take_byte(in) % 40;
-    const size_t left = (size_t)(in->end - in->p);
-    len = len < left ? len : left;
-    const ckit_slice text = ckit_slice_of(in->p, len);
-    in->p += len;
-    return text;
-}
-
-static void give_datetime(ckit_interop_args *args, input *in) {
+static void give_datetime(ckit_interop_args *args, fuzz_input *in) {
     const ckit_datetime value = {.year = (uint16_t)take_number(in),
                                  .month = take_byte(in),
                                  .day = take_byte(in),
@@ -226,7 +189,7 @@ static void give_datetime(ckit_interop_args *args, input *in) {
     ckit_interop_args_datetime(args, &value);
 }
 
-static bool step(ckit_interop_args *args, input *in) {
+static bool step(ckit_interop_args *args, fuzz_input *in) {
     static const uint8_t uuid[16] = {0xab, 1, 2, 3};
     if (in->p == in->end) {
         return false;
@@ -239,15 +202,15 @@ static bool step(ckit_interop_args *args, input *in) {
     case 4: ckit_interop_args_uint(args, take_number(in)); break;
     case 5: ckit_interop_args_double(args, take_double(in)); break;
     case 6: ckit_interop_args_double(args, (double)(int64_t)take_number(in)); break;
-    case 7: ckit_interop_args_str(args, take_text(in)); break;
-    case 8: ckit_interop_args_bytes(args, take_text(in)); break;
+    case 7: ckit_interop_args_str(args, take_text(in, 40)); break;
+    case 8: ckit_interop_args_bytes(args, take_text(in, 40)); break;
     case 9: ckit_interop_args_array(args, take_byte(in) % 20); break;
     case 10: ckit_interop_args_map(args, take_byte(in) % 20); break;
     case 11: ckit_interop_args_set(args, take_byte(in) % 20); break;
     case 12: give_datetime(args, in); break;
     case 13: ckit_interop_args_uuid(args, uuid); break;
-    case 14: ckit_interop_args_integer(args, take_text(in)); break;
-    default: ckit_interop_args_document(args, take_text(in)); break;
+    case 14: ckit_interop_args_integer(args, take_text(in, 40)); break;
+    default: ckit_interop_args_document(args, take_text(in, 40)); break;
     }
     return true;
 }
@@ -267,7 +230,7 @@ static void check_key(ckit_slice namespace_name, ckit_slice operation, ckit_slic
     ckit_buf_fini(&key);
 }
 
-static void check_arguments(input in) {
+static void check_arguments(fuzz_input in) {
     ckit_interop_args args;
     ckit_slice        packed;
     ckit_error        err = CKIT_ERROR_INIT;
@@ -279,8 +242,8 @@ static void check_arguments(input in) {
         check(ckit_interop_args_check(packed, NULL) == CKIT_OK);
         /* What is packed is a value too, and canonical. */
         check(ckit_interop_value_check(packed, NULL) == CKIT_OK);
-        const ckit_slice namespace_name = take_text(&in);
-        check_key(namespace_name, take_text(&in), packed);
+        const ckit_slice namespace_name = take_text(&in, 40);
+        check_key(namespace_name, take_text(&in, 40), packed);
     } else {
         check(packed.len == 0);
     }
@@ -290,6 +253,6 @@ static void check_arguments(input in) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_value(ckit_slice_of(data, size));
     read_everything(ckit_slice_of(data, size));
-    check_arguments((input){data, data + size});
+    check_arguments((fuzz_input){data, data + size});
     return 0;
 }

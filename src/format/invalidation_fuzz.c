@@ -1,16 +1,7 @@
 /* Messages about changes, from outside: what is accepted keeps to the limits, and is written again and read as the
  * same. */
 #include "format/invalidation.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+#include "support/fuzz_input.h"
 
 static bool same(const ckiti_invalidation *a, const ckiti_invalidation *b) {
     return a->level == b->level && ckit_slice_equal(a->namespace_name, b->namespace_name) &&

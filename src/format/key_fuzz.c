@@ -3,48 +3,9 @@
 #include <cachekit/buf.h>
 #include <cachekit/key.h>
 
-#include <stdlib.h>
+#include "support/fuzz_input.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
-
-typedef struct input {
-    const uint8_t *p;
-    const uint8_t *end;
-} input;
-
-static uint8_t take_byte(input *in) { return in->p < in->end ? *in->p++ : 0; }
-
-static ckit_slice take_text(input *in) {
-    size_t       len = take_byte(in);
-    const size_t left = (size_t)(in->end - in->p);
-    len = len < left ? len : left;
-    const ckit_slice text = ckit_slice_of(in->p, len);
-    in->p += len;
-    return text;
-}
-
-static uint64_t take_number(input *in) {
-    uint64_t number = 0;
-    for (int i = take_byte(in) % 9; i > 0; i--) {
-        number = number << 8 | take_byte(in);
-    }
-    return number;
-}
-
-static double take_double(input *in) {
-    const uint64_t bits = take_number(in);
-    double         value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static void give_datetime(ckit_args *args, input *in) {
+static void give_datetime(ckit_args *args, fuzz_input *in) {
     const ckit_datetime value = {.year = (uint16_t)take_number(in),
                                  .month = take_byte(in),
                                  .day = take_byte(in),
@@ -57,7 +18,7 @@ static void give_datetime(ckit_args *args, input *in) {
     ckit_args_datetime(args, &value);
 }
 
-static void give_uuid(ckit_args *args, input *in) {
+static void give_uuid(ckit_args *args, fuzz_input *in) {
     uint8_t uuid[16];
     for (size_t i = 0; i < sizeof uuid; i++) {
         uuid[i] = take_byte(in);
@@ -65,13 +26,13 @@ static void give_uuid(ckit_args *args, input *in) {
     ckit_args_uuid(args, uuid);
 }
 
-static void give_vector(ckit_args *args, input *in) {
-    const ckit_slice bytes = take_text(in);
+static void give_vector(ckit_args *args, fuzz_input *in) {
+    const ckit_slice bytes = take_text(in, 256);
     ckit_args_vector(args, CKIT_VECTOR_F32, bytes.ptr, bytes.len / 4);
 }
 
 /* One step of the program; false when it ends. */
-static bool step(ckit_args *args, input *in) {
+static bool step(ckit_args *args, fuzz_input *in) {
     if (in->p == in->end) {
         return false;
     }
@@ -81,16 +42,16 @@ static bool step(ckit_args *args, input *in) {
     case 2: ckit_args_int(args, (int64_t)take_number(in)); break;
     case 3: ckit_args_uint(args, take_number(in)); break;
     case 4: ckit_args_double(args, take_double(in)); break;
-    case 5: ckit_args_str(args, take_text(in)); break;
-    case 6: ckit_args_bytes(args, take_text(in)); break;
+    case 5: ckit_args_str(args, take_text(in, 256)); break;
+    case 6: ckit_args_bytes(args, take_text(in, 256)); break;
     case 7: ckit_args_array(args, take_byte(in)); break;
     case 8: ckit_args_map(args, take_byte(in) % 40u); break;
     case 9: give_datetime(args, in); break;
     case 10: give_uuid(args, in); break;
-    case 11: ckit_args_decimal(args, take_text(in)); break;
-    case 12: ckit_args_path(args, take_text(in)); break;
+    case 11: ckit_args_decimal(args, take_text(in, 256)); break;
+    case 12: ckit_args_path(args, take_text(in, 256)); break;
     case 13: give_vector(args, in); break;
-    case 14: ckit_args_keyword(args, take_text(in)); break;
+    case 14: ckit_args_keyword(args, take_text(in, 256)); break;
     case 15: ckit_args_array(args, (uint32_t)take_number(in)); break;
     default: return false;
     }
@@ -131,11 +92,11 @@ static void check_readable(const ckit_args *args) {
     check(ckit_reader_finish(&r, NULL) == CKIT_OK);
 }
 
-static void check_keys(input *in, ckit_slice packed) {
+static void check_keys(fuzz_input *in, ckit_slice packed) {
     ckit_key_spec spec = {.integrity = take_byte(in) % 2 != 0, .code = (char)take_byte(in)};
     ckit_buf      key = CKIT_BUF_INIT, function = CKIT_BUF_INIT;
-    spec.namespace_name = take_text(in);
-    spec.function = take_text(in);
+    spec.namespace_name = take_text(in, 256);
+    spec.function = take_text(in, 256);
     const ckit_key_parts foreign = ckit_key_describe(spec.namespace_name);
     check(foreign.automatic || !foreign.namespace_known);
     (void)ckit_key_custom(spec.namespace_name, spec.function, &key, NULL);
@@ -157,13 +118,12 @@ static void check_keys(input *in, ckit_slice packed) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    input      in = {data, data + size};
+    fuzz_input in = {data, data + size};
     ckit_args  args;
     ckit_slice packed;
     ckit_error err = CKIT_ERROR_INIT;
     ckit_args_init(&args);
-    while (step(&args, &in)) {
-    }
+    while (step(&args, &in)) {}
     const ckit_status st = ckit_args_pack(&args, &packed, &err);
     check(st == err.status);
     if (st == CKIT_OK) {

@@ -4,16 +4,7 @@
 #include <cachekit/document.h>
 
 #include "format/msgpack_tokens.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+#include "support/fuzz_input.h"
 
 static ckit_status encode_again(ckit_slice input, ckit_buf *out) {
     ckit_reader r;

@@ -2,18 +2,9 @@
 #include <cachekit/buf.h>
 
 #include "format/sealed.h"
-
-#include <stdlib.h>
+#include "support/fuzz_input.h"
 
 #define MAX_DOCUMENT (1 << 20)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
 
 static void ignore_line(void *self, ckit_log_level level, const char *component, const char *line) {
     (void)self, (void)level, (void)component, (void)line;

@@ -1,18 +1,10 @@
 /* JSON text as a document, and the document as JSON text: a document that came from a text must come from its own text
  * again, byte for byte. */
 #include "support/document_json.h"
+#include "support/fuzz_input.h"
 
 #include <cachekit/buf.h>
 #include <cachekit/document.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ckit_slice text = ckit_slice_of(data, size);

@@ -1,17 +1,9 @@
 /* The record of a command's output. The input is the document in it, because a fuzzer does not find checksums. */
 #include "run/answer.h"
+#include "support/fuzz_input.h"
 #include "support/stored.h"
 
 #include <cachekit/buf.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
 
 static void check_pieces(const run_output *output) {
     const run_piece *pieces = (const run_piece *)(const void *)output->pieces.ptr;

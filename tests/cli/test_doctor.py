@@ -10,30 +10,10 @@ import time
 
 import pytest
 
+from examined import examine
+
 AS_ROOT = os.geteuid() == 0
 SECRET = "c0ffee" * 11 + "c0"  # 68 digits
-
-
-class Findings(list):
-    """What one run found, with its exit code."""
-
-    def of(self, check):
-        return [finding for finding in self if finding["check"] == check]
-
-    def not_ok(self):
-        return [(finding["check"], finding["state"]) for finding in self if finding["state"] != "ok"]
-
-
-def examine(tool, *words, **options):
-    done = tool.run("doctor", "--json", *words, **options)
-    assert done.stderr == b"", done
-    findings = Findings(json.loads(done.stdout))
-    findings.code = done.returncode
-    for finding in findings:
-        assert list(finding) == ["check", "state", "text", "advice"]
-        assert finding["state"] in ("ok", "warning", "problem") and finding["text"] != ""
-        assert finding["state"] != "problem" or finding["advice"], finding
-    return findings
 
 
 def tree(directory):

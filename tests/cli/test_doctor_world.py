@@ -10,6 +10,8 @@ import tempfile
 
 import pytest
 
+from examined import examine, findings_of
+
 from conftest import Tool
 
 AS_ROOT = os.geteuid() == 0
@@ -85,22 +87,6 @@ def world(tmp_path_factory):
 def store(tool):
     tool.ok("set", "greeting", "hello")
     return tool.cache
-
-
-class Findings(list):
-    def of(self, check):
-        return [finding for finding in self if finding["check"] == check]
-
-    def not_ok(self):
-        return [(finding["check"], finding["state"]) for finding in self if finding["state"] != "ok"]
-
-
-def examine(tool, *words, **options):
-    done = tool.run("doctor", "--json", *words, **options)
-    findings = Findings(json.loads(done.stdout))
-    findings.code = done.returncode
-    assert all(f["advice"] for f in findings if f["state"] == "problem"), findings
-    return findings
 
 
 def in_world(tool, world, **lies):
@@ -184,9 +170,7 @@ def in_mount(tool, options, *script):
         ["unshare", "-m", "sh", "-c", " && ".join(lines), "sh", *tool.command("doctor", "--json")],
         env=tool.env, capture_output=True, timeout=120,
     )
-    findings = Findings(json.loads(done.stdout))
-    findings.code = done.returncode
-    return findings
+    return findings_of(done)
 
 
 def test_on_a_tmpfs_entries_are_gone_after_a_restart(tool):
