@@ -11,111 +11,107 @@ static ckit_status set(ckit_cache *cache, const char *key, ckit_slice bytes) {
 enum { KEYS = 100 };
 
 /* Every fourth key: in memory, in the store only, nowhere, damaged in the store. */
-static void open_many(fixture *f, fake_kind kind, ckit_cache **other, ckit_slice *keys, char (*names)[8]) {
-    fixture_open(f, kind);
-    *other = fixture_cache(f, kind);
-    for (int i = 0; i < KEYS; i++) {
-        (void)snprintf(names[i], sizeof names[i], "key%d", i);
-        keys[i] = S(names[i]);
-    }
-    for (int i = 3; i < KEYS; i += 4) {
-        CHECK_OK(set(*other, names[i], keys[i]));
-    }
-    fake_damage(f->store, -12);
-    for (int i = 0; i < KEYS; i += 4) {
-        CHECK_OK(set(f->cache, names[i], keys[i]));
-        CHECK_OK(set(*other, names[i + 1], keys[i + 1]));
-    }
-    fake_forget_calls(f->store);
-}
-
-static void check_many(fake_kind kind) {
+typedef struct scene {
     fixture     f;
     ckit_cache *other;
     ckit_slice  keys[KEYS];
     char        names[KEYS][8];
-    ckit_value *out = calloc(KEYS, sizeof *out);
+    ckit_value *out;
     ckit_status answers[KEYS];
-    open_many(&f, kind, &other, keys, names);
-    CHECK(out != NULL);
+} scene;
+
+static void scene_open(scene *s, fake_kind kind) {
+    fixture_open(&s->f, kind);
+    s->other = fixture_cache(&s->f, kind);
+    s->out = calloc(KEYS, sizeof *s->out);
+    CHECK(s->out != NULL);
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(s->names[i], sizeof s->names[i], "key%d", i);
+        s->keys[i] = S(s->names[i]);
+    }
+    for (int i = 3; i < KEYS; i += 4) {
+        CHECK_OK(set(s->other, s->names[i], s->keys[i]));
+    }
+    fake_damage(s->f.store, -12);
+    for (int i = 0; i < KEYS; i += 4) {
+        CHECK_OK(set(s->f.cache, s->names[i], s->keys[i]));
+        CHECK_OK(set(s->other, s->names[i + 1], s->keys[i + 1]));
+    }
+    fake_forget_calls(s->f.store);
+}
+
+static void scene_close(scene *s) {
+    for (int i = 0; i < KEYS; i++) {
+        ckit_value_fini(&s->out[i]);
+    }
+    free(s->out);
+    ckit_cache_close(s->other);
+    fixture_close(&s->f);
+}
+
+static ckit_status get_many(scene *s, ckit_error *err) {
+    return ckit_cache_get_many(s->f.cache, s->keys, KEYS, NULL, s->out, s->answers, err);
+}
+
+static void check_many(fake_kind kind) {
+    scene s;
+    scene_open(&s, kind);
     for (int round = 0; round < 2; round++) {
-        CHECK_OK(ckit_cache_get_many(f.cache, keys, KEYS, NULL, out, answers, NULL));
+        CHECK_OK(get_many(&s, NULL));
         for (int i = 0; i < KEYS; i++) {
             bool        there = i % 4 < 2, stored = i % 4 == 1 && round == 0;
             ckit_source source = stored ? CKIT_SOURCE_STORE : CKIT_SOURCE_MEMORY;
-            CHECK_STATUS(there ? CKIT_OK : CKIT_MISS, answers[i]);
+            CHECK_STATUS(there ? CKIT_OK : CKIT_MISS, s.answers[i]);
             if (there) {
-                CHECK_BYTES(keys[i], out[i].data);
-                CHECK_EQ_U(source, out[i].source);
+                CHECK_BYTES(s.keys[i], s.out[i].data);
+                CHECK_EQ_U(source, s.out[i].source);
             } else {
-                CHECK(out[i].release == NULL && out[i].data.len == 0);
+                CHECK(s.out[i].release == NULL && s.out[i].data.len == 0);
             }
-            ckit_value_fini(&out[i]);
+            ckit_value_fini(&s.out[i]);
         }
-        CHECK_EQ_U(KEYS / 4, stats_of(f.cache).l2_corrupt);
+        CHECK_EQ_U(KEYS / 4, stats_of(s.f.cache).l2_corrupt);
     }
     if (kind == FAKE_FULL) {
-        CHECK_EQ_U(2, fake_calls(f.store, FAKE_GET_MANY));
-        CHECK_EQ_U(0, fake_calls(f.store, FAKE_GET));
+        CHECK_EQ_U(2, fake_calls(s.f.store, FAKE_GET_MANY));
+        CHECK_EQ_U(0, fake_calls(s.f.store, FAKE_GET));
     } else {
-        CHECK_EQ_U(KEYS * 3 / 4 + KEYS / 2, fake_calls(f.store, FAKE_GET));
+        CHECK_EQ_U(KEYS * 3 / 4 + KEYS / 2, fake_calls(s.f.store, FAKE_GET));
     }
-    free(out);
-    ckit_cache_close(other);
-    fixture_close(&f);
+    scene_close(&s);
 }
 
 CKIT_TEST(many, mixes_memory_and_one_batched_read) { check_many(FAKE_FULL); }
 CKIT_TEST(many, reads_one_by_one_where_the_store_has_no_batch) { check_many(FAKE_REQUIRED); }
 
 static void check_failing_keys(fake_kind kind) {
-    fixture     f;
-    ckit_cache *other;
-    ckit_slice  keys[KEYS];
-    char        names[KEYS][8];
-    ckit_value *out = calloc(KEYS, sizeof *out);
-    ckit_status answers[KEYS];
-    open_many(&f, kind, &other, keys, names);
-    CHECK(out != NULL);
-    fake_fail(f.store, FAKE_GET, CKIT_E_IO, 2); /* the first two that are asked: keys 1 and 2 */
-    CHECK_OK(ckit_cache_get_many(f.cache, keys, KEYS, NULL, out, answers, NULL));
-    CHECK_OK(answers[0]);
-    CHECK_STATUS(CKIT_E_IO, answers[1]);
-    CHECK_STATUS(CKIT_E_IO, answers[2]);
-    CHECK_STATUS(CKIT_MISS, answers[3]);
-    CHECK_OK(answers[5]);
-    CHECK_EQ_U(2, stats_of(f.cache).l2_errors);
-    for (int i = 0; i < KEYS; i++) {
-        ckit_value_fini(&out[i]);
-    }
-    free(out);
-    ckit_cache_close(other);
-    fixture_close(&f);
+    scene s;
+    scene_open(&s, kind);
+    fake_fail(s.f.store, FAKE_GET, CKIT_E_IO, 2); /* the first two that are asked: keys 1 and 2 */
+    CHECK_OK(get_many(&s, NULL));
+    CHECK_OK(s.answers[0]);
+    CHECK_STATUS(CKIT_E_IO, s.answers[1]);
+    CHECK_STATUS(CKIT_E_IO, s.answers[2]);
+    CHECK_STATUS(CKIT_MISS, s.answers[3]);
+    CHECK_OK(s.answers[5]);
+    CHECK_EQ_U(2, stats_of(s.f.cache).l2_errors);
+    scene_close(&s);
 }
 
 CKIT_TEST(many, a_key_that_fails_does_not_fail_the_others) { check_failing_keys(FAKE_FULL); }
 CKIT_TEST(many, nor_does_it_without_a_batch) { check_failing_keys(FAKE_REQUIRED); }
 
 CKIT_TEST(many, a_failing_batch_leaves_what_memory_has) {
-    fixture     f;
-    ckit_cache *other;
-    ckit_slice  keys[KEYS];
-    char        names[KEYS][8];
-    ckit_value *out = calloc(KEYS, sizeof *out);
-    ckit_status answers[KEYS];
-    ckit_error  err = CKIT_ERROR_INIT;
-    open_many(&f, FAKE_FULL, &other, keys, names);
-    CHECK(out != NULL);
-    fake_fail(f.store, FAKE_GET_MANY, CKIT_E_UNREACHABLE, 1);
-    CHECK_STATUS_ERR(CKIT_E_UNREACHABLE, ckit_cache_get_many(f.cache, keys, KEYS, NULL, out, answers, &err), &err);
+    scene      s;
+    ckit_error err = CKIT_ERROR_INIT;
+    scene_open(&s, FAKE_FULL);
+    fake_fail(s.f.store, FAKE_GET_MANY, CKIT_E_UNREACHABLE, 1);
+    CHECK_STATUS_ERR(CKIT_E_UNREACHABLE, get_many(&s, &err), &err);
     for (int i = 0; i < KEYS; i++) {
-        CHECK_STATUS(i % 4 == 0 ? CKIT_OK : CKIT_E_UNREACHABLE, answers[i]);
-        ckit_value_fini(&out[i]);
+        CHECK_STATUS(i % 4 == 0 ? CKIT_OK : CKIT_E_UNREACHABLE, s.answers[i]);
     }
-    CHECK_EQ_U(1, stats_of(f.cache).l2_errors);
-    free(out);
-    ckit_cache_close(other);
-    fixture_close(&f);
+    CHECK_EQ_U(1, stats_of(s.f.cache).l2_errors);
+    scene_close(&s);
 }
 
 CKIT_TEST(many, a_wrong_key_is_its_own_answer_and_none_is_fine) {
