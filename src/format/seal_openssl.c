@@ -16,6 +16,7 @@
     X(EVP_CIPHER_CTX_free)                                                                                             \
     X(EVP_CIPHER_CTX_get_params)                                                                                       \
     X(EVP_CIPHER_CTX_new)                                                                                              \
+    X(EVP_CIPHER_CTX_set_params)                                                                                       \
     X(EVP_CIPHER_fetch)                                                                                                \
     X(EVP_CIPHER_free)                                                                                                 \
     X(EVP_CipherFinal_ex)                                                                                              \
@@ -140,8 +141,8 @@ void ckiti_cipher_openssl_in_child(ckiti_cipher_key *key) {
 
 /* ---- sealing and opening ------------------------------------------------------------------------------------ */
 
-/* The only parameter that is told or asked: the tag. Made by hand, since a function for it would be one more to bind, and
- * handed over as it is, since EVP_CIPHER_CTX_ctrl makes the same of it at some cost. */
+/* The only parameter that is told or asked: the tag. EVP_CIPHER_CTX_ctrl makes the same of it, and EVP_CipherInit_ex2
+ * takes it too, both at some cost. */
 #define TAG_PARAMETERS(tag)                                                                                            \
     {                                                                                                                  \
         {OSSL_CIPHER_PARAM_AEAD_TAG, OSSL_PARAM_OCTET_STRING, (tag), CKITI_SEAL_TAG, OSSL_PARAM_UNMODIFIED}, {         \
@@ -153,7 +154,8 @@ void ckiti_cipher_openssl_in_child(ckiti_cipher_key *key) {
 static bool run(openssl *lib, EVP_CIPHER_CTX *context, const OSSL_PARAM *tag, const uint8_t *nonce,
                 ckit_slice additional, ckit_slice in, uint8_t *out) {
     int len = 0;
-    return lib->EVP_CipherInit_ex2(context, NULL, NULL, nonce, tag == NULL, tag) == 1 &&
+    return lib->EVP_CipherInit_ex2(context, NULL, NULL, nonce, tag == NULL, NULL) == 1 &&
+           (tag == NULL || lib->EVP_CIPHER_CTX_set_params(context, tag) == 1) &&
            lib->EVP_CipherUpdate(context, NULL, &len, additional.ptr, (int)additional.len) == 1 &&
            (in.len == 0 || lib->EVP_CipherUpdate(context, out, &len, in.ptr, (int)in.len) == 1);
 }
