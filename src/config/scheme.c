@@ -91,20 +91,40 @@ static ckit_slice scheme_of(ckit_slice text) {
     return ckit_slice_of(NULL, 0);
 }
 
-static ckit_status refuse_unknown(ckit_slice name, ckit_error *err) {
-    char        shown[CKITI_SHOWN];
-    const char *near = "";
+/* The form of the scheme that is nearest to a name, of those that this version has; empty: none is near. */
+static const char *nearest_form(ckit_slice name) {
+    const char *form = "";
+    unsigned    least = name.len >= 5 ? 3 : 2; /* from here on it is none */
     for (size_t i = 0; i < SCHEME_COUNT; i++) {
         unsigned distance = ckiti_edit_distance(name, ckit_slice_str(schemes[i].name));
-        if (distance <= 1 || (distance == 2 && name.len >= 6)) {
-            near = schemes[i].form;
-            break;
+        if (schemes[i].store == NULL && distance < least) {
+            least = distance;
+            form = schemes[i].form;
         }
     }
-    return ckit_fail(err, CKIT_E_CONFIGURATION, where,
-                     "unknown scheme '%s:'%s%s%s; this version opens memory:, file:, redis:, rediss: and unix:",
-                     ckiti_show(name, false, shown), *near == '\0' ? "" : ", did you mean ", near,
-                     *near == '\0' ? "" : "?");
+    return form;
+}
+
+static bool is_port(ckit_slice rest) {
+    size_t i = 0;
+    while (i < rest.len && rest.ptr[i] >= '0' && rest.ptr[i] <= '9') {
+        i++;
+    }
+    return i > 0 && i == rest.len && i <= 5;
+}
+
+static ckit_status refuse_unknown(ckit_slice name, ckit_slice rest, ckit_error *err) {
+    static const char known[] =
+        "this version opens memory:, file:, unix:, redis: and rediss:, the last two also with +sentinel or +cluster";
+    char        shown[CKITI_SHOWN];
+    const char *form = nearest_form(name);
+    (void)ckiti_show(name, false, shown);
+    if (is_port(rest)) { /* a host's */
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "unknown scheme '%s:', did you mean redis://%s:6379?; %s",
+                         shown, shown, known);
+    }
+    return ckit_fail(err, CKIT_E_CONFIGURATION, where, "unknown scheme '%s:'%s%s%s; %s", shown,
+                     *form == '\0' ? "" : ", did you mean ", form, *form == '\0' ? "" : "?", known);
 }
 
 /* What follows is not looked at: it may be a password. */
@@ -173,11 +193,12 @@ ckit_status ckiti_scheme_read(ckiti_url *url, ckit_slice text, ckiti_store *stor
         return advise_on_bare(text, err);
     }
     const scheme *of = find_scheme(name);
+    ckit_slice    rest = ckit_slice_of(text.ptr + name.len + 1, text.len - name.len - 1);
     if (of == NULL) {
-        return refuse_unknown(name, err);
+        return refuse_unknown(name, rest, err);
     }
     if (of->store != NULL) {
-        return refuse_unsupported(of, ckit_slice_of(text.ptr + name.len + 1, text.len - name.len - 1), err);
+        return refuse_unsupported(of, rest, err);
     }
     ckit_status st = parse(url, of, text, err);
     if (st != CKIT_OK) {
