@@ -1,6 +1,7 @@
 #include <cachekit/ext/backend.h>
 
 #include "base/alloc.h"
+#include "base/misuse.h"
 
 #include <string.h>
 
@@ -69,6 +70,9 @@ static ckit_status check(const ckit_backend_ops *ops, ckit_error *err) {
 
 ckit_status ckit_backend_new(const ckit_backend_ops *ops, void *self, const ckit_backend_env *env, ckit_backend **out,
                              ckit_error *err) {
+    if (out == NULL) {
+        return ckiti_there_is_no(err, "backend", "place for the backend");
+    }
     *out = NULL;
     ckit_status st = check(ops, err);
     if (st != CKIT_OK) {
@@ -92,6 +96,8 @@ void ckit_backend_close(ckit_backend *backend) {
     ckiti_free(backend->alloc, backend, sizeof *backend);
 }
 
-const ckit_backend_ops *ckit_backend_operations(const ckit_backend *backend) { return backend->ops; }
-void                   *ckit_backend_self(const ckit_backend *backend) { return backend->self; }
-const char             *ckit_backend_name(const ckit_backend *backend) { return backend->ops->name; }
+const ckit_backend_ops *ckit_backend_operations(const ckit_backend *backend) {
+    return backend != NULL ? backend->ops : NULL;
+}
+void       *ckit_backend_self(const ckit_backend *backend) { return backend != NULL ? backend->self : NULL; }
+const char *ckit_backend_name(const ckit_backend *backend) { return backend != NULL ? backend->ops->name : NULL; }

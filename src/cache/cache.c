@@ -428,4 +428,4 @@ void ckit_cache_close(ckit_cache *cache) {
     ckiti_free(cache->alloc, cache, sizeof *cache);
 }
 
-ckit_backend *ckit_cache_backend(ckit_cache *cache) { return cache->backend; }
+ckit_backend *ckit_cache_backend(ckit_cache *cache) { return cache != NULL ? cache->backend : NULL; }

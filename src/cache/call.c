@@ -378,13 +378,20 @@ static ckit_status call_carefully(ckit_function *function, const ckit_args *args
     return st;
 }
 
+static __attribute__((noinline, cold)) ckit_status refuse_call(const ckit_function *function, ckit_error *err) {
+    return function == NULL ? ckiti_there_is_no(err, where, "function")
+           : function->loader == NULL
+               ? ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader: use ckit_begin")
+               : ckiti_there_is_no(err, where, "place for the value");
+}
+
 ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err) {
     ckit_args    none;
     ckit_slice   packed;
     ckiti_memkey memkey;
     uint64_t     hash;
-    if (function->loader == NULL) {
-        return ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader: use ckit_begin");
+    if (function == NULL || function->loader == NULL || out == NULL) {
+        return refuse_call(function, err);
     }
     if (out->release != NULL) {
         ckit_value_fini(out);
@@ -412,8 +419,8 @@ ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *o
     ckit_args    none;
     ckit_slice   packed;
     ckiti_memkey memkey;
-    if (function->loader == NULL) {
-        return ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader: use ckit_begin");
+    if (function == NULL || function->loader == NULL) {
+        return refuse_call(function, err);
     }
     if (ckiti_call_pack(args, &none, &args, &packed, NULL) != CKIT_OK) {
         return call_without_key(function, args, out, err);

@@ -87,8 +87,13 @@ void ckiti_batch_run_with(ckit_batch *b, ckit_batch_loader loader, void *context
     }
 }
 
-static ckit_status check_loader(const ckit_function *function, ckit_batch_loader loader, ckit_error *err) {
-    return loader != NULL || function->loader != NULL
+static ckit_status check_many(const ckit_batch_start *start, ckit_batch_loader loader, const ckit_value *out,
+                              const ckit_status *answers, ckit_error *err) {
+    if (start->function == NULL || (start->count > 0 && (start->args == NULL || out == NULL || answers == NULL))) {
+        return ckiti_there_is_no(err, where,
+                                 start->function == NULL ? "function" : "array of arguments, of values or of answers");
+    }
+    return loader != NULL || start->function->loader != NULL
                ? CKIT_OK
                : ckit_fail(err, CKIT_E_MISUSE, where, "this function has no loader, and none for many calls was given");
 }
@@ -129,16 +134,16 @@ static ckit_status call_here(const ckit_batch_start *start, ckit_batch_loader lo
 ckit_status ckit_call_many(ckit_function *function, ckit_args *const *args, size_t count, ckit_batch_loader loader,
                            void *context, ckit_value *out, ckit_status *answers, ckit_error *err) {
     const ckit_batch_start start = {.struct_size = sizeof start, .function = function, .args = args, .count = count};
-    const bool             is_limited = function->soft_limit_ms != 0 || function->hard_limit_ms != 0;
     ckit_error             why = CKIT_ERROR_INIT;
-    for (size_t i = 0; i < count; i++) {
-        ckit_value_fini(&out[i]);
-    }
-    ckit_status st = check_loader(function, loader, &why);
+    ckit_status            st = check_many(&start, loader, out, answers, &why);
     if (st == CKIT_OK) {
+        for (size_t i = 0; i < count; i++) {
+            ckit_value_fini(&out[i]);
+        }
+        const bool is_limited = function->soft_limit_ms != 0 || function->hard_limit_ms != 0;
         st = (is_limited ? call_in_time : call_here)(&start, loader, context, out, answers, &why);
     }
-    for (size_t i = 0; st != CKIT_OK && i < count; i++) {
+    for (size_t i = 0; st != CKIT_OK && answers != NULL && i < count; i++) {
         answers[i] = st;
     }
     if (why.status != CKIT_OK && err != NULL) {
@@ -256,8 +261,7 @@ static void left_behind(ckiti_job *job) {
 
 static ckit_status check_start(const ckit_batch_start *start, ckit_error *err) {
     if (start->function == NULL || (start->args == NULL && start->count > 0)) {
-        return ckit_fail(err, CKIT_E_MISUSE, where,
-                         start->function == NULL ? "a batch needs a function" : "a batch of calls without arguments");
+        return ckiti_there_is_no(err, where, start->function == NULL ? "function" : "array of arguments");
     }
     if (start->poll != NULL && start->ready == NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "a batch with a poll needs 'ready'");
@@ -309,7 +313,7 @@ static ckit_status begin(const ckit_batch_start *start, ckit_batch **out, ckit_e
 ckit_status ckit_begin_many(const ckit_batch_start *given, ckit_batch **out, ckit_error *err) {
     ckit_batch_start start;
     if (out == NULL) {
-        return ckit_fail(err, CKIT_E_MISUSE, where, "there is no place for the batch");
+        return ckiti_there_is_no(err, where, "place for the batch");
     }
     *out = NULL;
     if (!ckiti_take_sized(&start, sizeof start, given)) {
@@ -328,14 +332,18 @@ ckit_status ckit_batch_wait(ckit_batch *b) {
 }
 
 ckit_batch_call *ckit_batch_missing(ckit_batch *b, size_t *count) {
-    *count = b->missing;
-    return b->missing > 0 ? b->loads.calls : NULL;
+    const size_t missing = b != NULL ? b->missing : 0;
+    if (count != NULL) {
+        *count = missing;
+    }
+    return missing > 0 ? b->loads.calls : NULL;
 }
 
 ckit_status ckit_finish_many(ckit_batch *b, ckit_status status, ckit_error *err) {
     ckit_error why = CKIT_ERROR_INIT;
-    if (b->missing == 0) {
-        return ckit_fail(err, CKIT_E_MISUSE, where, "this batch does not wait for results");
+    if (b == NULL || b->missing == 0) {
+        return b == NULL ? ckiti_there_is_no(err, where, "batch")
+                         : ckit_fail(err, CKIT_E_MISUSE, where, "this batch does not wait for results");
     }
     if (is_inherited(b)) {
         disinherit(b);
@@ -345,9 +353,16 @@ ckit_status ckit_finish_many(ckit_batch *b, ckit_status status, ckit_error *err)
     return b->queued.poll == NULL ? run(b) : go_on(b);
 }
 
+static ckit_status refuse_index(const ckit_batch *b, size_t index, const ckit_value *out, ckit_error *err) {
+    if (b == NULL || out == NULL) {
+        return ckiti_there_is_no(err, where, b == NULL ? "batch" : "place for the value");
+    }
+    return ckit_fail(err, CKIT_E_MISUSE, where, "call %zu of a batch of %zu", index, b->count);
+}
+
 ckit_status ckit_batch_take(ckit_batch *b, size_t index, ckit_value *out, ckit_error *err) {
-    if (index >= b->count) {
-        return ckit_fail(err, CKIT_E_MISUSE, where, "call %zu of a batch of %zu", index, b->count);
+    if (b == NULL || out == NULL || index >= b->count) {
+        return refuse_index(b, index, out, err);
     }
     if (b->rows[index].state != CKITI_ROW_ANSWERED) {
         return CKIT_PENDING;
@@ -373,8 +388,8 @@ static ckit_status lend_answer(const ckit_batch *b, size_t i, ckit_value *out, c
 }
 
 ckit_status ckit_batch_overdue(ckit_batch *b, size_t index, bool hard, ckit_value *out, ckit_error *err) {
-    if (index >= b->count) {
-        return ckit_fail(err, CKIT_E_MISUSE, where, "call %zu of a batch of %zu", index, b->count);
+    if (b == NULL || out == NULL || index >= b->count) {
+        return refuse_index(b, index, out, err);
     }
     const size_t own = b->rows[index].twin != 0 ? b->rows[index].twin - 1 : index;
     pthread_mutex_lock(&b->mu); /* somebody may just be ending it; an answer whose operation is gone stays as it is */

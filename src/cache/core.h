@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/fork.h"
 #include "base/log.h"
+#include "base/misuse.h"
 #include "cache/coherence.h"
 #include "cache/flight.h"
 #include "cache/lease.h"

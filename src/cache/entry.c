@@ -63,10 +63,11 @@ static ckit_status check_call(const ckit_cache *cache, ckit_slice key, const cki
 static void name_in_memory(ckiti_access *a) {
     ckiti_memkey_make(&a->memkey, 0, a->key);
     ckit_slice name = ckiti_memkey_slice(&a->memkey);
-    a->l1 = a->of_call && a->cache->ops != NULL ? NULL : a->ns->l1;
+    ckiti_l1  *l1 = a->ns->l1;
+    a->l1 = a->of_call && a->cache->ops != NULL ? NULL : l1;
     a->query =
         (ckiti_l1_query){.key = name,
-                         .hash = a->ns->l1 != NULL ? ckiti_l1_hash(a->ns->l1, name) : ckiti_xxh3(name, a->cache->seed),
+                         .hash = l1 != NULL ? ckiti_l1_hash(l1, name) : ckiti_xxh3(name, a->cache->seed),
                          .min_birth = atomic_load_explicit(&a->ns->floor, memory_order_acquire),
                          .tag = tag_of(a->cache, a->options.encoding)};
     a->stripe = ckiti_stripe_of(&a->cache->stripes, a->query.hash);
@@ -284,12 +285,15 @@ ckit_status ckit_cache_get(ckit_cache *cache, ckit_slice key, const ckit_entry_o
     if (st != CKIT_OK) {
         return st;
     }
+    if (out == NULL) {
+        return ckiti_there_is_no(err, where, "place for the value");
+    }
     if (out->release != NULL) {
         ckit_value_fini(out);
     }
     /* A stale value (a function's) does not exist for keys. */
     if (a.l1 != NULL && ckiti_l1_get(a.l1, &a.query, ckiti_cache_now(cache), out) == CKIT_OK &&
-        (st = ckiti_access_open(&a, out, err)) != CKIT_MISS) {
+        (st = is_sealed(&a) ? ckiti_access_open(&a, out, err) : CKIT_OK) != CKIT_MISS) {
         return st == CKIT_OK ? ckiti_access_present(&a, out, err) : st;
     }
     return cache->ops == NULL ? ckiti_access_absent(&a, err) : ckiti_access_ask(&a, out, err);
@@ -327,6 +331,9 @@ ckit_status ckit_cache_ttl(ckit_cache *cache, ckit_slice key, const ckit_entry_o
     ckit_status  st = ckiti_access_begin(&a, cache, key, options, err);
     if (st != CKIT_OK) {
         return st;
+    }
+    if (life_ms == NULL) {
+        return ckiti_there_is_no(err, where, "place for the lifetime");
     }
     *life_ms = CKIT_LIFE_UNKNOWN;
     if (cache->ops != NULL && cache->ops->ttl != NULL) { /* the store's word is the longer one */

@@ -177,8 +177,11 @@ ckit_status ckit_cache_get_many(ckit_cache *cache, const ckit_slice *keys, size_
                                 ckit_error *err) {
     batch         b;
     const request r = {cache, keys, options, out, answers};
-    ckit_status   st = batch_init(&b, count, cache->alloc, err);
     ckiti_access *span = NULL;
+    if (cache == NULL || (count > 0 && (keys == NULL || out == NULL || answers == NULL))) {
+        return ckiti_there_is_no(err, where, cache == NULL ? "cache" : "array of keys, of values or of answers");
+    }
+    ckit_status st = batch_init(&b, count, cache->alloc, err);
     if (st == CKIT_OK && (span = ckiti_alloc(cache->alloc, SPAN * sizeof *span)) == NULL) {
         batch_fini(&b, cache->alloc);
         st = ckit_fail(err, CKIT_E_NO_MEMORY, where, "no memory for a batch of %zu keys", count);

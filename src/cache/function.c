@@ -371,7 +371,10 @@ ckit_status ckit_function_key(ckit_function *function, ckit_args *args, ckit_buf
     ckit_args    none;
     ckit_slice   packed;
     ckiti_joined joined;
-    ckit_status  st = ckiti_call_pack(args, &none, &args, &packed, err);
+    if (function == NULL || key == NULL) {
+        return ckiti_there_is_no(err, where, function == NULL ? "function" : "place for the key");
+    }
+    ckit_status st = ckiti_call_pack(args, &none, &args, &packed, err);
     st = st == CKIT_OK ? ckiti_call_check(function, args, err) : st;
     if (st != CKIT_OK) {
         return st;
@@ -388,7 +391,10 @@ ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error
     ckiti_memkey memkey;
     ckit_buf     key;
     ckiti_joined joined = {{0}};
-    ckit_cache  *cache = function->cache;
+    if (function == NULL) {
+        return ckiti_there_is_no(err, where, "function");
+    }
+    ckit_cache *cache = function->cache;
     ckit_buf_init(&key, cache->alloc);
     ckit_status st = ckiti_call_pack(args, &none, &args, &packed, err);
     st = st == CKIT_OK ? ckiti_call_check(function, args, err) : st;
@@ -419,6 +425,9 @@ void ckit_function_stats_init(ckit_function_stats *stats, size_t struct_size) {
 }
 
 void ckit_function_get_stats(ckit_function *function, ckit_function_stats *out) {
+    if (function == NULL || out == NULL) {
+        return;
+    }
     const ckiti_counters *c = &function->counters;
     ckit_function_stats   all = {.struct_size = out->struct_size,
                                  .l1_hits = ckiti_counted(c, CKITI_FN_L1_HITS),

@@ -93,6 +93,11 @@ CKIT_TEST(invalidation, a_function_is_known_by_the_name_it_was_given) {
     fixture_close(&f);
 }
 
+static ckit_status count_listed(void *context, const ckit_listed *listed) {
+    CHECK_TEXT("test.load", listed->function);
+    return ++*(int *)context == 2 ? CKIT_E_CANCELLED : CKIT_OK;
+}
+
 CKIT_TEST(invalidation, a_scope_without_a_function_or_of_no_kind_is_misuse) {
     fixture    f;
     ckit_error err = CKIT_ERROR_INIT;
@@ -100,7 +105,7 @@ CKIT_TEST(invalidation, a_scope_without_a_function_or_of_no_kind_is_misuse) {
     fixture_open(&f, FAKE_FULL);
     CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_cache_invalidate(f.cache, &none, NULL, &err), &err);
     CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_cache_invalidate(f.cache, &wrong, NULL, &err), &err);
-    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_cache_list(f.cache, &wrong, NULL, NULL, &err), &err);
+    CHECK_STATUS_ERR(CKIT_E_MISUSE, ckit_cache_list(f.cache, &wrong, count_listed, NULL, &err), &err);
     CHECK_STR("", fake_log(f.store));
     fixture_close(&f);
 }
@@ -116,7 +121,7 @@ CKIT_TEST(invalidation, memory_is_cleared_also_when_the_store_cannot_or_fails) {
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
     CHECK_STATUS_ERR(CKIT_E_UNSUPPORTED, ckit_cache_invalidate(f.cache, &all, NULL, &err), &err);
     CHECK_CALL(CKIT_SOURCE_STORE, 1, fn, 7);
-    CHECK_STATUS_ERR(CKIT_E_UNSUPPORTED, ckit_cache_list(f.cache, &all, NULL, NULL, &err), &err);
+    CHECK_STATUS_ERR(CKIT_E_UNSUPPORTED, ckit_cache_list(f.cache, &all, count_listed, NULL, &err), &err);
     ckit_function_close(fn);
     ckit_cache_close(f.cache);
 
@@ -132,11 +137,6 @@ CKIT_TEST(invalidation, memory_is_cleared_also_when_the_store_cannot_or_fails) {
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, fn, 7);
     ckit_function_close(fn);
     fixture_close(&f);
-}
-
-static ckit_status count_listed(void *context, const ckit_listed *listed) {
-    CHECK_TEXT("test.load", listed->function);
-    return ++*(int *)context == 2 ? CKIT_E_CANCELLED : CKIT_OK;
 }
 
 CKIT_TEST(invalidation, listing_shows_a_scope_and_can_be_ended) {

@@ -16,11 +16,14 @@ uint64_t ckiti_call_name(const ckit_function *function, ckit_slice packed, ckiti
 ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_memkey *memkey, uint64_t *hash,
                             ckit_value *out) {
     ckiti_l1 *l1 = function->record->ns->l1;
-    *hash = ckiti_call_name(function, packed, memkey);
     if (l1 == NULL || !function->use_l1) {
+        *hash = ckiti_call_name(function, packed, memkey);
         return CKIT_MISS;
     }
-    ckiti_l1_query query = {.key = ckiti_memkey_slice(memkey),
+    ckiti_memkey_make(memkey, function->record->id, packed);
+    ckit_slice key = ckiti_memkey_slice(memkey);
+    *hash = ckiti_l1_hash(l1, key);
+    ckiti_l1_query query = {.key = key,
                             .hash = *hash,
                             .min_birth = ckiti_function_min_birth(function),
                             .tag = CKITI_TAG_DOCUMENT};

@@ -33,6 +33,9 @@ ckit_status ckit_peek(ckit_function *function, ckit_args *args, ckit_value *out)
     ckit_slice   packed;
     ckiti_memkey memkey;
     uint64_t     hash;
+    if (function == NULL || out == NULL) {
+        return CKIT_MISS;
+    }
     if (out->release != NULL) {
         ckit_value_fini(out);
     }

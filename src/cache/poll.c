@@ -269,8 +269,7 @@ void ckit_start_init(ckit_start *start, size_t struct_size) {
 
 static ckit_status check_start(const ckit_start *start, const ckit_value *value, ckit_error *err) {
     if (start->function == NULL || (value == NULL && !start->stale)) {
-        return ckit_fail(err, CKIT_E_MISUSE, where,
-                         start->function == NULL ? "a start needs a function" : "there is no place for the value");
+        return ckiti_there_is_no(err, where, start->function == NULL ? "function" : "place for the value");
     }
     if (start->poll != NULL && start->ready == NULL) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "a start with a poll needs 'ready'");
@@ -335,7 +334,7 @@ ckit_status ckit_begin(const ckit_start *given, ckit_op **out, ckit_value *value
     ckiti_joined joined = {{0}};
     ckit_start   start;
     if (out == NULL) {
-        return ckit_fail(err, CKIT_E_MISUSE, where, "there is no place for the operation");
+        return ckiti_there_is_no(err, where, "place for the operation");
     }
     *out = NULL;
     if (!ckiti_take_sized(&start, sizeof start, given)) {
@@ -352,6 +351,9 @@ ckit_status ckit_begin(const ckit_start *given, ckit_op **out, ckit_value *value
 /* ---- claiming a refresh ------------------------------------------------------------------------------------------ */
 
 static ckit_status check_claim(const ckit_op *op, const ckit_poll *poll, ckit_op_ready ready, ckit_error *err) {
+    if (op == NULL) {
+        return ckiti_there_is_no(err, where, "operation");
+    }
     if (!op->background || op->claimed || op->phase != CKITI_PHASE_COMPUTE) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "this operation is no ticket for a refresh, or has been claimed");
     }
@@ -391,7 +393,11 @@ ckit_status ckit_op_claim(ckit_op *op, ckit_poll *poll, ckit_op_ready ready, voi
     return st;
 }
 
-void ckit_op_move_here(ckit_op *op) { ckiti_flight_move_here(&op->cache->flights, &op->seat); }
+void ckit_op_move_here(ckit_op *op) {
+    if (op != NULL) {
+        ckiti_flight_move_here(&op->cache->flights, &op->seat);
+    }
+}
 
 /* ---- ending ------------------------------------------------------------------------------------------------------ */
 
@@ -476,8 +482,8 @@ ckit_status ckit_finish(ckit_op *op, const ckit_result *given, ckit_value *out, 
         return ckiti_fail_unsized(err, where, given, "CKIT_RESULT_INIT");
     }
     if (op == NULL || op->phase != CKITI_PHASE_COMPUTE) {
-        return ckit_fail(err, CKIT_E_MISUSE, where,
-                         op == NULL ? "there is no operation" : "this operation does not wait for a result");
+        return op == NULL ? ckiti_there_is_no(err, where, "operation")
+                          : ckit_fail(err, CKIT_E_MISUSE, where, "this operation does not wait for a result");
     }
     ckit_value_fini(&op->value); /* a stale one that nobody has taken */
     if (result.status != CKIT_OK) {
@@ -487,15 +493,22 @@ ckit_status ckit_finish(ckit_op *op, const ckit_result *given, ckit_value *out, 
                                  : finish_with_document(op, &result, out, err);
 }
 
-bool ckit_op_computes(const ckit_op *op) { return op->phase == CKITI_PHASE_COMPUTE; }
+bool ckit_op_computes(const ckit_op *op) { return op != NULL && op->phase == CKITI_PHASE_COMPUTE; }
 
 ckit_status ckit_op_overdue(ckit_op *op, bool hard, ckit_value *out, ckit_error *err) {
-    return ckiti_op_overdue(op, hard, out, err);
+    return op == NULL || out == NULL ? ckiti_there_is_no(err, where, op == NULL ? "operation" : "place for the value")
+                                     : ckiti_op_overdue(op, hard, out, err);
 }
 
-void ckit_op_take(ckit_op *op, ckit_value *out) { ckiti_value_move(out, &op->value); }
+void ckit_op_take(ckit_op *op, ckit_value *out) {
+    if (op != NULL && out != NULL) {
+        ckiti_value_move(out, &op->value);
+    }
+}
 
-const ckit_error *ckit_op_error(const ckit_op *op) { return op->error.status == CKIT_OK ? NULL : &op->error; }
+const ckit_error *ckit_op_error(const ckit_op *op) {
+    return op == NULL || op->error.status == CKIT_OK ? NULL : &op->error;
+}
 
 /* In a forked child: its caller has freed it, and the parent ends its own. */
 static void end_left_behind(ckiti_job *job) {

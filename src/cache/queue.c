@@ -90,7 +90,7 @@ void ckit_poll_close(ckit_poll *poll) {
     ckiti_free(poll->cache->alloc, poll, sizeof *poll);
 }
 
-int ckit_poll_fd(const ckit_poll *poll) { return poll->fd; }
+int ckit_poll_fd(const ckit_poll *poll) { return poll != NULL ? poll->fd : -1; }
 
 /* ---- the queue ------------------------------------------------------------------------------------------------- */
 
@@ -155,7 +155,7 @@ static ckiti_queued *next_ready(ckit_poll *poll) {
 size_t ckit_poll_dispatch(ckit_poll *poll) {
     uint64_t drained;
     size_t   count = 0;
-    if (poll->inherited) {
+    if (poll == NULL || poll->inherited) {
         return 0; /* the descriptor is shared with the parent */
     }
     while (read(poll->fd, &drained, sizeof drained) < 0 && errno == EINTR) {}

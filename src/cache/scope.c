@@ -381,7 +381,10 @@ ckit_status ckit_cache_invalidate(ckit_cache *cache, const ckit_scope *scope, ck
     ckit_deleted  none = {0, 0};
     ckit_deleted *out = deleted != NULL ? deleted : &none;
     checked_scope checked;
-    ckit_status   st = check_scope(cache, scope, &checked, err);
+    if (cache == NULL || scope == NULL) {
+        return ckiti_there_is_no(err, where, cache == NULL ? "cache" : "scope");
+    }
+    ckit_status st = check_scope(cache, scope, &checked, err);
     *out = none;
     if (st == CKIT_OK) {
         forget_scope(cache, &checked.scope);
@@ -397,7 +400,10 @@ ckit_status ckit_cache_invalidate(ckit_cache *cache, const ckit_scope *scope, ck
 ckit_status ckit_cache_list(ckit_cache *cache, const ckit_scope *scope, ckit_list_fn each, void *context,
                             ckit_error *err) {
     checked_scope checked;
-    ckit_status   st = check_scope(cache, scope, &checked, err);
+    if (cache == NULL || scope == NULL || each == NULL) {
+        return ckiti_there_is_no(err, where, cache == NULL ? "cache" : scope == NULL ? "scope" : "function to call");
+    }
+    ckit_status st = check_scope(cache, scope, &checked, err);
     if (st == CKIT_OK && (cache->ops == NULL || cache->ops->list == NULL)) {
         st = ckit_fail(err, CKIT_E_UNSUPPORTED, where, "%s cannot list its entries",
                        cache->ops == NULL ? "a cache without a store" : cache->ops->name);
@@ -409,6 +415,9 @@ ckit_status ckit_cache_list(ckit_cache *cache, const ckit_scope *scope, ckit_lis
 }
 
 ckit_status ckit_function_invalidate(ckit_function *function, ckit_deleted *deleted, ckit_error *err) {
+    if (function == NULL) {
+        return ckiti_there_is_no(err, "function", "function");
+    }
     const ckiti_function_record *record = function->record;
     ckit_scope                   scope = {.kind = CKIT_SCOPE_FUNCTION,
                                           .namespace_name = ckit_slice_of(record->ns->name, record->ns->name_len),

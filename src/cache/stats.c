@@ -48,6 +48,9 @@ static void add_sealing(const ckiti_sealing *s, ckit_cache_stats *all) {
 }
 
 void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
+    if (cache == NULL || out == NULL) {
+        return;
+    }
     const ckiti_counters *c = &cache->counters;
     ckit_cache_stats      all = {.struct_size = out->struct_size,
                                  .l2_hits = ckiti_counted(c, CKITI_L2_HITS),
@@ -86,10 +89,17 @@ void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out) {
 }
 
 bool ckit_cache_get_guard_stats(ckit_cache *cache, ckit_guard_stats *out) {
-    return ckit_backend_guard_stats(cache->backend, out);
+    return cache != NULL && ckit_backend_guard_stats(cache->backend, out);
 }
 
 void ckit_cache_health(ckit_cache *cache, ckit_health *out) {
+    if (out == NULL) {
+        return;
+    }
+    if (cache == NULL) {
+        *out = (ckit_health){.detail = "there is no cache"};
+        return;
+    }
     if (cache->ops != NULL) {
         cache->ops->health(cache->store, ckiti_store_deadline(cache, 0), out);
         return;

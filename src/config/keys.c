@@ -1,6 +1,7 @@
 #include "config/keys.h"
 
 #include "base/log.h"
+#include "base/misuse.h"
 #include "base/random.h"
 #include "config/environment.h"
 
@@ -173,8 +174,11 @@ ckit_status ckiti_keys_open(ckiti_keys *keys, ckiti_plan *plan, const char *cons
 
 ckit_status ckit_keyring_from_environment(bool make, ckit_keyring **out, char deployment[CKIT_DEPLOYMENT_TEXT],
                                           ckit_error *err) {
-    ckiti_plan  plan = {.cache = CKIT_CACHE_OPTIONS_INIT};
-    ckiti_keys  keys;
+    ckiti_plan plan = {.cache = CKIT_CACHE_OPTIONS_INIT};
+    ckiti_keys keys;
+    if (out == NULL) {
+        return ckiti_there_is_no(err, where, "place for the keyring");
+    }
     ckit_status st = open_keys(&keys, &plan, NULL, make, err);
     *out = keys.ring;
     if (deployment != NULL) {

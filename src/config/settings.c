@@ -1,5 +1,6 @@
 #include "config/settings.h"
 
+#include "base/misuse.h"
 #include "config/advice.h"
 #include "config/environment.h"
 #include "config/parse.h"
@@ -161,8 +162,7 @@ static ckit_status refuse_parameter(const ckiti_url_param *param, ckiti_store st
                      slip ? "?" : "", known);
 }
 
-ckit_status ckiti_settings_read_url(ckit_settings *settings, const ckiti_url *url, ckiti_store store,
-                                    ckit_error *err) {
+ckit_status ckiti_settings_read_url(ckit_settings *settings, const ckiti_url *url, ckiti_store store, ckit_error *err) {
     for (size_t p = 0; p < url->param_count; p++) {
         const ckiti_url_param *param = &url->params[p];
         size_t                 i = 0;
@@ -256,6 +256,9 @@ void ckit_settings_init(ckit_settings *settings, size_t struct_size) {
 }
 
 ckit_status ckit_settings_from_environment(ckit_settings *out, const char *const *environment, ckit_error *err) {
+    if (out == NULL) {
+        return ckiti_there_is_no(err, where, "place for the settings");
+    }
     if (out->struct_size < sizeof out->struct_size) {
         return ckit_fail(err, CKIT_E_MISUSE, where, "struct_size is not set: begin with CKIT_SETTINGS_INIT");
     }
@@ -285,7 +288,8 @@ static bool reaches(const ckit_settings *settings, size_t offset, size_t width) 
 }
 
 ckit_setting_source ckit_settings_source(const ckit_settings *settings, size_t index) {
-    if (index >= ckit_settings_count() || !reaches(settings, offsetof(ckit_settings, sources), index + 1)) {
+    if (settings == NULL || index >= ckit_settings_count() ||
+        !reaches(settings, offsetof(ckit_settings, sources), index + 1)) {
         return CKIT_FROM_DEFAULT;
     }
     return (ckit_setting_source)settings->sources[index];
@@ -293,7 +297,10 @@ ckit_setting_source ckit_settings_source(const ckit_settings *settings, size_t i
 
 const char *ckit_settings_get_text(const ckit_settings *settings, size_t index, char *text, size_t size) {
     const char *fixed = NULL;
-    if (index >= ckit_settings_count() ||
+    if (text == NULL || size == 0) {
+        return "";
+    }
+    if (settings == NULL || index >= ckit_settings_count() ||
         !reaches(settings, ckiti_setting_rows[index].offset, ckiti_setting_rows[index].width)) {
         fixed = "";
     } else if (ckiti_setting_rows[index].page.secret) {

@@ -3,6 +3,7 @@
 #include <cachekit/msgpack.h>
 
 #include "base/hash.h"
+#include "base/misuse.h"
 #include "format/envelope_block.h"
 #include "format/envelope_options.h"
 #include "format/msgpack_code.h"
@@ -98,7 +99,10 @@ static size_t write_envelope(uint8_t *start, ckit_slice content, ckit_slice form
 ckit_status ckit_envelope_store(ckit_slice content, ckit_slice format, const ckit_envelope_options *given,
                                 ckit_buf *out, ckit_error *err) {
     ckit_envelope_options options;
-    ckit_status           st = ckiti_envelope_settle(given, &options, err);
+    if (out == NULL) {
+        return ckiti_there_is_no(err, "envelope", "place for the envelope");
+    }
+    ckit_status st = ckiti_envelope_settle(given, &options, err);
     if (st != CKIT_OK) {
         return st;
     }

@@ -2,6 +2,7 @@
 #include <cachekit/envelope.h>
 
 #include "base/hash.h"
+#include "base/misuse.h"
 #include "format/envelope_block.h"
 #include "format/envelope_options.h"
 #include "format/envelope_read.h"
@@ -209,6 +210,9 @@ static inline ckit_status open_usual(ckit_slice envelope, uint64_t limit, ckit_b
 ckit_status ckit_envelope_open(ckit_slice envelope, const ckit_envelope_options *given, ckit_buf *content,
                                ckit_slice *format, ckit_error *err) {
     uint64_t limit = CKIT_ENVELOPE_MAX_BYTES;
+    if (content == NULL) {
+        return ckiti_there_is_no(err, "envelope", "place for the content");
+    }
     if (given != NULL) {
         ckit_envelope_options options;
         ckit_status           wrong = ckiti_envelope_settle(given, &options, err);

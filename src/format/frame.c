@@ -2,6 +2,7 @@
 #include <cachekit/frame.h>
 #include <cachekit/msgpack.h>
 
+#include "base/misuse.h"
 #include "format/frame_header.h"
 
 #define WHERE "frame"
@@ -119,7 +120,10 @@ static ckit_status check_texts(const ckit_frame *frame, size_t *total, ckit_erro
 }
 
 ckit_status ckit_frame_write(const ckit_frame *frame, ckit_buf *out, ckit_error *err) {
-    size_t      text_bytes;
+    size_t text_bytes;
+    if (frame == NULL || out == NULL) {
+        return ckiti_there_is_no(err, WHERE, frame == NULL ? "frame" : "place for its bytes");
+    }
     ckit_status st = check_texts(frame, &text_bytes, err);
     if (st != CKIT_OK) {
         return st;
@@ -326,5 +330,8 @@ ckit_status ckiti_frame_parse(ckit_slice stored, ckit_frame *out, bool *usual, c
 
 ckit_status ckit_frame_parse(ckit_slice stored, ckit_frame *out, ckit_buf *scratch, ckit_error *err) {
     bool usual;
+    if (out == NULL || scratch == NULL) {
+        return ckiti_there_is_no(err, WHERE, out == NULL ? "place for the frame" : "buffer for its texts");
+    }
     return ckiti_frame_parse(stored, out, &usual, scratch, err);
 }

@@ -2,6 +2,7 @@
 #include <cachekit/interop.h>
 
 #include "base/hash.h"
+#include "base/misuse.h"
 
 #define DIGEST 32
 
@@ -38,7 +39,10 @@ static void put(ckit_buf *out, ckit_slice bytes, uint8_t end) {
 
 ckit_status ckit_interop_key(ckit_slice namespace_name, ckit_slice operation, ckit_slice packed, ckit_buf *out,
                              ckit_error *err) {
-    uint8_t     digest[DIGEST];
+    uint8_t digest[DIGEST];
+    if (out == NULL) {
+        return ckiti_there_is_no(err, "interop", "place for the key");
+    }
     ckit_status st = ckit_interop_name_check(namespace_name, "namespace", err);
     if (st == CKIT_OK) {
         st = ckit_interop_name_check(operation, "operation", err);

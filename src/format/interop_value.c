@@ -1,4 +1,5 @@
 /* format/interop_value.c - values of interop mode: made canonical, examined, and read as other SDKs wrote them. */
+#include "base/misuse.h"
 #include "format/interop_canonical.h"
 #include "format/marked.h"
 #include "format/msgpack_code.h"
@@ -197,6 +198,9 @@ ckit_status ckit_interop_value_accept(ckit_slice stored, ckit_error *err) {
 /* ---- making canonical ------------------------------------------------------------------------------------ */
 
 ckit_status ckit_interop_value_normalise(ckit_slice document, ckit_buf *out, ckit_error *err) {
+    if (out == NULL) {
+        return ckiti_there_is_no(err, "interop", "place for the value");
+    }
     if (ckit_interop_value_check(document, NULL) == CKIT_OK) {
         return ckit_buf_append(out, document) == CKIT_OK
                    ? CKIT_OK

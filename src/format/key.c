@@ -2,13 +2,14 @@
 #include <cachekit/key.h>
 
 #include "base/hash.h"
+#include "base/misuse.h"
 #include "format/key_of_hash.h"
 
 #define DIGEST 32
 #define HASH_DIGITS 64
-#define TAIL 3           /* ":1s" */
-#define SHORT_HEAD 50    /* characters of a shortened key that are kept */
-#define SHORT_DIGITS 32  /* digits of its hash */
+#define TAIL 3          /* ":1s" */
+#define SHORT_HEAD 50   /* characters of a shortened key that are kept */
+#define SHORT_DIGITS 32 /* digits of its hash */
 
 static const char NAMESPACE_MARK[] = "ns:";
 static const char FUNCTION_MARK[] = "func:";
@@ -90,6 +91,9 @@ static void put_function(ckit_buf *out, ckit_slice function) {
 }
 
 ckit_status ckit_key_function(ckit_slice function, ckit_buf *out, ckit_error *err) {
+    if (out == NULL) {
+        return ckiti_there_is_no(err, "key", "place for the name");
+    }
     const ckit_status st = check_function(function, err);
     if (st != CKIT_OK) {
         return st;
@@ -117,6 +121,9 @@ static ckit_status check_spec(const ckit_key_spec *spec, ckit_error *err) {
 
 ckit_status ckit_key_prefix_init(ckit_key_prefix *prefix, const ckit_key_spec *spec, const ckit_alloc *alloc,
                                  ckit_error *err) {
+    if (prefix == NULL || spec == NULL) {
+        return ckiti_there_is_no(err, "key", spec == NULL ? "description of the key" : "place for the prefix");
+    }
     ckit_buf *text = &prefix->text;
     ckit_buf_init(text, alloc);
     prefix->characters = 0;
@@ -125,7 +132,7 @@ ckit_status ckit_key_prefix_init(ckit_key_prefix *prefix, const ckit_key_spec *s
         return st;
     }
     const ckit_slice space = spec->namespace_name;
-    const size_t fixed = LEN(NAMESPACE_MARK) + 1 + LEN(FUNCTION_MARK) + CKIT_KEY_FUNCTION_MAX + LEN(ARGUMENTS_MARK);
+    const size_t     fixed = LEN(NAMESPACE_MARK) + 1 + LEN(FUNCTION_MARK) + CKIT_KEY_FUNCTION_MAX + LEN(ARGUMENTS_MARK);
     if (space.len > SIZE_MAX - fixed || ckit_buf_reserve_exact(text, fixed + space.len) != CKIT_OK) {
         return no_memory(err, space.len);
     }
@@ -188,7 +195,10 @@ ckit_status ckit_key_from_prefix(const ckit_key_prefix *prefix, ckit_slice packe
 
 ckit_status ckit_key_automatic(const ckit_key_spec *spec, ckit_slice packed, ckit_buf *out, ckit_error *err) {
     ckit_key_prefix prefix;
-    ckit_status     st = ckit_key_prefix_init(&prefix, spec, out->alloc, err);
+    if (spec == NULL || out == NULL) {
+        return ckiti_there_is_no(err, "key", spec == NULL ? "description of the key" : "place for the key");
+    }
+    ckit_status st = ckit_key_prefix_init(&prefix, spec, out->alloc, err);
     if (st == CKIT_OK) {
         st = ckit_key_from_prefix(&prefix, packed, out, err);
     }
@@ -199,6 +209,9 @@ ckit_status ckit_key_automatic(const ckit_key_spec *spec, ckit_slice packed, cki
 /* ---- keys by the program's own text ---------------------------------------------------------------------- */
 
 ckit_status ckit_key_custom(ckit_slice namespace_name, ckit_slice text, ckit_buf *out, ckit_error *err) {
+    if (out == NULL) {
+        return ckiti_there_is_no(err, "key", "place for the key");
+    }
     if (!ckit_utf8_valid(namespace_name) || !ckit_utf8_valid(text)) {
         return ckit_fail(err, CKIT_E_MISUSE, "key", "a key of the program's own is not UTF-8");
     }
@@ -267,8 +280,7 @@ static bool describe_whole(ckit_slice key, ckit_key_parts *parts) {
             !ends_with(front, ":", 1)) {
             return false;
         }
-        parts->namespace_name =
-            ckit_slice_of(front.ptr + LEN(NAMESPACE_MARK), front.len - LEN(NAMESPACE_MARK) - 1);
+        parts->namespace_name = ckit_slice_of(front.ptr + LEN(NAMESPACE_MARK), front.len - LEN(NAMESPACE_MARK) - 1);
     }
     parts->hash = ckit_slice_of(hash, HASH_DIGITS);
     parts->namespace_known = true;

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/misuse.h"
 #include "format/seal_ring.h"
 
 #include <cachekit/buf.h>
@@ -139,8 +140,18 @@ ckit_status ckiti_seal_with_nonce(ckit_keyring *ring, const ckit_seal_subject *s
     return st;
 }
 
+static ckit_status refuse_null(const ckit_keyring *ring, const ckit_seal_subject *subject, ckit_error *err) {
+    return ckiti_there_is_no(err, WHERE,
+                             ring == NULL      ? "keyring"
+                             : subject == NULL ? "subject"
+                                               : "place for the result");
+}
+
 ckit_status ckit_seal(ckit_keyring *ring, const ckit_seal_subject *subject, ckit_slice plaintext, ckit_buf *out,
                       ckit_error *err) {
+    if (ring == NULL || subject == NULL || out == NULL) {
+        return refuse_null(ring, subject, err);
+    }
     if (plaintext.len > CKIT_SEAL_MAX_BYTES) {
         return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to seal, limit %llu", plaintext.len,
                          (unsigned long long)CKIT_SEAL_MAX_BYTES);
@@ -242,6 +253,9 @@ ckit_status ckit_unseal(ckit_keyring *ring, const ckit_seal_subject *subject, ck
     const uint64_t        limit = max_bytes == 0 || max_bytes > CKIT_SEAL_MAX_BYTES ? CKIT_SEAL_MAX_BYTES : max_bytes;
     ckiti_seal_additional additional;
     uint8_t               nothing[1];
+    if (ring == NULL || subject == NULL || out == NULL) {
+        return refuse_null(ring, subject, err);
+    }
     if (sealed.len < CKIT_SEAL_OVERHEAD) {
         return ckit_fail(err, CKIT_E_AUTH_TAG, WHERE, "%zu bytes, sealed values have at least %u", sealed.len,
                          CKIT_SEAL_OVERHEAD);
@@ -271,7 +285,10 @@ ckit_status ckit_unseal(ckit_keyring *ring, const ckit_seal_subject *subject, ck
 ckit_status ckit_keyring_fingerprint(ckit_keyring *ring, ckit_slice name, char out[CKIT_FINGERPRINT_DIGITS + 1],
                                      ckit_error *err) {
     ckiti_tenant *tenant;
-    ckit_status   st = ckiti_ring_borrow_current(ring, name, &tenant, err);
+    if (ring == NULL || out == NULL) {
+        return ckiti_there_is_no(err, WHERE, ring == NULL ? "keyring" : "place for the fingerprint");
+    }
+    ckit_status st = ckiti_ring_borrow_current(ring, name, &tenant, err);
     out[0] = '\0';
     if (st == CKIT_OK) {
         memcpy(out, tenant->fingerprint, sizeof tenant->fingerprint);

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/misuse.h"
 #include "format/seal_source.h"
 
 #include <cachekit/buf.h>
@@ -324,6 +325,9 @@ static void name_file(ckit_error *err, const ckit_error *why, const char *path) 
 ckit_status ckit_keyring_open(const ckit_keyring_options *given, ckit_keyring **out, ckit_error *err) {
     ckit_keyring_options options;
     ckiti_key_source     source;
+    if (out == NULL) {
+        return ckiti_there_is_no(err, WHERE, "place for the keyring");
+    }
     *out = NULL;
     ckit_status st = settle(given, &options, err);
     if (st != CKIT_OK) {

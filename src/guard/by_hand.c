@@ -1,4 +1,5 @@
 /* A guard without a store: what stands in front of it asks and tells by itself. */
+#include "base/misuse.h"
 #include "guard/visit.h"
 
 #include <string.h>
@@ -7,6 +8,9 @@ _Static_assert(sizeof(ckiti_visit) <= sizeof(ckit_guard_pass), "a pass must hold
 
 ckit_status ckit_guard_enter(ckit_guard *guard, ckit_guard_pass *pass, uint32_t *timeout_ms, ckit_error *err) {
     ckiti_visit visit;
+    if (guard == NULL || pass == NULL) {
+        return ckiti_there_is_no(err, "guard", guard == NULL ? "guard" : "place for the pass");
+    }
     uint64_t    now_us = ckiti_guard_now_us(guard);
     ckit_status st = ckiti_guard_enter(guard, NULL, CKITI_TRAIT_PLACE, now_us, CKIT_NO_DEADLINE, 0, &visit, err);
     memset(pass, 0, sizeof *pass);
@@ -32,7 +36,10 @@ static ckit_status status_of(ckit_error_kind kind) {
 
 void ckit_guard_leave(ckit_guard *guard, const ckit_guard_pass *pass, ckit_error_kind kind) {
     ckiti_visit visit;
-    uint64_t    now_us = ckiti_guard_now_us(guard);
+    if (guard == NULL || pass == NULL) {
+        return;
+    }
+    uint64_t now_us = ckiti_guard_now_us(guard);
     memcpy(&visit, pass, sizeof visit);
     if (visit.timing == NULL) { /* it was not let in */
         return;
@@ -45,5 +52,7 @@ void ckit_guard_leave(ckit_guard *guard, const ckit_guard_pass *pass, ckit_error
 }
 
 void ckit_guard_record(ckit_guard *guard, bool locks, uint64_t took_us) {
-    ckiti_timeout_record(locks ? &guard->locks : &guard->data, took_us, ckiti_guard_now_us(guard));
+    if (guard != NULL) {
+        ckiti_timeout_record(locks ? &guard->locks : &guard->data, took_us, ckiti_guard_now_us(guard));
+    }
 }

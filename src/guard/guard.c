@@ -368,13 +368,19 @@ static void fill_stats(ckiti_guard *guard, ckit_guard_stats *out) {
 
 void ckit_guard_get_stats(ckit_guard *guard, ckit_guard_stats *out) {
     ckit_guard_stats all = CKIT_GUARD_STATS_INIT;
-    size_t           size = out->struct_size < sizeof all ? out->struct_size : sizeof all;
+    if (guard == NULL || out == NULL) {
+        return;
+    }
+    size_t size = out->struct_size < sizeof all ? out->struct_size : sizeof all;
     fill_stats(guard, &all);
     all.struct_size = out->struct_size;
     memcpy(out, &all, size);
 }
 
 void ckit_guard_get_options(const ckit_guard *guard, ckit_guard_options *out) {
+    if (guard == NULL || out == NULL) {
+        return;
+    }
     ckit_guard_options all = guard->options;
     size_t             size = out->struct_size < sizeof all ? out->struct_size : sizeof all;
     all.struct_size = out->struct_size;
@@ -395,6 +401,9 @@ bool ckiti_guard_shuts(ckiti_guard *guard) {
 
 void ckit_guard_reset(ckit_guard *guard) {
     bool moved = false;
+    if (guard == NULL) {
+        return;
+    }
     ckiti_breaker_reset(&guard->breaker, &moved);
     if (moved) {
         ckiti_guard_say_state(guard, NULL);

@@ -1,6 +1,8 @@
 /* Notices of guards as files: their figures, reading them, and leaving out those of processes that are gone. */
 #include "guard/notice_file.h"
 
+#include "base/misuse.h"
+
 #include <cachekit/error.h>
 #include <dirent.h>
 #include <errno.h>
@@ -197,6 +199,9 @@ static bool read_notice(int dir, const char *name, told *t) {
 }
 
 ckit_status ckit_guard_notices(const char *status_dir, ckit_guard_notice_fn each, void *context, ckit_error *err) {
+    if (status_dir == NULL || each == NULL) {
+        return ckiti_there_is_no(err, "guard", each == NULL ? "function to call" : "directory");
+    }
     DIR *listing = opendir(status_dir);
     if (listing == NULL) {
         return errno == ENOENT ? CKIT_MISS

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fork.h"
+#include "base/misuse.h"
 #include "base/random.h"
 #include "memory/l1.h"
 
@@ -26,10 +27,10 @@ typedef struct memory_store {
     const ckit_alloc *alloc;
     const ckit_clock *clock;
     uint64_t          max_bytes;
-    pthread_mutex_t   mu; /* guards the locks and `fence`, and is held across set_if_owner's put; before the tier's own */
-    held_lock        *locks;
-    uint64_t          fence;
-    ckiti_fork_hooks  fork;
+    pthread_mutex_t mu; /* guards the locks and `fence`, and is held across set_if_owner's put; before the tier's own */
+    held_lock      *locks;
+    uint64_t        fence;
+    ckiti_fork_hooks fork;
 } memory_store;
 
 void ckit_memory_options_init(ckit_memory_options *options, size_t struct_size) {
@@ -103,9 +104,9 @@ static ckit_status memory_set(void *self, ckit_slice key, ckit_slice value, cons
 }
 
 static ckit_status memory_remove(void *self, ckit_slice key, uint64_t deadline_ms, ckit_error *err) {
-    memory_store  *store = self;
-    uint64_t       life_ms;
-    ckit_status    st = begin(store, key, deadline_ms, err);
+    memory_store *store = self;
+    uint64_t      life_ms;
+    ckit_status   st = begin(store, key, deadline_ms, err);
     if (st != CKIT_OK) {
         return st;
     }
@@ -207,8 +208,8 @@ static ckit_status memory_lock_try(void *self, ckit_slice key, uint64_t lease_ms
     uint64_t now = ckiti_now_ms(store->clock);
     pthread_mutex_lock(&store->mu);
     free_ended_locks(store, now);
-    st = *find_lock(store, key) != NULL ? CKIT_MISS
-                                        : take_lock(store, key, ckiti_time_after(now, lease_ms), lease, err);
+    st =
+        *find_lock(store, key) != NULL ? CKIT_MISS : take_lock(store, key, ckiti_time_after(now, lease_ms), lease, err);
     pthread_mutex_unlock(&store->mu);
     return st;
 }
@@ -317,6 +318,9 @@ ckit_status ckit_memory_open(const ckit_memory_options *options, const ckit_back
                              ckit_error *err) {
     const ckit_alloc *alloc = env == NULL ? NULL : env->alloc;
     uint64_t          max_bytes = options == NULL || options->max_bytes == 0 ? UINT64_C(100) << 20 : options->max_bytes;
+    if (out == NULL) {
+        return ckiti_there_is_no(err, where, "place for the backend");
+    }
     *out = NULL;
     if (max_bytes < 64 << 10) {
         return ckit_fail(err, CKIT_E_CONFIGURATION, where, "max_bytes is %llu, at least 65536 are needed",

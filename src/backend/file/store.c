@@ -2,6 +2,7 @@
 #include "store.h"
 
 #include "base/alloc.h"
+#include "base/misuse.h"
 #include "index.h"
 #include "lease.h"
 #include "stats.h"
@@ -178,7 +179,8 @@ ckit_status ckiti_file_open_with(const ckit_file_options *options, const ckit_ba
 
 ckit_status ckit_file_open(const ckit_file_options *options, const ckit_backend_env *env, ckit_backend **out,
                            ckit_error *err) {
-    return ckiti_file_open_with(options, env, &ckiti_file_system_io, out, err);
+    return out == NULL ? ckiti_there_is_no(err, CKITI_FILE_WHERE, "place for the backend")
+                       : ckiti_file_open_with(options, env, &ckiti_file_system_io, out, err);
 }
 
 /* ---- health -------------------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/misuse.h"
 #include "base/random.h"
 
 #include <cachekit/buf.h>
@@ -192,7 +193,8 @@ ckit_status ckiti_redis_open_with(const ckit_redis_options *options, const ckit_
 
 ckit_status ckit_redis_open(const ckit_redis_options *options, const ckit_backend_env *env, ckit_backend **out,
                             ckit_error *err) {
-    return ckiti_redis_open_with(options, env, &ckiti_redis_sockets, false, out, err);
+    return out == NULL ? ckiti_there_is_no(err, CKITI_REDIS_WHERE, "place for the backend")
+                       : ckiti_redis_open_with(options, env, &ckiti_redis_sockets, false, out, err);
 }
 
 static void redis_hurry(void *self) { ckiti_redis_ways_hurry(self); }
