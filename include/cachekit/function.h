@@ -280,6 +280,7 @@ typedef struct ckit_function_stats {
 } ckit_function_stats;
 #define CKIT_FUNCTION_STATS_INIT CKIT_SIZED_INIT(ckit_function_stats)
 CKIT_API void ckit_function_stats_init(ckit_function_stats *stats, size_t struct_size);
+/* Fills as much of `out` as `out->struct_size` says: what this handle of the function has counted. */
 CKIT_API void ckit_function_get_stats(ckit_function *function, ckit_function_stats *out);
 
 #ifdef __cplusplus

@@ -30,6 +30,7 @@ extern "C" {
 typedef struct ckit_poll ckit_poll;
 typedef struct ckit_op   ckit_op;
 
+/* A completion queue of its own for each event loop. CKIT_E_NO_MEMORY, CKIT_E_IO: no descriptor is left. */
 CKIT_API ckit_status ckit_poll_new(ckit_cache *cache, ckit_poll **out, ckit_error *err);
 /* Every operation begun with it has been freed before. Accepts NULL. */
 CKIT_API void ckit_poll_close(ckit_poll *poll);

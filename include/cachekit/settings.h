@@ -39,6 +39,7 @@ typedef struct ckit_setting {
     bool        secret;        /* its value is never shown */
 } ckit_setting;
 
+/* How many there are. */
 CKIT_API size_t ckit_settings_count(void);
 /* The order is the one of the documentation and does not change meaning. NULL from ckit_settings_count on. */
 CKIT_API const ckit_setting *ckit_settings_at(size_t index);
@@ -110,6 +111,7 @@ CKIT_API void ckit_settings_init(ckit_settings *settings, size_t struct_size);
 CKIT_API ckit_status ckit_settings_from_environment(ckit_settings *out, const char *const *environment,
                                                     ckit_error *err);
 
+/* Where the value of that setting has come from. CKIT_FROM_DEFAULT also beyond the last. */
 CKIT_API ckit_setting_source ckit_settings_source(const ckit_settings *settings, size_t index);
 
 /* Writes the value as the variable would hold it ("100", "true", "0600"; "not set"; a secret as "********") and returns

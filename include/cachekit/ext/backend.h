@@ -287,7 +287,6 @@ typedef struct ckit_backend_env {
     const char       *tenant; /* for ckit_backend_open: as in ckit_cache_options (cache.h). Nothing for a backend */
 } ckit_backend_env;
 #define CKIT_BACKEND_ENV_INIT CKIT_SIZED_INIT(ckit_backend_env)
-
 CKIT_API void ckit_backend_env_init(ckit_backend_env *env, size_t struct_size);
 
 /* Checks the table (also in release builds: abi, name, required operations, locks all or none, set_if_owner only with
