@@ -65,11 +65,10 @@ static void name_in_memory(ckiti_access *a) {
     ckit_slice name = ckiti_memkey_slice(&a->memkey);
     ckiti_l1  *l1 = a->ns->l1;
     a->l1 = a->of_call && a->cache->ops != NULL ? NULL : l1;
-    a->query =
-        (ckiti_l1_query){.key = name,
-                         .hash = l1 != NULL ? ckiti_l1_hash(l1, name) : ckiti_xxh3(name, a->cache->seed),
-                         .min_birth = atomic_load_explicit(&a->ns->floor, memory_order_acquire),
-                         .tag = tag_of(a->cache, a->options.encoding)};
+    a->query = (ckiti_l1_query){.key = name,
+                                .hash = l1 != NULL ? ckiti_l1_hash(l1, name) : ckiti_xxh3(name, a->cache->seed),
+                                .min_birth = atomic_load_explicit(&a->ns->floor, memory_order_acquire),
+                                .tag = tag_of(a->cache, a->options.encoding)};
     a->stripe = ckiti_stripe_of(&a->cache->stripes, a->query.hash);
     a->birth = ckiti_namespace_birth(a->ns);
     a->version = ckiti_stripe_version(a->stripe, a->query.hash);

@@ -23,11 +23,9 @@ ckit_status ckiti_op_memory(ckit_function *function, ckit_slice packed, ckiti_me
     ckiti_memkey_make(memkey, function->record->id, packed);
     ckit_slice key = ckiti_memkey_slice(memkey);
     *hash = ckiti_l1_hash(l1, key);
-    ckiti_l1_query query = {.key = key,
-                            .hash = *hash,
-                            .min_birth = ckiti_function_min_birth(function),
-                            .tag = CKITI_TAG_DOCUMENT};
-    ckit_status    st = ckiti_l1_get(l1, &query, ckiti_cache_now(function->cache), out);
+    ckiti_l1_query query = {
+        .key = key, .hash = *hash, .min_birth = ckiti_function_min_birth(function), .tag = CKITI_TAG_DOCUMENT};
+    ckit_status st = ckiti_l1_get(l1, &query, ckiti_cache_now(function->cache), out);
     if (st != CKIT_MISS) {
         ckiti_count(&function->counters, CKITI_FN_L1_HITS, 1);
     }
