@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* Large values and batches take longer than a window of small ones knows: they get a millisecond more for each 32 KiB
@@ -27,12 +28,20 @@ static inline __attribute__((always_inline)) ckit_status judge(const operation *
 
 /* ---- the walk ---------------------------------------------------------------------------------------------------- */
 
+/* The store has answered for a server that owes it an answer: a second question would end the same way. */
+static bool was_not_asked(ckit_status judged, ckit_error_kind kind, const ckit_error *err) {
+    return kind == CKIT_KIND_TIMEOUT && err->status == judged &&
+           (err->sys_errno == EAGAIN || err->sys_errno == EINPROGRESS);
+}
+
 /* How long to pause before the next attempt, in *pause_ms; false when there is to be none. A probe is not repeated: it
  * tells the breaker what it saw, at once. Nor does anybody wait for a store of which the last operation failed with all
  * its attempts: one has waited, and until one succeeds nobody else does. */
 static bool wants_another(const ckiti_guard *guard, unsigned traits, const ckiti_visit *visit, uint32_t attempts,
-                          uint64_t now_us, ckit_status judged, ckit_error_kind kind, uint64_t *pause_ms) {
-    if ((traits & CKITI_TRAIT_REPEATS) == 0 || visit->pass.serial != 0 || ckiti_breaker_is_troubled(&guard->breaker) ||
+                          uint64_t now_us, ckit_status judged, ckit_error_kind kind, const ckit_error *err,
+                          uint64_t *pause_ms) {
+    if (was_not_asked(judged, kind, err) || (traits & CKITI_TRAIT_REPEATS) == 0 || visit->pass.serial != 0 ||
+        ckiti_breaker_is_troubled(&guard->breaker) ||
         !ckiti_retry_wants(&guard->retry, attempts, (traits & CKITI_TRAIT_WRITES) != 0, judged, kind)) {
         return false;
     }
@@ -45,7 +54,7 @@ static bool wants_another(const ckiti_guard *guard, unsigned traits, const ckiti
 static bool end_failed(ckiti_guard *guard, unsigned traits, const ckiti_visit *visit, uint32_t attempts,
                        uint64_t now_us, ckit_status judged, const ckit_error *err, uint64_t *pause_ms) {
     ckit_error_kind kind = ckiti_guard_kind(judged, err);
-    bool            again = wants_another(guard, traits, visit, attempts, now_us, judged, kind, pause_ms);
+    bool            again = wants_another(guard, traits, visit, attempts, now_us, judged, kind, err, pause_ms);
     ckiti_guard_leave_failed(guard, visit, now_us, judged, kind, again, err);
     return again;
 }

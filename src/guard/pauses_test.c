@@ -66,6 +66,39 @@ CKIT_TEST(guard, a_pause_after_a_timeout_is_no_timeout) {
     scene_close(&s);
 }
 
+/* It stands for a limit that has passed in vain, though this caller did not wait for it. */
+CKIT_TEST(guard, a_store_that_answers_for_a_silent_server_fails_and_is_not_asked_twice) {
+    scene s;
+    scene_prepare(&s);
+    s.options.retry = CKIT_ON;
+    scene_start(&s, FAKE_FULL);
+    fake_fail_errno(s.store, FAKE_GET, CKIT_E_TIMEOUT, EINPROGRESS, UINT64_MAX);
+    for (unsigned i = 1; i <= 5; i++) {
+        CHECK_STATUS(CKIT_E_TIMEOUT, get_told(&s));
+        CHECK_EQ_U(i, fake_calls(s.store, FAKE_GET));
+        CHECK_EQ_U(i, scene_stats(&s).data.timed_out);
+    }
+    CHECK_EQ_U(CKIT_BREAKER_OPEN, scene_stats(&s).state);
+    CHECK_EQ_U(0, pauses);
+    scene_close(&s);
+}
+
+/* The same where nothing is counted: that must not make it wait. */
+CKIT_TEST(guard, without_a_breaker_neither_is_it) {
+    scene s;
+    scene_prepare(&s);
+    s.options.retry = CKIT_ON;
+    s.options.breaker = CKIT_OFF;
+    scene_start(&s, FAKE_FULL);
+    for (unsigned i = 1; i <= 10; i++) {
+        fake_fail_errno(s.store, FAKE_GET, CKIT_E_TIMEOUT, i % 2 == 0 ? EINPROGRESS : EAGAIN, 1);
+        CHECK_STATUS(CKIT_E_TIMEOUT, get_told(&s));
+        CHECK_EQ_U(i, fake_calls(s.store, FAKE_GET));
+    }
+    CHECK_EQ_U(0, pauses);
+    scene_close(&s);
+}
+
 /* The store is back, but it pauses for longer than the circuit stays open. */
 CKIT_TEST(guard, a_probe_makes_a_store_that_pauses_try) {
     scene s;

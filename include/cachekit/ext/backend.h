@@ -22,7 +22,8 @@
  *     CKIT_E_UNREACHABLE nothing was sent. A store that pauses between its attempts to connect answers at once
  *     meanwhile. Where several operations are told what one attempt to connect came to, or that the connection they
  *     shared was lost, all but one of the answers have sys_errno EAGAIN, those during a pause too: to the circuit
- *     breaker, which counts failures, it is one.
+ *     breaker, which counts failures, it is one. A store that does not ask a server which owes it an answer tells
+ *     kind TIMEOUT at once, with EINPROGRESS when that is to count, as if it had waited, and EAGAIN otherwise.
  *   - After fork the child's first call works on connections and locks of its own.
  *   - No secret, no value and no whole key in an error text.
  *

@@ -33,6 +33,7 @@ struct ckiti_redis_call {
     const ckit_slice *told;
     uint32_t          told_count;
     bool              large; /* travels on a connection of its own */
+    bool              asks;  /* somebody wants to know how the server is: it is tried, whatever is known */
     bool              once;  /* writes values: not sent again where the first copy may still take effect */
     ckit_error       *err;   /* the caller's, or NULL */
 
@@ -44,6 +45,7 @@ struct ckiti_redis_call {
     _Atomic uint64_t  until_ms; /* on CLOCK_MONOTONIC */
     bool              patient;  /* the time limit is the store's own: it grows with the size of a value */
     bool              lost;     /* failed because the connection or the answer was lost: may be tried again */
+    uint64_t          began_ms; /* of this attempt */
     bool              strange;  /* it was given a reply that cannot be its own */
     uint32_t          attempts; /* repetitions so far */
     uint32_t          got;      /* replies that are complete */

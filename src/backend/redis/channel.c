@@ -87,6 +87,7 @@ void ckiti_redis_channel_forget(ckiti_redis_channel *ch) {
     forget_answers(ch);
     atomic_store(&ch->led, false);
     atomic_store(&ch->orphan, false);
+    atomic_store(&ch->mute, false);
     pthread_mutex_unlock(&ch->lock);
 }
 
@@ -171,6 +172,10 @@ ckit_status ckiti_redis_channel_connect(ckiti_redis_channel *ch, uint64_t until_
         return st;
     }
     st = ckiti_redis_connection_open(&fresh, limit < until_ms ? limit : until_ms, err);
+    if (st != CKIT_E_TIMEOUT) {
+        atomic_store_explicit(&ch->heard_ms, ckiti_system_monotonic_ms(), memory_order_relaxed);
+        ckiti_redis_channel_heard(ch);
+    }
     if (st == CKIT_OK) {
         ckiti_redis_backoff_succeeded(ch->backoff);
     } else if (limit <= until_ms || st != CKIT_E_TIMEOUT) { /* a caller in a hurry says nothing about the server */
@@ -254,7 +259,12 @@ ckit_status ckiti_redis_channel_flush(ckiti_redis_channel *ch, uint64_t until_ms
 }
 
 ckit_status ckiti_redis_channel_receive(ckiti_redis_channel *ch, uint64_t until_ms, ckit_error *err) {
-    return ckiti_redis_connection_receive(&ch->connection, until_ms, err);
+    ckit_status st = ckiti_redis_connection_receive(&ch->connection, until_ms, err);
+    if (st != CKIT_E_TIMEOUT) {
+        atomic_store_explicit(&ch->heard_ms, ch->connection.read_at_ms, memory_order_relaxed);
+        ckiti_redis_channel_heard(ch);
+    }
+    return st;
 }
 
 uint64_t ckiti_redis_channel_silence(const ckiti_redis_channel *ch, uint64_t now_ms) {

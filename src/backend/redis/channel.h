@@ -93,6 +93,13 @@ typedef struct ckiti_redis_channel {
     ckiti_redis_turn       turn;
     ckiti_redis_gathered   gathered;
 
+    /* a server that says nothing (silence.c) */
+    _Atomic bool     mute;      /* somebody's time was over, and nothing had come in it */
+    _Atomic uint64_t heard_ms;  /* when something came last */
+    _Atomic uint64_t looked_ms; /* when somebody looked last whether something has come */
+    uint64_t         told_ms;   /* when it last counted as a failure; guarded by the lock */
+    uint64_t         retry_ms;  /* one caller tries anew then; guarded by the lock */
+
     /* those who wait (combine.c) */
     _Atomic bool     led;
     _Atomic bool     orphan;   /* leadership was offered and nobody has taken it yet */
@@ -121,6 +128,34 @@ static inline bool ckiti_redis_channel_empty(ckiti_redis_channel *ch) {
     }
     return true;
 }
+
+/* ---- a server that says nothing (silence.c) ------------------------------------------------------------------------
+ *
+ * Whoever waits in vain until his time is over, and has heard nothing on the connection all that time, has waited for
+ * all: until something comes, calls with a deadline of their own are answered at once. Their commands are not sent; the
+ * one that is still unanswered is the question. What the others would have waited counts as a failure all the same, one
+ * for as much silence as one of them would have had, and the rest are repetitions (EAGAIN). So a guard finds a store
+ * that hangs as sick as if everybody had waited, and a server that stands still for a moment costs no more than that
+ * moment, however many ask. One caller tries anew after a while, on a connection of his own, or when somebody
+ * hurries. */
+
+/* Something came, or there is no connection to hear anything from. */
+static inline void ckiti_redis_channel_heard(ckiti_redis_channel *ch) {
+    if (atomic_load_explicit(&ch->mute, memory_order_relaxed)) {
+        atomic_store_explicit(&ch->mute, false, memory_order_relaxed);
+    }
+}
+/* The call's time is over, which `why` tells; it becomes a repetition when that is no news. */
+void ckiti_redis_channel_waited(ckiti_redis_channel *ch, const ckiti_redis_call *call, ckit_error *why);
+/* What a call that comes now is to do. */
+typedef enum ckiti_redis_turnout {
+    CKITI_REDIS_GOES,
+    CKITI_REDIS_TRIES_ANEW, /* the connection has been silent for long: on another one */
+    CKITI_REDIS_STAYS       /* it has been failed */
+} ckiti_redis_turnout;
+ckiti_redis_turnout ckiti_redis_channel_turnout(ckiti_redis_channel *ch, ckiti_redis_call *call, uint64_t now_ms);
+/* The next call tries anew. */
+void ckiti_redis_channel_hurry(ckiti_redis_channel *ch);
 
 /* ---- for the leader ---------------------------------------------------------------------------------------------- */
 

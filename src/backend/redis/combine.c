@@ -68,7 +68,9 @@ static void hand_over(ckiti_redis_channel *ch) {
 
 static bool is_done(const ckiti_redis_call *call) { return atomic_load_explicit(&call->done, memory_order_acquire); }
 
-static void fail_own(ckiti_redis_call *call, const ckit_error *why) {
+/* Its time is over. */
+static void fail_own(ckiti_redis_channel *ch, ckiti_redis_call *call, ckit_error *why) {
+    ckiti_redis_channel_waited(ch, call, why);
     ckiti_redis_call_fail(call, why, why->status == CKIT_E_TIMEOUT);
     atomic_store(&call->done, true);
 }
@@ -86,15 +88,14 @@ static void leader_is_late(ckiti_redis_channel *ch, ckiti_redis_call *call, ckit
         ckiti_redis_channel_silence(ch, ckiti_exact_monotonic_ms()) >= ch->silence_ms) {
         ckiti_redis_channel_break(ch, &why, false, woken, NULL);
     }
-    fail_own(call, &why);
+    fail_own(ch, call, &why);
 }
 
 /* Nobody can connect: everybody is told, unless only the leader was in a hurry. */
-static void cannot_connect(ckiti_redis_channel *ch, ckiti_redis_call *call, const ckit_error *why,
-                           ckiti_redis_woken *woken) {
+static void cannot_connect(ckiti_redis_channel *ch, ckiti_redis_call *call, ckit_error *why, ckiti_redis_woken *woken) {
     if (why->status == CKIT_E_TIMEOUT && ckiti_exact_monotonic_ms() >= call->until_ms && !call->patient) {
         (void)ckiti_redis_channel_withdraw(ch, call);
-        fail_own(call, why);
+        fail_own(ch, call, why);
         return;
     }
     ckiti_redis_channel_break(ch, why, true, woken, NULL);
@@ -151,7 +152,7 @@ static bool give_up(ckiti_redis_channel *ch, ckiti_redis_call *call, bool graced
         pthread_mutex_lock(&ch->lock); /* the leader may be replacing the connection */
         (void)ckiti_redis_connection_late(&ch->connection, &why);
         pthread_mutex_unlock(&ch->lock);
-        fail_own(call, &why);
+        fail_own(ch, call, &why);
         return true;
     }
     /* His answer is being taken in, into his memory. If that takes longer, the connection ends, and with it the
@@ -192,8 +193,50 @@ static void follow(ckiti_redis_channel *ch, ckiti_redis_call *call) {
     }
 }
 
+/* Takes in what has come meanwhile, if nobody is at it; `anew`: when there is nothing the connection ends. */
+static void look(ckiti_redis_channel *ch, bool anew) {
+    ckiti_redis_woken woken = 0;
+    ckit_error        why = CKIT_ERROR_INIT;
+    if (!try_lead(ch)) {
+        return;
+    }
+    if (ch->connection.stream != NULL) {
+        ckit_status st = ckiti_redis_channel_receive(ch, 0, &why);
+        if (st == CKIT_OK) {
+            st = ckiti_redis_channel_answer(ch, &woken, &why);
+        } else if (st == CKIT_E_TIMEOUT) {
+            st = anew ? ckiti_redis_connection_late(&ch->connection, &why) : CKIT_OK;
+        }
+        if (st != CKIT_OK) {
+            ckiti_redis_channel_break(ch, &why, false, &woken, NULL);
+        }
+    }
+    wake_answered(ch, &woken);
+    hand_over(ch);
+}
+
+/* The server has been silent. False: the call has been answered. */
+static bool goes(ckiti_redis_channel *ch, ckiti_redis_call *call) {
+    uint64_t now = call->began_ms;
+    if (call->patient || call->asks) {
+        return true;
+    }
+    if (atomic_exchange_explicit(&ch->looked_ms, now, memory_order_relaxed) != now) { /* once in a tick of the clock */
+        look(ch, false);
+    }
+    ckiti_redis_turnout turnout = ckiti_redis_channel_turnout(ch, call, now);
+    if (turnout == CKITI_REDIS_TRIES_ANEW) {
+        look(ch, true);
+    }
+    return turnout != CKITI_REDIS_STAYS;
+}
+
 void ckiti_redis_combine(ckiti_redis_channel *ch, ckiti_redis_call *call) {
     ckit_error why;
+    call->began_ms = ckiti_system_monotonic_ms();
+    if (atomic_load_explicit(&ch->mute, memory_order_relaxed) && !goes(ch, call)) {
+        return;
+    }
     atomic_store_explicit(&call->done, false, memory_order_relaxed);
     pthread_mutex_lock(&ch->lock);
     ckit_status st = ckiti_redis_channel_queue(ch, call, &why);

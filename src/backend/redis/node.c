@@ -70,6 +70,12 @@ ckit_status ckiti_redis_node_submit(ckiti_redis_node *node, ckiti_redis_call *ca
     return ckiti_redis_pump_submit(&node->pump, call, call->err);
 }
 
+void ckiti_redis_node_hurry(ckiti_redis_node *node) {
+    ckiti_redis_backoff_hurry(&node->backoff);
+    ckiti_redis_channel_hurry(&node->channel);
+    ckiti_redis_channel_hurry(&node->pump.channel);
+}
+
 static void count_channel(ckiti_redis_channel *ch, uint32_t *all, uint32_t *taken) {
     pthread_mutex_lock(&ch->lock);
     *all += ch->connection.stream != NULL;

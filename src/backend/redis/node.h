@@ -24,8 +24,8 @@ void ckiti_redis_node_fini(ckiti_redis_node *node);
 ckit_status ckiti_redis_node_call(ckiti_redis_node *node, ckiti_redis_call *call);
 /* Hands a call over; call->finish is told. CKIT_PENDING, or why it was not taken. */
 ckit_status ckiti_redis_node_submit(ckiti_redis_node *node, ckiti_redis_call *call);
-/* Ends a pause between attempts to connect. */
-static inline void ckiti_redis_node_hurry(ckiti_redis_node *node) { ckiti_redis_backoff_hurry(&node->backoff); }
+/* Ends a pause between attempts to connect; a server that said nothing is tried anew. */
+void ckiti_redis_node_hurry(ckiti_redis_node *node);
 
 /* How many connections there are, and how many are in use at this moment. */
 void ckiti_redis_node_count(ckiti_redis_node *node, uint32_t *all, uint32_t *taken);

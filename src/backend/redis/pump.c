@@ -51,9 +51,10 @@ static void break_off(ckiti_redis_pump *pump, const ckit_error *why, bool unsent
     repeat(pump, again);
 }
 
-static void tell_late(const ckiti_redis_channel *ch, ckiti_redis_call *call) {
+static void tell_late(ckiti_redis_channel *ch, ckiti_redis_call *call) {
     ckit_error why = CKIT_ERROR_INIT;
     (void)ckiti_redis_connection_late(&ch->connection, &why);
+    ckiti_redis_channel_waited(ch, call, &why);
     ckiti_redis_call_fail(call, &why, true);
     call->finish(call);
 }
@@ -171,6 +172,12 @@ static ckit_status start(ckiti_redis_pump *pump, ckit_error *err) {
 ckit_status ckiti_redis_pump_submit(ckiti_redis_pump *pump, ckiti_redis_call *call, ckit_error *err) {
     ckiti_redis_channel *ch = &pump->channel;
     uint64_t             until_ms = call->until_ms;
+    call->began_ms = ckiti_system_monotonic_ms();
+    if (atomic_load_explicit(&ch->mute, memory_order_relaxed) && !call->patient &&
+        ckiti_redis_channel_turnout(ch, call, call->began_ms) == CKITI_REDIS_STAYS) {
+        call->finish(call);
+        return CKIT_PENDING;
+    }
     pthread_mutex_lock(&ch->lock);
     ckit_status st = pump->ready || ch->closing ? CKIT_OK : start(pump, err);
     if (st == CKIT_OK) {

@@ -44,10 +44,15 @@ static void take(ckiti_redis_call *call, const ckiti_resp_item *item) {
 }
 
 void ckiti_redis_asker_init(ckiti_redis_asker *asker, ckiti_redis_store *store, ckit_error *err) {
-    *asker = (ckiti_redis_asker){
-        .call = {.write = write_commands, .take = take, .place = place, .begin = begin, .large = true, .err = err},
-        .store = store,
-        .node = &store->node};
+    *asker = (ckiti_redis_asker){.call = {.write = write_commands,
+                                          .take = take,
+                                          .place = place,
+                                          .begin = begin,
+                                          .large = true,
+                                          .asks = true,
+                                          .err = err},
+                                 .store = store,
+                                 .node = &store->node};
     ckit_buf_init(&asker->commands, store->alloc);
     ckit_buf_init(&asker->bytes, store->alloc);
     ckit_buf_init(&asker->parts, store->alloc);

@@ -1,0 +1,272 @@
+/* A server that says nothing: who waits, and what the others are told. */
+#include "fake_server.h"
+#include "store.h"
+
+#include "support/test.h"
+
+#include <cachekit/buf.h>
+#include <cachekit/redis.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#define LIMIT_MS 120u /* of an operation */
+#define FOR_EVER 3600000u
+
+typedef struct fixture {
+    fake_server             server;
+    ckit_redis_options      options;
+    ckit_backend           *backend;
+    const ckit_backend_ops *ops;
+    void                   *self;
+    unsigned                waits; /* calls that were not told, so far */
+} fixture;
+
+/* As many commands as that can have been sent: a login of each connection, and two for each call that waited. */
+static uint64_t most_commands(const fixture *f) { return 3 * f->server.connections + UINT64_C(2) * f->waits; }
+
+/* Nothing is tried anew by itself: that takes as long as the longest pause. */
+static void fixture_open(fixture *f) {
+    ckit_error err = CKIT_ERROR_INIT;
+    memset(f, 0, sizeof *f);
+    fake_server_start(&f->server);
+    f->options = (ckit_redis_options)CKIT_REDIS_OPTIONS_INIT;
+    f->options.url = f->server.url;
+    f->options.socket_timeout_ms = FOR_EVER;
+    f->options.socket_connect_timeout_ms = 20000;
+    f->options.backoff_max_ms = FOR_EVER;
+    CHECK_OK_ERR(ckit_redis_open(&f->options, NULL, &f->backend, &err), &err);
+    f->ops = ckit_backend_operations(f->backend);
+    f->self = ckit_backend_self(f->backend);
+}
+
+static void fixture_close(fixture *f) {
+    ckit_backend_close(f->backend);
+    fake_server_stop(&f->server);
+}
+
+static uint64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void nap(void) { nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); }
+
+static ckit_status get_by(fixture *f, uint64_t deadline_ms, ckit_error *err) {
+    ckit_buf    out = CKIT_BUF_INIT;
+    uint64_t    life_ms = 0;
+    ckit_status st = f->ops->get(f->self, S("key"), deadline_ms, &out, &life_ms, err);
+    ckit_buf_fini(&out);
+    return st;
+}
+
+/* This thread may have been held up before it asked. */
+static bool came_too_late(const ckit_error *err) { return strstr(err->text, "deadline has passed") != NULL; }
+
+static ckit_status get(fixture *f, ckit_error *err) {
+    ckit_status st;
+    do {
+        *err = (ckit_error)CKIT_ERROR_INIT;
+        st = get_by(f, now_ms() + LIMIT_MS, err);
+    } while (st == CKIT_E_TIMEOUT && came_too_late(err));
+    return st;
+}
+
+static bool is_told(const ckit_error *err) { return strstr(err->text, "said nothing") != NULL; }
+
+/* Calls wait in vain until one is told so without waiting: the first that has heard nothing at all. */
+static void await_silence(fixture *f) {
+    ckit_error err;
+    for (;;) {
+        CHECK_STATUS_ERR(CKIT_E_TIMEOUT, get(f, &err), &err);
+        if (is_told(&err)) {
+            return;
+        }
+        f->waits++;
+    }
+}
+
+/* The server answers to nothing but logins, on every connection. */
+static void fall_silent(fixture *f) {
+    f->server.stall_after = 0;
+    f->server.faulty = -1;
+    await_silence(f);
+}
+
+static _Atomic bool held;
+
+/* The server's thread stands still. */
+static const char *hold(fake_server *s, const char *words, uint64_t count) {
+    (void)s, (void)words, (void)count;
+    while (held) {
+        nap();
+    }
+    return NULL;
+}
+
+/* On a connection that has been good. */
+static void stand_still(fixture *f) {
+    ckit_error err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(get_by(f, CKIT_NO_DEADLINE, &err), &err);
+    held = true;
+    f->server.told = hold;
+    await_silence(f);
+}
+
+CKIT_TEST(silence, one_waits_and_the_others_are_told_without_a_word_to_the_server) {
+    fixture    f;
+    ckit_error err;
+    fixture_open(&f);
+    fall_silent(&f);
+    unsigned news = 0;
+    for (unsigned i = 0; i < 300; i++) {
+        CHECK_STATUS_ERR(CKIT_E_TIMEOUT, get(&f, &err), &err);
+        CHECK(is_told(&err));
+        CHECK(err.sys_errno == EAGAIN || err.sys_errno == EINPROGRESS);
+        news += err.sys_errno == EINPROGRESS;
+        nap();
+    }
+    CHECK_BETWEEN_U(1, most_commands(&f), f.server.commands);
+    CHECK(news > 0); /* 300 ms and more were more than two limits */
+    fixture_close(&f);
+}
+
+CKIT_TEST(silence, each_stretch_of_it_that_is_as_long_as_a_limit_counts_once) {
+    fixture    f;
+    ckit_error err;
+    fixture_open(&f);
+    fall_silent(&f);
+    uint64_t began = now_ms();
+    for (uint64_t news = 0; news < 4;) {
+        CHECK_STATUS_ERR(CKIT_E_TIMEOUT, get(&f, &err), &err);
+        if (err.sys_errno == EINPROGRESS) {
+            news++;
+            /* The first may be due at once, the clock goes in ticks. */
+            CHECK(now_ms() - began + 10 * news >= (news - 1) * LIMIT_MS);
+        }
+        nap();
+    }
+    fixture_close(&f);
+}
+
+CKIT_TEST(silence, a_write_that_was_not_sent_says_so) {
+    const ckit_entry_info info = {.ttl_ms = 60000};
+    fixture               f;
+    ckit_error            err = CKIT_ERROR_INIT;
+    fixture_open(&f);
+    fall_silent(&f);
+    CHECK_STATUS_ERR(CKIT_E_UNREACHABLE, f.ops->set(f.self, S("key"), S("value"), &info, now_ms() + 20000, &err), &err);
+    CHECK_EQ_I(CKIT_KIND_TIMEOUT, err.kind);
+    fixture_close(&f);
+}
+
+CKIT_TEST(silence, ends_with_the_first_byte_that_comes) {
+    fixture    f;
+    ckit_error err;
+    int        left = 20000;
+    fixture_open(&f);
+    stand_still(&f);
+    held = false;
+    while (get(&f, &err) != CKIT_OK && left-- > 0) {
+        nap();
+    }
+    CHECK(left > 0);
+    CHECK_EQ_U(1, f.server.connections); /* it is the same one */
+    fixture_close(&f);
+}
+
+CKIT_TEST(silence, ends_on_another_connection_when_somebody_hurries) {
+    fixture    f;
+    ckit_error err;
+    fixture_open(&f);
+    fall_silent(&f);
+    uint64_t connections = f.server.connections;
+    f.server.faulty = 0;
+    CHECK_STATUS_ERR(CKIT_E_TIMEOUT, get(&f, &err), &err);
+    CHECK_EQ_U(connections, f.server.connections);
+    f.ops->hurry(f.self);
+    CHECK_OK_ERR(get_by(&f, now_ms() + 20000, &err), &err); /* not one without a limit: those wait in any case */
+    CHECK_EQ_U(connections + 1, f.server.connections);
+    fixture_close(&f);
+}
+
+static void *get_in_time(void *arg) {
+    ckit_error err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(get_by(arg, CKIT_NO_DEADLINE, &err), &err);
+    return NULL;
+}
+
+CKIT_TEST(silence, does_not_keep_those_who_have_time_from_waiting) {
+    fixture   f;
+    pthread_t thread;
+    fixture_open(&f);
+    stand_still(&f);
+    CHECK_EQ_I(0, pthread_create(&thread, NULL, get_in_time, &f));
+    for (int i = 0; i < 50; i++) { /* long enough to be turned away */
+        nap();
+    }
+    held = false;
+    CHECK_EQ_I(0, pthread_join(thread, NULL));
+    fixture_close(&f);
+}
+
+/* ---- requests that are handed over ------------------------------------------------------------------------------- */
+
+typedef struct handed {
+    ckit_request     request;
+    ckit_buf         out;
+    _Atomic unsigned answers;
+    ckit_status      status;
+} handed;
+
+static void take_answer(ckit_request *request, ckit_status status) {
+    handed *h = request->context;
+    h->status = status;
+    atomic_fetch_add(&h->answers, 1);
+}
+
+static ckit_status submit(fixture *f, handed *h) {
+    *h = (handed){.status = CKIT_PENDING};
+    h->request = (ckit_request){.kind = CKIT_REQUEST_GET,
+                                .key = S("key"),
+                                .out = &h->out,
+                                .deadline_ms = now_ms() + LIMIT_MS,
+                                .done = take_answer,
+                                .context = h};
+    ckit_status taken = f->ops->submit(f->self, &h->request, &h->request.error);
+    if (taken != CKIT_PENDING) { /* it came too late */
+        return taken;
+    }
+    for (int left = 20000; atomic_load(&h->answers) == 0 && left > 0; left--) {
+        nap();
+    }
+    CHECK_EQ_U(1, h->answers);
+    ckit_buf_fini(&h->out);
+    return h->status;
+}
+
+CKIT_TEST(silence, requests_are_told_too_before_they_are_taken) {
+    fixture  f;
+    handed   h;
+    unsigned told = 0;
+    fixture_open(&f);
+    f.server.stall_after = 0;
+    f.server.faulty = -1;
+    for (;;) {
+        CHECK_STATUS(CKIT_E_TIMEOUT, submit(&f, &h));
+        if (is_told(&h.request.error)) {
+            break;
+        }
+        f.waits++;
+    }
+    for (int i = 0; i < 50; i++) {
+        CHECK_STATUS(CKIT_E_TIMEOUT, submit(&f, &h));
+        told += is_told(&h.request.error);
+        CHECK(is_told(&h.request.error) || came_too_late(&h.request.error));
+    }
+    CHECK(told > 0);
+    CHECK_BETWEEN_U(0, most_commands(&f), f.server.commands);
+    fixture_close(&f);
+}
