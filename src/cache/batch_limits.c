@@ -9,6 +9,8 @@
 
 typedef struct run {
     ckiti_apart       apart;
+    struct timespec   soft; /* when the limits are reached */
+    struct timespec   hard;
     ckit_batch       *b;
     ckit_batch_loader loader;
     void             *context;
@@ -44,23 +46,6 @@ static bool has_reentrant(const ckit_batch *b) {
     return false;
 }
 
-/* False: there is no thread, or the function is at work in this one; then nothing has happened. */
-static bool start(run *r) {
-    ckit_batch *b = r->b;
-    if (has_reentrant(b)) {
-        return false;
-    }
-    ckiti_function_hold(b->function);
-    ckiti_batch_move_seats(b, ckiti_flight_move_away); /* this thread may ask again before the other one begins */
-    r->job.run = work;
-    if (ckiti_workers_submit_now(&b->cache->runners, &r->job) == CKIT_OK) {
-        return true;
-    }
-    ckiti_batch_move_seats(b, ckiti_flight_move_here);
-    ckiti_function_let_go(b->function);
-    return false;
-}
-
 /* ---- the caller who waits ---------------------------------------------------------------------------------------- */
 
 typedef struct answers {
@@ -89,14 +74,12 @@ static bool all_instead(ckit_batch *b, bool hard, const answers *a) {
 /* True: the caller has left with what there is. */
 static bool leaves_in_time(run *r, const answers *a) {
     const ckit_function *function = r->b->function;
-    struct timespec      soft = ckiti_real_time_in(function->soft_limit_ms);
-    struct timespec      hard = ckiti_real_time_in(function->hard_limit_ms);
-    if (function->soft_limit_ms != 0 && !ckiti_apart_is_over_by(&r->apart, soft) && all_instead(r->b, false, a) &&
+    if (function->soft_limit_ms != 0 && !ckiti_apart_is_over_by(&r->apart, r->soft) && all_instead(r->b, false, a) &&
         ckiti_apart_leave(&r->apart)) {
         return true;
     }
     if (function->hard_limit_ms != 0) {
-        if (ckiti_apart_is_over_by(&r->apart, hard)) {
+        if (ckiti_apart_is_over_by(&r->apart, r->hard)) {
             return false;
         }
         (void)all_instead(r->b, true, a);
@@ -104,6 +87,55 @@ static bool leaves_in_time(run *r, const answers *a) {
     }
     while (!ckiti_apart_is_over_by(&r->apart, ckiti_real_time_in(UINT64_C(86400000)))) {}
     return false;
+}
+
+/* All threads are taken: waits for one as long as the limits say, as await_thread in limits.c does. CKIT_MISS: there is
+ * none for this one. CKIT_STALE: the caller has what he gets instead. */
+static ckit_status await_thread(run *r, const answers *a) {
+    ckiti_workers       *runners = &r->b->cache->runners;
+    const ckit_function *function = r->b->function;
+    ckit_status          st = CKIT_E_BUSY;
+    if (ckiti_workers_is_own(runners)) {
+        return CKIT_MISS;
+    }
+    if (function->soft_limit_ms != 0) {
+        st = ckiti_workers_submit_by(runners, &r->job, r->soft);
+        if (st == CKIT_E_BUSY && all_instead(r->b, false, a)) {
+            return CKIT_STALE;
+        }
+    }
+    if (st == CKIT_E_BUSY && function->hard_limit_ms != 0) {
+        st = ckiti_workers_submit_by(runners, &r->job, r->hard);
+        if (st == CKIT_E_BUSY) {
+            (void)all_instead(r->b, true, a);
+            return CKIT_STALE;
+        }
+    }
+    return st == CKIT_OK ? st : CKIT_MISS;
+}
+
+/* CKIT_OK: a thread goes on with it. CKIT_MISS: there is none, or the function is at work in this one; then nothing has
+ * happened. CKIT_STALE: as above. */
+static ckit_status start(run *r, const answers *a) {
+    ckit_batch *b = r->b;
+    if (has_reentrant(b)) {
+        return CKIT_MISS;
+    }
+    ckiti_function_hold(b->function);
+    ckiti_batch_move_seats(b, ckiti_flight_move_away); /* this thread may ask again before the other one begins */
+    r->job.run = work;
+    r->soft = ckiti_real_time_in(b->function->soft_limit_ms);
+    r->hard = ckiti_real_time_in(b->function->hard_limit_ms);
+    ckit_status st = ckiti_workers_submit_now(&b->cache->runners, &r->job);
+    if (st == CKIT_E_BUSY) {
+        st = await_thread(r, a);
+    }
+    if (st == CKIT_OK) {
+        return st;
+    }
+    ckiti_batch_move_seats(b, ckiti_flight_move_here);
+    ckiti_function_let_go(b->function);
+    return st == CKIT_STALE ? st : CKIT_MISS;
 }
 
 static void take(ckit_batch *b, const answers *a) {
@@ -131,7 +163,12 @@ void ckiti_batch_in_time(ckit_batch *b, ckit_batch_loader loader, void *context,
     const answers  a = {out, each, first};
     ckit_function *function = b->function;
     run           *r = ckiti_batch_go(b) != CKIT_OK ? new_run(b, loader, context) : NULL;
-    if (r == NULL || !start(r)) {
+    ckit_status    st = r == NULL ? CKIT_MISS : start(r, &a);
+    if (st == CKIT_STALE) {
+        end_run(r);
+        return;
+    }
+    if (st == CKIT_MISS) {
         ckiti_batch_run_with(b, loader, context);
     } else if (leaves_in_time(r, &a)) {
         return;

@@ -28,7 +28,7 @@
 #define CKITI_UNKNOWN_LIFE_MS (UINT64_C(30) * 1000) /* memory keeps a value of unknown life no longer than this */
 #define CKITI_MAX_NAMESPACES 4096u
 #define CKITI_PAUSES 256u      /* keys whose refreshes were put off lately, as far as it is remembered */
-#define CKITI_MOST_RUNNERS 64u /* functions with a limit that run at the same time; further ones run without */
+#define CKITI_MOST_RUNNERS 64u /* functions with a limit that run at the same time; further ones wait */
 
 /* How the bytes of a memory entry are meant. What a function gave, raw or not, counts as a document: functions that
  * differ in that do not share entries. */

@@ -5,11 +5,15 @@
 
 #include <cachekit/value.h>
 
+#define LONG_MS UINT64_C(86400000)
+
 typedef struct run {
-    ckiti_apart apart;
-    ckit_status status;
-    ckit_error  error;
-    ckit_op     op;
+    ckiti_apart     apart;
+    struct timespec soft; /* when the limits are reached; a day from the beginning where there is none */
+    struct timespec hard;
+    ckit_status     status;
+    ckit_error      error;
+    ckit_op         op;
 } run;
 
 static run *run_of(ckiti_job *job) {
@@ -42,10 +46,8 @@ static void work(ckiti_job *job) {
 /* CKIT_OK: it is over. Else the answer of a caller who has had enough. */
 static ckit_status wait_for(run *r, ckit_value *out, ckit_error *err) {
     const ckit_function *function = r->op.function;
-    struct timespec      soft = ckiti_real_time_in(function->soft_limit_ms);
-    struct timespec      hard =
-        ckiti_real_time_in(function->hard_limit_ms != 0 ? function->hard_limit_ms : UINT64_C(86400000));
-    if (function->soft_limit_ms != 0 && !ckiti_apart_is_over_by(&r->apart, soft) &&
+    struct timespec      hard = r->hard;
+    if (function->soft_limit_ms != 0 && !ckiti_apart_is_over_by(&r->apart, r->soft) &&
         ckiti_op_overdue(&r->op, false, out, NULL) == CKIT_STALE) {
         return CKIT_STALE;
     }
@@ -53,7 +55,7 @@ static ckit_status wait_for(run *r, ckit_value *out, ckit_error *err) {
         if (function->hard_limit_ms != 0) {
             return ckiti_op_overdue(&r->op, true, out, err);
         }
-        hard = ckiti_real_time_in(UINT64_C(86400000));
+        hard = ckiti_real_time_in(LONG_MS);
     }
     return CKIT_OK;
 }
@@ -99,20 +101,53 @@ static run *new_run(ckit_function *function) {
     return r;
 }
 
-/* Hands the run to a thread. False: there is none, or no memory; then nothing has happened. */
-static bool start(run *r, const ckit_args *args) {
+/* All threads are taken: waits for one as long as the limits say. Who has one himself does not: those that have all of
+ * them could wait for each other. Nor does anybody for longer than his soft limit where that is all he has. As
+ * `start`. */
+static ckit_status await_thread(run *r, ckit_value *out, ckit_error *err) {
+    ckit_op             *op = &r->op;
+    ckiti_workers       *runners = &op->cache->runners;
+    const ckit_function *function = op->function;
+    ckit_status          st = CKIT_E_BUSY;
+    if (ckiti_workers_is_own(runners)) {
+        return CKIT_MISS;
+    }
+    if (function->soft_limit_ms != 0) {
+        st = ckiti_workers_submit_by(runners, &op->work, r->soft);
+        if (st == CKIT_E_BUSY && ckiti_op_overdue(op, false, out, NULL) == CKIT_STALE) {
+            return CKIT_STALE;
+        }
+    }
+    if (st == CKIT_E_BUSY && function->hard_limit_ms != 0) {
+        st = ckiti_workers_submit_by(runners, &op->work, r->hard);
+        if (st == CKIT_E_BUSY) {
+            return ckiti_op_overdue(op, true, out, err);
+        }
+    }
+    return st == CKIT_OK ? st : CKIT_MISS;
+}
+
+/* Hands the run to a thread. CKIT_MISS: there is none, or no memory; then nothing has happened. CKIT_STALE, or a
+ * failure: the answer of a caller who has waited for a thread long enough. */
+static ckit_status start(run *r, const ckit_args *args, ckit_value *out, ckit_error *err) {
     ckit_op *op = &r->op;
     if (ckit_args_copy(&op->args, args, op->cache->alloc) != CKIT_OK) {
-        return false;
+        return CKIT_MISS;
     }
     op->has_args = true;
     op->work.run = work;
+    r->soft = ckiti_real_time_in(op->function->soft_limit_ms);
+    r->hard = ckiti_real_time_in(op->function->hard_limit_ms != 0 ? op->function->hard_limit_ms : LONG_MS);
     ckiti_flight_move_away(&op->cache->flights, &op->seat); /* this thread may ask again before the other one begins */
-    if (ckiti_workers_submit_now(&op->cache->runners, &op->work) == CKIT_OK) {
-        return true;
+    ckit_status st = ckiti_workers_submit_now(&op->cache->runners, &op->work);
+    if (st == CKIT_E_BUSY) {
+        st = await_thread(r, out, err);
+    }
+    if (st == CKIT_OK) {
+        return st;
     }
     ckiti_flight_move_here(&op->cache->flights, &op->seat);
-    return false;
+    return st == CKIT_E_CLOSED || st == CKIT_E_NO_MEMORY ? CKIT_MISS : st;
 }
 
 ckit_status ckiti_call_in_time(ckit_function *function, const ckit_args *args, ckit_slice packed,
@@ -128,8 +163,21 @@ ckit_status ckiti_call_in_time(ckit_function *function, const ckit_args *args, c
     }
     ckit_status st = ckiti_op_run(&r->op);
     *found_stale = st == CKIT_STALE;
-    if (st == CKIT_COMPUTE && !r->op.seat.reentrant && start(r, args)) {
-        return compute_apart(r, out, err);
+    if (st == CKIT_COMPUTE && !r->op.seat.reentrant) {
+        ckit_value instead = CKIT_VALUE_INIT;
+        st = start(r, args, &instead, err);
+        if (st == CKIT_OK) {
+            return compute_apart(r, out, err);
+        }
+        if (st != CKIT_MISS) {
+            if (out != NULL && st == CKIT_STALE) {
+                ckiti_value_move(out, &instead);
+            }
+            ckit_value_fini(&instead);
+            end_run(r);
+            return st == CKIT_STALE ? CKIT_OK : st;
+        }
+        st = CKIT_COMPUTE;
     }
     if (st == CKIT_COMPUTE) {
         st = ckiti_op_compute(&r->op, args, err);

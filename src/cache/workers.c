@@ -138,9 +138,15 @@ static bool has_thread(const ckiti_workers *workers) {
     return workers->idle > workers->count || workers->thread_count < workers->max_threads;
 }
 
-static ckit_status submit(ckiti_workers *workers, ckiti_job *job, uint64_t due_ms, bool now) {
+/* `now`: for a thread that is free, waiting for one until `until` if that is not NULL. */
+static ckit_status submit(ckiti_workers *workers, ckiti_job *job, uint64_t due_ms, bool now,
+                          const struct timespec *until) {
     ckit_status st = CKIT_OK;
+    int         waited = 0;
     pthread_mutex_lock(&workers->mu);
+    while (until != NULL && waited == 0 && !workers->stopping && !has_thread(workers)) {
+        waited = pthread_cond_timedwait(&workers->finished, &workers->mu, until);
+    }
     if (workers->stopping) {
         st = CKIT_E_CLOSED;
     } else if (workers->count == workers->max_jobs || (now && !has_thread(workers))) {
@@ -161,10 +167,26 @@ static ckit_status submit(ckiti_workers *workers, ckiti_job *job, uint64_t due_m
 }
 
 ckit_status ckiti_workers_submit(ckiti_workers *workers, ckiti_job *job, uint64_t due_ms) {
-    return submit(workers, job, due_ms, false);
+    return submit(workers, job, due_ms, false, NULL);
 }
 
-ckit_status ckiti_workers_submit_now(ckiti_workers *workers, ckiti_job *job) { return submit(workers, job, 0, true); }
+ckit_status ckiti_workers_submit_now(ckiti_workers *workers, ckiti_job *job) {
+    return submit(workers, job, 0, true, NULL);
+}
+
+ckit_status ckiti_workers_submit_by(ckiti_workers *workers, ckiti_job *job, struct timespec until) {
+    return submit(workers, job, 0, true, &until);
+}
+
+bool ckiti_workers_is_own(ckiti_workers *workers) {
+    bool own = false;
+    pthread_mutex_lock(&workers->mu);
+    for (size_t i = 0; i < workers->thread_count && !own; i++) {
+        own = pthread_equal(workers->threads[i], pthread_self());
+    }
+    pthread_mutex_unlock(&workers->mu);
+    return own;
+}
 
 bool ckiti_workers_cancel(ckiti_workers *workers, ckiti_job *job) {
     pthread_mutex_lock(&workers->mu);

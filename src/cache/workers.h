@@ -8,6 +8,7 @@
 #include <cachekit/error.h>
 #include <cachekit/types.h>
 #include <pthread.h>
+#include <time.h>
 
 typedef struct ckiti_job {
     void (*run)(struct ckiti_job *job); /* in a worker thread; the job may be submitted again, or freed, from inside */
@@ -45,6 +46,10 @@ void ckiti_workers_fini(ckiti_workers *workers);
 ckit_status ckiti_workers_submit(ckiti_workers *workers, ckiti_job *job, uint64_t due_ms);
 /* For a job that must not wait: CKIT_E_BUSY when every thread has something to do. */
 ckit_status ckiti_workers_submit_now(ckiti_workers *workers, ckiti_job *job);
+/* The same, but waits for a thread that is free, until a point of CLOCK_MONOTONIC. */
+ckit_status ckiti_workers_submit_by(ckiti_workers *workers, ckiti_job *job, struct timespec until);
+/* The calling thread is one of the pool's. */
+bool ckiti_workers_is_own(ckiti_workers *workers);
 /* True when the job was waiting and is so no more. False when it runs or is over. */
 bool ckiti_workers_cancel(ckiti_workers *workers, ckiti_job *job);
 /* A job that waits is due now. Nothing happens to one that runs or is over. */

@@ -1,0 +1,150 @@
+/* More runs with a limit than there are threads for them: who waits for a thread, and who does not. Of limits.c and
+ * batch_limits.c. */
+#include "cache/core.h"
+#include "cache/many_fixture.h"
+
+/* All threads of a cache are taken by runs that are held up. */
+typedef struct busy {
+    stage          s;
+    ckit_function *taken;
+    loader         l; /* of the function that is asked while they are */
+} busy;
+
+static ckit_function *limited(ckit_cache *cache, const char *name, loader *l, uint32_t soft_ms, uint32_t hard_ms) {
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    options.ttl_ms = 10000;
+    options.soft_limit_ms = soft_ms;
+    options.hard_limit_ms = hard_ms;
+    options.fail_safe_ms = soft_ms != 0 ? 50000 : 0;
+    return function_of(cache, name, l, &options);
+}
+
+/* All but `left` of them. */
+static void busy_open(busy *b, unsigned left) {
+    stage_open(&b->s, FAKE_LOCKING_MANY, NULL);
+    loader_init(&b->l);
+    loader_shut(&b->s.l);
+    b->taken = limited(b->s.f.cache, "test.taken", &b->s.l, 0, 1);
+    for (int64_t i = 0; i < CKITI_MOST_RUNNERS - (int64_t)left; i++) {
+        CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, call(b->taken, i).status);
+    }
+    loader_wait_stopped(&b->s.l, CKITI_MOST_RUNNERS - left);
+}
+
+static void busy_close(busy *b) {
+    loader_open(&b->s.l);
+    ckit_function_close(b->taken);
+    CHECK(!fake_is_locked(b->s.f.store)); /* who has left holds nothing */
+    stage_close(&b->s);
+}
+
+CKIT_TEST(runners, who_finds_all_threads_taken_waits_no_longer_than_his_hard_limit) {
+    busy b;
+    busy_open(&b, 0);
+    ckit_function *fn = limited(b.s.f.cache, "test.late", &b.l, 0, 5);
+    answer         a = call(fn, 7);
+    CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, a.status);
+    CHECK_CONTAINS("test.late took longer than its limit of 5 ms", a.error.text);
+    CHECK_EQ_U(0, b.l.runs); /* it was not even begun */
+    ckit_function_close(fn);
+    busy_close(&b);
+}
+
+/* Neither limit is near. */
+CKIT_TEST(runners, who_finds_all_threads_taken_gets_the_first_that_is_free) {
+    busy          b;
+    threaded_call c = {.refreshes = false};
+    busy_open(&b, 0);
+    ckit_function *fn = limited(b.s.f.cache, "test.patient", &b.l, 0, 3600000);
+    call_start(&c, fn, 7);
+    for (int i = 0; i < 10; i++) {
+        breathe();
+    }
+    CHECK_EQ_U(0, b.l.runs);
+    loader_let_one(&b.s.l);
+    answer a = call_join(&c);
+    CHECK_OK(a.status);
+    CHECK_EQ_I(CKIT_SOURCE_FUNCTION, a.source);
+    CHECK_EQ_U(1, b.l.runs);
+    ckit_function_close(fn);
+    busy_close(&b);
+}
+
+CKIT_TEST(runners, past_the_soft_limit_an_older_value_is_as_good_without_a_thread) {
+    busy b;
+    busy_open(&b, 1);
+    ckit_function *fn = limited(b.s.f.cache, "test.stale", &b.l, 5, 3600000);
+    b.l.result = 3;
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 3, fn, 7);
+    fake_clock_advance(&b.s.f.time, 12000);
+    CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, call(b.taken, 1000).status); /* the last thread */
+    loader_wait_stopped(&b.s.l, CKITI_MOST_RUNNERS);
+    answer a = call(fn, 7);
+    CHECK_OK(a.status);
+    CHECK(a.stale);
+    CHECK_EQ_U(3, a.number);
+    CHECK_EQ_U(1, b.l.runs);
+    ckit_function_close(fn);
+    busy_close(&b);
+}
+
+/* There is nothing that would end its wait. */
+CKIT_TEST(runners, who_has_only_a_soft_limit_and_no_older_value_computes_when_it_is_over) {
+    busy b;
+    busy_open(&b, 0);
+    ckit_function *fn = limited(b.s.f.cache, "test.soft", &b.l, 5, 0);
+    b.l.result = 4;
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 4, fn, 7);
+    ckit_function_close(fn);
+    busy_close(&b);
+}
+
+/* The function of a run that calls another one. */
+typedef struct outer {
+    ckit_function *inner;
+    answer         answer;
+} outer;
+
+static ckit_status call_inner(void *context, ckit_load *load, ckit_error *err) {
+    outer *o = context;
+    (void)err;
+    o->answer = call(o->inner, 1);
+    write_number(load->result, 9, 0);
+    return CKIT_OK;
+}
+
+CKIT_TEST(runners, a_run_that_calls_another_function_does_not_wait_for_a_second_thread) {
+    busy                  b;
+    outer                 o;
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    ckit_error            err = CKIT_ERROR_INIT;
+    ckit_function        *fn;
+    busy_open(&b, 1);
+    b.l.result = 5;
+    o.inner = limited(b.s.f.cache, "test.inner", &b.l, 0, 3600000);
+    options.hard_limit_ms = 3600000;
+    CHECK_OK_ERR(ckit_function_new(b.s.f.cache, "test.outer", call_inner, &o, &options, &fn, &err), &err);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 9, fn, 7);
+    CHECK_OK(o.answer.status);
+    CHECK_EQ_U(5, o.answer.number);
+    ckit_function_close(fn);
+    ckit_function_close(o.inner);
+    busy_close(&b);
+}
+
+CKIT_TEST(runners, many_calls_wait_for_a_thread_no_longer_either) {
+    busy        b;
+    many_loader ml = {.runs = 0};
+    busy_open(&b, 0);
+    loader_init(&ml.gate);
+    ckit_function *fn = limited(b.s.f.cache, "test.many", &b.l, 0, 5);
+    many           m = {.fn = fn, .loader = &ml, .count = 3, .arguments = {1, 2, 1}};
+    run_many(&m);
+    CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, m.status);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, m.answers[i]);
+    }
+    CHECK_EQ_U(0, ml.runs);
+    ckit_function_close(fn);
+    busy_close(&b);
+}
