@@ -44,6 +44,10 @@ static const known_figure known_figures[] = {
     {"removes", "removes", false},
     {"expired", "expired", false},
     {"evicted", "evicted", false},
+    {"keyspace_hits", "keyspace hits", false},
+    {"keyspace_misses", "keyspace misses", false},
+    {"expired_keys", "expired keys", false},
+    {"evicted_keys", "evicted keys", false},
     {"corrupt", "damaged", false},
     {"too_large", "too large", false},
     {"no_space", "no space left", false},
@@ -55,6 +59,9 @@ static const known_figure known_figures[] = {
     {"limit_entries", NULL, false},
     {"bytes", NULL, true},
     {"limit_bytes", NULL, true},
+    {"keys", NULL, false},
+    {"used_memory", NULL, true}, /* as bytes, which every store tells */
+    {"limit_memory", NULL, true},
 };
 #define KNOWN_COUNT (sizeof known_figures / sizeof *known_figures)
 
@@ -85,7 +92,8 @@ typedef struct sample {
 typedef struct view {
     const cli_store *store;
     const sample    *now;
-    const sample    *before; /* NULL = this is the first */
+    const sample    *before;  /* NULL = this is the first */
+    unsigned         columns; /* of a line, one bit each */
 } view;
 
 static ckit_status take(const cli_store *store, sample *out, ckit_error *err) {
@@ -131,16 +139,24 @@ static double ratio_of(uint64_t hits, uint64_t misses) {
     return hits + misses == 0 ? -1 : (double)hits / ((double)hits + (double)misses);
 }
 
-static double hit_ratio(const view *v) {
-    const uint64_t *hits = value_of(v->now, "hits");
-    const uint64_t *misses = value_of(v->now, "misses");
+/* Lookups that are counted. A server counts those of all its clients, under names of its own. */
+typedef struct lookups {
+    const char *hits;
+    const char *misses;
+} lookups;
+static const lookups of_cache = {"hits", "misses"};
+static const lookups of_server = {"keyspace_hits", "keyspace_misses"};
+
+static double hit_ratio(const view *v, const lookups *of) {
+    const uint64_t *hits = value_of(v->now, of->hits);
+    const uint64_t *misses = value_of(v->now, of->misses);
     return hits == NULL || misses == NULL ? -1 : ratio_of(*hits, *misses);
 }
 
-static double recent_hit_ratio(const view *v) {
+static double recent_hit_ratio(const view *v, const lookups *of) {
     uint64_t hits;
     uint64_t misses;
-    return growth(v, "hits", &hits) && growth(v, "misses", &misses) ? ratio_of(hits, misses) : -1;
+    return growth(v, of->hits, &hits) && growth(v, of->misses, &misses) ? ratio_of(hits, misses) : -1;
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------ */
@@ -205,12 +221,12 @@ static void print_json(const view *v, bool watched) {
     cli_json_add(answer, "since", figures->since_wall_ms == 0 ? NULL : json_time(figures->since_wall_ms / 1000));
     cli_json_add(answer, "levels", json_figures(v, false));
     cli_json_add(answer, "counters", figures->counted ? json_figures(v, true) : NULL);
-    cli_json_add(answer, "hit_ratio", json_ratio(hit_ratio(v)));
+    cli_json_add(answer, "hit_ratio", json_ratio(hit_ratio(v, &of_cache)));
     if (watched) {
         bool first = v->before == NULL;
         cli_json_add(answer, "seconds", first ? NULL : cli_json_decimals(seconds_passed(v), 3));
         cli_json_add(answer, "rates", first || !figures->counted ? NULL : json_rates(v));
-        cli_json_add(answer, "recent_hit_ratio", json_ratio(recent_hit_ratio(v)));
+        cli_json_add(answer, "recent_hit_ratio", json_ratio(recent_hit_ratio(v, &of_cache)));
     }
     cli_json_add(answer, "guards", cli_guards_tell() ? cli_guards_json() : NULL);
     add_not_published(answer, figures->counted);
@@ -241,8 +257,13 @@ static void print_head(const view *v) {
     cli_print("%-16s%s (", "store", ckit_backend_name(v->store->backend));
     cli_print_escaped(ckit_slice_str(v->store->url));
     cli_print(", %s)\n", v->store->reason);
-    cli_print("%-16s%s\n", "entries",
-              cli_occupancy_text(value_of(v->now, "entries"), value_of(v->now, "limit_entries"), false, text));
+    const uint64_t *keys = value_of(v->now, "keys");
+    if (keys != NULL && value_of(v->now, "entries") == NULL) { /* entries of the cache, and whatever else is there */
+        cli_print("%-16s%" PRIu64 "\n", "keys", *keys);
+    } else {
+        cli_print("%-16s%s\n", "entries",
+                  cli_occupancy_text(value_of(v->now, "entries"), value_of(v->now, "limit_entries"), false, text));
+    }
     cli_print("%-16s%s\n", "bytes",
               cli_occupancy_text(value_of(v->now, "bytes"), value_of(v->now, "limit_bytes"), true, text));
 }
@@ -282,8 +303,10 @@ static void print_counters(const view *v) {
         if (known_figures[i].label != NULL) {
             print_figure(v, known_figures[i].name, known_figures[i].label, known_figures[i].size);
         }
-        if (strcmp(known_figures[i].name, "misses") == 0) {
-            print_ratio("hit ratio", hit_ratio(v));
+        if (strcmp(known_figures[i].name, of_cache.misses) == 0 && value_of(v->now, of_server.misses) == NULL) {
+            print_ratio("hit ratio", hit_ratio(v, &of_cache));
+        } else if (strcmp(known_figures[i].name, of_server.misses) == 0 && value_of(v->now, of_server.misses) != NULL) {
+            print_ratio("hit ratio", hit_ratio(v, &of_server));
         }
     }
     for (size_t i = 0; i < figures->count; i++) {
@@ -309,19 +332,45 @@ static void print_block(const view *v) {
 
 /* ---- watching without a terminal: a line per interval --------------------------------------------------------- */
 
+/* Those of which the store tells; the first six where it tells of none. */
 static const struct column {
     const char *name;
     const char *title;
-} columns[] = {{"hits", "hits/s"},       {"misses", "misses/s"},   {"writes", "writes/s"},
-               {"removes", "removes/s"}, {"expired", "expired/s"}, {"evicted", "evicted/s"}};
+} columns[] = {{"hits", "hits/s"},
+               {"misses", "misses/s"},
+               {"writes", "writes/s"},
+               {"removes", "removes/s"},
+               {"expired", "expired/s"},
+               {"evicted", "evicted/s"},
+               {"keyspace_hits", "hits/s"},
+               {"keyspace_misses", "misses/s"},
+               {"expired_keys", "expired/s"},
+               {"evicted_keys", "evicted/s"},
+               {"commands", "commands/s"}};
 #define COLUMN_COUNT (sizeof columns / sizeof *columns)
+#define USUAL_COLUMNS 0x3fu
 
-static void print_titles(void) {
+static unsigned columns_of(const sample *s) {
+    unsigned all = 0;
+    for (size_t i = 0; i < COLUMN_COUNT; i++) {
+        all |= value_of(s, columns[i].name) != NULL ? 1u << i : 0;
+    }
+    return all == 0 ? USUAL_COLUMNS : all;
+}
+
+static bool counts_for_server(const view *v) { return value_of(v->now, of_server.hits) != NULL; }
+
+/* What stands beside the bytes. */
+static const char *level_of(const view *v) { return counts_for_server(v) ? "keys" : "entries"; }
+
+static void print_titles(const view *v) {
     cli_print("%-20s", "time");
     for (size_t i = 0; i < COLUMN_COUNT; i++) {
-        cli_print(" %10s", columns[i].title);
+        if ((v->columns & 1u << i) != 0) {
+            cli_print(" %10s", columns[i].title);
+        }
     }
-    cli_print(" %6s %10s %14s\n", "hit %", "entries", "bytes");
+    cli_print(" %6s %10s %14s\n", "hit %", level_of(v), "bytes");
 }
 
 static void print_level(const view *v, const char *name, int width) {
@@ -343,16 +392,19 @@ static void print_line(const view *v) {
     }
     cli_print("%-20s", text);
     for (size_t i = 0; i < COLUMN_COUNT; i++) {
+        if ((v->columns & 1u << i) == 0) {
+            continue;
+        }
         (void)snprintf(text, sizeof text, "-");
         if (rate(v, columns[i].name, &per_second)) {
             (void)snprintf(text, sizeof text, "%.1f", per_second);
         }
         cli_print(" %10s", text);
     }
-    double ratio = recent_hit_ratio(v);
+    double ratio = recent_hit_ratio(v, counts_for_server(v) ? &of_server : &of_cache);
     (void)snprintf(text, sizeof text, ratio < 0 ? "-" : "%.1f", 100 * ratio);
     cli_print(" %6s", text);
-    print_level(v, "entries", 10);
+    print_level(v, level_of(v), 10);
     print_level(v, "bytes", 14);
     cli_print("\n");
 }
@@ -372,7 +424,7 @@ static void print_watched(const view *v, bool json, bool redraws) {
         print_block(v);
     } else {
         if (v->before == NULL) {
-            print_titles();
+            print_titles(v);
         }
         print_line(v);
     }
@@ -397,16 +449,20 @@ static void sleep_until(uint64_t end_ms) {
 static int watch(const cli_store *store, bool json, const stats_options *o) {
     static sample samples[2];
     bool          redraws = !json && can_redraw();
+    unsigned      shown = 0;
     ckit_error    err = CKIT_ERROR_INIT;
     cli_catch_interrupts();
     (void)setvbuf(stdout, NULL, _IOFBF,
                   1 << 14); /* a sample is written at once, so that drawing over does not flicker */
     for (uint64_t i = 0; cli_interrupted() == 0; i++) {
         sample     *now = &samples[i % 2];
-        view        v = {store, now, i == 0 ? NULL : &samples[(i + 1) % 2]};
+        view        v = {store, now, i == 0 ? NULL : &samples[(i + 1) % 2], shown};
         ckit_status st = take(store, now, &err);
         if (st != CKIT_OK) {
             return cli_call_failed(st, &err);
+        }
+        if (i == 0) {
+            v.columns = shown = columns_of(now);
         }
         print_watched(&v, json, redraws);
         if (fflush(stdout) != 0 || i + 1 == o->count) {
@@ -419,7 +475,7 @@ static int watch(const cli_store *store, bool json, const stats_options *o) {
 
 static int once(const cli_store *store, bool json) {
     static sample now;
-    view          v = {store, &now, NULL};
+    view          v = {store, &now, NULL, 0};
     ckit_error    err = CKIT_ERROR_INIT;
     ckit_status   st = take(store, &now, &err);
     if (st != CKIT_OK) {
@@ -499,7 +555,8 @@ const cli_command cli_stats_command = {
         "again when its record is lost. A program adds what it counts about once a second and when it ends, so the "
         "last second may be missing. Entries are not touched.\n\n"
         "hit ratio is hits / (hits + misses). These are requests that reached the store: what an application answered "
-        "from its own memory is not among them.\n\n"
+        "from its own memory is not among them. A Redis server counts what all its clients ask of all its keys: "
+        "keyspace hits and misses, expired and evicted keys, commands.\n\n"
         "guards are what running programs tell of the guard between their cache and its store: the circuit breaker, "
         "how "
         "long an operation may take now, how many are with the store and how many wait, what was turned away. They "

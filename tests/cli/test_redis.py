@@ -79,6 +79,23 @@ def test_figures(over):
     assert b"********@" in over("health").stdout
 
 
+def test_what_a_server_counts_is_shown_and_watched(over, server):
+    over("set", "k", "v")
+    assert over("get", "k").returncode == 0 and over("get", "absent").returncode == 1
+    shown = dict(line.split(maxsplit=1) for line in over("stats").stdout.decode().splitlines() if len(line.split()) > 1)
+    assert int(shown["keys"]) >= 1 and shown["bytes"] != "unknown"
+    text = over("stats").stdout.decode()
+    assert "keyspace hits" in text and "expired keys" in text and "entries" not in text
+    (ratio,) = [line.split()[2] for line in text.splitlines() if line.startswith("hit ratio")]
+    assert 0 < float(ratio) < 100
+    lines = over("stats", "--watch", "--interval", "100ms", "--count", "2").stdout.decode().splitlines()
+    titles = lines[0].split()
+    assert titles == ["time", "hits/s", "misses/s", "expired/s", "evicted/s", "commands/s", "hit", "%", "keys", "bytes"]
+    rates = lines[2].split()[1:6]
+    assert len(lines) == 3 and all(float(rate) >= 0 for rate in rates) and float(rates[4]) > 0
+    assert int(lines[2].split()[7]) >= 1 and int(lines[2].split()[8]) > 0
+
+
 def test_outputs_of_commands_are_kept(over):
     words = ["run", "--", "sh", "-c", "date +%N"]
     assert over(*words).stdout == over(*words).stdout != b""
