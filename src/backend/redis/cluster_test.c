@@ -1,13 +1,8 @@
 /* The Redis store on a real cluster: three masters, and a replica of the first. Of gather.c, node.c, redirect.c,
  * spread.c, walk_cluster.c and ways.c. */
-#include "store.h"
-
-#include "support/redis_cluster.h"
-#include "support/test.h"
+#include "store_fixture.h"
 
 #include <cachekit/buf.h>
-#include <cachekit/redis.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -16,64 +11,14 @@
 
 #define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
 
-static redis_cluster cluster;
-static pid_t         owner;
-
-static void stop(void) {
-    if (getpid() == owner) {
-        redis_cluster_stop(&cluster);
-    }
-}
-
-static void pause_ms(long ms) { nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL); }
-
-typedef struct fixture {
-    ckit_redis_options      options;
-    ckit_backend           *backend;
-    const ckit_backend_ops *ops;
-    void                   *self;
-} fixture;
-
-static void fixture_open(fixture *f) {
-    ckit_error err = CKIT_ERROR_INIT;
-    CHECK_OK_ERR(ckit_redis_open(&f->options, NULL, &f->backend, &err), &err);
-    f->ops = ckit_backend_operations(f->backend);
-    f->self = ckit_backend_self(f->backend);
-}
-
 static void fixture_init(fixture *f) {
-    char why[200], answer[256];
-    if (cluster.count == 0) {
-        if (!redis_cluster_start(&cluster, 1, 600, why, sizeof why)) {
-            SKIP("%s", why);
-        }
-        owner = getpid();
-        atexit(stop);
-    }
+    char answer[256];
+    need_cluster();
     for (size_t i = 0; i < REDIS_CLUSTER_MASTERS; i++) {
         redis_server_tell(&cluster.nodes[i], "FLUSHALL", answer);
     }
-    memset(f, 0, sizeof *f);
-    f->options = (ckit_redis_options)CKIT_REDIS_OPTIONS_INIT;
-    f->options.url = cluster.url;
-    f->options.socket_timeout_ms = 10000;
-    f->options.socket_connect_timeout_ms = 10000;
-    f->options.backoff_max_ms = 50;
-}
-
-static void fixture_close(fixture *f) { ckit_backend_close(f->backend); }
-
-static void put(fixture *f, const char *key, const char *namespace_name, const char *function) {
-    ckit_entry_info info = {.ttl_ms = 60000, .namespace_name = S(namespace_name), .function = S(function)};
-    ckit_error      err = CKIT_ERROR_INIT;
-    CHECK_OK_ERR(f->ops->set(f->self, S(key), S(key), &info, CKIT_NO_DEADLINE, &err), &err);
-}
-
-static bool has(fixture *f, const char *key) {
-    ckit_error  err = CKIT_ERROR_INIT;
-    ckit_status st = f->ops->exists(f->self, S(key), CKIT_NO_DEADLINE, &err);
-    CHECK(st == CKIT_OK || st == CKIT_MISS);
-    return st == CKIT_OK;
+    fixture_prepare(f, cluster.url);
+    f->options.socket_timeout_ms = f->options.socket_connect_timeout_ms = 10000;
 }
 
 static unsigned keys_in(size_t node) {
@@ -92,7 +37,7 @@ CKIT_TEST(keys, go_to_all_nodes_and_come_back) {
         ckit_buf out = CKIT_BUF_INIT;
         uint64_t life_ms;
         snprintf(key, sizeof key, i % 2 == 0 ? "func:f:args:%064d:1s" : "own %d", i);
-        put(&f, key, "n", "f");
+        put(&f, key, "n", "f", 60000);
         CHECK_OK(f.ops->get(f.self, S(key), CKIT_NO_DEADLINE, &out, &life_ms, NULL));
         CHECK_TEXT(key, ckit_buf_slice(&out));
         CHECK(life_ms > 0 && life_ms <= 60000);
@@ -190,7 +135,7 @@ static void put_shapes(fixture *f, const char *namespace_name, int count) {
         for (size_t s = 0; s < 4; s++) {
             char key[128];
             make_key(key, sizeof key, s, namespace_name, i);
-            put(f, key, namespace_name, "m.f");
+            put(f, key, namespace_name, "m.f", 60000);
         }
     }
 }
@@ -263,7 +208,7 @@ CKIT_TEST(figures, are_those_of_all_nodes_together) {
     for (int i = 0; i < 30; i++) {
         char key[128];
         snprintf(key, sizeof key, "func:f:args:%064d:1s", i);
-        put(&f, key, "", "");
+        put(&f, key, "", "", 60000);
     }
     f.ops->health(f.self, CKIT_NO_DEADLINE, &health);
     CHECK(health.healthy);
@@ -282,7 +227,7 @@ CKIT_TEST(forks, the_child_has_its_own_connections) {
     fixture f;
     fixture_init(&f);
     fixture_open(&f);
-    put(&f, "own parent", "", "");
+    put(&f, "own parent", "", "", 60000);
     pid_t child = fork();
     if (child == 0) {
         for (int i = 0; i < 50; i++) {
@@ -466,7 +411,7 @@ CKIT_TEST(moving, a_scope_is_removed_while_a_slot_moves) {
     for (int i = 0; i < 40; i++) {
         char key[128];
         snprintf(key, sizeof key, "{moving}own-%d", i);
-        put(&f, key, "n", "f");
+        put(&f, key, "n", "f", 60000);
     }
     redis_cluster_begin_move(&cluster, slot, from, to);
     for (int i = 0; i < 20; i++) { /* half of them, records and indexes stay */
@@ -517,9 +462,9 @@ static void fill_nodes(fixture *f, moving_list *l) {
     for (unsigned i = 0; i < REDIS_CLUSTER_MASTERS * OF_EACH; i++) {
         char key[160];
         snprintf(key, sizeof key, "%sown-%u", l->tags[i / OF_EACH], i % OF_EACH);
-        put(f, key, "n", "f");
+        put(f, key, "n", "f", 60000);
         snprintf(key, sizeof key, "ns:%s:func:f:args:%064u:1s", l->tags[i / OF_EACH], i % OF_EACH);
-        put(f, key, l->tags[i / OF_EACH], "f");
+        put(f, key, l->tags[i / OF_EACH], "f", 60000);
     }
 }
 

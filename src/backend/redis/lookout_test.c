@@ -1,9 +1,6 @@
 /* What a store tells of changes in a real cluster: at all masters, of slots that move, of masters that go and come. */
 #include "hearer.h"
-#include "store.h"
-
-#include "support/redis_cluster.h"
-#include "support/test.h"
+#include "store_fixture.h"
 
 #include <cachekit/buf.h>
 
@@ -12,29 +9,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-static redis_cluster cluster;
-static pid_t         owner;
-
-static void stop(void) {
-    if (getpid() == owner) {
-        redis_cluster_stop(&cluster);
-    }
-}
-
-static void need_cluster(void) {
-    char why[200];
-    if (cluster.count > 0) {
-        return;
-    }
-    if (!redis_cluster_start(&cluster, 1, 600, why, sizeof why)) {
-        SKIP("%s", why);
-    }
-    owner = getpid();
-    atexit(stop);
-}
-
-static void pause_ms(long ms) { nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL); }
 
 /* A key of that master, as the node `asked` knows. */
 static void key_of(size_t asked, size_t master, const char *word, char key[48]) {

@@ -2,6 +2,7 @@
  * entry.c, health.c, keys.c, lock.c, login.c, many.c, names.c, pool.c, publish.c, script.c and submit.c. */
 #include "entry.h"
 #include "script.h"
+#include "store_fixture.h"
 
 #include "support/redis_server.h"
 #include "support/test.h"
@@ -15,20 +16,6 @@ static redis_server server;
 
 static void stop(void) { redis_server_stop(&server); }
 
-typedef struct fixture {
-    ckit_redis_options      options;
-    ckit_backend           *backend;
-    const ckit_backend_ops *ops;
-    ckiti_redis_store      *self;
-} fixture;
-
-static void fixture_open(fixture *f) {
-    ckit_error err = CKIT_ERROR_INIT;
-    CHECK_OK_ERR(ckit_redis_open(&f->options, NULL, &f->backend, &err), &err);
-    f->ops = ckit_backend_operations(f->backend);
-    f->self = ckit_backend_self(f->backend);
-}
-
 static void fixture_init(fixture *f) {
     char why[200], answer[256];
     if (server.pid == 0) {
@@ -38,24 +25,7 @@ static void fixture_init(fixture *f) {
         atexit(stop);
     }
     CHECK_STR("+OK", redis_server_tell(&server, "FLUSHALL", answer));
-    memset(f, 0, sizeof *f);
-    f->options = (ckit_redis_options)CKIT_REDIS_OPTIONS_INIT;
-    f->options.url = server.url;
-    f->options.socket_timeout_ms = 20000;
-    f->options.socket_connect_timeout_ms = 20000;
-    f->options.backoff_max_ms = 50;
-}
-
-static void fixture_close(fixture *f) { ckit_backend_close(f->backend); }
-
-static void put(fixture *f, const char *key, const char *namespace_name, const char *function, uint64_t ttl_ms) {
-    ckit_entry_info info = {.ttl_ms = ttl_ms, .namespace_name = S(namespace_name), .function = S(function)};
-    ckit_error      err = CKIT_ERROR_INIT;
-    CHECK_OK_ERR(f->ops->set(f->self, S(key), S(key), &info, CKIT_NO_DEADLINE, &err), &err);
-}
-
-static bool has(fixture *f, const char *key) {
-    return f->ops->exists(f->self, S(key), CKIT_NO_DEADLINE, NULL) == CKIT_OK;
+    fixture_prepare(f, server.url);
 }
 
 static void expect_told(const char *expected, const char *line) {
