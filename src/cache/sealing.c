@@ -189,18 +189,7 @@ static ckit_status open_bare(const ckiti_sealed_value *v, ckit_slice stored, cki
 static ckit_status open_framed(const ckiti_sealed_value *v, ckit_slice stored, ckit_buf *plain, ckiti_sealed_class *cls,
                                ckit_error *err) {
     const ckiti_sealed_place place = place_for_reading(v);
-    ckit_buf                 payload = {.alloc = plain->alloc}, scratch = {.alloc = plain->alloc};
-    ckit_frame               frame;
-    ckit_status st = ckiti_sealed_read(&place, stored, CKIT_SEAL_MAX_BYTES, &frame, &payload, &scratch, cls, err);
-    if (st == CKIT_OK) {
-        frame.encrypted = false;
-        frame.tenant_id = frame.encryption_algorithm = frame.key_fingerprint = ckit_slice_of(NULL, 0);
-        st = ckit_frame_write(&frame, plain, err);
-        *cls = class_of(st);
-    }
-    ckit_buf_fini(&payload);
-    ckit_buf_fini(&scratch);
-    return st;
+    return ckiti_sealed_read_frame(&place, stored, CKIT_SEAL_MAX_BYTES, plain, cls, err);
 }
 
 static ckit_status open_raw(const ckiti_sealed_value *v, ckit_slice stored, ckit_buf *plain, ckiti_sealed_class *cls,

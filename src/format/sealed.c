@@ -71,17 +71,17 @@ static ckit_status begin(writing *w, ckit_frame *frame, size_t max_payload, ckit
     return st;
 }
 
-/* The payload stands behind the nonce's room. Encrypted where it lies. */
-static ckit_status finish(writing *w, const ckit_seal_subject *subject, uint64_t max_stored_bytes, ckit_error *err) {
-    const uint64_t   limit = max_stored_bytes == 0 ? UINT64_MAX : max_stored_bytes;
-    const ckit_slice plain = ckit_slice_of(w->out->ptr + w->nonce + NONCE, w->out->len - w->nonce - NONCE);
-    const size_t     len = w->out->len + TAG - w->start;
-    if (len > limit) {
-        return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to store, limit %llu", len,
+/* The payload stands behind the nonce's room, and is encrypted where it lies, or anywhere else. */
+static ckit_status finish(writing *w, const ckit_seal_subject *subject, ckit_slice payload, uint64_t max_stored_bytes,
+                          ckit_error *err) {
+    const uint64_t limit = max_stored_bytes == 0 ? UINT64_MAX : max_stored_bytes;
+    const size_t   end = w->nonce + NONCE + payload.len + TAG;
+    if (end - w->start > limit) {
+        return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to store, limit %llu", end - w->start,
                          (unsigned long long)limit);
     }
-    ckit_status st = ckiti_seal_lent(w->place->ring, w->tenant, subject, plain, NULL, w->out->ptr + w->nonce, err);
-    w->out->len += st == CKIT_OK ? TAG : 0;
+    ckit_status st = ckiti_seal_lent(w->place->ring, w->tenant, subject, payload, NULL, w->out->ptr + w->nonce, err);
+    w->out->len = st == CKIT_OK ? end : w->out->len;
     return st;
 }
 
@@ -110,8 +110,7 @@ ckit_status ckiti_sealed_write(const ckiti_sealed_place *place, const ckit_frame
     ckit_status st = begin(&w, &frame, given->payload.len, err);
     if (st == CKIT_OK) {
         const ckit_seal_subject subject = subject_of(&frame, place->tenant, place->key);
-        (void)ckit_buf_append(out, given->payload);
-        st = finish(&w, &subject, max_stored_bytes, err);
+        st = finish(&w, &subject, given->payload, max_stored_bytes, err);
     }
     return leave(&w, st);
 }
@@ -133,11 +132,10 @@ ckit_status ckiti_sealed_seal(const ckiti_sealed_place *place, ckit_slice docume
         ckit_envelope_options options = CKIT_ENVELOPE_OPTIONS_INIT;
         options.compression_level = compression_level;
         st = ckit_envelope_store(document, subject.format, &options, out, err);
-    } else if (st == CKIT_OK) {
-        (void)ckit_buf_append(out, document);
+        document = ckit_slice_of(out->ptr + w.nonce + NONCE, out->len - w.nonce - NONCE);
     }
     if (st == CKIT_OK) {
-        st = finish(&w, &subject, max_stored_bytes, err);
+        st = finish(&w, &subject, document, max_stored_bytes, err);
     }
     return leave(&w, st);
 }
@@ -235,6 +233,28 @@ ckit_status ckiti_sealed_read(const ckiti_sealed_place *place, ckit_slice stored
         st = decrypt(place, frame, max_bytes, payload, cls, err);
         ckiti_wipe_registers();
     }
+    return st;
+}
+
+ckit_status ckiti_sealed_read_frame(const ckiti_sealed_place *place, ckit_slice stored, uint64_t max_bytes,
+                                    ckit_buf *plain, ckiti_sealed_class *cls, ckit_error *err) {
+    ckit_buf     scratch = {.alloc = plain->alloc};
+    const size_t before = plain->len;
+    ckit_frame   frame;
+    ckit_status  st = parse(place, stored, &frame, &scratch, cls, err);
+    if (st == CKIT_OK) {
+        ckit_frame clear = frame;
+        clear.encrypted = false;
+        clear.tenant_id = clear.encryption_algorithm = clear.key_fingerprint = clear.payload = ckit_slice_of(NULL, 0);
+        *cls = CKITI_SEALED_LOCAL;
+        st = ckit_frame_write(&clear, plain, err);
+    }
+    if (st == CKIT_OK) {
+        st = decrypt(place, &frame, max_bytes, plain, cls, err);
+        ckiti_wipe_registers();
+    }
+    plain->len = st == CKIT_OK ? plain->len : before;
+    ckit_buf_fini(&scratch);
     return st;
 }
 

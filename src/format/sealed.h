@@ -57,6 +57,10 @@ ckit_status ckiti_sealed_seal(const ckiti_sealed_place *place, ckit_slice docume
 ckit_status ckiti_sealed_read(const ckiti_sealed_place *place, ckit_slice stored, uint64_t max_bytes, ckit_frame *frame,
                               ckit_buf *payload, ckit_buf *scratch, ckiti_sealed_class *cls, ckit_error *err);
 
+/* The same, appended to `plain` as a frame in the clear. */
+ckit_status ckiti_sealed_read_frame(const ckiti_sealed_place *place, ckit_slice stored, uint64_t max_bytes,
+                                    ckit_buf *plain, ckiti_sealed_class *cls, ckit_error *err);
+
 /* The same for a document of the serializer "default", as ckiti_stored_open; CORRUPT also with the failures of an
  * envelope. */
 ckit_status ckiti_sealed_open(const ckiti_sealed_place *place, ckit_slice stored, bool integrity_expected,
