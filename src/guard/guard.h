@@ -51,7 +51,7 @@ enum {
     CKITI_TRAIT_PLACE = 1,    /* takes a place among those that are with the store at once */
     CKITI_TRAIT_REPEATS = 2,  /* may be tried again */
     CKITI_TRAIT_LOCK = 4,     /* timed with the locks */
-    CKITI_TRAIT_ALWAYS = 8,   /* goes also while the breaker is open, and says nothing to it */
+    CKITI_TRAIT_ALWAYS = 8,   /* goes also while the breaker is open, and tells it only what is so for all */
     CKITI_TRAIT_NO_WAIT = 16, /* refused where it would have to wait */
     CKITI_TRAIT_WRITES = 32   /* brings a value or a lifetime: not tried again where it may have been done */
 };
@@ -75,8 +75,9 @@ ckiti_guard *ckiti_guard_of(const ckit_backend *backend);
  * out. */
 bool ckiti_guard_shuts(ckiti_guard *guard);
 
-/* What became of an operation that went past the guard: a store that nobody can reach is that for all, and the attempt
- * that found it out may be the only one for a while. Other failures depend on what was asked, and of whom. */
+/* What became of an operation that the breaker was not asked about: a store that nobody can reach, or that says nothing
+ * for as long as a time limit (EINPROGRESS), is that for all, and the attempt that found it out may be the only one for a
+ * while. Other failures depend on what was asked, and of whom. */
 void ckiti_guard_hear(ckiti_guard *guard, ckit_status status, const ckit_error *err);
 
 /* One line about a change of the breaker's state; `why` may be NULL. */

@@ -202,10 +202,11 @@ CKIT_TEST(guard, an_attempt_to_connect_counts_whoever_makes_it) {
     hear(&s, CKIT_E_TIMEOUT, 0); /* a limit of the asker's own */
     hear(&s, CKIT_E_NETWORK, ECONNRESET);
     hear(&s, CKIT_E_UNREACHABLE, EAGAIN);
+    hear(&s, CKIT_E_TIMEOUT, EAGAIN);
     CHECK_EQ_U(0, scene_stats(&s).failures);
     for (unsigned i = 0; i < 5; i++) {
         CHECK_EQ_U(CKIT_BREAKER_CLOSED, scene_stats(&s).state);
-        hear(&s, CKIT_E_UNREACHABLE, ECONNREFUSED);
+        hear(&s, i == 0 ? CKIT_E_TIMEOUT : CKIT_E_UNREACHABLE, i == 0 ? EINPROGRESS : ECONNREFUSED);
     }
     CHECK_EQ_U(CKIT_BREAKER_OPEN, scene_stats(&s).state);
     CHECK_CONTAINS("asked past the guard", s.log);
@@ -216,6 +217,23 @@ CKIT_TEST(guard, an_attempt_to_connect_counts_whoever_makes_it) {
     hear(&s, CKIT_E_UNREACHABLE, ECONNREFUSED); /* and probes decide by themselves */
     CHECK_EQ_U(CKIT_BREAKER_HALF_OPEN, scene_stats(&s).state);
     CHECK_EQ_U(5, scene_stats(&s).failures);
+    scene_close(&s);
+}
+
+/* A lease goes back also while the circuit is open, and may be the first to find that nobody is there. */
+CKIT_TEST(guard, an_attempt_to_connect_counts_also_when_a_lease_is_given_back) {
+    scene      s;
+    ckit_lease lease;
+    scene_open(&s, FAKE_LOCKING);
+    CHECK_OK(s.ops->lock_try(s.self, S("key"), 30000, CKIT_NO_DEADLINE, &lease, NULL));
+    fake_fail_errno(s.store, FAKE_LOCK_RELEASE, CKIT_E_UNREACHABLE, ECONNREFUSED, 5);
+    for (unsigned i = 0; i < 5; i++) {
+        CHECK_EQ_U(i, scene_stats(&s).failures);
+        CHECK_STATUS(CKIT_E_UNREACHABLE, s.ops->lock_release(s.self, S("key"), &lease, CKIT_NO_DEADLINE, NULL));
+    }
+    CHECK_EQ_U(CKIT_BREAKER_OPEN, scene_stats(&s).state);
+    CHECK_OK(s.ops->lock_release(s.self, S("key"), &lease, CKIT_NO_DEADLINE, NULL));
+    CHECK_EQ_U(CKIT_BREAKER_OPEN, scene_stats(&s).state);
     scene_close(&s);
 }
 

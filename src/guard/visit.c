@@ -102,11 +102,18 @@ void ckiti_guard_report(ckiti_guard *guard, const ckiti_visit *visit, ckiti_outc
     }
 }
 
+/* What one attempt has found out for all. */
+static bool is_news(ckit_status status, const ckit_error *err) {
+    if (status == CKIT_E_TIMEOUT) {
+        return err != NULL && err->status == status && err->sys_errno == EINPROGRESS;
+    }
+    return status == CKIT_E_UNREACHABLE && !is_repetition(status, err);
+}
+
 void ckiti_guard_hear(ckiti_guard *guard, ckit_status status, const ckit_error *err) {
     bool            moved = false;
     ckit_error_kind kind = ckiti_guard_kind(status, err);
-    if (guard->breaks && status == CKIT_E_UNREACHABLE && !is_repetition(status, err) &&
-        (guard->excluded_kinds & CKIT_KIND_BIT(kind)) == 0) {
+    if (guard->breaks && is_news(status, err) && (guard->excluded_kinds & CKIT_KIND_BIT(kind)) == 0) {
         ckiti_breaker_hear_of_failure(&guard->breaker, ckiti_guard_now_us(guard) / 1000, &moved);
     }
     if (moved) {
@@ -134,6 +141,8 @@ void ckiti_guard_leave_failed(ckiti_guard *guard, const ckiti_visit *visit, uint
         bool silent = again || repeated;
         ckiti_guard_report(guard, visit, silent ? CKITI_OUTCOME_NEITHER : outcome_of(guard, visit, status, kind),
                            now_us, status, err);
+    } else {
+        ckiti_guard_hear(guard, status, err);
     }
 }
 
