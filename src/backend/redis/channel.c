@@ -173,7 +173,7 @@ ckit_status ckiti_redis_channel_connect(ckiti_redis_channel *ch, uint64_t until_
     }
     st = ckiti_redis_connection_open(&fresh, limit < until_ms ? limit : until_ms, err);
     if (st != CKIT_E_TIMEOUT) {
-        atomic_store_explicit(&ch->heard_ms, ckiti_system_monotonic_ms(), memory_order_relaxed);
+        atomic_store(&ch->heard_ms, ckiti_system_monotonic_ms());
         ckiti_redis_channel_heard(ch);
     }
     if (st == CKIT_OK) {
@@ -261,7 +261,7 @@ ckit_status ckiti_redis_channel_flush(ckiti_redis_channel *ch, uint64_t until_ms
 ckit_status ckiti_redis_channel_receive(ckiti_redis_channel *ch, uint64_t until_ms, ckit_error *err) {
     ckit_status st = ckiti_redis_connection_receive(&ch->connection, until_ms, err);
     if (st != CKIT_E_TIMEOUT) {
-        atomic_store_explicit(&ch->heard_ms, ch->connection.read_at_ms, memory_order_relaxed);
+        atomic_store(&ch->heard_ms, ch->connection.read_at_ms);
         ckiti_redis_channel_heard(ch);
     }
     return st;

@@ -97,8 +97,10 @@ typedef struct ckiti_redis_channel {
     _Atomic bool     mute;      /* somebody's time was over, and nothing had come in it */
     _Atomic uint64_t heard_ms;  /* when something came last */
     _Atomic uint64_t looked_ms; /* when somebody looked last whether something has come */
-    uint64_t         told_ms;   /* when it last counted as a failure; guarded by the lock */
-    uint64_t         retry_ms;  /* one caller tries anew then; guarded by the lock */
+    uint64_t         asked_ms;  /* since when there is no answer; these are guarded by the lock */
+    uint64_t         vain_ms;   /* the longest that anybody has waited for it */
+    uint64_t         told_ms;   /* when it last counted as a failure */
+    uint64_t         retry_ms;  /* one caller tries anew then */
 
     /* those who wait (combine.c) */
     _Atomic bool     led;
@@ -132,21 +134,25 @@ static inline bool ckiti_redis_channel_empty(ckiti_redis_channel *ch) {
 /* ---- a server that says nothing (silence.c) ------------------------------------------------------------------------
  *
  * Whoever waits in vain until his time is over, and has heard nothing on the connection all that time, has waited for
- * all: until something comes, calls with a deadline of their own are answered at once. Their commands are not sent; the
- * one that is still unanswered is the question. What the others would have waited counts as a failure all the same, one
- * for as much silence as one of them would have had, and the rest are repetitions (EAGAIN). So a guard finds a store
- * that hangs as sick as if everybody had waited, and a server that stands still for a moment costs no more than that
- * moment, however many ask. One caller tries anew after a while, on a connection of his own, or when somebody
- * hurries. */
+ * all who have not much more time: until something comes, calls with a deadline of their own are answered at once. Their
+ * commands are not sent; the one that is still unanswered is the question, and the connection is kept for the answer.
+ * What the others would have waited counts as a failure all the same, one for as much silence as one of them would have
+ * had, and the rest are repetitions (EAGAIN). So a guard finds a store that hangs as sick as if everybody had waited,
+ * and a server that stands still for a moment costs no more than that moment, however many ask. One caller tries anew
+ * after a while, on a connection of his own, or when somebody hurries. Where there is no connection, because the server
+ * let nobody in, there is nothing to hear: that while is as long as the last one has waited. */
 
-/* Something came, or there is no connection to hear anything from. */
+/* Something came, or nothing has been asked. */
 static inline void ckiti_redis_channel_heard(ckiti_redis_channel *ch) {
-    if (atomic_load_explicit(&ch->mute, memory_order_relaxed)) {
-        atomic_store_explicit(&ch->mute, false, memory_order_relaxed);
+    if (atomic_load(&ch->mute)) {
+        atomic_store(&ch->mute, false);
     }
 }
-/* The call's time is over, which `why` tells; it becomes a repetition when that is no news. */
-void ckiti_redis_channel_waited(ckiti_redis_channel *ch, const ckiti_redis_call *call, ckit_error *why);
+/* The call's time is over, which `why` tells; it becomes a repetition when that is no news. True: the connection is kept
+ * for the answer. */
+bool ckiti_redis_channel_waited(ckiti_redis_channel *ch, const ckiti_redis_call *call, ckit_error *why);
+/* How long the connection may be silent while something is asked of it. */
+uint64_t ckiti_redis_channel_longest_silence(ckiti_redis_channel *ch);
 /* What a call that comes now is to do. */
 typedef enum ckiti_redis_turnout {
     CKITI_REDIS_GOES,

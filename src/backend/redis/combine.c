@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "failure.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -68,34 +69,41 @@ static void hand_over(ckiti_redis_channel *ch) {
 
 static bool is_done(const ckiti_redis_call *call) { return atomic_load_explicit(&call->done, memory_order_acquire); }
 
-/* Its time is over. */
-static void fail_own(ckiti_redis_channel *ch, ckiti_redis_call *call, ckit_error *why) {
-    ckiti_redis_channel_waited(ch, call, why);
+/* Its time is over. True: the connection is kept for the answer. */
+static bool fail_own(ckiti_redis_channel *ch, ckiti_redis_call *call, ckit_error *why) {
+    bool kept = ckiti_redis_channel_waited(ch, call, why);
     ckiti_redis_call_fail(call, why, why->status == CKIT_E_TIMEOUT);
     atomic_store(&call->done, true);
+    return kept && !call->patient;
 }
 
-/* The leader's time is over. The connection goes only when the server has been silent for as long as it may be. */
-static void leader_is_late(ckiti_redis_channel *ch, ckiti_redis_call *call, ckiti_redis_woken *woken) {
+/* The leader's time is over, or that of the connection, on which nothing came for as long as it may be silent. In the
+ * second case a leader whose commands have not been sent goes on with another one. */
+static void is_late(ckiti_redis_channel *ch, ckiti_redis_call *call, ckiti_redis_woken *woken) {
     ckit_error why = CKIT_ERROR_INIT;
+    uint64_t   now = ckiti_exact_monotonic_ms();
+    bool       own = now >= call->until_ms, kept = false;
     (void)ckiti_redis_connection_late(&ch->connection, &why);
-    if (ckiti_redis_channel_current(ch) == call) {
-        ckiti_redis_channel_drop_current(ch);
-    } else {
-        (void)ckiti_redis_channel_withdraw(ch, call);
+    if (own) {
+        if (ckiti_redis_channel_current(ch) == call) {
+            ckiti_redis_channel_drop_current(ch);
+        } else {
+            (void)ckiti_redis_channel_withdraw(ch, call);
+        }
+        kept = fail_own(ch, call, &why);
+        why.sys_errno = EAGAIN; /* for the others it is no news */
     }
-    if (ch->connection.stream != NULL &&
-        ckiti_redis_channel_silence(ch, ckiti_exact_monotonic_ms()) >= ch->silence_ms) {
+    if (!kept && ch->connection.stream != NULL && ckiti_redis_channel_silence(ch, now) >= ch->silence_ms) {
         ckiti_redis_channel_break(ch, &why, false, woken, NULL);
+        ckiti_redis_channel_hurry(ch); /* there is nothing to hear any more */
     }
-    fail_own(ch, call, &why);
 }
 
 /* Nobody can connect: everybody is told, unless only the leader was in a hurry. */
 static void cannot_connect(ckiti_redis_channel *ch, ckiti_redis_call *call, ckit_error *why, ckiti_redis_woken *woken) {
     if (why->status == CKIT_E_TIMEOUT && ckiti_exact_monotonic_ms() >= call->until_ms && !call->patient) {
         (void)ckiti_redis_channel_withdraw(ch, call);
-        fail_own(ch, call, why);
+        (void)fail_own(ch, call, why);
         return;
     }
     ckiti_redis_channel_break(ch, why, true, woken, NULL);
@@ -113,7 +121,7 @@ static ckit_status serve(ckiti_redis_channel *ch, ckiti_redis_call *call, ckiti_
     }
     st = ckiti_redis_channel_receive(ch, earlier(call->until_ms, silence), why);
     if (st == CKIT_E_TIMEOUT) {
-        leader_is_late(ch, call, woken);
+        is_late(ch, call, woken);
         return CKIT_OK;
     }
     if (st == CKIT_OK) { /* first give the server something to do */
@@ -152,7 +160,7 @@ static bool give_up(ckiti_redis_channel *ch, ckiti_redis_call *call, bool graced
         pthread_mutex_lock(&ch->lock); /* the leader may be replacing the connection */
         (void)ckiti_redis_connection_late(&ch->connection, &why);
         pthread_mutex_unlock(&ch->lock);
-        fail_own(ch, call, &why);
+        (void)fail_own(ch, call, &why);
         return true;
     }
     /* His answer is being taken in, into his memory. If that takes longer, the connection ends, and with it the
@@ -209,6 +217,8 @@ static void look(ckiti_redis_channel *ch, bool anew) {
         }
         if (st != CKIT_OK) {
             ckiti_redis_channel_break(ch, &why, false, &woken, NULL);
+        } else if (ckiti_redis_channel_idle(ch)) { /* the question was never sent */
+            ckiti_redis_channel_heard(ch);
         }
     }
     wake_answered(ch, &woken);

@@ -54,7 +54,7 @@ static void break_off(ckiti_redis_pump *pump, const ckit_error *why, bool unsent
 static void tell_late(ckiti_redis_channel *ch, ckiti_redis_call *call) {
     ckit_error why = CKIT_ERROR_INIT;
     (void)ckiti_redis_connection_late(&ch->connection, &why);
-    ckiti_redis_channel_waited(ch, call, &why);
+    (void)ckiti_redis_channel_waited(ch, call, &why);
     ckiti_redis_call_fail(call, &why, true);
     call->finish(call);
 }
@@ -96,6 +96,12 @@ static void expire(ckiti_redis_pump *pump, uint64_t now_ms) {
 
 /* ---- the thread -------------------------------------------------------------------------------------------------- */
 
+/* Nothing came. Those whose time is over are told first: then they have waited for all. */
+static bool may_be_silent(ckiti_redis_channel *ch, uint64_t expires_ms) {
+    uint64_t now = ckiti_exact_monotonic_ms();
+    return expires_ms <= now || ckiti_redis_channel_silence(ch, now) < ckiti_redis_channel_longest_silence(ch);
+}
+
 static void serve(ckiti_redis_pump *pump, uint64_t expires_ms) {
     ckiti_redis_channel *ch = &pump->channel;
     ckiti_redis_woken    woken = 0;
@@ -123,11 +129,11 @@ static void serve(ckiti_redis_pump *pump, uint64_t expires_ms) {
         st = ckiti_redis_channel_receive(ch, expires_ms < tick ? expires_ms : tick, &why);
         if (st == CKIT_OK) {
             st = ckiti_redis_channel_answer(ch, &woken, &why);
-        } else if (st == CKIT_E_TIMEOUT &&
-                   ckiti_redis_channel_silence(ch, ckiti_system_monotonic_ms()) < ch->silence_ms) {
+        } else if (st == CKIT_E_TIMEOUT && may_be_silent(ch, expires_ms)) {
             st = CKIT_OK;
         } else if (st == CKIT_E_TIMEOUT) {
             (void)ckiti_redis_connection_late(&ch->connection, &why);
+            ckiti_redis_channel_hurry(ch); /* there will be nothing to hear any more */
         }
     }
     if (st != CKIT_OK) {

@@ -27,19 +27,21 @@ typedef struct fixture {
 static uint64_t most_commands(const fixture *f) { return 3 * f->server.connections + UINT64_C(2) * f->waits; }
 
 /* Nothing is tried anew by itself: that takes as long as the longest pause. */
-static void fixture_open(fixture *f) {
+static void fixture_open_with(fixture *f, uint32_t socket_timeout_ms) {
     ckit_error err = CKIT_ERROR_INIT;
     memset(f, 0, sizeof *f);
     fake_server_start(&f->server);
     f->options = (ckit_redis_options)CKIT_REDIS_OPTIONS_INIT;
     f->options.url = f->server.url;
-    f->options.socket_timeout_ms = FOR_EVER;
+    f->options.socket_timeout_ms = socket_timeout_ms;
     f->options.socket_connect_timeout_ms = 20000;
     f->options.backoff_max_ms = FOR_EVER;
     CHECK_OK_ERR(ckit_redis_open(&f->options, NULL, &f->backend, &err), &err);
     f->ops = ckit_backend_operations(f->backend);
     f->self = ckit_backend_self(f->backend);
 }
+
+static void fixture_open(fixture *f) { fixture_open_with(f, FOR_EVER); }
 
 static void fixture_close(fixture *f) {
     ckit_backend_close(f->backend);
@@ -157,7 +159,11 @@ CKIT_TEST(silence, a_write_that_was_not_sent_says_so) {
     ckit_error            err = CKIT_ERROR_INIT;
     fixture_open(&f);
     fall_silent(&f);
-    CHECK_STATUS_ERR(CKIT_E_UNREACHABLE, f.ops->set(f.self, S("key"), S("value"), &info, now_ms() + 20000, &err), &err);
+    ckit_status st;
+    do {
+        st = f.ops->set(f.self, S("key"), S("value"), &info, now_ms() + LIMIT_MS, &err);
+    } while (st == CKIT_E_TIMEOUT && came_too_late(&err));
+    CHECK_STATUS_ERR(CKIT_E_UNREACHABLE, st, &err);
     CHECK_EQ_I(CKIT_KIND_TIMEOUT, err.kind);
     fixture_close(&f);
 }
@@ -209,6 +215,103 @@ CKIT_TEST(silence, does_not_keep_those_who_have_time_from_waiting) {
     }
     held = false;
     CHECK_EQ_I(0, pthread_join(thread, NULL));
+    fixture_close(&f);
+}
+
+/* Calls with a limit until one is answered: how many were not. */
+static unsigned await_answer(fixture *f) {
+    ckit_error err;
+    unsigned   failed = 0;
+    while (get(f, &err) != CKIT_OK && failed < 20000) {
+        failed++;
+        nap();
+    }
+    return failed;
+}
+
+/* Nothing can be heard where there is no connection. */
+CKIT_TEST(silence, a_server_that_lets_nobody_in_for_a_moment_is_used_soon_after) {
+    fixture    f;
+    ckit_error err;
+    fixture_open(&f);
+    held = true;
+    f.server.told = hold;
+    CHECK_STATUS_ERR(CKIT_E_TIMEOUT, get(&f, &err), &err);
+    held = false;
+    CHECK(await_answer(&f) < 20000);
+    fixture_close(&f);
+}
+
+/* The limit of the calls is that of the connection, as it is by default. */
+CKIT_TEST(silence, ends_with_the_first_byte_also_when_the_connection_has_been_silent_for_as_long_as_it_may) {
+    fixture f;
+    fixture_open_with(&f, LIMIT_MS);
+    CHECK(await_answer(&f) < 20000);
+    held = true;
+    f.server.told = hold;
+    await_silence(&f);
+    held = false;
+    CHECK(await_answer(&f) < 20000);
+    fixture_close(&f);
+}
+
+/* Whose own time is the connection's. */
+CKIT_TEST(silence, who_comes_when_the_connection_has_been_silent_for_too_long_does_not_fail_for_that) {
+    fixture    f;
+    ckit_error err = CKIT_ERROR_INIT;
+    fixture_open_with(&f, 300);
+    f.server.stall_after = 0;
+    f.server.faulty = 1;
+    await_silence(&f);
+    for (uint64_t until = now_ms() + 400; now_ms() < until;) {
+        nap();
+    }
+    uint64_t    began = now_ms();
+    ckit_status st = get_by(&f, CKIT_NO_DEADLINE, &err);
+    CHECKF(st == CKIT_OK || now_ms() - began >= 290, "%s", err.text);
+    fixture_close(&f);
+}
+
+static void *get_in_20_s(void *arg) {
+    ckit_error err = CKIT_ERROR_INIT;
+    CHECK_OK_ERR(get_by(arg, now_ms() + 20000, &err), &err);
+    return NULL;
+}
+
+CKIT_TEST(silence, who_has_much_more_time_than_anybody_has_waited_asks) {
+    fixture   f;
+    pthread_t thread;
+    fixture_open(&f);
+    stand_still(&f);
+    CHECK_EQ_I(0, pthread_create(&thread, NULL, get_in_20_s, &f));
+    for (int i = 0; i < 50; i++) { /* long enough to be turned away */
+        nap();
+    }
+    held = false;
+    CHECK_EQ_I(0, pthread_join(thread, NULL));
+    fixture_close(&f);
+}
+
+/* Nobody had asked anything before. */
+CKIT_TEST(silence, is_told_as_long_as_somebody_has_waited) {
+    fixture            f;
+    ckit_error         err;
+    unsigned long long told = 0;
+    fixture_open(&f);
+    CHECK(await_answer(&f) < 20000);
+    for (int i = 0; i < 30; i++) {
+        nap();
+    }
+    uint64_t began = now_ms();
+    f.server.stall_after = 0;
+    held = true;
+    f.server.told = hold;
+    await_silence(&f);
+    CHECK_STATUS_ERR(CKIT_E_TIMEOUT, get(&f, &err), &err);
+    const char *at = strstr(err.text, "nothing for ");
+    CHECK(at != NULL && sscanf(at, "nothing for %llu ms", &told) == 1);
+    CHECK_BETWEEN_U(0, now_ms() - began + 10, told); /* the clock goes in ticks */
+    held = false;
     fixture_close(&f);
 }
 
@@ -269,4 +372,37 @@ CKIT_TEST(silence, requests_are_told_too_before_they_are_taken) {
     CHECK(told > 0);
     CHECK_BETWEEN_U(0, most_commands(&f), f.server.commands);
     fixture_close(&f);
+}
+
+/* Until one is answered: false when none is. */
+static bool is_answered_again(fixture *f) {
+    handed h;
+    for (int left = 20000; left > 0; left--) {
+        if (submit(f, &h) == CKIT_OK) {
+            return true;
+        }
+        nap();
+    }
+    return false;
+}
+
+CKIT_TEST(silence, requests_are_taken_again_when_it_ends_or_the_connection_does) {
+    for (uint32_t socket_timeout_ms = LIMIT_MS; socket_timeout_ms < 400; socket_timeout_ms += LIMIT_MS) {
+        fixture f;
+        handed  h;
+        fixture_open_with(&f, socket_timeout_ms);
+        CHECK(is_answered_again(&f));
+        held = true;
+        f.server.told = hold;
+        do {
+            CHECK_STATUS(CKIT_E_TIMEOUT, submit(&f, &h));
+        } while (!is_told(&h.request.error));
+        for (uint64_t until = now_ms() + 2 * socket_timeout_ms; now_ms() < until;) {
+            CHECK_STATUS(CKIT_E_TIMEOUT, submit(&f, &h));
+            nap();
+        }
+        held = false;
+        CHECK(is_answered_again(&f));
+        fixture_close(&f);
+    }
 }
