@@ -96,7 +96,7 @@ function(ckit_test name)
     add_test(NAME ${name} COMMAND ${arg_TARGET})
     set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}"
                          ENVIRONMENT "CKIT_SCRATCH=${PROJECT_BINARY_DIR}/scratch")
-    # Otherwise the limit of the preset (300 s) or of the command line counts.
+    # Otherwise the limit of the preset (900 s) or of the command line counts.
     if(arg_TIMEOUT)
         set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})
     endif()

@@ -49,7 +49,7 @@ pip_install() { # pip_install ENVIRONMENT SECONDS ARG...
 
 install_package() { # install_package ENVIRONMENT AS_DOCUMENTED
     # In an environment for building that pip makes. It asks the index; elsewhere and if that fails not.
-    if [ "$2" = 1 ] && pip_install "$1" 240 --no-deps --force-reinstall .; then
+    if [ "$2" = 1 ] && pip_install "$1" 600 --no-deps --force-reinstall .; then
         return 0
     fi
     # In one directory for all: the library is compiled once, the extension for each. With one builder for all, since another
@@ -57,7 +57,7 @@ install_package() { # install_package ENVIRONMENT AS_DOCUMENTED
     (
         flock 9
         install_builder "$1"
-        PYTHONPATH=$state/builder timeout 240 "$1/bin/python" -m pip install --quiet --no-deps --force-reinstall \
+        PYTHONPATH=$state/builder timeout 600 "$1/bin/python" -m pip install --quiet --no-deps --force-reinstall \
             --no-build-isolation --config-settings=build-dir=build/python/cmake \
             --config-settings=cmake.define.CKIT_LTO=OFF .
     ) 9>"$state/lock"
@@ -107,11 +107,11 @@ prepare_and_test() { # prepare_and_test MINOR INTERPRETER NEWEST WHOLE HASH
     fi
 
     if [ "$newest" = 1 ]; then # beside the tests
-        timeout 400 tests/interchange/run.sh "$environment/bin/python" >"$home/exchanged" 2>&1 &
+        timeout 900 tests/interchange/run.sh "$environment/bin/python" >"$home/exchanged" 2>&1 &
     fi
     local summary installed=$SECONDS
     [ "$whole" = 1 ] || left_out=("${waiting[@]/#/--ignore=python/tests/test_}")
-    timeout 900 "$environment/bin/python" -m pytest -q -p no:cacheprovider "${left_out[@]/%/.py}" python/tests \
+    timeout 1500 "$environment/bin/python" -m pytest -q -p no:cacheprovider "${left_out[@]/%/.py}" python/tests \
         >"$home/pytest.log" 2>&1
     local code=$?
     cat "$home/pytest.log"
@@ -128,7 +128,7 @@ prepare_and_test() { # prepare_and_test MINOR INTERPRETER NEWEST WHOLE HASH
     echo "installed in $((installed - begin)) s, tested in $((SECONDS - installed)) s" >>"$notes"
 
     if [ "$newest" = 1 ] && [ -e "$home/extras" ]; then
-        if timeout 120 "$environment/bin/basedpyright" --pythonpath "$environment/bin/python"; then
+        if timeout 600 "$environment/bin/basedpyright" --pythonpath "$environment/bin/python"; then
             passed=$((passed + 1))
         else
             echo "basedpyright found something" >>"$notes"

@@ -174,7 +174,7 @@ CKIT_TEST(fleet, a_forked_child_trusts_no_copy_of_its_parent_s) {
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        (void)alarm(60);
+        (void)alarm(300);
         CHECK_ENTRY(CKIT_SOURCE_STORE, "value", &fl.a, "k");
         CHECK_ENTRY(CKIT_SOURCE_MEMORY, "value", &fl.a, "k");
         fake_clock_advance(&fl.f.time, 1000);

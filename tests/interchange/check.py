@@ -53,7 +53,7 @@ def run(interpreter: str, server: redis_server.RedisServer, where: str) -> dict[
     if interpreter != OURS:
         environment.pop("PYTHONPATH", None)
     done = subprocess.run([interpreter, str(HERE / "functions.py"), server.url, where], capture_output=True, text=True,
-                          env=environment, cwd=server.directory, timeout=120)  # fmt: skip
+                          env=environment, cwd=server.directory, timeout=300)  # fmt: skip
     if done.returncode != 0:
         print(done.stderr, file=sys.stderr)
         return {}

@@ -172,7 +172,7 @@ static void fork_in_the_middle(ckit_cache *cache) {
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            alarm(120); /* a child that hangs is a failure and not a wait */
+            alarm(300); /* a child that hangs is a failure and not a wait */
             use(&c, "child");
             close_all(&c);
             _exit(0);
@@ -222,7 +222,7 @@ CKIT_TEST(fork, while_stale_values_are_being_refreshed) {
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            alarm(120);
+            alarm(300);
             for (uint64_t number = 0; number < 2 * KEYS; number++) {
                 (void)files_call(function, number);
             }

@@ -22,7 +22,7 @@ static void in_child(void (*body)(void *), void *context) {
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        (void)alarm(60); /* a child that hangs dies of it */
+        (void)alarm(300); /* a child that hangs dies of it */
         body(context);
         _exit(0);
     }
@@ -241,7 +241,7 @@ static ckit_status fork_inside(void *context, ckit_load *load, ckit_error *err) 
     (void)fflush(NULL);
     *child = fork();
     if (*child == 0) {
-        (void)alarm(60);
+        (void)alarm(300);
     }
     ckit_write_int(load->result, 5);
     return CKIT_OK;

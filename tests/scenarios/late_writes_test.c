@@ -11,8 +11,9 @@
 #include <string.h>
 #include <time.h>
 
-#define SILENCE_MS 80u /* so long an answer is waited for; the guard would give the operation a second */
-#define PATIENCE_MS 20000
+#define SILENCE_MS 1500u /* so long an answer is waited for, which a busy machine gives in time */
+#define PATIENCE_MS 60000
+#define GUARD_MS 30000u
 /* Tells whose it is, so that one SET is all that writing it takes. */
 #define KEY "ns:late:func:m.f:args:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef:1s"
 
@@ -28,6 +29,7 @@ static ckit_cache *open_cache(uint16_t port) {
     char               url[64];
     ckit_redis_options redis = CKIT_REDIS_OPTIONS_INIT;
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    ckit_guard_options guard = CKIT_GUARD_OPTIONS_INIT;
     ckit_log           quiet = {.level = CKIT_LOG_OFF};
     ckit_error         err = CKIT_ERROR_INIT;
     ckit_backend      *store;
@@ -36,6 +38,9 @@ static ckit_cache *open_cache(uint16_t port) {
     redis.url = url;
     redis.socket_timeout_ms = SILENCE_MS;
     redis.retry_on_timeout = CKIT_REDIS_ON;
+    guard.timeout_initial_ms = guard.timeout_min_ms = guard.timeout_max_ms = GUARD_MS;
+    options.guard = &guard;
+    options.store_timeout_ms = GUARD_MS;
     options.log = &quiet;
     options.l1 = CKIT_OFF;
     CHECK_OK_ERR(ckit_redis_open(&redis, NULL, &store, &err), &err);

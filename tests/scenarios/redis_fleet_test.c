@@ -17,7 +17,7 @@
 /* ThreadSanitizer follows at most 64 locks held at once, and a fork, which starts a server again, holds more. */
 #define ROUNDS (UNDER_TSAN ? 2u : 3u)
 
-#define PATIENCE_MS 30000u
+#define PATIENCE_MS 60000u
 #define PROCESSES 5
 #define KEYS 100u
 #define BUSY_MS 3000u
@@ -41,6 +41,8 @@ static ckit_cache *open_cache(const char *url, bool memory) {
     env.log = &quiet;
     redis.url = url;
     redis.backoff_max_ms = 100;
+    redis.socket_timeout_ms = redis.socket_connect_timeout_ms = PATIENCE_MS; /* a busy machine is no silent server */
+    options.store_timeout_ms = PATIENCE_MS;
     options.log = &quiet;
     options.l1 = memory ? CKIT_ON : CKIT_OFF;
     CHECK_OK_ERR(ckit_redis_open(&redis, &env, &backend, &err), &err);

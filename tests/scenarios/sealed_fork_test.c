@@ -113,13 +113,13 @@ static void live_in_child(world *w, unsigned number) {
     char mine[16], below[16];
     (void)snprintf(mine, sizeof mine, "child%u", number);
     (void)snprintf(below, sizeof below, "grand%u", number);
-    (void)alarm(120); /* a child that hangs is a failure and not a wait */
+    (void)alarm(300); /* a child that hangs is a failure and not a wait */
     check_all(w, "parent");
     put_all(w, mine);
     const pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        (void)alarm(120);
+        (void)alarm(300);
         put_all(w, below);
         check_all(w, mine);
         check_all(w, "parent");

@@ -320,6 +320,7 @@ static void *run(void *arg) {
     fault_proxy *proxy = arg;
     while (!proxy->stopping) {
         turn(proxy);
+        atomic_fetch_add(&proxy->turns, 1);
     }
     return NULL;
 }
@@ -355,9 +356,15 @@ bool fault_proxy_start(fault_proxy *proxy, uint16_t target) {
     return listen_somewhere(proxy) && pthread_create(&proxy->thread, NULL, run, proxy) == 0;
 }
 
+static void wake(fault_proxy *proxy) { (void)send(proxy->wake[1], "", 1, MSG_NOSIGNAL | MSG_DONTWAIT); }
+
+/* The turn under way may know less, the next one knows all. */
 void fault_proxy_apply(fault_proxy *proxy) {
-    (void)send(proxy->wake[1], "", 1, MSG_NOSIGNAL);
-    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    uint64_t turns = proxy->turns;
+    while (proxy->turns < turns + 2) {
+        wake(proxy);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
 }
 
 void fault_proxy_heal(fault_proxy *proxy) {
@@ -370,7 +377,7 @@ void fault_proxy_heal(fault_proxy *proxy) {
 
 void fault_proxy_stop(fault_proxy *proxy) {
     proxy->stopping = true;
-    fault_proxy_apply(proxy);
+    wake(proxy);
     pthread_join(proxy->thread, NULL);
     for (fault_link *link = proxy->links; link < proxy->links + FAULT_PROXY_CLIENTS; link++) {
         if (link->server >= 0) {

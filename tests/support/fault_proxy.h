@@ -36,6 +36,7 @@ typedef struct fault_proxy {
     int                wake[2];
     uint64_t           drawn;
     pthread_t          thread;
+    _Atomic uint64_t   turns; /* of it, ended so far */
     _Atomic bool       stopping;
     struct fault_link *links;
 } fault_proxy;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SLOTS 16384u
 #define TRIES 1500 /* of 20 ms */
@@ -31,7 +32,9 @@ static bool start_node(redis_cluster *c, size_t i, char *why, size_t size) {
                                      "yes",
                                      NULL};
     memcpy(c->arguments[i], arguments, sizeof arguments);
-    snprintf(c->bus[i], sizeof c->bus[i], "%u", redis_server_free_port());
+    uint16_t bus;
+    c->held[i] = redis_server_hold_port(&bus);
+    snprintf(c->bus[i], sizeof c->bus[i], "%u", bus);
     bool started = encrypted ? redis_server_start_tls(&c->nodes[i], c->certificates, c->arguments[i], why, size)
                    : i == 0  ? redis_server_start(&c->nodes[i], c->arguments[i], why, size)
                              : redis_server_start_beside(&c->nodes[i], &c->nodes[0], c->arguments[i], why, size);
@@ -132,6 +135,12 @@ bool redis_cluster_start_tls(redis_cluster *c, const char *certificates, uint64_
 void redis_cluster_stop(redis_cluster *c) {
     for (size_t i = c->count; i > 0; i--) { /* the first one has the clock of all */
         redis_server_stop(&c->nodes[i - 1]);
+    }
+    for (size_t i = 0; i < REDIS_CLUSTER_NODES; i++) {
+        if (c->held[i] > 0) {
+            close(c->held[i]);
+            c->held[i] = 0;
+        }
     }
     c->count = 0;
 }

@@ -19,6 +19,7 @@ typedef struct redis_cluster {
     char         url[128]; /* redis+cluster://, with all masters */
     char         ids[REDIS_CLUSTER_NODES][48];
     char         bus[REDIS_CLUSTER_NODES][8];
+    int          held[REDIS_CLUSTER_NODES]; /* sockets that keep others from these ports */
     char         timeout[24];
     char         certificates[512]; /* "": nothing is encrypted */
     const char  *arguments[REDIS_CLUSTER_NODES][14];

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define START_TRIES 3000 /* of 10 ms */
+#define START_TRIES 6000 /* of 10 ms */
 
 static bool fail(char *why, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static bool fail(char *why, size_t size, const char *format, ...) {
@@ -30,18 +30,19 @@ static bool fail(char *why, size_t size, const char *format, ...) {
 
 /* ---- its place --------------------------------------------------------------------------------------------------- */
 
-uint16_t redis_server_free_port(void) {
+int redis_server_hold_port(uint16_t *port) {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t          len = sizeof name;
+    int                on = 1;
     int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&name, len) != 0 ||
-        getsockname(fd, (struct sockaddr *)&name, &len) != 0) {
-        name.sin_port = 0;
-    }
-    if (fd >= 0) {
+    if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+                    bind(fd, (struct sockaddr *)&name, len) != 0 ||
+                    getsockname(fd, (struct sockaddr *)&name, &len) != 0)) {
         close(fd);
+        fd = -1;
     }
-    return ntohs(name.sin_port);
+    *port = fd < 0 ? 0 : ntohs(name.sin_port);
+    return fd;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
@@ -174,16 +175,12 @@ static bool launch(redis_server *server, char *why, size_t size) {
 }
 
 static bool launch_anywhere(redis_server *server, char *why, size_t size) {
-    for (int tries = 0; tries < 3; tries++) { /* somebody may take the port in between */
-        server->port = redis_server_free_port();
-        if (server->certificates[0] != '\0') {
-            server->tls_port = redis_server_free_port();
-        }
-        snprintf(server->url, sizeof server->url, "redis://127.0.0.1:%u/0", server->port);
-        if (launch(server, why, size)) {
-            return true;
-        }
-        redis_server_kill(server);
+    server->owner = getpid();
+    server->held[0] = redis_server_hold_port(&server->port);
+    server->held[1] = server->certificates[0] != '\0' ? redis_server_hold_port(&server->tls_port) : -1;
+    snprintf(server->url, sizeof server->url, "redis://127.0.0.1:%u/0", server->port);
+    if (launch(server, why, size)) {
+        return true;
     }
     redis_server_stop(server);
     return false;
@@ -245,6 +242,12 @@ void redis_server_stop(redis_server *server) {
         return;
     }
     redis_server_kill(server);
+    for (size_t i = 0; i < 2; i++) {
+        if (server->held[i] > 0) {
+            close(server->held[i]);
+            server->held[i] = 0;
+        }
+    }
     if (server->clock_us != NULL) {
         munmap(server->clock_us, 8);
         server->clock_us = NULL;

@@ -22,6 +22,7 @@ typedef struct redis_server {
     pid_t    pid;   /* 0: not running */
     pid_t    owner; /* who started it: a forked child does not stop it */
     uint16_t port;
+    int      held[2]; /* sockets that keep others from its ports, also while it does not run */
     char     dir[32];
     char     socket[64];
     char     url[64];      /* redis://127.0.0.1:PORT/0 */
@@ -44,8 +45,10 @@ bool redis_server_start_beside(redis_server *server, const redis_server *other, 
                                size_t size);
 /* The same as a sentinel, with the lines of a configuration. */
 bool redis_server_start_sentinel(redis_server *server, const char *lines, char *why, size_t size);
-/* A port that is free at this moment. */
-uint16_t redis_server_free_port(void);
+/* A port of the loopback interface that nobody else is given, as long as the returned socket is open (-1: there is
+ * none). A server can listen there all the same: Linux lets two sockets have one port when both have SO_REUSEADDR and
+ * at most one listens. */
+int redis_server_hold_port(uint16_t *port);
 /* The same with a port for encrypted connections besides (`tls_port`): server.pem, server.key and ca.pem are those in
  * the directory `certificates` (support/certificates.h), whose path is copied. Clients need none of their own, unless
  * the arguments say otherwise. */

@@ -16,10 +16,30 @@ def available() -> bool:
     return shutil.which("redis-server") is not None
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def held_port() -> socket.socket:
+    """A socket that keeps others from its port until it is closed. A server can listen there all the same: Linux lets two
+    sockets have one port when both have SO_REUSEADDR and at most one listens."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
+def end_of_reply(data: bytes, at: int = 0) -> int:
+    """Where the reply that begins at `at` ends; 0 while it is not whole."""
+    line = data.find(b"\r\n", at)
+    if line < 0:
+        return 0
+    kind, end = data[at : at + 1], line + 2
+    count = int(data[at + 1 : line]) if kind in (b"$", b"*") else 0
+    if kind == b"$" and count >= 0:
+        end += count + 2
+        return end if end <= len(data) else 0
+    for _ in range(count):
+        end = end_of_reply(data, end)
+        if end == 0:
+            return 0
+    return end
 
 
 class RedisServer:
@@ -29,7 +49,8 @@ class RedisServer:
         # A short path: that of a socket may have 107 bytes.
         self.directory = tempfile.mkdtemp(prefix="ckrs-", dir="/tmp")
         self.path = os.path.join(self.directory, "s")
-        self.port = free_port()
+        self.held = held_port()
+        self.port: int = self.held.getsockname()[1]
         self.password = options.get("requirepass", "")
         self.options = {"save": "", "appendonly": "no", "enable-debug-command": "yes", **options}
         self.process: subprocess.Popen[bytes] | None = None
@@ -52,7 +73,7 @@ class RedisServer:
             arguments += [f"--{name}", *(value.split() if name in ("user",) else [value])]
         self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             try:
                 if self.send("PING")[:1] in (b"+", b"-"):
@@ -82,19 +103,23 @@ class RedisServer:
 
     def close(self) -> None:
         self.stop()
+        self.held.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def send(self, *words: str | bytes) -> bytes:
-        """One command; the reply as it comes over the wire, for replies that come at once."""
+        """One command; the reply as it comes over the wire."""
         with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(10)
+            link.settimeout(60)
             link.connect(self.path)
             commands = [("AUTH", self.password)] if self.password and words[0] != "PING" else []
             answer = b""
             for command in (*commands, words):
                 parts = [word.encode() if isinstance(word, str) else word for word in command]
                 link.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
-                answer = link.recv(1 << 20)
+                answer = more = link.recv(1 << 20)
+                while more and not end_of_reply(answer):
+                    more = link.recv(1 << 20)
+                    answer += more
             return answer
 
     def entries(self) -> set[str]:
@@ -112,6 +137,7 @@ class RedisCluster:
 
     def __init__(self) -> None:
         self.nodes: list[RedisServer] = []
+        self.held: list[socket.socket] = []
         try:
             self._start()
         except BaseException:
@@ -121,7 +147,8 @@ class RedisCluster:
     def _start(self) -> None:
         buses = []
         for i in range(3):
-            buses.append(str(free_port()))
+            self.held.append(held_port())
+            buses.append(str(self.held[i].getsockname()[1]))
             options = {"cluster-enabled": "yes", "cluster-port": buses[i], "cluster-node-timeout": "60000"}
             self.nodes.append(RedisServer(**options))
         self.owners = [min(slot * 3 // 16384, 2) for slot in range(16384)]
@@ -178,3 +205,5 @@ class RedisCluster:
     def close(self) -> None:
         for node in self.nodes:
             node.close()
+        for held in self.held:
+            held.close()

@@ -1,13 +1,16 @@
 #include "support/failing_alloc.h"
 #include "support/fake_clock.h"
 #include "support/hex.h"
+#include "support/redis_server.h"
 #include "support/scratch.h"
 #include "support/test.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,6 +91,34 @@ CKIT_TEST(check, a_failure_in_a_forked_child_is_its_exit_code) {
     CHECK_EQ_I(CKIT_TEST_CHILD_FAILED, WEXITSTATUS(status));
 }
 
+/* ---- ports of servers -------------------------------------------------------------------------------------------- */
+
+/* A socket on the port as a server has it (-1: it is taken), or as others come by theirs. */
+static int socket_on(uint16_t port, bool server) {
+    struct sockaddr_in name = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = server;
+    CHECK(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+    if (bind(fd, (struct sockaddr *)&name, sizeof name) == 0 && (!server || listen(fd, 1) == 0)) {
+        return fd;
+    }
+    close(fd);
+    return -1;
+}
+
+CKIT_TEST(ports, one_that_is_held_is_for_a_server_alone_also_after_it_has_ended) {
+    uint16_t port;
+    int      held = redis_server_hold_port(&port);
+    CHECK(held >= 0 && port != 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ_I(-1, socket_on(port, false));
+        int server = socket_on(port, true);
+        CHECK(server >= 0);
+        close(server);
+    }
+    close(held);
+}
+
 /* ---- forks beside threads that allocate -------------------------------------------------------------------------- */
 
 #define EACH 512u
@@ -123,7 +154,7 @@ CKIT_TEST(fork, a_child_can_allocate_whatever_the_threads_of_its_parent_were_at)
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            (void)alarm(60); /* a child that hangs dies of it */
+            (void)alarm(300); /* a child that hangs dies of it */
             allocate_all_sizes();
             _exit(0);
         }

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TLS_RELAY_CLIENTS 256
+#define TLS_RELAY_CLIENTS 1024
 
 struct tls_relay;
 typedef struct tls_relay_client {

@@ -79,7 +79,7 @@ static void expect_get(fixture *f, const char *key) {
 
 /* Until the pause after a failed attempt is over. */
 static void expect_recovery(fixture *f, const char *key) {
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 6000; i++) {
         if (get(f, key, CKIT_NO_DEADLINE, NULL) == CKIT_OK) {
             return;
         }
@@ -141,15 +141,27 @@ CKIT_TEST(cuts, an_answer_stalled_at_any_byte_is_a_timeout_and_the_connection_go
     fixture_close(&f);
 }
 
+static _Atomic bool held;
+
+/* Nothing is answered meanwhile, however long a busy machine takes to notice that somebody's time is up. */
+static const char *hold(fake_server *s, const char *words, uint64_t count) {
+    (void)s, (void)words, (void)count;
+    while (held) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return NULL;
+}
+
 CKIT_TEST(cuts, a_late_answer_goes_to_nobody) {
     fixture f;
     fixture_init(&f);
+    f.server.told = hold;
     fixture_open(&f);
     expect_get(&f, "warm");
     for (int i = 0; i < 10; i++) {
-        f.server.delay_ms = 60;
+        held = true;
         CHECK_STATUS(CKIT_E_TIMEOUT, get(&f, "late", soon(10), NULL));
-        f.server.delay_ms = 0;
+        held = false;
         expect_get(&f, "prompt");
     }
     CHECK_EQ_U(1, f.server.connections);

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#define PATIENCE_S 30
+#define PATIENCE_S 60
 
 /* ---- who is told ------------------------------------------------------------------------------------------------- */
 
@@ -140,6 +140,9 @@ void member_open(member *m, const ckit_redis_options *given, bool watches) {
     ckit_redis_options options = *given;
     env.log = &quiet;
     options.backoff_max_ms = 50;
+    if (options.socket_timeout_ms == 0) { /* a busy machine is not taken for a silent server */
+        options.socket_timeout_ms = options.socket_connect_timeout_ms = 20000;
+    }
     hearer_init(&m->h);
     CHECK_OK_ERR(ckit_redis_open(&options, &env, &m->backend, &err), &err);
     m->ops = ckit_backend_operations(m->backend);

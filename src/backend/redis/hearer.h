@@ -1,5 +1,5 @@
 /* hearer.h - a sink for tests that keeps what it is told and can wait for it, and stores that tell it. Waits for what
- * must come, half a minute at most; a check fails when it does not. */
+ * must come, a minute at most; a check fails when it does not. */
 #ifndef CKITI_REDIS_HEARER_H
 #define CKITI_REDIS_HEARER_H
 
@@ -38,6 +38,7 @@ void            hearer_await_key(hearer *h, const char *key);
 void            hearer_forget_keys(hearer *h);
 struct timespec hearer_patience(void);
 
+/* Without time limits given, with some that a slow machine keeps. */
 void member_open(member *m, const ckit_redis_options *given, bool watches);
 /* An operation, of which nothing is expected. */
 void member_touch(member *m);

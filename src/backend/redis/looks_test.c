@@ -104,6 +104,7 @@ static void fixture_open(fixture *f) {
     fake_server_start(&f->server);
     options.url = f->server.url;
     options.retries = CKIT_REDIS_NO_RETRY;
+    options.socket_timeout_ms = options.socket_connect_timeout_ms = 20000;
     CHECK_OK_ERR(ckiti_redis_open_with(&options, NULL, &counting, false, &f->backend, &err), &err);
     f->ops = ckit_backend_operations(f->backend);
     f->self = ckit_backend_self(f->backend);

@@ -49,7 +49,7 @@ void need_cluster(void) {
     if (cluster.count > 0) {
         return;
     }
-    if (!redis_cluster_start(&cluster, 1, 600, why, sizeof why)) {
+    if (!redis_cluster_start(&cluster, 1, 1500, why, sizeof why)) {
         SKIP("%s", why);
     }
     owner = getpid();
