@@ -597,7 +597,7 @@ def test_nothing_is_left_of_calls_and_failures(shelf: Shelf) -> None:
     assert abs(sys.getrefcount(None) - none) < 200
 
 
-def python(code: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def python(code: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     prelude = """
         import sys, threading, time
         from cachekit import cache

@@ -263,7 +263,8 @@ def test_the_windows_figures_are_live(store: Store) -> None:
         function(x)
     limit = function.get_health_status()["components"]["adaptive_timeout"]
     assert limit["samples"] == limit["total_operations"] == 40  # a look and a write each
-    assert limit["current_timeout"] == 0.1 and limit["base_timeout"] == 1.0
+    longer = 1.5 * limit["percentile_duration"]  # which a machine that is busy may need
+    assert limit["current_timeout"] == pytest.approx(max(0.1, longer), abs=0.0011) and limit["base_timeout"] == 1.0
     assert 0 < limit["average_duration"] < 1 and 0 < limit["percentile_duration"] < 1
     assert function.get_health_status()["circuit_breaker"]["success_count"] == 40
 
@@ -520,7 +521,7 @@ def test_what_nobody_wants_to_hear_is_not_said(
 def run(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-X", "faulthandler", "-c", textwrap.dedent(script)],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=240,
     )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ for _ in range(2):
         interpreters.destroy(who)
 import datetime
 """
-    return subprocess.run([sys.executable, "-c", HEAD + script], capture_output=True, timeout=120).returncode == 0
+    return subprocess.run([sys.executable, "-c", HEAD + script], capture_output=True, timeout=240).returncode == 0
 
 
 pytestmark = pytest.mark.skipif(
@@ -87,7 +87,7 @@ def printed(script: str) -> str:
         [sys.executable, "-W", "ignore", "-X", "faulthandler", "-c", HEAD + textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     errors = [line for line in done.stderr.splitlines() if "runs uncached" not in line and "no store" not in line]
     assert (done.returncode, errors) == (0, [])

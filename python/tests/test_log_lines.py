@@ -24,7 +24,7 @@ import logging, sys
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s %(levelname)s %(message)s")
 """
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", head + textwrap.dedent(script)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "ignore", "-c", head + textwrap.dedent(script)], capture_output=True, text=True, timeout=240
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

@@ -32,9 +32,9 @@ def backend_of(place: str, path: Path) -> Any:
 def test_after_the_soft_limit_older_results_are_returned_and_the_new_ones_are_kept(
     slow: Callable[..., Slow], tmp_path: Path, place: str
 ) -> None:
-    f = slow(ttl=1, fail_safe=1000, soft_limit=0.001, backend=backend_of(place, tmp_path), key=str)
+    f = slow(ttl=3, fail_safe=1000, soft_limit=0.001, backend=backend_of(place, tmp_path), key=str)
     assert f.many([1, 2]) == [1, 2]  # past the limit without an older result: it waits on
-    time.sleep(1.1 if place == "memory" else 2.1)  # files live for whole seconds
+    time.sleep(3.1 if place == "memory" else 4.1)  # files live for whole seconds
     f.gate.clear()
     assert f.many([1, 2, 1]) == [1, 2, 1]
     assert f.many([2, 1]) == [2, 1]

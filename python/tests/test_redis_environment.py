@@ -192,7 +192,7 @@ def in_a_network_of_its_own(code):
         """
     inside = subprocess.run(
         ["unshare", "--user", "--net", "--map-root-user", sys.executable, "-c", textwrap.dedent(up) + textwrap.dedent(code)],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     if inside.returncode != 0 and ("unshare" in inside.stderr or "ioctl" in inside.stderr):
         pytest.skip("this machine lets nobody have a network of his own")
@@ -356,5 +356,5 @@ def test_the_environment_can_switch_listening_off_and_code_on_again(redis_with):
         "print(listens(off))\n"
     )
     environment = {**os.environ, "CACHEKIT_L1_INVALIDATION_ENABLED": "false"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=240)
     assert done.stdout == "False\n", done.stderr

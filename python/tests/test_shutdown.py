@@ -25,7 +25,7 @@ def ended(script: str, code: int = 0) -> str:
         [sys.executable, "-X", "faulthandler", "-c", HEAD + textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert (done.returncode, done.stderr) == (code, "")
     return done.stdout

@@ -27,7 +27,7 @@ def count_up(loader: str, together: int) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", SCRIPT, loader, os.environ["CKIT_RACY"], str(together)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
 
 

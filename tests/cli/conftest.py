@@ -32,7 +32,7 @@ class Tool:
             variables.pop(name, None)
             if value is not None:
                 variables[name] = value
-        options.setdefault("timeout", 120)
+        options.setdefault("timeout", 240)
         options.setdefault("cwd", self.home)
         if input is None and "stdin" not in options:
             options["stdin"] = subprocess.DEVNULL

@@ -67,4 +67,4 @@ class Screen:
         except OSError:  # the last program on the terminal is gone
             pass
         os.close(self.master)
-        return shown.decode(errors="replace").replace("\r\n", "\n"), self.process.wait(timeout=120)
+        return shown.decode(errors="replace").replace("\r\n", "\n"), self.process.wait(timeout=240)

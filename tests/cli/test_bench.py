@@ -243,7 +243,7 @@ def test_an_interrupt_ends_it_early_with_a_report_and_nothing_left(tool, number)
     process = start_long(tool)
     wait_until(lambda: any(len(os.listdir(d)) > 5 for d in private_directories(tool)))
     process.send_signal(number)
-    out, _ = process.communicate(timeout=100)
+    out, _ = process.communicate(timeout=240)
     assert process.returncode == 128 + number
     report = json.loads(out)
     assert report["interrupted"] is True and report["operations"] > 0
@@ -254,7 +254,7 @@ def test_an_interrupt_cleans_a_given_store(tool, store):
     process = start_long(tool, "--store", store)
     wait_until(lambda: (tool.home / "store").exists() and len(os.listdir(tool.home / "store")) > 10)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=100)
+    process.communicate(timeout=240)
     assert process.returncode == 130
     assert listed(tool, store) == []
 
@@ -394,7 +394,7 @@ def test_a_silent_pipe_can_be_interrupted(tool):
     wait_until(lambda: any(len([n for n in os.listdir(d) if n[0] != "."]) == 2 for d in private_directories(tool)))
     process.send_signal(signal.SIGINT)
     out = process.stdout.read()  # the pipe stays open
-    assert process.wait(timeout=100) == 130
+    assert process.wait(timeout=240) == 130
     assert json.loads(out)["operations"] == 2
     process.stdin.close()
     process.stderr.close()
@@ -441,7 +441,7 @@ def run_on_terminal(tool, *words):
             shown += chunk
     except OSError:
         pass  # EIO: the other side is closed
-    out, _ = process.communicate(timeout=100)
+    out, _ = process.communicate(timeout=240)
     os.close(control)
     assert process.returncode == 0
     return out, shown

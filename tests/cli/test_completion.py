@@ -59,7 +59,7 @@ def bash(tool, line, setup=""):
     """
     done = subprocess.run(
         ["bash", "--norc", "--noprofile", "-u", "-c", program, "bash", script(tool, "bash"), line, *words],
-        cwd=tool.home, env=tool.env, capture_output=True, text=True, timeout=120,
+        cwd=tool.home, env=tool.env, capture_output=True, text=True, timeout=240,
     )
     assert done.returncode == 0 and done.stderr == "", done
     return [word for word in done.stdout.split("\n") if word]
@@ -125,7 +125,7 @@ def test_bash_offers_nothing_behind_an_unknown_command(tool):
 def fish(tool, line):
     done = subprocess.run(
         [need("fish"), "--no-config", "-c", "source $argv[1]; complete -C $argv[2]", script(tool, "fish"), line],
-        cwd=tool.home, env=tool.env, capture_output=True, text=True, timeout=120,
+        cwd=tool.home, env=tool.env, capture_output=True, text=True, timeout=240,
     )
     assert done.returncode == 0 and done.stderr == "", done
     return [word.split("\t")[0] for word in done.stdout.splitlines()]
@@ -153,7 +153,7 @@ def test_fish_offers_files_only_where_they_are_meant_and_no_help_behind_words(to
     assert fish(tool, "cachekit get --as ") == ["hex", "json", "raw", "value"]
     shown = subprocess.check_output(
         [need("fish"), "--no-config", "-c", "source $argv[1]; complete -C 'cachekit get --as '", script(tool, "fish")],
-        cwd=tool.home, env=tool.env, text=True, timeout=120,
+        cwd=tool.home, env=tool.env, text=True, timeout=240,
     )
     assert "\t" not in shown
 

@@ -82,7 +82,7 @@ def test_a_terminal_gets_colours_unless_it_wants_none(tool, env, coloured):
     except OSError:  # nobody holds the other end any more
         pass
     os.close(master)
-    assert process.wait(timeout=120) == 0 and shown.endswith(b"no problem, no warning\r\n")
+    assert process.wait(timeout=240) == 0 and shown.endswith(b"no problem, no warning\r\n")
     assert (b"\033[32mok      \033[0m version: " in shown) == coloured and (b"\033" in shown) == coloured
 
 

@@ -168,7 +168,7 @@ def in_mount(tool, options, *script):
     lines = [mount, *script, '"$@"']
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", " && ".join(lines), "sh", *tool.command("doctor", "--json")],
-        env=tool.env, capture_output=True, timeout=120,
+        env=tool.env, capture_output=True, timeout=240,
     )
     return findings_of(done)
 

@@ -448,7 +448,7 @@ def on_terminal(tool, *words):
             break
         shown += piece
     os.close(leader)
-    assert process.wait(100) == 0
+    assert process.wait(240) == 0
     return shown.replace(b"\r\n", b"\n")
 
 

@@ -226,7 +226,7 @@ def test_an_interrupt_ends_it_with_a_true_count(tool):
     process = stop_in_the_middle(tool, count)
     process.send_signal(signal.SIGINT)
     go_on_after_the_part_has_ended(process)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     answer = json.loads(out)
     left = entry_files(tool)
     assert answer["removed"] == count - left and err == b""
@@ -238,6 +238,6 @@ def test_work_in_several_parts_is_counted_once(tool):
     count = 4000
     process = stop_in_the_middle(tool, count)
     go_on_after_the_part_has_ended(process)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     assert json.loads(out) == {"removed": count, "unindexed": 0, "complete": True}
     assert process.returncode == 0 and err == b"" and entry_files(tool) == 0

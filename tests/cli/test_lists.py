@@ -216,7 +216,7 @@ def test_a_reader_that_goes_away_ends_the_list_quietly(tool):
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(timeout=120) == -signal.SIGPIPE
+    assert process.wait(timeout=240) == -signal.SIGPIPE
 
 
 def test_closed_standard_streams_do_no_harm(tool):

@@ -24,7 +24,7 @@ def shown(page):
     if shutil.which("groff") is None:
         pytest.skip("groff is not installed")
     done = subprocess.run(
-        ["groff", "-man", "-ww", "-Tutf8", "-P-cbou", "-rLL=2000n", "-rHY=0", page], capture_output=True, text=True, timeout=120
+        ["groff", "-man", "-ww", "-Tutf8", "-P-cbou", "-rLL=2000n", "-rHY=0", page], capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
     return done.stdout

@@ -231,7 +231,7 @@ def stop_in_the_middle(tool, *words, count):
     if process.poll() is None and len(entry_files(tool)) > 1:
         return process
     process.send_signal(signal.SIGCONT)
-    process.communicate(timeout=120)
+    process.communicate(timeout=240)
     return None
 
 
@@ -250,7 +250,7 @@ def test_an_interrupt_ends_it_between_two_entries_with_a_true_count(tool):
         pytest.skip("it was always quicker than its observer")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGCONT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     answer = json.loads(out)
     left = len(entry_files(tool))
     assert process.returncode == 130 and err == b""
@@ -269,7 +269,7 @@ def test_what_is_written_again_meanwhile_is_not_lost(tool):
     for key in fresh:
         tool.ok("set", key, "newer", "--ttl", "2h")
     process.send_signal(signal.SIGCONT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     answer = json.loads(out)
     lost = fresh - set(keys(tool))
     assert process.returncode == 0 and b"written again meanwhile" in err

@@ -221,7 +221,7 @@ def test_ended_half_way_another_run_does_the_rest(tool, how):
     process = start(tool, rate=SLOWLY)
     wait_for_progress(tool, process)
     process.send_signal(how)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=240)
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     if how == signal.SIGINT:
         answer = json.loads(out)
@@ -236,7 +236,7 @@ def test_ended_half_way_another_run_does_the_rest(tool, how):
 def test_two_at_once_do_no_harm(tool):
     store(tool, 30)
     both = [start(tool, rate="0") for _ in range(2)]
-    answers = [json.loads(process.communicate(timeout=60)[0]) for process in both]
+    answers = [json.loads(process.communicate(timeout=240)[0]) for process in both]
     assert sum(answer["resealed"] for answer in answers) == 30
     check_all_open(tool, 30)
 
@@ -297,7 +297,7 @@ def test_a_store_that_goes_away_ends_it_and_a_second_run_goes_on(tool, redis, ho
 
 def check_ended_by_the_store(process):
     """What it did before is told."""
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 3, err
     answer = json.loads(out)
     assert (answer["complete"], answer["retire_previous"]) == (False, False)
@@ -339,7 +339,7 @@ def test_slots_may_move_meanwhile(tool, cluster):
     wait_for_progress(tool, process, *words)
     for i in range(24):
         cluster.move(cluster.slot(f"key{i}"), 1)
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     answer = json.loads(out)
     assert (answer["resealed"], answer["retire_previous"]) == (24, True), answer
@@ -367,4 +367,4 @@ def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere(tool):
                     stdout=subprocess.DEVNULL)  # fmt: skip
     shown = screen.read_to(b"looked at")
     assert b"\n" not in shown
-    assert screen.process.wait(timeout=60) == 0
+    assert screen.process.wait(timeout=240) == 0

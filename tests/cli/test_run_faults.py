@@ -17,7 +17,7 @@ def mounted(tool, mount, *words):
     script = f'{mount} || exit 99; exec "$@"'
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", *tool.command(*words)],
-        env=tool.env, cwd=tool.home, capture_output=True, timeout=120, stdin=subprocess.DEVNULL,
+        env=tool.env, cwd=tool.home, capture_output=True, timeout=240, stdin=subprocess.DEVNULL,
     )
     if done.returncode == 99:
         pytest.skip("cannot mount here: " + done.stderr.decode())

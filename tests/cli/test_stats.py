@@ -167,7 +167,7 @@ def test_a_signal_ends_watching_also_within_a_long_interval(tool, number, code):
     process = tool.start("stats", "--watch", "--interval", "1h", stdout=subprocess.PIPE)
     assert process.stdout.readline().startswith(b"time") and process.stdout.readline() != b""
     process.send_signal(number)
-    rest, _ = process.communicate(timeout=120)
+    rest, _ = process.communicate(timeout=240)
     assert process.returncode == code and rest == b""
 
 
@@ -175,7 +175,7 @@ def test_a_reader_that_goes_away_ends_watching(tool):
     process = tool.start("stats", "--watch", "--interval", "100ms", stdout=subprocess.PIPE)
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=120) == -signal.SIGPIPE
+    assert process.wait(timeout=240) == -signal.SIGPIPE
 
 
 def test_output_that_cannot_be_written_ends_watching(tool):
@@ -199,7 +199,7 @@ def on_terminal(tool, term, *words):
             break
         shown += part
     os.close(master)
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=240) == 0
     return shown
 
 

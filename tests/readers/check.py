@@ -45,7 +45,7 @@ CALLS: list[list[Any]] = [
 
 def tool(*words: str, given: bytes | None = None) -> bytes:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CACHEKIT_")}
-    done = subprocess.run([TOOL, *words], input=given, capture_output=True, timeout=60, check=False, env=clean)
+    done = subprocess.run([TOOL, *words], input=given, capture_output=True, timeout=240, check=False, env=clean)
     if done.returncode != 0:
         raise SystemExit(f"cachekit {' '.join(words)[:200]}: {done.stderr.decode()}")
     return done.stdout
@@ -88,7 +88,7 @@ class Check:
 
     def read(self, mode: list[str], paths: list[Path]) -> list[Any]:
         environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-        done = subprocess.run([*self.command, *mode, *map(str, paths)], capture_output=True, timeout=120, env=environment)
+        done = subprocess.run([*self.command, *mode, *map(str, paths)], capture_output=True, timeout=240, env=environment)
         lines = done.stdout.decode().splitlines()
         if done.returncode != 0 or len(lines) != len(paths):
             raise SystemExit(f"{mode}: exit {done.returncode}, {len(lines)} lines for {len(paths)}: {done.stderr.decode()}")
