@@ -35,9 +35,9 @@ int redis_server_hold_port(uint16_t *port) {
     socklen_t          len = sizeof name;
     int                on = 1;
     int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-                    bind(fd, (struct sockaddr *)&name, len) != 0 ||
-                    getsockname(fd, (struct sockaddr *)&name, &len) != 0)) {
+    if (fd >= 0 &&
+        (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+         bind(fd, (struct sockaddr *)&name, len) != 0 || getsockname(fd, (struct sockaddr *)&name, &len) != 0)) {
         close(fd);
         fd = -1;
     }
