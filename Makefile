@@ -59,9 +59,9 @@ format: ## bring all C files into shape (clang-format-14)
 	@scripts/bootstrap.sh format
 	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format-14 -i
 
-lint: ## clang-tidy over the library
+lint: ## clang-tidy over library, tool and Python extension: what has changed since it was clean
 	@scripts/bootstrap.sh build check lint
-	@scripts/lint.sh
+	@python3 -B scripts/lint.py
 
 symbols: ## rewrite the list of exported symbols, src/exported-symbols.txt
 	@scripts/build.sh release cachekit

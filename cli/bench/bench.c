@@ -244,9 +244,12 @@ static int run(const cli_common *common, const void *given, char **operands, int
     if (!make_plan(common, o, &plan, &facts)) {
         return CLI_USAGE;
     }
-    cli_catch_interrupts();
     cli_load_result *result = calloc(1, sizeof *result);
-    int              code = result == NULL ? cli_no_memory() : open_trace(o, &plan) ? CLI_DONE : CLI_FAILED;
+    if (result == NULL) {
+        return cli_no_memory();
+    }
+    cli_catch_interrupts();
+    int code = open_trace(o, &plan) ? CLI_DONE : CLI_FAILED;
     if (code == CLI_DONE) {
         code = run_load(common, o, &plan, &facts, result);
     }

@@ -2,7 +2,7 @@
 
 /* Times of one octave, 2^k * 64 .. 2^k * 128 - 1, share 64 buckets of 2^k nanoseconds; the first octave begins at 0. */
 static unsigned bucket_of(uint64_t ns) {
-    if (ns < 2 * CLI_HISTOGRAM_STEPS) {
+    if (ns < UINT64_C(2) * CLI_HISTOGRAM_STEPS) {
         return (unsigned)ns;
     }
     unsigned shift = 63u - (unsigned)__builtin_clzll(ns) - 6u;

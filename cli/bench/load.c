@@ -373,7 +373,7 @@ static double measure_generator(worker *w) {
     for (int run = 0; run < MEASURE_RUNS; run++) {
         uint64_t start = now_ns(), last = start;
         for (int i = 0; i < MEASURE_STEPS; i++) {
-            target t;
+            target t = {.stamp = 0}; /* of a trace that has ended there is none */
             (void)next_target(w, &t);
             (void)choose_get(w);
             (void)value_of(w, &t);

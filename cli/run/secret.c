@@ -14,7 +14,7 @@
 
 #define PATH_BYTES RUN_SECRET_PATH
 #define KEY_BYTES 32u
-#define KEY_DIGITS (2 * KEY_BYTES)
+#define KEY_DIGITS ((size_t)2 * KEY_BYTES)
 
 static const char tenant[] = "cachekit.run";
 
@@ -148,18 +148,17 @@ ckit_status run_secret_ring(ckit_keyring **ring, char deployment[CKIT_DEPLOYMENT
 /* The fingerprint of a tenant's key is a keyed hash of his name. Two of them are as long as the hash. */
 ckit_status run_secret_name(ckit_keyring *ring, ckit_buf *key, ckit_error *err) {
     const ckit_key_parts parts = ckit_key_describe(ckit_buf_slice(key));
-    char                 name[128], fingerprint[CKIT_FINGERPRINT_DIGITS + 1];
+    char                 name[128], fingerprint[CKIT_FINGERPRINT_DIGITS + 1], digits[2][CKIT_FINGERPRINT_DIGITS];
     ckit_status          st = CKIT_OK;
-    if (parts.hash.len != 2 * CKIT_FINGERPRINT_DIGITS) { /* a long namespace: all of the key is one hash */
+    if (parts.hash.len != sizeof digits) { /* a long namespace: all of the key is one hash */
         return ckit_fail(err, CKIT_E_MISUSE, "run", "the namespace is too long for an encrypted answer");
     }
     uint8_t *hash = key->ptr + (parts.hash.ptr - key->ptr);
-    char     digits[2 * CKIT_FINGERPRINT_DIGITS];
     for (int half = 0; half < 2 && st == CKIT_OK; half++) {
         int length = snprintf(name, sizeof name, "%s/name/%d/%.*s", tenant, half, (int)parts.hash.len,
                               (const char *)parts.hash.ptr);
         st = ckit_keyring_fingerprint(ring, ckit_slice_of(name, (size_t)length), fingerprint, err);
-        memcpy(digits + half * (int)CKIT_FINGERPRINT_DIGITS, fingerprint, CKIT_FINGERPRINT_DIGITS);
+        memcpy(digits[half], fingerprint, sizeof digits[half]);
     }
     if (st == CKIT_OK) {
         memcpy(hash, digits, sizeof digits);

@@ -91,7 +91,7 @@ static void put_double(printer *p, double value, const char *quote) {
         }
     }
     if (strpbrk(text, ".e") == NULL) {
-        strcat(text, ".0");
+        memcpy(text + strlen(text), ".0", sizeof ".0");
     }
     put_text(p, quote);
     put_text(p, text);

@@ -42,8 +42,9 @@ static bool has_occupancy(const cli_figures *figures) {
 }
 
 ckit_status cli_figures_take(const cli_store *store, uint64_t deadline_ms, cli_figures *out, ckit_error *err) {
-    *out = (cli_figures){.counted = store->ops->stats != NULL};
-    if (out->counted) {
+    *out = (cli_figures){.counted = false};
+    if (store->ops->stats != NULL) {
+        out->counted = true;
         ckit_status st = store->ops->stats(store->self, deadline_ms, take_one, out, &out->since_wall_ms, err);
         if (st != CKIT_OK) {
             return st;

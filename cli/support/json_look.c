@@ -31,7 +31,7 @@ static bool fits_64_bits(const char *digits) {
 }
 
 static void look_at_number(json_look *l) {
-    char   text[NUMBER_MAX + 1];
+    char   text[NUMBER_MAX + 1] = "";
     size_t length = 0;
     while (l->at + length < l->end && memchr("+-.0123456789Ee", l->at[length], 15) != NULL) {
         if (length == NUMBER_MAX) {
@@ -41,7 +41,6 @@ static void look_at_number(json_look *l) {
         text[length] = (char)l->at[length];
         length++;
     }
-    text[length] = '\0';
     const char *digits = text + (*text == '-' ? 1 : 0);
     size_t      whole = strspn(digits, "0123456789");
     if (whole == 0 || (whole > 1 && *digits == '0') ||

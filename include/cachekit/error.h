@@ -78,7 +78,7 @@ typedef enum ckit_error_kind {
     X(E_NETWORK, 77, TRANSIENT, "E065", "the network failed")
 
 typedef enum ckit_status {
-#define CKIT_STATUS_ENUM(name, value, kind, code, text) CKIT_##name = value,
+#define CKIT_STATUS_ENUM(name, value, kind, code, text) CKIT_##name = (value),
     CKIT_STATUS_TABLE(CKIT_STATUS_ENUM)
 #undef CKIT_STATUS_ENUM
         CKIT_E_FIRST = 16 /* the first that is a failure */

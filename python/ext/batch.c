@@ -38,8 +38,8 @@ static PyObject *new_batch(PyObject *object, PyObject *given, bool refreshes) {
     return (PyObject *)self;
 }
 
-PyObject *core_function_begin_many(PyObject *object, PyObject *given) { return new_batch(object, given, false); }
-PyObject *core_function_begin_refresh(PyObject *object, PyObject *given) { return new_batch(object, given, true); }
+PyObject *core_function_begin_many(PyObject *self, PyObject *calls) { return new_batch(self, calls, false); }
+PyObject *core_function_begin_refresh(PyObject *self, PyObject *calls) { return new_batch(self, calls, true); }
 
 void core_batch_drop(core_batch *self) {
     ckit_batch *batch = self->batch;

@@ -50,7 +50,7 @@ static PyObject *counters(PyObject *self, PyObject *unused) {
     (void)unused;
     ckit_function_get_stats(f->function, &stats);
     return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "l1_hits",
-                         (unsigned long long)(stats.l1_hits + f->object_hits), "l2_hits",
+                         (unsigned long long)stats.l1_hits + f->object_hits, "l2_hits",
                          (unsigned long long)stats.l2_hits, "misses", (unsigned long long)stats.misses, "computed",
                          (unsigned long long)stats.computed, "errors", (unsigned long long)stats.errors, "uncached",
                          (unsigned long long)f->uncached, "l2_timed", (unsigned long long)f->l2_timed, "l2_ns",

@@ -68,7 +68,7 @@ static size_t asked(walk *w, PyObject *object) {
     PyObject *size = PyObject_CallMethod(object, "__sizeof__", NULL);
     size_t    bytes = size == NULL ? (size_t)-1 : PyLong_AsSize_t(size);
     Py_XDECREF(size);
-    if (bytes == (size_t)-1 || bytes > (size_t)PY_SSIZE_T_MAX) {
+    if (bytes > (size_t)PY_SSIZE_T_MAX) { /* (size_t)-1 among them: a failure */
         if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
             PyErr_Fetch(&w->type, &w->exception, &w->traceback);
         }

@@ -251,6 +251,7 @@ ckit_status ckiti_access_ask(ckiti_access *a, ckit_value *out, ckit_error *err) 
     ckit_status st = a->cache->ops->get(a->cache->store, a->key, deadline_of(a), &stored, &life_ms, &why);
     st = ckiti_access_answer(a, st, &stored, life_ms, &why, out, err);
     ckiti_note_end(a->cache, &note);
+    a->note = NULL;
     ckit_buf_fini(&stored);
     return st;
 }

@@ -306,7 +306,8 @@ void ckit_function_close(ckit_function *function) {
 static bool is_text(ckit_slice packed, ckit_slice *text) {
     ckit_reader r;
     ckit_reader_init(&r, packed);
-    if (ckit_read_array(&r) != 2 || ckit_read_array(&r) != 1 || ckit_reader_peek(&r) != CKIT_TYPE_STR) {
+    const size_t both = ckit_read_array(&r), places = ckit_read_array(&r);
+    if (both != 2 || places != 1 || ckit_reader_peek(&r) != CKIT_TYPE_STR) {
         return false;
     }
     *text = ckit_read_str(&r);

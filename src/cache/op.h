@@ -205,7 +205,7 @@ typedef struct ckiti_storing {
 } ckiti_storing;
 void            ckiti_op_begin_store(ckit_op *op, ckiti_storing *storing);
 ckit_entry_info ckiti_op_info(const ckit_op *op);
-ckit_status ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status written, const ckit_error *why);
+ckit_status     ckiti_op_end_store(ckit_op *op, const ckiti_storing *storing, ckit_status st, const ckit_error *why);
 /* In between, for the second entry of a result that the store has taken (stale.h): what is to be done with it. For a
  * write `name` holds its name, and *stored, the first step's, becomes its value; a sealed one, which is bound to the
  * name, stands in `sealed`. Both are uninitialised before, and the caller's after it. */

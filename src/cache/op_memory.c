@@ -41,7 +41,8 @@ double ckiti_draw(uint64_t hash, uint64_t now_ms, uint64_t what) {
 /* -ln(u) for 0 < u <= 1: the exponent apart, the rest by a series whose first left-out term is below 1e-6. */
 static double minus_log(double u) {
     double powers = 0;
-    for (; u < 0.5; u *= 2) {
+    while (u < 0.5) {
+        u *= 2;
         powers++;
     }
     double z = (1 - u) / (1 + u), square = z * z;

@@ -51,7 +51,9 @@ bool ckiti_uuid_parse(ckit_slice text, char out[CKITI_UUID_DIGITS + 1]) {
         if (c == '-') {
             continue;
         }
-        c = c >= 'A' && c <= 'F' ? (char)(c | 0x20) : c;
+        if (c >= 'A' && c <= 'F') {
+            c = (char)(c | 0x20);
+        }
         if (used == CKITI_UUID_DIGITS || !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
             return false;
         }

@@ -35,7 +35,7 @@ void ckit_args_uuid(ckit_args *args, const uint8_t uuid[16]) {
             *out++ = '-';
         }
         ckiti_hex(out, uuid, groups[i]);
-        out += 2 * groups[i];
+        out += (size_t)2 * groups[i];
         uuid += groups[i];
     }
     ckiti_args_end_text(args, p, 36);
@@ -252,7 +252,7 @@ void ckit_args_path(ckit_args *args, ckit_slice path) {
 
 /* ---- vectors --------------------------------------------------------------------------------------------- */
 
-#define VECTOR_DIGEST 32
+#define VECTOR_DIGEST ((size_t)32)
 
 static const struct vector_form {
     const char *code;
@@ -304,7 +304,7 @@ void ckit_args_vector(ckit_args *args, ckit_vector_type type, const void *elemen
         return;
     }
     const struct vector_form *form = &vector_forms[type];
-    const size_t              most = 5 * CKITI_MSGPACK_HEAD + sizeof name + 3 + 2 * VECTOR_DIGEST;
+    const size_t              most = sizeof name + (size_t)5 * CKITI_MSGPACK_HEAD + 3 + 2 * VECTOR_DIGEST;
     uint8_t                  *p = ckiti_args_begin(args, most, false);
     if (p == NULL) {
         return;

@@ -176,7 +176,7 @@ ckit_status ckit_document_check(ckit_slice document, ckit_error *err) {
     ckit_reader_init(&r, document);                                                                                    \
     const type        value = read(&r);                                                                                \
     const ckit_status status = ckit_reader_finish(&r, err);                                                            \
-    *out = status == CKIT_OK ? value : zero;                                                                           \
+    *out = status == CKIT_OK ? value : (zero);                                                                         \
     return status;
 
 ckit_status ckit_document_bool(ckit_slice document, bool *out,

@@ -268,8 +268,8 @@ void ckit_interop_args_datetime(ckit_interop_args *args, const ckit_datetime *va
         ckiti_interop_refuse(args, "a datetime without an offset is no instant: attach one");
         return;
     }
-    const int64_t seconds =
-        days_of(value) * 86400 + value->hour * 3600 + value->minute * 60 + value->second - value->offset_seconds;
+    const int64_t minutes = (days_of(value) * 24 + value->hour) * 60 + value->minute;
+    const int64_t seconds = minutes * 60 + value->second - value->offset_seconds;
     const int64_t microseconds = seconds * 1000000 + value->microsecond;
     ckit_interop_args_double(args, (double)microseconds / 1000000.0);
 }
@@ -287,7 +287,7 @@ void ckit_interop_args_uuid(ckit_interop_args *args, const uint8_t uuid[16]) {
             *out++ = '-';
         }
         ckiti_hex(out, uuid, groups[i]);
-        out += 2 * groups[i];
+        out += (size_t)2 * groups[i];
         uuid += groups[i];
     }
     end(args, head + UUID_TEXT);

@@ -148,7 +148,10 @@ ckit_status ckit_key_prefix_init(ckit_key_prefix *prefix, const ckit_key_spec *s
     prefix->characters = count_characters(ckit_buf_slice(text));
     prefix->tail[0] = ':';
     prefix->tail[1] = spec->integrity ? '1' : '0';
-    prefix->tail[2] = spec->code == '\0' ? 's' : spec->code;
+    prefix->tail[2] = 's';
+    if (spec->code != '\0') {
+        prefix->tail[2] = spec->code;
+    }
     return CKIT_OK;
 }
 

@@ -29,7 +29,7 @@ void ERR_clear_error(void); /* <openssl/err.h> brings much more */
 typedef struct openssl {
     void       *handle;
     EVP_CIPHER *cipher; /* fetched once: finding it costs more than a small value */
-#define FIELD(name) __typeof__(name) *name;
+#define FIELD(name) __typeof__(name) *(name);
     FUNCTIONS(FIELD)
 #undef FIELD
 } openssl;

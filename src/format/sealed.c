@@ -99,18 +99,18 @@ static ckit_status leave(writing *w, ckit_status st) {
     return st;
 }
 
-ckit_status ckiti_sealed_write(const ckiti_sealed_place *place, const ckit_frame *given, uint64_t max_stored_bytes,
+ckit_status ckiti_sealed_write(const ckiti_sealed_place *place, const ckit_frame *frame, uint64_t max_stored_bytes,
                                ckit_buf *out, ckit_error *err) {
     writing    w = {.place = place, .out = out};
-    ckit_frame frame = *given;
-    if (given->payload.len > CKIT_SEAL_MAX_BYTES) {
-        return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to seal, limit %llu", given->payload.len,
+    ckit_frame head = *frame;
+    if (frame->payload.len > CKIT_SEAL_MAX_BYTES) {
+        return ckit_fail(err, CKIT_E_TOO_LARGE, WHERE, "%zu bytes to seal, limit %llu", frame->payload.len,
                          (unsigned long long)CKIT_SEAL_MAX_BYTES);
     }
-    ckit_status st = begin(&w, &frame, given->payload.len, err);
+    ckit_status st = begin(&w, &head, frame->payload.len, err);
     if (st == CKIT_OK) {
-        const ckit_seal_subject subject = subject_of(&frame, place->tenant, place->key);
-        st = finish(&w, &subject, given->payload, max_stored_bytes, err);
+        const ckit_seal_subject subject = subject_of(&head, place->tenant, place->key);
+        st = finish(&w, &subject, frame->payload, max_stored_bytes, err);
     }
     return leave(&w, st);
 }

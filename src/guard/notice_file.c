@@ -33,6 +33,7 @@ typedef struct figure {
     { #field, offsetof(ckit_guard_stats, field), FIGURE_##type }
 /* Milliseconds with a fraction are told in microseconds: its point would follow the program's locale. */
 #define DURATION(class, which)                                                                                         \
+    /* NOLINTNEXTLINE(bugprone-macro-parentheses): the name of a member */                                             \
     { #class "." #which "_us", offsetof(ckit_guard_stats, class.which##_ms), FIGURE_MS }
 static const figure figures[] = {
     FIGURE(state, STATE),         FIGURE(failures_in_a_row, U32),
@@ -89,9 +90,8 @@ static void take_figure(ckit_guard_stats *stats, const figure *f, const char *te
 /* ---- whose ------------------------------------------------------------------------------------------------------- */
 
 uint64_t ckiti_notice_born(uint64_t pid) {
-    char     path[48];
-    char     line[1024];
-    uint64_t born = 0;
+    char path[48];
+    char line[1024];
     (void)snprintf(path, sizeof path, "/proc/%" PRIu64 "/stat", pid);
     int     fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t len = fd < 0 ? -1 : read(fd, line, sizeof line - 1);
@@ -103,7 +103,7 @@ uint64_t ckiti_notice_born(uint64_t pid) {
     for (int field = 2; at != NULL && field < 22; field++) {
         at = strchr(at + 1, ' ');
     }
-    return at != NULL && sscanf(at, "%" SCNu64, &born) == 1 ? born : 0;
+    return at != NULL ? strtoull(at, NULL, 10) : 0;
 }
 
 static int64_t age_s(const struct stat *about) {

@@ -115,7 +115,7 @@ void ckiti_timeout_find(ckiti_timeout *timeout, uint64_t now_us) {
         publish(timeout, count, percentile_of(timeout, count, &average));
     }
     bool again = timeout->options.adapts || timeout->found != NULL;
-    atomic_store_explicit(&timeout->due_us, again ? now_us + CKITI_TIMEOUT_PAUSE_MS * 1000 : UINT64_MAX,
+    atomic_store_explicit(&timeout->due_us, again ? now_us + UINT64_C(1000) * CKITI_TIMEOUT_PAUSE_MS : UINT64_MAX,
                           memory_order_relaxed);
     atomic_flag_clear_explicit(&timeout->finding, memory_order_release);
     if (timeout->found != NULL) {

@@ -127,7 +127,7 @@ static counter_set counters_of(const ckiti_policy *policy, uint64_t hash) {
     size_t      lines = policy->counter_words / LINE_WORDS;
     uint64_t   *line = policy->counters + ((size_t)(where >> 26) & (lines - 1)) * LINE_WORDS;
     counter_set set;
-    for (unsigned i = 0; i < 4; i++, where >>= 6) {
+    for (size_t i = 0; i < 4; i++, where >>= 6) {
         set.word[i] = line + i * 2 + (where & 1u);
         set.shift[i] = (unsigned)(where >> 1 & 31u) * 2u;
     }

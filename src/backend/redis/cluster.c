@@ -381,7 +381,7 @@ static bool may_refresh(ckiti_redis_cluster *c, uint64_t now_ms) {
     if (c->refreshing || atomic_load(&c->closing) || now_ms < c->next_ms) {
         return false;
     }
-    if (now_ms > c->next_ms + 10 * LONGEST_PACE_MS) { /* it has been quiet */
+    if (now_ms > c->next_ms + UINT64_C(10) * LONGEST_PACE_MS) { /* it has been quiet */
         c->pace_ms = PACE_MS;
     }
     return true;

@@ -58,12 +58,14 @@ static ckit_status ask_words(ckiti_redis_asker *asker, const char *const *words,
 typedef struct servers {
     ckiti_redis_seat *seats[CKITI_REDIS_SEATS];
     uint32_t          count;
+    bool              seated; /* in a cluster each has a seat, which is left in the end */
 } servers;
 
 static ckit_status find_servers(ckiti_redis_store *store, uint64_t deadline_ms, servers *out, ckit_error *err) {
     ckiti_redis_call call = {.err = NULL};
     out->count = 1;
-    if (store->cluster == NULL) {
+    out->seated = store->cluster != NULL;
+    if (!out->seated) {
         return CKIT_OK;
     }
     ckit_status st = ckiti_redis_limit(store, &call, deadline_ms, err);
@@ -75,11 +77,11 @@ static ckit_status find_servers(ckiti_redis_store *store, uint64_t deadline_ms, 
 }
 
 static ckiti_redis_node *server_at(ckiti_redis_store *store, const servers *all, uint32_t i) {
-    return store->cluster == NULL ? &store->node : &all->seats[i]->node;
+    return all->seated ? &all->seats[i]->node : &store->node;
 }
 
-static void leave_servers(const ckiti_redis_store *store, const servers *all) {
-    for (uint32_t i = 0; store->cluster != NULL && i < all->count; i++) {
+static void leave_servers(const servers *all) {
+    for (uint32_t i = 0; all->seated && i < all->count; i++) {
         ckiti_redis_cluster_leave(all->seats[i]);
     }
 }
@@ -196,7 +198,7 @@ void ckiti_redis_health(void *self, uint64_t deadline_ms, ckit_health *out) {
         describe_one(ckiti_redis_part_text(&asker, &part), out);
     }
     if (st == CKIT_OK) {
-        leave_servers(store, &found);
+        leave_servers(&found);
     }
     ckiti_redis_asker_fini(&asker);
 }
@@ -267,7 +269,7 @@ ckit_status ckiti_redis_stats(void *self, uint64_t deadline_ms, ckit_stat_fn eac
         for (uint32_t i = 0; st == CKIT_OK && i < found.count; i++) {
             st = add_figures(&asker, server_at(store, &found, i), deadline_ms, &f);
         }
-        leave_servers(store, &found);
+        leave_servers(&found);
     }
     if (st == CKIT_OK && f.uptime_known) {
         int64_t since = ckiti_wall_ms(store->clock) - (int64_t)f.uptime * 1000;

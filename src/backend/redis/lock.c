@@ -299,10 +299,10 @@ static ckit_status run_scripts(ckiti_redis_store *store, const ckiti_redis_scrip
         return ckiti_redis_no_memory(err, "locks of many keys");
     }
     for (size_t i = 0; i < count; i++) {
-        if (taken != NULL) {
-            ckiti_random_bytes(s.each[i].lease.token, sizeof s.each[i].lease.token);
-        } else {
+        if (held != NULL) {
             s.each[i].lease = held[i];
+        } else {
+            ckiti_random_bytes(s.each[i].lease.token, sizeof s.each[i].lease.token);
         }
         script_init(&s, i);
     }

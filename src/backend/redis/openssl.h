@@ -58,7 +58,7 @@
 
 typedef struct ckiti_openssl {
     void *handle; /* NULL: not loaded */
-#define CKITI_OPENSSL_FIELD(name) __typeof__(name) *name;
+#define CKITI_OPENSSL_FIELD(name) __typeof__(name) *(name);
     CKITI_OPENSSL_FUNCTIONS(CKITI_OPENSSL_FIELD)
 #undef CKITI_OPENSSL_FIELD
 } ckiti_openssl;

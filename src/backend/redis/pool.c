@@ -145,7 +145,7 @@ ckit_status ckiti_redis_pool_take(ckiti_redis_pool *pool, uint64_t until_ms, cki
 }
 
 void ckiti_redis_pool_give(ckiti_redis_pool *pool, ckiti_redis_pooled *one) {
-    if (one->scratch.cap > 1024u * 1024u) {
+    if (one->scratch.cap > (size_t)1024 * 1024) {
         ckit_buf_fini(&one->scratch);
     }
     pthread_mutex_lock(&pool->lock);

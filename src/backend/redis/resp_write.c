@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define HEADER_MAX 24 /* a mark, 20 digits, "\r\n" and room for the "\r\n" behind an argument */
+#define HEADER_MAX ((size_t)24) /* a mark, 20 digits, "\r\n" and room for the "\r\n" behind an argument */
 
 void ckiti_resp_writer_init(ckiti_resp_writer *w, ckit_buf *out, size_t inline_max) {
     *w = (ckiti_resp_writer){.out = out, .status = CKIT_OK, .inline_max = inline_max};

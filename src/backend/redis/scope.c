@@ -417,10 +417,10 @@ static ckit_status remove_members(walk *w, size_t end, ckit_slice name) {
     w->work.commands = commands;
     ckit_buf_fini(&old);
     st = st == CKIT_OK ? ckiti_redis_asker_run(&w->work, &writer, 3 * count, w->deadline_ms) : no_memory(w);
-    for (uint32_t i = 0; st == CKIT_OK && i < count; i++) {
+    for (size_t i = 0; st == CKIT_OK && i < count; i++) {
         memcpy(&f.key, goes.ptr + i * sizeof f.key, sizeof f.key);
         st = take_removal(w, 3 * i, f.key);
-        for (size_t part = 3 * i + 1; part < 3 * (size_t)i + 3; part++) { /* an entry in place, its bookkeeping not */
+        for (size_t part = 3 * i + 1; part < 3 * i + 3; part++) { /* an entry in place, its bookkeeping not */
             ckiti_redis_part answer = ckiti_redis_part_at(&w->work, part);
             note_turned(w, f.key, &answer, 1);
         }

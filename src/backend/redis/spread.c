@@ -149,8 +149,9 @@ static void fill(spreading *s, ckiti_redis_call **calls, bool *alone, size_t cou
 
 /* The nodes' own threads serve all bundles but the first, which this thread serves itself. */
 static void run_bundles(spreading *s, gate *g) {
-    bool mine[CKITI_REDIS_PORTION];
-    for (size_t b = 0; b < s->count; b++) {
+    bool         mine[CKITI_REDIS_PORTION];
+    const size_t count = s->count;
+    for (size_t b = 0; b < count; b++) {
         mine[b] = true;
         if (b > 0) {
             pthread_mutex_lock(&g->lock);
@@ -162,7 +163,7 @@ static void run_bundles(spreading *s, gate *g) {
             pthread_mutex_unlock(&g->lock);
         }
     }
-    for (size_t b = 0; b < s->count; b++) {
+    for (size_t b = 0; b < count; b++) {
         if (mine[b]) {
             ckiti_redis_seat *seat = s->bundles[b].seat;
             s->bundles[b].call.finish = NULL;

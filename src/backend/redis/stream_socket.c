@@ -18,7 +18,7 @@
 
 /* A read with more time than this waits in the read itself, which the socket ends after so long; one with less time
  * asks poll first. That saves a system call a round trip. */
-#define PATIENCE_MS 100u
+#define PATIENCE_MS 100L
 
 typedef struct socket_stream {
     ckiti_redis_stream base;

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEY_MAX_BYTES (1024 * 1024)
+#define KEY_MAX_BYTES ((off_t)1024 * 1024)
 
 static const ckiti_openssl_function functions[] = {
 #define ROW(name) {#name, offsetof(ckiti_openssl, name)},
