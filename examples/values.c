@@ -7,9 +7,9 @@
 /* ---- arguments ------------------------------------------------------------------------------------------- */
 
 static void give_report_arguments(ckit_args *args) {
-    ckit_args_int(args, 42);          /* f(42, "monthly", [1.5, None], since=..., options={...}) */
+    ckit_args_int(args, 42); /* f(42, "monthly", [1.5, None], since=..., options={...}) */
     ckit_args_cstr(args, "monthly");
-    ckit_args_array(args, 2);         /* the next two values are its elements */
+    ckit_args_array(args, 2); /* the next two values are its elements */
     ckit_args_double(args, 1.5);
     ckit_args_nil(args);
 
@@ -17,7 +17,7 @@ static void give_report_arguments(ckit_args *args) {
     ckit_args_datetime(args, &(ckit_datetime){.year = 2024, .month = 1, .day = 15, .has_offset = true});
 
     ckit_args_keyword(args, ckit_slice_str("options"));
-    ckit_args_map(args, 2);           /* two pairs, in any order */
+    ckit_args_map(args, 2); /* two pairs, in any order */
     ckit_args_cstr(args, "format");
     ckit_args_cstr(args, "pdf");
     ckit_args_cstr(args, "draft");

@@ -29,7 +29,7 @@ typedef struct doctor_place {
     bool        exists; /* as a directory that can be used as far as looking tells */
     const char *reason; /* "--store", "CACHEKIT_FILE_CACHE_DIR", "the default" */
     bool        redis;
-    const char *query;  /* the parameters of a URL; NULL = none */
+    const char *query; /* the parameters of a URL; NULL = none */
     char        path[DOCTOR_PATH];
 } doctor_place;
 

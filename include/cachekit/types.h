@@ -29,7 +29,8 @@ template <typename T> static inline T ckit_sized() {
 }
 #define CKIT_SIZED_INIT(type) ckit_sized<type>()
 #else
-#define CKIT_SIZED_INIT(type) {.struct_size = sizeof(type)}
+#define CKIT_SIZED_INIT(type)                                                                                          \
+    { .struct_size = sizeof(type) }
 #endif
 
 #ifdef __cplusplus
@@ -65,7 +66,8 @@ typedef struct ckit_buf {
     const ckit_alloc *alloc; /* NULL = malloc */
 } ckit_buf;
 
-#define CKIT_BUF_INIT {NULL, 0, 0, NULL}
+#define CKIT_BUF_INIT                                                                                                  \
+    { NULL, 0, 0, NULL }
 
 /* ---- options --------------------------------------------------------------------------------------------- */
 
@@ -77,8 +79,8 @@ typedef enum ckit_switch { CKIT_DEFAULT = 0, CKIT_ON = 1, CKIT_OFF = 2 } ckit_sw
 /* A lifetime is a count of milliseconds. In options 0 means "the default" (3600 s unless configured); the other
  * meanings have names: */
 #define CKIT_TTL_DEFAULT UINT64_C(0)
-#define CKIT_TTL_NO_EXPIRY UINT64_MAX               /* keep until evicted */
-#define CKIT_TTL_DO_NOT_STORE (UINT64_MAX - 1)      /* give the value to the caller and forget it */
+#define CKIT_TTL_NO_EXPIRY UINT64_MAX                /* keep until evicted */
+#define CKIT_TTL_DO_NOT_STORE (UINT64_MAX - 1)       /* give the value to the caller and forget it */
 #define CKIT_TTL_MAX_MS (UINT64_C(315360000) * 1000) /* ten years: the longest lifetime that is accepted */
 
 /* The remaining life of an entry: milliseconds, or one of these. */
@@ -148,15 +150,17 @@ typedef struct ckit_value {
 } ckit_value;
 
 #ifdef __cplusplus
-#define CKIT_VALUE_INIT {}
+#define CKIT_VALUE_INIT                                                                                                \
+    {}
 #else
-#define CKIT_VALUE_INIT {.release = NULL}
+#define CKIT_VALUE_INIT                                                                                                \
+    { .release = NULL }
 #endif
 
 /* An opaque value that a binding keeps in memory (L1 only). `release` is called exactly once, from any thread,
  * when the entry is gone and no reader holds it; it must not call back into the cache. */
 typedef struct ckit_object {
-    void *object;
+    void  *object;
     size_t size; /* bytes it is charged with in the budget; at least its own footprint */
     void (*release)(void *object, void *context);
     void *context;

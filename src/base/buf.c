@@ -2,9 +2,7 @@
 
 #include "base/alloc.h"
 
-void ckit_buf_init(ckit_buf *buf, const ckit_alloc *alloc) {
-    *buf = (ckit_buf){.alloc = alloc};
-}
+void ckit_buf_init(ckit_buf *buf, const ckit_alloc *alloc) { *buf = (ckit_buf){.alloc = alloc}; }
 
 void ckit_buf_fini(ckit_buf *buf) {
     if (buf == NULL) {

@@ -28,9 +28,9 @@ static const status_row *find_row(ckit_status status) {
     return &unknown;
 }
 
-const char *ckit_status_name(ckit_status status) { return find_row(status)->name; }
-const char *ckit_status_code(ckit_status status) { return find_row(status)->code; }
-const char *ckit_status_text(ckit_status status) { return find_row(status)->text; }
+const char     *ckit_status_name(ckit_status status) { return find_row(status)->name; }
+const char     *ckit_status_code(ckit_status status) { return find_row(status)->code; }
+const char     *ckit_status_text(ckit_status status) { return find_row(status)->text; }
 ckit_error_kind ckit_status_kind(ckit_status status) { return find_row(status)->kind; }
 
 const char *ckit_error_kind_name(ckit_error_kind kind) {

@@ -22,9 +22,9 @@ typedef struct ckiti_url {
     ckit_slice      scheme; /* lower case */
     ckit_slice      user;
     ckit_slice      password;
-    ckit_slice      host; /* an IPv6 address without its brackets */
-    ckit_slice      path; /* with its leading slash when there is an authority */
-    uint16_t        port; /* 0 = not given */
+    ckit_slice      host;          /* an IPv6 address without its brackets */
+    ckit_slice      path;          /* with its leading slash when there is an authority */
+    uint16_t        port;          /* 0 = not given */
     bool            has_authority; /* `//` was there */
     ckiti_url_param params[CKITI_URL_MAX_PARAMS];
     size_t          param_count;

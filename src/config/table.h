@@ -14,7 +14,13 @@ typedef enum ckiti_setting_type {
 } ckiti_setting_type;
 
 /* Which options struct a setting fills. */
-typedef enum ckiti_option_home { CKITI_OPTION_NONE = 0, CKITI_OPTION_CACHE, CKITI_OPTION_FILE, CKITI_OPTION_GUARD, CKITI_OPTION_REDIS } ckiti_option_home;
+typedef enum ckiti_option_home {
+    CKITI_OPTION_NONE = 0,
+    CKITI_OPTION_CACHE,
+    CKITI_OPTION_FILE,
+    CKITI_OPTION_GUARD,
+    CKITI_OPTION_REDIS
+} ckiti_option_home;
 
 /* A word and its value; the first word of a value is the one that is written. */
 typedef struct ckiti_choice {

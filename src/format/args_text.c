@@ -122,8 +122,7 @@ static bool parse_decimal(ckit_slice text, decimal *d) {
             fraction += points;
         }
     }
-    if (points > 1 || d->count == 0 ||
-        !parse_exponent(ckit_slice_of(text.ptr + len, text.len - len), &d->exponent)) {
+    if (points > 1 || d->count == 0 || !parse_exponent(ckit_slice_of(text.ptr + len, text.len - len), &d->exponent)) {
         return false;
     }
     d->digits = ckit_slice_of(text.ptr, len);

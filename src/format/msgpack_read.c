@@ -7,14 +7,14 @@
 #include "format/msgpack_code.h"
 
 const struct ckiti_form ckiti_forms[32] = {
-    {CKIT_TYPE_NIL, 0},   {CKIT_TYPE_INVALID, 0}, {CKIT_TYPE_BOOL, 0},  {CKIT_TYPE_BOOL, 0},
-    {CKIT_TYPE_BIN, 1},   {CKIT_TYPE_BIN, 2},     {CKIT_TYPE_BIN, 4},   {CKIT_TYPE_EXT, 1},
-    {CKIT_TYPE_EXT, 2},   {CKIT_TYPE_EXT, 4},     {CKIT_TYPE_DOUBLE, 4}, {CKIT_TYPE_DOUBLE, 8},
-    {CKIT_TYPE_UINT, 1},  {CKIT_TYPE_UINT, 2},    {CKIT_TYPE_UINT, 4},  {CKIT_TYPE_UINT, 8},
-    {CKIT_TYPE_INT, 1},   {CKIT_TYPE_INT, 2},     {CKIT_TYPE_INT, 4},   {CKIT_TYPE_INT, 8},
-    {CKIT_TYPE_EXT, 0},   {CKIT_TYPE_EXT, 0},     {CKIT_TYPE_EXT, 0},   {CKIT_TYPE_EXT, 0},
-    {CKIT_TYPE_EXT, 0},   {CKIT_TYPE_STR, 1},     {CKIT_TYPE_STR, 2},   {CKIT_TYPE_STR, 4},
-    {CKIT_TYPE_ARRAY, 2}, {CKIT_TYPE_ARRAY, 4},   {CKIT_TYPE_MAP, 2},   {CKIT_TYPE_MAP, 4},
+    {CKIT_TYPE_NIL, 0},   {CKIT_TYPE_INVALID, 0}, {CKIT_TYPE_BOOL, 0},   {CKIT_TYPE_BOOL, 0},   /* c0 */
+    {CKIT_TYPE_BIN, 1},   {CKIT_TYPE_BIN, 2},     {CKIT_TYPE_BIN, 4},    {CKIT_TYPE_EXT, 1},    /* c4 */
+    {CKIT_TYPE_EXT, 2},   {CKIT_TYPE_EXT, 4},     {CKIT_TYPE_DOUBLE, 4}, {CKIT_TYPE_DOUBLE, 8}, /* c8 */
+    {CKIT_TYPE_UINT, 1},  {CKIT_TYPE_UINT, 2},    {CKIT_TYPE_UINT, 4},   {CKIT_TYPE_UINT, 8},   /* cc */
+    {CKIT_TYPE_INT, 1},   {CKIT_TYPE_INT, 2},     {CKIT_TYPE_INT, 4},    {CKIT_TYPE_INT, 8},    /* d0 */
+    {CKIT_TYPE_EXT, 0},   {CKIT_TYPE_EXT, 0},     {CKIT_TYPE_EXT, 0},    {CKIT_TYPE_EXT, 0},    /* d4 */
+    {CKIT_TYPE_EXT, 0},   {CKIT_TYPE_STR, 1},     {CKIT_TYPE_STR, 2},    {CKIT_TYPE_STR, 4},    /* d8 */
+    {CKIT_TYPE_ARRAY, 2}, {CKIT_TYPE_ARRAY, 4},   {CKIT_TYPE_MAP, 2},    {CKIT_TYPE_MAP, 4},    /* dc */
 };
 
 void ckit_reader_init(ckit_reader *r, ckit_slice input) {
@@ -213,9 +213,7 @@ static inline bool may_enter(ckit_reader *r, ckiti_head head, uint64_t values, u
     return true;
 }
 
-static inline uint64_t values_of(ckiti_head head) {
-    return head.type == CKIT_TYPE_MAP ? 2 * head.number : head.number;
-}
+static inline uint64_t values_of(ckiti_head head) { return head.type == CKIT_TYPE_MAP ? 2 * head.number : head.number; }
 
 static uint32_t enter(ckit_reader *r, ckit_type wanted) {
     ckiti_head head;

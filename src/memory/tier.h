@@ -53,7 +53,7 @@ struct ckiti_l1 {
     _Atomic uint64_t       floor; /* entries born before it are gone */
     ckiti_readers          readers;
     ckiti_arena            arena;
-    _Atomic(ckiti_table *) tables[CKITI_MAX_SHARDS]; /* of each shard, as published */
+    _Atomic(ckiti_table *) tables[CKITI_MAX_SHARDS];   /* of each shard, as published */
     _Atomic uint64_t       removals[CKITI_MAX_SHARDS]; /* entries of each shard that went out of reach or changed their
                                                           lifetime: counted after that, before anything of theirs is
                                                           released */

@@ -1,5 +1,5 @@
-#include "support/stored.h"
 #include "support/scratch.h"
+#include "support/stored.h"
 #include "support/test.h"
 
 #include "support/document_json.h"
