@@ -160,7 +160,7 @@ static void meet_others(scene *s, uint64_t count) {
 }
 
 CKIT_TEST(locked, each_that_was_met_is_remembered_or_known_to_be_forgotten) {
-    static const uint64_t counts[] = {10000, 80000};
+    static const uint64_t counts[] = {4000, 80000};
     for (size_t c = 0; c < 2; c++) {
         scene    s;
         uint64_t forgotten = 0;

@@ -210,8 +210,9 @@ def stop_in_the_middle(tool, count):
     process = tool.start("invalidate", "--all", "--yes", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while entry_files(tool) == count and process.poll() is None:
         pass
-    process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # it may run on for a moment
+    if process.returncode is None:  # else it was quicker, and has been waited for
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # it may run on for a moment
     return process
 
 

@@ -22,10 +22,10 @@
 #define THREADS (UNDER_TSAN ? 5u : 50u)  /* of each process, and ... */
 #define POLLABLE (UNDER_TSAN ? 5u : 50u) /* ... calls in its event loop */
 /* A lock is renewed after a third of its lease; the rest is what a busy machine may cost. */
-#define LEASE_MS 1500u
-#define LONGER_MS 2000u
-#define LEASE_OF_A_CROWD_MS 4000u /* which is busy itself */
-#define LONGER_FOR_A_CROWD_MS 5000u
+#define LEASE_MS 3000u
+#define LONGER_MS 4000u
+#define LEASE_OF_A_CROWD_MS 6000u /* which is busy itself */
+#define LONGER_FOR_A_CROWD_MS 7000u
 #define CHILDS_NUMBER 99u
 
 /* What the processes share. */
@@ -339,15 +339,15 @@ static void fleet_refreshes(world *w, const ckit_function_options *of, uint64_t 
 static void refresh_within_the_life(world *w) {
     ckit_function_options of = CKIT_FUNCTION_OPTIONS_INIT;
     of.ttl_ms = 200000;
-    of.early_refresh = 0.01;
-    fleet_refreshes(w, &of, 2500);
+    of.early_refresh = 0.02; /* when all of them have begun */
+    fleet_refreshes(w, &of, 4500);
 }
 
 static void refresh_past_the_life(world *w) {
     ckit_function_options of = CKIT_FUNCTION_OPTIONS_INIT;
-    of.ttl_ms = 4000;
+    of.ttl_ms = 8000; /* in which each of them has to be seen by all */
     of.stale_ms = 600000;
-    fleet_refreshes(w, &of, 5500);
+    fleet_refreshes(w, &of, 9500);
 }
 
 CKIT_TEST(flights, of_ten_processes_one_refreshes_a_value_within_its_life_over_files) {
