@@ -83,7 +83,7 @@ def in_child(run: Callable[[], Any]) -> Any:
     process = os.fork()
     if process == 0:
         try:
-            signal.alarm(60)
+            signal.alarm(240)
             os.write(writing, pickle.dumps(run()))
         finally:
             os._exit(0)
