@@ -261,16 +261,6 @@ def test_who_has_no_refreshes(decorate: Any) -> None:
     assert body.runs == 1
 
 
-def test_a_store_has_no_refreshes(tmp_path: Any) -> None:
-    backend = FileBackend(FileBackendConfig(cache_dir=tmp_path / "store"))
-    function, body = soon(backend=backend)
-    function(1)
-    for _ in range(5):
-        time.sleep(0.002)
-        assert function(1) == 1
-    assert body.runs == 1
-
-
 def test_a_function_that_is_dropped_during_its_refresh_goes_afterwards() -> None:
     function, body = soon()
     function(1)
