@@ -59,8 +59,9 @@ format: ## bring all C files into shape (clang-format-14)
 	@scripts/bootstrap.sh format
 	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format-14 -i
 
-lint: ## clang-tidy over library, tool and Python extension: what has changed since it was clean
-	@scripts/bootstrap.sh build check lint
+lint: ## clang-format-14 and clang-tidy-14 over what has changed since it was clean
+	@scripts/bootstrap.sh build check format lint
+	@tests/repository/formatted.sh . clang-format-14
 	@python3 -B scripts/lint.py
 
 symbols: ## rewrite the list of exported symbols, src/exported-symbols.txt
