@@ -199,17 +199,23 @@ static void change_state(ckit_cache *cache, uint64_t guards) {
     pthread_mutex_unlock(&cache->mu);
 }
 
-static void on_lost(void *self) {
-    ckit_cache *cache = self;
+/* What was guarded, if anything was, is not any more. */
+static void count_loss(ckit_cache *cache) {
     if ((atomic_load(&cache->coherence.state) & GUARDS) != 0) {
         ckiti_count(&cache->counters, CKITI_WATCHES_LOST, 1);
-        change_state(cache, 0);
     }
+}
+
+/* Told again it takes what has been read meanwhile and is kept for a second. */
+static void on_lost(void *self) {
+    ckit_cache *cache = self;
+    count_loss(cache);
+    change_state(cache, 0);
 }
 
 static void on_guarded(void *self, unsigned what) {
     ckit_cache *cache = self;
-    on_lost(cache);
+    count_loss(cache);
     change_state(cache, (what & GUARDS) | CKIT_GUARDS_READS);
 }
 

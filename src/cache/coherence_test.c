@@ -352,8 +352,10 @@ CKIT_TEST(coherence, a_lost_watch_takes_every_copy_and_leaves_the_store) {
     CHECK_ENTRY(CKIT_SOURCE_STORE, "new", &fl.a, "k");
     CHECK_CALL(CKIT_SOURCE_STORE, 1, fl.a.fn, 7);
     CHECK_EQ_U(1, stats_of(fl.a.cache).watches_lost);
+    CHECK_ENTRY(CKIT_SOURCE_MEMORY, "new", &fl.a, "k"); /* for a second */
     fake_lose(fl.a.watch);
     CHECK_EQ_U(1, stats_of(fl.a.cache).watches_lost);
+    CHECK_ENTRY(CKIT_SOURCE_STORE, "new", &fl.a, "k");
     fleet_close(&fl);
 }
 

@@ -3,8 +3,8 @@
  * Two nodes, a slot with the key that a process reads through its memory, and others that change this key, or another one, where
  * the slot is. The slot moves (key by key, which are changes for both nodes), or is taken over (a fail-over: nobody tells), and may
  * move back. Each watched node has a link that names the keys which change there, in order, late, and may break. What memory
- * does with "lost" and "guarded" is coherence.pml's; here it is as simple as can be, and keeps nothing while nobody guards. The
- * key's value is a number that grows with every change, so "older" is "less".
+ * does with "lost" and "guarded" is coherence.pml's; here it is as simple as can be. While nobody guards, copies live for a
+ * second, which may be long enough for everything. The key's value is a number that grows with every change, so "older" is "less".
  *
  * Checked:
  *   - whoever has been told of a change reads nothing older than what the same node had changed before;
@@ -185,7 +185,7 @@ proctype reader() {
             od;
             atomic {
                 if
-                :: guarded && !note_changed -> copy = v
+                :: !note_changed -> copy = v
                 :: else
                 fi;
                 note_on = false; note_changed = false
@@ -239,8 +239,8 @@ proctype watch(byte n) {
     byte last;
 end:
     do
-    :: atomic { n == 0 && nempty(link0) -> link0 ? ours, last; heard(ours, last) }
-    :: atomic { n == 1 && nempty(link1) -> link1 ? ours, last; heard(ours, last) }
+    :: atomic { guards[n] && n == 0 && nempty(link0) -> link0 ? ours, last; heard(ours, last) }
+    :: atomic { guards[n] && n == 1 && nempty(link1) -> link1 ? ours, last; heard(ours, last) }
     /* member_lost; the link is made anew only afterwards */
     :: atomic { broken[n] && member[n] -> guards[n] = false };
 #ifndef WITHOUT_COUNTING_LOSSES
@@ -258,7 +258,12 @@ end:
         }
     /* A link, and the node's word that it tells of changes */
     :: atomic { member[n] && !up[n] && !broken[n] && !guards[n] -> up[n] = true }
-    :: atomic { member[n] && up[n] && !broken[n] && !guards[n] -> guards[n] = true; dirty = true }
+    :: atomic { member[n] && up[n] && !broken[n] && !guards[n] ->
+#ifndef WITHOUT_BEGINNING_ANEW_WITH_A_LINK
+        guarded = false; begin_anew();
+#endif
+        guards[n] = true; dirty = true
+       }
     od
 }
 

@@ -1,5 +1,6 @@
 /* Several caches over one Redis server, each with copies in memory: what one changes, the others see, also when links
  * break. Waits for what must come; copies would live for an hour. */
+#include "support/fake_clock.h"
 #include "support/redis_cluster.h"
 #include "support/redis_server.h"
 #include "support/test.h"
@@ -30,7 +31,7 @@ static uint64_t now_ms(void) {
 
 static void nap(void) { nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); }
 
-static ckit_cache *open_cache(const char *url, bool memory) {
+static ckit_cache *open_cache_with(const char *url, bool memory, const ckit_clock *clock) {
     ckit_redis_options redis = CKIT_REDIS_OPTIONS_INIT;
     ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
     ckit_log           quiet = {.level = CKIT_LOG_ERROR};
@@ -44,11 +45,14 @@ static ckit_cache *open_cache(const char *url, bool memory) {
     redis.socket_timeout_ms = redis.socket_connect_timeout_ms = PATIENCE_MS; /* a busy machine is no silent server */
     options.store_timeout_ms = PATIENCE_MS;
     options.log = &quiet;
+    options.clock = env.clock = clock;
     options.l1 = memory ? CKIT_ON : CKIT_OFF;
     CHECK_OK_ERR(ckit_redis_open(&redis, &env, &backend, &err), &err);
     CHECK_OK_ERR(ckit_cache_new(&options, backend, &cache, &err), &err);
     return cache;
 }
+
+static ckit_cache *open_cache(const char *url, bool memory) { return open_cache_with(url, memory, NULL); }
 
 static ckit_cache_stats stats_of(ckit_cache *cache) {
     ckit_cache_stats stats = CKIT_CACHE_STATS_INIT;
@@ -285,6 +289,88 @@ CKIT_TEST(redis_fleet, over_a_cluster_too) {
     check_functions(a, b);
     ckit_cache_close(a);
     ckit_cache_close(b);
+    redis_cluster_stop(&cluster);
+}
+
+/* What the entry holds, as it is. */
+static ckit_source bytes_of(ckit_cache *cache, const char *key, char out[64]) {
+    ckit_value         value = CKIT_VALUE_INIT;
+    ckit_entry_options options = CKIT_ENTRY_OPTIONS_INIT;
+    options.encoding = CKIT_RAW;
+    CHECK_OK(ckit_cache_get(cache, S(key), &options, &value, NULL));
+    snprintf(out, 64, "%.*s", (int)value.data.len, (const char *)value.data.ptr);
+    ckit_source source = value.source;
+    ckit_value_fini(&value);
+    return source;
+}
+
+static void await_watching(ckit_cache *cache, uint64_t watching) {
+    char     text[64];
+    uint64_t end = now_ms() + PATIENCE_MS;
+    while (stats_of(cache).watching != watching && now_ms() < end) {
+        (void)bytes_of(cache, "key{1}", text);
+        nap();
+    }
+    CHECK_EQ_U(watching, stats_of(cache).watching);
+}
+
+/* Memory has it, and time stands still. */
+static void copy_bytes(ckit_cache *cache, const char *key, const char *expected) {
+    char     text[64];
+    uint64_t end = now_ms() + PATIENCE_MS;
+    while (bytes_of(cache, key, text) != CKIT_SOURCE_MEMORY && now_ms() < end) {
+        nap();
+    }
+    CHECK_EQ_U(CKIT_SOURCE_MEMORY, bytes_of(cache, key, text));
+    CHECK_STR(expected, text);
+}
+
+/* Its link ends and a key changes in one turn of the server, so nobody is told of that. */
+static void change_unheard(redis_server *server, const char *command) {
+    char     line[128], answer[256], list[1024];
+    uint64_t end = now_ms() + PATIENCE_MS;
+    while (redis_server_ask(server, "CLIENT LIST TYPE pubsub", list, sizeof list)[0] == '\0' && now_ms() < end) {
+        nap(); /* it is known by its channel, which it asks for a moment after the guard */
+    }
+    snprintf(line, sizeof line, "CLIENT KILL TYPE pubsub\r\n%s", command);
+    CHECK_STR(":1", redis_server_tell(server, line, answer));
+}
+
+CKIT_TEST(redis_fleet, who_sees_a_change_of_a_node_sees_those_before_it_while_another_node_is_away) {
+    static redis_cluster cluster;
+    char                 why[200], answer[256], command[64], text[64];
+    size_t               home = 0;
+    fake_clock           time;
+    fake_clock_init(&time);
+    if (!redis_cluster_start(&cluster, 0, 60000, why, sizeof why)) { /* nobody takes it for dead */
+        SKIP("%s", why);
+    }
+    while (home < REDIS_CLUSTER_MASTERS &&
+           redis_server_tell(&cluster.nodes[home], "SET key{1} old", answer)[0] != '+') {
+        home++;
+    }
+    CHECK(home < REDIS_CLUSTER_MASTERS);
+    CHECK_STR("+OK", redis_server_tell(&cluster.nodes[home], "SET later{1} 0", answer));
+    ckit_cache *cache = open_cache_with(cluster.url, true, &time.clock);
+    await_watching(cache, 1);
+    redis_server_kill(&cluster.nodes[(home + 1) % REDIS_CLUSTER_MASTERS]);
+    await_watching(cache, 0);
+    copy_bytes(cache, "key{1}", "old");
+    copy_bytes(cache, "later{1}", "0");
+    change_unheard(&cluster.nodes[home], "SET key{1} new");
+    uint64_t end = now_ms() + PATIENCE_MS;
+    strcpy(text, "0");
+    for (unsigned i = 1; strcmp(text, "0") == 0 && now_ms() < end; i++) {
+        snprintf(command, sizeof command, "SET later{1} %u", i);
+        CHECK_STR("+OK", redis_server_tell(&cluster.nodes[home], command, answer));
+        nap();
+        (void)bytes_of(cache, "later{1}", text);
+    }
+    CHECK(strcmp("0", text) != 0);
+    (void)bytes_of(cache, "key{1}", text);
+    CHECK_STR("new", text);
+    CHECK_EQ_U(0, stats_of(cache).watching);
+    ckit_cache_close(cache);
     redis_cluster_stop(&cluster);
 }
 

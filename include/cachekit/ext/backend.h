@@ -152,7 +152,8 @@ typedef struct ckit_watch_sink {
     void (*scope_changed)(void *self, const ckit_scope *scope);
     /* From now on changes may be missed (the link dropped, a queue overflowed): every copy in memory goes. The state in
      * which a watch begins. Until `guarded`, memory keeps what it reads from this store or writes to it for a
-     * second at most; only what the store did not take it keeps longer. */
+     * second at most; only what the store did not take it keeps longer. Told again meanwhile, it takes all of that: a
+     * store of several servers does so before one of them tells of changes again, while others are still away. */
     void (*lost)(void *self);
     /* From now on every change is told; the store has confirmed it. `what` is a sum of CKIT_GUARDS_*. Copies made
      * before go. Without a `lost` before it, it is taken as one. */

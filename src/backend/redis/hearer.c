@@ -49,8 +49,8 @@ static void on_scope_changed(void *self, const ckit_scope *scope) {
 
 static void on_lost(void *self) {
     hearer *h = enter(self);
+    h->lost += h->now_guarded;
     h->now_guarded = false;
-    h->lost++;
     leave(h);
 }
 

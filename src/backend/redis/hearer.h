@@ -15,7 +15,8 @@ typedef struct hearer {
     ckit_watch_sink sink;
     pthread_mutex_t lock;
     pthread_cond_t  news;
-    unsigned        keys, scopes, calls, lost, guarded;
+    unsigned        keys, scopes, calls, guarded;
+    unsigned        lost; /* when it was guarded */
     unsigned        what;
     bool            now_guarded;
     bool            deaf;                   /* `changed` does not come back */

@@ -47,11 +47,18 @@ static void member_lost(void *self) {
     rouse(l);
 }
 
+/* Before this link tells anything: what was read while there was none may be older than that, and other nodes may be
+ * away for long, so that the whole is not guarded yet. */
 static void member_guarded(void *self, unsigned what) {
-    member *m = self;
+    member              *m = self;
+    ckiti_redis_lookout *l = m->of;
     (void)what; /* all that tracking can */
+    pthread_mutex_lock(&l->telling);
+    atomic_store(&l->guarded, false);
+    l->sink->lost(l->sink->self);
+    pthread_mutex_unlock(&l->telling);
     atomic_store(&m->guarded, true);
-    rouse(m->of);
+    rouse(l);
 }
 
 /* With the cluster's lock held. */
