@@ -46,6 +46,7 @@ static struct {
     const ckit_watch_sink *above;
     ckit_watch_sink        sink;
     _Atomic uint64_t       heard; /* the number of the last fence that was told */
+    _Atomic bool           guarded;
 } tap;
 
 static void tap_changed(void *self, ckit_slice key) {
@@ -55,7 +56,7 @@ static void tap_changed(void *self, ckit_slice key) {
     (void)self;
     tap.above->changed(tap.above->self, key);
     snprintf(text, sizeof text, "%.*s", (int)(key.len < 40 ? key.len : 40), (const char *)key.ptr);
-    if (sscanf(text, "fence-%u-%llu", &worker_number, &number) == 2 && worker_number == (unsigned)getpid()) {
+    if (sscanf(text, "~fence-%u-%llu", &worker_number, &number) == 2 && worker_number == (unsigned)getpid()) {
         soak_raise(&tap.heard, number);
     }
 }
@@ -72,13 +73,14 @@ static void tap_scope_changed(void *self, const ckit_scope *scope) {
 
 static void tap_lost(void *self) {
     (void)self;
-    atomic_fetch_add(&me.w->lost, 1);
+    atomic_fetch_add(&me.w->lost, atomic_exchange(&tap.guarded, false));
     tap.above->lost(tap.above->self);
 }
 
 static void tap_guarded(void *self, unsigned what) {
     (void)self;
     atomic_fetch_add(&me.w->guarded, 1);
+    atomic_store(&tap.guarded, true);
     tap.above->guarded(tap.above->self, what);
 }
 
@@ -449,8 +451,9 @@ static void name_of(const hand *h, const look *l, char out[160]) {
 }
 
 /* Has something written behind all that has been acknowledged so far, and waits for the word of it. The server tells in
- * order, so then everything before has been told, or the watch is a new one. In a cluster by the node that has the
- * key. */
+ * order, so then everything before has been told, or the watch is a new one. What happens in one turn of its loop it tells
+ * in the order of the names, and a write of the same turn may have been acknowledged (behind an earlier answer that was
+ * still on its way): no other name is behind this one. In a cluster by the node that has the key. */
 static bool hear(hand *h, const look *l) {
     static uint64_t    number;
     char               key[224], at[160] = "";
@@ -460,7 +463,7 @@ static bool hear(hand *h, const look *l) {
     if (h->of->w->cluster) {
         name_of(h, l, at);
     }
-    snprintf(key, sizeof key, "fence-%d-%llu{%s}", (int)getpid(), (unsigned long long)number, at);
+    snprintf(key, sizeof key, "~fence-%d-%llu{%s}", (int)getpid(), (unsigned long long)number, at);
     begin(h, SOAK_FENCE, 0);
     bool     heard = ckit_cache_set(h->of->cache, ckit_slice_str(key), ckit_slice_str("x"), &options, NULL) == CKIT_OK;
     uint64_t until = soak_now_ms() + WORD_MS;
