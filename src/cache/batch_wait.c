@@ -192,9 +192,13 @@ static bool pause_for(ckit_batch *b, uint64_t span_ms) {
 bool ckiti_batch_pause(ckit_batch *b) {
     uint64_t until_ms = ckiti_batch_begin_pause(b), left;
     bool     news = false, stopped = false;
+    bool     aside = ckiti_workers_step_aside(&b->cache->runners); /* others may be waiting for this thread */
     while (!news && !stopped && (left = ckiti_time_left(ckiti_system_monotonic_ms(), until_ms)) > 0) {
         news = pause_for(b, b->stop != NULL && left > CKITI_ASK_EVERY_MS ? CKITI_ASK_EVERY_MS : left);
         stopped = b->stop != NULL && b->stop(b->context);
+    }
+    if (aside) {
+        ckiti_workers_step_back(&b->cache->runners);
     }
     return !stopped;
 }

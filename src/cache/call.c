@@ -54,6 +54,17 @@ static bool give_up_waiting(ckit_op *op, bool hard) {
 
 static ckit_status after_all(const ckit_op *op) { return op->seat.state == CKITI_SEAT_LANDED ? CKIT_OK : CKIT_COMPUTE; }
 
+/* Without the thread of a run with a limit: the other one may be waiting for that. */
+static ckiti_seat_state wait_aside(ckit_op *op, uint64_t left) {
+    ckiti_workers   *runners = &op->cache->runners;
+    bool             aside = ckiti_workers_step_aside(runners);
+    ckiti_seat_state state = wait_in_line(op, left);
+    if (aside) {
+        ckiti_workers_step_back(runners);
+    }
+    return state;
+}
+
 /* Waits for another call of the same key. CKIT_OK with the value, CKIT_COMPUTE: this call leads (or goes alone), or
  * CKIT_E_CANCELLED. */
 static ckit_status follow(ckit_op *op) {
@@ -66,12 +77,12 @@ static ckit_status follow(ckit_op *op) {
     ckiti_seat_state state = CKITI_SEAT_WAITING;
     if (soft != 0 && soft < most) {
         waited = soft;
-        state = wait_in_line(op, soft);
+        state = wait_aside(op, soft);
         if (state == CKITI_SEAT_WAITING && !op->stopped && give_up_waiting(op, false)) {
             return CKIT_OK;
         }
     }
-    state = state == CKITI_SEAT_WAITING && !op->stopped ? wait_in_line(op, most - waited) : state;
+    state = state == CKITI_SEAT_WAITING && !op->stopped ? wait_aside(op, most - waited) : state;
     if (op->stopped) {
         return CKIT_E_CANCELLED;
     }

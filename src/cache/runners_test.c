@@ -141,6 +141,74 @@ CKIT_TEST(runners, a_run_that_calls_another_function_does_not_wait_for_a_second_
     busy_close(&b);
 }
 
+/* Runs that call a function, one call or many at once, which somebody without a thread leads. */
+typedef struct waiting {
+    stage          s; /* its loader holds the runs up, before they call */
+    ckit_function *inner;
+    loader         l;
+    bool           many;
+} waiting;
+
+static ckit_status stop_and_call(void *context, ckit_load *load, ckit_error *err) {
+    waiting *w = context;
+    (void)loader_run(&w->s.l, load, err);
+    if (!w->many) {
+        CHECK_OK(call(w->inner, 1).status);
+        return CKIT_OK;
+    }
+    many m = {.fn = w->inner, .count = 2, .arguments = {1, 2}};
+    run_many(&m);
+    CHECK_OK_ERR(m.status, &m.err);
+    for (size_t i = 0; i < m.count; i++) {
+        ckit_value_fini(&m.out[i]);
+    }
+    return CKIT_OK;
+}
+
+static bool leads(void *function) {
+    ckit_function_stats stats = CKIT_FUNCTION_STATS_INIT;
+    ckit_function_get_stats(function, &stats);
+    return stats.misses > 0;
+}
+
+static void runs_wait_for_who_has_no_thread(bool together) {
+    waiting               w = {.many = together};
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    ckit_error            err = CKIT_ERROR_INIT;
+    ckit_function        *fn;
+    threaded_call         c = {.refreshes = false};
+    stage_prepare(&w.s);
+    w.s.f.options.flight_wait_ms = 3600000;
+    stage_start(&w.s, FAKE_LOCKING_MANY, NULL);
+    loader_init(&w.l);
+    loader_shut(&w.s.l);
+    w.inner = limited(w.s.f.cache, "test.inner", &w.l, 0, 3600000);
+    options.hard_limit_ms = 1;
+    CHECK_OK_ERR(ckit_function_new(w.s.f.cache, "test.outer", stop_and_call, &w, &options, &fn, &err), &err);
+    for (int64_t i = 0; i < CKITI_MOST_RUNNERS; i++) {
+        CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, call(fn, i).status);
+    }
+    loader_wait_stopped(&w.s.l, CKITI_MOST_RUNNERS);
+    call_start(&c, w.inner, 1);
+    wait_for(leads, w.inner);
+    for (int i = 0; i < 10; i++) {
+        breathe();
+    }
+    CHECK_EQ_U(0, w.l.runs);
+    loader_open(&w.s.l);
+    CHECK_OK(call_join(&c).status);
+    ckit_function_close(fn);
+    CHECK_EQ_U(together ? 2 : 1, w.l.runs);
+    ckit_function_close(w.inner);
+    stage_close(&w.s);
+}
+
+CKIT_TEST(runners, runs_that_all_wait_for_a_call_without_a_thread_make_room_for_it) {
+    runs_wait_for_who_has_no_thread(false);
+}
+
+CKIT_TEST(runners, so_do_runs_that_wait_for_it_with_many_calls) { runs_wait_for_who_has_no_thread(true); }
+
 CKIT_TEST(runners, many_calls_wait_for_a_thread_no_longer_either) {
     busy        b;
     many_loader ml = {.runs = 0};

@@ -9,6 +9,9 @@
 /* The longest sleep without looking at the instance's clock, which need not be the system's. */
 #define LONGEST_SLEEP_MS 1000u
 
+/* How many threads there may be, with those for jobs that have stepped aside. */
+static size_t most_threads(const ckiti_workers *workers) { return 2 * workers->max_threads; }
+
 static void init_sync(ckiti_workers *workers) {
     pthread_mutex_init(&workers->mu, NULL);
     ckiti_cond_init(&workers->work);
@@ -21,8 +24,8 @@ ckit_status ckiti_workers_init(ckiti_workers *workers, size_t max_threads, size_
         .clock = clock, .alloc = alloc, .max_jobs = max_jobs, .max_threads = max_threads, .stopping = true};
     init_sync(workers);
     workers->heap = ckiti_alloc_zeroed(alloc, max_jobs, sizeof workers->heap[0]);
-    workers->threads = ckiti_alloc_zeroed(alloc, max_threads, sizeof workers->threads[0]);
-    workers->running = ckiti_alloc_zeroed(alloc, max_threads, sizeof workers->running[0]);
+    workers->threads = ckiti_alloc_zeroed(alloc, most_threads(workers), sizeof workers->threads[0]);
+    workers->running = ckiti_alloc_zeroed(alloc, most_threads(workers), sizeof workers->running[0]);
     if (workers->heap == NULL || workers->threads == NULL || workers->running == NULL) {
         return CKIT_E_NO_MEMORY;
     }
@@ -133,9 +136,14 @@ static bool start_thread(ckiti_workers *workers) {
     return started;
 }
 
-/* A thread that is idle, or that can be started, is left for one job more. */
+/* One more may run, and a thread that is idle, or that can be started, is left for it. */
 static bool has_thread(const ckiti_workers *workers) {
-    return workers->idle > workers->count || workers->thread_count < workers->max_threads;
+    size_t busy = workers->count;
+    for (size_t i = 0; i < workers->thread_count; i++) {
+        busy += workers->running[i] != NULL;
+    }
+    return busy < workers->max_threads + workers->aside &&
+           (workers->idle > workers->count || workers->thread_count < most_threads(workers));
 }
 
 /* `now`: for a thread that is free, waiting for one until `until` if that is not NULL. */
@@ -152,7 +160,8 @@ static ckit_status submit(ckiti_workers *workers, ckiti_job *job, uint64_t due_m
     } else if (workers->count == workers->max_jobs || (now && !has_thread(workers))) {
         st = CKIT_E_BUSY;
     } else {
-        if (workers->idle <= workers->count && workers->thread_count < workers->max_threads && !start_thread(workers) &&
+        size_t most = now ? most_threads(workers) : workers->max_threads;
+        if (workers->idle <= workers->count && workers->thread_count < most && !start_thread(workers) &&
             (now || workers->thread_count == 0)) {
             st = CKIT_E_NO_MEMORY;
         }
@@ -178,14 +187,37 @@ ckit_status ckiti_workers_submit_by(ckiti_workers *workers, ckiti_job *job, stru
     return submit(workers, job, 0, true, &until);
 }
 
+static bool is_own(const ckiti_workers *workers) {
+    for (size_t i = 0; i < workers->thread_count; i++) {
+        if (pthread_equal(workers->threads[i], pthread_self())) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool ckiti_workers_is_own(ckiti_workers *workers) {
-    bool own = false;
     pthread_mutex_lock(&workers->mu);
-    for (size_t i = 0; i < workers->thread_count && !own; i++) {
-        own = pthread_equal(workers->threads[i], pthread_self());
+    bool own = is_own(workers);
+    pthread_mutex_unlock(&workers->mu);
+    return own;
+}
+
+bool ckiti_workers_step_aside(ckiti_workers *workers) {
+    pthread_mutex_lock(&workers->mu);
+    bool own = is_own(workers);
+    if (own) {
+        workers->aside++;
+        pthread_cond_broadcast(&workers->finished);
     }
     pthread_mutex_unlock(&workers->mu);
     return own;
+}
+
+void ckiti_workers_step_back(ckiti_workers *workers) {
+    pthread_mutex_lock(&workers->mu);
+    workers->aside -= workers->aside > 0; /* a forked child has forgotten it */
+    pthread_mutex_unlock(&workers->mu);
 }
 
 bool ckiti_workers_cancel(ckiti_workers *workers, ckiti_job *job) {
@@ -247,8 +279,8 @@ void ckiti_workers_stop(ckiti_workers *workers) {
 
 void ckiti_workers_fini(ckiti_workers *workers) {
     ckiti_free(workers->alloc, workers->heap, workers->max_jobs * sizeof workers->heap[0]);
-    ckiti_free(workers->alloc, workers->threads, workers->max_threads * sizeof workers->threads[0]);
-    ckiti_free(workers->alloc, workers->running, workers->max_threads * sizeof workers->running[0]);
+    ckiti_free(workers->alloc, workers->threads, most_threads(workers) * sizeof workers->threads[0]);
+    ckiti_free(workers->alloc, workers->running, most_threads(workers) * sizeof workers->running[0]);
     pthread_cond_destroy(&workers->work);
     pthread_cond_destroy(&workers->finished);
     pthread_mutex_destroy(&workers->mu);
@@ -263,7 +295,7 @@ void ckiti_workers_fork_child(ckiti_workers *workers) {
         workers->running[i] = NULL;
     }
     workers->thread_count = 0;
-    workers->idle = 0;
+    workers->idle = workers->aside = 0;
 }
 
 void ckiti_workers_drop_jobs(ckiti_workers *workers) {

@@ -30,8 +30,9 @@ typedef struct ckiti_workers {
     pthread_t        *threads;
     ckiti_job       **running; /* per thread: what it runs */
     size_t            thread_count;
-    size_t            max_threads;
+    size_t            max_threads; /* twice as many while others step aside */
     size_t            idle;
+    size_t            aside;
     bool              stopping;
 } ckiti_workers;
 
@@ -50,6 +51,10 @@ ckit_status ckiti_workers_submit_now(ckiti_workers *workers, ckiti_job *job);
 ckit_status ckiti_workers_submit_by(ckiti_workers *workers, ckiti_job *job, struct timespec until);
 /* The calling thread is one of the pool's. */
 bool ckiti_workers_is_own(ckiti_workers *workers);
+/* A job waits for what may wait for a thread itself (submit_by): meanwhile another one may run. False: the calling
+ * thread is none of the pool's. After true, step_back. */
+bool ckiti_workers_step_aside(ckiti_workers *workers);
+void ckiti_workers_step_back(ckiti_workers *workers);
 /* True when the job was waiting and is so no more. False when it runs or is over. */
 bool ckiti_workers_cancel(ckiti_workers *workers, ckiti_job *job);
 /* A job that waits is due now. Nothing happens to one that runs or is over. */
