@@ -30,6 +30,8 @@ static void open_foreign(const ckiti_sealed_place *place, ckit_slice stored) {
     ckiti_sealed_class cls;
     ckit_status        st = ckiti_sealed_open(place, stored, true, MAX_DOCUMENT, &document, &cls, &err);
     check(st != CKIT_OK && st == err.status && cls != CKITI_SEALED_READABLE && document.len == 0);
+    st = ckiti_sealed_read_frame(place, stored, MAX_DOCUMENT, &document, &cls, &err);
+    check(st != CKIT_OK && cls != CKITI_SEALED_READABLE && document.len == 0);
     ckit_seal_subject subject = {.tenant = ckit_slice_str("t"), .key = place->key, .format = ckit_slice_str("msgpack")};
     st = ckit_unseal(place->ring, &subject, (ckit_slice){NULL, 0}, stored, MAX_DOCUMENT, &document, &err);
     check(st == CKIT_E_AUTH_TAG || (st == CKIT_E_TOO_LARGE && stored.len > MAX_DOCUMENT));
@@ -46,6 +48,30 @@ static void seal_and_open(const ckiti_sealed_place *place, ckit_slice bytes, boo
     ckit_buf_fini(&document);
 }
 
+/* As a payload, and where it is a frame by itself. */
+static void seal_and_read_frame(const ckiti_sealed_place *place, const ckit_frame *frame) {
+    ckit_buf           stored = CKIT_BUF_INIT, back = CKIT_BUF_INIT, clear = CKIT_BUF_INIT;
+    ckiti_sealed_class cls;
+    if (ckit_frame_write(frame, &clear, NULL) == CKIT_OK &&
+        ckiti_sealed_write(place, frame, 0, &stored, NULL) == CKIT_OK) {
+        check(ckiti_sealed_read_frame(place, ckit_buf_slice(&stored), 0, &back, &cls, NULL) == CKIT_OK);
+        check(ckit_slice_equal(ckit_buf_slice(&clear), ckit_buf_slice(&back)));
+    }
+    ckit_buf_fini(&stored);
+    ckit_buf_fini(&back);
+    ckit_buf_fini(&clear);
+}
+
+static void seal_frames(const ckiti_sealed_place *place, ckit_slice bytes) {
+    ckit_buf   scratch = CKIT_BUF_INIT;
+    ckit_frame frame = {.serializer = ckit_slice_str("arrow"), .format = ckit_slice_str("arrow"), .payload = bytes};
+    seal_and_read_frame(place, &frame);
+    if (ckit_frame_parse(bytes, &frame, &scratch, NULL) == CKIT_OK && !frame.encrypted) {
+        seal_and_read_frame(place, &frame);
+    }
+    ckit_buf_fini(&scratch);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ckiti_sealed_place place = {
         .ring = ring_once(), .tenant = ckit_slice_str("tenant"), .key = ckit_slice_str("ns:key")};
@@ -54,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size > 0) {
         seal_and_open(&place, bytes, false);
     }
+    seal_frames(&place, bytes);
     open_foreign(&place, bytes);
     place.tenant = (ckit_slice){NULL, 0}; /* whichever the header names */
     open_foreign(&place, bytes);

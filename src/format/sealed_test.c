@@ -102,6 +102,67 @@ CKIT_TEST(sealed, the_sdks_entries_are_read) {
     }
 }
 
+/* A frame as it was before it was sealed. */
+static void make_clear(const ckit_slice plain, ckit_buf *out) {
+    const ckit_frame frame = {.serializer = S("arrow"), .format = S("arrow"), .payload = plain};
+    CHECK_OK(ckit_frame_write(&frame, out, NULL));
+}
+
+CKIT_TEST(sealed, a_frame_is_sealed_and_comes_back_behind_what_was_there) {
+    const ckiti_sealed_place place = place_of(KEY_A, NULL, "ns:key");
+    static uint8_t           bytes[70000];
+    const size_t             sizes[] = {0, 1, 15, 16, 17, 4096, sizeof bytes};
+    memset(bytes, 'x', sizeof bytes);
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        ckit_buf           clear = CKIT_BUF_INIT, sealed = CKIT_BUF_INIT, back = CKIT_BUF_INIT, scratch = CKIT_BUF_INIT;
+        ckit_frame         frame;
+        ckiti_sealed_class cls;
+        make_clear(ckit_slice_of(bytes, sizes[i]), &clear);
+        CHECK_OK(ckit_frame_parse(ckit_buf_slice(&clear), &frame, &scratch, NULL));
+        CHECK_OK(ckit_buf_append(&sealed, S("before")));
+        CHECK_OK(ckit_buf_append(&back, S("here")));
+        CHECK_OK(ckiti_sealed_write(&place, &frame, 0, &sealed, NULL));
+        const ckit_slice stored = ckit_slice_of(sealed.ptr + 6, sealed.len - 6);
+        CHECK_OK(ckiti_sealed_read_frame(&place, stored, 0, &back, &cls, NULL));
+        CHECK_EQ_U(CKITI_SEALED_READABLE, cls);
+        CHECK_TEXT("here", ckit_slice_of(back.ptr, 4));
+        CHECK_BYTES(ckit_buf_slice(&clear), ckit_slice_of(back.ptr + 4, back.len - 4));
+        ckit_buf_fini(&clear);
+        ckit_buf_fini(&sealed);
+        ckit_buf_fini(&back);
+        ckit_buf_fini(&scratch);
+    }
+    ckit_keyring_close(place.ring);
+}
+
+/* Every byte counts, and what was decrypted before that was known is not left anywhere. */
+CKIT_TEST(sealed, nothing_comes_of_a_frame_that_does_not_authenticate) {
+    const ckiti_sealed_place place = place_of(KEY_A, NULL, "ns:key");
+    static const char        secret[] = "what nobody may read without the key";
+    ckit_buf                 clear = CKIT_BUF_INIT, sealed = CKIT_BUF_INIT, scratch = CKIT_BUF_INIT;
+    ckit_frame               frame;
+    make_clear(S(secret), &clear);
+    CHECK_OK(ckit_frame_parse(ckit_buf_slice(&clear), &frame, &scratch, NULL));
+    CHECK_OK(ckiti_sealed_write(&place, &frame, 0, &sealed, NULL));
+    for (size_t i = 0; i <= sealed.len; i++) {
+        ckit_buf           back = CKIT_BUF_INIT;
+        ckiti_sealed_class cls;
+        const size_t       len = i < sealed.len ? sealed.len : sealed.len - 1; /* at last, one byte less */
+        sealed.ptr[i < sealed.len ? i : 0] ^= i < sealed.len;
+        CHECK_OK(ckit_buf_append(&back, S("here")));
+        const ckit_status st = ckiti_sealed_read_frame(&place, ckit_slice_of(sealed.ptr, len), 0, &back, &cls, NULL);
+        CHECKF(st >= CKIT_E_FIRST && cls != CKITI_SEALED_READABLE && cls != CKITI_SEALED_LOCAL, "byte %zu", i);
+        CHECK_TEXT("here", ckit_buf_slice(&back));
+        CHECK(memmem(back.ptr, back.cap, secret, sizeof secret - 1) == NULL);
+        sealed.ptr[i < sealed.len ? i : 0] ^= i < sealed.len;
+        ckit_buf_fini(&back);
+    }
+    ckit_buf_fini(&clear);
+    ckit_buf_fini(&sealed);
+    ckit_buf_fini(&scratch);
+    ckit_keyring_close(place.ring);
+}
+
 CKIT_TEST(sealed, the_sdks_documents_are_opened) {
     for (size_t i = 0; i < 2; i++) {
         const ckiti_sealed_place place = place_of(KEY_A, KEY_B, released[i].key);
