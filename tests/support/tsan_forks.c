@@ -71,7 +71,11 @@ static void before_fork(void) {
 
 static void after_fork(void) { atomic_store(&forking, NULL); }
 
-/* First of all, so that before a fork the gate is closed last: until then every other handler may allocate. */
-__attribute__((constructor(101))) static void install(void) {
-    (void)pthread_atfork(before_fork, after_fork, after_fork);
+/* Who was about to see that the gate is closed is not there to step back. */
+static void in_child(void) {
+    atomic_store(&inside, 0);
+    after_fork();
 }
+
+/* First of all, so that before a fork the gate is closed last: until then every other handler may allocate. */
+__attribute__((constructor(101))) static void install(void) { (void)pthread_atfork(before_fork, after_fork, in_child); }
