@@ -36,7 +36,8 @@
  *
  * NULL. `err` may always be NULL. NULL instead of an object or of a place for a result is CKIT_E_MISUSE, told in `err`;
  * a function without a status then gives nothing (false, 0, NULL, CKIT_MISS) and does nothing. Not looked at are the
- * things for one call named above, places for single values of a document, and what is made for bindings
+ * things for one call named above, ckit_interop_args among them, with what is put into them and asked of them; structs
+ * that an `..._init` is to fill; dates and times; places for single values of a document; and what is made for bindings
  * (ckit_peek_object, ckit_object_hint_holds). A NULL text counts as an empty one. */
 #ifndef CACHEKIT_CACHEKIT_H
 #define CACHEKIT_CACHEKIT_H

@@ -87,6 +87,9 @@ static ckit_slice take_part(ckit_slice *rest) {
 
 bool ckit_interop_key_describe(ckit_slice key, ckit_interop_key_parts *parts) {
     static const ckit_interop_key_parts nothing;
+    if (parts == NULL) {
+        return false;
+    }
     parts->hash = key;
     parts->namespace_name = take_part(&parts->hash);
     parts->operation = take_part(&parts->hash);

@@ -191,6 +191,9 @@ static ckit_status put_around_hash(const ckit_key_prefix *prefix, const char has
 ckit_status ckit_key_from_prefix(const ckit_key_prefix *prefix, ckit_slice packed, ckit_buf *out, ckit_error *err) {
     uint8_t digest[DIGEST];
     char    hash[HASH_DIGITS + 1];
+    if (prefix == NULL || out == NULL) {
+        return ckiti_there_is_no(err, "key", prefix == NULL ? "beginning of the key" : "place for the key");
+    }
     ckiti_blake2b(digest, sizeof digest, packed);
     ckiti_hex(hash, digest, sizeof digest);
     return put_around_hash(prefix, hash, out, err);

@@ -214,6 +214,8 @@ CKIT_TEST(misuse, of_stores_guards_and_keys_is_told) {
     REFUSED(ckit_key_automatic(NULL, bytes, &out, &err));
     REFUSED(ckit_key_automatic(&spec, bytes, NULL, &err));
     REFUSED(ckit_key_prefix_init(&prefix, NULL, NULL, &err));
+    REFUSED(ckit_key_from_prefix(NULL, bytes, &out, &err));
+    REFUSED(ckit_key_from_prefix(&prefix, bytes, NULL, &err));
     REFUSED(ckit_key_function(bytes, NULL, &err));
     REFUSED(ckit_key_custom(bytes, bytes, NULL, &err));
     REFUSED(ckit_interop_key(bytes, bytes, bytes, NULL, &err));
@@ -228,6 +230,7 @@ CKIT_TEST(misuse, of_stores_guards_and_keys_is_told) {
 CKIT_TEST(misuse, of_what_gives_no_status_does_nothing) {
     ckit_health health;
     ckit_cache_get_stats(NULL, NULL);
+    CHECK(!ckit_interop_key_describe(S("a:b:c"), NULL));
     ckit_function_get_stats(NULL, NULL);
     ckit_guard_get_stats(NULL, NULL);
     ckit_guard_get_options(NULL, NULL);
