@@ -141,7 +141,8 @@ static ckit_status seal_raw(const ckiti_sealed_place *place, ckit_slice plain, u
                             ckit_error *err) {
     ckit_buf   scratch = {.alloc = out->alloc};
     ckit_frame frame;
-    bool framed = looks_framed(plain) && ckit_frame_parse(plain, &frame, &scratch, NULL) == CKIT_OK && !frame.encrypted;
+    bool       framed = looks_framed(plain) && ckit_frame_parse(plain, &frame, &scratch, NULL) == CKIT_OK &&
+                  ckiti_sealed_can_write(&frame);
     ckit_status st =
         framed ? ckiti_sealed_write(place, &frame, most, out, err) : seal_bare(place, plain, most, out, err);
     ckit_buf_fini(&scratch);

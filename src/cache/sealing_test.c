@@ -309,9 +309,12 @@ CKIT_TEST(sealing, frames_of_a_raw_function_become_encrypted_frames_and_other_by
                         .original_type = S("orjson"),
                         .has_original_type = true,
                         .payload = S("{\"name\":\"somebody's name\"}")};
-    ckit_buf   framed = {0};
+    ckit_buf   framed = {0}, foreign = {0};
     CHECK_OK(ckit_frame_write(&frame, &framed, NULL));
-    const ckit_slice values[] = {ckit_buf_slice(&framed), S("only some bytes"), S("CK\x03 that is no frame")};
+    frame.encoding = S("latin-1"); /* no writer of encrypted frames puts that into one, so it would not be opened */
+    CHECK_OK(ckit_frame_write(&frame, &foreign, NULL));
+    const ckit_slice values[] = {ckit_buf_slice(&framed), S("only some bytes"), S("CK\x03 that is no frame"),
+                                 ckit_buf_slice(&foreign)};
     for (size_t i = 0; i < COUNT(values); i++) {
         vault                 v;
         ckit_function_options options = one_function();
@@ -332,6 +335,7 @@ CKIT_TEST(sealing, frames_of_a_raw_function_become_encrypted_frames_and_other_by
         ckit_function_close(fn);
         vault_close(&v);
     }
+    ckit_buf_fini(&foreign);
     ckit_buf_fini(&framed);
 }
 

@@ -99,6 +99,13 @@ static ckit_status leave(writing *w, ckit_status st) {
     return st;
 }
 
+static bool is_usual_encoding(ckit_slice name) { return ckit_slice_equal(name, ckit_slice_str(encoding)); }
+
+bool ckiti_sealed_can_write(const ckit_frame *frame) {
+    return !frame->encrypted && frame->serializer.len > 0 &&
+           (frame->encoding.len == 0 || is_usual_encoding(frame->encoding));
+}
+
 ckit_status ckiti_sealed_write(const ckiti_sealed_place *place, const ckit_frame *frame, uint64_t max_stored_bytes,
                                ckit_buf *out, ckit_error *err) {
     writing    w = {.place = place, .out = out};
@@ -186,7 +193,7 @@ static ckit_status check_claims(const ckiti_sealed_place *place, const ckit_fram
             return st;
         }
         same = same && frame->serializer.len > 0 && frame->key_fingerprint.len == CKIT_FINGERPRINT_DIGITS &&
-               ckit_slice_equal(frame->encoding, ckit_slice_str(encoding));
+               is_usual_encoding(frame->encoding);
     }
     if (!same) {
         return ckit_fail(err, CKIT_E_DECODE, WHERE, "the header is not what any writer makes");

@@ -31,6 +31,10 @@ typedef struct ckiti_sealed_place {
     ckit_slice likely; /* for reading with an empty tenant: whose entries most are. They are read faster, no more */
 } ckiti_sealed_place;
 
+/* What becomes of a frame in the clear when it is sealed can be read: writers of encrypted frames know but one
+ * encoding, which is not protected otherwise, and a serializer has a name. */
+bool ckiti_sealed_can_write(const ckit_frame *frame);
+
 /* Appends the stored value of a frame whose payload is still in the clear; tenant, algorithm and fingerprint are filled
  * in. `max_stored_bytes` bounds what is appended (0 = no bound but the format's). A failure leaves out->len as it was,
  * and no plaintext behind it.
