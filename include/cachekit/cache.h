@@ -61,14 +61,16 @@ typedef struct ckit_cache_options {
     /* what stands between cache and store (guard.h); read while the cache is opened, not kept. NULL: the defaults in
      * ckit_cache_open and ckit_cache_open_over, no guard in ckit_cache_new. Nothing for memory alone */
     const ckit_guard_options *guard;
-    /* keys for sealing values (seal.h). NULL: none in ckit_cache_new; those of the environment in ckit_cache_open */
+    /* keys for sealing values (seal.h). The cache holds the ring, which may be closed at once. NULL: none in
+     * ckit_cache_new; those of the environment in ckit_cache_open */
     ckit_keyring *keyring;
     /* values are sealed, in the store and in memory. Default: those of a cache with a store are, when the ring can
      * seal. On: also those of memory alone; without a key, or with `integrity` off, the cache does not open
      * (CKIT_E_NO_MASTER_KEY, CKIT_E_CONFIGURATION). Off: only what functions ask for */
     ckit_switch encryption;
     /* whose values: the tenant that they are sealed for. 1 to 1024 bytes of UTF-8, with other SDKs a UUID in lower
-     * case. NULL: "default" in ckit_cache_new, this user's own in ckit_cache_open */
+     * case. NULL: "default" in ckit_cache_new, this user's own in ckit_cache_open. Without a key this and the next one
+     * count for nothing, which the log says */
     const char *deployment_id;
     /* what was sealed for others does not open, though the ring could. Default on when deployment_id is given */
     ckit_switch deployment_only;

@@ -19,13 +19,13 @@
  *
  * A key ring holds the current master key, which seals, and up to three previous ones, which only open. Master keys and
  * tenants' keys lie in memory that is locked where the system allows it, stays out of core dumps, and is wiped when the
- * ring is closed.
+ * ring and the caches that it was given to are closed.
  *
  * Nonces count upwards from 96 random bits that are drawn anew for every ring and in every child of a fork. No key
  * seals more than 2^32 - 1 values in one process.
  *
- * All functions may be called from any thread; a ring may be closed when nobody uses it any more. Nothing blocks,
- * except that the first use of OpenSSL loads it. */
+ * All functions may be called from any thread; a ring is closed once, before or after the caches that it was given to.
+ * Nothing blocks, except that the first use of OpenSSL loads it. */
 #ifndef CACHEKIT_SEAL_H
 #define CACHEKIT_SEAL_H
 
@@ -99,7 +99,8 @@ CKIT_API void ckit_keyring_options_init(ckit_keyring_options *options, size_t st
  * CKIT_E_NO_MEMORY
  * A key whose bytes are all equal is taken, with a warning in the log. */
 CKIT_API ckit_status ckit_keyring_open(const ckit_keyring_options *options, ckit_keyring **out, ckit_error *err);
-/* Wipes and frees. Accepts NULL. */
+/* Wipes and frees; a cache that was opened with the ring holds it, so that whichever is closed last does (the cache's
+ * allocator and the ring's must last that long). Nobody may be at work with it by himself any more. Accepts NULL. */
 CKIT_API void ckit_keyring_close(ckit_keyring *ring);
 /* Whether there is a current key. Accepts NULL, which has none. */
 CKIT_API bool ckit_keyring_can_seal(const ckit_keyring *ring);

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ._attributes import attach
 from ._core import CachedFunction, ReceiverError
+from ._effects import tell_of_effects
 from ._kinds import is_async
 from ._methods import Shape, copy_names, find_namesake, shape_of
 from ._refresh import Refresher
 from ._sealing import extractor_of, sealing_of
 from ._stores import Place, place_for, tenant_place
 from .backends.redis.provider import tenant_context
-from .config._value import given
 from ._told import log, tell_of_entry, tell_of_receiver, tell_once
 from .errors import CachekitError, ConfigurationError
 
@@ -42,20 +42,6 @@ _ADVICE = {
 }
 
 
-_LATER = {
-    "enable_tracing": "makes no spans",
-    "enable_structured_logging": "gives log records no fields",
-    "enable_prometheus_metrics": "counts no Prometheus series",
-}
-"""What can be asked for, as in other packages of the family, and what is the matter with it."""
-
-
-def _tell_of_later(function: Callable[..., Any], config: DecoratorConfig) -> None:
-    for name in given(config.monitoring).intersection(_LATER):
-        if getattr(config.monitoring, name):
-            tell_once(function, f"{name}=True is without effect: this version {_LATER[name]}")
-
-
 def _say_uncached(name: str, reason: str, error: BaseException | None) -> None:
     if reason == "entry":
         tell_of_entry(name, error)
@@ -75,7 +61,7 @@ def build(function: Callable[_P, _R], config: DecoratorConfig) -> CachedFunction
         log.warning("%s: without a store (backend=None) and without memory (l1_enabled=False) nothing is cached", name)
     if place.stored and config.key is None and config.interop is None and find_namesake(function, name, config.namespace):
         tell_once(function, "another lambda of this name uses the same entries: give one of them a namespace= or key=")
-    _tell_of_later(function, config)
+    tell_of_effects(function, config, place)
     number = _number_for(name)
     tenants = None
     if place.chosen is not None:
@@ -190,21 +176,6 @@ def _more(function: Callable[..., Any], config: DecoratorConfig, place: Place, a
         more["fresh"] = fresh
         if (config.fail_safe or config.early_refresh_beta) and "refresh" not in more:
             more["refresh"] = Refresher(function, awaited, place.stored)
-    if config.refresh_ttl_on_get:
-        _tell_of_lives(function, config, place)
-        if place.stored:
-            more["renew_below"] = float(config.ttl_refresh_threshold)
+    if config.refresh_ttl_on_get and place.stored:
+        more["renew_below"] = float(config.ttl_refresh_threshold)
     return more
-
-
-def _tell_of_lives(function: Callable[..., Any], config: DecoratorConfig, place: Place) -> None:
-    """A wish that cannot come true is no secret."""
-    if not place.stored:
-        tell_once(function, "refresh_ttl_on_get=True prolongs the lives of entries in a store, and there is none")
-    elif place.written:
-        from .backends._adapter import can
-
-        missing = [name for name in ("get_ttl", "refresh_ttl") if not can(config.backend, name)]
-        if missing:
-            kind, names = type(config.backend).__name__, " and no ".join(missing)
-            tell_once(function, f"refresh_ttl_on_get=True is without effect: {kind} has no {names} that is a plain method")

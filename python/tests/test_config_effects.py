@@ -17,8 +17,10 @@ from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.config import (
     CachekitConfig,
     ConfigurationError,
+    EncryptionConfig,
     L1CacheConfig,
     MonitoringConfig,
+    TimeoutConfig,
     UnsupportedError,
     get_settings,
     reset_settings,
@@ -214,6 +216,123 @@ def test_what_is_asked_for_and_not_there_yet_is_named_in_the_log(
     assert [line.partition("=")[0] for line in said] == [
         "enable_prometheus_metrics", "enable_structured_logging", "enable_tracing",
     ]  # fmt: skip
+
+
+# ---- what is asked for and comes to nothing -------------------------------------------------------------------
+
+KEY = "0123456789abcdef" * 4
+UUID = "01234567-89ab-4def-8123-456789abcdef"
+
+
+def warned(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, **keywords: Any) -> list[str]:
+    """What the log says of two functions with these keywords, without the first one's name."""
+    monkeypatch.setattr("cachekit._told._warned", {})
+    caplog.clear()
+    counted(**keywords), counted(**keywords)
+    assert all("counted.<locals>.double: " in record.message for record in caplog.records)
+    return [record.message.partition(": ")[2] for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize(
+    "keywords, what, why",
+    [
+        ({"single_tenant_mode": True}, "single_tenant_mode=True", "no master key"),
+        ({"encryption": EncryptionConfig(single_tenant_mode=True)}, "single_tenant_mode=True", "no master key"),
+        ({"deployment_uuid": UUID}, "deployment_uuid=", "no master key"),
+        ({"config": DecoratorConfig(deployment_uuid=UUID)}, "deployment_uuid=", "no master key"),
+        ({"encryption": False, "deployment_uuid": UUID}, "deployment_uuid=", "encryption=False"),
+        ({"ttl": None, "ttl_jitter": 0.1}, "ttl_jitter=", "ttl=None has no end"),
+        ({"ttl": 0, "ttl_jitter": 0.1}, "ttl_jitter=", "ttl=0 keeps nothing"),
+        ({"ttl": None, "early_refresh_beta": 1}, "early_refresh_beta=", "ttl=None has no end"),
+        ({"l1_enabled": False, "early_refresh_beta": 1}, "early_refresh_beta=", "switched off"),
+        ({"ttl": None, "swr_by_default": True}, "swr_by_default=True", "ttl=None has no end"),
+        ({"ttl": None, "refresh_ttl_on_get": True}, "refresh_ttl_on_get=True", "ttl=None has no end"),
+        ({"ttl_refresh_threshold": 0.3}, "ttl_refresh_threshold=", "refresh_ttl_on_get=True"),
+        ({"backend": None, "fail_closed": True}, "fail_closed=True", "encryption=True asks for it"),
+        ({"backend": None, "fallback_strategy": "fail_closed"}, "fallback_strategy='fail_closed'", "no store that"),
+        ({"backend": None, "circuit_breaker": CircuitBreakerConfig(failure_threshold=3)}, "circuit_breaker=", "no store"),
+        ({"backend": None, "adaptive_timeout": True}, "timeout=", "no store"),
+        ({"backend": None, "max_concurrent_requests": 3}, "backpressure=", "no store"),
+        ({"backend": None, "serializer": "orjson"}, "serializer=", "as they are"),
+        ({"l1": L1CacheConfig(), "l1_enabled": False}, "l1=L1CacheConfig(...)", "l1_enabled=False"),
+        ({"l1": L1CacheConfig(max_size_mb=5), "l1_enabled": False}, "l1=L1CacheConfig(...)", "l1_enabled=False"),
+        (
+            {"config": DecoratorConfig(l1=L1CacheConfig(), l1_enabled=False).replace(ttl=5)},
+            "l1=L1CacheConfig(...)",
+            "l1_enabled=False",
+        ),
+        (
+            {"circuit_breaker": False, "circuit_breaker_config": CircuitBreakerConfig(failure_threshold=3)},
+            "circuit_breaker_config=CircuitBreakerConfig(...)",
+            "circuit_breaker=False",
+        ),
+    ],
+)
+def test_what_comes_to_nothing_is_named_in_the_log_once_with_the_reason(
+    keywords: dict[str, Any],
+    what: str,
+    why: str,
+    store: FileBackend,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    said = warned(caplog, monkeypatch, **{"backend": store, **keywords})
+    assert [line.partition(" is without effect: ")[0] for line in said] == [what]
+    assert why in said[0]
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"master_key": KEY, "single_tenant_mode": True, "deployment_uuid": UUID, "fail_closed": True},
+        {"encryption": True, "master_key": KEY, "single_tenant_mode": True, "backend": None, "fail_closed": True},
+        {"fail_closed": True},  # what others have encrypted is met without a key too
+        {"single_tenant_mode": False, "deployment_uuid": None},
+        {"ttl": None, "none_ttl": 5, "ttl_jitter": 0.1, "early_refresh_beta": 1},
+        {"ttl": None, "ttl_jitter": 0, "early_refresh_beta": 0},
+        {"ttl": 0},
+        {"refresh_ttl_on_get": True, "ttl_refresh_threshold": 0.3},
+        {"fallback_strategy": "fail_closed", "circuit_breaker": CircuitBreakerConfig(failure_threshold=3)},
+        {"backend": None, "circuit_breaker": False, "backpressure": False, "adaptive_timeout": False},
+        {"l1_enabled": False},
+        {"l1": L1CacheConfig(enabled=False, max_size_mb=5), "l1_enabled": False},
+        {"config": DecoratorConfig(l1=L1CacheConfig(max_size_mb=5)).replace(l1_enabled=False)},
+        {"config": DecoratorConfig(l1=L1CacheConfig(), l1_enabled=False).replace(l1_enabled=True)},
+        {"adaptive_timeout": False, "timeout": TimeoutConfig(initial=0.5)},  # which is the limit then
+    ],
+)
+def test_what_has_its_effect_or_is_not_asked_for_is_not_worth_a_word(
+    keywords: dict[str, Any], store: FileBackend, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    assert warned(caplog, monkeypatch, **{"backend": store, **keywords}) == []
+
+
+@pytest.mark.parametrize("preset", ["minimal", "production", "dev", "test"])
+def test_what_a_preset_brings_is_not_asked_for(
+    preset: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("cachekit._told._warned", {})
+    getattr(cache, preset)(report, backend=None, ttl=None)
+    assert caplog.messages == []
+
+
+def test_memory_that_the_environment_switches_off_is_not_worth_a_word(
+    store: FileBackend, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CACHEKIT_L1_ENABLED", "false")
+    assert warned(caplog, monkeypatch, backend=store, l1=L1CacheConfig(max_size_mb=5)) == []
+
+
+def test_a_word_for_one_tenant_is_without_effect_where_encryption_is_declined(
+    store: FileBackend, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY", KEY)
+    monkeypatch.setenv("CACHEKIT_DEV_MODE", "true")
+    (said,) = warned(caplog, monkeypatch, backend=store, encryption=False, single_tenant_mode=True)
+    assert said.startswith("single_tenant_mode=True is without effect: encryption=False")
+
+
+# ---- names of functions ---------------------------------------------------------------------------------------
 
 
 def test_looking_at_names_is_switched_off(monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "cache/core.h"
 #include "cache/store.h"
+#include "format/seal.h"
 #include "format/sealed.h"
 
 #include <cachekit/document.h>
@@ -82,6 +83,7 @@ ckit_status ckiti_sealing_open(ckit_cache *cache, ckit_error *err) {
     s->wiping = (ckit_alloc){wiping_alloc, wiping_resize, wiping_release, NULL};
     memcpy(&s->wiping.self, &cache->alloc, sizeof s->wiping.self); /* which it only hands on */
     s->ring = o->keyring;
+    ckiti_keyring_hold(s->ring);
     s->fail_closed = o->fail_closed == CKIT_ON;
     if (o->encryption == CKIT_ON && !ckit_keyring_can_seal(s->ring)) {
         return ckit_fail(err, CKIT_E_NO_MASTER_KEY, where,
@@ -91,7 +93,16 @@ ckit_status ckiti_sealing_open(ckit_cache *cache, ckit_error *err) {
     s->wanted = o->encryption == CKIT_ON ||
                 (o->encryption == CKIT_DEFAULT && cache->ops != NULL && ckit_keyring_can_seal(s->ring));
     s->entries = s->wanted;
-    ckit_status st = s->ring != NULL ? keep_deployment(cache, o, err) : CKIT_OK;
+    ckit_status st = CKIT_OK;
+    if (s->ring != NULL) {
+        st = keep_deployment(cache, o, err);
+    } else if (o->deployment_id != NULL || o->deployment_only == CKIT_ON) {
+        ckiti_log(
+            cache->log, CKIT_LOG_WARNING, where,
+            "%s is without effect: there is no master key, so nothing is sealed. Set CACHEKIT_MASTER_KEY, or give "
+            "a key ring",
+            o->deployment_id != NULL ? "deployment_id" : "deployment_only");
+    }
     cache->options.deployment_id = NULL; /* not the cache's to keep */
     return st;
 }
@@ -101,10 +112,8 @@ void ckiti_sealing_close(ckit_cache *cache) {
     ckiti_free(cache->alloc, s->drifted, DRIFTED_MAX * sizeof *s->drifted);
     ckiti_free(cache->alloc, atomic_load(&s->locked), sizeof(ckiti_locked_keys));
     ckiti_free(cache->alloc, s->deployment, s->deployment_len + 1);
-    ckit_keyring_close(s->own);
+    ckit_keyring_close(s->ring);
 }
-
-void ckiti_cache_own_keyring(ckit_cache *cache, ckit_keyring *ring) { cache->sealing.own = ring; }
 
 /* ---- sealing -------------------------------------------------------------------------------------------------- */
 

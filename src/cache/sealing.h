@@ -16,8 +16,7 @@ enum { CKITI_DECRYPT_AUTH, CKITI_DECRYPT_SUSPICIOUS, CKITI_DECRYPT_CORRUPT, CKIT
 
 /* A cache's part. */
 typedef struct ckiti_sealing {
-    ckit_keyring                       *ring; /* NULL: nothing is sealed, and sealed values are not opened */
-    ckit_keyring                       *own;  /* the same, when the cache is to close it */
+    ckit_keyring                       *ring; /* held. NULL: nothing is sealed, and sealed values are not opened */
     char                               *deployment;
     size_t                              deployment_len;
     bool                                deployment_only; /* what others have sealed is not opened */
@@ -38,8 +37,6 @@ typedef struct ckiti_sealing {
  * CKIT_E_NO_MEMORY; end it in every case. */
 ckit_status ckiti_sealing_open(ckit_cache *cache, ckit_error *err);
 void        ckiti_sealing_close(ckit_cache *cache);
-/* The ring is closed with the cache. */
-void ckiti_cache_own_keyring(ckit_cache *cache, ckit_keyring *ring);
 
 /* What the bytes in the clear are: a document; the caller's own; one document of interop mode, which is sealed as it
  * is. */

@@ -2,6 +2,8 @@
  * sealing_refusal_test.c. */
 #include "cache/core.h"
 #include "cache/sealing_fixture.h"
+#include "format/seal_ring.h"
+#include "format/seal_ring.h"
 #include "format/sealed.h"
 #include "support/failing_alloc.h"
 #include "support/hex.h"
@@ -146,6 +148,49 @@ CKIT_TEST(sealing, encryption_without_a_key_does_not_open_and_says_what_to_do) {
     CHECK_STATUS(CKIT_E_NO_MASTER_KEY, ckit_function_new(f.cache, "m.f", NULL, NULL, &options, &fn, &err));
     CHECK_CONTAINS("CACHEKIT_MASTER_KEY", err.text);
     fixture_close(&f);
+}
+
+CKIT_TEST(sealing, a_ring_lasts_as_long_as_the_last_cache_that_was_given_it) {
+    vault v;
+    vault_open(&v, true);
+    other o = other_of(&v, &v.f.options);
+    ckit_keyring_close(v.ring); /* by whoever opened it */
+    v.ring = NULL;
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 4711, v.fn, 1);
+    CHECK_CALL(CKIT_SOURCE_STORE, 4711, o.fn, 1);
+    other_close(&o);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 4711, v.fn, 2);
+    CHECK_CALL(CKIT_SOURCE_MEMORY, 4711, v.fn, 2);
+    vault_close(&v);
+}
+
+CKIT_TEST(sealing, a_ring_is_given_back_by_a_cache_that_does_not_open) {
+    fixture    f;
+    ckit_error err = CKIT_ERROR_INIT;
+    char       name[CKIT_TENANT_MAX_BYTES + 2];
+    memset(name, 'n', sizeof name);
+    name[sizeof name - 1] = '\0';
+    fixture_prepare(&f);
+    f.options.keyring = ring_of(KEY_A, NULL);
+    f.options.deployment_id = name;
+    CHECK_STATUS(CKIT_E_CONFIGURATION, ckit_cache_new(&f.options, NULL, &f.cache, &err));
+    CHECK_EQ_U(1, atomic_load(&f.options.keyring->holders));
+    ckit_keyring_close(f.options.keyring);
+    fixture_close(&f);
+}
+
+CKIT_TEST(sealing, a_deployment_without_a_key_counts_for_nothing_and_the_log_says_so) {
+    for (unsigned only = 0; only < 2; only++) {
+        fixture f;
+        fixture_prepare(&f);
+        f.options.deployment_id = only ? NULL : "01234567-89ab-4def-8123-456789abcdef";
+        f.options.deployment_only = only ? CKIT_ON : CKIT_DEFAULT;
+        fixture_start_memory(&f);
+        CHECK_CONTAINS(only ? "deployment_only is without effect" : "deployment_id is without effect", f.log.text);
+        CHECK_CONTAINS("CACHEKIT_MASTER_KEY", f.log.text);
+        CHECK_EQ_U(1, f.log.lines);
+        fixture_close(&f);
+    }
 }
 
 CKIT_TEST(sealing, a_function_that_asks_is_sealed_and_one_that_declines_is_not) {

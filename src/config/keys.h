@@ -10,7 +10,7 @@
 
 /* What was found; the plan's options point at it. */
 typedef struct ckiti_keys {
-    ckit_keyring *ring; /* made here: the cache's, once it is open */
+    ckit_keyring *ring; /* made here; a cache over it holds it itself */
     char          deployment[CKITI_UUID_DIGITS + 1];
 } ckiti_keys;
 

@@ -27,11 +27,7 @@ static ckit_status open_store(const ckiti_plan *plan, const ckit_backend_env *en
 static ckit_status open_cache(const ckiti_plan *plan, const ckiti_keys *keys, ckit_backend *backend, ckit_cache **out,
                               ckit_error *err) {
     ckit_status st = ckit_cache_new(&plan->cache, backend, out, err);
-    if (st == CKIT_OK) {
-        ckiti_cache_own_keyring(*out, keys->ring);
-    } else {
-        ckit_keyring_close(keys->ring);
-    }
+    ckit_keyring_close(keys->ring); /* the cache holds it */
     return st;
 }
 

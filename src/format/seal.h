@@ -20,6 +20,9 @@ ckit_status ckiti_seal_additional_init(ckiti_seal_additional *additional, const 
                                        const ckit_alloc *alloc, ckit_error *err);
 void        ckiti_seal_additional_fini(ckiti_seal_additional *additional);
 
+/* One more who ends it with ckit_keyring_close: it lasts until the last of them has. Accepts NULL. */
+void ckiti_keyring_hold(ckit_keyring *ring);
+
 /* Whether a key of the ring, of this tenant, has this public name. False also when that cannot be found out. */
 bool ckiti_keyring_has(ckit_keyring *ring, ckit_slice tenant, ckit_slice fingerprint);
 

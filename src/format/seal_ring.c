@@ -299,6 +299,7 @@ static ckit_status open_ring(const ckit_keyring_options *options, ckit_keyring *
         return ckit_fail(err, CKIT_E_NO_MEMORY, WHERE, "no memory for %zu bytes", sizeof *ring);
     }
     ring->alloc = options->alloc;
+    atomic_init(&ring->holders, 1);
     ring->max_tenants = options->max_tenants;
     ring->max_sealed = options->max_seals_per_key;
     pthread_mutex_init(&ring->lock, NULL);
@@ -347,8 +348,14 @@ ckit_status ckit_keyring_open(const ckit_keyring_options *given, ckit_keyring **
     return st;
 }
 
+void ckiti_keyring_hold(ckit_keyring *ring) {
+    if (ring != NULL) {
+        atomic_fetch_add_explicit(&ring->holders, 1, memory_order_relaxed);
+    }
+}
+
 void ckit_keyring_close(ckit_keyring *ring) {
-    if (ring == NULL) {
+    if (ring == NULL || atomic_fetch_sub_explicit(&ring->holders, 1, memory_order_acq_rel) > 1) {
         return;
     }
     ckiti_fork_unregister(&ring->hooks);

@@ -40,6 +40,7 @@ typedef struct ckiti_tenants_chunk {
 
 struct ckit_keyring {
     const ckit_alloc *alloc;
+    _Atomic uint32_t  holders; /* whoever opened it, and the caches that seal with it */
 
     uint8_t   *secret; /* all master keys */
     size_t     secret_size;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import ConfigurationError
 from ._checks import NOT_GIVEN, check_bool, refuse_type, show
-from ._value import Value, given, merged
+from ._value import Value, given, merged, overrule
 from .nested import BackpressureConfig, CircuitBreakerConfig, EncryptionConfig, L1CacheConfig, MonitoringConfig
 from .nested import TimeoutConfig
 from .secret import SecretStr
@@ -24,21 +24,29 @@ class Group:
         flat: Flat keyword -> field.
         switch: The keyword of the group takes True and False, for `enabled`.
         optional: None means: not given.
+        is_whole: Switched off, no field of it counts.
     """
 
     def __init__(
-        self, cls: type[Value], flat: Mapping[str, str], *, switch: bool = False, optional: bool = False
+        self,
+        cls: type[Value],
+        flat: Mapping[str, str],
+        *,
+        switch: bool = False,
+        optional: bool = False,
+        is_whole: bool = True,
     ) -> None:
         self.cls = cls
         self.flat = flat
         self.switch = switch
         self.optional = optional
+        self.is_whole = is_whole
 
 
 GROUPS: dict[str, Group] = {
     "l1": Group(L1CacheConfig, {"l1_enabled": "enabled"}),
     "circuit_breaker": Group(CircuitBreakerConfig, {}, switch=True),
-    "timeout": Group(TimeoutConfig, {"adaptive_timeout": "enabled"}),
+    "timeout": Group(TimeoutConfig, {"adaptive_timeout": "enabled"}, is_whole=False),
     "backpressure": Group(BackpressureConfig, {"max_concurrent_requests": "max_concurrent_requests"}, switch=True),
     "monitoring": Group(
         MonitoringConfig,
@@ -149,14 +157,22 @@ def _group(name: str, group: Group, options: Mapping[str, Any], base: Value, *, 
     if chosen is not None:
         for field, (keyword, value) in flat.items():
             if field in given(chosen) and not _same(getattr(chosen, field), value):
-                place = name if chosen is options.get(name) else f"{name}_config"
-                raise _contradiction(place, chosen, field, keyword, value)
+                raise _contradiction(_place(name, options, chosen), chosen, field, keyword, value)
     result = chosen if chosen is not None else base
     if group.switch:
         changes.update(_switched(name, flat, chosen, result))
     if with_settings:
         changes.update(_from_settings(result, said))
-    return merged(result, changes)
+    result = merged(result, changes)
+    keyword, enabled = flat.get("enabled", ("", True))
+    if chosen is not None and group.is_whole and not enabled and "enabled" not in given(chosen):
+        overrule(result, f"{_place(name, options, chosen)}={type(chosen).__name__}(...)", f"{keyword}=False")
+    return result
+
+
+def _place(name: str, options: Mapping[str, Any], chosen: Value) -> str:
+    """The keyword that has brought a nested object."""
+    return name if chosen is options.get(name) else f"{name}_config"
 
 
 _SAY_HOW = ("enabled", "fail_closed", "single_tenant_mode", "deployment_uuid")

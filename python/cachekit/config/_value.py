@@ -134,6 +134,16 @@ def given(value: Value) -> frozenset[str]:
     return value.__dict__["_given"]
 
 
+def overrule(value: Value, what: str, by: str) -> None:
+    """Notes that `value` is switched off by a keyword beside the one that brought it: for whoever has a function to name."""
+    put(value, "_overruled", (what, by))
+
+
+def overruled(value: Value) -> tuple[str, str] | None:
+    """What has been noted so: the keyword that brought it, and the one that switches it off."""
+    return value.__dict__.get("_overruled")
+
+
 def merged(value: AnyValue, changes: Mapping[str, object]) -> AnyValue:
     """A copy of `value` with some fields changed, checked as a whole."""
     if not changes:
