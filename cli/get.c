@@ -98,9 +98,13 @@ static ckit_status open_bare(shown *s, const char *tenant, const char *operand, 
         return CKIT_OK;
     }
     ckit_status st = run_secret_reveal_bare(tenant, ckit_slice_str(operand), stored, &s->clear, err);
-    if (st == CKIT_E_AUTH_TAG && !ckit_utf8_valid(stored)) {
+    const bool  is_text = ckit_utf8_valid(stored);
+    if (st == CKIT_E_AUTH_TAG && !is_text) {
         cli_warn("the master key here does not open the value: shown is what is stored, which may be sealed with "
                  "another key, or for another tenant or deployment");
+    } else if (st == CKIT_MISS && !is_text && stored.len >= CKIT_SEAL_OVERHEAD) {
+        cli_warn("shown is what is stored, which is no text and may be sealed: with its master key in "
+                 "CACHEKIT_MASTER_KEY or CACHEKIT_MASTER_KEY_FILE it would be opened");
     }
     if (st == CKIT_MISS || st == CKIT_E_AUTH_TAG) {
         return CKIT_OK;
@@ -284,7 +288,7 @@ const cli_command cli_get_command = {
         "CACHEKIT_MASTER_KEY_FILE, and "
         "with the key of `run`. Exit code 4: the value is damaged, no key opens it, or it is not of the form asked "
         "for. What --as raw has sealed looks like any bytes: without its key they are shown as they are, with a "
-        "warning where there is another key.\n\n"
+        "warning.\n\n"
         " --as value  text and bytes exactly as they are; another document (what SDKs\n"
         "             store) as JSON; anything else as it lies in the store.\n"
         "             Under a key of interop mode bare MessagePack is a document\n"

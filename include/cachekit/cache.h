@@ -75,7 +75,8 @@ typedef struct ckit_cache_options {
     /* what was sealed for others does not open, though the ring could. Default on when deployment_id is given */
     ckit_switch deployment_only;
     /* what fails authentication is an error of the call (CKIT_E_AUTH_TAG), and stays in the store as evidence. Default
-     * off: it is removed, counted, and a miss */
+     * off: it is removed, counted, and a miss. A sealed value that is met without a key stays in both cases: an error
+     * of the call, or a miss */
     ckit_switch fail_closed;
 } ckit_cache_options;
 #define CKIT_CACHE_OPTIONS_INIT CKIT_SIZED_INIT(ckit_cache_options)

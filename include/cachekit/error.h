@@ -49,7 +49,7 @@ typedef enum ckit_error_kind {
     X(E_FUNCTION_TIMEOUT, 25, NONE, "E121", "the function took longer than its hard limit")                            \
     X(E_NO_MASTER_KEY, 30, MISUSE, "E001", "encryption was asked for and no master key is configured")                 \
     X(E_BAD_MASTER_KEY, 31, MISUSE, "E002", "the master key is not hexadecimal or under 32 bytes")                     \
-    X(E_AUTH_TAG, 32, CORRUPT, "E003", "the stored value fails authentication")                                        \
+    X(E_AUTH_TAG, 32, CORRUPT, "E003", "the stored value fails authentication, or is sealed and there is no key")      \
     X(E_KEY_ARGUMENT, 40, MISUSE, "E110", "an argument cannot be part of a key")                                       \
     X(E_VALUE_TYPE, 41, PERMANENT, "E020", "a type that the serializer cannot hold, or not the type asked for")        \
     X(E_DECODE, 42, CORRUPT, "E021", "stored data cannot be decoded, or another serializer wrote it")                  \

@@ -135,7 +135,8 @@ class SerializationError(CachekitError):
 
 
 class DecryptionAuthenticationError(SerializationError):
-    """A stored value was altered, moved, or sealed with another key, and `fail_closed` is on. The entry stays in the store."""
+    """A stored value was altered, moved, or sealed with a key that is not here, and `fail_closed` is on. The entry stays in
+    the store."""
 
     code = "E003"
 

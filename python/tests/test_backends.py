@@ -17,10 +17,10 @@ from typing import Any, Callable
 import pytest
 
 from cachekit import _core, cache
-from cachekit.backends import BackendError, BackendErrorType, BaseBackend, FileBackend, FileBackendConfig
+from cachekit.backends import BackendError, BackendErrorType, BaseBackend, FileBackend, FileBackendConfig, RedisBackend
 from cachekit.backends._adapter import Adapter
 from cachekit.config import L1CacheConfig
-from cachekit.errors import CachekitError, ConfigurationError
+from cachekit.errors import CachekitError, ConfigurationError, MisuseError
 from shelves import Minimal
 
 
@@ -806,3 +806,22 @@ def test_the_methods_of_a_subclass_of_the_file_store_are_asked(tmp_path: Any) ->
 
     function, body = counted(backend=Told(FileBackendConfig(cache_dir=tmp_path / "store")), l1_enabled=False)
     assert [function(1), function(1)] == [[1], [1]] and body.runs == 1 and len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda backend: backend.get(5), "get: key is int: expected a text"),
+        (lambda backend: backend.delete(None), "delete: key is NoneType: expected a text"),
+        (lambda backend: backend.set("k", "text"), "set: value is str: expected bytes"),
+        (lambda backend: backend.set("k", b"", "5"), "set: ttl is str: expected a number of seconds, or None"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["FileBackend", "RedisBackend"])
+def test_arguments_of_wrong_types_are_called_by_their_names(
+    files: FileBackend, kind: str, call: Callable[[Any], Any], told: str
+) -> None:
+    backend = files if kind == "FileBackend" else RedisBackend("redis://localhost:1")  # which is not asked
+    with pytest.raises(TypeError) as caught:
+        call(backend)
+    assert (type(caught.value), str(caught.value)) == (MisuseError, f"{kind}.{told}")

@@ -407,6 +407,24 @@ def test_features_that_are_switched_off_are_off() -> None:
     assert not options["breaker"] and not options["backpressure"] and options["adaptive_timeout"]
 
 
+@pytest.mark.parametrize("wrong", [5, 0, "5", CircuitBreakerConfig])
+@pytest.mark.parametrize(
+    "make, name",
+    [
+        (CircuitBreaker, "CircuitBreaker.config is .*: expected a CircuitBreakerConfig object or None"),
+        (AdaptiveTimeout, "AdaptiveTimeout.config is .*: expected a TimeoutConfig object or None"),
+        (lambda wrong: FeatureOrchestrator(circuit_breaker=wrong), "FeatureOrchestrator.circuit_breaker is "),
+        (lambda wrong: FeatureOrchestrator(timeout=wrong), "FeatureOrchestrator.timeout is "),
+        (lambda wrong: FeatureOrchestrator(backpressure=wrong), "FeatureOrchestrator.backpressure is "),
+    ],
+)
+def test_numbers_that_are_no_object_are_refused_with_the_type_that_is_expected(
+    make: Callable[[Any], Any], name: str, wrong: Any
+) -> None:
+    with pytest.raises(TypeError, match=name):
+        make(wrong)
+
+
 def test_a_breaker_by_hand_opens_after_failures_in_a_row() -> None:
     breaker = CircuitBreaker(CircuitBreakerConfig(failure_threshold=2))
     assert breaker.state is CircuitState.CLOSED == 0 and breaker.should_attempt()

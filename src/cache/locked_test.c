@@ -95,7 +95,7 @@ CKIT_TEST(locked, it_is_told_once_with_what_to_do) {
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.sealed, 8);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.fn, 7);
     CHECK_EQ_U(1, s.f.log.lines);
-    CHECK_CONTAINS("CACHEKIT_MASTER_KEY", s.f.log.text);
+    CHECK_CONTAINS("computed instead is kept in memory alone. Set CACHEKIT_MASTER_KEY", s.f.log.text);
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 2, s.fn, 8);
     CHECK_EQ_U(1, s.f.log.lines);
     CHECK_EQ_U(2, stats_of(s.f.cache).sealed_without_key);
@@ -144,8 +144,10 @@ CKIT_TEST(locked, failing_closed_it_is_the_callers_to_see_and_the_function_does_
         answer a = call(s.fn, 7);
         CHECK_STATUS(CKIT_E_AUTH_TAG, a.status);
         CHECK_STATUS(CKIT_E_AUTH_TAG, a.error.status);
-        CHECK_CONTAINS("no key here", a.error.text);
+        CHECK_CONTAINS("no key here: set CACHEKIT_MASTER_KEY as", a.error.text);
     }
+    CHECK_CONTAINS("calls for it fail, because fail_closed is on", s.f.log.text);
+    CHECK(strstr(s.f.log.text, "computed instead") == NULL);
     CHECK_EQ_U(1, s.l.runs);
     CHECK(!fake_is_locked(s.f.store));
     check_still_sealed(&s);

@@ -39,6 +39,7 @@
 #define CKITI_REPLAY_SETTLE_MS 750u
 #define CKITI_REPLAY_REFUSED_MS 1000u /* after the store has refused a removal for good; doubles up to ... */
 #define CKITI_REPLAY_REFUSED_MAX_MS 60000u
+#define CKITI_REPLAY_WORD_MS 1000u  /* the log hears of it once in so long, as of what fails */
 #define CKITI_REPLAY_CLOSE_MS 1000u /* a cache that closes tries once, for so long */
 
 struct ckit_cache;
@@ -64,6 +65,8 @@ typedef struct ckiti_replay {
     uint64_t           not_before; /* the store was away then */
     uint32_t           pause_ms;
     uint32_t           timeout_ms;
+    uint64_t           next_word_ms; /* before it nothing is said of what has been made up for */
+    uint64_t           unsaid_times;
     ckiti_job          job;
     ckit_buf           name; /* the job's */
 } ckiti_replay;

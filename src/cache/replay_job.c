@@ -145,6 +145,19 @@ static void make_up(ckit_cache *cache, size_t most, bool all, uint64_t last_ms) 
     }
 }
 
+/* With the lock held: how often nothing has been left since the log heard of it; 0: it is not to hear of this yet. A
+ * store that takes some changes and not others is done with by and by, many times a second. */
+static uint64_t take_word(ckit_cache *cache) {
+    ckiti_replay *replay = &cache->replay;
+    uint64_t      now = ckiti_cache_now(cache), times = ++replay->unsaid_times;
+    if (now < replay->next_word_ms) {
+        return 0;
+    }
+    replay->next_word_ms = ckiti_time_after(now, CKITI_REPLAY_WORD_MS);
+    replay->unsaid_times = 0;
+    return times;
+}
+
 void ckiti_replay_run(ckiti_job *job) {
     ckit_cache   *cache = (ckit_cache *)(void *)((char *)job - offsetof(ckit_cache, replay.job));
     ckiti_replay *replay = &cache->replay;
@@ -154,11 +167,15 @@ void ckiti_replay_run(ckiti_job *job) {
     make_up(cache, SLICE, false, CKIT_NO_DEADLINE);
     replay->state = CKITI_REPLAY_IDLE;
     ckiti_replay_schedule(cache);
-    size_t left = atomic_load(&replay->changes.count);
+    size_t   left = atomic_load(&replay->changes.count);
+    uint64_t times = before > 0 && left == 0 ? take_word(cache) : 0;
     pthread_mutex_unlock(&replay->mu);
-    if (before > 0 && left == 0) {
+    if (times == 1) {
         ckiti_log(cache->log, CKIT_LOG_INFO, where, "%s: what it did not take has been made up for",
                   replay->through->name);
+    } else if (times > 1) {
+        ckiti_log(cache->log, CKIT_LOG_INFO, where, "%s: what it did not take has been made up for, %llu times by now",
+                  replay->through->name, (unsigned long long)times);
     }
 }
 

@@ -117,6 +117,39 @@ CKIT_TEST(replay, never_writes_a_value_somebody_may_have_a_newer_one) {
     pair_close(&p);
 }
 
+static void fail_once_and_settle(fixture *f) {
+    fake_fail(f->store, FAKE_SET, CKIT_E_BUSY, 1);
+    put(f->cache, "k", "value", CKIT_E_BUSY);
+    pass(f, CKITI_REPLAY_FIRST_PAUSE_MS + 1); /* no more, so that what the log is told does not depend on who is slow */
+    wait_for(is_quiet, f->cache);
+}
+
+static size_t words(fixture *f) {
+    size_t count = 0;
+    pthread_mutex_lock(&f->log.mu);
+    for (const char *at = f->log.text; (at = strstr(at, "made up for")) != NULL; at++) {
+        count++;
+    }
+    pthread_mutex_unlock(&f->log.mu);
+    return count;
+}
+
+static bool has_words(void *context) { return words(context) == 2; }
+
+CKIT_TEST(replay, the_log_hears_once_a_second_at_most_of_what_was_made_up_for) {
+    fixture f;
+    fixture_open(&f, FAKE_FULL);
+    for (unsigned i = 0; i < 4; i++) {
+        fail_once_and_settle(&f);
+    }
+    CHECK_EQ_U(4, stats_of(f.cache).replayed);
+    pass(&f, CKITI_REPLAY_WORD_MS);
+    fail_once_and_settle(&f);
+    wait_for(has_words, &f);
+    CHECK_CONTAINS("made up for, 4 times by now", f.log.text);
+    fixture_close(&f);
+}
+
 CKIT_TEST(replay, only_the_newest_change_of_a_key_is_remembered) {
     pair p;
     pair_open(&p);

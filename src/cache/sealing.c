@@ -390,18 +390,21 @@ static void remember(ckit_cache *cache, ckit_slice key) {
     }
 }
 
+#define KEY_ADVICE "CACHEKIT_MASTER_KEY as the program that wrote it does, or remove the entry"
+
 ckit_status ckiti_locked_met(ckit_cache *cache, ckit_slice key, ckit_error *err) {
     ckiti_sealing *s = &cache->sealing;
     if (atomic_fetch_add_explicit(&s->without_key, 1, memory_order_relaxed) == 0) {
-        ckiti_log(
-            cache->log, CKIT_LOG_WARNING, where,
-            "the store has an encrypted value, and there is no key here: it stays, and what is computed instead is "
-            "kept in memory alone. Set CACHEKIT_MASTER_KEY as the program that wrote it does, or remove the entry "
-            "(told once)");
+        ckiti_log(cache->log, CKIT_LOG_WARNING, where,
+                  "the store has an encrypted value, and there is no key here: it stays, and %s. Set " KEY_ADVICE
+                  " (told once)",
+                  s->fail_closed ? "calls for it fail, because fail_closed is on"
+                                 : "what is computed instead is kept in memory alone");
     }
     remember(cache, key);
     if (s->fail_closed) {
-        return ckit_fail(err, CKIT_E_AUTH_TAG, where, "the value is encrypted, and there is no key here");
+        return ckit_fail(err, CKIT_E_AUTH_TAG, where,
+                         "the value is encrypted, and there is no key here: set " KEY_ADVICE);
     }
     return CKIT_MISS;
 }

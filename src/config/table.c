@@ -109,7 +109,8 @@ const ckiti_setting_row ckiti_setting_rows[] = {
      BOOLEAN(true), FIELD(integrity), CACHE(integrity)},
 
     {ROW(encryption_fail_closed, "CACHEKIT_ENCRYPTION_FAIL_CLOSED", "encryption_fail_closed", "stored values",
-         "Whether an encrypted value that fails authentication is an error of the call, and stays in the store as evidence."),
+         "Whether an encrypted value that fails authentication, or is met without a key, is an error of the call; it "
+         "stays in the store."),
      BOOLEAN(false), FIELD(fail_closed), CACHE(fail_closed)},
 
     {ROW(store_timeout_seconds, "CACHEKIT_STORE_TIMEOUT_SECONDS", "store_timeout_seconds", "waiting",

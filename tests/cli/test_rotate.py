@@ -101,6 +101,17 @@ def test_bytes_that_no_key_here_opens_are_shown_with_a_warning(tool):
         assert tool.run(*words, env=PRESENT).stderr == b""
 
 
+def test_bytes_that_may_be_sealed_are_shown_with_a_warning_where_there_is_no_key(tool):
+    tool.ok("set", "k", TEXT, env=FORMER)
+    done = tool.run("get", "k")
+    assert (done.returncode, done.stdout) == (0, tool.ok("get", "k", "--as", "raw"))
+    assert b"may be sealed" in done.stderr and b"CACHEKIT_MASTER_KEY" in done.stderr
+    tool.ok("set", "clear", TEXT, "--as", "raw")
+    tool.ok("set", "short", "-", "--as", "raw", input=b"\xff" * 27)
+    for words in (("get", "clear"), ("get", "short"), ("get", "k", "--as", "raw")):
+        assert tool.run(*words).stderr == b""
+
+
 @pytest.mark.parametrize("key", [OLD[:62], "not hexadecimal" * 5])
 def test_get_refuses_a_wrong_key_where_it_may_be_needed(tool, key):
     tool.ok("set", "k", TEXT, env=FORMER)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import BackendError, BackendErrorType, CachekitError
+from ..errors import BackendError, BackendErrorType, CachekitError, MisuseError
 
-__all__ = ["backend_error"]
+__all__ = ["backend_error", "check_lifetime", "misuse"]
 
 _KINDS: dict[str, BackendErrorType] = {
     **dict.fromkeys(
@@ -28,3 +28,18 @@ def backend_error(error: CachekitError, operation: str, key: str | None) -> Back
         key=key,
         code=error.code,
     )
+
+
+def misuse(operation: str, key: object, value: object = b"") -> MisuseError:
+    """The error for a call whose arguments the library did not take: by their names, not in the words of its C."""
+    name, found, expected = ("value", value, "bytes") if isinstance(key, str) else ("key", key, "a text")
+    return MisuseError(f"{operation}: {name} is {type(found).__name__}: expected {expected}")
+
+
+def check_lifetime(operation: str, ttl: object) -> None:
+    """
+    Raises:
+        MisuseError: it is no number of seconds.
+    """
+    if not isinstance(ttl, (int, float)):
+        raise MisuseError(f"{operation}: ttl is {type(ttl).__name__}: expected a number of seconds, or None")

@@ -9,7 +9,7 @@ from ..config._checks import refuse_type
 from ..config.file import FileBackendConfig
 from ..config.settings import MAX_TTL_SECONDS
 from ..errors import BackendError, BackendErrorType, CachekitError
-from ._kinds import backend_error
+from ._kinds import backend_error, check_lifetime, misuse
 
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ class FileBackend:
             return getattr(self._opened(), operation)(*arguments)
         except CachekitError as error:
             raise backend_error(error, operation, arguments[0]) from error
+        except TypeError:
+            raise misuse(f"FileBackend.{operation}", *arguments[:2]) from None
 
     def __repr__(self) -> str:
         return f"FileBackend({str(self.config.cache_dir)!r})"
@@ -110,6 +112,7 @@ class FileBackend:
 def _milliseconds(ttl: float | None, key: str) -> int:
     if ttl is None:
         return _NO_EXPIRY
+    check_lifetime("FileBackend.set", ttl)
     if not 0 <= ttl <= MAX_TTL_SECONDS:
         raise BackendError(
             f"a lifetime of {ttl} seconds: expected 0 to {MAX_TTL_SECONDS}, or None",

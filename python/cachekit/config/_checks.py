@@ -9,6 +9,9 @@ from ..errors import ConfigurationError, ConfigurationTypeError
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TypeVar
+
+    _Kind = TypeVar("_Kind")
 
 MASK = "********"
 """What is shown in place of a secret that is set."""
@@ -51,6 +54,15 @@ def show(value: object) -> str:
 def refuse_type(name: str, expected: str, value: object) -> ConfigurationTypeError:
     """The error for a value of a wrong type."""
     return ConfigurationTypeError(f"{name} is {type(value).__name__}: expected {expected}")
+
+
+def check_object(name: str, value: object, kind: type[_Kind]) -> _Kind:
+    """`value`, which must be one of `kind` or None; for None a new one."""
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise refuse_type(name, f"a {kind.__name__} object or None", value)
+    return value
 
 
 def refuse_value(name: str, expected: str, value: object) -> ConfigurationError:

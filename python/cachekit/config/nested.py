@@ -270,7 +270,7 @@ class EncryptionConfig(Value):
     deployment_uuid: str | None = None
     """The tenant of single-tenant mode, a UUID; None = `CACHEKIT_DEPLOYMENT_UUID`."""
     fail_closed: bool | None = None
-    """Whether a stored value that fails authentication is an error of the call; None =
+    """Whether a stored value that fails authentication, or is sealed and met without a key, is an error of the call; None =
     `CACHEKIT_ENCRYPTION_FAIL_CLOSED`, else no."""
 
     def __post_init__(self) -> None:

@@ -115,7 +115,7 @@ class CachekitConfig(Settings):
         "Up to 3 former master keys, for reading only; with commas between them."
     )
     encryption_fail_closed: bool = boolean(
-        False, "Whether a stored value that fails authentication is an error of the call."
+        False, "Whether an encrypted value that fails authentication, or is met without a key, is an error of the call."
     )
     deployment_uuid: str | None = text(None, "The tenant of single-tenant encryption.", kind="UUID")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from .._guards import guard_options
+from ..config._checks import check_object
 from ..config._value import merged
 from ..config.nested import BackpressureConfig, CircuitBreakerConfig, MonitoringConfig, TimeoutConfig
 
@@ -72,9 +73,16 @@ class FeatureOrchestrator:
         monitoring = MonitoringConfig(collect_stats=collect_stats, enable_structured_logging=enable_structured_logging)
         self.collect_stats = monitoring.collect_stats
         self.enable_structured_logging = monitoring.enable_structured_logging
-        self.circuit_breaker = _switched(circuit_breaker or CircuitBreakerConfig(), self.circuit_breaker_enabled)
-        self.timeout = _switched(timeout or TimeoutConfig(), self.adaptive_timeout_enabled)
-        self.backpressure = _switched(backpressure or BackpressureConfig(), self.backpressure_enabled)
+        self.circuit_breaker = _switched(
+            check_object("FeatureOrchestrator.circuit_breaker", circuit_breaker, CircuitBreakerConfig),
+            self.circuit_breaker_enabled,
+        )
+        self.timeout = _switched(
+            check_object("FeatureOrchestrator.timeout", timeout, TimeoutConfig), self.adaptive_timeout_enabled
+        )
+        self.backpressure = _switched(
+            check_object("FeatureOrchestrator.backpressure", backpressure, BackpressureConfig), self.backpressure_enabled
+        )
         self.intent = intent
         self._guard = guard
         self._operations, self._numbers = 0, count(1)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from .._core import Guard
 from .._guards import timeout_options
+from ..config._checks import check_object
 from ..config.nested import TimeoutConfig
 from ._engine import OFF, timeout_figures
 
@@ -28,7 +29,7 @@ class AdaptiveTimeout:
     """
 
     def __init__(self, config: TimeoutConfig | None = None, *, guard: Guard | None = None) -> None:
-        self.config = config or TimeoutConfig()
+        self.config = check_object("AdaptiveTimeout.config", config, TimeoutConfig)
         self._guard = guard or Guard(**{**OFF, **timeout_options(self.config)})
 
     def get_timeout(self, *, lock: bool = False) -> float:

@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from .._core import Guard
 from .._guards import breaker_options
+from ..config._checks import check_object
 from ..config.nested import CircuitBreakerConfig
 from ..errors import CachekitError
 from ._engine import OFF, breaker_figures, kind_of, one_operation
@@ -54,7 +55,7 @@ class CircuitBreaker:
     def __init__(
         self, config: CircuitBreakerConfig | None = None, namespace: str = "default", *, guard: Guard | None = None
     ) -> None:
-        self.config = config or CircuitBreakerConfig()
+        self.config = check_object("CircuitBreaker.config", config, CircuitBreakerConfig)
         self.namespace = namespace
         self._guard = guard or Guard(**{**OFF, **breaker_options(self.config)})
         self._probes: deque[bytes] = deque()

@@ -7,7 +7,7 @@ import re
 from ..._core import Cache
 from ...config.settings import MAX_TTL_SECONDS
 from ...errors import BackendError, BackendErrorType, CachekitError, ConfigurationError, ConfigurationTypeError
-from .._kinds import backend_error
+from .._kinds import backend_error, check_lifetime, misuse
 from ._locks import Lock
 from .config import RedisBackendConfig
 
@@ -142,6 +142,8 @@ class RedisBackend:
             return getattr(self._cache, operation)(*arguments)
         except CachekitError as error:
             raise backend_error(error, operation, arguments[0]) from None
+        except TypeError:
+            raise misuse(f"RedisBackend.{operation}", *arguments[:2]) from None
 
     def __repr__(self) -> str:
         return f"RedisBackend({self.config.to_dict()['redis_url']!r})"
@@ -175,6 +177,7 @@ def connection_pool(health: dict[str, Any]) -> dict[str, int]:
 def _milliseconds(ttl: float | None, operation: str, key: str) -> int:
     if ttl is None:
         return _NO_EXPIRY
+    check_lifetime(f"RedisBackend.{operation}", ttl)
     if not 0 < ttl <= MAX_TTL_SECONDS:
         raise BackendError(
             f"a lifetime of {ttl} seconds: expected more than 0, up to {MAX_TTL_SECONDS}, or None",
