@@ -37,7 +37,7 @@ CKIT_API void ckit_buf_fini(ckit_buf *buf);
 CKIT_API ckit_status ckit_buf_reserve(ckit_buf *buf, size_t extra);
 /* The same without spare room: for buffers whose final size is known. */
 CKIT_API ckit_status ckit_buf_reserve_exact(ckit_buf *buf, size_t extra);
-/* Appends a copy of `bytes`. CKIT_E_NO_MEMORY leaves the buffer as it was. */
+/* Appends a copy of `bytes`, which do not lie in the buffer. CKIT_E_NO_MEMORY leaves the buffer as it was. */
 CKIT_API ckit_status ckit_buf_append(ckit_buf *buf, ckit_slice bytes);
 
 #ifdef __cplusplus

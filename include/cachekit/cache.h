@@ -22,7 +22,8 @@ typedef struct ckit_cache ckit_cache;
 
 /* ---- opening ---------------------------------------------------------------------------------------------- */
 
-/* Zero means default everywhere. Pointers are kept: what they point to must outlive the cache. */
+/* Zero means default everywhere. `alloc`, `clock` and what `log->self` points to must outlive the cache; texts, `log`
+ * itself and `guard` are read while it is opened, and `keyring` is held. */
 typedef struct ckit_cache_options {
     size_t            struct_size;
     const ckit_alloc *alloc;              /* default malloc */
@@ -83,7 +84,11 @@ typedef struct ckit_cache_options {
 CKIT_API void ckit_cache_options_init(ckit_cache_options *options, size_t struct_size);
 
 /* Opens a cache over `backend`, or over memory alone when it is NULL. The backend is the cache's from now on, also when
- * this fails. Most programs use ckit_cache_open (open.h), which takes a URL. */
+ * this fails. Waits for nothing. Most programs use ckit_cache_open (open.h), which takes a URL.
+ *
+ * CKIT_E_CONFIGURATION  an option out of its range, or two that contradict each other; the text names them
+ * CKIT_E_NO_MASTER_KEY  `encryption` is on, and there is no key that seals
+ * CKIT_E_MISUSE (struct_size is 0), CKIT_E_NO_MEMORY */
 CKIT_API ckit_status ckit_cache_new(const ckit_cache_options *options, ckit_backend *backend, ckit_cache **out,
                                     ckit_error *err);
 
@@ -117,12 +122,22 @@ typedef struct ckit_entry_options {
 #define CKIT_ENTRY_OPTIONS_INIT CKIT_SIZED_INIT(ckit_entry_options)
 CKIT_API void ckit_entry_options_init(ckit_entry_options *options, size_t struct_size);
 
+/* Each of the following waits for the store as long as `timeout_ms` says, for a cache without one not at all, and
+ * besides its own answers gives
+ *   CKIT_E_MISUSE         an empty key, an encoding or a lifetime that does not exist, or a key that is none of interop
+ *                         mode
+ *   CKIT_E_TOO_LARGE      a key above max_key_bytes, or more than 4096 namespaces in one cache
+ *   CKIT_E_CONFIGURATION  interop mode in a cache that seals without a deployment_id that others can name, or over a
+ *                         store that puts something in front of keys
+ *   CKIT_E_NO_MEMORY */
+
 /* Looks `key` up in memory, then in the store, and fills memory on the way back with the remaining life.
  *
  * CKIT_OK    *out holds the value; give it back with ckit_value_fini.
  * CKIT_MISS  no entry. An entry that cannot be decoded is removed, counted and a miss. So is one that this cache has
  *            failed to replace or remove in the store, until that has been made up for.
  * CKIT_E_VALUE_TYPE  the entry holds something else than `encoding` asks for (its bytes stay).
+ * CKIT_E_AUTH_TAG    it is sealed and does not open, and `fail_closed` is on.
  * Failures of the store come back as they are: the caller decides (function.h decides by itself).
  *
  * Keys are any bytes, used verbatim, 1 to max_key_bytes. `options` may be NULL. `out` is empty (CKIT_VALUE_INIT) or
@@ -136,6 +151,8 @@ CKIT_API ckit_status ckit_cache_get(ckit_cache *cache, ckit_slice key, const cki
 /* Stores a value in both tiers, replacing value and lifetime. When the store fails, the status says so and memory still
  * serves the value to this process; what the store has under the key is removed from it when it is back.
  * CKIT_TTL_DO_NOT_STORE stores nothing, removes an older entry and is CKIT_OK.
+ * CKIT_E_MISUSE: with CKIT_DOCUMENT, `value` is not exactly one document.
+ * CKIT_E_VALUE_TYPE: with CKIT_INTEROP, it is outside of the data model.
  * CKIT_E_TOO_LARGE: larger than the limit; nothing is stored and an older entry of the key is removed. */
 CKIT_API ckit_status ckit_cache_set(ckit_cache *cache, ckit_slice key, ckit_slice value,
                                     const ckit_entry_options *options, ckit_error *err);
@@ -156,28 +173,33 @@ CKIT_API ckit_status ckit_cache_ttl(ckit_cache *cache, ckit_slice key, const cki
                                     uint64_t *life_ms, ckit_error *err);
 
 /* Gives a live entry the lifetime of `options` from now on, in both tiers. CKIT_OK or CKIT_MISS;
- * CKIT_E_UNSUPPORTED when the store cannot. */
+ * CKIT_E_UNSUPPORTED when the store cannot. CKIT_TTL_DO_NOT_STORE removes it, as ckit_cache_delete. */
 CKIT_API ckit_status ckit_cache_touch(ckit_cache *cache, ckit_slice key, const ckit_entry_options *options,
                                       ckit_error *err);
 
 /* Many keys at once: one pass over memory and one batched read of the store for what is missing. out[i] and answers[i]
  * are what ckit_cache_get would have given. Returns CKIT_OK, or the failure of the whole batch's store read (answers
- * from memory are there all the same; the other answers hold the failure). */
+ * from memory are there all the same; the other answers hold the failure). Each of `keys`, `out` and `answers` has
+ * `count` elements; what is wrong with one key is the answer for that key. */
 CKIT_API ckit_status ckit_cache_get_many(ckit_cache *cache, const ckit_slice *keys, size_t count,
                                          const ckit_entry_options *options, ckit_value *out, ckit_status *answers,
                                          ckit_error *err);
 
 /* ---- scopes ----------------------------------------------------------------------------------------------- */
 
+/* A store that walks through its entries takes the time that takes: store_timeout_ms does not bound these two.
+ * CKIT_E_MISUSE: a kind of scope that does not exist, or a function's without its name. */
+
 /* Invalidates everything of a scope: memory at once, in constant time; then the store. Nothing that was being computed
  * or refreshed meanwhile comes back. `deleted` (may be NULL) tells what the store did. When the store fails, the status
  * says so, this cache reads nothing of the scope from it, and repeats the invalidation when the store is back (what it
- * refuses for good is not repeated). A store that cannot delete by
- * scope gives CKIT_E_UNSUPPORTED after memory was cleared. */
+ * refuses for good is not repeated). A store that cannot delete by scope gives CKIT_E_UNSUPPORTED after memory was
+ * cleared. */
 CKIT_API ckit_status ckit_cache_invalidate(ckit_cache *cache, const ckit_scope *scope, ckit_deleted *deleted,
                                            ckit_error *err);
 
-/* Shows every live entry of the store that belongs to `scope`. CKIT_E_UNSUPPORTED when the store cannot list. */
+/* Shows every live entry of the store that belongs to `scope` to `each`, in this thread; what `each` answers but
+ * CKIT_OK ends it, and is returned. CKIT_E_UNSUPPORTED when the store cannot list, and its failures. */
 CKIT_API ckit_status ckit_cache_list(ckit_cache *cache, const ckit_scope *scope, ckit_list_fn each, void *context,
                                      ckit_error *err);
 
@@ -248,10 +270,11 @@ CKIT_API void ckit_cache_get_stats(ckit_cache *cache, ckit_cache_stats *out);
  * over the same guarded backend are in these figures too. */
 CKIT_API bool ckit_cache_get_guard_stats(ckit_cache *cache, ckit_guard_stats *out);
 
-/* Tries the store out; a cache without one is healthy ("memory"). Never fails. */
+/* Tries the store out, for store_timeout_ms at most; a cache without one is healthy ("memory"). Never fails. */
 CKIT_API void ckit_cache_health(ckit_cache *cache, ckit_health *out);
 
-/* The store behind the cache, with its guard where it has one; borrowed. NULL when there is none. */
+/* The store behind the cache, with its guard where it has one; borrowed, for as long as the cache is open. NULL when
+ * there is none. */
 CKIT_API ckit_backend *ckit_cache_backend(ckit_cache *cache);
 
 #ifdef __cplusplus

@@ -30,8 +30,8 @@ extern "C" {
  * a date, is not looked at. */
 CKIT_API ckit_status ckit_document_check(ckit_slice document, ckit_error *err);
 
-/* A document that is one plain value. CKIT_E_VALUE_TYPE names what it is instead; `out` is then zero. Text and bytes
- * look into `document`. */
+/* A document that is one plain value. CKIT_E_VALUE_TYPE names what it is instead; else the failures of
+ * ckit_document_check. `out` is zero after a failure. Text and bytes look into `document`. */
 CKIT_API ckit_status ckit_document_bool(ckit_slice document, bool *out, ckit_error *err);
 CKIT_API ckit_status ckit_document_int(ckit_slice document, int64_t *out, ckit_error *err);
 CKIT_API ckit_status ckit_document_uint(ckit_slice document, uint64_t *out, ckit_error *err);

@@ -82,7 +82,9 @@ CKIT_API void ckit_file_options_init(ckit_file_options *options, size_t struct_s
  *
  * CKIT_E_UNSAFE_STORE  the directory belongs to somebody else, is a symbolic link or can be written by others
  * CKIT_E_PERMISSION, CKIT_E_READ_ONLY, CKIT_E_NO_SPACE, CKIT_E_IO  as the system says, with the path
- * CKIT_E_CONFIGURATION  an option out of its range, naming it, its value and the range */
+ * CKIT_E_CONFIGURATION  an option out of its range, naming it, its value and the range
+ * CKIT_E_NO_MEMORY
+ * `env` may be NULL. Texts are copied. */
 CKIT_API ckit_status ckit_file_open(const ckit_file_options *options, const ckit_backend_env *env, ckit_backend **out,
                                     ckit_error *err);
 

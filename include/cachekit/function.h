@@ -178,8 +178,13 @@ CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t 
 
 /* Names a function to the cache. `name` is "module.qualified_name": it is part of the key, so two functions of one name
  * and namespace share their entries. `loader` may be NULL when only ckit_begin is used (poll.h). `context` is handed to
- * the loader as it is. The cache must outlive the function. CKIT_E_CONFIGURATION for options out of their ranges
- * or that contradict each other, CKIT_E_MISUSE for a loader of a raw function, CKIT_E_NO_MEMORY. */
+ * the loader as it is. Texts are copied; the cache must outlive the function. Waits for nothing.
+ *
+ * CKIT_E_CONFIGURATION  options out of their ranges, or that contradict each other; the text names them
+ * CKIT_E_NO_MASTER_KEY  encryption without a key that seals
+ * CKIT_E_MISUSE         a loader of a raw function; a name that is empty or not UTF-8
+ * CKIT_E_TOO_LARGE      more than 4096 namespaces in one cache
+ * CKIT_E_NO_MEMORY */
 CKIT_API ckit_status ckit_function_new(ckit_cache *cache, const char *name, ckit_loader loader, void *context,
                                        const ckit_function_options *options, ckit_function **out, ckit_error *err);
 /* No call is under way or comes later. Waits for background refreshes of this function that are running, and for what
@@ -188,12 +193,16 @@ CKIT_API void ckit_function_close(ckit_function *function);
 
 /* The value of the call, as one document in out->data: from memory, from the store, from another call of this process
  * that is already computing it, or from the loader. `args` may be NULL for a call without arguments; it is packed by
- * this call and may be used again. `out` must be empty.
+ * this call and may be used again. `out` is empty or holds an earlier value, which is given back first. Waits for the
+ * loader, however long that takes (unless the function has limits); for another call no longer than flight_wait_ms, for
+ * the store's lock no longer than lock_wait_ms, and for each operation of the store no longer than store_timeout_ms.
  *
  * CKIT_OK. Also when an argument cannot be part of a key (but in interop mode) or the store is down: then the loader
- * runs uncached (one warning in the log, counted in `uncached`). Any other status is the loader's own, or CKIT_E_MISUSE
- * when it did not write exactly one value, or CKIT_E_NO_MEMORY, or what ckit_args_pack says of arguments that are
- * incomplete. */
+ * runs uncached (one warning in the log, counted in `uncached`). Any other status is the loader's own, or
+ *   CKIT_E_MISUSE  it did not write exactly one value, or the function has no loader
+ *   CKIT_E_FUNCTION_TIMEOUT  it took longer than hard_limit_ms
+ *   the store's, where the function fails closed; CKIT_E_AUTH_TAG, where the cache does (cache.h)
+ *   CKIT_E_NO_MEMORY, or what ckit_args_pack says of arguments that are incomplete */
 CKIT_API ckit_status ckit_call(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);
 
 /* ---- many calls at once ------------------------------------------------------------------------------------- */
@@ -255,16 +264,19 @@ CKIT_API ckit_status ckit_peek_object(ckit_function *function, ckit_args *args, 
  * released. Counts as no use: look with ckit_peek_object now and then, or the entry seems unused and is evicted. */
 CKIT_API bool ckit_object_hint_holds(const ckit_function *function, const ckit_object_hint *hint);
 
-/* Runs the loader now, whatever is cached, and stores the result. `out` may be NULL. */
+/* Runs the loader now, whatever is cached, and stores the result; waits and answers as ckit_call does. `out` may be
+ * NULL. */
 CKIT_API ckit_status ckit_refresh(ckit_function *function, ckit_args *args, ckit_value *out, ckit_error *err);
 
-/* Forgets one call, in both tiers. CKIT_OK when there was an entry, else CKIT_MISS. */
+/* Forgets one call, in both tiers. CKIT_OK when there was an entry, else CKIT_MISS; a failure of the store as from
+ * ckit_cache_delete; or what keeps the arguments from being a key (ckit_args_pack). */
 CKIT_API ckit_status ckit_invalidate(ckit_function *function, ckit_args *args, ckit_error *err);
 
 /* Forgets every call of the function: ckit_cache_invalidate with its scope. */
 CKIT_API ckit_status ckit_function_invalidate(ckit_function *function, ckit_deleted *deleted, ckit_error *err);
 
-/* The key under which the store keeps a call, appended to `key`: for looking an entry up by hand. */
+/* The key under which the store keeps a call, appended to `key`: for looking an entry up by hand. Waits for nothing.
+ * What keeps the arguments from being a key (ckit_args_pack), or CKIT_E_NO_MEMORY; `key` is unchanged then. */
 CKIT_API ckit_status ckit_function_key(ckit_function *function, ckit_args *args, ckit_buf *key, ckit_error *err);
 
 typedef struct ckit_function_stats {

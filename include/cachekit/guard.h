@@ -58,8 +58,8 @@ typedef struct ckit_guard_options {
     ckit_switch enabled; /* default on; off: no guard at all, whatever the rest says */
 
     ckit_switch breaker;             /* default on */
-    uint32_t    failure_threshold;   /* failures in a row that open the circuit; default 5 */
-    uint32_t    success_threshold;   /* successes that close it again; default 3 */
+    uint32_t    failure_threshold;   /* failures in a row that open the circuit; default 5; 1 or more */
+    uint32_t    success_threshold;   /* successes that close it again; default 3; 1 or more */
     uint32_t    recovery_timeout_ms; /* how long it stays open before a probe; default 30,000; up to a day */
     uint32_t    half_open_requests;  /* probes at once; default 3; up to 64 */
     uint32_t    excluded_kinds;      /* failures of these kinds do not count: CKIT_KIND_BIT(CKIT_KIND_TIMEOUT) | ... */
@@ -72,7 +72,7 @@ typedef struct ckit_guard_options {
     double      timeout_percentile; /* default 95; above 0, up to 100 */
 
     ckit_switch backpressure;     /* default on */
-    uint32_t    max_concurrent;   /* reads and writes with the store at once; default 100 */
+    uint32_t    max_concurrent;   /* reads and writes with the store at once; default 100; 1 or more */
     uint32_t    queue_size;       /* more that may wait for their turn; default 1000 */
     uint32_t    queue_timeout_ms; /* and for how long; default 100; up to an hour */
 
@@ -80,7 +80,7 @@ typedef struct ckit_guard_options {
     ckit_switch
              retry_on_timeout; /* whether a TIMEOUT of a read or a removal is tried again too, when there is time left;
                                      default on */
-    uint32_t max_retries;      /* default 3; up to 100 */
+    uint32_t max_retries;      /* default 3; up to 100; none: `retry` off */
     uint32_t retry_delay_ms;   /* the first pause is random up to this, each further one up to twice as long; default
                                      100; up to an hour */
     ckit_guard *shared;        /* the store joins this guard: but for `enabled` the other fields have no say */
@@ -138,7 +138,8 @@ CKIT_API void ckit_guard_stats_init(ckit_guard_stats *stats, size_t struct_size)
 
 /* Puts a guard in front of `backend`, which is the guard's from now on, also when this fails. `options` and `env` may
  * be NULL; of `env` the guard takes allocator, clock and log, unless it is shared. A store that is guarded already, or
- * is to have no guard (enabled = off), is handed back as it is. */
+ * is to have no guard (enabled = off), is handed back as it is. CKIT_E_CONFIGURATION (an option
+ * out of its range, or a contradiction; the text names it), CKIT_E_MISUSE (struct_size is 0), CKIT_E_NO_MEMORY. */
 CKIT_API ckit_status ckit_backend_guard(ckit_backend *backend, const ckit_guard_options *options,
                                         const ckit_backend_env *env, ckit_backend **out, ckit_error *err);
 
@@ -171,17 +172,18 @@ typedef void (*ckit_guard_notice_fn)(void *context, const ckit_guard_notice *not
 /* Reads what the guards of all running processes with this `status_dir` have told, in no order. A guard tells when its
  * circuit changes, and otherwise about once a second while something is asked of its store: a process that asks for
  * nothing tells nothing, and its notice grows old. Notices of processes that have ended, and files that are no notices,
- * are left out. CKIT_MISS: there is no such directory; CKIT_E_PERMISSION, CKIT_E_IO. */
+ * are left out. `each` is called in this thread. CKIT_MISS: there is no such directory; CKIT_E_PERMISSION,
+ * CKIT_E_IO. */
 CKIT_API ckit_status ckit_guard_notices(const char *status_dir, ckit_guard_notice_fn each, void *context,
                                         ckit_error *err);
 
 /* ---- a guard by itself ---------------------------------------------------------------------------------------- */
 
-/* `options` and `env` as for ckit_backend_guard; `enabled` and `shared` have no say. What `env` points at outlives
- * it. */
+/* `options`, `env` and answers as for ckit_backend_guard; `enabled` has no say, and `shared` is CKIT_E_MISUSE. What
+ * `env` points at outlives it. */
 CKIT_API ckit_status ckit_guard_new(const ckit_guard_options *options, const ckit_backend_env *env, ckit_guard **out,
                                     ckit_error *err);
-/* Accepts NULL. */
+/* Gives one reference back; the guard goes on as long as a store has it. Accepts NULL. */
 CKIT_API void ckit_guard_release(ckit_guard *guard);
 /* As ckit_backend_guard_stats. */
 CKIT_API void ckit_guard_get_stats(ckit_guard *guard, ckit_guard_stats *out);
@@ -195,7 +197,8 @@ typedef struct ckit_guard_pass {
     uint64_t opaque[8];
 } ckit_guard_pass;
 /* Asks for the right to one operation: CKIT_OK, and *timeout_ms (may be NULL) is how long it should take at most; or
- * CKIT_E_CIRCUIT_OPEN; or CKIT_E_BUSY, after waiting for its turn. There is nothing to leave after a refusal. */
+ * CKIT_E_CIRCUIT_OPEN; or CKIT_E_BUSY, after waiting for its turn for queue_timeout_ms. There is nothing to leave
+ * after a refusal. */
 CKIT_API ckit_status ckit_guard_enter(ckit_guard *guard, ckit_guard_pass *pass, uint32_t *timeout_ms, ckit_error *err);
 /* It is over, CKIT_KIND_NONE: well. Its duration goes into the window, its outcome to the breaker. */
 CKIT_API void ckit_guard_leave(ckit_guard *guard, const ckit_guard_pass *pass, ckit_error_kind kind);

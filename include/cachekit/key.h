@@ -210,11 +210,12 @@ CKIT_API ckit_status ckit_key_from_prefix(const ckit_key_prefix *prefix, ckit_sl
                                           ckit_error *err);
 
 /* Appends FUNCTION of an automatic key to `out`: every character but A-Z a-z 0-9 _ . becomes "_", runs of dots become
- * one, the first CKIT_KEY_FUNCTION_MAX characters stay. CKIT_E_MISUSE when `function` is empty or not UTF-8. */
+ * one, the first CKIT_KEY_FUNCTION_MAX characters stay. CKIT_E_MISUSE when `function` is empty or not UTF-8,
+ * CKIT_E_NO_MEMORY; `out` is unchanged then. */
 CKIT_API ckit_status ckit_key_function(ckit_slice function, ckit_buf *out, ckit_error *err);
 
 /* Appends the key of an entry that the program names itself: NAMESPACE ":" TEXT, with "default" for an empty namespace.
- * Nothing is replaced or shortened. CKIT_E_MISUSE for what is not UTF-8. */
+ * Nothing is replaced or shortened. CKIT_E_MISUSE for what is not UTF-8, CKIT_E_NO_MEMORY; `out` is unchanged then. */
 CKIT_API ckit_status ckit_key_custom(ckit_slice namespace_name, ckit_slice text, ckit_buf *out, ckit_error *err);
 
 /* A key taken apart. Slices point into the key and are empty when unknown or absent. */
@@ -229,6 +230,7 @@ typedef struct ckit_key_parts {
     char       code;
 } ckit_key_parts;
 
+/* Takes any bytes; what has another shape is not `automatic`. */
 CKIT_API ckit_key_parts ckit_key_describe(ckit_slice key);
 
 #ifdef __cplusplus

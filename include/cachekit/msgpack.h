@@ -127,6 +127,8 @@ typedef struct ckit_reader {
     uint64_t       stack[CKIT_MSGPACK_MAX_DEPTH]; /* `left` of the containers around */
 } ckit_reader;
 
+/* Begins with the first value of `input`, which is borrowed as long as the reader, and what it has given, is in use.
+ * There is nothing to end. */
 CKIT_API void ckit_reader_init(ckit_reader *r, ckit_slice input);
 
 /* What comes next, without reading it; CKIT_TYPE_END behind the last byte. A type is no promise that the rest of the

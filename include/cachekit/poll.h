@@ -17,7 +17,11 @@
  *     case CKIT_PENDING: on_ready is called later by ckit_poll_dispatch with one of these answers
  *     }
  *
- * With poll NULL the same steps block: that is what ckit_call does. */
+ * With poll NULL the same steps block: that is what ckit_call does.
+ *
+ * ckit_begin and ckit_begin_many may be called from any thread, beside one that dispatches: `ready` may then be called
+ * before they have returned. An operation, and a batch, is used by one thread at a time, the one that dispatches where
+ * it has a poll; what another may call says so. */
 #ifndef CACHEKIT_POLL_H
 #define CACHEKIT_POLL_H
 
@@ -76,7 +80,9 @@ CKIT_API void ckit_start_init(ckit_start *start, size_t struct_size);
 
 /* CKIT_OK: *out is filled, *op is NULL. CKIT_STALE: *out is filled; *op is a refresh ticket, or NULL when somebody is
  * refreshing already. CKIT_COMPUTE: you are the leader: compute, then ckit_finish(*op, ...). CKIT_PENDING: see `ready`.
- * CKIT_E_NO_MEMORY, CKIT_E_MISUSE: nothing was begun. CKIT_E_CANCELLED: `stop` said so. */
+ * CKIT_E_NO_MEMORY, CKIT_E_MISUSE, in interop mode CKIT_E_KEY_ARGUMENT, or what ckit_args_pack says of arguments that
+ * are incomplete: nothing was begun. CKIT_E_CANCELLED: `stop` said so. Where the function or the cache fails closed, the
+ * failure of the store or CKIT_E_AUTH_TAG, in `err` where it is known at once. */
 CKIT_API ckit_status ckit_begin(const ckit_start *start, ckit_op **op, ckit_value *out, ckit_error *err);
 
 /* Tells that this thread is going to run the function, not the one that began the operation: a function that calls

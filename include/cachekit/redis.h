@@ -165,7 +165,9 @@ CKIT_API void ckit_redis_options_init(ckit_redis_options *options, size_t struct
  *
  * CKIT_E_CONFIGURATION  the URL or an option is wrong; the text names it and never shows user, password or URL
  *                       (certificates and keys are looked at here)
- * CKIT_E_UNSUPPORTED    an encrypted connection where the system has no OpenSSL 3 */
+ * CKIT_E_UNSUPPORTED    an encrypted connection where the system has no OpenSSL 3
+ * CKIT_E_NO_MEMORY
+ * `env` may be NULL. Texts are copied. */
 CKIT_API ckit_status ckit_redis_open(const ckit_redis_options *options, const ckit_backend_env *env, ckit_backend **out,
                                      ckit_error *err);
 

@@ -35,7 +35,8 @@ typedef struct ckit_rotation {
     uint64_t failed;      /* the store failed to read or to take them */
     uint64_t gone;        /* ended or removed since they were listed */
     /* how many may still need a previous key: what was overtaken, nameless or failed, with dry_run what would be sealed
-     * anew, and with a ring that has no previous keys what an unknown one has sealed: it may be a former one. When the rotation ended early, or a program still seals with a previous key, there may be more */
+     * anew, and with a ring that has no previous keys what an unknown one has sealed: it may be a former one. When the
+     * rotation ended early, or a program still seals with a previous key, there may be more */
     uint64_t previous_needed;
 } ckit_rotation;
 #define CKIT_ROTATION_INIT CKIT_SIZED_INIT(ckit_rotation)

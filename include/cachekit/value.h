@@ -27,7 +27,8 @@ CKIT_API void ckit_value_move(ckit_value *to, ckit_value *from);
 CKIT_API const char *ckit_source_name(ckit_source source);
 
 /* Fills `value` with bytes of its own: a copy, or the buffer's bytes without copying (the buffer is left empty).
- * Whatever it held is given back first; CKIT_E_NO_MEMORY leaves it empty. */
+ * Whatever it held is given back first; CKIT_E_NO_MEMORY leaves it empty. `alloc` (NULL = malloc; of the other one the
+ * buffer's) must outlive the value. */
 CKIT_API ckit_status ckit_value_copy(ckit_value *value, ckit_slice bytes, const ckit_alloc *alloc);
 CKIT_API void        ckit_value_take(ckit_value *value, ckit_buf *buf);
 

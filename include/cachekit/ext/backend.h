@@ -284,7 +284,7 @@ typedef struct ckit_backend ckit_backend;
 typedef struct ckit_backend_env {
     size_t            struct_size;
     const ckit_alloc *alloc;  /* NULL = malloc */
-    const ckit_clock *clock;  /* NULL = the system's */
+    const ckit_clock *clock;  /* NULL = the system's; outlives the backend, as `alloc` does */
     const ckit_log   *log;    /* NULL = standard error, warnings. Copy it: the struct itself may end with the call */
     const char       *tenant; /* for ckit_backend_open: as in ckit_cache_options (cache.h). Nothing for a backend */
 } ckit_backend_env;
@@ -292,7 +292,8 @@ typedef struct ckit_backend_env {
 CKIT_API void ckit_backend_env_init(ckit_backend_env *env, size_t struct_size);
 
 /* Checks the table (also in release builds: abi, name, required operations, locks all or none, set_if_owner only with
- * locks) and makes a backend of it. On success the backend owns `self`; on failure `self` stays the caller's.
+ * locks) and makes a backend of it. `ops` is kept: it outlives the backend. Of `env`, which may be NULL, the allocator is
+ * taken. On success the backend owns `self`; on failure `self` stays the caller's.
  * CKIT_E_MISUSE names the operation that is missing. */
 CKIT_API ckit_status ckit_backend_new(const ckit_backend_ops *ops, void *self, const ckit_backend_env *env,
                                       ckit_backend **out, ckit_error *err);
