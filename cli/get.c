@@ -29,7 +29,8 @@ typedef struct shown {
     ckit_slice  content;
     bool        is_json; /* `content` is one JSON text, else it is bytes */
     const char *form;
-    ckit_buf    clear; /* what a sealed value opens to */
+    ckit_buf    clear;         /* what a sealed value opens to */
+    bool        may_be_sealed; /* bare bytes, and there is no key that could tell */
 } shown;
 
 /* ---- what to show ------------------------------------------------------------------------------------------- */
@@ -102,10 +103,8 @@ static ckit_status open_bare(shown *s, const char *tenant, const char *operand, 
     if (st == CKIT_E_AUTH_TAG && !is_text) {
         cli_warn("the master key here does not open the value: shown is what is stored, which may be sealed with "
                  "another key, or for another tenant or deployment");
-    } else if (st == CKIT_MISS && !is_text && stored.len >= CKIT_SEAL_OVERHEAD) {
-        cli_warn("shown is what is stored, which is no text and may be sealed: with its master key in "
-                 "CACHEKIT_MASTER_KEY or CACHEKIT_MASTER_KEY_FILE it would be opened");
     }
+    s->may_be_sealed = st == CKIT_MISS && !is_text && stored.len >= CKIT_SEAL_OVERHEAD;
     if (st == CKIT_MISS || st == CKIT_E_AUTH_TAG) {
         return CKIT_OK;
     }
@@ -202,6 +201,14 @@ static bool is_damaged(const shown *s, ckit_slice stored, ckit_status st) {
            (strcmp(s->form, "damaged") == 0 || s->stored.framed || cli_stored_was_envelope(stored));
 }
 
+/* Bytes that were read as something else, or not at all, speak for themselves. */
+static void warn_of_sealed(const shown *s) {
+    if (s->may_be_sealed && s->stored.form == CLI_FORM_RAW) {
+        cli_warn("shown is what is stored, which is no text and may be sealed: with its master key in "
+                 "CACHEKIT_MASTER_KEY or CACHEKIT_MASTER_KEY_FILE it would be opened");
+    }
+}
+
 static int answer_hit(const cli_common *common, const char *tenant, const char *as, const char *operand,
                       ckit_slice stored, uint64_t life_ms) {
     shown       s = {.form = NULL};
@@ -218,9 +225,12 @@ static int answer_hit(const cli_common *common, const char *tenant, const char *
     } else if (st != CKIT_OK) {
         (void)cli_call_failed(st, &err);
         code = CLI_FAILED;
-    } else if (common->json) {
-        print_object(&s, operand, stored.len, life_ms);
     } else {
+        warn_of_sealed(&s);
+    }
+    if (code == CLI_DONE && common->json) {
+        print_object(&s, operand, stored.len, life_ms);
+    } else if (code == CLI_DONE) {
         print_plain(&s, s.is_json || is(as, "hex"));
     }
     cli_stored_fini(&s.stored);
