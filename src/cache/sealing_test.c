@@ -3,7 +3,6 @@
 #include "cache/core.h"
 #include "cache/sealing_fixture.h"
 #include "format/seal_ring.h"
-#include "format/seal_ring.h"
 #include "format/sealed.h"
 #include "support/failing_alloc.h"
 #include "support/hex.h"
