@@ -5,7 +5,6 @@
 
 #include <cachekit/buf.h>
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -201,13 +200,9 @@ const char *const fake_op_names[FAKE_OP_COUNT] = {"get",
 
 static void dawdle(fake_store *store) {
     if (!store->dawdles) return;
-    struct timespec moment = {0, (long)(store->calls[FAKE_GET] * 7919 % 4) * 5000};
+    struct timespec moment = {0, (long)(store->calls[FAKE_GET] * 7919 % 4) * 5000 + 1000};
     pthread_mutex_unlock(&store->mu);
-    if (moment.tv_nsec == 0) {
-        sched_yield();
-    } else {
-        nanosleep(&moment, NULL);
-    }
+    nanosleep(&moment, NULL);
     pthread_mutex_lock(&store->mu);
 }
 
