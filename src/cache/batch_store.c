@@ -415,17 +415,21 @@ static size_t collect_locks(ckit_batch *b, size_t *from) {
     return count;
 }
 
-/* A lock that cannot be released ends by itself. */
+/* Locks that cannot be released now are the cache's to let go. */
 static void let_go(ckit_batch *b) {
     ckiti_batch_arrays *a = &b->a;
     ckit_status         whole = CKIT_OK;
     size_t              from = 0, count;
     while ((count = collect_locks(b, &from)) > 0) {
-        if (whole != CKIT_E_TIMEOUT) {
+        const bool unasked = whole == CKIT_E_TIMEOUT;
+        if (!unasked) {
             whole = b->cache->ops->lock_release_many(b->cache->store, a->keys, a->leases, count,
                                                      ckiti_store_deadline(b->cache, 0), a->answers, NULL);
         }
         for (size_t n = 0; n < count; n++) {
+            if (unasked) {
+                ckiti_replay_loose(b->cache, a->keys[n], &a->leases[n], false);
+            }
             ckiti_op_released(b->rows[a->places[n]].op, whole != CKIT_OK ? whole : a->answers[n]);
         }
     }

@@ -160,7 +160,7 @@ void ckiti_op_let_lock_go(ckit_op *op) {
     ckiti_lease_drop(op->cache, &op->held);
     op->locked = false;
     if (ours) {
-        /* A lock that cannot be released ends by itself. */
+        /* One that cannot be released now is the cache's to let go. */
         ckit_status st = op->cache->ops->lock_release(op->cache->store, ckit_buf_slice(&op->key), &op->lease,
                                                       ckiti_store_deadline(op->cache, 0), NULL);
         ckiti_op_released(op, st);

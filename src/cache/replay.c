@@ -40,13 +40,23 @@ static void submit(ckit_cache *cache, uint64_t due_ms) {
     replay->due_ms = due_ms;
 }
 
+/* UINT64_MAX: nothing is. */
+static uint64_t first_due(const ckit_cache *cache) {
+    const ckiti_changes    *changes = &cache->replay.changes;
+    const ckiti_loose_lock *lock = cache->replay.loose.first;
+    uint64_t                due_ms = changes->later.first != NULL ? changes->later.first->due_ms : UINT64_MAX;
+    if (lock != NULL && lock->due_ms < due_ms) {
+        due_ms = lock->due_ms;
+    }
+    return changes->soon.first != NULL ? ckiti_cache_now(cache) : due_ms;
+}
+
 void ckiti_replay_schedule(ckit_cache *cache) {
     ckiti_replay *replay = &cache->replay;
-    if (atomic_load(&replay->stopping) || replay->state == CKITI_REPLAY_RUNS || ckiti_replay_is_quiet(replay)) {
+    if (atomic_load(&replay->stopping) || replay->state == CKITI_REPLAY_RUNS) {
         return;
     }
-    const ckiti_changes *changes = &replay->changes;
-    uint64_t             due_ms = changes->soon.first != NULL ? ckiti_cache_now(cache) : changes->later.first->due_ms;
+    uint64_t due_ms = first_due(cache);
     if (due_ms == UINT64_MAX) {
         return;
     }
@@ -70,7 +80,7 @@ void ckiti_replay_pause(ckit_cache *cache) {
 
 static void begin(ckit_cache *cache) {
     ckiti_replay *replay = &cache->replay;
-    if (ckiti_replay_is_quiet(replay)) { /* the first: its failure has just been seen */
+    if (ckiti_replay_is_quiet(replay) && ckiti_loose_is_empty(&replay->loose)) { /* the first: it has just failed */
         replay->pause_ms = CKITI_REPLAY_FIRST_PAUSE_MS;
         replay->timeout_ms = CKITI_REPLAY_FIRST_TIMEOUT_MS;
         ckiti_replay_pause(cache);
@@ -118,6 +128,17 @@ void ckiti_replay_missed_scope(ckit_cache *cache, const ckit_scope *scope, bool 
     missed(cache, ckit_slice_of(NULL, 0), scope, late);
 }
 
+void ckiti_replay_loose(ckit_cache *cache, ckit_slice key, const ckit_lease *lease, bool may_come) {
+    ckiti_replay *replay = &cache->replay;
+    uint64_t      now = ckiti_cache_now(cache);
+    pthread_mutex_lock(&replay->mu);
+    begin(cache);
+    (void)ckiti_loose_add(&replay->loose, key, lease, may_come, now,
+                          ckiti_time_after(now, cache->options.lock_lease_ms));
+    ckiti_replay_schedule(cache);
+    pthread_mutex_unlock(&replay->mu);
+}
+
 bool ckiti_replay_distrusts(ckit_cache *cache, ckit_slice key) {
     ckiti_replay *replay = &cache->replay;
     uint64_t      hash = ckiti_changes_hash(&replay->changes, key);
@@ -160,6 +181,7 @@ ckit_status ckiti_replay_init(ckit_cache *cache) {
     if (ckiti_changes_init(&replay->changes, cache->alloc, cache->seed) != CKIT_OK) {
         return CKIT_E_NO_MEMORY;
     }
+    ckiti_loose_init(&replay->loose, cache->alloc);
     pthread_mutex_init(&replay->mu, NULL);
     ckit_buf_init(&replay->name, cache->alloc);
     replay->job.run = ckiti_replay_run;
@@ -199,6 +221,7 @@ void ckiti_replay_fini(ckit_cache *cache) {
     }
     pthread_mutex_destroy(&replay->mu);
     ckiti_changes_fini(&replay->changes);
+    ckiti_loose_fini(&replay->loose);
     ckit_buf_fini(&replay->name);
 }
 

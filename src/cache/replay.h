@@ -16,6 +16,8 @@
  * distrusted until all entries have been removed from it. What a store leaves because it cannot tell whose it is stays
  * distrusted.
  *
+ * Locks that the store may hold though nobody here holds them (loose.h) are let go in the same way.
+ *
  * The store is tried past the circuit breaker, by a worker, at most every CKITI_REPLAY_PAUSE_MS: nobody waits for that,
  * and others should not read what is outdated until a breaker here takes heart. A store that may not be there at all
  * (`store_optional`) is tried through the breaker, seldom. */
@@ -23,6 +25,7 @@
 #define CKITI_CACHE_REPLAY_H
 
 #include "cache/changes.h"
+#include "cache/loose.h"
 #include "cache/workers.h"
 
 #include <cachekit/buf.h>
@@ -59,7 +62,8 @@ typedef struct ckiti_replay {
 
     pthread_mutex_t    mu;      /* guards what follows; taken before the workers' own, and after every other lock */
     ckiti_changes      changes; /* no `count`: nobody need take the lock */
-    const char        *unsaid;  /* for the log, when the lock is free */
+    ckiti_loose        loose;
+    const char        *unsaid; /* for the log, when the lock is free */
     ckiti_replay_state state;
     uint64_t           due_ms;     /* WAITS */
     uint64_t           not_before; /* the store was away then */
@@ -94,16 +98,18 @@ void ckiti_replay_changed(struct ckit_cache *cache, ckit_slice key, uint64_t ser
 /* A change failed; `late`: it may still take effect. Without a store nothing happens. */
 void ckiti_replay_missed(struct ckit_cache *cache, ckit_slice key, bool late);
 void ckiti_replay_missed_scope(struct ckit_cache *cache, const ckit_scope *scope, bool late);
+/* The store may hold this lock, and nobody here does; `may_come`: it may be taken only now. */
+void ckiti_replay_loose(struct ckit_cache *cache, ckit_slice key, const ckit_lease *lease, bool may_come);
 
 /* ---- replay.c and replay_job.c ---- */
 
-/* With the lock held: the job runs when the first change is due. */
+/* With the lock held: the job runs when the first change or lock is due. */
 void ckiti_replay_schedule(struct ckit_cache *cache);
 /* The store was away just now: it is left alone for a while. */
 void ckiti_replay_pause(struct ckit_cache *cache);
 /* The job. */
 void ckiti_replay_run(ckiti_job *job);
-/* With the lock held, of a cache that closes: one pass over all. Returns what is left, neither made up for nor waiting
+/* With the lock held, of a cache that closes: one pass over all. Returns what is left of the changes, neither made up for nor waiting
  * only to be removed once more. */
 size_t ckiti_replay_try_once(struct ckit_cache *cache);
 

@@ -1,4 +1,5 @@
-/* Making up for changes that a store did not take: a job of the cache's workers. */
+/* Making up for changes that a store did not take, and for locks that it holds for nobody: a job of the cache's workers.
+ */
 #include "cache/core.h"
 #include "cache/replay.h"
 
@@ -88,14 +89,9 @@ static bool is_refusal(ckit_status st, const ckit_error *why) {
     return kind == CKIT_KIND_PERMANENT || kind == CKIT_KIND_MISUSE;
 }
 
-/* With the lock held. False when the store is away. */
-static bool judge(ckit_cache *cache, const errand *e, ckit_status st, bool whole, const ckit_error *why) {
-    ckiti_replay  *replay = &cache->replay;
-    ckiti_changes *changes = &replay->changes;
-    ckiti_change  *change = e->kind == CKITI_CHANGE_KEY
-                                ? ckiti_changes_find_key(changes, e->key, ckiti_changes_hash(changes, e->key))
-                                : ckiti_changes_find_scope(changes, &e->scope);
-    bool           same = change != NULL && change->serial == e->serial;
+/* With the lock held, what an attempt tells of the store. False when it is away. */
+static bool is_there(ckit_cache *cache, ckit_status st, const ckit_error *why) {
+    ckiti_replay *replay = &cache->replay;
     if (st >= CKIT_E_FIRST && !is_refusal(st, why)) {
         ckiti_replay_pause(cache);
         if (st == CKIT_E_TIMEOUT) {
@@ -106,6 +102,19 @@ static bool judge(ckit_cache *cache, const errand *e, ckit_status st, bool whole
     }
     replay->pause_ms = CKITI_REPLAY_FIRST_PAUSE_MS;
     replay->timeout_ms = CKITI_REPLAY_FIRST_TIMEOUT_MS;
+    return true;
+}
+
+/* The same, and what becomes of the change. */
+static bool judge(ckit_cache *cache, const errand *e, ckit_status st, bool whole, const ckit_error *why) {
+    ckiti_changes *changes = &cache->replay.changes;
+    ckiti_change  *change = e->kind == CKITI_CHANGE_KEY
+                                ? ckiti_changes_find_key(changes, e->key, ckiti_changes_hash(changes, e->key))
+                                : ckiti_changes_find_scope(changes, &e->scope);
+    bool           same = change != NULL && change->serial == e->serial;
+    if (!is_there(cache, st, why)) {
+        return false;
+    }
     if (same && st < CKIT_E_FIRST) {
         settle(cache, change, whole);
     } else if (same) {
@@ -114,19 +123,29 @@ static bool judge(ckit_cache *cache, const errand *e, ckit_status st, bool whole
     return true;
 }
 
-static uint64_t deadline_of(const ckit_cache *cache, const errand *e, uint64_t last_ms) {
-    uint64_t now = ckiti_cache_now(cache);
+/* Of an attempt that is no walk. */
+static uint64_t deadline_by(const ckit_cache *cache, uint64_t last_ms) {
     uint32_t timeout_ms = cache->replay.timeout_ms;
-    if (e->kind == CKITI_CHANGE_SCOPE) { /* a walk takes the time it takes, unless the cache closes */
-        return last_ms;
-    }
-    uint64_t own = ckiti_time_after(
-        now, timeout_ms < cache->options.store_timeout_ms ? timeout_ms : cache->options.store_timeout_ms);
+    uint64_t own =
+        ckiti_time_after(ckiti_cache_now(cache),
+                         timeout_ms < cache->options.store_timeout_ms ? timeout_ms : cache->options.store_timeout_ms);
     return own < last_ms ? own : last_ms;
 }
 
-/* Up to `most` changes, those that are not due too when `all`; until the store fails. Lock held, but not meanwhile. */
-static void make_up(ckit_cache *cache, size_t most, bool all, uint64_t last_ms) {
+static uint64_t deadline_of(const ckit_cache *cache, const errand *e, uint64_t last_ms) {
+    /* A walk takes the time it takes, unless the cache closes. */
+    return e->kind == CKITI_CHANGE_SCOPE ? last_ms : deadline_by(cache, last_ms);
+}
+
+static void tell_guard(const ckiti_replay *replay, ckit_status st, const ckit_error *why) {
+    if (replay->guard != NULL && st >= CKIT_E_FIRST) {
+        ckiti_guard_hear(replay->guard, st, why);
+    }
+}
+
+/* Up to `most` changes, those that are not due too when `all`; until the store fails: false. Lock held, but not
+ * meanwhile. */
+static bool make_up(ckit_cache *cache, size_t most, bool all, uint64_t last_ms) {
     ckiti_replay *replay = &cache->replay;
     errand        e;
     bool          goes_on = true;
@@ -136,13 +155,53 @@ static void make_up(ckit_cache *cache, size_t most, bool all, uint64_t last_ms) 
         uint64_t   deadline_ms = deadline_of(cache, &e, last_ms);
         pthread_mutex_unlock(&replay->mu);
         ckit_status st = run_errand(cache, &e, deadline_ms, &whole, &why);
-        if (replay->guard != NULL && st >= CKIT_E_FIRST) {
-            ckiti_guard_hear(replay->guard, st, &why);
-        }
+        tell_guard(replay, st, &why);
         pthread_mutex_lock(&replay->mu);
         goes_on = judge(cache, &e, st, whole, &why) && (all || !atomic_load(&replay->stopping)) &&
                   ckiti_cache_now(cache) < last_ms;
     }
+    return goes_on;
+}
+
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
+
+/* One that is due, or any when `all`. Lock held, but not meanwhile. False when the store is away, or none is there. */
+static bool let_one_go(ckit_cache *cache, bool all, uint64_t last_ms) {
+    ckiti_replay     *replay = &cache->replay;
+    ckit_error        why = CKIT_ERROR_INIT;
+    uint64_t          now = ckiti_cache_now(cache);
+    ckiti_loose_lock *lock = ckiti_loose_take(&replay->loose, all ? UINT64_MAX : now);
+    if (lock == NULL) {
+        return false;
+    }
+    if (lock->end_ms <= now) {
+        ckiti_loose_free(&replay->loose, lock);
+        return true;
+    }
+    uint64_t deadline_ms = deadline_by(cache, last_ms);
+    pthread_mutex_unlock(&replay->mu);
+    ckit_status st = replay->direct->lock_release(replay->direct_self, ckit_slice_of(lock->key, lock->key_len),
+                                                  &lock->lease, deadline_ms, &why);
+    tell_guard(replay, st, &why);
+    pthread_mutex_lock(&replay->mu);
+    bool there = is_there(cache, st, &why);
+    if (!there) {
+        ckiti_loose_put(&replay->loose, lock, now);
+    } else if (st == CKIT_MISS && lock->may_come && !all) {
+        lock->may_come = false;
+        ckiti_loose_put(&replay->loose, lock, ckiti_time_after(ckiti_cache_now(cache), CKITI_REPLAY_SETTLE_MS));
+    } else {
+        ckiti_loose_free(&replay->loose, lock);
+    }
+    return there;
+}
+
+/* The same of many, until the store fails. */
+static void let_go(ckit_cache *cache, bool all, uint64_t last_ms) {
+    const ckiti_replay *replay = &cache->replay;
+    for (unsigned i = 0; i < CKITI_LOOSE_MOST && (all || !atomic_load(&replay->stopping)) &&
+                         ckiti_cache_now(cache) < last_ms && let_one_go(cache, all, last_ms);
+         i++) {}
 }
 
 /* With the lock held: how often nothing has been left since the log heard of it; 0: it is not to hear of this yet. A
@@ -164,7 +223,9 @@ void ckiti_replay_run(ckiti_job *job) {
     pthread_mutex_lock(&replay->mu);
     size_t before = atomic_load(&replay->changes.count);
     replay->state = CKITI_REPLAY_RUNS;
-    make_up(cache, SLICE, false, CKIT_NO_DEADLINE);
+    if (make_up(cache, SLICE, false, CKIT_NO_DEADLINE)) {
+        let_go(cache, false, CKIT_NO_DEADLINE);
+    }
     replay->state = CKITI_REPLAY_IDLE;
     ckiti_replay_schedule(cache);
     size_t   left = atomic_load(&replay->changes.count);
@@ -182,8 +243,10 @@ void ckiti_replay_run(ckiti_job *job) {
 size_t ckiti_replay_try_once(ckit_cache *cache) {
     ckiti_replay *replay = &cache->replay;
     size_t        left = 0;
-    make_up(cache, atomic_load(&replay->changes.count), true,
-            ckiti_time_after(ckiti_cache_now(cache), CKITI_REPLAY_CLOSE_MS));
+    uint64_t      last_ms = ckiti_time_after(ckiti_cache_now(cache), CKITI_REPLAY_CLOSE_MS);
+    if (make_up(cache, atomic_load(&replay->changes.count), true, last_ms)) {
+        let_go(cache, true, last_ms);
+    }
     for (const ckiti_change *change = replay->changes.soon.first; change != NULL; change = change->next) {
         left++;
     }

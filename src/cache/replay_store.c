@@ -2,6 +2,8 @@
 #include "cache/core.h"
 #include "cache/replay.h"
 
+#include <string.h>
+
 /* It was turned away before it was sent, or there was nobody to send it to. Every other failure may still take
  * effect. */
 static bool was_never_sent(ckit_status st) {
@@ -183,9 +185,22 @@ static ckit_status list(void *self, const ckit_scope *scope, uint64_t deadline_m
     return ops_of(self)->list(self_of(self), scope, deadline_ms, each, context, err);
 }
 
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
+
+/* The attempt failed, and the store says what the lock would be held by: it may have been taken, or be taken yet. */
+static void end_attempt(ckit_cache *cache, ckit_slice key, const ckit_lease *lease, ckit_status st) {
+    static const uint8_t none[sizeof lease->token];
+    if (st >= CKIT_E_FIRST && (lease->fence != 0 || memcmp(lease->token, none, sizeof none) != 0)) {
+        ckiti_replay_loose(cache, key, lease, true);
+    }
+}
+
 static ckit_status lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *lease,
                             ckit_error *err) {
-    return ops_of(self)->lock_try(self_of(self), key, lease_ms, deadline_ms, lease, err);
+    *lease = (ckit_lease){.fence = 0};
+    ckit_status st = ops_of(self)->lock_try(self_of(self), key, lease_ms, deadline_ms, lease, err);
+    end_attempt(self, key, lease, st);
+    return st;
 }
 
 static ckit_status lock_renew(void *self, ckit_slice key, const ckit_lease *lease, uint64_t lease_ms,
@@ -195,12 +210,22 @@ static ckit_status lock_renew(void *self, ckit_slice key, const ckit_lease *leas
 
 static ckit_status lock_release(void *self, ckit_slice key, const ckit_lease *lease, uint64_t deadline_ms,
                                 ckit_error *err) {
-    return ops_of(self)->lock_release(self_of(self), key, lease, deadline_ms, err);
+    ckit_status st = ops_of(self)->lock_release(self_of(self), key, lease, deadline_ms, err);
+    if (st >= CKIT_E_FIRST) {
+        ckiti_replay_loose(self, key, lease, false);
+    }
+    return st;
 }
 
 static ckit_status lock_try_many(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
                                  uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers, ckit_error *err) {
-    return ops_of(self)->lock_try_many(self_of(self), keys, count, lease_ms, deadline_ms, leases, answers, err);
+    memset(leases, 0, count * sizeof *leases);
+    ckit_status whole =
+        ops_of(self)->lock_try_many(self_of(self), keys, count, lease_ms, deadline_ms, leases, answers, err);
+    for (size_t i = 0; i < count; i++) {
+        end_attempt(self, keys[i], &leases[i], whole != CKIT_OK ? whole : answers[i]);
+    }
+    return whole;
 }
 
 static ckit_status lock_renew_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
@@ -210,8 +235,16 @@ static ckit_status lock_renew_many(void *self, const ckit_slice *keys, const cki
 
 static ckit_status lock_release_many(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
                                      uint64_t deadline_ms, ckit_status *answers, ckit_error *err) {
-    return ops_of(self)->lock_release_many(self_of(self), keys, leases, count, deadline_ms, answers, err);
+    ckit_status whole = ops_of(self)->lock_release_many(self_of(self), keys, leases, count, deadline_ms, answers, err);
+    for (size_t i = 0; i < count; i++) {
+        if (whole != CKIT_OK || answers[i] >= CKIT_E_FIRST) {
+            ckiti_replay_loose(self, keys[i], &leases[i], false);
+        }
+    }
+    return whole;
 }
+
+/* ---- the rest ---------------------------------------------------------------------------------------------------- */
 
 static ckit_slice key_prefix(void *self) { return ops_of(self)->key_prefix(self_of(self)); }
 

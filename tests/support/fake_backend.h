@@ -68,6 +68,10 @@ ckit_backend *fake_connect(fake_store *store, fake_kind kind);
 void fake_fail(fake_store *store, fake_op op, ckit_status status, uint64_t times);
 /* The same, and the story tells what the system said. EAGAIN: the store pauses, until somebody hurries it. */
 void fake_fail_errno(fake_store *store, fake_op op, ckit_status status, int sys_errno, uint64_t times);
+/* The next `times` locks that are tried for are answered `status`, and the lease is told: the store takes them all the
+ * same, or, when `late`, with fake_arrive. */
+void fake_lose_locks(fake_store *store, ckit_status status, bool late, uint64_t times);
+void fake_arrive(fake_store *store);
 /* Calls take a moment before and after what they do, so that others come between. */
 void fake_dawdle(fake_store *store, bool dawdle);
 /* Lives are told as CKIT_LIFE_UNKNOWN. */

@@ -19,6 +19,23 @@ void fake_fail_errno(fake_store *store, fake_op op, ckit_status status, int sys_
     pthread_mutex_unlock(&store->mu);
 }
 
+void fake_lose_locks(fake_store *store, ckit_status status, bool late, uint64_t times) {
+    pthread_mutex_lock(&store->mu);
+    store->lost_locks.status = status;
+    store->lost_locks.late = late;
+    store->lost_locks.times = times;
+    pthread_mutex_unlock(&store->mu);
+}
+
+void fake_arrive(fake_store *store) {
+    pthread_mutex_lock(&store->mu);
+    for (fake_lock *l = store->locks; l != NULL; l = l->next) {
+        l->held |= l->arrives;
+        l->arrives = false;
+    }
+    pthread_mutex_unlock(&store->mu);
+}
+
 void fake_dawdle(fake_store *store, bool dawdles) {
     pthread_mutex_lock(&store->mu);
     store->dawdles = dawdles;

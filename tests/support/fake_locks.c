@@ -30,6 +30,22 @@ bool fake_take_lock(fake_store *store, ckit_slice key, uint64_t lease_ms, ckit_l
     return true;
 }
 
+/* Nobody hears of it. */
+static ckit_status lose_lock(fake_store *store, ckit_slice key, uint64_t lease_ms, ckit_lease *lease) {
+    store->lost_locks.times--;
+    if (fake_take_lock(store, key, lease_ms, lease)) {
+        fake_lock *l = fake_lock_of(store, key);
+        l->arrives = store->lost_locks.late;
+        l->held = !l->arrives;
+    }
+    return store->lost_locks.status;
+}
+
+static ckit_status try_lock(fake_store *store, ckit_slice key, uint64_t lease_ms, ckit_lease *lease) {
+    if (store->lost_locks.times > 0) return lose_lock(store, key, lease_ms, lease);
+    return fake_take_lock(store, key, lease_ms, lease) ? CKIT_OK : CKIT_MISS;
+}
+
 static bool owns(fake_store *store, ckit_slice key, const ckit_lease *lease) {
     const fake_lock *l = fake_lock_of(store, key);
     return l->held && l->fence == lease->fence;
@@ -39,8 +55,7 @@ ckit_status fake_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_
                           ckit_error *err) {
     fake_store *store = self;
     ckit_status st;
-    if (fake_begin(store, FAKE_LOCK_TRY, deadline_ms, &st))
-        st = fake_take_lock(store, key, lease_ms, lease) ? CKIT_OK : CKIT_MISS;
+    if (fake_begin(store, FAKE_LOCK_TRY, deadline_ms, &st)) st = try_lock(store, key, lease_ms, lease);
     return fake_end(store, FAKE_LOCK_TRY, st, err);
 }
 
@@ -89,7 +104,7 @@ ckit_status fake_lock_try_many(void *self, const ckit_slice *keys, size_t count,
     if (fake_begin(store, FAKE_LOCK_TRY_MANY, deadline_ms, &st)) {
         for (size_t i = 0; i < count; i++) {
             if (!fake_fails_alone(store, FAKE_LOCK_TRY, &answers[i])) {
-                answers[i] = fake_take_lock(store, keys[i], lease_ms, &leases[i]) ? CKIT_OK : CKIT_MISS;
+                answers[i] = try_lock(store, keys[i], lease_ms, &leases[i]);
             }
         }
     }

@@ -25,6 +25,7 @@ typedef struct fake_lock {
     uint64_t          fence;
     uint64_t          end_ms;
     bool              held;
+    bool              arrives; /* with fake_arrive */
 } fake_lock;
 
 typedef struct fake_gate {
@@ -59,6 +60,11 @@ struct fake_store {
         uint64_t    times;
         int         sys_errno;
     } failures[FAKE_OP_COUNT];
+    struct {
+        ckit_status status;
+        uint64_t    times;
+        bool        late;
+    } lost_locks;
     char          log[FAKE_LOG_BYTES];
     size_t        log_len;
     uint64_t      last_ttl_ms;

@@ -217,8 +217,10 @@ typedef struct ckit_backend_ops {
 
     /* Locks: all three or none. `key` is the entry's key; the store derives the lock's own name. A lock ends by itself
      * `lease_ms` after it was taken or renewed (at least 1). `lock_try` makes one attempt: CKIT_OK and a lease, or
-     * CKIT_MISS when somebody holds it. `lock_renew` and `lock_release` answer CKIT_MISS when the lease is no longer
-     * ours. */
+     * CKIT_MISS when somebody holds it. After a failure that leaves open whether the lock was taken, or will be (no
+     * answer came), a store fills the lease as well; where it leaves it alone, the lock was not taken. The cache, which
+     * hands over a lease of zeros, lets such a lock go when the store answers again. `lock_renew` and `lock_release`
+     * answer CKIT_MISS when the lease is no longer ours. */
     ckit_status (*lock_try)(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *lease,
                             ckit_error *err);
     ckit_status (*lock_renew)(void *self, ckit_slice key, const ckit_lease *lease, uint64_t lease_ms,

@@ -30,6 +30,9 @@ static ckit_status check(ckit_slice key, uint64_t lease_ms, ckit_error *err) {
     return ckiti_redis_check_key(key, err);
 }
 
+/* It was perhaps sent, and no answer came: the server may have taken the lock, or take it yet. */
+static bool may_hold(ckit_status st) { return st == CKIT_E_TIMEOUT || st == CKIT_E_NETWORK; }
+
 /* A repeated attempt whose first answer was lost finds its own token and knows that it has the lock. */
 ckit_status ckiti_redis_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *lease,
                                  ckit_error *err) {
@@ -47,7 +50,11 @@ ckit_status ckiti_redis_lock_try(void *self, ckit_slice key, uint64_t lease_ms, 
         .key_count = 2,
         .args = {token_text(&mine, token), number_text(lease_ms, duration)},
         .arg_count = 2};
+    mine.fence = 0;
     st = ckiti_redis_eval_run(store, key, &eval, deadline_ms, err);
+    if (may_hold(st)) {
+        *lease = mine;
+    }
     if (st != CKIT_OK || eval.answer <= 0) {
         return st == CKIT_OK ? CKIT_MISS : st;
     }
@@ -302,6 +309,7 @@ static ckit_status run_scripts(ckiti_redis_store *store, const ckiti_redis_scrip
         if (held != NULL) {
             s.each[i].lease = held[i];
         } else {
+            s.each[i].lease.fence = 0;
             ckiti_random_bytes(s.each[i].lease.token, sizeof s.each[i].lease.token);
         }
         script_init(&s, i);
@@ -313,6 +321,11 @@ static ckit_status run_scripts(ckiti_redis_store *store, const ckiti_redis_scrip
         if (taken != NULL && answers[i] == CKIT_OK) {
             taken[i] = s.each[i].lease;
             taken[i].fence = (uint64_t)answer;
+        }
+    }
+    for (size_t i = 0; taken != NULL && i < count; i++) {
+        if (may_hold(st != CKIT_OK ? st : answers[i])) {
+            taken[i] = s.each[i].lease;
         }
     }
     ckiti_free(store->alloc, s.each, count * sizeof *s.each);

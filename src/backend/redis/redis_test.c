@@ -10,6 +10,8 @@
 #include <cachekit/buf.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static redis_server server;
@@ -60,6 +62,74 @@ CKIT_TEST(layout, a_lock_is_the_key_with_lock_behind_it) {
     CHECK_STATUS(CKIT_MISS, f.ops->lock_try(f.self, S("k"), 60000, CKIT_NO_DEADLINE, &lease, NULL));
     fixture_close(&f);
 }
+
+/* ---- locks that nobody heard of ---------------------------------------------------------------------------------- */
+
+static uint64_t soon(uint64_t ms) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + ms;
+}
+
+/* The release goes behind the attempt, on the same connection: whatever the server made of that, nothing is left. */
+CKIT_TEST(unheard, a_lock_that_is_asked_for_while_the_server_stands_still_can_be_let_go) {
+    fixture    f;
+    ckit_lease lease = {.fence = 0}, none = {.fence = 0};
+    fixture_init(&f);
+    fixture_open(&f);
+    CHECK_OK(f.ops->lock_try(f.self, S("warm"), 60000, CKIT_NO_DEADLINE, &lease, NULL));
+    lease = none;
+    redis_server_freeze(&server);
+    CHECK_STATUS(CKIT_E_TIMEOUT, f.ops->lock_try(f.self, S("k"), 60000, soon(200), &lease, NULL));
+    redis_server_thaw(&server);
+    CHECK(memcmp(&lease, &none, sizeof lease) != 0);
+    CHECK(f.ops->lock_release(f.self, S("k"), &lease, CKIT_NO_DEADLINE, NULL) < CKIT_E_FIRST);
+    expect_told(":0", "EXISTS k:lock");
+    fixture_close(&f);
+}
+
+CKIT_TEST(unheard, so_can_many) {
+    enum { MANY = 3 };
+    const ckit_slice keys[MANY] = {S("a"), S("b"), S("c")};
+    ckit_lease       leases[MANY], none = {.fence = 0};
+    ckit_status      answers[MANY] = {CKIT_OK, CKIT_OK, CKIT_OK};
+    fixture          f;
+    memset(leases, 0, sizeof leases);
+    fixture_init(&f);
+    fixture_open(&f);
+    CHECK_OK(f.ops->lock_try(f.self, S("warm"), 60000, CKIT_NO_DEADLINE, &leases[0], NULL));
+    leases[0] = none;
+    redis_server_freeze(&server);
+    ckit_status st = f.ops->lock_try_many(f.self, keys, MANY, 60000, soon(200), leases, answers, NULL);
+    redis_server_thaw(&server);
+    for (size_t i = 0; i < MANY; i++) {
+        CHECK_STATUS(CKIT_E_TIMEOUT, st != CKIT_OK ? st : answers[i]);
+        CHECK(memcmp(&leases[i], &none, sizeof none) != 0);
+    }
+    CHECK_OK(f.ops->lock_release_many(f.self, keys, leases, MANY, CKIT_NO_DEADLINE, answers, NULL));
+    expect_told(":0", "EXISTS a:lock b:lock c:lock");
+    fixture_close(&f);
+}
+
+CKIT_TEST(unheard, a_lock_that_somebody_holds_or_that_could_not_be_asked_for_is_not_told) {
+    fixture    f;
+    ckit_lease lease = {.fence = 0}, none = {.fence = 0};
+    char       why[200];
+    fixture_init(&f);
+    fixture_open(&f);
+    expect_told("+OK", "SET k:lock 0123456789abcdef0123456789abcdef PX 60000");
+    CHECK_STATUS(CKIT_MISS, f.ops->lock_try(f.self, S("k"), 60000, CKIT_NO_DEADLINE, &lease, NULL));
+    CHECK(memcmp(&lease, &none, sizeof lease) == 0);
+    fixture_close(&f);
+    redis_server_kill(&server);
+    fixture_open(&f);
+    CHECK_STATUS(CKIT_E_UNREACHABLE, f.ops->lock_try(f.self, S("k"), 60000, CKIT_NO_DEADLINE, &lease, NULL));
+    CHECK(memcmp(&lease, &none, sizeof lease) == 0);
+    fixture_close(&f);
+    CHECKF(redis_server_restart(&server, why, sizeof why), "%s", why);
+}
+
+/* ---- what else lies there ---------------------------------------------------------------------------------------- */
 
 CKIT_TEST(layout, keys_that_look_like_bookkeeping_are_entries_like_others) {
     static const char *const keys[] = {"k:lock",   "k:lock:lock",   "ck:fence", "ck:own:k",

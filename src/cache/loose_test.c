@@ -1,0 +1,203 @@
+/* Locks that the store holds for nobody: their release failed, or nobody heard that they were taken. */
+#include "cache/many_fixture.h"
+
+#include "cache/core.h"
+
+#include <stdio.h>
+
+/* ---- the list ---------------------------------------------------------------------------------------------------- */
+
+static void add(ckiti_loose *loose, const char *key, uint64_t due_ms) {
+    const ckit_lease lease = {.fence = 1};
+    CHECK(ckiti_loose_add(loose, S(key), &lease, false, due_ms, 1000));
+}
+
+static void check_takes(ckiti_loose *loose, const char *key, uint64_t now_ms) {
+    ckiti_loose_lock *lock = ckiti_loose_take(loose, now_ms);
+    CHECK(lock != NULL);
+    CHECK_TEXT(key, ckit_slice_of(lock->key, lock->key_len));
+    ckiti_loose_free(loose, lock);
+}
+
+CKIT_TEST(loose, locks_are_taken_when_they_are_due_and_in_that_order) {
+    ckiti_loose loose = {.first = NULL};
+    ckiti_loose_init(&loose, NULL);
+    add(&loose, "b", 20);
+    add(&loose, "c", 20);
+    add(&loose, "a", 10);
+    add(&loose, "d", 30);
+    CHECK(ckiti_loose_take(&loose, 9) == NULL);
+    check_takes(&loose, "a", 10);
+    check_takes(&loose, "b", 25);
+    ckiti_loose_lock *c = ckiti_loose_take(&loose, 25);
+    CHECK(c != NULL && ckiti_loose_take(&loose, 25) == NULL);
+    ckiti_loose_put(&loose, c, 40);
+    check_takes(&loose, "d", 40);
+    check_takes(&loose, "c", 40);
+    CHECK(ckiti_loose_is_empty(&loose) && loose.first == NULL && loose.last == NULL);
+    add(&loose, "e", 0); /* goes with the list */
+    ckiti_loose_fini(&loose);
+}
+
+CKIT_TEST(loose, no_more_locks_are_remembered_than_there_is_room_for) {
+    ckiti_loose      loose = {.first = NULL};
+    const ckit_lease lease = {.fence = 1};
+    ckiti_loose_init(&loose, NULL);
+    for (unsigned i = 0; i < CKITI_LOOSE_MOST; i++) {
+        CHECK(ckiti_loose_add(&loose, S("k"), &lease, false, i, 1000));
+    }
+    CHECK(!ckiti_loose_add(&loose, S("k"), &lease, false, 0, 1000));
+    ckiti_loose_fini(&loose);
+}
+
+/* ---- a call ------------------------------------------------------------------------------------------------------ */
+
+/* Time passes until the cache has nothing to let go any more. */
+static bool passes_until_let_go(void *context) {
+    fixture *f = context;
+    pass(f, 10);
+    return ckiti_loose_is_empty(&f->cache->replay.loose);
+}
+
+static void settle(fixture *f) { wait_for(passes_until_let_go, f); }
+
+/* Another process gets the lock at once. */
+static void check_free(stage *s, int64_t argument) {
+    CHECK_EQ_U(0, fake_locks(s->f.store));
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s->there, argument);
+    CHECK_EQ_U(0, fake_locks(s->f.store));
+}
+
+CKIT_TEST(loose, a_lock_whose_release_failed_is_let_go_when_the_store_answers) {
+    static const ckit_status failures[] = {CKIT_E_TIMEOUT, CKIT_E_NETWORK, CKIT_E_UNREACHABLE};
+    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
+        stage s;
+        stage_open_two(&s, FAKE_LOCKING);
+        fake_fail(s.f.store, FAKE_LOCK_RELEASE, failures[i], 3);
+        CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+        CHECK_EQ_U(1, fake_locks(s.f.store));
+        settle(&s.f);
+        CHECK_EQ_U(4, fake_calls(s.f.store, FAKE_LOCK_RELEASE));
+        CHECK_OK(invalidate(s.fn, 7));
+        check_free(&s, 7);
+        stage_close(&s);
+    }
+}
+
+CKIT_TEST(loose, a_lock_that_was_taken_unheard_is_let_go) {
+    stage s;
+    stage_open_two(&s, FAKE_LOCKING);
+    fake_lose_locks(s.f.store, CKIT_E_TIMEOUT, false, 1);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7); /* without the lock */
+    settle(&s.f);
+    CHECK_EQ_U(1, fake_calls(s.f.store, FAKE_LOCK_RELEASE));
+    CHECK_OK(invalidate(s.fn, 7));
+    check_free(&s, 7);
+    stage_close(&s);
+}
+
+CKIT_TEST(loose, a_lock_that_is_taken_later_is_let_go_too) {
+    stage s;
+    stage_open_two(&s, FAKE_LOCKING);
+    fake_lose_locks(s.f.store, CKIT_E_NETWORK, true, 1);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    while (fake_calls(s.f.store, FAKE_LOCK_RELEASE) == 0) {
+        pass(&s.f, 10);
+        breathe();
+    }
+    CHECK(!ckiti_loose_is_empty(&s.f.cache->replay.loose));
+    fake_arrive(s.f.store); /* what was on its way */
+    CHECK_EQ_U(1, fake_locks(s.f.store));
+    settle(&s.f);
+    CHECK_EQ_U(2, fake_calls(s.f.store, FAKE_LOCK_RELEASE));
+    CHECK_OK(invalidate(s.fn, 7));
+    check_free(&s, 7);
+    stage_close(&s);
+}
+
+CKIT_TEST(loose, a_lock_of_somebody_else_stays) {
+    stage s;
+    stage_open_two(&s, FAKE_LOCKING);
+    fake_fail(s.f.store, FAKE_LOCK_RELEASE, CKIT_E_NETWORK, 1);
+    fake_shut(s.f.store, FAKE_LOCK_RELEASE, FAKE_BEFORE);
+    threaded_call c = {0};
+    call_start(&c, s.fn, 7);
+    fake_wait_stopped(s.f.store, FAKE_LOCK_RELEASE, 1);
+    ckit_buf key = key_of(s.fn, 7);
+    fake_unlock_elsewhere(s.f.store, ckit_buf_slice(&key));
+    fake_lock_elsewhere(s.f.store, ckit_buf_slice(&key));
+    fake_open_gate(s.f.store, FAKE_LOCK_RELEASE);
+    CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call_join(&c).source);
+    settle(&s.f);
+    CHECK_EQ_U(2, fake_calls(s.f.store, FAKE_LOCK_RELEASE));
+    CHECK_EQ_U(1, fake_locks(s.f.store));
+    ckit_buf_fini(&key);
+    stage_close(&s);
+}
+
+CKIT_TEST(loose, a_lock_that_was_refused_is_not_looked_for) {
+    stage s;
+    stage_open(&s, FAKE_LOCKING, NULL);
+    fake_fail(s.f.store, FAKE_LOCK_TRY, CKIT_E_TIMEOUT, 1);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK(ckiti_loose_is_empty(&s.f.cache->replay.loose));
+    stage_close(&s);
+}
+
+CKIT_TEST(loose, a_lock_whose_lease_is_over_is_forgotten_though_the_store_never_answered) {
+    stage s;
+    stage_open(&s, FAKE_LOCKING, NULL);
+    fake_fail(s.f.store, FAKE_LOCK_RELEASE, CKIT_E_UNREACHABLE, UINT64_MAX);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    pass(&s.f, s.f.cache->options.lock_lease_ms);
+    settle(&s.f);
+    stage_close(&s);
+}
+
+/* ---- a batch ----------------------------------------------------------------------------------------------------- */
+
+static void run_three(scene *s) {
+    many m = {.fn = s->fn, .loader = &s->m, .count = 3, .arguments = {1, 2, 3}};
+    run_many(&m);
+    CHECK_ANSWERS(CKIT_SOURCE_FUNCTION, &m);
+}
+
+CKIT_TEST(loose, so_are_those_of_a_batch) {
+    for (int kind = FAKE_LOCKING; kind <= FAKE_LOCKING_MANY; kind++) {
+        scene s;
+        scene_open(&s, (fake_kind)kind);
+        fake_fail(s.f.store, kind == FAKE_LOCKING ? FAKE_LOCK_RELEASE : FAKE_LOCK_RELEASE_MANY, CKIT_E_TIMEOUT, 1);
+        run_three(&s);
+        settle(&s.f);
+        CHECK_EQ_U(0, fake_locks(s.f.store));
+        scene_close(&s);
+    }
+}
+
+CKIT_TEST(loose, so_are_those_that_a_batch_has_taken_unheard) {
+    for (int kind = FAKE_LOCKING; kind <= FAKE_LOCKING_MANY; kind++) {
+        scene s;
+        scene_open(&s, (fake_kind)kind);
+        fake_lose_locks(s.f.store, CKIT_E_NETWORK, false, 2);
+        run_three(&s);
+        settle(&s.f);
+        CHECK_EQ_U(0, fake_locks(s.f.store));
+        scene_close(&s);
+    }
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
+
+CKIT_TEST(loose, a_cache_that_closes_lets_its_locks_go) {
+    stage s;
+    stage_open(&s, FAKE_LOCKING, NULL);
+    fake_fail(s.f.store, FAKE_LOCK_RELEASE, CKIT_E_TIMEOUT, 1);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    CHECK_EQ_U(1, fake_locks(s.f.store));
+    ckit_function_close(s.fn);
+    ckit_cache_close(s.f.cache);
+    s.fn = NULL;
+    s.f.cache = NULL;
+    CHECK_EQ_U(0, fake_locks(s.f.store));
+    stage_close(&s);
+}
