@@ -120,9 +120,9 @@ static ckit_status open_bare(shown *s, const char *tenant, const char *operand, 
     return st;
 }
 
-/* `tenant`: whose key it is, NULL for the deployment's. */
-static ckit_status show(shown *s, const char *tenant, const char *operand, ckit_slice stored, const char *as,
-                        bool pretty, ckit_error *err) {
+/* `tenant`: whose key it is, NULL for the deployment's; `asked_for`: the tenant of the command line. */
+static ckit_status show(shown *s, const char *tenant, const char *asked_for, const char *operand, ckit_slice stored,
+                        const char *as, bool pretty, ckit_error *err) {
     ckit_status st = cli_stored_open(stored, &s->stored, is(as, "raw") ? NULL : err);
     if (st == CKIT_OK) {
         take_shared(s, operand);
@@ -136,11 +136,9 @@ static ckit_status show(shown *s, const char *tenant, const char *operand, ckit_
         return CKIT_OK;
     }
     if (st == CKIT_OK && s->stored.form == CLI_FORM_ENCRYPTED) {
-        if (!run_secret_reveal(ckit_slice_str(operand), stored, &s->clear)) {
-            return ckit_fail(
-                err, CKIT_E_UNSUPPORTED, "get",
-                "the value is encrypted, and no key here opens it (of CACHEKIT_MASTER_KEY, CACHEKIT_MASTER_KEY_FILE or "
-                "cachekit run; cachekit doctor examines them): --as raw gives the sealed bytes");
+        st = run_secret_reveal(asked_for, ckit_slice_str(operand), stored, &s->clear, err);
+        if (st != CKIT_OK) {
+            return st;
         }
         cli_stored_fini(&s->stored);
         s->stored = (cli_stored){.framed = false};
@@ -214,7 +212,7 @@ static int answer_hit(const cli_common *common, const char *tenant, const char *
     shown       s = {.form = NULL};
     ckit_error  err = CKIT_ERROR_INIT;
     int         code = CLI_DONE;
-    ckit_status st = show(&s, tenant, operand, stored, as, !common->json && isatty(1) == 1, &err);
+    ckit_status st = show(&s, tenant, common->tenant, operand, stored, as, !common->json && isatty(1) == 1, &err);
     if (st == CKIT_OK && is(as, "hex")) {
         st = to_hex(&s, &err);
     }
@@ -295,10 +293,9 @@ const cli_command cli_get_command = {
     .description =
         "Prints the value of the entry of KEY. When there is none, or its lifetime has passed, the exit code is 1 and "
         "nothing is printed. Encrypted values are opened with the keys of CACHEKIT_MASTER_KEY or "
-        "CACHEKIT_MASTER_KEY_FILE, and "
-        "with the key of `run`. Exit code 4: the value is damaged, no key opens it, or it is not of the form asked "
-        "for. What --as raw has sealed looks like any bytes: without its key they are shown as they are, with a "
-        "warning.\n\n"
+        "CACHEKIT_MASTER_KEY_FILE, and with the key of `run`. Exit code 4: the value is damaged, no key opens it, it "
+        "was moved here from another key or tenant, or it is not of the form asked for. What --as raw has sealed looks "
+        "like any bytes: without its key they are shown as they are, with a warning.\n\n"
         " --as value  text and bytes exactly as they are; another document (what SDKs\n"
         "             store) as JSON; anything else as it lies in the store.\n"
         "             Under a key of interop mode bare MessagePack is a document\n"

@@ -3,6 +3,7 @@
 #include <cachekit/buf.h>
 #include <cachekit/frame.h>
 #include <cachekit/key.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -253,31 +254,126 @@ ckit_status run_secret_unseal(ckit_keyring *ring, ckit_slice key, ckit_slice sea
     return unseal(ring, ckit_slice_str(tenant), key, sealed, out, err);
 }
 
-static bool open_with(const ckit_keyring_options *options, ckit_slice key, ckit_slice sealed, ckit_buf *out) {
+/* What a sealed value is, and whose key it is to open for. */
+typedef struct revealed {
+    ckit_slice key; /* without a tenant */
+    ckit_slice sealed;
+    ckit_frame frame;
+    ckit_buf   scratch; /* of the frame */
+    ckit_buf  *out;
+    bool       is_named; /* a key that is here is the one that the header names */
+} revealed;
+
+static bool open_with(const ckit_keyring_options *options, revealed *r) {
+    char          fingerprint[CKIT_FINGERPRINT_DIGITS + 1];
     ckit_keyring *ring = NULL;
-    bool          opened = ckit_keyring_open(options, &ring, NULL) == CKIT_OK &&
-                  unseal(ring, ckit_slice_of(NULL, 0), key, sealed, out, NULL) == CKIT_OK;
+    bool          opened = false;
+    if (ckit_keyring_open(options, &ring, NULL) == CKIT_OK) {
+        opened = unseal(ring, ckit_slice_of(NULL, 0), r->key, r->sealed, r->out, NULL) == CKIT_OK;
+        r->is_named |= ckit_keyring_fingerprint(ring, r->frame.tenant_id, fingerprint, NULL) == CKIT_OK &&
+                       ckit_slice_equal(ckit_slice_str(fingerprint), r->frame.key_fingerprint);
+    }
     ckit_keyring_close(ring);
     return opened;
 }
 
-static ckit_slice without_tenant(ckit_slice key) {
-    const uint8_t *end = key.len > 2 && memcmp(key.ptr, "t:", 2) == 0 ? memchr(key.ptr + 2, ':', key.len - 2) : NULL;
-    return end == NULL ? key : ckit_slice_of(end + 1, key.len - (size_t)(end + 1 - key.ptr));
-}
-
-bool run_secret_reveal(ckit_slice key, ckit_slice sealed, ckit_buf *out) {
+static bool open_with_any(revealed *r) {
     ckit_keyring_options given = CKIT_KEYRING_OPTIONS_INIT, own = CKIT_KEYRING_OPTIONS_INIT;
     char                 path[PATH_BYTES];
     size_t               directory;
-    key = without_tenant(key);
     given.key_file = variable("CACHEKIT_MASTER_KEY_FILE");
     if (given.key_file == NULL) {
         given.master_key_hex = variable("CACHEKIT_MASTER_KEY");
         given.previous_keys_hex = variable("CACHEKIT_PREVIOUS_MASTER_KEYS");
     }
     own.key_file = path;
-    return open_with(&given, key, sealed, out) || (own_file(path, &directory) && open_with(&own, key, sealed, out));
+    return open_with(&given, r) || (own_file(path, &directory) && open_with(&own, r));
+}
+
+/* The tenant of "t:TENANT:KEY", as it stands there; empty: none. */
+static ckit_slice tenant_in(ckit_slice key) {
+    const uint8_t *end = key.len > 2 && memcmp(key.ptr, "t:", 2) == 0 ? memchr(key.ptr + 2, ':', key.len - 2) : NULL;
+    return end == NULL ? ckit_slice_of(NULL, 0) : ckit_slice_of(key.ptr + 2, (size_t)(end - key.ptr) - 2);
+}
+
+static bool is_uuid(ckit_slice text) {
+    for (size_t i = 0; i < text.len; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? text.ptr[i] != '-' : isxdigit(text.ptr[i]) == 0) {
+            return false;
+        }
+    }
+    return text.len == 36;
+}
+
+static bool is_of_this_deployment(ckit_slice text) {
+    ckit_keyring *ring = NULL;
+    char          deployment[CKIT_DEPLOYMENT_TEXT];
+    bool          same =
+        run_secret_ring(&ring, deployment, NULL) == CKIT_OK && ckit_slice_equal(text, ckit_slice_str(deployment));
+    ckit_keyring_close(ring);
+    return same;
+}
+
+/* `encoded` is the name as keys hold it: %XX for what is no letter, digit or -._~ */
+static bool encodes(ckit_slice encoded, ckit_slice name) {
+    static const char digits[] = "0123456789ABCDEF";
+    size_t            at = 0;
+    for (size_t i = 0; i < name.len; i++) {
+        const uint8_t c = name.ptr[i];
+        const bool    plain = isalnum(c) != 0 || (c != 0 && strchr("-._~", c) != NULL);
+        const size_t  width = plain ? 1 : 3;
+        const char    hex[3] = {'%', digits[c >> 4], digits[c & 15]};
+        if (encoded.len - at < width || memcmp(encoded.ptr + at, plain ? (const char *)&c : hex, width) != 0) {
+            return false;
+        }
+        at += width;
+    }
+    return at == encoded.len;
+}
+
+/* Under a tenant's key lies what was sealed for him, an answer of `run`, or what was sealed for a deployment, which is a
+ * UUID. */
+static bool may_lie_under(const char *whose, ckit_slice in_key, ckit_slice sealed_for) {
+    const ckit_slice name = whose != NULL ? ckit_slice_str(whose) : in_key;
+    if (name.len == 0 || (whose != NULL ? ckit_slice_equal(name, sealed_for) : encodes(in_key, sealed_for))) {
+        return true;
+    }
+    return ckit_slice_equal(sealed_for, ckit_slice_str(tenant)) ||
+           (is_uuid(sealed_for) && (!is_uuid(name) || is_of_this_deployment(sealed_for)));
+}
+
+static ckit_status reveal(const char *whose, ckit_slice in_key, revealed *r, ckit_error *err) {
+    if (!may_lie_under(whose, in_key, r->frame.tenant_id)) {
+        return ckit_fail(err, CKIT_E_AUTH_TAG, "get", "it is sealed for another tenant, %.*s, and was moved here",
+                         (int)(r->frame.tenant_id.len < 64 ? r->frame.tenant_id.len : 64),
+                         (const char *)r->frame.tenant_id.ptr);
+    }
+    if (open_with_any(r)) {
+        return CKIT_OK;
+    }
+    if (r->is_named) {
+        return ckit_fail(err, CKIT_E_AUTH_TAG, "get",
+                         "it does not open with the key that has sealed it: it was altered, or moved here from another "
+                         "key");
+    }
+    return ckit_fail(
+        err, CKIT_E_UNSUPPORTED, "get",
+        "the value is encrypted, and no key here opens it (of CACHEKIT_MASTER_KEY, CACHEKIT_MASTER_KEY_FILE or "
+        "cachekit run; cachekit doctor examines them): --as raw gives the sealed bytes");
+}
+
+ckit_status run_secret_reveal(const char *whose, ckit_slice key, ckit_slice sealed, ckit_buf *out, ckit_error *err) {
+    const ckit_slice in_key = tenant_in(key);
+    const size_t     prefix = in_key.len > 0 ? in_key.len + 3 : 0; /* "t:" and ":" */
+    revealed         r = {.sealed = sealed, .scratch = CKIT_BUF_INIT, .out = out};
+    r.key = ckit_slice_of(key.ptr + prefix, key.len - prefix);
+    ckit_status st = ckit_frame_parse(sealed, &r.frame, &r.scratch, err);
+    if (st == CKIT_OK) {
+        st = reveal(whose, in_key, &r, err);
+    }
+    ckit_buf_fini(&r.scratch);
+    return st;
 }
 
 ckit_status run_secret_reveal_bare(const char *whose, ckit_slice key, ckit_slice sealed, ckit_buf *out,

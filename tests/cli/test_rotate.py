@@ -112,6 +112,48 @@ def test_bytes_that_may_be_sealed_are_shown_with_a_warning_where_there_is_no_key
         assert tool.run(*words).stderr == b""
 
 
+def path_of(tool, *words):
+    """The file of an entry."""
+    return pathlib.Path(tool.cache) / json.loads(tool.ok("inspect", "--json", *words))["name"]
+
+
+def check_does_not_open(tool, why, *words):
+    done = tool.run("get", *words, env=FORMER)
+    assert (done.returncode, done.stdout) == (4, b"") and why in done.stderr and b"E003" in done.stderr, done
+
+
+def test_a_value_that_was_moved_to_another_key_or_altered_does_not_open(tool):
+    for key in "abc":
+        tool.ok("set", key, json.dumps(TEXT + key), "--as", "json", env=FORMER)
+    path_of(tool, "b").write_bytes(path_of(tool, "a").read_bytes())
+    file = path_of(tool, "c")
+    file.write_bytes(file.read_bytes()[:-20] + bytes(20))
+    check_does_not_open(tool, b"altered, or moved", "b")
+    check_does_not_open(tool, b"altered, or moved", "c")
+    assert tool.ok("get", "a", env=FORMER) == (TEXT + "a").encode()
+
+
+@pytest.mark.parametrize("tenants", [("acme", "zeta"), ("a/b", "a b"), ("0" * 8 + "-0000" * 3 + "-" + "0" * 12, "1" * 8 + "-1111" * 3 + "-" + "1" * 12)])
+def test_a_value_of_another_tenant_does_not_open(tool, tenants):
+    acme, zeta = tenants
+    for tenant in tenants:
+        tool.ok("set", "--tenant", tenant, "k", json.dumps(TEXT + tenant), "--as", "json", env=FORMER)
+        assert tool.ok("get", "--tenant", tenant, "k", env=FORMER) == (TEXT + tenant).encode()
+    whole = json.loads(tool.ok("inspect", "--json", "--tenant", zeta, "k"))["stored_key"]
+    assert tool.ok("get", whole, env=FORMER) == (TEXT + zeta).encode()
+    path_of(tool, "--tenant", zeta, "k").write_bytes(path_of(tool, "--tenant", acme, "k").read_bytes())
+    check_does_not_open(tool, b"sealed for another tenant, " + acme.encode(), "--tenant", zeta, "k")
+    check_does_not_open(tool, b"sealed for another tenant, " + acme.encode(), whole)
+
+
+def test_a_deployment_s_value_opens_under_a_tenant_s_key(tool):
+    """So programs store it on a server that the environment chooses."""
+    tool.ok("set", "k", json.dumps(TEXT), "--as", "json", env=FORMER)
+    sealed = tool.ok("get", "k", "--as", "raw")
+    tool.ok("set", "--plain", "--tenant", "acme", "k", "-", input=sealed, env=FORMER)
+    assert tool.ok("get", "--tenant", "acme", "k", env=FORMER) == TEXT.encode()
+
+
 @pytest.mark.parametrize("key", [OLD[:62], "not hexadecimal" * 5])
 def test_get_refuses_a_wrong_key_where_it_may_be_needed(tool, key):
     tool.ok("set", "k", TEXT, env=FORMER)
