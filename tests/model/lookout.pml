@@ -260,7 +260,10 @@ end:
     :: atomic { member[n] && !up[n] && !broken[n] && !guards[n] -> up[n] = true }
     :: atomic { member[n] && up[n] && !broken[n] && !guards[n] ->
 #ifndef WITHOUT_BEGINNING_ANEW_WITH_A_LINK
-        guarded = false; begin_anew();
+        if
+        :: !guarded || strays > 0 -> guarded = false; begin_anew()
+        :: else
+        fi;
 #endif
         guards[n] = true; dirty = true
        }

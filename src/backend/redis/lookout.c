@@ -54,8 +54,10 @@ static void member_guarded(void *self, unsigned what) {
     ckiti_redis_lookout *l = m->of;
     (void)what; /* all that tracking can */
     pthread_mutex_lock(&l->telling);
-    atomic_store(&l->guarded, false);
-    l->sink->lost(l->sink->self);
+    if (!atomic_load(&l->guarded) || atomic_load(&l->cluster->strays) != l->seen_strays) {
+        atomic_store(&l->guarded, false);
+        l->sink->lost(l->sink->self);
+    }
     pthread_mutex_unlock(&l->telling);
     atomic_store(&m->guarded, true);
     rouse(l);

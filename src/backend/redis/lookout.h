@@ -9,7 +9,7 @@
  *   unheard. It counts from the moment that the slot leads there, also if it has led back meanwhile;
  *   a node is not watched any more.
  *
- * Copies also go whenever a link begins to tell. While another node is away memory keeps what it reads for a second, and
+ * Copies also go when a link begins to tell and the whole is not guarded. While another node is away memory keeps what it reads for a second, and
  * the messages of the links that are there are passed on; nobody who has heard of a change by one of them finds anything
  * in memory that is older at that node.
  *
@@ -58,9 +58,10 @@ struct ckiti_redis_lookout {
     pthread_mutex_t telling;
     _Atomic bool    guarded;
 
+    uint64_t seen_losses, seen_strays; /* when it became guarded */
+
     /* the thread's */
     pthread_t         thread;
-    uint64_t          seen_losses, seen_strays; /* when it became guarded */
     ckiti_redis_seat *seats[CKITI_REDIS_SEATS];
 };
 
