@@ -44,10 +44,10 @@ case "${1:-}" in pythons | fingerprint) "$1"; exit ;; esac
 pip_install() { # pip_install ENVIRONMENT SECONDS ARG...
     local environment=$1 seconds=$2
     shift 2
-    timeout "$seconds" "$environment/bin/python" -m pip install --quiet --timeout 10 --retries 1 "$@"
+    timeout "$seconds" "$environment/bin/python" -m pip install --quiet --timeout 10 --retries 3 "$@"
 }
 
-install_package() { # install_package ENVIRONMENT AS_DOCUMENTED
+install_package() { # install_package ENVIRONMENT AS_DOCUMENTED. 77: what builds it cannot be had from the index
     # In an environment for building that pip makes. It asks the index; elsewhere and if that fails not.
     if [ "$2" = 1 ] && pip_install "$1" 600 --no-deps --force-reinstall .; then
         return 0
@@ -56,7 +56,7 @@ install_package() { # install_package ENVIRONMENT AS_DOCUMENTED
     # one begins anew, and without optimization over files, which takes longer than all the rest.
     (
         flock 9
-        install_builder "$1"
+        install_builder "$1" || exit 77
         PYTHONPATH=$state/builder timeout 600 "$1/bin/python" -m pip install --quiet --no-deps --force-reinstall \
             --no-build-isolation --config-settings=build-dir=build/python/cmake \
             --config-settings=cmake.define.CKIT_LTO=OFF .
@@ -65,9 +65,9 @@ install_package() { # install_package ENVIRONMENT AS_DOCUMENTED
 
 # What builds, with what it needs in the oldest Python.
 install_builder() { # install_builder ENVIRONMENT
-    [ -e "$state/builder/complete" ] && return
+    [ -e "$state/builder/complete" ] && return 0
     rm -rf "$state/builder"
-    pip_install "$1" 90 --target "$state/builder" --python-version "${found[0]%% *}" --only-binary :all: \
+    pip_install "$1" 300 --target "$state/builder" --python-version "${found[0]%% *}" --only-binary :all: \
         scikit-build-core exceptiongroup tomli typing-extensions && touch "$state/builder/complete"
 }
 
@@ -83,7 +83,7 @@ prepare_and_test() { # prepare_and_test MINOR INTERPRETER NEWEST WHOLE HASH
     if [ ! -e "$home/tools" ] || ! "$environment/bin/python" -c 'import pytest'; then
         rm -rf "$environment" "$home"/{tools,extras,installed}
         "$interpreter" -m venv "$environment" || return
-        if ! pip_install "$environment" 90 "${tools[@]}"; then
+        if ! pip_install "$environment" 300 "${tools[@]}"; then
             rm "$home/result" # nothing to count
             echo "no package index is reached" >"$notes"
             return
@@ -99,10 +99,19 @@ prepare_and_test() { # prepare_and_test MINOR INTERPRETER NEWEST WHOLE HASH
     fi
     if [ "$(cat "$home/installed" 2>/dev/null)" != "$hash" ]; then
         rm -f "$home/installed"
-        if ! install_package "$environment" "$newest"; then
+        install_package "$environment" "$newest"
+        case $? in
+        0) ;;
+        77)
+            rm "$home/result"
+            echo "what builds it cannot be had from the package index" >>"$notes"
+            return
+            ;;
+        *)
             echo "pip install . failed" >>"$notes"
             return
-        fi
+            ;;
+        esac
         echo "$hash" >"$home/installed"
     fi
 

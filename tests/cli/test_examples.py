@@ -35,7 +35,7 @@ def bash(tool, program):
     env = {**tool.env, "PATH": f"{tool_directory}:{directory}:{tool.env['PATH']}", "LC_ALL": "C.UTF-8"}
     return subprocess.run(
         ["bash", "--norc", "--noprofile", "-c", program], cwd=tool.home, env=env, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=250,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=700,
     )
 
 

@@ -63,7 +63,7 @@ def compiled(language: str, command: list[str], output: Path) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "GOCACHE": str(BUILD / "go-cache"), "GO111MODULE": "off", "GOFLAGS": "", "GOPROXY": "off"}
         words = [word.replace("PLACE", str(place)) for word in command] + [str(source) for source in sources]
-        done = subprocess.run(words, capture_output=True, timeout=240, check=False, env=environment)
+        done = subprocess.run(words, capture_output=True, timeout=700, check=False, env=environment)
         if done.returncode != 0:
             raise SystemExit(f"{words[0]}: {done.stderr.decode()}")
     return place / output
