@@ -19,15 +19,36 @@ MOST_AT_ONCE = 64
 """Runs of functions with limits, in the whole process. Who finds no place waits for one, as long as for the function."""
 
 _places = threading.Semaphore(MOST_AT_ONCE)
+_aside = threading.Semaphore(MOST_AT_ONCE)
+"""Places of runs that have stepped aside. One that finds none of the others when it is back keeps its own of these."""
 
 
 class _Own(threading.local):
     """What a thread is there for: the function that it runs, and those whose runs have led to it."""
 
     functions: tuple[CachedFunction[..., Any], ...] = ()
+    place: threading.Semaphore | None = None
+    """Where it has its place from."""
 
 
 _own = _Own()
+
+
+def step_aside() -> bool:
+    """This thread is about to wait for somebody else's call, which may wait for a place: if it has one, another run gets
+    that meanwhile. Whether it does, and `step_back` is due."""
+    if _own.place is not _places or not _aside.acquire(blocking=False):
+        return False
+    _own.place = _aside
+    _places.release()
+    return True
+
+
+def step_back() -> None:
+    """The wait is over."""
+    if _own.place is _aside and _places.acquire(blocking=False):
+        _own.place = _places
+        _aside.release()
 
 
 def too_late(function: Callable[..., Any], limit: float | None) -> FunctionTimeoutError:
@@ -85,12 +106,13 @@ class Work:
 
     def _in_thread(self, places: threading.Semaphore, functions: tuple[CachedFunction[..., Any], ...]) -> None:
         _own.functions = functions
+        _own.place = places
         try:
             self._move_here()
             self._began.set()
             self._run()
         finally:
-            places.release()
+            _own.place.release()
 
     def _run(self) -> None:
         try:
@@ -217,8 +239,9 @@ class Limits:
 
 def _forget_places() -> None:
     """The runs of the parent are the parent's."""
-    global _places
+    global _places, _aside
     _places = threading.Semaphore(MOST_AT_ONCE)
+    _aside = threading.Semaphore(MOST_AT_ONCE)
 
 
 if hasattr(os, "register_at_fork"):

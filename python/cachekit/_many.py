@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Literal, Tuple, Union, cast
 
-from ._limits import Limits, Work, too_late
+from ._limits import Limits, Work, step_aside, step_back, too_late
 
 if TYPE_CHECKING:
     import asyncio
@@ -140,7 +140,12 @@ class _BatchWork(Work):
         try:
             answer = batch.advance(None)
             if answer == "pending":
-                answer = batch.wait()
+                aside = step_aside()
+                try:
+                    answer = batch.wait()
+                finally:
+                    if aside:
+                        step_back()
             while answer == "compute":
                 try:
                     results = self._load(batch.missing())

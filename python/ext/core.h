@@ -90,6 +90,22 @@ static inline void core_take_back(PyThreadState *saved) {
     }
 }
 
+/* ---- wait.c ------------------------------------------------------------------------------------------------- */
+
+/* A call that may wait for another one, perhaps of another process, without the interpreter's lock. */
+typedef struct core_wait {
+    PyThreadState *saved;
+    bool           aside; /* another run has the place of this one, which has a limit */
+} core_wait;
+void core_wait_begin(core_wait *wait);
+void core_wait_end(core_wait *wait);
+/* Asked again and again while a call waits, with its core_wait: whether Ctrl-C has come; the interpreter is taken to see.
+ * An exception is pending then. Who is asked waits already: if it is a run with a limit, it makes room for another. */
+bool core_is_interrupted(void *context);
+/* The same for who waits with the interpreter's lock: 1, and core_step_back is due; 0; -1 with an exception. */
+int  core_step_aside(void);
+void core_step_back(void);
+
 /* Text of the library's as a new str. It may have been cut off inside a character. */
 PyObject *core_text(const char *text);
 

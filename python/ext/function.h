@@ -99,9 +99,6 @@ int core_function_tell_uncached(core_function *f, const char *reason);
 uint64_t core_now_ns(void);
 /* Counts the time that a call has taken, when the store has answered it. */
 void core_function_time(core_function *f, const ckit_value *value, uint64_t began_ns);
-/* Whether Ctrl-C has come while a call waits for another one, perhaps of another process: the interpreter is taken to see.
- * `context` is the PyThreadState * that was saved. An exception is pending then. */
-bool core_is_interrupted(void *context);
 /* A call that memory has not answered: waits, computes, keeps. `args` stay the caller's. */
 PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const *values, size_t count, PyObject *names);
 

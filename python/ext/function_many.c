@@ -297,9 +297,9 @@ PyObject *core_many_both(core_many *m) {
 /* ---- a batch that blocks ----------------------------------------------------------------------------------------- */
 
 typedef struct blocking {
-    core_many      m;
-    PyObject      *loader;
-    PyThreadState *saved;
+    core_many m;
+    PyObject *loader;
+    core_wait wait;
 } blocking;
 
 /* loader(positions) -> as many results; a new tuple. */
@@ -312,7 +312,7 @@ static PyObject *run_loader(const blocking *b, PyObject *positions) {
 
 static ckit_status load(void *context, ckit_batch_call *calls, size_t count, ckit_error *err) {
     blocking *b = context;
-    PyEval_RestoreThread(b->saved);
+    core_wait_end(&b->wait);
     PyObject  *positions = core_many_positions(&b->m, calls, count);
     PyObject  *results = run_loader(b, positions);
     const bool failed = results == NULL;
@@ -323,7 +323,7 @@ static ckit_status load(void *context, ckit_batch_call *calls, size_t count, cki
     }
     Py_XDECREF(results);
     Py_XDECREF(positions);
-    b->saved = PyEval_SaveThread();
+    core_wait_begin(&b->wait);
     return failed ? ckit_fail(err, CKIT_E_FUNCTION, "function", "the loader failed") : CKIT_OK;
 }
 
@@ -333,10 +333,10 @@ static ckit_status run(blocking *b) {
                               .function = b->m.f->function,
                               .args = b->m.packed,
                               .count = b->m.keyed,
-                              .context = &b->saved,
+                              .context = &b->wait,
                               .stop = core_is_interrupted};
     ckit_batch      *batch;
-    b->saved = PyEval_SaveThread();
+    core_wait_begin(&b->wait);
     ckit_status st = ckit_begin_many(&start, &batch, NULL);
     while (st == CKIT_COMPUTE) {
         ckit_error       why = CKIT_ERROR_INIT;
@@ -349,7 +349,7 @@ static ckit_status run(blocking *b) {
         b->m.answers[n] = st == CKIT_OK ? ckit_batch_take(batch, n, &b->m.values[n], NULL) : st;
     }
     ckit_batch_free(batch);
-    PyEval_RestoreThread(b->saved);
+    core_wait_end(&b->wait);
     return st;
 }
 

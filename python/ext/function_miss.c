@@ -69,33 +69,22 @@ static PyObject *run_uncached(core_function *f, PyObject *const *values, size_t 
     return core_function_run(f, values, count, names);
 }
 
-bool core_is_interrupted(void *context) {
-    PyThreadState **saved = context;
-    if (core_is_finalizing()) {
-        return false; /* others may still look at where this thread waits */
-    }
-    PyEval_RestoreThread(*saved);
-    bool interrupted = PyErr_CheckSignals() < 0;
-    *saved = PyEval_SaveThread();
-    return interrupted;
-}
-
 PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const *values, size_t count,
                              PyObject *names) {
-    PyThreadState *saved;
-    ckit_start     start = {.struct_size = sizeof start,
-                            .function = f->function,
-                            .args = args,
-                            .peeked = true,
-                            .stop = core_is_interrupted,
-                            .context = &saved};
-    ckit_value     unreadable = CKIT_VALUE_INIT;
+    core_wait  wait;
+    ckit_start start = {.struct_size = sizeof start,
+                        .function = f->function,
+                        .args = args,
+                        .peeked = true,
+                        .stop = core_is_interrupted,
+                        .context = &wait};
+    ckit_value unreadable = CKIT_VALUE_INIT;
     for (int tries = 0;; tries++) {
         ckit_value  value = CKIT_VALUE_INIT;
         ckit_error  err = CKIT_ERROR_INIT;
         ckit_op    *op;
         ckit_status st;
-        saved = PyEval_SaveThread();
+        core_wait_begin(&wait);
         const uint64_t began_ns = core_now_ns();
         st = ckit_begin(&start, &op, &value, &err);
         ckit_value_fini(&unreadable);
@@ -103,7 +92,7 @@ PyObject *core_function_miss(core_function *f, ckit_args *args, PyObject *const 
             ckit_op_free(op);
             op = NULL;
         }
-        PyEval_RestoreThread(saved);
+        core_wait_end(&wait);
         ckit_op *ticket = st == CKIT_STALE ? op : NULL;
         st = st == CKIT_STALE ? CKIT_OK : st;
         if (st == CKIT_E_CANCELLED) {

@@ -67,11 +67,15 @@ void local_land(core_local *f, local_flight *flight) {
 int local_wait_for(const local_flight *flight) {
     PyObject *lock = flight->lock;
     Py_INCREF(lock);
-    PyObject *taken = PyObject_CallMethod(lock, "acquire", NULL);
+    const int aside = core_step_aside();
+    PyObject *taken = aside < 0 ? NULL : PyObject_CallMethod(lock, "acquire", NULL);
     PyObject *released = taken == NULL ? NULL : PyObject_CallMethod(lock, "release", NULL);
     const int failed = released == NULL ? -1 : 0;
     Py_XDECREF(taken);
     Py_XDECREF(released);
     Py_DECREF(lock);
+    if (aside > 0) {
+        core_step_back();
+    }
     return failed;
 }

@@ -285,6 +285,68 @@ def test_without_a_place_a_call_waits_as_long_as_its_limits(
     until(lambda: answers(quick, 1))
 
 
+@pytest.mark.usefixtures("two_places")
+@pytest.mark.parametrize(
+    ("which", "many"),
+    [("limited", False), ("limited", True), ("unlimited", False), ("unlimited", True), ("local", False)],
+)
+def test_runs_that_all_wait_for_a_call_without_a_place_make_room_for_it(
+    request: pytest.FixtureRequest, which: str, many: bool
+) -> None:
+    gate = threading.Event()
+    begun: list[int] = []
+    request.addfinalizer(gate.set)
+
+    @cache(backend=None, hard_limit=60)
+    def limited(n: int) -> int:
+        return n
+
+    @cache(backend=None)
+    def unlimited(n: int) -> int:
+        return limited(n)
+
+    @cache.local()
+    def local(n: int) -> int:
+        return limited(n)
+
+    asked: Any = {"limited": limited, "unlimited": unlimited, "local": local}[which]
+
+    @cache(backend=None, hard_limit=60)
+    def waits(n: int) -> int:
+        begun.append(n)
+        gate.wait()
+        return asked.get_many([7])[0] if many else asked(7)
+
+    with ThreadPoolExecutor(3) as pool:
+        waiting = pool.map(waits, [1, 2])
+        until(lambda: len(begun) == 2)
+        leading = pool.submit(asked, 7)
+        until(lambda: asked.cache_info().misses == 1)
+        gate.set()
+        assert list(waiting) == [7, 7]
+        assert leading.result() == 7
+
+
+@pytest.mark.usefixtures("two_places")
+def test_who_has_stepped_aside_takes_a_place_again_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_aside", threading.Semaphore(1))
+
+    @cache(backend=None, hard_limit=60)
+    def runs(n: int) -> list[bool]:
+        first, again = limits.step_aside(), limits.step_aside()
+        places = [limits._places.acquire(blocking=False) for _ in range(n)]
+        limits.step_back()
+        for _ in range(places.count(True)):
+            limits._places.release()
+        return [first, again, limits.step_aside()]
+
+    assert not limits.step_aside()
+    assert runs(0) == [True, False, True]
+    assert limits._aside.acquire(timeout=60)  # it gives back what it has at its end
+    limits._aside.release()
+    assert runs(2) == [True, False, False]  # all are taken
+
+
 def answers(function: Callable[[int], Any], n: int) -> bool:
     try:
         function(n)
