@@ -9,7 +9,7 @@
 
 typedef struct run {
     ckiti_apart     apart;
-    struct timespec soft; /* when the limits are reached; a day from the beginning where there is none */
+    struct timespec soft; /* when the limits are reached; where there is none: now, and in a day */
     struct timespec hard;
     ckit_status     status;
     ckit_error      error;

@@ -16,7 +16,7 @@
 typedef struct ckiti_loose_lock {
     struct ckiti_loose_lock *next;
     uint64_t                 due_ms;
-    uint64_t                 end_ms; /* the lease is over then, whenever it was taken */
+    uint64_t                 end_ms; /* it is forgotten then: the lease is over, or what may come has not come */
     ckit_lease               lease;
     bool                     may_come; /* the store may take it yet: once let go, it is looked for once more */
     size_t                   key_len;

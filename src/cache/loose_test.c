@@ -115,6 +115,29 @@ CKIT_TEST(loose, a_lock_that_is_taken_later_is_let_go_too) {
     stage_close(&s);
 }
 
+/* The store stands still for longer than a lease lasts, and its lease begins when it goes on. */
+CKIT_TEST(loose, so_is_one_that_is_taken_when_its_lease_would_be_over) {
+    stage s;
+    stage_open_two(&s, FAKE_LOCKING);
+    fake_lose_locks(s.f.store, CKIT_E_NETWORK, true, 1);
+    fake_fail(s.f.store, FAKE_LOCK_RELEASE, CKIT_E_TIMEOUT, UINT64_MAX);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    pass(&s.f, s.f.cache->options.lock_lease_ms + 1);
+    const ckiti_loose *loose = &s.f.cache->replay.loose;
+    for (uint64_t end = fake_calls(s.f.store, FAKE_LOCK_RELEASE) + 2;
+         fake_calls(s.f.store, FAKE_LOCK_RELEASE) < end && !ckiti_loose_is_empty(loose);) {
+        pass(&s.f, 10);
+        breathe();
+    }
+    fake_fail(s.f.store, FAKE_LOCK_RELEASE, CKIT_OK, 0);
+    fake_arrive(s.f.store);
+    CHECK_EQ_U(1, fake_locks(s.f.store));
+    settle(&s.f);
+    CHECK_OK(invalidate(s.fn, 7));
+    check_free(&s, 7);
+    stage_close(&s);
+}
+
 CKIT_TEST(loose, a_lock_of_somebody_else_stays) {
     stage s;
     stage_open_two(&s, FAKE_LOCKING);

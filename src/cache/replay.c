@@ -80,7 +80,8 @@ void ckiti_replay_pause(ckit_cache *cache) {
 
 static void begin(ckit_cache *cache) {
     ckiti_replay *replay = &cache->replay;
-    if (ckiti_replay_is_quiet(replay) && ckiti_loose_is_empty(&replay->loose)) { /* the first: it has just failed */
+    bool          tries = replay->state == CKITI_REPLAY_RUNS; /* perhaps the only one, which is in no list then */
+    if (!tries && ckiti_replay_is_quiet(replay) && ckiti_loose_is_empty(&replay->loose)) { /* it has just failed */
         replay->pause_ms = CKITI_REPLAY_FIRST_PAUSE_MS;
         replay->timeout_ms = CKITI_REPLAY_FIRST_TIMEOUT_MS;
         ckiti_replay_pause(cache);
@@ -134,7 +135,7 @@ void ckiti_replay_loose(ckit_cache *cache, ckit_slice key, const ckit_lease *lea
     pthread_mutex_lock(&replay->mu);
     begin(cache);
     (void)ckiti_loose_add(&replay->loose, key, lease, may_come, now,
-                          ckiti_time_after(now, cache->options.lock_lease_ms));
+                          ckiti_time_after(now, may_come ? CKITI_REPLAY_LOCK_MS : cache->options.lock_lease_ms));
     ckiti_replay_schedule(cache);
     pthread_mutex_unlock(&replay->mu);
 }

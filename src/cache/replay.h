@@ -42,6 +42,8 @@
 #define CKITI_REPLAY_SETTLE_MS 750u
 #define CKITI_REPLAY_REFUSED_MS 1000u /* after the store has refused a removal for good; doubles up to ... */
 #define CKITI_REPLAY_REFUSED_MAX_MS 60000u
+#define CKITI_REPLAY_LOCK_MS                                                                                           \
+    600000u                         /* a store that stands still for longer may take a lock then that nobody knows of */
 #define CKITI_REPLAY_WORD_MS 1000u  /* the log hears of it once in so long, as of what fails */
 #define CKITI_REPLAY_CLOSE_MS 1000u /* a cache that closes tries once, for so long */
 
@@ -109,8 +111,8 @@ void ckiti_replay_schedule(struct ckit_cache *cache);
 void ckiti_replay_pause(struct ckit_cache *cache);
 /* The job. */
 void ckiti_replay_run(ckiti_job *job);
-/* With the lock held, of a cache that closes: one pass over all. Returns what is left of the changes, neither made up for nor waiting
- * only to be removed once more. */
+/* With the lock held, of a cache that closes: one pass over all. Returns what is left of the changes, neither made up for
+ * nor waiting only to be removed once more. */
 size_t ckiti_replay_try_once(struct ckit_cache *cache);
 
 void ckiti_replay_fork_prepare(ckiti_replay *replay);

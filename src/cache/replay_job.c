@@ -188,8 +188,10 @@ static bool let_one_go(ckit_cache *cache, bool all, uint64_t last_ms) {
     if (!there) {
         ckiti_loose_put(&replay->loose, lock, now);
     } else if (st == CKIT_MISS && lock->may_come && !all) {
+        now = ckiti_cache_now(cache); /* it comes now or never, and its lease begins then */
         lock->may_come = false;
-        ckiti_loose_put(&replay->loose, lock, ckiti_time_after(ckiti_cache_now(cache), CKITI_REPLAY_SETTLE_MS));
+        lock->end_ms = ckiti_time_after(now, cache->options.lock_lease_ms);
+        ckiti_loose_put(&replay->loose, lock, ckiti_time_after(now, CKITI_REPLAY_SETTLE_MS));
     } else {
         ckiti_loose_free(&replay->loose, lock);
     }
@@ -199,8 +201,9 @@ static bool let_one_go(ckit_cache *cache, bool all, uint64_t last_ms) {
 /* The same of many, until the store fails. */
 static void let_go(ckit_cache *cache, bool all, uint64_t last_ms) {
     const ckiti_replay *replay = &cache->replay;
-    for (unsigned i = 0; i < CKITI_LOOSE_MOST && (all || !atomic_load(&replay->stopping)) &&
-                         ckiti_cache_now(cache) < last_ms && let_one_go(cache, all, last_ms);
+    const unsigned      most = all ? CKITI_LOOSE_MOST : SLICE;
+    for (unsigned i = 0; i < most && (all || !atomic_load(&replay->stopping)) && ckiti_cache_now(cache) < last_ms &&
+                         let_one_go(cache, all, last_ms);
          i++) {}
 }
 

@@ -141,7 +141,7 @@ void ckiti_guard_leave_failed(ckiti_guard *guard, const ckiti_visit *visit, uint
         bool silent = again || repeated;
         ckiti_guard_report(guard, visit, silent ? CKITI_OUTCOME_NEITHER : outcome_of(guard, visit, status, kind),
                            now_us, status, err);
-    } else {
+    } else if (kind != CKIT_KIND_TIMEOUT || !is_hopeless(visit)) {
         ckiti_guard_hear(guard, status, err);
     }
 }

@@ -255,7 +255,7 @@ typedef struct ckit_backend_ops {
     /* Locks of many keys, and writing under them: one round trip where the store has such; need the locks (and
      * `set_if_owner`). Each key by itself as with `lock_try`, `lock_renew`, `lock_release` and `set_if_owner`, with one
      * lease and one answer per key. Returns CKIT_OK, or a failure of the whole: of `lock_try_many` then none of the locks
-     * is held by this caller, as far as can be known, and nobody lets one go. Who has taken some returns CKIT_OK, and the
+     * is held by this caller, as far as can be known; those whose lease is filled are let go. Who has taken some returns CKIT_OK, and the
      * failure as the others' answers. The keys are different ones; the cache hands over 1,024 at most. A store has
      * `lock_renew_many` when it renews so many in little time, be it one by one: a batch takes no more than 1,024 locks
      * of a store without it. */
