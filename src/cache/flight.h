@@ -46,7 +46,7 @@ typedef struct ckiti_seat {
 } ckiti_seat;
 
 typedef struct ckiti_flight_shard {
-    pthread_mutex_t      mu; /* before the workers' and a poll's lock; never held across the store or a function */
+    pthread_mutex_t      mu; /* before locks of stripes, workers and polls; never held across the store or a function */
     struct ckiti_flight *chains[CKITI_FLIGHT_CHAINS];
     struct ckiti_flight *overtaken; /* no longer found, but not over */
 } ckiti_flight_shard;

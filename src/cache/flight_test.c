@@ -156,6 +156,34 @@ CKIT_TEST(flight, computations_of_different_keys_at_once_are_all_kept) {
     stage_close(&s);
 }
 
+enum { WALKERS = 8, STEPS = 500 };
+
+/* Returns NULL when all calls had an answer. */
+static void *walk(void *fn) {
+    for (int i = 0; i < STEPS; i++) {
+        if (call(fn, i).status != CKIT_OK) {
+            return fn;
+        }
+    }
+    return NULL;
+}
+
+/* Who comes while the result is being put into memory neither misses it nor takes its leader for overtaken. */
+CKIT_TEST(flight, threads_that_ask_for_the_same_keys_one_after_the_other_run_the_function_once_for_each) {
+    stage     s;
+    pthread_t walkers[WALKERS];
+    stage_open_memory(&s, NULL);
+    for (int i = 0; i < WALKERS; i++) {
+        CHECK(pthread_create(&walkers[i], NULL, walk, s.fn) == 0);
+    }
+    for (int i = 0; i < WALKERS; i++) {
+        void *failed;
+        CHECK(pthread_join(walkers[i], &failed) == 0 && failed == NULL);
+    }
+    CHECK_EQ_U(STEPS, s.l.runs);
+    stage_close(&s);
+}
+
 /* ---- handing over ------------------------------------------------------------------------------------------------ */
 
 static void fail_in_turn(fixture *f) {

@@ -31,9 +31,18 @@ static void stamp(ckit_op *op) {
     ckiti_note_again(op->cache, &op->note);
 }
 
+/* A leader that is just keeping its result in memory advances the key's version first and its own then: what looks like
+ * a change is looked at again under the lock that it holds meanwhile. */
 static bool is_overtaken(const ckiti_seat *seat) {
     const ckit_op *op = (const ckit_op *)(const void *)((const char *)seat - offsetof(ckit_op, seat));
-    return ckiti_op_was_overtaken(op);
+    ckiti_stripe  *stripe = ckiti_op_stripe(op);
+    if (!ckiti_op_was_overtaken(op)) {
+        return false;
+    }
+    pthread_mutex_lock(&stripe->mu);
+    bool overtaken = ckiti_op_was_overtaken(op);
+    pthread_mutex_unlock(&stripe->mu);
+    return overtaken;
 }
 
 /* ---- beginning and ending --------------------------------------------------------------------------------------- */
