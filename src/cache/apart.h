@@ -1,29 +1,46 @@
-/* cache/apart.h - a run in a thread of its own, and a caller who waits for it as long as he wants and then may leave.
- * The one of the two who stays behind gives the run back: the thread when ckiti_apart_end says so, else the caller. */
+/* cache/apart.h - a run of a function that may take only so long: in a thread of its own, while its caller waits for it
+ * as long as the limits say, and then leaves with what there is.
+ *
+ * Whoever of the two stays behind gives the run back: the thread when the caller has left, else the caller. A run that
+ * finds no thread in time is given back without having begun. */
 #ifndef CKITI_CACHE_APART_H
 #define CKITI_CACHE_APART_H
 
-#include <pthread.h>
-#include <stdbool.h>
-#include <time.h>
+#include "cache/core.h"
 
-/* Part of the run. What the thread leaves for the caller is written before ckiti_apart_end and read after
- * ckiti_apart_is_over_by has said true. */
-typedef struct ckiti_apart {
-    pthread_mutex_t mu; /* a leaf */
-    pthread_cond_t  over;
-    bool            is_over; /* these two: guarded by mu */
-    bool            is_alone;
-} ckiti_apart;
+typedef struct ckiti_apart ckiti_apart;
 
-void ckiti_apart_init(ckiti_apart *apart);
+typedef struct ckiti_apart_kind {
+    /* In the thread. What it leaves for the caller he reads after it. */
+    void (*run)(ckiti_apart *apart);
+    /* The soft or the hard limit is over: what the caller gets instead of the result is put where `caller` says. False:
+     * there is nothing, and he waits on; after the hard limit he leaves in any case. The run may be under way. */
+    bool (*instead)(ckiti_apart *apart, bool hard, void *caller);
+    /* Nobody waits any more: everything is given back, the run itself with it. */
+    void (*end)(ckiti_apart *apart);
+    /* Whose the seats of the run are: ckiti_flight_move_away, _here. */
+    void (*move)(ckiti_apart *apart, void (*move)(ckiti_flights *flights, ckiti_seat *seat));
+} ckiti_apart_kind;
+
+/* Part of the run. */
+struct ckiti_apart {
+    const ckiti_apart_kind *kind;
+    ckit_function          *function;
+    ckiti_job               job;
+    struct timespec         soft; /* when the limits are reached; where there is none: now, and in a day */
+    struct timespec         hard;
+    pthread_mutex_t         mu; /* a leaf */
+    pthread_cond_t          over;
+    bool                    is_over; /* these two: guarded by mu */
+    bool                    is_alone;
+};
+
+void ckiti_apart_init(ckiti_apart *apart, const ckiti_apart_kind *kind, ckit_function *function);
 /* Nobody waits any more. */
 void ckiti_apart_fini(ckiti_apart *apart);
-/* The thread is done. True: the caller has gone. False: the run is the caller's now, and may be freed at once. */
-bool ckiti_apart_end(ckiti_apart *apart);
-/* The caller waits until a point of CLOCK_MONOTONIC; true when the run is over. */
-bool ckiti_apart_is_over_by(ckiti_apart *apart, struct timespec until);
-/* The caller goes. False: he cannot, because it is over by now. */
-bool ckiti_apart_leave(ckiti_apart *apart);
+
+/* CKIT_OK: it has run, and is the caller's again. CKIT_STALE: the caller has had enough, and what he gets instead; the
+ * run is not his any more. CKIT_MISS: there is no thread for it; nothing has happened. */
+ckit_status ckiti_apart_compute(ckiti_apart *apart, void *caller);
 
 #endif
