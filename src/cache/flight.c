@@ -8,13 +8,14 @@
 #include <time.h>
 
 typedef struct ckiti_flight {
-    struct ckiti_flight *next;
-    ckiti_seat          *leader;
-    ckiti_seat          *first; /* followers, longest wait first */
-    ckiti_seat          *last;
-    ckit_slice           key; /* the leader's; a successor's after a hand-over */
-    uint64_t             hash;
-    const void          *scope;
+    struct ckiti_flight  *next;
+    struct ckiti_flight **link; /* what points at this one in its list; NULL: an orphan */
+    ckiti_seat           *leader;
+    ckiti_seat           *first; /* followers, longest wait first */
+    ckiti_seat           *last;
+    ckit_slice            key; /* the leader's; a successor's after a hand-over */
+    uint64_t              hash;
+    const void           *scope;
 } ckiti_flight;
 
 void ckiti_flights_init(ckiti_flights *flights, const ckit_alloc *alloc) {
@@ -51,12 +52,28 @@ static ckiti_flight **chain_of(ckiti_flight_shard *shard, uint64_t hash) {
     return &shard->chains[(hash >> 48) % CKITI_FLIGHT_CHAINS];
 }
 
-static ckiti_flight **find(ckiti_flight **link, const ckiti_seat *seat) {
-    while (*link != NULL && ((*link)->hash != seat->hash || (*link)->scope != seat->scope ||
-                             !ckit_slice_equal((*link)->key, seat->key))) {
-        link = &(*link)->next;
+static ckiti_flight *find(ckiti_flight *flight, const ckiti_seat *seat) {
+    while (flight != NULL &&
+           (flight->hash != seat->hash || flight->scope != seat->scope || !ckit_slice_equal(flight->key, seat->key))) {
+        flight = flight->next;
     }
-    return link;
+    return flight;
+}
+
+static void put_into(ckiti_flight **list, ckiti_flight *flight) {
+    flight->next = *list;
+    flight->link = list;
+    if (flight->next != NULL) {
+        flight->next->link = &flight->next;
+    }
+    *list = flight;
+}
+
+static void take_out(ckiti_flight *flight) {
+    *flight->link = flight->next;
+    if (flight->next != NULL) {
+        flight->next->link = flight->link;
+    }
 }
 
 static void take_lead(ckiti_flight *flight, ckiti_seat *seat) {
@@ -71,8 +88,8 @@ static void start_flight(ckiti_flights *flights, ckiti_flight **chain, ckiti_sea
     seat->state = CKITI_SEAT_LEADER;
     seat->flight = NULL;
     if (flight != NULL) {
-        *flight = (ckiti_flight){.next = *chain, .hash = seat->hash, .scope = seat->scope};
-        *chain = flight;
+        *flight = (ckiti_flight){.hash = seat->hash, .scope = seat->scope};
+        put_into(chain, flight);
         take_lead(flight, seat);
     }
 }
@@ -105,12 +122,10 @@ ckiti_seat_state ckiti_flight_join(ckiti_flights *flights, ckiti_seat *seat, boo
     seat->thread = pthread_self();
     pthread_mutex_lock(&shard->mu);
     ckiti_flight **chain = chain_of(shard, seat->hash);
-    ckiti_flight **link = find(chain, seat);
-    ckiti_flight  *flight = *link;
+    ckiti_flight  *flight = find(*chain, seat);
     if (flight != NULL && flight->leader->overtaken != NULL && flight->leader->overtaken(flight->leader)) {
-        *link = flight->next;
-        flight->next = shard->overtaken;
-        shard->overtaken = flight;
+        take_out(flight);
+        put_into(&shard->overtaken, flight);
         flight = NULL;
     }
     if (flight == NULL) {
@@ -166,28 +181,18 @@ static void step_out_of_line(ckiti_seat *seat) {
     seat->flight = NULL;
 }
 
-static bool unlink_flight(ckiti_flight **link, const ckiti_flight *flight) {
-    while (*link != NULL && *link != flight) {
-        link = &(*link)->next;
-    }
-    bool found = *link == flight;
-    if (found) {
-        *link = flight->next;
-    }
-    return found;
-}
-
-static void remove_flight(ckiti_flights *flights, ckiti_flight_shard *shard, ckiti_flight *flight) {
-    if (unlink_flight(chain_of(shard, flight->hash), flight) || unlink_flight(&shard->overtaken, flight)) {
+static void remove_flight(ckiti_flights *flights, ckiti_flight *flight) {
+    if (flight->link != NULL) { /* else it is an orphan, kept until the end */
+        take_out(flight);
         ckiti_free(flights->alloc, flight, sizeof *flight);
-    } /* else it is an orphan, kept until the end */
+    }
 }
 
 /* With the lock held. True when somebody leads on, false when the flight is over. */
-static bool end_flight(ckiti_flights *flights, ckiti_flight_shard *shard, ckiti_flight *flight) {
+static bool end_flight(ckiti_flights *flights, ckiti_flight *flight) {
     ckiti_seat *successor = flight->first;
     if (successor == NULL) {
-        remove_flight(flights, shard, flight);
+        remove_flight(flights, flight);
         return false;
     }
     step_out_of_line(successor);
@@ -222,7 +227,7 @@ void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, bool computed, 
         tell(follower);
     }
     if (flight != NULL) {
-        (void)end_flight(flights, shard, flight);
+        (void)end_flight(flights, flight);
     }
     leave_seat(seat);
     pthread_mutex_unlock(&shard->mu);
@@ -231,7 +236,7 @@ void ckiti_flight_land(ckiti_flights *flights, ckiti_seat *seat, bool computed, 
 bool ckiti_flight_abandon(ckiti_flights *flights, ckiti_seat *seat) {
     ckiti_flight_shard *shard = shard_of(flights, seat->hash);
     pthread_mutex_lock(&shard->mu);
-    bool handed_over = seat->flight != NULL && end_flight(flights, shard, seat->flight);
+    bool handed_over = seat->flight != NULL && end_flight(flights, seat->flight);
     leave_seat(seat);
     pthread_mutex_unlock(&shard->mu);
     return handed_over;
@@ -284,7 +289,8 @@ static void orphan_chain(ckiti_flights *flights, ckiti_flight **chain) {
             step_out_of_line(follower);
             follower->state = CKITI_SEAT_NONE;
         }
-        *chain = flight->next;
+        take_out(flight);
+        flight->link = NULL;
         flight->next = flights->orphans;
         flights->orphans = flight;
     }
