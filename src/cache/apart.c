@@ -36,8 +36,12 @@ static void end(ckiti_apart *apart) {
     ckiti_function_let_go(function);
 }
 
+static ckiti_apart *apart_of(ckiti_job *job) {
+    return (ckiti_apart *)(void *)((char *)job - offsetof(ckiti_apart, job));
+}
+
 static void work(ckiti_job *job) {
-    ckiti_apart *apart = (ckiti_apart *)(void *)((char *)job - offsetof(ckiti_apart, job));
+    ckiti_apart *apart = apart_of(job);
     apart->kind->move(apart, ckiti_flight_move_here);
     apart->kind->run(apart);
     if (ends_alone(apart)) {
@@ -110,6 +114,17 @@ static ckit_status await_thread(ckiti_apart *apart, ckiti_workers *runners, void
     return st;
 }
 
+static void end_later(ckiti_job *job) { end(apart_of(job)); }
+
+/* The caller leaves a run that has not begun, and has no time for the store. */
+static void abandon(ckiti_apart *apart) {
+    apart->job = (ckiti_job){.run = end_later, .dropped = end_later};
+    if (!apart->kind->has_lock(apart) ||
+        ckiti_workers_submit(&apart->function->cache->workers, &apart->job, 0) != CKIT_OK) {
+        end(apart);
+    }
+}
+
 ckit_status ckiti_apart_compute(ckiti_apart *apart, void *caller) {
     ckit_function *function = apart->function;
     ckiti_workers *runners = &function->cache->runners;
@@ -125,7 +140,7 @@ ckit_status ckiti_apart_compute(ckiti_apart *apart, void *caller) {
         return CKIT_STALE;
     }
     if (st == CKIT_STALE) {
-        end(apart);
+        abandon(apart);
         return CKIT_STALE;
     }
     if (st != CKIT_OK) {

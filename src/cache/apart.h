@@ -2,7 +2,8 @@
  * as long as the limits say, and then leaves with what there is.
  *
  * Whoever of the two stays behind gives the run back: the thread when the caller has left, else the caller. A run that
- * finds no thread in time is given back without having begun. */
+ * finds no thread in time is given back without having begun, by one of the cache's workers where that may wait for the
+ * store. */
 #ifndef CKITI_CACHE_APART_H
 #define CKITI_CACHE_APART_H
 
@@ -18,6 +19,8 @@ typedef struct ckiti_apart_kind {
     bool (*instead)(ckiti_apart *apart, bool hard, void *caller);
     /* Nobody waits any more: everything is given back, the run itself with it. */
     void (*end)(ckiti_apart *apart);
+    /* Of one that has not begun: its end lets locks of the store go. */
+    bool (*has_lock)(const ckiti_apart *apart);
     /* Whose the seats of the run are: ckiti_flight_move_away, _here. */
     void (*move)(ckiti_apart *apart, void (*move)(ckiti_flights *flights, ckiti_seat *seat));
 } ckiti_apart_kind;

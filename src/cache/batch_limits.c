@@ -55,12 +55,14 @@ static bool give_instead(ckiti_apart *apart, bool hard, void *caller) {
     return all;
 }
 
+static bool has_lock(const ckiti_apart *apart) { return ckiti_batch_has_lock(((const run *)(const void *)apart)->b); }
+
 static void move_seats(ckiti_apart *apart, void (*move)(ckiti_flights *flights, ckiti_seat *seat)) {
     ckiti_batch_move_seats(run_of(apart)->b, move);
 }
 
 static const ckiti_apart_kind many_calls = {
-    .run = compute, .instead = give_instead, .end = end_run, .move = move_seats};
+    .run = compute, .instead = give_instead, .end = end_run, .has_lock = has_lock, .move = move_seats};
 
 static run *new_run(ckit_batch *b, ckit_batch_loader loader, void *context) {
     run *r = ckiti_alloc(b->cache->alloc, sizeof *r);

@@ -49,12 +49,15 @@ static void end_alone(ckiti_apart *apart) {
     end_run(r);
 }
 
+static bool has_lock(const ckiti_apart *apart) { return ((const run *)(const void *)apart)->op.locked; }
+
 static void move_seat(ckiti_apart *apart, void (*move)(ckiti_flights *flights, ckiti_seat *seat)) {
     ckit_op *op = &run_of(apart)->op;
     move(&op->cache->flights, &op->seat);
 }
 
-static const ckiti_apart_kind one_call = {.run = compute, .instead = give_instead, .end = end_alone, .move = move_seat};
+static const ckiti_apart_kind one_call = {
+    .run = compute, .instead = give_instead, .end = end_alone, .has_lock = has_lock, .move = move_seat};
 
 static run *new_run(ckit_function *function) {
     run *r = ckiti_alloc(function->cache->alloc, sizeof *r);

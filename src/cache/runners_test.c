@@ -3,6 +3,10 @@
 #include "cache/core.h"
 #include "cache/many_fixture.h"
 
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 /* All threads of a cache are taken by runs that are held up. */
 typedef struct busy {
     stage          s;
@@ -20,8 +24,8 @@ static ckit_function *limited(ckit_cache *cache, const char *name, loader *l, ui
 }
 
 /* All but `left` of them. */
-static void busy_open(busy *b, unsigned left) {
-    stage_open(&b->s, FAKE_LOCKING_MANY, NULL);
+static void busy_start(busy *b, unsigned left) {
+    stage_start(&b->s, FAKE_LOCKING_MANY, NULL);
     loader_init(&b->l);
     loader_shut(&b->s.l);
     b->taken = limited(b->s.f.cache, "test.taken", &b->s.l, 0, 1);
@@ -29,6 +33,11 @@ static void busy_open(busy *b, unsigned left) {
         CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, call(b->taken, i).status);
     }
     loader_wait_stopped(&b->s.l, CKITI_MOST_RUNNERS - left);
+}
+
+static void busy_open(busy *b, unsigned left) {
+    stage_prepare(&b->s);
+    busy_start(b, left);
 }
 
 static void busy_close(busy *b) {
@@ -105,6 +114,107 @@ CKIT_TEST(runners, who_has_only_a_soft_limit_and_no_older_value_computes_when_it
     b.l.result = 4;
     CHECK_CALL(CKIT_SOURCE_FUNCTION, 4, fn, 7);
     ckit_function_close(fn);
+    busy_close(&b);
+}
+
+/* Who leaves without a thread while the store lets no lock go. */
+typedef struct leaver {
+    ckit_function *fn;
+    int64_t        argument;
+    many_loader   *loader; /* of many calls; NULL: one */
+    ckit_status    status;
+    _Atomic bool   has_left;
+    pthread_t      thread;
+} leaver;
+
+static void *leave(void *context) {
+    leaver *l = context;
+    if (l->loader == NULL) {
+        l->status = call(l->fn, l->argument).status;
+    } else {
+        many m = {.fn = l->fn, .loader = l->loader, .count = 2, .arguments = {l->argument, l->argument + 1}};
+        run_many(&m);
+        l->status = m.status;
+    }
+    atomic_store(&l->has_left, true);
+    return NULL;
+}
+
+static bool has_left(void *context) {
+    const leaver *l = context;
+    return atomic_load(&l->has_left);
+}
+
+static void leaver_start(leaver *l) { CHECK(pthread_create(&l->thread, NULL, leave, l) == 0); }
+
+static void leaver_join(leaver *l) {
+    wait_for(has_left, l);
+    pthread_join(l->thread, NULL);
+    CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, l->status);
+}
+
+static void leaves_the_lock_behind(fake_op release, many_loader *ml) {
+    busy   b;
+    leaver l = {.argument = 7, .loader = ml};
+    busy_open(&b, 0);
+    l.fn = limited(b.s.f.cache, "test.leaves", &b.l, 0, 5);
+    fake_shut(b.s.f.store, release, FAKE_BEFORE);
+    leaver_start(&l);
+    fake_wait_stopped(b.s.f.store, release, 1);
+    leaver_join(&l);
+    fake_open_gate(b.s.f.store, release);
+    ckit_function_close(l.fn); /* not before it has been let go */
+    CHECK_EQ_U(CKITI_MOST_RUNNERS, fake_locks(b.s.f.store));
+    busy_close(&b);
+}
+
+CKIT_TEST(runners, who_leaves_without_a_thread_does_not_wait_until_the_store_has_let_his_lock_go) {
+    leaves_the_lock_behind(FAKE_LOCK_RELEASE, NULL);
+}
+
+CKIT_TEST(runners, nor_does_he_with_the_locks_of_many_calls) {
+    many_loader ml = {.runs = 0};
+    loader_init(&ml.gate);
+    leaves_the_lock_behind(FAKE_LOCK_RELEASE_MANY, &ml);
+    CHECK_EQ_U(0, ml.runs);
+}
+
+/* The only worker is held up, so that the second lock waits to be let go. */
+CKIT_TEST(runners, what_was_left_behind_is_not_in_the_way_of_a_forked_child) {
+    busy b;
+    if (UNDER_TSAN) {
+        SKIP("ThreadSanitizer follows 64 locks at most, and a fork holds more");
+    }
+    stage_prepare(&b.s);
+    b.s.f.options.workers = 1;
+    busy_start(&b, 0);
+    ckit_function *fn = limited(b.s.f.cache, "test.leaves", &b.l, 0, 5);
+    leaver         l[] = {{.fn = fn, .argument = 7}, {.fn = fn, .argument = 8}};
+    fake_shut(b.s.f.store, FAKE_LOCK_RELEASE, FAKE_BEFORE);
+    leaver_start(&l[0]);
+    fake_wait_stopped(b.s.f.store, FAKE_LOCK_RELEASE, 1);
+    leaver_start(&l[1]);
+    leaver_join(&l[0]);
+    leaver_join(&l[1]);
+    (void)fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        (void)alarm(300);
+        ckit_function *patient = limited(b.s.f.cache, "test.leaves", &b.l, 0, 3600000);
+        fake_clock_advance(&b.s.f.time, 60000); /* the parent's locks are the parent's; here they end */
+        CHECK_OK(call(patient, 8).status);
+        CHECK_EQ_U(1, b.l.runs);
+        ckit_function_close(patient);
+        ckit_function_close(fn);
+        _exit(0);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECKF(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with %d", status);
+    fake_open_gate(b.s.f.store, FAKE_LOCK_RELEASE);
+    ckit_function_close(fn);
+    CHECK_EQ_U(CKITI_MOST_RUNNERS, fake_locks(b.s.f.store));
     busy_close(&b);
 }
 
