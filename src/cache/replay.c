@@ -36,7 +36,7 @@ static const char *take_unsaid(ckiti_replay *replay) {
 static void submit(ckit_cache *cache, uint64_t due_ms) {
     ckiti_replay *replay = &cache->replay;
     bool          taken = ckiti_workers_submit(&cache->workers, &replay->job, due_ms) == CKIT_OK;
-    replay->state = taken ? CKITI_REPLAY_WAITS : CKITI_REPLAY_IDLE; /* else the next operation tries again */
+    atomic_store(&replay->state, taken ? CKITI_REPLAY_WAITS : CKITI_REPLAY_IDLE); /* else the next read tries again */
     replay->due_ms = due_ms;
 }
 
@@ -53,7 +53,7 @@ static uint64_t first_due(const ckit_cache *cache) {
 
 void ckiti_replay_schedule(ckit_cache *cache) {
     ckiti_replay *replay = &cache->replay;
-    if (atomic_load(&replay->stopping) || replay->state == CKITI_REPLAY_RUNS) {
+    if (atomic_load(&replay->stopping) || atomic_load(&replay->state) == CKITI_REPLAY_RUNS) {
         return;
     }
     uint64_t due_ms = first_due(cache);
@@ -63,7 +63,7 @@ void ckiti_replay_schedule(ckit_cache *cache) {
     if (due_ms < replay->not_before) {
         due_ms = replay->not_before;
     }
-    if (replay->state == CKITI_REPLAY_WAITS) {
+    if (atomic_load(&replay->state) == CKITI_REPLAY_WAITS) {
         if (replay->due_ms <= due_ms || !ckiti_workers_cancel(&cache->workers, &replay->job)) {
             return; /* early enough, or about to run */
         }
@@ -80,7 +80,7 @@ void ckiti_replay_pause(ckit_cache *cache) {
 
 static void begin(ckit_cache *cache) {
     ckiti_replay *replay = &cache->replay;
-    bool          tries = replay->state == CKITI_REPLAY_RUNS; /* perhaps the only one, which is in no list then */
+    bool          tries = atomic_load(&replay->state) == CKITI_REPLAY_RUNS;                /* perhaps the only one */
     if (!tries && ckiti_replay_is_quiet(replay) && ckiti_loose_is_empty(&replay->loose)) { /* it has just failed */
         replay->pause_ms = CKITI_REPLAY_FIRST_PAUSE_MS;
         replay->timeout_ms = CKITI_REPLAY_FIRST_TIMEOUT_MS;
@@ -140,12 +140,18 @@ void ckiti_replay_loose(ckit_cache *cache, ckit_slice key, const ckit_lease *lea
     pthread_mutex_unlock(&replay->mu);
 }
 
+void ckiti_replay_wake(ckit_cache *cache) {
+    pthread_mutex_lock(&cache->replay.mu);
+    ckiti_replay_schedule(cache);
+    pthread_mutex_unlock(&cache->replay.mu);
+}
+
 bool ckiti_replay_distrusts(ckit_cache *cache, ckit_slice key) {
     ckiti_replay *replay = &cache->replay;
     uint64_t      hash = ckiti_changes_hash(&replay->changes, key);
     pthread_mutex_lock(&replay->mu);
     bool distrusts = ckiti_changes_doubt(&replay->changes, key, hash);
-    if (replay->state == CKITI_REPLAY_IDLE) {
+    if (atomic_load(&replay->state) == CKITI_REPLAY_IDLE) {
         ckiti_replay_schedule(cache);
     }
     pthread_mutex_unlock(&replay->mu);
@@ -242,7 +248,8 @@ void ckiti_replay_fork_parent(ckiti_replay *replay) {
 
 void ckiti_replay_fork_child(ckiti_replay *replay) {
     if (replay->through != NULL) {
-        replay->state = CKITI_REPLAY_IDLE; /* the next operation that meets something remembered starts the job */
+        atomic_store(&replay->state, CKITI_REPLAY_IDLE);
+        ckiti_loose_forked(&replay->loose);
         pthread_mutex_init(&replay->mu, NULL);
     }
 }

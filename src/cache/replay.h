@@ -61,20 +61,20 @@ typedef struct ckiti_replay {
     _Atomic uint64_t        replayed;
     _Atomic uint64_t        dropped;
     _Atomic bool            stopping;
+    _Atomic int             state; /* a ckiti_replay_state; changed under the lock */
 
-    pthread_mutex_t    mu;      /* guards what follows; taken before the workers' own, and after every other lock */
-    ckiti_changes      changes; /* no `count`: nobody need take the lock */
-    ckiti_loose        loose;
-    const char        *unsaid; /* for the log, when the lock is free */
-    ckiti_replay_state state;
-    uint64_t           due_ms;     /* WAITS */
-    uint64_t           not_before; /* the store was away then */
-    uint32_t           pause_ms;
-    uint32_t           timeout_ms;
-    uint64_t           next_word_ms; /* before it nothing is said of what has been made up for */
-    uint64_t           unsaid_times;
-    ckiti_job          job;
-    ckit_buf           name; /* the job's */
+    pthread_mutex_t mu;      /* guards what follows; taken before the workers' own, and after every other lock */
+    ckiti_changes   changes; /* no `count`: nobody need take the lock */
+    ckiti_loose     loose;
+    const char     *unsaid;     /* for the log, when the lock is free */
+    uint64_t        due_ms;     /* WAITS */
+    uint64_t        not_before; /* the store was away then */
+    uint32_t        pause_ms;
+    uint32_t        timeout_ms;
+    uint64_t        next_word_ms; /* before it nothing is said of what has been made up for */
+    uint64_t        unsaid_times;
+    ckiti_job       job;
+    ckit_buf        name; /* the job's */
 } ckiti_replay;
 
 /* Puts itself between `cache` and the store it has. CKIT_E_NO_MEMORY. */
@@ -91,7 +91,13 @@ static inline bool ckiti_replay_is_quiet(const ckiti_replay *replay) {
     return atomic_load_explicit(&replay->changes.count, memory_order_acquire) == 0;
 }
 
-/* What the store has under the key is not to be believed. */
+/* Locks are to be let go, and no job is to do it: it could not be submitted, or stayed behind in the parent. */
+static inline bool ckiti_replay_sleeps(const ckiti_replay *replay) {
+    return !ckiti_loose_is_empty(&replay->loose) && atomic_load(&replay->state) == CKITI_REPLAY_IDLE;
+}
+/* Then it is submitted. */
+void ckiti_replay_wake(struct ckit_cache *cache);
+/* What the store has under the key is not to be believed. Submits the job too. */
 bool ckiti_replay_distrusts(struct ckit_cache *cache, ckit_slice key);
 /* Before a change of the key; what ckiti_replay_changed is told afterwards. 0: nothing is remembered of it. */
 uint64_t ckiti_replay_serial(struct ckit_cache *cache, ckit_slice key);
@@ -117,7 +123,8 @@ size_t ckiti_replay_try_once(struct ckit_cache *cache);
 
 void ckiti_replay_fork_prepare(ckiti_replay *replay);
 void ckiti_replay_fork_parent(ckiti_replay *replay);
-/* The child makes up for what is remembered too: nobody knows who of the two lives longer, and twice does no harm. */
+/* The child makes up for what is remembered too, with its first read of the store: nobody knows who of the two lives
+ * longer, and twice does no harm. */
 void ckiti_replay_fork_child(ckiti_replay *replay);
 
 #endif

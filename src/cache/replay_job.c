@@ -165,46 +165,71 @@ static bool make_up(ckit_cache *cache, size_t most, bool all, uint64_t last_ms) 
 
 /* ---- locks ------------------------------------------------------------------------------------------------------- */
 
-/* One that is due, or any when `all`. Lock held, but not meanwhile. False when the store is away, or none is there. */
-static bool let_one_go(ckit_cache *cache, bool all, uint64_t last_ms) {
-    ckiti_replay     *replay = &cache->replay;
-    ckit_error        why = CKIT_ERROR_INIT;
-    uint64_t          now = ckiti_cache_now(cache);
-    ckiti_loose_lock *lock = ckiti_loose_take(&replay->loose, all ? UINT64_MAX : now);
-    if (lock == NULL) {
-        return false;
+/* Each of them is released by its token. The status of the whole, which for a single one is its own. */
+static ckit_status release(const ckiti_replay *replay, const ckit_slice *keys, const ckit_lease *leases, size_t count,
+                           uint64_t deadline_ms, ckit_status *answers, ckit_error *why) {
+    if (count > 1) {
+        return replay->direct->lock_release_many(replay->direct_self, keys, leases, count, deadline_ms, answers, why);
     }
-    if (lock->end_ms <= now) {
-        ckiti_loose_free(&replay->loose, lock);
-        return true;
+    answers[0] = replay->direct->lock_release(replay->direct_self, keys[0], &leases[0], deadline_ms, why);
+    return answers[0];
+}
+
+/* What becomes of it after that answer; the store was away when it is neither a refusal nor an answer. */
+static void settle_lock(ckit_cache *cache, ckiti_loose_lock *lock, ckit_status answer, bool away, bool all) {
+    ckiti_loose *loose = &cache->replay.loose;
+    uint64_t     now = ckiti_cache_now(cache);
+    if (away) {
+        ckiti_loose_put(loose, lock, now);
+    } else if (answer == CKIT_MISS && lock->may_come && !all) {
+        lock->may_come = false; /* it comes now or never, and its lease begins then */
+        lock->end_ms = ckiti_time_after(now, cache->options.lock_lease_ms);
+        ckiti_loose_put(loose, lock, ckiti_time_after(now, CKITI_REPLAY_SETTLE_MS));
+    } else {
+        ckiti_loose_free(loose, lock);
+    }
+}
+
+/* Up to `most` of those that are due, or of any when `all`; in one go where the store can do that. Lock held, but not
+ * meanwhile. How many it was asked for; 0 when none is there, or the store is away. */
+static size_t let_some_go(ckit_cache *cache, size_t most, bool all, uint64_t last_ms) {
+    ckiti_replay     *replay = &cache->replay;
+    ckit_slice        keys[CKITI_LOOSE_PORTION];
+    ckit_lease        leases[CKITI_LOOSE_PORTION];
+    ckit_status       answers[CKITI_LOOSE_PORTION];
+    ckit_error        why = CKIT_ERROR_INIT;
+    ckiti_loose_lock *lock;
+    most = replay->direct->lock_release_many == NULL ? 1 : most < CKITI_LOOSE_PORTION ? most : CKITI_LOOSE_PORTION;
+    size_t count = ckiti_loose_take(&replay->loose, ckiti_cache_now(cache), all, most), i = 0;
+    if (count == 0) {
+        return 0;
+    }
+    for (lock = replay->loose.asked; lock != NULL; lock = lock->next) {
+        keys[i] = ckit_slice_of(lock->key, lock->key_len);
+        leases[i++] = lock->lease;
     }
     uint64_t deadline_ms = deadline_by(cache, last_ms);
     pthread_mutex_unlock(&replay->mu);
-    ckit_status st = replay->direct->lock_release(replay->direct_self, ckit_slice_of(lock->key, lock->key_len),
-                                                  &lock->lease, deadline_ms, &why);
-    tell_guard(replay, st, &why);
+    ckit_status whole = release(replay, keys, leases, count, deadline_ms, answers, &why), worst = whole;
+    tell_guard(replay, whole, &why);
     pthread_mutex_lock(&replay->mu);
-    bool there = is_there(cache, st, &why);
-    if (!there) {
-        ckiti_loose_put(&replay->loose, lock, now);
-    } else if (st == CKIT_MISS && lock->may_come && !all) {
-        now = ckiti_cache_now(cache); /* it comes now or never, and its lease begins then */
-        lock->may_come = false;
-        lock->end_ms = ckiti_time_after(now, cache->options.lock_lease_ms);
-        ckiti_loose_put(&replay->loose, lock, ckiti_time_after(now, CKITI_REPLAY_SETTLE_MS));
-    } else {
-        ckiti_loose_free(&replay->loose, lock);
+    for (i = 0; (lock = ckiti_loose_answered(&replay->loose)) != NULL; i++) { /* a child has none */
+        ckit_status answer = whole >= CKIT_E_FIRST ? whole : answers[i];
+        bool        away = answer >= CKIT_E_FIRST && !is_refusal(answer, &why);
+        worst = away ? answer : worst;
+        settle_lock(cache, lock, answer, away, all);
     }
-    return there;
+    return is_there(cache, worst, &why) ? count : 0;
 }
 
 /* The same of many, until the store fails. */
 static void let_go(ckit_cache *cache, bool all, uint64_t last_ms) {
     const ckiti_replay *replay = &cache->replay;
-    const unsigned      most = all ? CKITI_LOOSE_MOST : SLICE;
-    for (unsigned i = 0; i < most && (all || !atomic_load(&replay->stopping)) && ckiti_cache_now(cache) < last_ms &&
-                         let_one_go(cache, all, last_ms);
-         i++) {}
+    size_t              most = all ? CKITI_LOOSE_MOST : SLICE, count = 1;
+    while (count > 0 && most > 0 && (all || !atomic_load(&replay->stopping)) && ckiti_cache_now(cache) < last_ms) {
+        count = let_some_go(cache, most, all, last_ms);
+        most -= count;
+    }
 }
 
 /* With the lock held: how often nothing has been left since the log heard of it; 0: it is not to hear of this yet. A
@@ -225,11 +250,11 @@ void ckiti_replay_run(ckiti_job *job) {
     ckiti_replay *replay = &cache->replay;
     pthread_mutex_lock(&replay->mu);
     size_t before = atomic_load(&replay->changes.count);
-    replay->state = CKITI_REPLAY_RUNS;
+    atomic_store(&replay->state, CKITI_REPLAY_RUNS);
     if (make_up(cache, SLICE, false, CKIT_NO_DEADLINE)) {
         let_go(cache, false, CKIT_NO_DEADLINE);
     }
-    replay->state = CKITI_REPLAY_IDLE;
+    atomic_store(&replay->state, CKITI_REPLAY_IDLE);
     ckiti_replay_schedule(cache);
     size_t   left = atomic_load(&replay->changes.count);
     uint64_t times = before > 0 && left == 0 ? take_word(cache) : 0;

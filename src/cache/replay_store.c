@@ -24,8 +24,15 @@ static ckit_status end_change(ckit_cache *cache, ckit_slice key, uint64_t serial
     return st;
 }
 
+/* Asked by whoever reads, which is often enough to find out that nobody is at what is remembered. */
 static bool is_distrusted(ckit_cache *cache, ckit_slice key) {
-    return !ckiti_replay_is_quiet(&cache->replay) && ckiti_replay_distrusts(cache, key);
+    if (!ckiti_replay_is_quiet(&cache->replay)) {
+        return ckiti_replay_distrusts(cache, key);
+    }
+    if (ckiti_replay_sleeps(&cache->replay)) {
+        ckiti_replay_wake(cache);
+    }
+    return false;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

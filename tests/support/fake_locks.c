@@ -132,7 +132,9 @@ ckit_status fake_lock_release_many(void *self, const ckit_slice *keys, const cki
     ckit_status st = CKIT_OK;
     if (fake_begin(store, FAKE_LOCK_RELEASE_MANY, deadline_ms, &st)) {
         for (size_t i = 0; i < count; i++) {
-            answers[i] = owns(store, keys[i], &leases[i]) ? CKIT_OK : CKIT_MISS;
+            if (!fake_fails_alone(store, FAKE_LOCK_RELEASE, &answers[i])) {
+                answers[i] = owns(store, keys[i], &leases[i]) ? CKIT_OK : CKIT_MISS;
+            }
             if (answers[i] == CKIT_OK) fake_lock_of(store, keys[i])->held = false;
         }
     }
