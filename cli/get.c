@@ -221,8 +221,7 @@ static int answer_hit(const cli_common *common, const char *tenant, const char *
                   ckit_status_code(st), operand);
         code = CLI_FAILED;
     } else if (st != CKIT_OK) {
-        (void)cli_call_failed(st, &err);
-        code = CLI_FAILED;
+        code = cli_call_failed(st, &err) == CLI_USAGE ? CLI_USAGE : CLI_FAILED; /* it was read: no fault of the store */
     } else {
         warn_of_sealed(&s);
     }
@@ -293,7 +292,8 @@ const cli_command cli_get_command = {
     .description =
         "Prints the value of the entry of KEY. When there is none, or its lifetime has passed, the exit code is 1 and "
         "nothing is printed. Encrypted values are opened with the keys of CACHEKIT_MASTER_KEY or "
-        "CACHEKIT_MASTER_KEY_FILE, and with the key of `run`. Exit code 4: the value is damaged, no key opens it, it "
+        "CACHEKIT_MASTER_KEY_FILE, and with the key of `run`; what is no key is refused. Exit code 4: the value is "
+        "damaged, no key opens it, it "
         "was moved here from another key or tenant, or it is not of the form asked for. What --as raw has sealed looks "
         "like any bytes: without its key they are shown as they are, with a warning.\n\n"
         " --as value  text and bytes exactly as they are; another document (what SDKs\n"

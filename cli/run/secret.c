@@ -91,6 +91,11 @@ static ckit_status find_keys(ckit_keyring_options *options, char path[PATH_BYTES
     options->previous_keys_hex = variable("CACHEKIT_PREVIOUS_MASTER_KEYS");
     options->key_file = variable("CACHEKIT_MASTER_KEY_FILE");
     *own = options->master_key_hex == NULL && options->key_file == NULL;
+    if (options->key_file != NULL && (options->master_key_hex != NULL || options->previous_keys_hex != NULL)) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, "run",
+                         "CACHEKIT_MASTER_KEY_FILE and %s both give keys: keep one of them",
+                         options->master_key_hex != NULL ? "CACHEKIT_MASTER_KEY" : "CACHEKIT_PREVIOUS_MASTER_KEYS");
+    }
     if (!*own) {
         return CKIT_OK;
     }
@@ -264,30 +269,29 @@ typedef struct revealed {
     bool       is_named; /* a key that is here is the one that the header names */
 } revealed;
 
-static bool open_with(const ckit_keyring_options *options, revealed *r) {
-    char          fingerprint[CKIT_FINGERPRINT_DIGITS + 1];
-    ckit_keyring *ring = NULL;
-    bool          opened = false;
-    if (ckit_keyring_open(options, &ring, NULL) == CKIT_OK) {
-        opened = unseal(ring, ckit_slice_of(NULL, 0), r->key, r->sealed, r->out, NULL) == CKIT_OK;
-        r->is_named |= ckit_keyring_fingerprint(ring, r->frame.tenant_id, fingerprint, NULL) == CKIT_OK &&
-                       ckit_slice_equal(ckit_slice_str(fingerprint), r->frame.key_fingerprint);
-    }
-    ckit_keyring_close(ring);
+static bool open_with(ckit_keyring *ring, revealed *r) {
+    char fingerprint[CKIT_FINGERPRINT_DIGITS + 1];
+    bool opened = unseal(ring, ckit_slice_of(NULL, 0), r->key, r->sealed, r->out, NULL) == CKIT_OK;
+    r->is_named |= ckit_keyring_fingerprint(ring, r->frame.tenant_id, fingerprint, NULL) == CKIT_OK &&
+                   ckit_slice_equal(ckit_slice_str(fingerprint), r->frame.key_fingerprint);
     return opened;
 }
 
-static bool open_with_any(revealed *r) {
-    ckit_keyring_options given = CKIT_KEYRING_OPTIONS_INIT, own = CKIT_KEYRING_OPTIONS_INIT;
+/* `wrong` is what is wrong with the keys of the environment, which may be the ones that are needed. */
+static bool open_with_any(revealed *r, ckit_error *wrong) {
+    ckit_keyring_options own = CKIT_KEYRING_OPTIONS_INIT;
+    ckit_keyring        *ring = NULL;
     char                 path[PATH_BYTES];
     size_t               directory;
-    given.key_file = variable("CACHEKIT_MASTER_KEY_FILE");
-    if (given.key_file == NULL) {
-        given.master_key_hex = variable("CACHEKIT_MASTER_KEY");
-        given.previous_keys_hex = variable("CACHEKIT_PREVIOUS_MASTER_KEYS");
-    }
+    bool opened = ckit_keyring_from_environment(false, &ring, NULL, wrong) == CKIT_OK && open_with(ring, r);
+    ckit_keyring_close(ring);
+    ring = NULL;
     own.key_file = path;
-    return open_with(&given, r) || (own_file(path, &directory) && open_with(&own, r));
+    if (!opened && own_file(path, &directory) && ckit_keyring_open(&own, &ring, NULL) == CKIT_OK) {
+        opened = open_with(ring, r);
+        ckit_keyring_close(ring);
+    }
+    return opened;
 }
 
 /* The tenant of "t:TENANT:KEY", as it stands there; empty: none. */
@@ -349,13 +353,17 @@ static ckit_status reveal(const char *whose, ckit_slice in_key, revealed *r, cki
                          (int)(r->frame.tenant_id.len < 64 ? r->frame.tenant_id.len : 64),
                          (const char *)r->frame.tenant_id.ptr);
     }
-    if (open_with_any(r)) {
+    ckit_error wrong = CKIT_ERROR_INIT;
+    if (open_with_any(r, &wrong)) {
         return CKIT_OK;
     }
     if (r->is_named) {
         return ckit_fail(err, CKIT_E_AUTH_TAG, "get",
                          "it does not open with the key that has sealed it: it was altered, or moved here from another "
                          "key");
+    }
+    if (wrong.status != CKIT_OK) {
+        return ckit_fail(err, wrong.status, "get", "the value is encrypted: %s", wrong.text);
     }
     return ckit_fail(
         err, CKIT_E_UNSUPPORTED, "get",

@@ -22,7 +22,8 @@ ckit_status run_secret_ring(ckit_keyring **ring, char deployment[CKIT_DEPLOYMENT
 
 /* What other commands show of a sealed value: opened with the keys of the environment, or of the user's own file where
  * there is one. `whose` is the tenant that was asked for, NULL where none was; `key` may have a tenant's prefix. Appended
- * to `out`. CKIT_E_AUTH_TAG: it was altered or moved, also from another tenant; CKIT_E_UNSUPPORTED: no key opens it. */
+ * to `out`. CKIT_E_AUTH_TAG: it was altered or moved, also from another tenant; CKIT_E_UNSUPPORTED: no key opens it; or
+ * what is wrong with the keys of the environment. */
 ckit_status run_secret_reveal(const char *whose, ckit_slice key, ckit_slice sealed, ckit_buf *out, ckit_error *err);
 
 /* A value as programs with these keys store it (ckit_cache_set): a frame becomes an encrypted one, other bytes are

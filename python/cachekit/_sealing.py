@@ -26,6 +26,7 @@ class Sealing(NamedTuple):
     previous_keys: tuple[SecretStr, ...]
     deployment: str | None
     fail_closed: bool | None
+    key_file: str | None  # which has the keys where none are given here; the library reads it
 
     def __repr__(self) -> str:
         return f"Sealing(asked={self.asked})"
@@ -51,22 +52,24 @@ class Sealing(NamedTuple):
 
         current = None if self.master_key is None else digest(self.master_key)
         previous = tuple(digest(key) for key in self.previous_keys)
-        return (self.asked is False, current, previous, self.deployment, self.fail_closed)
+        return (self.asked is False, current, previous, self.deployment, self.fail_closed, self.key_file)
 
 
 def sealing_of(config: DecoratorConfig) -> Sealing | None:
     """What a function seals with; None when there is no key, and none is asked for.
 
     Raises:
-        ConfigurationError: a serializer whose values may not be sealed.
+        ConfigurationError: a serializer whose values may not be sealed; no key where one is needed, or keys in variables and
+            in a file.
     """
     encryption = config.encryption
     settings = get_settings()
+    file = key_file(settings)
     key = encryption.master_key if isinstance(encryption.master_key, SecretStr) else settings.master_key
     key = key if isinstance(key, SecretStr) else None
     previous = settings.previous_master_keys
     asked = encryption.enabled
-    if key is None and not previous and not os.environ.get(MASTER_KEY_FILE):
+    if key is None and not previous and file is None:
         if asked or (asked is None and encryption.tenant_extractor is not None):
             raise ConfigurationError("encryption is asked for without a master key: give master_key=, or set CACHEKIT_MASTER_KEY", "E001")
         return None
@@ -82,7 +85,21 @@ def sealing_of(config: DecoratorConfig) -> Sealing | None:
 
         deployment = str(uuid.UUID(deployment))
     fail_closed = settings.encryption_fail_closed if encryption.fail_closed is None else encryption.fail_closed
-    return Sealing(asked, key, previous, deployment, fail_closed)
+    return Sealing(asked, key, previous, deployment, fail_closed, file if key is None else None)
+
+
+def key_file(settings: CachekitConfig) -> str | None:
+    """The file that the environment names for keys.
+
+    Raises:
+        ConfigurationError: variables of the environment have keys too.
+    """
+    file = os.environ.get(MASTER_KEY_FILE) or None
+    for name in ("master_key", "previous_master_keys"):
+        variable = settings.source(name)
+        if file is not None and variable == f"CACHEKIT_{name.upper()}":
+            raise ConfigurationError(f"{MASTER_KEY_FILE} and {variable} both give keys: keep one of them")
+    return file
 
 
 def _tell_of_environment(settings: CachekitConfig) -> None:

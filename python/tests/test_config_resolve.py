@@ -302,11 +302,15 @@ def test_no_warning_where_nothing_is_stored_or_it_is_meant(caplog: pytest.LogCap
     assert not caplog.records
 
 
-def test_a_confidential_name_with_a_master_key_is_not_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("CACHEKIT_MASTER_KEY", KEY)
+@pytest.mark.parametrize("variable, text", [("CACHEKIT_MASTER_KEY", KEY), ("CACHEKIT_MASTER_KEY_FILE", "/key")])
+def test_a_confidential_name_with_a_master_key_is_not_refused(
+    variable: str, text: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv(variable, text)
     reset_settings()
     config = resolve(named("load_user_c"), {})
     assert (config.profile, config.profile_reason) == ("balanced", "the name has the word 'user'")
+    assert not caplog.records
 
 
 # ---- health ---------------------------------------------------------------------------------------------------

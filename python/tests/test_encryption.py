@@ -187,6 +187,34 @@ def test_a_wrong_key_of_the_environment_is_a_configuration_error_without_a_store
         assert refused.value.code == "E002"
 
 
+@pytest.mark.parametrize("keywords", [{}, {"preset": "secure"}, {"preset": "secure", "master_key": OTHER}])
+@pytest.mark.parametrize("variable", ["CACHEKIT_MASTER_KEY", "CACHEKIT_PREVIOUS_MASTER_KEYS"])
+def test_keys_in_variables_and_in_a_file_are_refused(
+    keywords: dict[str, Any], variable: str, files: FileBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text(OTHER)
+    (tmp_path / "key").chmod(0o600)
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv(variable, KEY)
+    reset_settings()
+    with pytest.raises(ConfigurationError, match=f"CACHEKIT_MASTER_KEY_FILE and {variable} both give keys") as refused:
+        counted(backend=files, **keywords)
+    assert refused.value.code == "E103" and KEY not in str(refused.value)
+
+
+def test_functions_with_keys_of_two_files_keep_apart(
+    files: FileBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports: list[Any] = []
+    for name, key in (("one", KEY), ("two", OTHER)):
+        (tmp_path / name).write_text(key)
+        (tmp_path / name).chmod(0o600)
+        monkeypatch.setenv("CACHEKIT_MASTER_KEY_FILE", str(tmp_path / name))
+        reports.append(counted(backend=files, key=lambda *_, **__: "same")[0])
+    assert reports[0](1)["run"] == 1
+    assert reports[1](1)["run"] == 1 and reports[1].cache.stats()["auth_failures_l2"] == 1
+
+
 def test_encryption_needs_to_know_whose_values_they_are() -> None:
     with pytest.raises(ConfigurationError, match="single_tenant_mode"):
         counted(encryption=True, master_key=KEY, backend=None)

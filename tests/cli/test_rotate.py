@@ -157,11 +157,29 @@ def test_a_deployment_s_value_opens_under_a_tenant_s_key(tool):
     assert tool.ok("get", "--tenant", "acme", "k", env=FORMER) == TEXT.encode()
 
 
-@pytest.mark.parametrize("key", [OLD[:62], "not hexadecimal" * 5])
-def test_get_refuses_a_wrong_key_where_it_may_be_needed(tool, key):
-    tool.ok("set", "k", TEXT, env=FORMER)
+@pytest.mark.parametrize("form", ["raw", "json"])
+@pytest.mark.parametrize("key, code", [(OLD[:62], b"E002"), ("not hexadecimal" * 5, b"E002")])
+def test_get_refuses_a_wrong_key_where_it_may_be_needed(tool, key, code, form):
+    tool.ok("set", "k", json.dumps(TEXT), "--as", form, env=FORMER)
     done = tool.run("get", "k", env={"CACHEKIT_MASTER_KEY": key})
-    assert (done.returncode, done.stdout) == (4, b"") and b"E002" in done.stderr
+    assert (done.returncode, done.stdout) == (2, b"") and code in done.stderr and key.encode() not in done.stderr
+
+
+@pytest.mark.parametrize("form", ["raw", "json"])
+def test_get_says_what_is_wrong_with_the_file_of_the_key(tool, tmp_path, form):
+    file = tmp_path / "key"
+    tool.ok("set", "k", json.dumps(TEXT), "--as", form, env=FORMER)
+    for mode, others, why in ((0o644, {}, b"chmod 600"), (0o600, FORMER, b"keep one of them"), (None, {}, b"cannot be opened")):
+        file.write_text(OLD)
+        file.chmod(mode) if mode else file.unlink()
+        done = tool.run("get", "k", env={"CACHEKIT_MASTER_KEY_FILE": str(file)} | others)
+        assert (done.returncode, done.stdout) == (2, b"") and b"E103" in done.stderr and why in done.stderr
+
+
+def test_what_run_has_sealed_opens_beside_a_wrong_key(tool):
+    tool.ok("run", "--", "echo", "answer")
+    name = tool.ok("run", "--key", "--", "echo", "answer").strip()
+    assert json.loads(tool.ok("get", "--as", "json", name, env={"CACHEKIT_MASTER_KEY": OLD[:62]}))["command"] == ["echo", "answer"]
 
 
 def test_interop_values_are_sealed_for_a_deployment_that_all_have_named(tool):

@@ -198,3 +198,11 @@ def test_a_key_that_cannot_be_one_keeps_nobody_from_running(tool, counted, key):
     done = tool.run("run", "--", *command(), env={"CACHEKIT_MASTER_KEY": key})
     assert done.stdout == b"answer\n" and b"E002" in done.stderr and key.encode() not in done.stderr
     assert b"answer" not in stored(tool)
+
+
+def test_keys_in_variables_and_in_a_file_are_refused_by_name(tool, counted):
+    command, _ = counted
+    for name in ("CACHEKIT_MASTER_KEY", "CACHEKIT_PREVIOUS_MASTER_KEYS"):
+        done = tool.run("run", "--", *command(), env={"CACHEKIT_MASTER_KEY_FILE": "/key", name: "0123" * 16})
+        assert done.stdout == b"answer\n" and b"E103" in done.stderr
+        assert f"CACHEKIT_MASTER_KEY_FILE and {name} both give keys: keep one of them".encode() in done.stderr

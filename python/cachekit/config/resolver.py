@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from ..errors import ConfigurationTypeError, UnsupportedError
 from ._build import KEYWORDS, unwrap
 from ._checks import NOT_GIVEN, check_bool, refuse_names, refuse_type
 from ._presets import INTENTS
 from .decorator import DecoratorConfig, LocalConfig, check_backend, get_default_backend
 from .intent import detect_intent
+from .secret import MASTER_KEY_FILE
 from .settings import get_settings
 
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
@@ -92,7 +95,7 @@ def _from_name(function: Any, options: dict[str, Any]) -> DecoratorConfig:
     secure = profile == "secure"
     if secure:
         profile = "balanced"
-        if get_settings().master_key:
+        if get_settings().master_key or os.environ.get(MASTER_KEY_FILE):
             secure = False  # what it returns is encrypted
         else:
             reason = f"{reason}, but no master key is configured"
