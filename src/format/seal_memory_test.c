@@ -8,6 +8,7 @@
 #include "support/memory_search.h"
 #include "support/test.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -137,6 +138,20 @@ CKIT_TEST(seal_memory, sealing_anew_gives_back_no_plaintext) {
 
 /* ---- the whole process -------------------------------------------------------------------------------------- */
 
+/* What lies between master key and tenant's key, masked: the first half of RFC 5869. */
+static void note_extract(const char *tenant, uint8_t masked[32]) {
+    crypto_auth_hmacsha256_state state;
+    uint8_t                      master[sizeof masked_master], salt[CKITI_TENANT_SALT_MAX], extract[32];
+    mask_bytes(master, masked_master, sizeof master);
+    (void)crypto_auth_hmacsha256_init(&state, salt, ckiti_tenant_salt("encryption", S(tenant), salt));
+    (void)crypto_auth_hmacsha256_update(&state, master, sizeof master);
+    (void)crypto_auth_hmacsha256_final(&state, extract);
+    mask_bytes(masked, extract, sizeof extract);
+    wipe(master, sizeof master);
+    wipe(extract, sizeof extract);
+    wipe(&state, sizeof state);
+}
+
 /* What AES makes of a key, masked: round keys, and powers for the tag. */
 typedef struct schedule {
     uint8_t blocks[CKITI_SEAL_EXPANDED / 16][16];
@@ -177,16 +192,18 @@ __attribute__((noinline)) static void seal_and_open(ckit_keyring *ring, schedule
 /* In a process of its own, whose memory nothing else has filled. */
 static void search(ckit_seal_cipher cipher) {
     ckit_keyring *ring = open_ring(NULL, cipher);
-    uint8_t       key[32];
+    uint8_t       key[32], extract[32];
     schedule      made;
     seal_and_open(ring, &made);
     note_key(ring, "t", key);
+    note_extract("t", extract);
     CHECK(find_in_process(masked_master, sizeof masked_master) > 0); /* the search finds */
     CHECK(find_in_process(key, sizeof key) > 0);
     CHECK(find_in_process(made.blocks[2], 16) > 0);
     ckit_keyring_close(ring);
     CHECK_EQ_U(0, find_in_process(masked_master, sizeof masked_master));
     CHECK_EQ_U(0, find_in_process(key, sizeof key));
+    CHECK_EQ_U(0, find_in_process(extract, sizeof extract));
     /* The first half is also the first round key of what AES makes of it. */
     CHECK_EQ_U(0, find_in_process(key, 16));
     CHECK_EQ_U(0, find_in_process(key + 16, 16));
