@@ -257,8 +257,10 @@ static PyObject *results(PyObject *object, PyObject *unused) {
     }
     self->taken = true;
     for (size_t n = 0; n < self->m.keyed; n++) {
-        self->m.answers[n] =
-            self->batch == NULL ? CKIT_E_CLOSED : ckit_batch_take(self->batch, n, &self->m.values[n], NULL);
+        self->m.answers[n] = CKIT_E_CLOSED;
+        if (self->batch != NULL) {
+            core_many_answer(&self->m, self->batch, n);
+        }
     }
     if (core_many_read(&self->m) < 0) {
         return NULL;
@@ -268,20 +270,8 @@ static PyObject *results(PyObject *object, PyObject *unused) {
 
 /* What the n-th call with a key has by now, or may have instead. NULL, without an exception: nothing. */
 static PyObject *instead(core_batch *self, size_t n, bool hard) {
-    ckit_value value = CKIT_VALUE_INIT;
-    PyObject  *result = core_many_loaded(&self->m, n);
-    if (result != NULL || self->batch == NULL) {
-        return result;
-    }
-    ckit_status st = ckit_batch_overdue(self->batch, n, hard, &value, NULL);
-    if (st == CKIT_OK || st == CKIT_STALE) {
-        result = core_function_take(self->function, &value);
-        PyErr_Clear(); /* what cannot be read stands in for nothing */
-    } else if (st == CKIT_E_FUNCTION && self->m.failure != NULL) {
-        Py_INCREF(self->m.failure);
-        result = self->m.failure;
-    }
-    return result;
+    PyObject *result = core_many_loaded(&self->m, n);
+    return result != NULL || self->batch == NULL ? result : core_many_overdue(&self->m, self->batch, n, hard);
 }
 
 static PyObject *overdue(PyObject *object, PyObject *hard) {

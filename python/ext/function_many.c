@@ -217,6 +217,42 @@ PyObject *core_many_loaded(core_many *m, size_t n) {
     return result != NULL ? result : result_of_twin(m, n);
 }
 
+/* The exception of a failure of the cache that its caller is to see. NULL: he is not, the call is loaded without it. */
+static PyObject *failure_of(const core_function *f, ckit_status st, const ckit_error *err) {
+    const bool minds = core_function_minds(f, st);
+    if (!minds && st != CKIT_E_AUTH_TAG) {
+        return NULL;
+    }
+    (void)(minds ? core_raise_store : core_raise)(f->state, err);
+    return take_exception();
+}
+
+void core_many_answer(core_many *m, ckit_batch *batch, size_t n) {
+    ckit_error err = CKIT_ERROR_INIT;
+    m->answers[n] = ckit_batch_take(batch, n, &m->values[n], &err);
+    PyObject *failure = failure_of(m->f, m->answers[n], &err);
+    if (failure != NULL) { /* also of what was loaded, and is kept nowhere */
+        Py_XSETREF(m->results[m->places[n]], failure);
+    }
+}
+
+PyObject *core_many_overdue(core_many *m, ckit_batch *batch, size_t n, bool hard) {
+    ckit_value  value = CKIT_VALUE_INIT;
+    ckit_error  err = CKIT_ERROR_INIT;
+    PyObject   *result = NULL;
+    ckit_status st = ckit_batch_overdue(batch, n, hard, &value, &err);
+    if (st == CKIT_OK || st == CKIT_STALE) {
+        result = core_function_take(m->f, &value);
+        PyErr_Clear(); /* what cannot be read stands in for nothing */
+    } else if (st == CKIT_E_FUNCTION && m->failure != NULL) {
+        Py_INCREF(m->failure);
+        result = m->failure;
+    } else {
+        result = failure_of(m->f, st, &err);
+    }
+    return result;
+}
+
 /* -1 with an exception. */
 static int tell_stale(core_many *m, size_t n) {
     if (m->stale == NULL && (m->stale = PyList_New(0)) == NULL) {
@@ -345,9 +381,14 @@ static ckit_status run(blocking *b) {
         ckit_status      loaded = load(b, calls, count, &why);
         st = ckit_finish_many(batch, loaded, &why);
     }
+    core_wait_end(&b->wait);
     for (size_t n = 0; n < b->m.keyed; n++) {
-        b->m.answers[n] = st == CKIT_OK ? ckit_batch_take(batch, n, &b->m.values[n], NULL) : st;
+        b->m.answers[n] = st;
+        if (st == CKIT_OK) {
+            core_many_answer(&b->m, batch, n);
+        }
     }
+    core_wait_begin(&b->wait);
     ckit_batch_free(batch);
     core_wait_end(&b->wait);
     return st;

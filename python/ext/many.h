@@ -37,6 +37,11 @@ PyObject *core_many_results(PyObject *given, Py_ssize_t count);
 void core_many_take(core_many *m, ckit_batch_call *calls, size_t count, PyObject *results);
 /* The pending exception becomes the failure of the loader. */
 void core_many_failed(core_many *m);
+/* Takes the n-th answer of a batch that is done. A failure that is the caller's to see (the store's, where the function
+ * fails closed; a sealed value that does not open, where the cache does) becomes its result, in place of what was loaded. */
+void core_many_answer(core_many *m, ckit_batch *batch, size_t n);
+/* What the n-th call may have before that, its limit being over. NULL, without an exception: nothing. */
+PyObject *core_many_overdue(core_many *m, ckit_batch *batch, size_t n, bool hard);
 /* What has been kept is read into `results`; a value that cannot be read leaves none. -1 with an exception that is the
  * caller's. */
 int core_many_read(core_many *m);

@@ -318,6 +318,27 @@ def test_failing_closed_a_coroutine_function_raises_too(files: FileBackend, tmp_
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("limits", [{}, {"hard_limit": 60}], ids=["unlimited", "limited"])
+@pytest.mark.parametrize("awaited", [False, True])
+def test_failing_closed_an_altered_entry_is_the_failure_of_its_call_in_a_batch(
+    files: FileBackend, tmp_path: Path, awaited: bool, limits: dict[str, float]
+) -> None:
+    report, runs = counted(
+        preset="secure", master_key=KEY, backend=files, l1_enabled=False, fail_closed=True, **limits
+    )
+    report(1)
+    damage(tmp_path)
+    before = stored(tmp_path).count(b"AES-256-GCM")
+
+    async def main() -> Any:
+        return await report.aget_many([1, 2], return_exceptions=True)
+
+    altered, new = asyncio.run(main()) if awaited else report.get_many([1, 2], return_exceptions=True)
+    assert isinstance(altered, DecryptionAuthenticationError) and altered.code == "E003"
+    assert new["run"] == 2 and len(runs) == 2  # the one that was there first, and the other
+    assert stored(tmp_path).count(b"AES-256-GCM") == before + 1
+
+
 # ---- tenants ----------------------------------------------------------------------------------------------------------
 
 

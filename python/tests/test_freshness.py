@@ -166,6 +166,38 @@ def test_failing_closed_the_store_s_error_is_the_caller_s(awaited: bool, broken:
     assert open_(1) == body.runs
 
 
+def asked_for_many(function: Any, numbers: list[int], awaited: bool) -> list[Any]:
+    if not awaited:
+        return function.get_many(numbers, return_exceptions=True)
+
+    async def main() -> Any:
+        return await function.aget_many(numbers, return_exceptions=True)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("limits", [{}, {"hard_limit": 60}], ids=["unlimited", "limited"])
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("broken", [{"reads": True, "writes": False}, {"reads": False, "writes": True}])
+def test_failing_closed_the_store_s_error_is_that_of_each_call_of_a_batch(
+    awaited: bool, broken: dict[str, bool], limits: dict[str, float]
+) -> None:
+    runs: list[int] = []
+
+    def number(n: int) -> int:
+        runs.append(n)
+        return n
+
+    function = cache(backend=Broken(**broken), fallback_strategy="fail_closed", **limits)(number)
+    results = asked_for_many(function, [1, 2, 1], awaited)
+    assert [type(result) for result in results] == [BackendError] * 3 and results[0].code.startswith("E")
+    assert runs == ([] if broken["reads"] else [1, 2])
+    with pytest.raises(BackendError):
+        function.get_many([1])
+    open_ = cache(backend=Broken(**broken), **limits)(number)
+    assert asked_for_many(open_, [1, 2, 1], awaited) == [1, 2, 1]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
