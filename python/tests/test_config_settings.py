@@ -334,6 +334,12 @@ def test_previous_keys(monkeypatch: pytest.MonkeyPatch):
         CachekitConfig(master_key=KEY, previous_master_keys=[KEY.upper()])
 
 
+def test_blanks_around_a_key_of_the_environment_do_not_count(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CACHEKIT_MASTER_KEY", f" {KEY}\n")
+    key = CachekitConfig().master_key
+    assert key is not None and key.get_secret_value() == KEY
+
+
 def test_a_malformed_master_key_is_refused_where_it_is_used_not_here():
     assert CachekitConfig(master_key="not hex").master_key.get_secret_value() == "not hex"
 

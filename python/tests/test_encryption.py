@@ -161,6 +161,25 @@ def test_a_key_file_is_a_key(
     assert again(1) == report(1) and others == [] and PLAIN.encode() not in stored(tmp_path)
 
 
+def test_in_a_rotation_no_process_loses_what_another_has_sealed(
+    files: FileBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def process(current: str, *previous: str) -> tuple[Any, list[Any]]:
+        monkeypatch.setenv("CACHEKIT_MASTER_KEY", current)
+        monkeypatch.setenv("CACHEKIT_PREVIOUS_MASTER_KEYS", ",".join(previous))
+        reset_settings()
+        return counted(preset="secure", backend=files, l1_enabled=False)
+
+    OTHER = "1123456789abcdef" * 4
+    before, prepared, turned, after = process(KEY), process(KEY, OTHER), process(OTHER, KEY), process(OTHER)
+    for number, (report, _) in enumerate((before, prepared, turned, after)):
+        assert report(number)["x"] == number  # sealed with the current key of that step
+    for together, there in [((before, prepared), (0, 1)), ((prepared, turned), (0, 1, 2, 3)), ((turned, after), (2, 3))]:
+        for report, runs in together:
+            computed = len(runs)
+            assert [report(number)["x"] for number in there] == list(there) and len(runs) == computed
+
+
 def test_without_a_key_encryption_is_refused_when_the_function_is_decorated() -> None:
     for keywords in ({"preset": "secure"}, {"encryption": True, "single_tenant_mode": True},
                      {"tenant_extractor": lambda x: "a"}):

@@ -242,8 +242,8 @@ static ckit_status try_keys(const opening *o, ckit_slice fingerprint, ckit_error
                                  "this ring does not have",
                                  o->sealed.len)
                      : ckit_fail(err, st, WHERE,
-                                 "sealed with a key that this ring does not have: a former key of yours goes among the "
-                                 "previous ones");
+                                 "sealed with a key that this ring does not have: a former or coming key of yours goes "
+                                 "among the previous ones");
     }
     return st;
 }

@@ -156,7 +156,8 @@ static ckit_status measure(const given_key *key, size_t *len, ckit_error *err) {
     *len = key->hex ? ckiti_hex_decode(key->source, NULL) : key->source.len;
     if (*len == SIZE_MAX) {
         return ckit_fail(err, CKIT_E_BAD_MASTER_KEY, WHERE,
-                         "%s is not hexadecimal: it must be at least 64 digits 0-9 and a-f, as `cachekit keygen` makes",
+                         "%s is not hexadecimal: it must be at least 64 digits 0-9 and a-f, two for each byte, "
+                         "as `cachekit keygen` makes",
                          key->name);
     }
     if (*len < CKIT_MASTER_KEY_MIN_BYTES || *len > CKIT_MASTER_KEY_MAX_BYTES) {

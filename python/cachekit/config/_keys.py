@@ -17,7 +17,8 @@ def decode_key(name: str, text: str) -> bytes:
     key = _from_hex(text)
     if key is None:  # raised here, so that no error of the decoder hangs on it
         raise ConfigurationError(
-            f"{name} is not hexadecimal: expected {2 * LEAST_BYTES} or more digits 0-9 and a-f; {_ADVICE}", "E002"
+            f"{name} is not hexadecimal: expected {2 * LEAST_BYTES} or more digits 0-9 and a-f, an even number; {_ADVICE}",
+            "E002",
         )
     if len(key) < LEAST_BYTES:
         raise ConfigurationError(

@@ -185,7 +185,7 @@ def _read_mode(value: str) -> int | None:
 
 def parse(setting: Setting, value: str) -> Any:
     """What a variable says, in the type of the setting; None when it is not of that type. The range is not looked at.
-    Blanks, signs and exponents are refused."""
+    Blanks, signs and exponents are refused, but for blanks around secrets."""
     if setting.kind == "boolean":
         return BOOLEAN_WORDS.get(value.lower())
     if setting.kind in ("whole number", "MiB"):
@@ -198,7 +198,7 @@ def parse(setting: Setting, value: str) -> Any:
         return value.lower() if value.lower() in setting.words else None
     if setting.kind == "secrets":
         return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
-    return value
+    return value.strip() if setting.secret else value  # a line end that came along is no part of a key
 
 
 def _shown(setting: Setting, value: str) -> str:
