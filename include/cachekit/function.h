@@ -131,8 +131,8 @@ CKIT_API void ckit_function_options_init(ckit_function_options *options, size_t 
  *
  * soft_limit_ms, hard_limit_ms: ckit_call runs the loader of such a function in a thread of its own, with a copy of the
  * arguments. Up to 64 of a cache run at the same time; further calls wait for a thread, which counts for their limits.
- * A call from inside such a run waits for none: without a free one it runs in that thread, and so does one in its
- * caller's that has waited for its soft limit and has no hard one.
+ * A call from inside such a run, of the same cache or of another, waits for none: without a free one it runs in that
+ * thread, and so does one in its caller's that has waited for its soft limit and has no hard one.
  * Nothing stops a loader: closing the function waits for it. Time is real time. ckit_call_many does the same with a
  * loader for many, whose `context` then has to last until it returns, which may be after ckit_call_many has: past the
  * soft limit it returns when every call has an answer or an older value, past the hard one with CKIT_E_FUNCTION_TIMEOUT

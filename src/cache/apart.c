@@ -5,6 +5,9 @@
 
 #define LONG_MS UINT64_C(86400000)
 
+/* Whose thread this is, while it has a run. */
+static _Thread_local ckiti_workers *own_runners;
+
 static void work(ckiti_job *job);
 
 void ckiti_apart_init(ckiti_apart *apart, const ckiti_apart_kind *kind, ckit_function *function) {
@@ -42,12 +45,29 @@ static ckiti_apart *apart_of(ckiti_job *job) {
 
 static void work(ckiti_job *job) {
     ckiti_apart *apart = apart_of(job);
+    own_runners = &apart->function->cache->runners;
     apart->kind->move(apart, ckiti_flight_move_here);
     apart->kind->run(apart);
+    own_runners = NULL;
     if (ends_alone(apart)) {
         end(apart);
     }
 }
+
+ckiti_workers *ckiti_apart_step_aside(void) {
+    if (own_runners != NULL) {
+        ckiti_workers_step_aside(own_runners);
+    }
+    return own_runners;
+}
+
+void ckiti_apart_step_back(ckiti_workers *runners) {
+    if (runners != NULL) {
+        ckiti_workers_step_back(runners);
+    }
+}
+
+void ckiti_apart_forked(void) { own_runners = NULL; }
 
 /* ---- the caller -------------------------------------------------------------------------------------------------- */
 
@@ -89,13 +109,13 @@ static bool leaves_in_time(ckiti_apart *apart, void *caller) {
     return false;
 }
 
-/* All threads are taken: waits for one as long as the limits say. Who has one himself does not: those that have all of
- * them could wait for each other. Nor does anybody for longer than his soft limit where that is all he has. CKIT_STALE:
+/* All threads are taken: waits for one as long as the limits say. Who has one himself, of whatever cache, does not: those
+ * that have all of them could wait for each other. Nor does anybody for longer than his soft limit where that is all he has. CKIT_STALE:
  * the caller has what he gets instead. */
 static ckit_status await_thread(ckiti_apart *apart, ckiti_workers *runners, void *caller) {
     const ckit_function *function = apart->function;
     ckit_status          st = CKIT_E_BUSY;
-    if (ckiti_workers_is_own(runners)) {
+    if (own_runners != NULL) {
         return CKIT_MISS;
     }
     if (function->soft_limit_ms != 0) {

@@ -46,4 +46,12 @@ void ckiti_apart_fini(ckiti_apart *apart);
  * run is not his any more. CKIT_MISS: there is no thread for it; nothing has happened. */
 ckit_status ckiti_apart_compute(ckiti_apart *apart, void *caller);
 
+/* The calling thread is about to wait for a call, of whatever cache, that may wait for a thread itself: if it is that of
+ * a run, another run may have its place meanwhile. Returns whose place it is, for stepping back, or NULL. */
+ckiti_workers *ckiti_apart_step_aside(void);
+/* Accepts NULL. */
+void ckiti_apart_step_back(ckiti_workers *runners);
+/* In a forked child: the pools and their threads stayed with the parent. */
+void ckiti_apart_forked(void);
+
 #endif

@@ -1,6 +1,7 @@
 /* Many calls as one: flights that others lead, and locks that others hold. */
 #include "cache/batch.h"
 
+#include "cache/apart.h"
 #include "cache/refresh.h"
 
 #include <cachekit/value.h>
@@ -190,15 +191,13 @@ static bool pause_for(ckit_batch *b, uint64_t span_ms) {
 }
 
 bool ckiti_batch_pause(ckit_batch *b) {
-    uint64_t until_ms = ckiti_batch_begin_pause(b), left;
-    bool     news = false, stopped = false;
-    bool     aside = ckiti_workers_step_aside(&b->cache->runners); /* others may be waiting for this thread */
+    uint64_t       until_ms = ckiti_batch_begin_pause(b), left;
+    bool           news = false, stopped = false;
+    ckiti_workers *aside = ckiti_apart_step_aside(); /* others may be waiting for this thread */
     while (!news && !stopped && (left = ckiti_time_left(ckiti_system_monotonic_ms(), until_ms)) > 0) {
         news = pause_for(b, b->stop != NULL && left > CKITI_ASK_EVERY_MS ? CKITI_ASK_EVERY_MS : left);
         stopped = b->stop != NULL && b->stop(b->context);
     }
-    if (aside) {
-        ckiti_workers_step_back(&b->cache->runners);
-    }
+    ckiti_apart_step_back(aside);
     return !stopped;
 }

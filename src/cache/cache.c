@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "base/range.h"
+#include "cache/apart.h"
 #include "cache/memkey.h"
 
 #include <cachekit/envelope.h>
@@ -283,6 +284,7 @@ static void fork_child(void *self) {
     }
     pthread_cond_init(&cache->refreshed, NULL); /* whoever waited for it is not here */
     pthread_mutex_unlock(&cache->mu);
+    ckiti_apart_forked();
     ckiti_workers_drop_jobs(&cache->workers);
     ckiti_workers_drop_jobs(&cache->runners);
     atomic_store(&cache->sweeping, false); /* the child's next value starts a sweep of its own */

@@ -1,5 +1,6 @@
 /* The blocking driver of a call. */
 #include "cache/call.h"
+#include "cache/apart.h"
 #include "cache/refresh.h"
 #include "format/args.h"
 
@@ -56,12 +57,9 @@ static ckit_status after_all(const ckit_op *op) { return op->seat.state == CKITI
 
 /* Without the thread of a run with a limit: the other one may be waiting for that. */
 static ckiti_seat_state wait_aside(ckit_op *op, uint64_t left) {
-    ckiti_workers   *runners = &op->cache->runners;
-    bool             aside = ckiti_workers_step_aside(runners);
+    ckiti_workers   *aside = ckiti_apart_step_aside();
     ckiti_seat_state state = wait_in_line(op, left);
-    if (aside) {
-        ckiti_workers_step_back(runners);
-    }
+    ckiti_apart_step_back(aside);
     return state;
 }
 

@@ -251,12 +251,63 @@ CKIT_TEST(runners, a_run_that_calls_another_function_does_not_wait_for_a_second_
     busy_close(&b);
 }
 
+/* Runs of two caches, each of which calls a function of the other one. */
+typedef struct crossing {
+    loader           gate; /* holds them up before */
+    ckit_function   *runs;
+    ckit_function   *there;
+    _Atomic uint64_t calls;
+} crossing;
+
+static ckit_status stop_and_cross(void *context, ckit_load *load, ckit_error *err) {
+    crossing *c = context;
+    (void)loader_run(&c->gate, load, err);
+    CHECK_OK(call(c->there, (int64_t)atomic_fetch_add(&c->calls, 1)).status);
+    return CKIT_OK;
+}
+
+static void crossing_fill(crossing *c, ckit_cache *cache, const char *name) {
+    ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
+    ckit_error            err = CKIT_ERROR_INIT;
+    options.hard_limit_ms = 1;
+    loader_init(&c->gate);
+    loader_shut(&c->gate);
+    CHECK_OK_ERR(ckit_function_new(cache, name, stop_and_cross, c, &options, &c->runs, &err), &err);
+    for (int64_t i = 0; i < CKITI_MOST_RUNNERS; i++) {
+        CHECK_STATUS(CKIT_E_FUNCTION_TIMEOUT, call(c->runs, i).status);
+    }
+    loader_wait_stopped(&c->gate, CKITI_MOST_RUNNERS);
+}
+
+CKIT_TEST(runners, runs_of_two_caches_that_call_each_other_do_not_wait_for_each_other_s_threads) {
+    stage    s;
+    loader   l;
+    crossing here = {.calls = 0}, there = {.calls = 0};
+    loader_init(&l);
+    stage_open(&s, FAKE_LOCKING_MANY, NULL);
+    stage_join(&s, FAKE_LOCKING_MANY, NULL);
+    here.there = limited(s.other, "test.there", &l, 0, 3600000);
+    there.there = limited(s.f.cache, "test.here", &l, 0, 3600000);
+    crossing_fill(&here, s.f.cache, "test.from_here");
+    crossing_fill(&there, s.other, "test.from_there");
+    loader_open(&here.gate);
+    loader_open(&there.gate);
+    wait_until(&l.runs, 2 * CKITI_MOST_RUNNERS);
+    ckit_function_close(here.runs);
+    ckit_function_close(there.runs);
+    ckit_function_close(here.there);
+    ckit_function_close(there.there);
+    stage_close(&s);
+}
+
 /* Runs that call a function, one call or many at once, which somebody without a thread leads. */
 typedef struct waiting {
     stage          s; /* its loader holds the runs up, before they call */
     ckit_function *inner;
+    ckit_function *limited; /* what waits for a thread: the same, or what it calls, as one of another cache */
     loader         l;
     bool           many;
+    int64_t        second; /* of these */
 } waiting;
 
 static ckit_status stop_and_call(void *context, ckit_load *load, ckit_error *err) {
@@ -266,7 +317,7 @@ static ckit_status stop_and_call(void *context, ckit_load *load, ckit_error *err
         CHECK_OK(call(w->inner, 1).status);
         return CKIT_OK;
     }
-    many m = {.fn = w->inner, .count = 2, .arguments = {1, 2}};
+    many m = {.fn = w->inner, .count = 2, .arguments = {1, w->second}};
     run_many(&m);
     CHECK_OK_ERR(m.status, &m.err);
     for (size_t i = 0; i < m.count; i++) {
@@ -275,14 +326,32 @@ static ckit_status stop_and_call(void *context, ckit_load *load, ckit_error *err
     return CKIT_OK;
 }
 
+static ckit_status call_limited(void *context, ckit_load *load, ckit_error *err) {
+    const waiting *w = context;
+    (void)err;
+    CHECK_OK(call(w->limited, 1).status);
+    write_number(load->result, 1, 0);
+    return CKIT_OK;
+}
+
+static void make_inner(waiting *w, bool elsewhere) {
+    ckit_error err = CKIT_ERROR_INIT;
+    w->limited = limited(w->s.f.cache, "test.limited", &w->l, 0, 3600000);
+    w->inner = w->limited;
+    if (elsewhere) {
+        stage_join(&w->s, FAKE_LOCKING_MANY, NULL);
+        CHECK_OK_ERR(ckit_function_new(w->s.other, "test.inner", call_limited, w, NULL, &w->inner, &err), &err);
+    }
+}
+
 static bool leads(void *function) {
     ckit_function_stats stats = CKIT_FUNCTION_STATS_INIT;
     ckit_function_get_stats(function, &stats);
     return stats.misses > 0;
 }
 
-static void runs_wait_for_who_has_no_thread(bool together) {
-    waiting               w = {.many = together};
+static void runs_wait_for_who_has_no_thread(bool together, bool elsewhere) {
+    waiting               w = {.many = together, .second = elsewhere ? 1 : 2};
     ckit_function_options options = CKIT_FUNCTION_OPTIONS_INIT;
     ckit_error            err = CKIT_ERROR_INIT;
     ckit_function        *fn;
@@ -292,7 +361,7 @@ static void runs_wait_for_who_has_no_thread(bool together) {
     stage_start(&w.s, FAKE_LOCKING_MANY, NULL);
     loader_init(&w.l);
     loader_shut(&w.s.l);
-    w.inner = limited(w.s.f.cache, "test.inner", &w.l, 0, 3600000);
+    make_inner(&w, elsewhere);
     options.hard_limit_ms = 1;
     CHECK_OK_ERR(ckit_function_new(w.s.f.cache, "test.outer", stop_and_call, &w, &options, &fn, &err), &err);
     for (int64_t i = 0; i < CKITI_MOST_RUNNERS; i++) {
@@ -300,24 +369,30 @@ static void runs_wait_for_who_has_no_thread(bool together) {
     }
     loader_wait_stopped(&w.s.l, CKITI_MOST_RUNNERS);
     call_start(&c, w.inner, 1);
-    wait_for(leads, w.inner);
+    wait_for(leads, w.limited);
     for (int i = 0; i < 10; i++) {
         breathe();
     }
     CHECK_EQ_U(0, w.l.runs);
     loader_open(&w.s.l);
+    wait_until(&w.l.runs, 1);
     CHECK_OK(call_join(&c).status);
     ckit_function_close(fn);
-    CHECK_EQ_U(together ? 2 : 1, w.l.runs);
-    ckit_function_close(w.inner);
+    CHECK_EQ_U(together && !elsewhere ? 2 : 1, w.l.runs);
+    ckit_function_close(w.limited);
+    if (elsewhere) {
+        ckit_function_close(w.inner);
+    }
     stage_close(&w.s);
 }
 
 CKIT_TEST(runners, runs_that_all_wait_for_a_call_without_a_thread_make_room_for_it) {
-    runs_wait_for_who_has_no_thread(false);
+    runs_wait_for_who_has_no_thread(false, false);
 }
 
-CKIT_TEST(runners, so_do_runs_that_wait_for_it_with_many_calls) { runs_wait_for_who_has_no_thread(true); }
+CKIT_TEST(runners, so_do_runs_that_wait_for_it_with_many_calls) { runs_wait_for_who_has_no_thread(true, false); }
+CKIT_TEST(runners, and_runs_that_wait_for_another_cache_s_call) { runs_wait_for_who_has_no_thread(false, true); }
+CKIT_TEST(runners, or_for_many_of_them) { runs_wait_for_who_has_no_thread(true, true); }
 
 CKIT_TEST(runners, many_calls_wait_for_a_thread_no_longer_either) {
     busy        b;

@@ -187,31 +187,11 @@ ckit_status ckiti_workers_submit_by(ckiti_workers *workers, ckiti_job *job, stru
     return submit(workers, job, 0, true, &until);
 }
 
-static bool is_own(const ckiti_workers *workers) {
-    for (size_t i = 0; i < workers->thread_count; i++) {
-        if (pthread_equal(workers->threads[i], pthread_self())) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool ckiti_workers_is_own(ckiti_workers *workers) {
+void ckiti_workers_step_aside(ckiti_workers *workers) {
     pthread_mutex_lock(&workers->mu);
-    bool own = is_own(workers);
+    workers->aside++;
+    pthread_cond_broadcast(&workers->finished);
     pthread_mutex_unlock(&workers->mu);
-    return own;
-}
-
-bool ckiti_workers_step_aside(ckiti_workers *workers) {
-    pthread_mutex_lock(&workers->mu);
-    bool own = is_own(workers);
-    if (own) {
-        workers->aside++;
-        pthread_cond_broadcast(&workers->finished);
-    }
-    pthread_mutex_unlock(&workers->mu);
-    return own;
 }
 
 void ckiti_workers_step_back(ckiti_workers *workers) {

@@ -49,11 +49,8 @@ ckit_status ckiti_workers_submit(ckiti_workers *workers, ckiti_job *job, uint64_
 ckit_status ckiti_workers_submit_now(ckiti_workers *workers, ckiti_job *job);
 /* The same, but waits for a thread that is free, until a point of CLOCK_MONOTONIC. */
 ckit_status ckiti_workers_submit_by(ckiti_workers *workers, ckiti_job *job, struct timespec until);
-/* The calling thread is one of the pool's. */
-bool ckiti_workers_is_own(ckiti_workers *workers);
-/* A job waits for what may wait for a thread itself (submit_by): meanwhile another one may run. False: the calling
- * thread is none of the pool's. After true, step_back. */
-bool ckiti_workers_step_aside(ckiti_workers *workers);
+/* The calling job waits for what may wait for a thread itself (submit_by): until step_back another one may run. */
+void ckiti_workers_step_aside(ckiti_workers *workers);
 void ckiti_workers_step_back(ckiti_workers *workers);
 /* True when the job was waiting and is so no more. False when it runs or is over. */
 bool ckiti_workers_cancel(ckiti_workers *workers, ckiti_job *job);
