@@ -45,6 +45,7 @@ struct ckiti_redis_call {
     _Atomic uint64_t  until_ms; /* on CLOCK_MONOTONIC */
     bool              patient;  /* the time limit is the store's own: it grows with the size of a value */
     bool              lost;     /* failed because the connection or the answer was lost: may be tried again */
+    bool              unheard;  /* of some attempt no answer came, though it was sent, or will be: it may take effect */
     uint64_t          began_ms; /* of this attempt */
     bool              strange;  /* it was given a reply that cannot be its own */
     uint32_t          attempts; /* repetitions so far */

@@ -358,9 +358,11 @@ ckit_status ckiti_redis_channel_answer(ckiti_redis_channel *ch, ckiti_redis_woke
 
 /* ---- the leader: the end of a connection ------------------------------------------------------------------------- */
 
-static void fail_lane(ckiti_redis_lane *lane, ckiti_redis_call *current, ckit_error *why, bool lost,
+/* `sent`: all of it was. */
+static void fail_lane(ckiti_redis_lane *lane, ckiti_redis_call *current, ckit_error *why, bool sent,
                       ckiti_redis_woken *woken, ckiti_redis_call **again) {
-    uint64_t end = lane->sent; /* a repeated call may be queued meanwhile */
+    const bool lost = sent && (why->status == CKIT_E_NETWORK || why->status == CKIT_E_TIMEOUT);
+    uint64_t   end = lane->sent; /* a repeated call may be queued meanwhile */
     for (uint64_t head = atomic_load_explicit(&lane->head, memory_order_relaxed); head < end; head++) {
         ckiti_redis_place *place = ckiti_redis_place_at(lane, head);
         ckiti_redis_call  *call = atomic_exchange_explicit(&place->call, NULL, memory_order_acq_rel);
@@ -370,6 +372,7 @@ static void fail_lane(ckiti_redis_lane *lane, ckiti_redis_call *current, ckit_er
         if (call == NULL) {
             continue;
         }
+        call->unheard |= sent;
         ckiti_redis_call_fail(call, why, lost);
         why->sys_errno = EAGAIN; /* for the others it is no news */
         if (again != NULL && lost && call->finish != NULL) {
@@ -383,7 +386,6 @@ static void fail_lane(ckiti_redis_lane *lane, ckiti_redis_call *current, ckit_er
 
 void ckiti_redis_channel_break(ckiti_redis_channel *ch, const ckit_error *why, bool unsent, ckiti_redis_woken *woken,
                                ckiti_redis_call **again) {
-    bool              lost = !unsent && (why->status == CKIT_E_NETWORK || why->status == CKIT_E_TIMEOUT);
     ckit_error        told = *why;
     ckiti_redis_call *plain = is_gathered(ch) ? NULL : ch->turn.call;
     ckiti_redis_call *read = is_gathered(ch) ? ch->gathered.member : NULL;
@@ -397,6 +399,6 @@ void ckiti_redis_channel_break(ckiti_redis_channel *ch, const ckit_error *why, b
     }
     pthread_mutex_unlock(&ch->lock);
     forget_answers(ch);
-    fail_lane(&ch->lanes[CKITI_REDIS_PLAIN], plain, &told, lost, woken, again);
-    fail_lane(&ch->lanes[CKITI_REDIS_READS], read, &told, lost, woken, again);
+    fail_lane(&ch->lanes[CKITI_REDIS_PLAIN], plain, &told, !unsent, woken, again);
+    fail_lane(&ch->lanes[CKITI_REDIS_READS], read, &told, !unsent, woken, again);
 }

@@ -72,6 +72,7 @@ static bool is_done(const ckiti_redis_call *call) { return atomic_load_explicit(
 /* Its time is over. True: the connection is kept for the answer. */
 static bool fail_own(ckiti_redis_channel *ch, ckiti_redis_call *call, ckit_error *why) {
     bool kept = ckiti_redis_channel_waited(ch, call, why);
+    call->unheard = true; /* it is queued at least */
     ckiti_redis_call_fail(call, why, why->status == CKIT_E_TIMEOUT);
     atomic_store(&call->done, true);
     return kept && !call->patient;

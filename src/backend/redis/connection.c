@@ -274,6 +274,7 @@ void ckiti_redis_connection_run(ckiti_redis_connection *c, ckiti_redis_call *cal
         if (sent) {
             ckiti_redis_connection_close(c);
         }
+        call->unheard |= sent;
         ckiti_redis_call_fail(call, &why, st == CKIT_E_NETWORK);
     }
 }

@@ -331,6 +331,8 @@ CKIT_TEST(refusals, of_some_of_many_locks_are_told_beside_those_that_were_taken)
     for (unsigned i = 0; i < MANY; i++) {
         CHECK_EQ_I(i < 512, answers[i] == CKIT_OK);
         CHECK_EQ_I(i >= 512, answers[i] >= CKIT_E_FIRST);
+        CHECK_EQ_I(i >= 512, leases[i].fence == 0);
+        CHECK(memcmp(leases[i].token, (const uint8_t[16]){0}, 16) != 0); /* nobody knows what the server made of it */
     }
     fixture_close(&f);
 }

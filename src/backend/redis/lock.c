@@ -30,8 +30,8 @@ static ckit_status check(ckit_slice key, uint64_t lease_ms, ckit_error *err) {
     return ckiti_redis_check_key(key, err);
 }
 
-/* It was perhaps sent, and no answer came: the server may have taken the lock, or take it yet. */
-static bool may_hold(ckit_status st) { return st == CKIT_E_TIMEOUT || st == CKIT_E_NETWORK; }
+/* The server may have taken the lock, or take it yet, by an attempt that nobody has heard the end of. */
+static bool may_hold(const ckiti_redis_eval *eval, ckit_status st) { return st >= CKIT_E_FIRST && eval->call.unheard; }
 
 /* A repeated attempt whose first answer was lost finds its own token and knows that it has the lock. */
 ckit_status ckiti_redis_lock_try(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *lease,
@@ -52,7 +52,7 @@ ckit_status ckiti_redis_lock_try(void *self, ckit_slice key, uint64_t lease_ms, 
         .arg_count = 2};
     mine.fence = 0;
     st = ckiti_redis_eval_run(store, key, &eval, deadline_ms, err);
-    if (may_hold(st)) {
+    if (may_hold(&eval, st)) {
         *lease = mine;
     }
     if (st != CKIT_OK || eval.answer <= 0) {
@@ -324,7 +324,7 @@ static ckit_status run_scripts(ckiti_redis_store *store, const ckiti_redis_scrip
         }
     }
     for (size_t i = 0; taken != NULL && i < count; i++) {
-        if (may_hold(st != CKIT_OK ? st : answers[i])) {
+        if (may_hold(&s.each[i].eval, st != CKIT_OK ? st : answers[i])) {
             taken[i] = s.each[i].lease;
         }
     }

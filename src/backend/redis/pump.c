@@ -23,15 +23,16 @@ ckit_status ckiti_redis_pump_init(ckiti_redis_pump *pump, const ckiti_redis_dial
 
 static void repeat(ckiti_redis_pump *pump, ckiti_redis_call *list) {
     ckiti_redis_channel *ch = &pump->channel;
+    const uint64_t       now = ckiti_system_monotonic_ms();
     while (list != NULL) {
         ckiti_redis_call *call = list;
         ckit_error       *err = call->err;
         list = call->next;
         bool wanted = ckiti_redis_call_repeats(call) && call->attempts++ < pump->retries &&
-                      (call->status != CKIT_E_TIMEOUT || pump->retry_late) &&
-                      call->until_ms > ckiti_system_monotonic_ms();
+                      (call->status != CKIT_E_TIMEOUT || pump->retry_late) && call->until_ms > now;
         if (wanted) {
             ckiti_redis_call_begin(call);
+            call->began_ms = now;
             pthread_mutex_lock(&ch->lock);
             ckit_status st = ckiti_redis_channel_queue(ch, call, err);
             pthread_mutex_unlock(&ch->lock);
@@ -55,6 +56,7 @@ static void tell_late(ckiti_redis_channel *ch, ckiti_redis_call *call) {
     ckit_error why = CKIT_ERROR_INIT;
     (void)ckiti_redis_connection_late(&ch->connection, &why);
     (void)ckiti_redis_channel_waited(ch, call, &why);
+    call->unheard = true; /* it is queued at least */
     ckiti_redis_call_fail(call, &why, true);
     call->finish(call);
 }
@@ -178,9 +180,12 @@ static ckit_status start(ckiti_redis_pump *pump, ckit_error *err) {
 ckit_status ckiti_redis_pump_submit(ckiti_redis_pump *pump, ckiti_redis_call *call, ckit_error *err) {
     ckiti_redis_channel *ch = &pump->channel;
     uint64_t             until_ms = call->until_ms;
+    ckiti_redis_turnout  turnout = CKITI_REDIS_GOES;
     call->began_ms = ckiti_system_monotonic_ms();
-    if (atomic_load_explicit(&ch->mute, memory_order_relaxed) && !call->patient &&
-        ckiti_redis_channel_turnout(ch, call, call->began_ms) == CKITI_REDIS_STAYS) {
+    if (atomic_load_explicit(&ch->mute, memory_order_relaxed) && !call->patient) {
+        turnout = ckiti_redis_channel_turnout(ch, call, call->began_ms);
+    }
+    if (turnout == CKITI_REDIS_STAYS) {
         call->finish(call);
         return CKIT_PENDING;
     }
@@ -191,6 +196,9 @@ ckit_status ckiti_redis_pump_submit(ckiti_redis_pump *pump, ckiti_redis_call *ca
     }
     if (st == CKIT_OK) {
         st = CKIT_PENDING;
+        if (turnout == CKITI_REDIS_TRIES_ANEW && atomic_load(&ch->mute) && ch->connection.stream != NULL) {
+            ch->connection.stream->ops->interrupt(ch->connection.stream); /* the thread makes another one */
+        }
         pump->expires_ms = until_ms < pump->expires_ms ? until_ms : pump->expires_ms;
         if (pump->idle) {
             pump->idle = false;

@@ -230,6 +230,7 @@ static ckiti_redis_seat *find_target(ckiti_redis_turn_call *t) {
 static bool step(ckiti_redis_turn_call *t, bool may_pause, uint32_t *pause_ms) {
     ckiti_redis_turned kind = t->kind;
     *pause_ms = 0;
+    t->inner->unheard = t->call.unheard;
     if (t->call.status >= CKIT_E_FIRST) {
         return after_failure(t);
     }

@@ -315,6 +315,60 @@ CKIT_TEST(silence, is_told_as_long_as_somebody_has_waited) {
     fixture_close(&f);
 }
 
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
+
+static bool is_told_of(const ckit_lease *lease) {
+    const ckit_lease none = {.fence = 0};
+    return memcmp(lease, &none, sizeof none) != 0;
+}
+
+CKIT_TEST(silence, a_lock_that_the_server_was_not_asked_for_is_nobodys) {
+    const ckit_slice keys[] = {S_LITERAL("a"), S_LITERAL("b")};
+    ckit_lease       leases[2] = {{.fence = 0}, {.fence = 0}};
+    ckit_status      answers[2];
+    fixture          f;
+    ckit_error       err = CKIT_ERROR_INIT;
+    fixture_open(&f);
+    fall_silent(&f);
+    CHECK_STATUS(CKIT_E_TIMEOUT, f.ops->lock_try(f.self, keys[0], 60000, now_ms() + LIMIT_MS, &leases[0], &err));
+    CHECK(is_told(&err) || came_too_late(&err));
+    err = (ckit_error)CKIT_ERROR_INIT;
+    CHECK_STATUS(CKIT_E_TIMEOUT,
+                 f.ops->lock_try_many(f.self, keys, 2, 60000, now_ms() + LIMIT_MS, leases, answers, &err));
+    CHECK(is_told(&err) || came_too_late(&err));
+    CHECK(!is_told_of(&leases[0]) && !is_told_of(&leases[1]));
+    fixture_close(&f);
+}
+
+/* Answers with nothing, and lets nobody in any more. */
+static const char *shut_the_door(fake_server *s, const char *words, uint64_t count) {
+    (void)count;
+    if (strncmp(words, "EVAL", 4) == 0) {
+        s->hello = "-LOADING\r\n";
+    }
+    return NULL;
+}
+
+CKIT_TEST(silence, a_lock_that_the_server_was_asked_for_in_vain_is_told_whatever_the_next_attempt_finds) {
+    const ckit_slice keys[] = {S_LITERAL("a"), S_LITERAL("b")};
+    for (size_t count = 1; count <= 2; count++) {
+        ckit_lease  leases[2] = {{.fence = 0}, {.fence = 0}};
+        ckit_status answers[2];
+        fixture     f;
+        ckit_error  err = CKIT_ERROR_INIT;
+        fixture_open(&f);
+        f.server.cut_after = 0;
+        f.server.faulty = -1;
+        f.server.told = shut_the_door;
+        ckit_status st = count == 1
+                             ? f.ops->lock_try(f.self, keys[0], 60000, CKIT_NO_DEADLINE, leases, &err)
+                             : f.ops->lock_try_many(f.self, keys, 2, 60000, CKIT_NO_DEADLINE, leases, answers, &err);
+        CHECK_STATUS_ERR(CKIT_E_SERVER, st, &err);
+        CHECK(is_told_of(&leases[0]) && is_told_of(&leases[1]) == (count == 2));
+        fixture_close(&f);
+    }
+}
+
 /* ---- requests that are handed over ------------------------------------------------------------------------------- */
 
 typedef struct handed {
@@ -330,12 +384,12 @@ static void take_answer(ckit_request *request, ckit_status status) {
     atomic_fetch_add(&h->answers, 1);
 }
 
-static ckit_status submit(fixture *f, handed *h) {
+static ckit_status submit_by(fixture *f, handed *h, uint64_t deadline_ms) {
     *h = (handed){.status = CKIT_PENDING};
     h->request = (ckit_request){.kind = CKIT_REQUEST_GET,
                                 .key = S("key"),
                                 .out = &h->out,
-                                .deadline_ms = now_ms() + LIMIT_MS,
+                                .deadline_ms = deadline_ms,
                                 .done = take_answer,
                                 .context = h};
     ckit_status taken = f->ops->submit(f->self, &h->request, &h->request.error);
@@ -349,6 +403,8 @@ static ckit_status submit(fixture *f, handed *h) {
     ckit_buf_fini(&h->out);
     return h->status;
 }
+
+static ckit_status submit(fixture *f, handed *h) { return submit_by(f, h, now_ms() + LIMIT_MS); }
 
 CKIT_TEST(silence, requests_are_told_too_before_they_are_taken) {
     fixture  f;
@@ -371,6 +427,72 @@ CKIT_TEST(silence, requests_are_told_too_before_they_are_taken) {
     }
     CHECK(told > 0);
     CHECK_BETWEEN_U(0, most_commands(&f), f.server.commands);
+    fixture_close(&f);
+}
+
+CKIT_TEST(silence, requests_go_to_another_connection_when_somebody_hurries) {
+    fixture f;
+    handed  h;
+    fixture_open(&f);
+    f.server.stall_after = 0;
+    f.server.faulty = -1;
+    do {
+        CHECK_STATUS(CKIT_E_TIMEOUT, submit(&f, &h));
+    } while (!is_told(&h.request.error));
+    uint64_t connections = f.server.connections;
+    f.server.faulty = 0;
+    f.ops->hurry(f.self);
+    CHECK_OK_ERR(submit_by(&f, &h, now_ms() + 20000), &h.request.error);
+    CHECK_EQ_U(connections + 1, f.server.connections);
+    fixture_close(&f);
+}
+
+/* A call of the store's own, which notes when its attempts begin. */
+typedef struct noting {
+    ckiti_redis_call call;
+    _Atomic uint64_t first_ms;
+    _Atomic bool     done;
+} noting;
+
+static void write_ping(const ckiti_redis_call *call, ckiti_resp_writer *w) {
+    (void)call;
+    ckiti_resp_command(w, 1);
+    ckiti_resp_text(w, "PING");
+}
+
+static void take_pong(ckiti_redis_call *call, const ckiti_resp_item *item) {
+    (void)ckiti_redis_call_refused(call, item);
+}
+
+static void note_end(ckiti_redis_call *call) { ((noting *)call)->done = true; }
+
+/* The answer comes 50 ms after the attempt has begun, and is cut. */
+static const char *hold_a_while(fake_server *s, const char *words, uint64_t count) {
+    noting *n = s->context;
+    (void)count;
+    while (strcmp(words, "PING") == 0 && now_ms() < n->first_ms + 50) {
+        nap();
+    }
+    return NULL;
+}
+
+/* What was before it is no silence. */
+CKIT_TEST(silence, a_request_that_is_repeated_begins_anew) {
+    fixture f;
+    fixture_open(&f);
+    noting n = {.call = {.write = write_ping, .take = take_pong, .finish = note_end, .replies = 1}};
+    f.server.context = &n;
+    f.server.told = hold_a_while;
+    f.server.cut_after = 0;
+    f.server.faulty = 1;
+    n.call.until_ms = now_ms() + 20000;
+    n.first_ms = now_ms();
+    CHECK_STATUS(CKIT_PENDING, ckiti_redis_node_submit(&((ckiti_redis_store *)f.self)->node, &n.call));
+    for (int left = 20000; !n.done && left > 0; left--) {
+        nap();
+    }
+    CHECK(n.done && n.call.status == CKIT_OK && n.call.attempts == 1);
+    CHECK(n.call.began_ms >= n.first_ms + 40); /* the clock goes in ticks */
     fixture_close(&f);
 }
 

@@ -186,6 +186,9 @@ static ckit_status conclude(spreading *s, ckit_error *err) {
     const bundle *first = NULL;
     for (size_t b = 0; b < s->count; b++) {
         bundle *one = &s->bundles[b];
+        for (size_t i = 0; one->call.unheard && i < one->count; i++) {
+            one->calls[one->which[i]]->unheard = true;
+        }
         if (one->call.status < CKIT_E_FIRST) {
             continue;
         }
