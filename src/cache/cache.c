@@ -188,9 +188,24 @@ static bool is_dead(void *context, ckit_slice key, uint64_t birth) {
     return birth < ckiti_function_floor(context, key);
 }
 
-static void sweep_at(ckit_cache *cache, uint64_t due_ms) {
+static void sweep_in(ckit_cache *cache, uint64_t pause_ms) {
+    uint64_t due_ms = ckiti_time_after(ckiti_cache_now(cache), pause_ms);
     if (ckiti_workers_submit(&cache->workers, &cache->sweep, due_ms) != CKIT_OK) {
         atomic_store(&cache->sweeping, false); /* the next value tries again */
+    }
+}
+
+/* Nothing happens where none is waiting: what submits it looks whether it is wanted soon. */
+static void bring_forward(ckit_cache *cache) {
+    if (ckiti_workers_cancel(&cache->workers, &cache->sweep)) {
+        sweep_in(cache, SOON_MS);
+    }
+}
+
+static void next_sweep(ckit_cache *cache) {
+    sweep_in(cache, cache->options.sweep_interval_ms);
+    if (atomic_load(&cache->sweeps_soon)) {
+        bring_forward(cache);
     }
 }
 
@@ -201,20 +216,19 @@ static void sweep(ckiti_job *job) {
     for (ckiti_namespace *ns = atomic_load(&cache->namespaces); ns != NULL; ns = ns->next) {
         while (ns->l1 != NULL && ckiti_l1_sweep(ns->l1, now, 1024, is_dead, cache) >= 1024) {}
     }
-    sweep_at(cache, ckiti_time_after(now, cache->options.sweep_interval_ms));
+    next_sweep(cache);
 }
 
 void ckiti_sweep_start(ckit_cache *cache) {
     if (!atomic_load_explicit(&cache->sweeping, memory_order_relaxed) && !atomic_exchange(&cache->sweeping, true)) {
         cache->sweep.run = sweep;
-        sweep_at(cache, ckiti_time_after(ckiti_cache_now(cache), cache->options.sweep_interval_ms));
+        next_sweep(cache);
     }
 }
 
 void ckiti_sweep_soon(ckit_cache *cache) {
-    if (cache->options.sweep_interval_ms > SOON_MS && !atomic_exchange(&cache->sweeps_soon, true) &&
-        ckiti_workers_cancel(&cache->workers, &cache->sweep)) {
-        sweep_at(cache, ckiti_time_after(ckiti_cache_now(cache), SOON_MS));
+    if (cache->options.sweep_interval_ms > SOON_MS && !atomic_exchange(&cache->sweeps_soon, true)) {
+        bring_forward(cache);
     }
 }
 

@@ -401,12 +401,17 @@ static ckit_status seal(const ckiti_access *a, ckit_slice in_memory, ckit_buf *s
     return st;
 }
 
-/* After the store has the new value: memory gets it, unless somebody else changed the key meanwhile (then nobody can
- * tell which of the two the store holds). */
+/* With the stripe's lock held: nobody else has changed the key since the access began; else nobody can tell whose change
+ * the store has. Where there is none, what comes last counts. */
+static bool is_alone(const ckiti_access *a) {
+    return a->cache->ops == NULL || ckiti_stripe_is_unchanged(a->stripe, a->query.hash, a->version);
+}
+
+/* After the store has the new value: memory gets it, unless somebody else changed the key meanwhile. */
 static ckit_status put_in_memory(const ckiti_access *a, ckiti_copy_of how, ckit_slice bytes, uint64_t ttl_ms) {
     ckit_status st = CKIT_OK;
     pthread_mutex_lock(&a->stripe->mu);
-    bool alone = ckiti_stripe_is_unchanged(a->stripe, a->query.hash, a->version);
+    bool alone = is_alone(a);
     ckiti_stripe_advance(a->stripe, a->query.hash);
     ckiti_note_written(a->cache, a->note);
     if (a->l1 != NULL && alone) {
@@ -529,13 +534,17 @@ ckit_status ckit_cache_delete(ckit_cache *cache, ckit_slice key, const ckit_entr
     return st == CKIT_OK ? remove_access(&a, err) : st;
 }
 
-/* Who read the entry meanwhile knows its old life, and does not keep it. */
+/* Who read the entry meanwhile knows its old life, and does not keep it. Nor does memory give its copy this one when
+ * somebody else changed the key meanwhile. */
 static ckit_status touch_memory(const ckiti_access *a, uint64_t ttl_ms) {
     ckit_status st = CKIT_MISS;
     pthread_mutex_lock(&a->stripe->mu);
+    bool alone = is_alone(a);
     ckiti_stripe_advance(a->stripe, a->query.hash);
-    if (a->l1 != NULL) {
+    if (a->l1 != NULL && alone) {
         st = ckiti_l1_touch(a->l1, &a->query, ckiti_copy_life(a->cache, ttl_ms), ckiti_cache_now(a->cache));
+    } else if (a->l1 != NULL) {
+        (void)ckiti_l1_remove(a->l1, a->query.key, a->query.hash);
     }
     ckiti_forget_elsewhere(a->cache, a->ns, a->query.key, a->query.hash);
     pthread_mutex_unlock(&a->stripe->mu);

@@ -156,6 +156,26 @@ CKIT_TEST(invalidation, listing_shows_a_scope_and_can_be_ended) {
     fixture_close(&f);
 }
 
+static bool memory_is_empty(void *cache) { return stats_of(cache).l1_entries == 0; }
+
+CKIT_TEST(invalidation, gives_memory_back_within_a_second_whatever_was_invalidated_before) {
+    fixture f;
+    loader  l;
+    fixture_open_memory(&f);
+    loader_init(&l);
+    ckit_function *fn = in_namespace(f.cache, "test.load", &l, "ns");
+    forget(f.cache, fn, EVERYTHING); /* which is nothing yet */
+    for (int round = 0; round < 3; round++) {
+        CHECK_EQ_U(CKIT_SOURCE_FUNCTION, call(fn, 7).source);
+        CHECK_EQ_U(1, stats_of(f.cache).l1_entries);
+        forget(f.cache, fn, EVERYTHING);
+        pass(&f, 1000);
+        wait_for(memory_is_empty, f.cache);
+    }
+    ckit_function_close(fn);
+    fixture_close(&f);
+}
+
 /* ---- by the text of a call's key --------------------------------------------------------------------------------- */
 
 static void check_by_key(const char *function, const char *namespace_name, bool shortened) {

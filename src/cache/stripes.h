@@ -3,8 +3,9 @@
  * Whoever reads the store or computes a value notes the key's version first, and keeps the result only if the version
  * is still the same; whoever changes or removes an entry advances it. Check and put (or advance and remove) happen
  * under the stripe's lock, so an outdated value cannot slip in between. Keys share versions, so there are many more of
- * them than locks, and each remembers which key it was advanced for last: one change for another key is no alarm. A
- * false alarm (two changes for others) costs one fill. What a batch keeps is no change to its other calls (op_memory.c).
+ * them than locks, and each remembers which two keys it was advanced for last: two changes for other keys are no alarm.
+ * A false alarm (three changes for others) costs one fill, and perhaps a run of the function. What a batch keeps is no
+ * change to its other calls (op_memory.c).
  *
  * A write to the store that was overtaken by an invalidation ("doomed") is taken back by its writer, but may be read
  * before that. So a stripe counts them, and what is read from the store while one is under way is not believed. */
@@ -23,10 +24,11 @@
  * held across the store or a function. */
 typedef struct ckiti_stripe {
     pthread_mutex_t  mu;
-    uint64_t         invalidations;                   /* so far */
-    uint32_t         writing;                         /* writes of functions' results to the store that are under way */
-    uint32_t         doomed;                          /* those of them that began before the last invalidation */
-    _Atomic uint64_t versions[CKITI_STRIPE_VERSIONS]; /* upper half: count of changes; lower: the last key's mark */
+    uint64_t         invalidations; /* so far */
+    uint32_t         writing;       /* writes of functions' results to the store that are under way */
+    uint32_t         doomed;        /* those of them that began before the last invalidation */
+    _Atomic uint64_t versions
+        [CKITI_STRIPE_VERSIONS]; /* upper half: count of changes; lower: marks of the last two keys, the last one lowest */
 } ckiti_stripe;
 
 typedef struct ckiti_stripes {
@@ -52,7 +54,10 @@ static inline uint64_t ckiti_stripe_version(ckiti_stripe *stripe, uint64_t hash)
 
 /* Nothing happened to the key between the versions `since` and `now`, for sure. */
 static inline bool ckiti_version_is_unchanged(uint64_t now, uint64_t hash, uint64_t since) {
-    return now == since || ((uint32_t)(now >> 32) == (uint32_t)(since >> 32) + 1 && (uint32_t)now != (uint32_t)hash);
+    const uint32_t changes = (uint32_t)(now >> 32) - (uint32_t)(since >> 32);
+    const bool     last_is_other = (uint16_t)now != (uint16_t)hash;
+    const bool     one_before_is_other = (uint16_t)(now >> 16) != (uint16_t)hash;
+    return now == since || (last_is_other && (changes == 1 || (changes == 2 && one_before_is_other)));
 }
 
 static inline bool ckiti_stripe_is_unchanged(ckiti_stripe *stripe, uint64_t hash, uint64_t since) {
@@ -62,8 +67,9 @@ static inline bool ckiti_stripe_is_unchanged(ckiti_stripe *stripe, uint64_t hash
 /* The following with the lock held. */
 
 static inline void ckiti_stripe_advance(ckiti_stripe *stripe, uint64_t hash) {
-    uint64_t changes = (ckiti_stripe_version(stripe, hash) >> 32) + 1;
-    atomic_store_explicit(ckiti_version_of(stripe, hash), changes << 32 | (uint32_t)hash, memory_order_release);
+    const uint64_t before = ckiti_stripe_version(stripe, hash), changes = (before >> 32) + 1;
+    const uint64_t marks = (before & 0xffff) << 16 | (hash & 0xffff);
+    atomic_store_explicit(ckiti_version_of(stripe, hash), changes << 32 | marks, memory_order_release);
 }
 
 /* An invalidation of some of the stripe's keys has begun: their versions, or floors, have been advanced. */

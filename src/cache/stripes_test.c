@@ -3,10 +3,11 @@
 
 #include "support/test.h"
 
-/* Two keys of one version, told apart by their lower halves. */
+/* Keys of one version, told apart by their lower halves. */
 #define KEY UINT64_C(0x123400000001)
 #define NEIGHBOUR UINT64_C(0x123400000002)
 #define THIRD UINT64_C(0x123400000003)
+#define FOURTH UINT64_C(0x123400000004)
 
 typedef struct scene {
     ckiti_stripes stripes;
@@ -32,18 +33,25 @@ CKIT_TEST(stripes, a_change_of_the_key_is_noticed) {
     CHECK(ckiti_stripe_is_unchanged(s->stripe, KEY, ckiti_stripe_version(s->stripe, KEY)));
 }
 
-CKIT_TEST(stripes, one_change_of_a_neighbour_is_no_alarm) {
+CKIT_TEST(stripes, two_changes_of_neighbours_are_no_alarm) {
     scene   *s = scene_open();
     uint64_t since = ckiti_stripe_version(s->stripe, KEY);
     ckiti_stripe_advance(s->stripe, NEIGHBOUR);
     CHECK(ckiti_stripe_is_unchanged(s->stripe, KEY, since));
     CHECK(!ckiti_stripe_is_unchanged(s->stripe, NEIGHBOUR, since));
+    ckiti_stripe_advance(s->stripe, THIRD);
+    CHECK(ckiti_stripe_is_unchanged(s->stripe, KEY, since));
+    CHECK(!ckiti_stripe_is_unchanged(s->stripe, NEIGHBOUR, since));
+    CHECK(!ckiti_stripe_is_unchanged(s->stripe, THIRD, since));
 }
 
 CKIT_TEST(stripes, a_change_of_the_key_is_noticed_behind_changes_of_neighbours) {
-    static const uint64_t orders[][3] = {{KEY, NEIGHBOUR, THIRD}, {NEIGHBOUR, KEY, THIRD}, {NEIGHBOUR, THIRD, KEY}};
-    for (size_t o = 0; o < 3; o++) {
-        for (size_t count = 1; count <= 3; count++) {
+    static const uint64_t orders[][4] = {{KEY, NEIGHBOUR, THIRD, FOURTH},
+                                         {NEIGHBOUR, KEY, THIRD, FOURTH},
+                                         {NEIGHBOUR, THIRD, KEY, FOURTH},
+                                         {NEIGHBOUR, THIRD, FOURTH, KEY}};
+    for (size_t o = 0; o < 4; o++) {
+        for (size_t count = 1; count <= 4; count++) {
             scene   *s = scene_open();
             uint64_t since = ckiti_stripe_version(s->stripe, KEY);
             bool     changed = false;

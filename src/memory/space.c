@@ -249,8 +249,8 @@ static ckiti_entry *take_victim(ckiti_l1 *l1, ckiti_shard *shard, ckiti_limbo *l
         uint64_t    hash = ckiti_xxh3(ckiti_entry_key(entry), shard->seed);
         uint32_t    reference = ckiti_arena_reference(&l1->arena, entry);
         ckiti_place place = ckiti_table_find_reference(shard->table, hash, reference);
+        ckiti_add(&shard->evicted, 1); /* first: who sees that it is gone sees why */
         ckiti_unlink(shard, place, hash, entry, limbo);
-        ckiti_add(&shard->evicted, 1);
     }
     return entry;
 }
@@ -312,8 +312,8 @@ static void drain_one(ckiti_l1 *l1, uint32_t reference, uint64_t hash) {
         ckiti_entry *entry = ckiti_arena_entry(&l1->arena, reference);
         if (!move_entry(l1, shard, place, entry)) {
             ckiti_policy_remove(&shard->policy, &entry->node);
-            ckiti_unlink(shard, place, hash, entry, &shard->limbo);
             ckiti_add(&shard->evicted, 1);
+            ckiti_unlink(shard, place, hash, entry, &shard->limbo);
         }
     }
     pthread_mutex_unlock(&shard->lock);

@@ -29,8 +29,8 @@ static void sweep_bucket(sweeping *sweep, ckiti_shard *shard, ckiti_bucket *buck
         if (must_go(sweep, entry, &expired)) {
             uint64_t hash = ckiti_xxh3(ckiti_entry_key(entry), shard->seed);
             ckiti_policy_remove(&shard->policy, &entry->node);
+            ckiti_add(&shard->expired, expired); /* first: who sees that it is gone sees why */
             ckiti_unlink(shard, place, hash, entry, &shard->limbo);
-            ckiti_add(&shard->expired, expired);
             sweep->left--;
         }
     }
