@@ -3,7 +3,6 @@ fresh one, unless the store has one already or another process is at it."""
 
 from __future__ import annotations
 
-import atexit
 import contextvars
 import os
 import sys
@@ -175,7 +174,8 @@ def _copied(args: tuple[Any, ...], kwargs: dict[str, Any], receiver: bool) -> tu
     return copy.deepcopy((args, kwargs), {id(args[0]): args[0]} if receiver else {})
 
 
-def _wait_for_threads() -> None:
+def wait_for_threads() -> None:
+    """For the end of the interpreter: no more of them begin, and those that run have a little time."""
     global _ending
     _ending = True
     deadline = time.monotonic() + WAIT_AT_EXIT_S
@@ -184,6 +184,5 @@ def _wait_for_threads() -> None:
             thread.join(max(0.0, deadline - time.monotonic()))
 
 
-atexit.register(_wait_for_threads)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_threads.clear)

@@ -5,14 +5,17 @@ Caches of one store with the same reliability settings have one guard: what one 
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
+import time
 from typing import Any, Callable, NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from ._core import Cache, Guard
 from ._guards import guard_options
+from ._refresh import wait_for_threads
 from ._told import tell_once
 from .backends.file import FileBackend
 from ._sealing import is_asked, sealing_of
@@ -83,7 +86,9 @@ def _open(store: Any, config: DecoratorConfig, tenant: str | None = None) -> Cac
                 from .backends._adapter import Adapter
 
                 cache = Cache(None, l1=l1, l1_max_bytes=size, backend=Adapter(store, excluded), guard=guard, **keys)
+                _written.add(cache)
             _caches[identity] = cache
+            _register_end()
     return cache
 
 
@@ -91,6 +96,34 @@ def _guard_of(guarded: tuple[Any, ...]) -> Guard | None:
     """The guard that caches of the same store with the same settings have."""
     same = next((cache for identity, cache in list(_caches.items()) if identity[0] == guarded), None)
     return None if same is None else same.guard()
+
+
+# ---- the end of the interpreter -----------------------------------------------------------------------------------
+
+MAKE_UP_AT_EXIT_S = 0.5
+"""How long the end of the interpreter waits for stores written in Python: the library tries them at least every 0.4 s."""
+
+_written: WeakSet[Cache] = WeakSet()
+"""Caches whose store is written in Python. A cache tries its store once more when it is closed, and then it is too late for
+code in Python."""
+
+_registered = False
+
+
+def _end() -> None:
+    wait_for_threads()
+    deadline = time.monotonic() + MAKE_UP_AT_EXIT_S
+    while time.monotonic() < deadline and any(cache.stats()["replay_pending"] for cache in list(_written)):
+        time.sleep(0.005)
+
+
+def _register_end() -> None:
+    """When there is a cache: the library has registered its own end by then, which comes after this one, so that what is
+    waited for here still reaches its store and the log."""
+    global _registered
+    if not _registered:
+        _registered = True
+        atexit.register(_end)
 
 
 # ---- the environment ----------------------------------------------------------------------------------------------

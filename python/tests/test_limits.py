@@ -407,8 +407,11 @@ def test_a_process_ends_while_a_function_runs_that_never_does() -> None:
 def test_a_process_that_ends_waits_a_little_for_results(tmp_path: Any) -> None:
     code = """if True:
         import sys, time
+        import cachekit._refresh
         from cachekit import cache
         from cachekit.backends import FileBackend, FileBackendConfig
+
+        cachekit._refresh.WAIT_AT_EXIT_S = 240  # of a busy machine
 
         @cache(backend=FileBackend(FileBackendConfig(cache_dir=sys.argv[1])), key=str, hard_limit=0.01)
         def slow(n):

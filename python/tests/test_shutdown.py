@@ -11,6 +11,7 @@ import pytest
 
 HEAD = """
 import atexit, sys, threading, time
+import cachekit._refresh, cachekit._stores
 from cachekit import cache
 from cachekit.config import L1CacheConfig
 
@@ -57,6 +58,7 @@ def test_a_refresh_that_ends_soon_is_waited_for() -> None:
         ended("""
         runs = []
         leaving = threading.Event()
+        cachekit._refresh.WAIT_AT_EXIT_S = 240  # of a busy machine
 
         @cache(backend=None, ttl=1000, l1=SOON)
         def function():
@@ -75,6 +77,87 @@ def test_a_refresh_that_ends_soon_is_waited_for() -> None:
     )
 
 
+STORE = """
+class Store:
+    def __init__(self):
+        self.entries = {}
+        self.down = False
+
+    def ask(self):
+        if self.down:
+            raise ConnectionError("down")
+        return self.entries
+
+    def get(self, key):
+        return self.ask().get(key)
+
+    def set(self, key, value, ttl=None):
+        self.ask()[key] = value
+
+    def delete(self, key):
+        return self.ask().pop(key, None) is not None
+
+    def exists(self, key):
+        return key in self.ask()
+
+    def health_check(self):
+        return not self.down, {}
+
+store = Store()
+"""
+
+
+def test_a_refresh_at_the_end_still_reaches_a_store_written_in_python() -> None:
+    assert (
+        ended(
+            STORE
+            + textwrap.dedent("""
+        runs = []
+        leaving = threading.Event()
+        cachekit._refresh.WAIT_AT_EXIT_S = 240
+        atexit.register(lambda: print(*(b"second" in value for value in store.entries.values())))
+
+        @cache(backend=store, ttl=1000, l1=SOON)
+        def function():
+            runs.append(1)
+            if len(runs) > 1:
+                started.set()
+                leaving.wait(60)
+            return ("first", "second")[len(runs) - 1]
+
+        while not started.is_set():
+            assert function() == "first"
+        atexit.register(leaving.set)
+        """)
+        )
+        == "True\n"
+    )
+
+
+def test_what_a_store_written_in_python_did_not_take_is_made_up_for_at_the_end() -> None:
+    assert (
+        ended(
+            STORE
+            + textwrap.dedent("""
+        import logging
+        logging.getLogger("cachekit").setLevel(logging.CRITICAL)
+        cachekit._stores.MAKE_UP_AT_EXIT_S = 240
+        atexit.register(lambda: print(len(store.entries)))
+
+        @cache(backend=store, ttl=1000)
+        def function(x):
+            return x
+
+        function(1), function(2)
+        store.down = True
+        function.invalidate_cache(1)
+        store.down = False
+        """)
+        )
+        == "1\n"
+    )
+
+
 def test_no_refresh_begins_at_the_end() -> None:
     assert (
         ended("""
@@ -86,11 +169,7 @@ def test_no_refresh_begins_at_the_end() -> None:
                 assert function(1) == 1 and function(2) in (2, 3)
             print(len(runs))
 
-        atexit.unregister(last)
-        import cachekit._refresh
-        atexit.unregister(cachekit._refresh._wait_for_threads)
-        atexit.register(last)
-        atexit.register(cachekit._refresh._wait_for_threads)
+        atexit.register(last)  # before the first cache, so that it comes after its end
 
         @cache(backend=None, ttl=1000, l1=SOON)
         def function(x):
