@@ -24,7 +24,7 @@
  *
  * Locks are never retried and never wait for their turn. `health`, `list`, `delete_scope`, `stats` and `sweep` are
  * asked for by a person or a timer, take as long as they take, and go through untouched, also while the breaker is
- * open. An operation of which the store has nothing is not there behind the guard either.
+ * open; what they find does not count. An operation of which the store has nothing is not there behind the guard either.
  *
  * What a guard has learnt can be shared: stores that are opened apart (for two tenants of one server, say) and have one
  * `ckit_guard` have one breaker, one window and one bound. And it can be driven by hand, for what is no store of this

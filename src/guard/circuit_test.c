@@ -137,6 +137,36 @@ CKIT_TEST(guard, locks_let_go_and_questions_of_operators_pass_an_open_circuit) {
     scene_close(&s);
 }
 
+static bool finds_well(scene *s) {
+    ckit_health health;
+    s->ops->health(s->self, CKIT_NO_DEADLINE, &health);
+    return health.healthy;
+}
+
+CKIT_TEST(guard, what_health_checks_find_neither_opens_a_circuit_nor_closes_one) {
+    scene s;
+    scene_open(&s, FAKE_FULL);
+    fake_fail(s.store, FAKE_HEALTH, CKIT_E_UNREACHABLE, 20);
+    for (int i = 0; i < 20; i++) {
+        CHECK(!finds_well(&s));
+    }
+    CHECK_EQ_U(0, scene_stats(&s).failures);
+    fake_fail(s.store, FAKE_GET, CKIT_E_UNREACHABLE, 5);
+    for (int i = 0; i < 5; i++) { /* in a row all the same */
+        CHECK(finds_well(&s));
+        CHECK_STATUS(CKIT_E_UNREACHABLE, scene_get(&s));
+    }
+    CHECK_STATUS(CKIT_E_CIRCUIT_OPEN, scene_get(&s));
+    fake_clock_advance(&s.time, 30001);
+    for (int i = 0; i < 3; i++) {
+        CHECK(finds_well(&s));
+    }
+    CHECK_EQ_U(CKIT_BREAKER_OPEN, scene_stats(&s).state);
+    CHECK_STATUS(CKIT_MISS, scene_get(&s));
+    CHECK_EQ_U(CKIT_BREAKER_HALF_OPEN, scene_stats(&s).state);
+    scene_close(&s);
+}
+
 CKIT_TEST(guard, the_circuit_can_be_closed_by_hand) {
     scene s;
     scene_open(&s, FAKE_FULL);

@@ -28,8 +28,9 @@ static inline __attribute__((always_inline)) ckit_status judge(const operation *
 
 /* ---- the walk ---------------------------------------------------------------------------------------------------- */
 
-/* The store has answered for a server that owes it an answer: a second question would end the same way. */
-static bool was_not_asked(ckit_status judged, ckit_error_kind kind, const ckit_error *err) {
+/* What others have waited for in vain, or found out just now: nobody is answered at the moment, and a second question
+ * would end the same way. */
+static bool is_known_silence(ckit_status judged, ckit_error_kind kind, const ckit_error *err) {
     return kind == CKIT_KIND_TIMEOUT && err->status == judged &&
            (err->sys_errno == EAGAIN || err->sys_errno == EINPROGRESS);
 }
@@ -40,7 +41,7 @@ static bool was_not_asked(ckit_status judged, ckit_error_kind kind, const ckit_e
 static bool wants_another(const ckiti_guard *guard, unsigned traits, const ckiti_visit *visit, uint32_t attempts,
                           uint64_t now_us, ckit_status judged, ckit_error_kind kind, const ckit_error *err,
                           uint64_t *pause_ms) {
-    if (was_not_asked(judged, kind, err) || (traits & CKITI_TRAIT_REPEATS) == 0 || visit->pass.serial != 0 ||
+    if (is_known_silence(judged, kind, err) || (traits & CKITI_TRAIT_REPEATS) == 0 || visit->pass.serial != 0 ||
         ckiti_breaker_is_troubled(&guard->breaker) ||
         !ckiti_retry_wants(&guard->retry, attempts, (traits & CKITI_TRAIT_WRITES) != 0, judged, kind)) {
         return false;

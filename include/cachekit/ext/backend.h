@@ -254,11 +254,11 @@ typedef struct ckit_backend_ops {
 
     /* Locks of many keys, and writing under them: one round trip where the store has such; need the locks (and
      * `set_if_owner`). Each key by itself as with `lock_try`, `lock_renew`, `lock_release` and `set_if_owner`, with one
-     * lease and one answer per key. Returns CKIT_OK, or a failure of the whole: of `lock_try_many` then none of the locks
-     * is held by this caller, as far as can be known; those whose lease is filled are let go. Who has taken some returns CKIT_OK, and the
-     * failure as the others' answers. The keys are different ones; the cache hands over 1,024 at most. A store has
-     * `lock_renew_many` when it renews so many in little time, be it one by one: a batch takes no more than 1,024 locks
-     * of a store without it. */
+     * lease and one answer per key. Returns CKIT_OK, or a failure of the whole: of `lock_try_many` then none of the
+     * locks is held by this caller, as far as can be known; those whose lease is filled are let go. Who has taken some
+     * returns CKIT_OK, and the failure as the others' answers. The keys are different ones; the cache hands over 1,024
+     * at most. A store has `lock_renew_many` when it renews so many in little time, be it one by one: a batch takes no
+     * more than 1,024 locks of a store without it. */
     ckit_status (*lock_try_many)(void *self, const ckit_slice *keys, size_t count, uint64_t lease_ms,
                                  uint64_t deadline_ms, ckit_lease *leases, ckit_status *answers, ckit_error *err);
     ckit_status (*lock_renew_many)(void *self, const ckit_slice *keys, const ckit_lease *leases, size_t count,
@@ -294,8 +294,8 @@ typedef struct ckit_backend_env {
 CKIT_API void ckit_backend_env_init(ckit_backend_env *env, size_t struct_size);
 
 /* Checks the table (also in release builds: abi, name, required operations, locks all or none, set_if_owner only with
- * locks) and makes a backend of it. `ops` is kept: it outlives the backend. Of `env`, which may be NULL, the allocator is
- * taken. On success the backend owns `self`; on failure `self` stays the caller's.
+ * locks) and makes a backend of it. `ops` is kept: it outlives the backend. Of `env`, which may be NULL, the allocator
+ * is taken. On success the backend owns `self`; on failure `self` stays the caller's.
  * CKIT_E_MISUSE names the operation that is missing. */
 CKIT_API ckit_status ckit_backend_new(const ckit_backend_ops *ops, void *self, const ckit_backend_env *env,
                                       ckit_backend **out, ckit_error *err);

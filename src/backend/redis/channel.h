@@ -134,9 +134,9 @@ static inline bool ckiti_redis_channel_empty(ckiti_redis_channel *ch) {
 /* ---- a server that says nothing (silence.c) ------------------------------------------------------------------------
  *
  * Whoever waits in vain until his time is over, and has heard nothing on the connection all that time, has waited for
- * all who have not much more time: until something comes, calls with a deadline of their own are answered at once. Their
- * commands are not sent; the one that is still unanswered is the question, and the connection is kept for the answer.
- * What the others would have waited counts as a failure all the same, one for as much silence as one of them would have
+ * all who have not much more time: until something comes, calls with a deadline of their own are answered at once.
+ * Their commands are not sent; the one that is still unanswered is the question, and the connection is kept for the
+ * answer. What the others would have waited counts as a failure all the same, one for as much silence as one of them would have
  * had, and the rest are repetitions (EAGAIN). So a guard finds a store that hangs as sick as if everybody had waited,
  * and a server that stands still for a moment costs no more than that moment, however many ask. One caller tries anew
  * after a while, on a connection of his own, or when somebody hurries. Where there is no connection, because the server
@@ -148,15 +148,15 @@ static inline void ckiti_redis_channel_heard(ckiti_redis_channel *ch) {
         atomic_store(&ch->mute, false);
     }
 }
-/* The call's time is over, which `why` tells; it becomes a repetition when that is no news. True: the connection is kept
- * for the answer. */
+/* The call's time is over, which `why` tells; it becomes a repetition when that is no news. True: the connection is
+ * kept for the answer. */
 bool ckiti_redis_channel_waited(ckiti_redis_channel *ch, const ckiti_redis_call *call, ckit_error *why);
 /* How long the connection may be silent while something is asked of it. */
 uint64_t ckiti_redis_channel_longest_silence(ckiti_redis_channel *ch);
 /* What a call that comes now is to do. */
 typedef enum ckiti_redis_turnout {
     CKITI_REDIS_GOES,
-    CKITI_REDIS_TRIES_ANEW, /* the connection has been silent for long: on another one */
+    CKITI_REDIS_TRIES_ANEW, /* the connection has been silent for long: it is to go on another one */
     CKITI_REDIS_STAYS       /* it has been failed */
 } ckiti_redis_turnout;
 ckiti_redis_turnout ckiti_redis_channel_turnout(ckiti_redis_channel *ch, ckiti_redis_call *call, uint64_t now_ms);

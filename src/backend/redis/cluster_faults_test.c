@@ -445,7 +445,7 @@ CKIT_TEST(many, those_of_a_node_that_is_away_fail_alone) {
     failing_alloc_check_empty(&w.memory);
 }
 
-/* ---- replies that are another's ----------------------------------------------------------------------------------- */
+/* ---- replies that are another's ---------------------------------------------------------------------------------- */
 
 static void await_connections(const world *w, uint64_t count) {
     for (int i = 0; i < 30000 && w->nodes[0].server.connections < count; i++) {

@@ -38,7 +38,7 @@ static bool is_any_index(const ckiti_redis_walk *w, ckit_slice name) {
     return ckiti_redis_is_index(&w->store->naming, name) || (w->store->prefix.len == 0 && tenant_of(w, name).len > 0);
 }
 
-/* Walking through them takes the place of the names that were scanned: they are copied first, each behind its length. */
+/* Walking through them takes the place of the names that were scanned: these are copied first, each with its length. */
 static ckit_status note_scanned(ckiti_redis_walk *w) {
     w->indexes.len = 0;
     for (size_t i = CKITI_REDIS_SCANNED; i < ckiti_redis_part_count(&w->scan); i++) {

@@ -9,9 +9,9 @@
  *   unheard. It counts from the moment that the slot leads there, also if it has led back meanwhile;
  *   a node is not watched any more.
  *
- * Copies also go when a link begins to tell and the whole is not guarded. While another node is away memory keeps what it reads for a second, and
- * the messages of the links that are there are passed on; nobody who has heard of a change by one of them finds anything
- * in memory that is older at that node.
+ * Copies also go when a link begins to tell and the whole is not guarded. While another node is away memory keeps what
+ * it reads for a second, and the messages of the links that are there are passed on; nobody who has heard of a change
+ * by one of them finds anything in memory that is older at that node.
  *
  * A map that is never asked for would not show that a master has been replaced, while one here reads from memory alone:
  * so it is asked for every five seconds.

@@ -71,8 +71,8 @@ typedef struct ckiti_resp_item {
 
 typedef enum ckiti_resp_result {
     CKITI_RESP_ITEM, /* `item` is filled */
-    CKITI_RESP_BODY, /* a long bulk of item->integer bytes begins: say where it goes with ckiti_resp_into, then go on. It
-                        comes again as an item when it is complete */
+    CKITI_RESP_BODY, /* a long bulk of item->integer bytes begins: say where it goes with ckiti_resp_into, then go on.
+                        It comes again as an item when it is complete */
     CKITI_RESP_MORE, /* feed it */
     CKITI_RESP_BAD   /* not the protocol, or beyond a limit: `why` tells */
 } ckiti_resp_result;

@@ -2,8 +2,8 @@
  * thread that reads it.
  *
  *   tracking  CLIENT TRACKING in broadcast mode (RESP3): the server names every key that changes, for whatever reason,
- *             expiry included. NOLOOP is not asked for: the server gathers what happens at one moment under the first who
- *             did it, so another's change could be left out with our own
+ *             expiry included. NOLOOP is not asked for: the server gathers what happens at one moment under the first
+ *             who did it, so another's change could be left out with our own
  *   pubsub    the channel of format/invalidation.h: what processes of this library tell each other (publish.h)
  *
  * A connection that only tracks has no bound on the server's side for what waits to be sent; a subscriber has. So the
