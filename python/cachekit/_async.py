@@ -150,16 +150,16 @@ async def in_time(
     function: Callable[..., Any],
     work: collections.abc.Coroutine[Any, Any, Any],
     overdue: Callable[[bool], tuple[Any] | Literal[False] | None],
+    waited: float = 0.0,
 ) -> Any:
     """The result of `work`, which computes for `function`; or what `overdue` gives instead when a limit is over. It goes on
-    then."""
+    then. Its caller has waited for so many seconds already."""
     task = asyncio.get_running_loop().create_task(work)
-    waited = 0.0
     try:
         for limit, is_hard in ((soft, False), (hard, True)):
-            if limit is None or (await asyncio.wait({task}, timeout=limit - waited))[0]:
+            if limit is None or (await asyncio.wait({task}, timeout=max(0.0, limit - waited)))[0]:
                 continue
-            waited = limit
+            waited = max(waited, limit)
             late = overdue(is_hard)
             if late:
                 _leave(task, name_of(function))

@@ -173,7 +173,7 @@ class _Attributes:
         A tuple is the positional arguments of a call, anything else its only argument. `loader` returns one result for
         each, in order, or a mapping from what it was given to results; an exception among them is the failure of that call
         alone. Without it the function runs for each. A failure is raised when everything else has been stored, or with
-        `return_exceptions` stands in the place of the result. The function's limits hold for each call.
+        `return_exceptions` stands in the place of the result. The function's limits hold for the whole batch.
         """
         from ._many import get_many, get_many_of_tenants  # for whom uses it
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Literal, Tuple, Union, cast
 
 from ._limits import Limits, Work, step_aside, step_back, too_late
+from .errors import FunctionTimeoutError
 
 if TYPE_CHECKING:
     import asyncio
@@ -174,8 +176,10 @@ def get_many(
     loader: Loader | None,
     return_exceptions: bool,
     limits: SoftAndHard,
+    waited: float = 0.0,
 ) -> list[Any]:
-    """The results of many calls, in order; what is not cached is computed by one call of `loader`."""
+    """The results of many calls, in order; what is not cached is computed by one call of `loader`. The caller has waited for
+    so many seconds already."""
     asked = list(items)
 
     def load_items(missing: list[Any]) -> list[Any]:
@@ -199,7 +203,7 @@ def get_many(
     if pending.batch.advance(None) == "done":  # all of it in memory
         work.here()
         return work.take()
-    return _checked(Limits(cached.__wrapped__, *limits).result_of(work), return_exceptions)
+    return _checked(Limits(cached.__wrapped__, *limits).result_of(work, waited), return_exceptions)
 
 
 async def _load(
@@ -228,6 +232,7 @@ async def aget_many(
     return_exceptions: bool,
     awaited: bool,
     limits: SoftAndHard,
+    waited: float = 0.0,
 ) -> list[Any]:
     """As `get_many`, in an event loop, which waits for nothing."""
     asked = list(items)
@@ -252,7 +257,7 @@ async def aget_many(
     async def whole() -> list[Any]:
         return _checked(await _await_batch(cached, pending, load, refresh), return_exceptions)
 
-    return _checked(await in_time(*limits, cached.__wrapped__, whole(), pending.overdue), return_exceptions)
+    return _checked(await in_time(*limits, cached.__wrapped__, whole(), pending.overdue, waited), return_exceptions)
 
 
 async def _await_batch(
@@ -305,6 +310,23 @@ def _put(results: list[Any], positions: list[int], some: list[Any]) -> None:
         results[position] = result
 
 
+class _UncachedWork(Work):
+    """Calls whose tenants cannot be told."""
+
+    def __init__(self, cached: CachedFunction[..., Any], load: Callable[[], list[Any]]) -> None:
+        super().__init__(cached)
+        self._load = load
+
+    def overdue(self, is_hard: bool) -> None:
+        """There is nothing that they could have instead."""
+
+    def _drop(self) -> None:
+        """Nobody else waits for them."""
+
+    def _compute(self) -> list[Any]:
+        return self._load()
+
+
 def get_many_of_tenants(
     cached: CachedFunction[..., Any],
     tenants: Tenants,
@@ -313,20 +335,34 @@ def get_many_of_tenants(
     return_exceptions: bool,
     limits: SoftAndHard,
 ) -> list[Any]:
-    """As `get_many`, one tenant's calls after the other's: nobody gets what is another's."""
+    """As `get_many`, one tenant's calls after the other's: nobody gets what is another's. The limits are those of all."""
+    began = time.monotonic()
     asked = list(items)
     results: list[Any] = [None] * len(asked)
+
+    def uncached(some: list[Any]) -> list[Any]:
+        if loader is None:
+            return [_caught(cached.__wrapped__, item) for item in some]
+        try:
+            return _as_many(_results(loader(some), some), some)
+        except Exception as error:
+            return [error] * len(some)
+
+    def uncached_in_time(some: list[Any]) -> list[Any]:
+        if limits == (None, None):
+            return uncached(some)
+        work = _UncachedWork(cached, lambda: uncached(some))
+        try:
+            return Limits(cached.__wrapped__, *limits).result_of(work, time.monotonic() - began)
+        except FunctionTimeoutError as error:
+            return [error] * len(some)
+
     for own, positions in _groups(cached, tenants, asked):
         some = [asked[position] for position in positions]
         if own is not None:
-            given = get_many(own, some, loader, True, limits)
-        elif loader is None:
-            given = [_caught(cached.__wrapped__, item) for item in some]
+            given = get_many(own, some, loader, True, limits, time.monotonic() - began)
         else:
-            try:
-                given = _as_many(_results(loader(some), some), some)
-            except Exception as error:
-                given = [error] * len(some)
+            given = uncached_in_time(some)
         _put(results, positions, given)
     return _checked(results, return_exceptions)
 
@@ -341,16 +377,29 @@ async def aget_many_of_tenants(
     limits: SoftAndHard,
 ) -> list[Any]:
     """As `get_many_of_tenants`, in an event loop."""
+    from ._async import in_time
+
+    began = time.monotonic()
     asked = list(items)
     results: list[Any] = [None] * len(asked)
+
+    async def uncached(some: list[Any]) -> list[Any]:
+        return _as_many(await _load(cached, some, loader, awaited), some)
+
+    async def uncached_in_time(some: list[Any]) -> list[Any]:
+        try:
+            if limits == (None, None):
+                return await uncached(some)
+            waited = time.monotonic() - began
+            return await in_time(*limits, cached.__wrapped__, uncached(some), lambda is_hard: None, waited)
+        except Exception as error:
+            return [error] * len(some)
+
     for own, positions in _groups(cached, tenants, asked):
         some = [asked[position] for position in positions]
         if own is not None:
-            given = await aget_many(own, some, loader, True, awaited, limits)
+            given = await aget_many(own, some, loader, True, awaited, limits, time.monotonic() - began)
         else:
-            try:
-                given = _as_many(await _load(cached, some, loader, awaited), some)
-            except Exception as error:
-                given = [error] * len(some)
+            given = await uncached_in_time(some)
         _put(results, positions, given)
     return _checked(results, return_exceptions)

@@ -8,11 +8,13 @@ import logging
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
 
 import cachekit._limits as limits
+import cachekit._many as many
 from cachekit import cache
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.errors import FunctionTimeoutError
@@ -223,3 +225,88 @@ def test_a_batch_that_is_cancelled_is_given_up() -> None:
         assert await asyncio.wait_for(f(1), 30) == 1
 
     asyncio.run(main())
+
+
+# ---- calls of many tenants -------------------------------------------------------------------------------------------
+
+KEY = "0123456789abcdef" * 4
+LIMIT = 3600
+
+
+class Shared:
+    """A function of tenants and a loader of batches. By the clock that says what is left of a limit for the next tenant its
+    first run takes longer than that. What is loaded after it is held up until the batch has returned."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, awaited: bool, **keywords: Any) -> None:
+        self.now = 0.0
+        self.returned = threading.Event()
+        self.loads: list[list[Any]] = []
+        self.awaited = awaited
+        monkeypatch.setattr(many, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+        @cache.secure(
+            master_key=KEY, backend=None, namespace="shared", tenant_extractor=lambda n, tenant: tenant, **keywords
+        )
+        def f(n: int, tenant: str) -> int:
+            return n
+
+        self.function: Any = f
+
+    def load(self, missing: list[Any]) -> list[int]:
+        self.loads.append(missing)
+        if len(self.loads) > 1:
+            self.returned.wait(60)
+        self.now += LIMIT + 1
+        return [0 if isinstance(call, int) else call[0] for call in missing]
+
+    def many(self, calls: list[Any]) -> list[Any]:
+        async def whole() -> list[Any]:
+            results = await self.function.aget_many(calls, self.load, return_exceptions=True)
+            self.returned.set()  # before the loop ends, which waits for its threads
+            return results
+
+        if self.awaited:
+            return asyncio.run(whole())
+        results = self.function.get_many(calls, self.load, return_exceptions=True)
+        self.returned.set()
+        return results
+
+
+AWAITED = pytest.mark.parametrize("awaited", [False, True], ids=["plain", "awaited"])
+
+
+@AWAITED
+def test_the_hard_limit_is_that_of_all_tenants_calls_together(monkeypatch: pytest.MonkeyPatch, awaited: bool) -> None:
+    shared = Shared(monkeypatch, awaited, hard_limit=LIMIT)
+    first, second = shared.many([(1, "a"), (2, "b")])
+    assert first == 1
+    assert isinstance(second, FunctionTimeoutError)
+    if not awaited:  # there the loop has ended
+        until(lambda: shared.loads == [[(1, "a")], [(2, "b")]])
+
+
+@AWAITED
+def test_what_memory_has_of_later_tenants_is_returned_past_the_limit(
+    monkeypatch: pytest.MonkeyPatch, awaited: bool
+) -> None:
+    shared = Shared(monkeypatch, awaited, hard_limit=LIMIT)
+    assert shared.function(2, "b") == 2
+    assert shared.many([(1, "a"), (2, "b")]) == [1, 2]
+    assert shared.loads == [[(1, "a")]]
+
+
+@AWAITED
+def test_it_is_that_of_calls_whose_tenant_cannot_be_told_too(monkeypatch: pytest.MonkeyPatch, awaited: bool) -> None:
+    shared = Shared(monkeypatch, awaited, hard_limit=LIMIT)
+    first, second = shared.many([1, (1, "a")])
+    assert isinstance(first, FunctionTimeoutError)
+    assert second == 1
+
+
+@AWAITED
+def test_within_the_limit_calls_of_tenants_that_cannot_be_told_are_loaded(
+    monkeypatch: pytest.MonkeyPatch, awaited: bool
+) -> None:
+    shared = Shared(monkeypatch, awaited, hard_limit=LIMIT)
+    assert shared.many([3]) == [0]
+    assert shared.function.counters()["uncached"] == 1
