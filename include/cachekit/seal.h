@@ -25,7 +25,8 @@
  * seals more than 2^32 - 1 values in one process.
  *
  * All functions may be called from any thread; a ring is closed once, before or after the caches that it was given to.
- * Nothing blocks, except that the first use of OpenSSL loads it. */
+ * Nothing blocks, except that opening a ring reads its key file or asks its provider, and that the first use of OpenSSL
+ * loads it. */
 #ifndef CACHEKIT_SEAL_H
 #define CACHEKIT_SEAL_H
 
@@ -45,7 +46,8 @@ extern "C" {
 #define CKIT_SEAL_MAX_BYTES UINT64_C(536870912)    /* 512 MiB: longest plaintext */
 #define CKIT_SEAL_MAX_PER_KEY UINT64_C(4294967295) /* values sealed with one key by one ring */
 
-typedef struct ckit_keyring ckit_keyring;
+typedef struct ckit_keyring      ckit_keyring;
+typedef struct ckit_key_provider ckit_key_provider;
 
 /* Who does the arithmetic; the bytes are the same. */
 typedef enum ckit_seal_cipher {
@@ -55,10 +57,8 @@ typedef enum ckit_seal_cipher {
     CKIT_SEAL_CIPHER_OPENSSL = 2 /* libcrypto is loaded when the ring is opened */
 } ckit_seal_cipher;
 
-/* Keys are given as bytes or as hexadecimal text, not both. Text may have blanks between bytes; absent or blank text is
- * no key. Nothing given is kept: wipe your copies after opening. */
-typedef struct ckit_key_provider ckit_key_provider;
-
+/* Keys are given as bytes, as hexadecimal text, in a file or by a provider: in one of these ways. Text may have blanks
+ * between bytes; absent or blank text is no key. Nothing given is kept: wipe your copies after opening. */
 typedef struct ckit_keyring_options {
     size_t            struct_size;
     ckit_slice        master_key;        /* 32 to 4096 bytes; all of them count. Empty: the ring only opens */
@@ -92,9 +92,10 @@ CKIT_API void ckit_keyring_options_init(ckit_keyring_options *options, size_t st
 
 /* CKIT_E_NO_MASTER_KEY   no key at all, current or previous
  * CKIT_E_BAD_MASTER_KEY  not hexadecimal, or not within 32 to 4096 bytes
- * CKIT_E_CONFIGURATION   more than three previous keys, the same key twice, or an option out of its range
- * CKIT_E_MISUSE          keys in more than one form
- * CKIT_E_CONFIGURATION   also a key file that cannot be read, or that others may read
+ * CKIT_E_CONFIGURATION   more than three previous keys, the same key twice, an option out of its range, or a key file
+ *                        that cannot be read, or that others may read
+ * CKIT_E_MISUSE          keys in more than one way
+ * the provider's failure as it is, where it gave none
  * CKIT_E_UNSUPPORTED     neither libsodium (on this processor) nor OpenSSL can do it
  * CKIT_E_NO_MEMORY
  * A key whose bytes are all equal is taken, with a warning in the log. */

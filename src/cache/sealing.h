@@ -10,6 +10,7 @@
 #include <cachekit/cache.h>
 #include <cachekit/seal.h>
 #include <stdatomic.h>
+#include <string.h>
 
 /* Why a value did not open. */
 enum { CKITI_DECRYPT_AUTH, CKITI_DECRYPT_SUSPICIOUS, CKITI_DECRYPT_CORRUPT, CKITI_DECRYPT_REASONS };
@@ -55,6 +56,11 @@ typedef struct ckiti_sealed_value {
 
 typedef enum ckiti_tier { CKITI_TIER_L1 = 0, CKITI_TIER_L2 = 1 } ckiti_tier;
 
+/* The bytes begin like a frame. */
+static inline bool ckiti_looks_framed(ckit_slice bytes) {
+    return bytes.len >= 3 && memcmp(bytes.ptr, "CK\x03", 3) == 0;
+}
+
 /* Appends what store and memory are to keep. A "CK" frame in the clear becomes an encrypted one, a document gets one,
  * and other bytes are sealed as they are, as interop values. CKIT_E_TOO_LARGE beyond the cache's limit, and as
  * ckit_seal. */
@@ -72,7 +78,7 @@ ckit_status ckiti_value_open(const ckiti_sealed_value *value, ckiti_tier tier, c
 ckit_status ckiti_value_open_unexpected(ckit_cache *cache, ckit_slice key, bool integrity, ckit_slice stored,
                                         ckit_buf *document);
 
-/* ---- sealed values where there is no key -------------------------------------------------------------------------- *
+/* ---- sealed values where there is no key (locked.c) --------------------------------------------------------------- *
  *
  * Somebody who shares the store seals what this cache would keep in the clear. His value stays, and what is computed
  * here instead is kept in memory alone. */
@@ -89,6 +95,7 @@ void ckiti_locked_gone(ckit_cache *cache, ckit_slice key);
 bool ckiti_is_locked(const ckit_cache *cache, ckit_slice key);
 /* Whether this key may be one of those that were met and found no room: then only the store can tell. */
 bool ckiti_locked_forgets(const ckit_cache *cache, ckit_slice key);
+void ckiti_locked_close(ckit_cache *cache);
 
 /* Whether values of interop mode may be sealed here: others can open them when they name the same deployment.
  * CKIT_E_CONFIGURATION. */
