@@ -523,3 +523,19 @@ def test_a_wrapper_by_itself_binds_values_to_their_key() -> None:
         EncryptionWrapper(master_key=bytes.fromhex(OTHER)).deserialize(sealed, metadata, cache_key="k")
     with pytest.raises(ValueError, match="cache_key"):
         wrapper.serialize(1)
+
+
+def test_a_deployment_in_the_environment_without_a_key_is_named_in_the_log(
+    files: FileBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("CACHEKIT_DEPLOYMENT_UUID", "01234567-89ab-4def-8123-456789abcdef")
+    reset_settings()
+    for _ in range(2):  # which share a cache
+        report, _runs = counted(backend=files)
+        report(1)
+    (line,) = [record.message for record in caplog.records if "CACHEKIT_DEPLOYMENT_UUID" in record.message]
+    assert "is without effect: there is no master key" in line
+    caplog.clear()
+    report, _runs = counted(backend=FileBackend(FileBackendConfig(cache_dir=str(tmp_path / "other"))), master_key=KEY)
+    report(1)
+    assert not [record for record in caplog.records if "CACHEKIT_DEPLOYMENT_UUID" in record.message]

@@ -170,8 +170,23 @@ static ckit_status open_keys(ckiti_keys *keys, ckiti_plan *plan, const char *con
     return st;
 }
 
+/* Who names a deployment expects sealed values, and a key that is forgotten leaves them in the clear. */
+static void tell_of_missing_key(const ckiti_plan *plan, const char *const *environment) {
+    const ckit_cache_options *o = &plan->cache;
+    if (o->keyring == NULL && o->deployment_id == NULL && o->encryption != CKIT_OFF &&
+        (plan->has_store || plan->has_redis) && ckiti_variable(environment, CKITI_DEPLOYMENT_VARIABLE) != NULL) {
+        ckiti_log(o->log, CKIT_LOG_WARNING, where,
+                  "%s is without effect: there is no master key, so nothing is sealed. Set %s, or give a key ring",
+                  CKITI_DEPLOYMENT_VARIABLE, CKITI_MASTER_KEY_VARIABLE);
+    }
+}
+
 ckit_status ckiti_keys_open(ckiti_keys *keys, ckiti_plan *plan, const char *const *environment, ckit_error *err) {
-    return open_keys(keys, plan, environment, true, err);
+    ckit_status st = open_keys(keys, plan, environment, true, err);
+    if (st == CKIT_OK) {
+        tell_of_missing_key(plan, ckiti_environment(environment));
+    }
+    return st;
 }
 
 ckit_status ckit_keyring_from_environment(bool make, ckit_keyring **out, char deployment[CKIT_DEPLOYMENT_TEXT],

@@ -1,4 +1,5 @@
 /* Keys and deployment from the environment: which win, what is refused, and that a cache then seals. Of tenant.c. */
+#include "config/captured.h"
 #include "config/keys.h"
 #include "support/scratch.h"
 #include "support/test.h"
@@ -113,6 +114,33 @@ CKIT_TEST(keys, a_deployment_in_the_environment_is_made_canonical_and_keeps_othe
     CHECK_STATUS(CKIT_E_CONFIGURATION, open_keys(&keys, &plan, environment, &err));
     CHECK_CONTAINS("CACHEKIT_DEPLOYMENT_UUID is no UUID", err.text);
     scratch_remove(p.dir);
+}
+
+static size_t lines_of(const char *url, const char *const *environment, ckit_switch encryption, captured *lines) {
+    ckiti_keys         keys;
+    ckiti_plan         plan;
+    ckit_error         err = CKIT_ERROR_INIT;
+    ckit_cache_options options = CKIT_CACHE_OPTIONS_INIT;
+    options.encryption = encryption;
+    captured_init(lines, CKIT_LOG_INFO);
+    options.log = &lines->log;
+    CHECK_OK_ERR(ckiti_plan_make(&plan, url, &options, environment, &err), &err);
+    CHECK_OK_ERR(ckiti_keys_open(&keys, &plan, environment, &err), &err);
+    ckit_keyring_close(keys.ring);
+    return lines->count;
+}
+
+CKIT_TEST(keys, a_deployment_in_the_environment_without_a_key_is_told_to_be_without_effect) {
+    captured          lines;
+    const char *const without[] = {"CACHEKIT_DEPLOYMENT_UUID=" UUID, NULL};
+    const char *const with[] = {"CACHEKIT_DEPLOYMENT_UUID=" UUID, "CACHEKIT_MASTER_KEY=" KEY_A, NULL};
+    CHECK_EQ_U(1, lines_of("file:///c", without, CKIT_DEFAULT, &lines));
+    CHECK_STR("warning open: CACHEKIT_DEPLOYMENT_UUID is without effect: there is no master key, so nothing is "
+              "sealed. Set CACHEKIT_MASTER_KEY, or give a key ring\n",
+              lines.text);
+    CHECK_EQ_U(0, lines_of("file:///c", with, CKIT_DEFAULT, &lines));
+    CHECK_EQ_U(0, lines_of("file:///c", without, CKIT_OFF, &lines));
+    CHECK_EQ_U(0, lines_of("memory:", without, CKIT_DEFAULT, &lines));
 }
 
 CKIT_TEST(keys, a_key_that_cannot_be_one_is_refused_with_the_right_form_and_without_its_digits) {
