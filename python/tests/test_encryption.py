@@ -188,10 +188,23 @@ def test_without_a_key_encryption_is_refused_when_the_function_is_decorated() ->
         assert refused.value.code == "E001" and "CACHEKIT_MASTER_KEY" in str(refused.value)
 
 
-@pytest.mark.parametrize("key", ["0123456789abcdef" * 3 + "0123456789abcd", "not hexadecimal" * 8])
-def test_a_key_that_cannot_be_one_is_refused_and_not_shown(key: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        counted(preset="secure", master_key=key, backend=None)
+# The last three are those that a configuration page shows, the third one as a correct one; it has 62 digits.
+WRONG = ["0123456789abcdef" * 3 + "0123456789abcd", "not hexadecimal" * 8, "my-secret-key", "abcd1234",
+         "a1b2c3d4e5f6789012345678901234567890abcdef12345678901234567890"]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", WRONG)
+@pytest.mark.parametrize("preset", [None, "secure"])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_key_that_cannot_be_one_is_refused_with_the_right_form_and_not_shown(
+    key: str, preset: str | None, given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keywords: dict[str, Any] = {"master_key": key} if given else {}
+    if not given:
+        monkeypatch.setenv("CACHEKIT_MASTER_KEY", key)
+        reset_settings()
+    with pytest.raises(ConfigurationError, match=r"64 (or more |hexadecimal )?digits") as refused:
+        counted(preset=preset, backend=None, **keywords)
     assert refused.value.code == "E002" and key not in str(refused.value)
 
 
