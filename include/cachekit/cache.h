@@ -277,6 +277,12 @@ CKIT_API void ckit_cache_health(ckit_cache *cache, ckit_health *out);
  * there is none. */
 CKIT_API ckit_backend *ckit_cache_backend(ckit_cache *cache);
 
+/* For who takes locks by the operations of that store: one that nobody holds, since its release failed, or since
+ * `lock_try` failed and has filled the lease all the same (ext/backend.h). A worker lets it go as soon as the store
+ * answers, looks once more for one that was not there yet, and gives up after ten minutes. Does not wait. Nothing happens
+ * with a lease of zeros, without a store that has locks, or where 1,024 are remembered already. */
+CKIT_API void ckit_cache_let_lock_go(ckit_cache *cache, ckit_slice key, const ckit_lease *lease);
+
 #ifdef __cplusplus
 }
 #endif

@@ -434,6 +434,9 @@ static PyObject *on_lock(core_cache *self, PyObject *args, lock_step step) {
         st = step == LOCK_TRY     ? ops->lock_try(store_self, name, lease_ms, CKIT_NO_DEADLINE, &lease, &err)
              : step == LOCK_RENEW ? ops->lock_renew(store_self, name, &lease, lease_ms, CKIT_NO_DEADLINE, &err)
                                   : ops->lock_release(store_self, name, &lease, CKIT_NO_DEADLINE, &err);
+        if (st >= CKIT_E_FIRST && step != LOCK_RENEW) { /* it may be held, and nobody knows of it */
+            ckit_cache_let_lock_go(self->cache, name, &lease);
+        }
         Py_END_ALLOW_THREADS;
     }
     PyBuffer_Release(&key);

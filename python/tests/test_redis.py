@@ -25,6 +25,18 @@ def kind_of(call) -> BackendErrorType:
     return caught.value.error_type
 
 
+def await_value(backend: RedisBackend, key: str, value: bytes | None) -> None:
+    """Until the server answers in time."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            assert backend.get(key) == value
+            return
+        except BackendError:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
 # ---- the backend itself ---------------------------------------------------------------------------------------
 
 
@@ -96,6 +108,20 @@ def test_a_lock_is_held_by_one(redis):
     for timeout in (0, -1, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="timeout"):
             one.acquire_lock("k", timeout)
+
+
+def test_a_lock_that_a_server_takes_for_nobody_is_let_go(redis_with):
+    server = redis_with()
+    url = RedisBackendConfig(redis_url=server.url, socket_timeout=0.2, socket_connect_timeout=0.2).url
+    one, other = RedisBackend(url), RedisBackend(server.url)
+    with other.acquire_lock("warm", 600):  # the server knows what a lock is
+        await_value(one, "absent", None)  # and this one is connected
+    server.pause()
+    with pytest.raises(BackendError), one.acquire_lock("k", 600):
+        raise AssertionError("nobody answers")
+    server.resume()
+    with other.acquire_lock("k", 600, blocking_timeout=60) as held:
+        assert held
 
 
 def test_who_waits_for_a_lock_gets_it_and_stops_no_loop(redis):
@@ -303,14 +329,7 @@ def test_a_server_that_sleeps_is_a_timeout(redis_with):
         assert kind_of(lambda: backend.get("k")) is BackendErrorType.TIMEOUT
     finally:
         server.resume()
-    until = time.monotonic() + 60
-    while True:
-        try:
-            assert backend.get("k") == b"v"
-            break
-        except BackendError:
-            assert time.monotonic() < until
-            time.sleep(0.02)
+    await_value(backend, "k", b"v")
 
 
 def test_a_peer_that_is_no_redis_is_told_from_one():

@@ -279,6 +279,38 @@ CKIT_TEST(loose, so_are_those_that_a_batch_has_taken_unheard) {
     }
 }
 
+/* ---- a lock that somebody has taken by himself ------------------------------------------------------------------- */
+
+CKIT_TEST(loose, so_is_one_that_is_handed_over) {
+    fixture    f;
+    ckit_lease lease = {.fence = 0};
+    fixture_open(&f, FAKE_LOCKING);
+    ckit_backend           *backend = ckit_cache_backend(f.cache);
+    const ckit_backend_ops *ops = ckit_backend_operations(backend);
+    void                   *self = ckit_backend_self(backend);
+    ckit_cache_let_lock_go(f.cache, S("key"), &lease); /* that is none */
+    CHECK(ckiti_loose_is_empty(&f.cache->replay.loose));
+    fake_lose_locks(f.store, CKIT_E_TIMEOUT, false, 1);
+    CHECK_STATUS(CKIT_E_TIMEOUT, ops->lock_try(self, S("key"), 60000, CKIT_NO_DEADLINE, &lease, NULL));
+    CHECK_EQ_U(1, fake_locks(f.store));
+    ckit_cache_let_lock_go(f.cache, S("key"), &lease);
+    settle(&f);
+    CHECK_EQ_U(0, fake_locks(f.store));
+    fixture_close(&f);
+}
+
+CKIT_TEST(loose, nothing_is_handed_over_to_a_cache_whose_store_has_no_locks) {
+    fixture          f;
+    const ckit_lease lease = {.fence = 1};
+    fixture_open(&f, FAKE_FULL);
+    ckit_cache_let_lock_go(f.cache, S("key"), &lease);
+    CHECK(ckiti_loose_is_empty(&f.cache->replay.loose));
+    fixture_close(&f);
+    fixture_open_memory(&f);
+    ckit_cache_let_lock_go(f.cache, S("key"), &lease);
+    fixture_close(&f);
+}
+
 /* ---- the job ----------------------------------------------------------------------------------------------------- */
 
 /* As many jobs wait as may. */

@@ -194,11 +194,18 @@ static ckit_status list(void *self, const ckit_scope *scope, uint64_t deadline_m
 
 /* ---- locks ------------------------------------------------------------------------------------------------------- */
 
-/* The attempt failed, and the store says what the lock would be held by: it may have been taken, or be taken yet. */
-static void end_attempt(ckit_cache *cache, ckit_slice key, const ckit_lease *lease, ckit_status st) {
+void ckit_cache_let_lock_go(ckit_cache *cache, ckit_slice key, const ckit_lease *lease) {
     static const uint8_t none[sizeof lease->token];
-    if (st >= CKIT_E_FIRST && (lease->fence != 0 || memcmp(lease->token, none, sizeof none) != 0)) {
+    bool                 is_one = lease->fence != 0 || memcmp(lease->token, none, sizeof none) != 0;
+    if (is_one && cache->ops != NULL && cache->ops->lock_release != NULL) {
         ckiti_replay_loose(cache, key, lease, true);
+    }
+}
+
+/* The attempt failed: where the store says what the lock would be held by, it may have been taken, or be taken yet. */
+static void end_attempt(ckit_cache *cache, ckit_slice key, const ckit_lease *lease, ckit_status st) {
+    if (st >= CKIT_E_FIRST) {
+        ckit_cache_let_lock_go(cache, key, lease);
     }
 }
 

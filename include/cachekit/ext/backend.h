@@ -219,7 +219,8 @@ typedef struct ckit_backend_ops {
      * `lease_ms` after it was taken or renewed (at least 1). `lock_try` makes one attempt: CKIT_OK and a lease, or
      * CKIT_MISS when somebody holds it. After a failure that leaves open whether the lock was taken, or will be (no
      * answer came), a store fills the lease as well; where it leaves it alone, the lock was not taken. The cache, which
-     * hands over a lease of zeros, lets such a lock go when the store answers again. `lock_renew` and `lock_release`
+     * hands over a lease of zeros, lets such a lock go when the store answers again (for others:
+     * ckit_cache_let_lock_go). `lock_renew` and `lock_release`
      * answer CKIT_MISS when the lease is no longer ours. */
     ckit_status (*lock_try)(void *self, ckit_slice key, uint64_t lease_ms, uint64_t deadline_ms, ckit_lease *lease,
                             ckit_error *err);

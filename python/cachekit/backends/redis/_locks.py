@@ -55,7 +55,7 @@ class Lock:
             try:
                 self._do("unlock", self._key, token)
             except BackendError:
-                pass  # it frees itself
+                pass  # the store lets it go as soon as the server answers
 
     def __enter__(self) -> bool:
         held = self._attempt()

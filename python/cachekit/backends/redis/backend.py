@@ -132,6 +132,11 @@ class RedisBackend:
         Returns:
             A context manager that gives True when the lock is held, and releases it at the end, also after an error.
             Waiting in an event loop stops nobody else there.
+
+        Raises:
+            BackendError: on entering, the server cannot be asked, or refuses. A lock that it takes all the same (it stood
+                still, or the answer was lost) is let go in the background as soon as it answers, as one is whose
+                release failed: it does not stay held for its whole timeout while this object lives.
         """
         return Lock(self._do, key, timeout, blocking_timeout)
 
