@@ -74,8 +74,8 @@ static ckit_status check_numbers(const ckit_guard_options *o, ckit_error *err) {
         {"half_open_requests", o->half_open_requests, 1, CKITI_BREAKER_PROBES_MAX},
         {"adaptive_timeout", (uint64_t)o->adaptive_timeout, CKIT_DEFAULT, CKIT_OFF},
         {"timeout_max_ms", o->timeout_max_ms, 1, HOUR_MS},
-        {"timeout_min_ms", o->timeout_min_ms, 1, o->timeout_max_ms},
-        {"timeout_initial_ms", o->timeout_initial_ms, o->timeout_min_ms, o->timeout_max_ms},
+        {"timeout_min_ms", o->timeout_min_ms, 1, HOUR_MS},
+        {"timeout_initial_ms", o->timeout_initial_ms, 1, HOUR_MS},
         {"timeout_window", o->timeout_window, CKITI_TIMEOUT_FEWEST, 100000},
         {"backpressure", (uint64_t)o->backpressure, CKIT_DEFAULT, CKIT_OFF},
         {"max_concurrent", o->max_concurrent, 1, UINT32_MAX},
@@ -89,11 +89,26 @@ static ckit_status check_numbers(const ckit_guard_options *o, ckit_error *err) {
     return ckiti_check_ranges(where, ranges, sizeof ranges / sizeof ranges[0], err);
 }
 
+static ckit_status check_timeouts(const ckit_guard_options *o, ckit_error *err) {
+    if (o->timeout_min_ms > o->timeout_max_ms) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "timeout_min_ms is %u, above timeout_max_ms, which is %u: raise the one or lower the other",
+                         o->timeout_min_ms, o->timeout_max_ms);
+    }
+    if (o->timeout_initial_ms < o->timeout_min_ms || o->timeout_initial_ms > o->timeout_max_ms) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "timeout_initial_ms is %u, not from timeout_min_ms (%u) to timeout_max_ms (%u): change one of "
+                         "the three",
+                         o->timeout_initial_ms, o->timeout_min_ms, o->timeout_max_ms);
+    }
+    return CKIT_OK;
+}
+
 static ckit_status check_options(const ckit_guard_options *o, ckit_error *err) {
     const uint32_t sick =
         CKIT_KIND_BIT(CKIT_KIND_TRANSIENT) | CKIT_KIND_BIT(CKIT_KIND_TIMEOUT) | CKIT_KIND_BIT(CKIT_KIND_UNKNOWN);
     ckit_status st = check_numbers(o, err);
-    if (st != CKIT_OK) {
+    if (st != CKIT_OK || (st = check_timeouts(o, err)) != CKIT_OK) {
         return st;
     }
     if (!(o->timeout_percentile > 0 && o->timeout_percentile <= 100)) { /* also what is no number */

@@ -71,9 +71,11 @@ static void check_refused(const ckit_guard_options *options, const char *name) {
     check_refused(&(ckit_guard_options){.struct_size = sizeof(ckit_guard_options), __VA_ARGS__}, name)
 
 CKIT_TEST(guard, contradictions_are_refused_by_name) {
-    REFUSED("timeout_min_ms", .timeout_min_ms = 500, .timeout_max_ms = 400);
-    REFUSED("timeout_initial_ms", .timeout_initial_ms = 50);
-    REFUSED("timeout_initial_ms", .timeout_initial_ms = 20000);
+    REFUSED("timeout_min_ms is 500, above timeout_max_ms, which is 400", .timeout_min_ms = 500, .timeout_max_ms = 400);
+    REFUSED("timeout_min_ms is 10001, above timeout_max_ms, which is 10000", .timeout_min_ms = 10001);
+    REFUSED("timeout_initial_ms is 50, not from timeout_min_ms (100)", .timeout_initial_ms = 50);
+    REFUSED("to timeout_max_ms (10000)", .timeout_initial_ms = 20000);
+    REFUSED("timeout_max_ms", .timeout_max_ms = 3600001);
     REFUSED("timeout_percentile", .timeout_percentile = 101);
     REFUSED("timeout_percentile", .timeout_percentile = -1);
     REFUSED("timeout_percentile", .timeout_percentile = __builtin_nan(""));
