@@ -255,11 +255,12 @@ typedef struct ckit_cache_stats {
     uint64_t fail_safe_served;    /* values past their lifetimes that stood in for a function or a store that failed */
     uint64_t soft_limits;         /* calls that got such a value because the function took too long */
     uint64_t hard_limits;         /* calls that the function took too long for, with or without such a value */
-    uint64_t sealed_without_key;  /* sealed values that the store has, met where there is no key: they stay, and what is
-                                     computed instead is kept in memory alone */
-    uint64_t refreshes_found;     /* of `refreshes`: somebody else had stored a newer value, and memory took that */
-    uint64_t
-        refreshes_put_off; /* of them: left to somebody else, or to a later call (a lock, a failing store, a change) */
+    /* sealed values that the store has, met where there is no key: they stay, and what is computed instead is kept in
+     * memory alone */
+    uint64_t sealed_without_key;
+    uint64_t refreshes_found; /* of `refreshes`: somebody else had stored a newer value, and memory took that */
+    /* of them: left to somebody else, or to a later call (a lock, a failing store, a change) */
+    uint64_t refreshes_put_off;
 } ckit_cache_stats;
 #define CKIT_CACHE_STATS_INIT CKIT_SIZED_INIT(ckit_cache_stats)
 CKIT_API void ckit_cache_stats_init(ckit_cache_stats *stats, size_t struct_size);

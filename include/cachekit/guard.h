@@ -77,16 +77,16 @@ typedef struct ckit_guard_options {
     uint32_t    queue_timeout_ms; /* and for how long; default 100; up to an hour */
 
     ckit_switch retry; /* default on */
-    ckit_switch
-             retry_on_timeout; /* whether a TIMEOUT of a read or a removal is tried again too, when there is time left;
-                                     default on */
-    uint32_t max_retries;      /* default 3; up to 100; none: `retry` off */
-    uint32_t retry_delay_ms;   /* the first pause is random up to this, each further one up to twice as long; default
-                                     100; up to an hour */
-    ckit_guard *shared;        /* the store joins this guard: but for `enabled` the other fields have no say */
-    const char *status_dir; /* a directory where the guard tells other processes how it is (ckit_guard_notices); NULL:
-                                  nowhere. Made when it is absent; best on this machine, in memory, and such
-                                  that nobody else can write to it: what it holds is believed. Need not last */
+    /* whether a TIMEOUT of a read or a removal is tried again too, when there is time left; default on */
+    ckit_switch retry_on_timeout;
+    uint32_t    max_retries; /* default 3; up to 100; none: `retry` off */
+    /* the first pause is random up to this, each further one up to twice as long; default 100; up to an hour */
+    uint32_t    retry_delay_ms;
+    ckit_guard *shared; /* the store joins this guard: but for `enabled` the other fields have no say */
+    /* a directory where the guard tells other processes how it is (ckit_guard_notices); NULL: nowhere. Made when it is
+     * absent; best on this machine, in memory, and such that nobody else can write to it: what it holds is believed.
+     * Need not last */
+    const char *status_dir;
 } ckit_guard_options;
 #define CKIT_GUARD_OPTIONS_INIT CKIT_SIZED_INIT(ckit_guard_options)
 CKIT_API void ckit_guard_options_init(ckit_guard_options *options, size_t struct_size);

@@ -164,12 +164,12 @@ typedef void (*ckit_batch_ready)(void *context, ckit_batch *batch, ckit_status a
 typedef struct ckit_batch_start {
     size_t         struct_size;
     ckit_function *function;
-    ckit_args *const
-          *args; /* `count` of them; free to be reused when ckit_begin_many returns. NULL among them = no arguments */
-    size_t count;
-    ckit_poll       *poll;  /* NULL = block */
-    ckit_batch_ready ready; /* required with a poll */
-    void            *context;
+    /* `count` of them; free to be reused when ckit_begin_many returns. NULL among them = no arguments */
+    ckit_args *const *args;
+    size_t            count;
+    ckit_poll        *poll;  /* NULL = block */
+    ckit_batch_ready  ready; /* required with a poll */
+    void             *context;
     /* Without a poll: another thread goes on, with ckit_batch_wait. What memory cannot answer is CKIT_PENDING then, at
      * once. For a caller who has limits to how long he waits. */
     bool apart;

@@ -162,9 +162,9 @@ typedef struct ckit_watch_sink {
     void (*counted)(void *self, ckit_watch_figure what);
 } ckit_watch_sink;
 #define CKIT_GUARDS_READS 1u /* keys that have been read; always there */
-#define CKIT_GUARDS_WRITES                                                                                             \
-    2u /* and keys that `set` or `set_if_owner` has written, without having been read. Without it
-                                 memory keeps no copy of what it writes: the next read makes one */
+/* And keys that `set` or `set_if_owner` has written, without having been read. Without it memory keeps no copy of what
+ * it writes: the next read makes one. */
+#define CKIT_GUARDS_WRITES 2u
 
 typedef struct ckit_backend_ops {
     uint32_t    abi;  /* CKIT_BACKEND_ABI of the header it was built with */
