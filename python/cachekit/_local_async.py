@@ -26,7 +26,7 @@ class Flights:
 
     def doom(self, key: bytes | None) -> None:
         """The results of calls that are under way will not be kept. None: of all calls."""
-        for (_, other), flight in list(self._flights.items()):
+        for (_, other), flight in self._flights.copy().items():  # loops of other threads have theirs here too
             flight.doomed = flight.doomed or key is None or key == other
 
     async def miss(self, function: LocalFunction[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -71,4 +71,4 @@ class Flights:
     def _is_computing(self) -> bool:
         """Whether this task is at one of these calls already: another task may be waiting for that one."""
         task = asyncio.current_task()
-        return any(flight.task is task for flight in self._flights.values())
+        return any(flight.task is task for flight in list(self._flights.values()))  # others' come and go meanwhile

@@ -44,28 +44,36 @@ def log_line(level: int = 0, component: str = "", text: str = "") -> int:
     return next((wanted for wanted in range(1, 5) if logger.isEnabledFor(wanted * 10)), 5)
 
 
-_warned: dict[str, None] = {}
+_warned: dict[str, object] = {}
+_MOST_WARNED = 4096
+
+
+def _is_news(text: str) -> bool:
+    """Whether it has not been said, nor is by another thread. It has been from now on."""
+    mine = object()
+    return _warned.setdefault(text, mine) is mine
+
+
+def _is_news_that_fits(text: str) -> bool:
+    return (text in _warned or len(_warned) < _MOST_WARNED) and _is_news(text)
 
 
 def tell_once(function: Callable[..., Any], text: str) -> None:
     """Logs a warning about a function, unless the same text has been logged before."""
-    if text not in _warned and len(_warned) < 4096:
-        _warned[text] = None
+    if _is_news_that_fits(text):
         log.warning("%s: %s", name_of(function), text)
 
 
 def tell(text: str) -> None:
     """Logs a warning, unless it has been logged before."""
-    if text not in _warned:
-        _warned[text] = None
+    if _is_news(text):
         log.warning("%s", text)
 
 
 def tell_of_entry(name: str, error: BaseException | None) -> None:
     """Logs that a stored value of a function cannot be read: a warning the first time, afterwards for debugging."""
     text = f"{name}: a stored value cannot be read, so the function runs and its result replaces it: {error}"
-    if text not in _warned and len(_warned) < 4096:
-        _warned[text] = None
+    if _is_news_that_fits(text):
         log.warning("%s", text)
     else:
         log.debug("%s", text)
@@ -74,8 +82,7 @@ def tell_of_entry(name: str, error: BaseException | None) -> None:
 def tell_of_receiver(name: str, error: BaseException) -> None:
     """Logs a warning that a method runs uncached, once for each method and class."""
     text = f"{name} runs uncached: {error}"
-    if text not in _warned and len(_warned) < 4096:
-        _warned[text] = None
+    if _is_news_that_fits(text):
         log.warning("%s", text)
 
 

@@ -250,13 +250,13 @@ static PyObject *run(core_local *f, PyObject *const *values, size_t count, PyObj
     return PyObject_Vectorcall(f->wrapped, values, (size_t)PyVectorcall_NARGS(count), names);
 }
 
-static PyObject *compute(core_local *f, ckit_args *args, ckit_slice key, uint64_t hash, PyObject *const *values,
-                         size_t count, PyObject *names) {
-    local_flight *flight = local_take_off(f, key);
-    if (flight == NULL) { /* no memory: nobody waits for it, and it is not kept */
-        PyErr_Clear();
+/* `flight` NULL: there was no memory for it. Nobody waits for the call, and its result is not kept. */
+static PyObject *compute(core_local *f, local_flight *flight, ckit_args *args, ckit_slice key, uint64_t hash,
+                         PyObject *const *values, size_t count, PyObject *names) {
+    if (flight == NULL) {
         return run(f, values, count, names);
     }
+    local_take_off(f, flight);
     PyObject *value = run(f, values, count, names);
     if (value != NULL && !flight->doomed) {
         keep(f, key, hash, core_receiver_of(&f->receivers, args), value);
@@ -269,17 +269,24 @@ static PyObject *miss(core_local *f, ckit_args *args, ckit_slice key, uint64_t h
                       size_t count, PyObject *names) {
     const local_flight *flight;
     f->misses++;
-    while ((flight = local_find_flight(f, key)) != NULL) {
+    local_flight *own = local_new_flight(f, key);
+    if (own == NULL) {
+        PyErr_Clear();
+    }
+    PyObject *value = look(f, key, hash);
+    while (value == NULL && (flight = local_find_flight(f, key)) != NULL) {
         if (local_wait_for(flight) < 0) {
+            local_free_flight(own);
             return NULL;
         }
-        PyObject *value = look(f, key, hash);
-        if (value != NULL) {
-            Py_INCREF(value);
-            return value;
-        }
+        value = look(f, key, hash);
     }
-    return compute(f, args, key, hash, values, count, names);
+    if (value == NULL) {
+        return compute(f, own, args, key, hash, values, count, names);
+    }
+    Py_INCREF(value);
+    local_free_flight(own);
+    return value;
 }
 
 #define FEW_ARGUMENTS 16

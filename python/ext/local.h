@@ -48,8 +48,13 @@ typedef struct local_flight {
 local_flight *local_find_flight(const core_local *f, ckit_slice key);
 /* Until the other thread has done. -1 with an exception, of a signal for instance. */
 int local_wait_for(const local_flight *flight);
-/* This thread begins to compute. NULL with an exception. */
-local_flight *local_take_off(core_local *f, ckit_slice key);
+/* For a call that this thread may compute. It runs code (the collector's), in which other threads may go on: what was
+ * looked for before is to be looked for again. NULL with an exception. */
+local_flight *local_new_flight(const core_local *f, ckit_slice key);
+/* One that has not taken off. Accepts NULL. */
+void local_free_flight(local_flight *flight);
+/* This thread begins to compute. */
+void local_take_off(core_local *f, local_flight *flight);
 /* It has ended, with a result or with a pending exception, which stays. */
 void local_land(core_local *f, local_flight *flight);
 /* The results of calls that are under way are not kept. `key` NULL: of all. */

@@ -29,7 +29,7 @@ void local_doom(const core_local *f, const ckit_slice *key) {
     }
 }
 
-local_flight *local_take_off(core_local *f, ckit_slice key) {
+local_flight *local_new_flight(const core_local *f, ckit_slice key) {
     local_flight *flight = PyMem_Malloc(sizeof *flight + key.len);
     if (flight == NULL) {
         return (local_flight *)PyErr_NoMemory();
@@ -39,14 +39,23 @@ local_flight *local_take_off(core_local *f, ckit_slice key) {
     flight->lock = PyObject_CallNoArgs(f->state->new_lock);
     PyObject *taken = flight->lock == NULL ? NULL : PyObject_CallMethod(flight->lock, "acquire", NULL);
     if (taken == NULL) {
-        Py_XDECREF(flight->lock);
-        PyMem_Free(flight);
+        local_free_flight(flight);
         return NULL;
     }
     Py_DECREF(taken);
+    return flight;
+}
+
+void local_free_flight(local_flight *flight) {
+    if (flight != NULL) {
+        Py_XDECREF(flight->lock);
+        PyMem_Free(flight);
+    }
+}
+
+void local_take_off(core_local *f, local_flight *flight) {
     flight->next = f->state->flights;
     f->state->flights = flight;
-    return flight;
 }
 
 void local_land(core_local *f, local_flight *flight) {
@@ -59,8 +68,7 @@ void local_land(core_local *f, local_flight *flight) {
     *at = flight->next;
     Py_XDECREF(PyObject_CallMethod(flight->lock, "release", NULL));
     PyErr_Clear();
-    Py_DECREF(flight->lock);
-    PyMem_Free(flight);
+    local_free_flight(flight);
     PyErr_Restore(type, exception, traceback);
 }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
+import sys
 import threading
-from typing import Any, Callable
+import time
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -239,6 +242,71 @@ def test_functions_are_decorated_and_dropped_in_many_threads() -> None:
             assert function(1) == [1, number]
 
     for call in [Outcome(work) for _ in range(8)]:
+        call()
+
+
+# ---- what Python switches to in between ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def collecting() -> Iterator[None]:
+    """The collector runs whenever it can, and lets other threads go on."""
+    before = gc.get_threshold()
+
+    def dawdle(phase: str, info: dict[str, int]) -> None:
+        time.sleep(0.0005)
+
+    gc.callbacks.append(dawdle)
+    gc.set_threshold(1, 100000, 100000)
+    yield
+    gc.set_threshold(*before)
+    gc.callbacks.remove(dawdle)
+
+
+def test_a_local_function_runs_once_for_a_key_whatever_the_collector_does(collecting: None) -> None:
+    for _ in range(20):
+        runs: list[int] = []
+        start = threading.Barrier(4)
+
+        @cache.local
+        def function(x: int) -> list[int]:
+            runs.append(x)
+            time.sleep(0.003)  # so long the others may come
+            return [x]
+
+        def work() -> list[int]:
+            start.wait(60)
+            return function(1)
+
+        assert [call() for call in [Outcome(work) for _ in range(4)]] == [[1]] * 4
+        assert runs == [1]
+
+
+def test_a_local_coroutine_function_is_awaited_in_several_loops_at_once(restless: None) -> None:
+    @cache.local
+    async def function(x: int) -> list[int]:
+        await asyncio.sleep(0)
+        return [x]
+
+    async def calls() -> None:
+        for _ in range(20):
+            function.cache_clear()
+            wanted = [[number % 40] for number in range(400)]
+            assert await asyncio.gather(*(function(number % 40) for number in range(400))) == wanted
+
+    def work() -> None:
+        asyncio.run(calls())
+
+    for call in [Outcome(work) for _ in range(3)]:
         call()
 
 
