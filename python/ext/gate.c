@@ -10,10 +10,10 @@
 #define MILLISECOND 1000000L
 
 struct core_gate {
-    atomic_bool closed;
-    atomic_int  inside;     /* foreign threads that are in the interpreter, or on their way */
-    atomic_int  process;    /* after fork the others are not there any more */
-    atomic_uint references; /* the module's and every backend's */
+    atomic_bool      closed;
+    _Atomic uint64_t inside;     /* lower half: foreign threads that are in the interpreter, or on their way; upper: of
+                                    which process: after fork the others are not there any more */
+    atomic_uint      references; /* the module's and every backend's */
 };
 
 static const char gate_name[] = "cachekit._core.gate";
@@ -28,10 +28,22 @@ void core_gate_release(core_gate *g) {
 
 static void free_capsule(PyObject *capsule) { core_gate_release(PyCapsule_GetPointer(capsule, gate_name)); }
 
-static void count_anew_after_fork(core_gate *g) {
-    int now = (int)getpid(), before = atomic_load(&g->process);
-    if (now != before && atomic_compare_exchange_strong(&g->process, &before, now)) {
-        atomic_store(&g->inside, 0);
+static uint64_t nobody_here(void) { return (uint64_t)(uint32_t)getpid() << 32; }
+
+static bool is_anybody_inside(const core_gate *g) {
+    uint64_t inside = atomic_load(&g->inside);
+    return inside >> 32 == nobody_here() >> 32 && (uint32_t)inside > 0;
+}
+
+static void count_in(core_gate *g, core_gate_visit *visit) {
+    uint64_t before = atomic_load(&g->inside), nobody = nobody_here();
+    while (!atomic_compare_exchange_weak(&g->inside, &before, (before >> 32 == nobody >> 32 ? before : nobody) + 1)) {}
+    visit->process = getpid();
+}
+
+static void count_out(core_gate *g, const core_gate_visit *visit) {
+    if (visit->process == getpid()) { /* else it has forked meanwhile, and was never counted here */
+        atomic_fetch_sub(&g->inside, 1);
     }
 }
 
@@ -41,10 +53,9 @@ static PyObject *close_gate(PyObject *capsule, PyObject *unused) {
     if (g == NULL) {
         return NULL;
     }
-    count_anew_after_fork(g);
     atomic_store(&g->closed, true);
     Py_BEGIN_ALLOW_THREADS;
-    for (int waited = 0; waited < LONGEST_END_MS && atomic_load(&g->inside) > 0; waited++) {
+    for (int waited = 0; waited < LONGEST_END_MS && is_anybody_inside(g); waited++) {
         (void)nanosleep(&(struct timespec){0, MILLISECOND}, NULL);
     }
     Py_END_ALLOW_THREADS;
@@ -70,7 +81,6 @@ core_gate *core_gate_of(core_state *state) {
             (void)PyErr_NoMemory();
             return NULL;
         }
-        atomic_init(&made->process, (int)getpid());
         atomic_init(&made->references, 1);
         PyObject *capsule = PyCapsule_New(made, gate_name, free_capsule);
         if (capsule == NULL) {
@@ -111,11 +121,10 @@ static PyThreadState *make_acquainted(void) {
 }
 
 static bool enter_as_foreigner(core_gate *g, core_gate_visit *visit) {
-    count_anew_after_fork(g);
-    atomic_fetch_add(&g->inside, 1);
+    count_in(g, visit);
     visit->own = atomic_load(&g->closed) ? NULL : make_acquainted();
     if (visit->own == NULL) {
-        atomic_fetch_sub(&g->inside, 1);
+        count_out(g, visit);
         return false;
     }
     PyEval_RestoreThread(visit->own);
@@ -148,7 +157,7 @@ void core_gate_leave(core_gate_visit *visit) {
     PyErr_Clear(); /* nobody is left to see it */
     PyThreadState_Clear(visit->own);
     PyThreadState_DeleteCurrent();
-    atomic_fetch_sub(&visit->gate->inside, 1);
+    count_out(visit->gate, visit);
 }
 
-bool core_gate_is_stuck(core_gate *g) { return atomic_load(&g->closed) && atomic_load(&g->inside) > 0; }
+bool core_gate_is_stuck(core_gate *g) { return atomic_load(&g->closed) && is_anybody_inside(g); }

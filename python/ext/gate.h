@@ -7,6 +7,8 @@
 
 #include "core.h"
 
+#include <sys/types.h>
+
 typedef struct core_gate core_gate;
 
 /* One visit to the interpreter. */
@@ -14,6 +16,7 @@ typedef struct core_gate_visit {
     core_gate       *gate;
     PyGILState_STATE gil;
     PyThreadState   *own;                      /* of a thread that Python does not know; else NULL */
+    pid_t            process;                  /* that it began in, of such a thread */
     PyObject        *type, *value, *traceback; /* an exception that was on its way already */
 } core_gate_visit;
 

@@ -104,8 +104,9 @@ static _Atomic uint64_t *remembered(const ckit_cache *cache, ckit_slice key) {
 
 void ckiti_locked_gone(ckit_cache *cache, ckit_slice key) {
     _Atomic uint64_t *place = remembered(cache, key);
-    if (place != NULL) {
-        atomic_store_explicit(place, 0, memory_order_relaxed);
+    if (place != NULL) { /* another key may have got the place meanwhile */
+        uint64_t hash = hash_of(cache, key);
+        (void)atomic_compare_exchange_strong(place, &hash, 0);
     }
 }
 
