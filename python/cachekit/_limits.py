@@ -114,6 +114,13 @@ class Work:
         finally:
             _own.place.release()
 
+    def _drop_in_thread(self) -> None:
+        try:
+            self._move_here()
+        finally:
+            self._began.set()
+        self._drop()
+
     def _run(self) -> None:
         try:
             self._result = self._compute()
@@ -125,12 +132,16 @@ class Work:
         self.over.set()
 
     def leave(self) -> None:
-        """Its caller has had enough. By the end of this the thread that runs it is known as the one that does."""
+        """Its caller has had enough. By the end of this the thread that runs it, or gives it up, is known as the one that
+        does. Giving it up lets a lock of the store go, for which the caller has no time."""
         self._is_left = True
-        if self.is_started:
-            self._began.wait()
-        else:
-            self._drop()
+        if not self.is_started:
+            try:
+                start_thread(name_of(self.cached.__wrapped__), self._drop_in_thread)
+            except RuntimeError:  # the system has none, or the interpreter ends
+                self._drop()
+                return
+        self._began.wait()
 
     def take(self) -> Any:
         """What the function has returned, or raised."""

@@ -14,12 +14,14 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
 
 import cachekit._limits as limits
 from cachekit import cache
+from cachekit._many import _BatchWork
 from cachekit.backends import FileBackend, FileBackendConfig
 from cachekit.errors import BackendError, FunctionTimeoutError
 from shelves import Shelf
@@ -283,6 +285,41 @@ def test_without_a_place_a_call_waits_as_long_as_its_limits(
     assert "runs in its caller's thread" in caplog.text
     gate.set()
     until(lambda: answers(quick, 1))
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_who_leaves_without_a_place_does_not_wait_until_the_store_has_let_his_lock_go(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, many: bool
+) -> None:
+    given_up, lets_go = threading.Event(), threading.Event()
+    kind = _BatchWork if many else limits.Run
+    give_up = kind._drop
+
+    def held_up(work: Any) -> None:
+        lets_go.wait()
+        give_up(work)
+        given_up.set()
+
+    @cache(backend=FileBackend(FileBackendConfig(cache_dir=tmp_path / "store")), hard_limit=0.02)
+    def f(n: int) -> int:
+        return n
+
+    def answers() -> bool:
+        with contextlib.suppress(FunctionTimeoutError):
+            return f(1) == 1
+        return False
+
+    monkeypatch.setattr(kind, "_drop", held_up)
+    try:
+        with monkeypatch.context() as taken:
+            taken.setattr(limits, "_places", threading.Semaphore(0))
+            with pytest.raises(FunctionTimeoutError):
+                f.get_many([1, 2]) if many else f(1)
+        assert not given_up.is_set()
+    finally:
+        lets_go.set()
+    until(given_up.is_set)
+    until(answers)
 
 
 @pytest.mark.usefixtures("two_places")

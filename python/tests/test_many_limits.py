@@ -255,21 +255,23 @@ class Shared:
     def load(self, missing: list[Any]) -> list[int]:
         self.loads.append(missing)
         if len(self.loads) > 1:
-            self.returned.wait(60)
+            self.returned.wait()
         self.now += LIMIT + 1
         return [0 if isinstance(call, int) else call[0] for call in missing]
 
     def many(self, calls: list[Any]) -> list[Any]:
         async def whole() -> list[Any]:
-            results = await self.function.aget_many(calls, self.load, return_exceptions=True)
-            self.returned.set()  # before the loop ends, which waits for its threads
-            return results
+            try:
+                return await self.function.aget_many(calls, self.load, return_exceptions=True)
+            finally:
+                self.returned.set()  # before the loop ends, which waits for its threads
 
         if self.awaited:
             return asyncio.run(whole())
-        results = self.function.get_many(calls, self.load, return_exceptions=True)
-        self.returned.set()
-        return results
+        try:
+            return self.function.get_many(calls, self.load, return_exceptions=True)
+        finally:
+            self.returned.set()
 
 
 AWAITED = pytest.mark.parametrize("awaited", [False, True], ids=["plain", "awaited"])
