@@ -12,13 +12,14 @@ static const char where[] = "function";
 
 static ckit_status check_tenant(ckit_slice tenant, ckit_error *err) {
     if (tenant.len == 0) {
-        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "the call has no tenant");
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
+                         "the call has no tenant: ckit_args_tenant or tenant_of tells it");
     }
-    if (tenant.len > CKIT_TENANT_MAX_BYTES || !ckit_utf8_valid(tenant)) {
-        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "a tenant of %zu bytes: allowed are 1 to %u bytes of UTF-8",
-                         tenant.len, CKIT_TENANT_MAX_BYTES);
+    if (tenant.len > CKIT_TENANT_MAX_BYTES) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "a tenant of %zu bytes, allowed are 1 to %u", tenant.len,
+                         CKIT_TENANT_MAX_BYTES);
     }
-    return CKIT_OK;
+    return ckit_utf8_valid(tenant) ? CKIT_OK : ckit_fail(err, CKIT_E_CONFIGURATION, where, "the tenant is not UTF-8");
 }
 
 /* Appends the tenant's name. */

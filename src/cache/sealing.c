@@ -55,10 +55,12 @@ void ckiti_value_take_secret(ckit_cache *cache, ckit_value *value, ckit_buf *buf
 static ckit_status keep_deployment(ckit_cache *cache, const ckit_cache_options *o, ckit_error *err) {
     ckiti_sealing   *s = &cache->sealing;
     const ckit_slice name = ckit_slice_str(o->deployment_id != NULL ? o->deployment_id : "default");
-    if (name.len == 0 || name.len > CKIT_TENANT_MAX_BYTES || !ckit_utf8_valid(name)) {
-        return ckit_fail(err, CKIT_E_CONFIGURATION, where,
-                         "deployment_id has %zu bytes: allowed are 1 to %u bytes of UTF-8", name.len,
+    if (name.len == 0 || name.len > CKIT_TENANT_MAX_BYTES) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "deployment_id has %zu bytes, allowed are 1 to %u", name.len,
                          CKIT_TENANT_MAX_BYTES);
+    }
+    if (!ckit_utf8_valid(name)) {
+        return ckit_fail(err, CKIT_E_CONFIGURATION, where, "deployment_id is not UTF-8");
     }
     s->deployment = ckiti_strdup_slice(cache->alloc, name);
     s->deployment_len = name.len;

@@ -104,15 +104,21 @@ CKIT_TEST(tenants, without_a_tenant_the_function_runs_and_nothing_is_kept) {
     char too_long[CKIT_TENANT_MAX_BYTES + 2];
     memset(too_long, 'x', sizeof too_long - 1);
     too_long[sizeof too_long - 1] = '\0';
-    const char *const bad[] = {NULL, "", "\xff", too_long};
-    vault             v;
+    const struct {
+        const char *tenant, *why;
+    } bad[] = {{NULL, "the call has no tenant: ckit_args_tenant or tenant_of tells it"},
+               {"", "the call has no tenant"},
+               {"\xff", "the tenant is not UTF-8"},
+               {too_long, "a tenant of 1025 bytes, allowed are 1 to 1024"}};
+    vault v;
     tenants_open(&v, true, true);
     for (size_t i = 0; i < COUNT(bad); i++) {
-        check_tenant(&v, bad[i], CKIT_SOURCE_FUNCTION, 4711);
+        const size_t said = v.f.log.len;
+        check_tenant(&v, bad[i].tenant, CKIT_SOURCE_FUNCTION, 4711);
         CHECK_EQ_U(i + 1, stats_of(v.f.cache).uncached);
+        CHECK_CONTAINS(bad[i].why, v.f.log.text + said);
     }
     CHECK_EQ_U(0, fake_count(v.f.store));
-    CHECK_CONTAINS("the call has no tenant", v.f.log.text);
     vault_close(&v);
 }
 
