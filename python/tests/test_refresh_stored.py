@@ -115,7 +115,7 @@ def test_a_refresh_takes_what_another_process_has_stored(processes: Any) -> None
     past_due()
     until(lambda: here() == 2)
     assert (here.runs, there.runs) == (1, 1)
-    assert here.stats("refreshes_found") >= 1
+    until(lambda: here.stats("refreshes_found") >= 1)  # it is counted after memory has it
 
 
 def test_what_nobody_has_renewed_is_computed_and_stored(processes: Any) -> None:
