@@ -330,9 +330,9 @@ end:
             fi;
             if
 #ifndef WITHOUT_LOOKING_AT_LOSSES_AGAIN
-            :: whole && !guarded && l == losses ->
+            :: whole && !guarded && l == losses && s == strays ->
 #else
-            :: whole && !guarded ->
+            :: whole && !guarded && s == strays ->
 #endif
                 guarded = true; begin_anew()
             :: else

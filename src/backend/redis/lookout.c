@@ -180,7 +180,7 @@ static void cover_all(const ckiti_redis_lookout *l) {
     }
 }
 
-/* What happens after one of the counts has been read shows in the next round. */
+/* What happens after one of the counts has been read the second time shows in the next round. */
 static void judge(ckiti_redis_lookout *l) {
     uint32_t holes;
     bool     left = false;
@@ -196,7 +196,8 @@ static void judge(ckiti_redis_lookout *l) {
     if ((!whole || changed) && atomic_exchange(&l->guarded, false)) {
         l->sink->lost(l->sink->self);
     }
-    if (whole && !atomic_load(&l->guarded) && losses == atomic_load(&l->losses)) {
+    bool settled = losses == atomic_load(&l->losses) && strays == atomic_load(&l->cluster->strays);
+    if (whole && settled && !atomic_load(&l->guarded)) {
         atomic_store(&l->guarded, true);
         l->seen_strays = strays;
         l->seen_losses = losses;
