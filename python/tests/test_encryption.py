@@ -170,7 +170,6 @@ def test_in_a_rotation_no_process_loses_what_another_has_sealed(
         reset_settings()
         return counted(preset="secure", backend=files, l1_enabled=False)
 
-    OTHER = "1123456789abcdef" * 4
     before, prepared, turned, after = process(KEY), process(KEY, OTHER), process(OTHER, KEY), process(OTHER)
     for number, (report, _) in enumerate((before, prepared, turned, after)):
         assert report(number)["x"] == number  # sealed with the current key of that step
