@@ -221,8 +221,8 @@ class _Attributes:
         """The features of this function and their state, after trying the store out."""
         from ._health import checked
 
-        cache = self._here().cache
-        return checked(cache, self._place.written, self._orchestrator().namespace, self.get_health_status)
+        cache, place = self._here().cache, self._place
+        return checked(cache, place.written, place.unopened, self._orchestrator().namespace, self.get_health_status)
 
     async def acheck_health(self) -> dict[str, Any]:
         """The features of this function and their state, after trying the store out."""

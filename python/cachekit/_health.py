@@ -77,10 +77,14 @@ def _probe(cache: Cache, written: bool) -> dict[str, Any]:
     }
 
 
-def checked(cache: Cache, written: bool, namespace: str, status: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `check_health` returns. `written`: the store is written in Python; `status`: that of the function's features,
-    which is asked when the store has been tried out."""
+def checked(
+    cache: Cache, written: bool, unopened: str | None, namespace: str, status: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What `check_health` returns. `written`: the store is written in Python; `unopened`: why there is none although one is
+    asked for; `status`: that of the function's features, which is asked when the store has been tried out."""
     found = _probe(cache, written)
+    if unopened is not None:
+        found = {**found, "healthy": False, "detail": unopened}
     health = "healthy" if found["healthy"] else "unhealthy"
     return {
         "status": health,

@@ -36,6 +36,7 @@ class Place(NamedTuple):
     stored: bool  # there is a store behind the memory
     chosen: _Chosen | None = None  # it is one that tenants share
     written: bool = False  # the store is written in Python
+    unopened: str | None = None  # why there is no store, where one is asked for
 
 
 _caches: WeakValueDictionary[tuple[Any, ...], Cache] = WeakValueDictionary()
@@ -184,7 +185,8 @@ def place_for(function: Callable[..., Any], config: DecoratorConfig) -> Place:
     """Where the results of a function with this configuration are kept.
 
     Raises:
-        ConfigurationError: the environment chooses two stores, or a setting of its store is wrong.
+        ConfigurationError: the environment chooses two stores, or a setting of its store is wrong; or there is none, and it
+            cannot be done without.
     """
     if config.backend is None:
         try:
@@ -195,17 +197,22 @@ def place_for(function: Callable[..., Any], config: DecoratorConfig) -> Place:
             raise
     backend = _from_environment(function) if config.backend is NOT_GIVEN else config.backend
     if backend is None:
-        return Place(_open("memory:", config), objects=False, stored=False)
+        return _without_store(config, "the environment chooses a store that this version does not have")
     try:
         if isinstance(backend, _Chosen):
             return tenant_place(config, backend, DEFAULT_TENANT)
         url = _url_of(backend)
         return Place(_open(url or backend, config), objects=False, stored=True, written=url is None)
     except CachekitError as error:
-        if error.code in _WRONG or is_asked(config):  # nothing is kept in the clear instead
+        # Nothing is kept in the clear instead, and nothing without the store whose failures are to be the caller's.
+        if error.code in _WRONG or is_asked(config) or config.fallback_strategy == "fail_closed":
             raise ConfigurationError(str(error), error.code) from None
         tell_once(function, f"the store cannot be opened ({error}): results are kept in this process only")
-        return Place(_open("memory:", config), objects=False, stored=False)
+        return _without_store(config, f"the store cannot be opened: {error}")
+
+
+def _without_store(config: DecoratorConfig, reason: str) -> Place:
+    return Place(_open("memory:", config), objects=False, stored=False, unopened=reason)
 
 
 def _url_of(backend: Any) -> str | None:

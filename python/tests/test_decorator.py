@@ -14,7 +14,7 @@ import pytest
 
 from cachekit import CacheInfo, DecoratorConfig, cache
 from cachekit.backends import BaseBackend, FileBackend, FileBackendConfig
-from cachekit.errors import CachekitError, UnsupportedError
+from cachekit.errors import CachekitError, ConfigurationError, UnsupportedError
 
 
 class Counted:
@@ -309,6 +309,20 @@ def test_health_of_a_function(files: FileBackend) -> None:
     function(1)
     assert function.get_health_status()["namespace"] == "api"
     assert function.check_health()["status"] == "healthy"
+
+
+def test_a_store_that_cannot_be_opened_is_unhealthy_and_nobody_s_error(tmp_path: Any) -> None:
+    (tmp_path / "file").touch()
+    backend = FileBackend(FileBackendConfig(cache_dir=tmp_path / "file"))
+    function, _ = counted(backend=backend)
+    function(1)
+    function(1)
+    assert function.cache_info().hits == 1
+    health = function.check_health()
+    assert health["status"] == "unhealthy" and "is not a directory" in health["components"]["backend"]["detail"]
+    with pytest.raises(ConfigurationError, match="is not a directory") as refused:
+        counted(backend=backend, fallback_strategy="fail_closed")
+    assert refused.value.code.startswith("E")
 
 
 @pytest.mark.parametrize(
