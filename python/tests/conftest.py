@@ -90,8 +90,11 @@ def one_redis():
 
 
 @pytest.fixture
-def redis(one_redis):
-    """A server that is empty and works."""
+def redis(one_redis, monkeypatch: pytest.MonkeyPatch):
+    """A server that is empty and works. It has time to answer: on a busy machine it may need longer than the second after
+    which stores give up by themselves, and a call that is given up is a miss."""
+    for name in ("SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT", "STORE_TIMEOUT_SECONDS"):
+        monkeypatch.setenv(f"CACHEKIT_{name}", "60")
     one_redis.send("FLUSHALL")
     yield one_redis
 
