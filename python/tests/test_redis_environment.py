@@ -55,8 +55,12 @@ def test_a_wrong_url_in_the_environment_is_refused_by_name(monkeypatch):
 def test_the_tenant_is_looked_at_in_every_call(redis, monkeypatch):
     monkeypatch.setenv("REDIS_URL", redis.url)
 
+    tenants = [None, "org:123", b"bytes", 7, uuid.UUID(int=5)]
+    runs = []
+
     @cache(ttl=60)
     def whose(number):
+        runs.append(tenant_context.get())
         return f"{tenant_context.get()}'s"
 
     def ask(tenant):
@@ -64,13 +68,13 @@ def test_the_tenant_is_looked_at_in_every_call(redis, monkeypatch):
         return whose(1)
 
     for _ in range(2):  # from the store or memory the second time
-        for tenant in (None, "org:123", b"bytes", 7, uuid.UUID(int=5)):
+        for tenant in tenants:
             assert contextvars.copy_context().run(ask, tenant) == f"{tenant}'s"
     assert contextvars.copy_context().run(ask, "default") == "None's"  # the one that is there without saying so
     prefixes = {key.partition(":func:")[0] for key in redis.entries()}
     assert prefixes == {"t:default", "t:org%3A123", "t:bytes", "t:7", "t:00000000-0000-0000-0000-000000000005"}
     info = whose.cache_info()
-    assert (info.misses, info.hits) == (5, 6)
+    assert (runs, info.misses, info.hits) == (tenants, 5, 6)
 
     def forget():
         tenant_context.set("org:123")
