@@ -288,6 +288,8 @@ CKIT_TEST(loose, so_is_one_that_is_handed_over) {
     ckit_backend           *backend = ckit_cache_backend(f.cache);
     const ckit_backend_ops *ops = ckit_backend_operations(backend);
     void                   *self = ckit_backend_self(backend);
+    ckit_cache_let_lock_go(NULL, S("key"), &(ckit_lease){.fence = 1});
+    ckit_cache_let_lock_go(f.cache, S("key"), NULL);
     ckit_cache_let_lock_go(f.cache, S("key"), &lease); /* that is none */
     CHECK(ckiti_loose_is_empty(&f.cache->replay.loose));
     fake_lose_locks(f.store, CKIT_E_TIMEOUT, false, 1);

@@ -196,8 +196,8 @@ static ckit_status list(void *self, const ckit_scope *scope, uint64_t deadline_m
 
 void ckit_cache_let_lock_go(ckit_cache *cache, ckit_slice key, const ckit_lease *lease) {
     static const uint8_t none[sizeof lease->token];
-    bool                 is_one = lease->fence != 0 || memcmp(lease->token, none, sizeof none) != 0;
-    if (is_one && cache->ops != NULL && cache->ops->lock_release != NULL) {
+    bool                 is_one = lease != NULL && (lease->fence != 0 || memcmp(lease->token, none, sizeof none) != 0);
+    if (is_one && cache != NULL && cache->ops != NULL && cache->ops->lock_release != NULL) {
         ckiti_replay_loose(cache, key, lease, true);
     }
 }
