@@ -116,7 +116,7 @@ static void inspect_unknown(inspect_report *report, const inspect_part *value) {
         size_t at = inspect_error_offset(&err, value->bytes);
         inspect_note(report, "read as MessagePack it fails at byte %zu: %s", at == INSPECT_NOWHERE ? 0 : at, err.text);
     }
-    inspect_note(report, "a value that another SDK encrypted in interop mode looks like this too");
+    inspect_note(report, "an encrypted value of interop mode looks like this too: get opens it with its key");
 }
 
 inspect_form inspect_tell_form(inspect_report *report, ckit_slice value) {

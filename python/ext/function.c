@@ -153,6 +153,7 @@ static void translate(given *g) {
     g->options.encryption = g->encryption == Py_None ? CKIT_DEFAULT : g->encryption == Py_True ? CKIT_ON : CKIT_OFF;
     g->options.interop = g->interop == Py_None ? NULL : PyUnicode_AsUTF8(PyTuple_GET_ITEM(g->interop, 0));
     g->options.fail_closed = g->fail_closed;
+    g->options.nil_ttl_ms = g->none_ttl_ms; /* for what is found: of results the binding tells itself which are None */
     g->options.integrity = g->integrity ? CKIT_ON : CKIT_OFF;
     g->options.l1 = g->l1 ? CKIT_ON : CKIT_OFF;
     g->options.raw = g->dump != Py_None;

@@ -139,6 +139,10 @@ core_verdict core_function_forgive(core_function *f);
  * (core_function_fail), and the exception is the caller's unless it is an Exception. Lets the interpreter go meanwhile.
  * `tie` of core_function_tie becomes the library's in any case. */
 int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result);
+/* How long such a result lives, of CKIT_TTL_*. */
+static inline uint64_t core_function_life_of(const core_function *f, PyObject *result) {
+    return result == Py_None ? f->none_ttl_ms : CKIT_TTL_DEFAULT;
+}
 /* The function has failed: another call takes over. The pending exception stays. */
 void core_function_fail(ckit_op *op);
 /* The function has failed, the pending exception says how: hands that over. What the cache gives instead, a new

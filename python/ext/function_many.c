@@ -176,6 +176,7 @@ static void take_result(core_many *m, ckit_batch_call *call, PyObject *value) {
     Py_XDECREF(*result);
     Py_INCREF(value);
     *result = value;
+    call->ttl_ms = core_function_life_of(m->f, value);
     if (PyExceptionInstance_Check(value)) {
         call->status = CKIT_E_FUNCTION;
     } else if (write_result(m, call, value) < 0) {

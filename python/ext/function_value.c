@@ -218,7 +218,7 @@ static int give_serialized(core_function *f, ckit_op *op, core_tie *tie, PyObjec
 }
 
 int core_function_give(core_function *f, ckit_op *op, core_tie *tie, PyObject *result) {
-    uint64_t ttl_ms = result == Py_None ? f->none_ttl_ms : 0;
+    const uint64_t ttl_ms = core_function_life_of(f, result);
     if (core_is_for_one(result)) {
         core_function_tie_free(tie);
         if (f->interop != NULL) {

@@ -120,6 +120,25 @@ def test_none_has_a_lifetime_of_its_own(ttl: float) -> None:
     assert runs.count(1) == 1
 
 
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("limits", [{}, {"hard_limit": 60}], ids=["unlimited", "limited"])
+@pytest.mark.parametrize("serializer", [None, "default", "auto"])
+def test_none_has_a_lifetime_of_its_own_in_a_batch_too(
+    serializer: str | None, limits: dict[str, float], awaited: bool, tmp_path: Any
+) -> None:
+    runs: list[int] = []
+    backend = None if serializer is None else FileBackend(FileBackendConfig(cache_dir=tmp_path))
+
+    @cache(backend=backend, none_ttl=0, serializer=serializer or "default", **limits)
+    def find(n: int) -> Any:
+        runs.append(n)
+        return None if n == 0 else n
+
+    for _ in range(2):
+        assert asked_for_many(find, [0, 1], awaited) == [None, 1]
+    assert sorted(runs) == [0, 0, 1]
+
+
 def test_jitter_shortens_lifetimes(tmp_path: Any) -> None:
     lives: list[float] = []
 

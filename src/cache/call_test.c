@@ -430,7 +430,7 @@ CKIT_TEST(call, defect_32_the_log_tells_of_the_store_without_key_or_value) {
     (void)invalidate(fn, 7);
     CHECK_EQ_U(2, f.log.lines);
     CHECK_CONTAINS("fake: remove of key #", f.log.text);
-    CHECK_CONTAINS("(1 failures before it unsaid)", f.log.text);
+    CHECK_CONTAINS("(1 failure before it unsaid)", f.log.text);
     CHECK_EQ_U(4, stats_of(f.cache).l2_errors); /* get, set, and the removals of the entry and its stale copy */
     CHECK_CONTAINS(ckit_status_code(CKIT_E_UNREACHABLE), f.log.text);
     CHECK(strstr(f.log.text, "987654321") == NULL);

@@ -336,6 +336,37 @@ CKIT_TEST(freshness, a_nil_result_that_is_found_late_in_its_life_is_not_renewed_
     scene_close(&s);
 }
 
+CKIT_TEST(freshness, raw_bytes_are_renewed_while_they_have_longer_left_than_a_nil_lives) {
+    scene      s;
+    ckit_op   *op;
+    ckit_value value = CKIT_VALUE_INIT;
+    scene_prepare(&s);
+    s.options.raw = true;
+    s.options.nil_ttl_ms = 500;
+    s.options.renew_below = 0.9;
+    s.options.l1 = CKIT_OFF;
+    fixture_start(&s.f, FAKE_FULL);
+    s.fn = function_of(s.f.cache, "test.load", NULL, &s.options);
+    ckit_result whole = {.struct_size = sizeof whole, .document = S("null"), .ttl_ms = 8000},
+                nil = {.struct_size = sizeof nil, .document = S("null"), .ttl_ms = 500};
+    const struct {
+        ckit_result *result;
+        uint64_t     left_ms;
+    } rows[] = {{&whole, 10000}, {&nil, 400}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        CHECK_STATUS(CKIT_COMPUTE, begin_op(s.fn, (int64_t)i, &op, &value));
+        CHECK_OK(ckit_finish(op, rows[i].result, &value, NULL));
+        ckit_op_free(op);
+        ckit_value_fini(&value);
+        fake_clock_advance(&s.f.time, 100);
+        CHECK_OK(begin_op(s.fn, (int64_t)i, &op, &value));
+        CHECK_EQ_U(CKIT_SOURCE_STORE, value.source);
+        CHECK_EQ_U(rows[i].left_ms, value.life_ms);
+        ckit_value_fini(&value);
+    }
+    scene_close(&s);
+}
+
 /* A run takes as long as the clock says. */
 static ckit_status load_slowly(void *context, ckit_load *load, ckit_error *err) {
     scene *s = context;

@@ -353,12 +353,25 @@ static uint64_t ask_for_life(const ckit_op *op, uint64_t life_ms) {
     return st == CKIT_OK ? told_ms : CKIT_LIFE_UNKNOWN;
 }
 
+/* What a store of whole seconds may tell too much. */
+#define ROUNDED_MS 1000
+
+/* It may be a nil with a lifetime of its own: raw bytes do not say what they are, but how long they have left. */
+static bool may_be_nil(const ckit_op *op, uint64_t life_ms) {
+    const ckit_function *function = op->function;
+    if (!function->raw) {
+        return ckiti_op_is_nil(op);
+    }
+    return function->nil_ttl_ms != CKIT_TTL_DO_NOT_STORE &&
+           (life_ms < ROUNDED_MS || life_ms - ROUNDED_MS < function->nil_ttl_ms);
+}
+
 /* A value that is found late in its life gets all of it again, where that is wanted and can be done. Returns what it
  * has left. */
 static uint64_t renew(ckit_op *op, uint64_t life_ms) {
     const ckit_function *function = op->function;
     if (life_ms >= function->renew_below_ms || op->cache->ops->touch == NULL ||
-        (function->nil_ttl_ms != 0 && ckiti_op_is_nil(op))) { /* its lifetime is its own */
+        (function->nil_ttl_ms != 0 && may_be_nil(op, life_ms))) {
         return life_ms;
     }
     ckit_slice  key = ckit_buf_slice(&op->key);

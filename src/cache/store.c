@@ -46,7 +46,7 @@ void ckiti_store_failed(ckit_cache *cache, const char *operation, ckit_slice key
     unsigned long long unsaid = atomic_exchange(&cache->unsaid, 0);
     char               before[64] = "";
     if (unsaid > 0) {
-        (void)snprintf(before, sizeof before, " (%llu failures before it unsaid)", unsaid);
+        (void)snprintf(before, sizeof before, " (%llu failure%s before it unsaid)", unsaid, unsaid == 1 ? "" : "s");
     }
     ckiti_log(cache->log, optional ? CKIT_LOG_DEBUG : CKIT_LOG_WARNING, "cache", "%s: %s of key #%s: %s %s: %s%s",
               cache->ops->name, operation, mark_of(key).text, ckit_status_code(error->status), error->where,
