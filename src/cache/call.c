@@ -81,7 +81,8 @@ static ckit_status follow(ckit_op *op) {
         }
     }
     state = state == CKITI_SEAT_WAITING && !op->stopped ? wait_aside(op, most - waited) : state;
-    if (op->stopped) {
+    if (op->stopped) { /* out of the line, before what it waits with is gone */
+        (void)ckiti_flight_leave(&cache->flights, &op->seat);
         return CKIT_E_CANCELLED;
     }
     if (state == CKITI_SEAT_WAITING && is_hard) { /* what it gets may be the result itself, just in time */

@@ -1,6 +1,7 @@
 /* One computation per key in a process, and what happens when it fails, is cancelled, or takes too long. Of
  * shared.c. */
 #include "cache/cache_fixture.h"
+#include "cache/core.h"
 
 #define MANY 64
 
@@ -396,4 +397,61 @@ CKIT_TEST(flight, functions_that_wait_for_each_other_end_with_the_bound) {
     ckit_function_close(fa);
     ckit_function_close(fb);
     fixture_close(&f);
+}
+
+/* ---- waiting no longer ------------------------------------------------------------------------------------------- */
+
+typedef struct stopping {
+    ckit_function *fn;
+    _Atomic bool   told;
+    ckit_status    answer;
+} stopping;
+
+static bool stop_at_once(void *context) {
+    atomic_store(&((stopping *)context)->told, true);
+    return true;
+}
+
+static bool was_told(void *context) { return atomic_load(&((stopping *)context)->told); }
+
+static void *begin_and_stop(void *context) {
+    stopping  *it = context;
+    ckit_start start = CKIT_START_INIT;
+    ckit_args  args;
+    ckit_op   *op;
+    ckit_value value = CKIT_VALUE_INIT;
+    ckit_args_init(&args);
+    ckit_args_int(&args, 7);
+    start.function = it->fn, start.args = &args;
+    start.context = it, start.stop = stop_at_once;
+    it->answer = ckit_begin(&start, &op, &value, NULL);
+    ckit_args_fini(&args);
+    return NULL;
+}
+
+/* Who frees his call waits for the lock that is held here; its leader hands over to nobody who is that far. */
+CKIT_TEST(flight, who_is_told_to_stop_is_out_of_the_line_before_the_call_is_taken_down) {
+    stage         s;
+    threaded_call leader = {0};
+    stopping      it = {.told = false};
+    pthread_t     thread;
+    stage_open_memory(&s, NULL);
+    it.fn = s.fn;
+    loader_shut(&s.l);
+    loader_fail(&s.l, CKIT_E_IO, 1);
+    call_start(&leader, s.fn, 7);
+    loader_wait_stopped(&s.l, 1);
+    pthread_mutex_lock(&s.f.cache->workers.mu);
+    CHECK_EQ_I(0, pthread_create(&thread, NULL, begin_and_stop, &it));
+    wait_for(was_told, &it);
+    for (int i = 0; i < 20; i++) { /* for it to come as far as it can */
+        breathe();
+    }
+    loader_open(&s.l);
+    CHECK_STATUS(CKIT_E_IO, call_join(&leader).status);
+    pthread_mutex_unlock(&s.f.cache->workers.mu);
+    CHECK_EQ_I(0, pthread_join(thread, NULL));
+    CHECK_STATUS(CKIT_E_CANCELLED, it.answer);
+    CHECK_CALL(CKIT_SOURCE_FUNCTION, 1, s.fn, 7);
+    stage_close(&s);
 }
