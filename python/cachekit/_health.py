@@ -82,7 +82,7 @@ def checked(
 ) -> dict[str, Any]:
     """What `check_health` returns. `written`: the store is written in Python; `unopened`: why there is none although one is
     asked for; `status`: that of the function's features, which is asked when the store has been tried out."""
-    found = _probe(cache, written)
+    found: dict[str, Any] = _probe(cache, written)
     if unopened is not None:
         found = {**found, "healthy": False, "detail": unopened}
     health = "healthy" if found["healthy"] else "unhealthy"
