@@ -176,6 +176,35 @@ def test_who_is_cancelled_while_waiting_leaves_no_lock(redis):
     assert "k:lock" not in redis.keys()
 
 
+def test_nor_does_who_is_cancelled_by_the_end_of_the_loop():
+    from cachekit.backends.redis._locks import Lock
+
+    ends = threading.Event()
+    released = []
+
+    def do(operation: str, *_: object) -> bytes:
+        if operation == "lock":
+            ends.wait(60)
+        else:
+            released.append(operation)
+        return bytes(16)
+
+    async def main() -> None:
+        async def take() -> None:
+            async with Lock(do, "k", 30, None):
+                raise AssertionError("it was cancelled")
+
+        task = asyncio.ensure_future(take())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        threading.Timer(0.1, ends.set).start()  # by then the loop takes nothing for its threads any more
+
+    asyncio.run(main())
+    assert released == ["unlock"]
+
+
 def test_its_health_tells_of_server_and_connections(redis):
     backend = RedisBackend(RedisBackendConfig(redis_url=redis.url, connection_pool_size=25))
     healthy, details = backend.health_check()

@@ -7,6 +7,7 @@ import time
 
 TYPE_CHECKING = False  # not from typing, whose import alone takes longer than that of the whole package
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Iterator
     from types import TracebackType
     from typing import Any, Callable
@@ -89,8 +90,14 @@ class Lock:
         try:
             return await asyncio.shield(attempt)
         except asyncio.CancelledError:
-            attempt.add_done_callback(lambda _: loop.run_in_executor(None, self._release))
+            attempt.add_done_callback(lambda _: self._release_off(loop))
             raise
+
+    def _release_off(self, loop: AbstractEventLoop) -> None:
+        try:
+            loop.run_in_executor(None, self._release)
+        except RuntimeError:  # the loop is ending, and has no threads any more
+            self._release()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
