@@ -152,7 +152,7 @@ def test_what_the_store_has_lost_is_forgotten(processes: Any, tmp_path: Path) ->
     here.result = 2
     past_due()
     until(lambda: here() == 2)
-    assert here.function.cache_info().misses == 2  # a caller computed it, who found nothing
+    assert here.runs == 2  # by a caller who found nothing, or behind one who had just seen the old value
 
 
 def test_a_refresh_whose_function_fails_lets_the_lock_go(processes: Any) -> None:
