@@ -110,7 +110,7 @@ static void check_survivors(const char *dir) {
         CHECK(st == CKIT_OK || st == CKIT_MISS);
         if (st == CKIT_OK) {
             check_value(ckit_buf_slice(&out));
-            CHECK_BETWEEN_U(1, 7201000, life_ms);
+            CHECK_BETWEEN_U(1, 7201010, life_ms); /* whole seconds, told by a clock that may be a tick behind */
             found++;
         }
     }
