@@ -110,8 +110,8 @@ static bool leaves_in_time(ckiti_apart *apart, void *caller) {
 }
 
 /* All threads are taken: waits for one as long as the limits say. Who has one himself, of whatever cache, does not: those
- * that have all of them could wait for each other. Nor does anybody for longer than his soft limit where that is all he has. CKIT_STALE:
- * the caller has what he gets instead. */
+ * that have all of them could wait for each other. Nor does anybody for longer than his soft limit where that is all he
+ * has. CKIT_STALE: the caller has what he gets instead. */
 static ckit_status await_thread(ckiti_apart *apart, ckiti_workers *runners, void *caller) {
     const ckit_function *function = apart->function;
     ckit_status          st = CKIT_E_BUSY;
